@@ -1,0 +1,211 @@
+"""The commands: parse, call one function, print. No logic lives here, and nothing heavy is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from llm_summ import __version__
+
+if TYPE_CHECKING:
+    from llm_summ.evaluate import Evaluation
+    from llm_summ.run import Run
+
+__all__ = ["cli"]
+
+_RUNS = Path("runs")
+
+debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+run_option = click.option("--run", "run_name", metavar="NAME", help="The run; by default the latest.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="llm-summ")
+def cli() -> None:
+    """Fine-tune a language model to summarise Korean dialogue, and know its score.
+
+    \b
+    llm-summ sft recipes/qlora.yaml     train an adapter
+    llm-summ generate --engine vllm     write summaries with it
+    llm-summ eval dev.csv               score them
+    """
+
+
+@cli.command()
+@click.argument("recipe")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a recipe field; may be repeated."
+)
+@click.option(
+    "--run", "run_name", metavar="NAME", help="Name of the new run; by default the recipe's and the time."
+)
+@click.option("--dry-run", is_flag=True, help="Check everything and say what would be done; loads no weights.")
+@debug_option
+def sft(recipe: str, overrides: tuple[str, ...], run_name: str | None, dry_run: bool) -> None:
+    """Fine-tune an adapter as RECIPE says.
+
+    RECIPE is a file, or the name of a bundled recipe. The result is runs/NAME, and runs/latest points to it.
+
+    \b
+    Examples:
+      llm-summ sft recipes/qlora.yaml
+      llm-summ sft recipes/qlora.yaml --dry-run
+      llm-summ sft recipes/qlora.yaml --run lr1e-4 --set train.learning_rate=1e-4
+      llm-summ sft recipes/qlora-qwen3-8b.yaml --set data.train=my/train.csv
+    """
+    from llm_summ.recipe import find_recipe, load_recipe
+
+    path = find_recipe(recipe)
+    if path != Path(recipe):
+        click.echo(f"Recipe: {path} (bundled)", err=True)
+    loaded = load_recipe(path, overrides)
+    from llm_summ.sft import train
+
+    if dry_run:
+        for line in train.dry_run(loaded):
+            click.echo(line)
+        return
+    run = train.sft(loaded, runs=_RUNS, name=run_name, stem=path.stem)
+    click.echo("Next: llm-summ generate", err=True)
+    click.echo(str(run.path))
+
+
+@cli.command()
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "vllm", "hf"]),
+    help="By default the recipe's; auto: vllm if it can be used.",
+)
+@click.option(
+    "--data", "sources", multiple=True, metavar="PATH", help="A data file; by default the recipe's test and dev."
+)
+@click.option("--untuned", is_flag=True, help="Leave the adapter out: the base model's own summaries, as a floor.")
+@run_option
+@debug_option
+def generate(
+    engine: Literal["auto", "vllm", "hf"] | None, sources: tuple[str, ...], untuned: bool, run_name: str | None
+) -> None:
+    """Generate a summary for every dialogue, with a run's adapter and prompt.
+
+    Writes raw predictions to runs/NAME/predictions/. If it is stopped, the same command goes on from there.
+
+    \b
+    Examples:
+      llm-summ generate
+      llm-summ generate --engine vllm --data test.csv
+      llm-summ generate --untuned --data dev.csv
+    """
+    run = _open(run_name)
+    from llm_summ.generate import job
+
+    files = job.generate(run, sources=list(sources), engine_name=engine, untuned=untuned)
+    dev = run.recipe().data.dev
+    click.echo(f"Next: llm-summ eval {sources[0] if sources else dev or 'dev.csv'}", err=True)
+    for file in files:
+        click.echo(str(file.path))
+
+
+@cli.command(name="eval")
+@click.argument("data")
+@click.option(
+    "--predictions",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Score this CSV or JSONL (fname, summary) instead of a run's predictions.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@run_option
+@debug_option
+def evaluate(data: str, predictions: Path | None, as_json: bool, run_name: str | None) -> None:
+    """Score summaries of DATA as the competition does: ROUGE over mecab-ko morphemes.
+
+    DATA is a CSV or JSONL with fname, dialogue and summary (or summary1, summary2 …), or sample:dev. The
+    predictions are found by content: they must be of the same dialogues and ids.
+
+    \b
+    Examples:
+      llm-summ eval dev.csv
+      llm-summ eval sample:dev --json
+      llm-summ eval dev.csv --predictions submission.csv
+    """
+    from llm_summ.evaluate import evaluate_file, evaluate_run
+
+    if predictions is not None and run_name is not None:
+        raise click.UsageError("--run and --predictions exclude each other; choose one")
+    result = evaluate_file(predictions, data) if predictions is not None else evaluate_run(_open(run_name), data)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
+    else:
+        _show(result)
+
+
+@cli.group()
+def data() -> None:
+    """Look at data."""
+
+
+@data.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@debug_option
+def sample(folder: Path) -> None:
+    """Copy the bundled sample (train, dev and test CSV, and its card) to DIR.
+
+    \b
+    Example:
+      llm-summ data sample sample
+    """
+    from llm_summ.data import copy_sample
+
+    for path in copy_sample(folder):
+        click.echo(str(path))
+
+
+def _open(name: str | None) -> Run:
+    from llm_summ.run import open_run
+
+    run = open_run(_RUNS, name)
+    if name is None:
+        click.echo(f"Run: {run.path} (the latest)", err=True)
+    return run
+
+
+def _show(result: Evaluation) -> None:
+    """The score as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{result.data}: {result.score.rows} dialogues, {_references(result)}")
+    for column in ("ROUGE over mecab-ko morphemes", "R-1", "R-2", "R-L", "final"):
+        table.add_column(column, justify="left" if column.startswith("ROUGE") else "right")
+    names = ("rouge 1.0.1 (the competition's baseline)", "rouge-score 0.1.2")
+    for name, score in zip(names, (result.score, result.counted), strict=True):
+        figures = (score.rouge1, score.rouge2, score.rougeL)
+        table.add_row(name, *(f"{figure:.2f}" for figure in figures), f"[bold]{score.final:.2f}[/bold]")
+    console = Console()
+    console.print(table)
+    share = f"{result.hypothesis_length:.0f} characters a summary, {result.reference_length:.0f} a reference"
+    console.print(f"length     {share}", highlight=False)
+    if result.by_length is not None:
+        console.print(f"cut off    {_count(result.by_length, result)} ended by length", highlight=False)
+    if result.empty:
+        console.print(f"empty      {_count(result.empty, result)} count as 0", highlight=False)
+    if result.post:
+        steps = ", ".join(f"{name} {changed}" for name, changed in result.post.items())
+        console.print(f"post       rows changed: {steps}", highlight=False)
+    console.print(f"signature  {result.to_json()['signature']}", highlight=False, soft_wrap=True)
+
+
+def _references(result: Evaluation) -> str:
+    fewest, most = result.score.references_per_row
+    return (
+        f"{most} reference{'s' if most > 1 else ''} each" if fewest == most else f"{fewest} to {most} references"
+    )
+
+
+def _count(ids: list[str], result: Evaluation) -> str:
+    shown = ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")
+    return f"{len(ids)} of {result.score.rows}" + (f" ({shown})" if ids else "")

@@ -1,0 +1,137 @@
+"""Base models and tokenizers: embedded, from a local folder, or from a hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from llm_summ.errors import ModelError
+from llm_summ.model.device import Device
+from llm_summ.model.embedded import embedded_path
+from llm_summ.packages import quiet_libraries, require
+from llm_summ.recipe import ModelFields
+
+__all__ = ["base_location", "load_base", "load_tokenizer", "quantization_config"]
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def base_location(model: ModelFields) -> str:
+    """Where the base model is: a folder, or a hub id.
+
+    Raises:
+        ModelError: neither an embedded model, nor a folder with a model, nor a hub id.
+    """
+    base = model.base
+    if base.startswith("embedded:"):
+        return str(embedded_path(base.removeprefix("embedded:")))
+    folder = Path(base).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"model.base: {base}: a folder without config.json; expected a transformers model")
+        return str(folder)
+    if folder.is_absolute() or base.startswith(("./", "../", "~")) or not _HUB_ID.fullmatch(base):
+        raise ModelError(
+            f"model.base: {base}: no such folder; expected embedded:gemma-3-270m, a folder, or a hub id such as "
+            "Qwen/Qwen3-8B"
+        )
+    return base
+
+
+def load_tokenizer(model: ModelFields, location: str) -> Any:
+    """The base model's tokenizer.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
+    require("transformers", extra="train", why="a tokenizer")
+    quiet_libraries()
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(location, **_options(model))
+    except (OSError, ValueError, ImportError) as error:
+        raise _cannot_be_had(model, error) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_base(model: ModelFields, location: str, device: Device, dtype: Any, quantization: Any = None) -> Any:
+    """The base model's weights, from safetensors only.
+
+    Args:
+        model: the recipe's fields.
+        location: from `base_location`.
+        device: where to put it.
+        dtype: a torch dtype for whatever is not quantized.
+        quantization: from `quantization_config`, or None.
+
+    Raises:
+        ModelError: it cannot be had, or its weights are not whole.
+    """
+    quiet_libraries()
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            location,
+            dtype=dtype,
+            device_map=device.device_map,
+            quantization_config=quantization,
+            use_safetensors=True,
+            **_options(model),
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise _cannot_be_had(model, error) from error
+    except Exception as error:
+        if type(error).__name__ == "SafetensorError":
+            raise _cannot_be_had(model, error) from error
+        raise
+
+
+def quantization_config(kind: str, *, double: bool, compute_dtype: Any) -> Any:
+    """What bitsandbytes is to do with the linear layers (QLoRA, https://arxiv.org/abs/2305.14314).
+
+    Args:
+        kind: nf4, fp4, int8 or none.
+        double: whether the scales of 4-bit blocks are quantized as well (saves 0.4 bit a weight).
+        compute_dtype: the torch dtype of the products.
+    """
+    from transformers import BitsAndBytesConfig
+
+    if kind == "none":
+        return None
+    if kind == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=kind,
+        bnb_4bit_use_double_quant=double,
+        bnb_4bit_compute_dtype=compute_dtype,
+    )
+
+
+def _options(model: ModelFields) -> dict[str, Any]:
+    return {"revision": model.revision or "main", "trust_remote_code": model.trust_remote_code}
+
+
+def _cannot_be_had(model: ModelFields, error: BaseException) -> ModelError:
+    reason = str(error)
+    if "trust_remote_code" in reason:
+        return ModelError(
+            f"model.base: {model.base}: needs code from its repository; read that code, then set "
+            "model.trust_remote_code: true"
+        )
+    if "gated" in reason or "401" in reason or "restricted" in reason:
+        return ModelError(
+            f"model.base: {model.base}: access is restricted; accept its terms on the hub and set HF_TOKEN"
+        )
+    first = next(iter(reason.strip().splitlines()), type(error).__name__)
+    return ModelError(
+        f"model.base: {model.base}: cannot be had ({first}); check the name and the connection, "
+        "or name a local folder or embedded:gemma-3-270m"
+    )

