@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from llm_summ.data.read import resolve_source
-from llm_summ.errors import RecipeError, TrainingError
+from llm_summ.errors import InputError, RecipeError, TrainingError
 from llm_summ.files import append_lines, file_sha256, text_sha256, whole_directory, write_json, write_text
 from llm_summ.model.base import load_base, quantization_config
 from llm_summ.model.device import Device, find_device, keep_large_buffers
@@ -62,8 +63,12 @@ def sft(recipe: Recipe, *, runs: Path, name: str | None, stem: str) -> Run:
     model = _load_model(plan, device)
     run = create_run(path, recipe, manifest)
     started = time.monotonic()
-    with append_lines(run.log_path) as log, Progress("Training", plan.steps) as progress:
-        loss, tokens = _train(plan, device, model, log, progress)
+    try:
+        with append_lines(run.log_path) as log, Progress("Training", plan.steps) as progress:
+            loss, tokens = _train(plan, device, model, log, progress)
+    except InputError:
+        shutil.rmtree(run.path)  # not a step was made
+        raise
     seconds = time.monotonic() - started
     manifest["training"] = {
         "finished": _now(),

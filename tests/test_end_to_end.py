@@ -1,0 +1,274 @@
+"""The main job with the real libraries on a tiny random model: train, generate with both engines, score.
+
+Every step is a process of its own, as a user starts it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny import make_tiny_model
+
+from llm_summ.data import read_dialogues
+
+pytestmark = pytest.mark.slow
+
+HAS_VLLM = bool(__import__("importlib.util").util.find_spec("vllm"))
+
+
+def llm_summ(*arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "llm_summ", *arguments], cwd=cwd, capture_output=True, text=True, timeout=600
+    )
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny model, a recipe, a small training file and a dev.csv."""
+    folder = tmp_path_factory.mktemp("work")
+    make_tiny_model(folder / "tiny")
+    for part, rows in (("train", 48), ("dev", 6), ("test", 5)):
+        dialogues = read_dialogues(f"sample:{part}")[:rows]
+        with (folder / f"{part}.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["fname", "dialogue", "summary"])
+            writer.writerows([item.id, item.text, item.references[0]] for item in dialogues)
+    (folder / "recipe.yaml").write_text(
+        """
+model: {base: ./tiny}
+data: {train: train.csv, dev: dev.csv, test: test.csv}
+prompt: {max_prompt_tokens: 700}
+lora: {r: 8, alpha: 16, dropout: 0.05}
+train: {epochs: 3, learning_rate: 5e-3, batch_size: 8, micro_batch_size: 4, group_by_length: true}
+generate: {max_new_tokens: 24}
+""",
+        encoding="utf-8",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Path:
+    """A finished run."""
+    done = llm_summ("sft", "recipe.yaml", "--run", "first", cwd=folder)
+    assert done.stdout.strip() == "runs/first"
+    assert "Next: llm-summ generate" in done.stderr
+    return folder / "runs" / "first"
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_dry_run_writes_nothing(folder: Path) -> None:
+    done = llm_summ("sft", "recipe.yaml", "--dry-run", "--run", "dry", cwd=folder)
+    assert "48 rows" in done.stdout
+    assert "18 of 8 rows" in done.stdout
+    assert not (folder / "runs" / "dry").exists()
+
+
+def test_training_learns_and_leaves_everything_behind(run: Path) -> None:
+    log = lines(run / "log.jsonl")
+    assert [entry["step"] for entry in log] == list(range(1, 19))
+    first, last = (sum(float(str(entry["loss"])) for entry in part) / 3 for part in (log[:3], log[-3:]))
+    assert last < first - 1
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["training"]["adapter_sha256"] == sha256(run / "adapter" / "adapter_model.safetensors")
+    assert manifest["data"]["train"]["sha256"] == sha256(run.parent.parent / "train.csv")
+    assert {"torch", "trl", "peft", "bitsandbytes"} <= set(manifest["versions"])
+    assert (run.parent / "latest").resolve() == run.resolve()
+    assert not list(run.glob(".*"))
+    for name in ("adapter_config.json", "tokenizer.json", "recipe.yaml", "manifest.json"):
+        assert (run / "adapter" / name).is_file()
+
+
+def test_base_is_quantized_to_four_bits_and_every_linear_layer_has_lora(run: Path) -> None:
+    from safetensors import safe_open
+
+    with safe_open(run / "adapter" / "adapter_model.safetensors", framework="np") as weights:
+        names = set(weights.keys())
+        dtypes = {str(weights.get_tensor(name).dtype) for name in names}
+    layers = {name.split(".lora_")[0].rsplit(".", 1)[1] for name in names}
+    assert layers == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    assert dtypes == {"float32"}
+    assert "nf4" in (run / "recipe.yaml").read_text(encoding="utf-8")
+
+
+def test_same_seed_same_adapter_other_seed_another(folder: Path, run: Path) -> None:
+    weights = "adapter/adapter_model.safetensors"
+    llm_summ("sft", "recipe.yaml", "--run", "again", cwd=folder)
+    assert sha256(folder / "runs/again" / weights) == sha256(run / weights)
+    llm_summ("sft", "recipe.yaml", "--run", "other", "--set", "seed=7", cwd=folder)
+    assert sha256(folder / "runs/other" / weights) != sha256(run / weights)
+
+
+def test_micro_batches_do_not_change_the_result(folder: Path, run: Path) -> None:
+    """One row at a time or four: the loss is the mean over the tokens of the whole batch."""
+    settings = ["--set", "lora.dropout=0", "--set", "train.max_steps=3", "--set", "train.group_by_length=false"]
+    logs = []
+    for size in ("1", "4"):
+        name = f"micro{size}"
+        arguments = ["--run", name, *settings, "--set", f"train.micro_batch_size={size}"]
+        llm_summ("sft", "recipe.yaml", *arguments, cwd=folder)
+        logs.append([entry["loss"] for entry in lines(folder / "runs" / name / "log.jsonl")])
+    assert logs[0] == pytest.approx(logs[1], abs=1e-4)
+
+
+def test_generate_and_score_with_hf(folder: Path, run: Path) -> None:
+    done = llm_summ("generate", "--run", "first", "--engine", "hf", cwd=folder)
+    assert done.stdout.split() == [
+        "runs/first/predictions/test.hf.jsonl",
+        "runs/first/predictions/dev.hf.jsonl",
+    ]
+    rows = lines(run / "predictions" / "dev.hf.jsonl")
+    assert {row["fname"] for row in rows} == {item.id for item in read_dialogues(str(folder / "dev.csv"))}
+    for row in rows:
+        tokens = int(str(row["tokens"]))
+        assert row["finish_reason"] == "stop" or tokens == 24
+        assert 1 <= tokens <= 24
+    scored = json.loads(llm_summ("eval", "dev.csv", "--run", "first", "--json", cwd=folder).stdout)
+    assert scored["rows"] == 6
+    assert 0 <= scored["final"] <= 100
+    assert "post:strip+join_lines+collapse_whitespace+cut_unfinished" in scored["signature"]
+    assert json.loads((run / "scores" / "dev.hf.json").read_text(encoding="utf-8")) == scored
+
+
+def test_generation_goes_on_where_it_was_killed(folder: Path, run: Path) -> None:
+    """Killed in the middle, then run again: the same lines, none twice."""
+    arguments = ["generate", "--run", "first", "--engine", "hf", "--data", "train.csv"]
+    recipe = run / "recipe.yaml"
+    whole = recipe.read_text(encoding="utf-8")
+    recipe.write_text(whole.replace("batch_size: 16", "batch_size: 2"), encoding="utf-8")
+    path = run / "predictions" / "train.hf.jsonl"
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, "-m", "llm_summ", *arguments], cwd=folder, **silent)
+    deadline = time.monotonic() + 300
+    while not (path.exists() and path.read_text(encoding="utf-8").count("\n") >= 6):
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"fname": "torn')
+    kept = path.read_text(encoding="utf-8").count("\n")
+    done = llm_summ(*arguments, cwd=folder)
+    assert f"{kept} of 48 are there already" in done.stderr
+    resumed = sorted(path.read_text(encoding="utf-8").splitlines())
+    path.unlink()
+    llm_summ(*arguments, cwd=folder)
+    recipe.write_text(whole, encoding="utf-8")
+    assert resumed == sorted(path.read_text(encoding="utf-8").splitlines())
+    assert len(resumed) == 48
+
+
+@pytest.mark.skipif(not HAS_VLLM, reason="vllm is not installed")
+def test_generate_and_score_with_vllm(folder: Path, run: Path) -> None:
+    done = llm_summ("generate", "--run", "first", "--engine", "vllm", cwd=folder)
+    assert "runs/first/predictions/dev.vllm.jsonl" in done.stdout
+    llm_summ("generate", "--run", "first", "--engine", "hf", cwd=folder)
+    by_engine = []
+    for engine in ("vllm", "hf"):
+        rows = lines(run / "predictions" / f"dev.{engine}.jsonl") + lines(
+            run / "predictions" / f"test.{engine}.jsonl"
+        )
+        by_engine.append({row["fname"]: (row["summary"], row["tokens"], row["finish_reason"]) for row in rows})
+    assert len(by_engine[0]) == 11
+    same = sum(by_engine[0][key] == by_engine[1][key] for key in by_engine[1])
+    assert same >= 10  # greedy and float32: only a tie that rounding decides may differ
+    scored = json.loads(llm_summ("eval", "dev.csv", "--json", "--run", "first", cwd=folder).stdout)
+    assert scored["rows"] == 6
+    # Everything is there: nothing is loaded, nothing is generated.
+    again = llm_summ("generate", "--run", "first", "--engine", "vllm", cwd=folder)
+    assert "6 of 6 are there already" in again.stderr
+    assert "Starting" not in again.stderr
+
+
+@pytest.mark.skipif(HAS_VLLM, reason="vllm is installed")
+def test_vllm_that_is_not_installed_says_what_to_type(folder: Path, run: Path) -> None:
+    done = llm_summ("generate", "--run", "first", "--engine", "vllm", cwd=folder, check=False)
+    assert done.returncode == 2
+    assert "pip install" in done.stderr
+    assert len(done.stderr.splitlines()) <= 2
+
+
+def test_untuned_predictions_stand_beside_the_tuned(folder: Path, run: Path) -> None:
+    llm_summ("generate", "--run", "first", "--engine", "hf", "--untuned", "--data", "dev.csv", cwd=folder)
+    llm_summ("generate", "--run", "first", "--engine", "hf", "--data", "dev.csv", cwd=folder)
+    untuned = run / "predictions" / "dev.hf.untuned.jsonl"
+    assert lines(untuned) != lines(run / "predictions" / "dev.hf.jsonl")
+    scored = json.loads(llm_summ("eval", "dev.csv", "--run", "first", "--json", cwd=folder).stdout)
+    assert "untuned" not in scored["predictions"]
+    floor = llm_summ("eval", "dev.csv", "--predictions", str(untuned), "--json", cwd=folder)
+    assert json.loads(floor.stdout)["predictions"] == str(untuned)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (
+            lambda adapter: (adapter / "adapter_config.json").write_text("{", encoding="utf-8"),
+            "not a LoRA configuration",
+        ),
+        (lambda adapter: (adapter / "adapter_model.safetensors").write_bytes(b"\0" * 64), "not whole"),
+        (lambda adapter: (adapter / "adapter_model.safetensors").unlink(), "no adapter_model.safetensors"),
+        (lambda adapter: [path.unlink() for path in adapter.iterdir()] and adapter.rmdir(), "no adapter"),
+    ],
+)
+def test_broken_adapter_is_told_in_a_line(folder: Path, run: Path, damage: object, told: str) -> None:
+    broken = folder / "runs" / "broken"
+    shutil.rmtree(broken, ignore_errors=True)
+    shutil.copytree(run, broken, ignore=shutil.ignore_patterns("predictions", "merged", "scores"))
+    damage(broken / "adapter")  # type: ignore[operator]
+    done = llm_summ("generate", "--run", "broken", "--engine", "hf", cwd=folder, check=False)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (broken / "predictions").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("model.base=./nowhere", "model.base: ./nowhere: no such folder"),
+        ("model.base=someone/no-such-model", "model.base: someone/no-such-model: cannot be had"),
+        ("model.base=embedded:gemma", "no such model; expected embedded:gemma-3-270m"),
+        ("data.train=nowhere.csv", "nowhere.csv: no such file"),
+        ("prompt.template=plane", "did you mean plain?"),
+        ("prompt.max_answer_tokens=8", "48 rows do not fit"),
+        ("prompt.chat=always", "no chat template"),
+        ("lora.targets=[no_such_layer]", "lora.targets"),
+    ],
+)
+def test_training_that_cannot_start_leaves_nothing(folder: Path, setting: str, told: str) -> None:
+    done = llm_summ("sft", "recipe.yaml", "--run", "refused", "--set", setting, cwd=folder, check=False)
+    assert done.returncode == 2, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / "runs" / "refused").exists()
+
+
+def test_weights_that_are_not_whole_are_refused(folder: Path) -> None:
+    shutil.copytree(folder / "tiny", folder / "torn", dirs_exist_ok=True)
+    weights = folder / "torn" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    done = llm_summ("sft", "recipe.yaml", "--run", "torn", "--set", "model.base=./torn", cwd=folder, check=False)
+    assert done.returncode == 2
+    assert "model.base: ./torn: cannot be had" in done.stderr
+    assert not (folder / "runs" / "torn").exists()
