@@ -177,6 +177,7 @@ def _show(result: Evaluation) -> None:
     """The score as a table."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=f"{result.data}: {result.score.rows} dialogues, {_references(result)}")
     for column in ("ROUGE over mecab-ko morphemes", "R-1", "R-2", "R-L", "final"):
@@ -184,8 +185,8 @@ def _show(result: Evaluation) -> None:
     names = ("rouge 1.0.1 (the competition's baseline)", "rouge-score 0.1.2")
     for name, score in zip(names, (result.score, result.counted), strict=True):
         figures = (score.rouge1, score.rouge2, score.rougeL)
-        table.add_row(name, *(f"{figure:.2f}" for figure in figures), f"[bold]{score.final:.2f}[/bold]")
-    console = Console()
+        table.add_row(name, *(f"{figure:.2f}" for figure in figures), Text(f"{score.final:.2f}", style="bold"))
+    console = Console(markup=False, emoji=False)  # brackets in a path or an id are no markup
     console.print(table)
     share = f"{result.hypothesis_length:.0f} characters a summary, {result.reference_length:.0f} a reference"
     console.print(f"length     {share}", highlight=False)

@@ -103,6 +103,14 @@ def evaluate_file(path: Path, source: str) -> Evaluation:
     if path.suffix == ".jsonl" and file.identity() and run.recipe_path.is_file():
         raw = {prediction.fname: prediction for prediction in file.read()}
         _check_ids(path, source, list(raw), dialogues)
+        other = [
+            dialogue.id for dialogue in dialogues if raw[dialogue.id].dialogue != dialogue_hash(dialogue.text)
+        ]
+        if other:
+            raise PredictionError(
+                f"{path}: made from other dialogues than those of {source} ({len(other)} differ: {_some(other)}); "
+                f"make them: llm-summ generate --run {run.name} --data {source}"
+            )
         ordered = [raw[dialogue.id] for dialogue in dialogues]
         return _evaluate(source, dialogues, path, ordered, run.recipe().post)
     hypotheses = read_hypotheses(path)
@@ -146,7 +154,8 @@ def _is_default(run: Run, source: str) -> bool:
 
 def _check_ids(path: Path, source: str, found: Sequence[str], dialogues: list[Dialogue]) -> None:
     wanted = {dialogue.id for dialogue in dialogues}
-    missing = [dialogue.id for dialogue in dialogues if dialogue.id not in set(found)]
+    there = set(found)
+    missing = [dialogue.id for dialogue in dialogues if dialogue.id not in there]
     extra = [identity for identity in found if identity not in wanted]
     problems = []
     if missing:

@@ -103,8 +103,9 @@ def read_jsonl(path: Path, *, may_be_torn: bool = False) -> Iterator[tuple[int, 
             if not line.strip() or (may_be_torn and not line.endswith(b"\n")):
                 continue
             try:
-                value = json.loads(line)
-            except ValueError as error:
+                # json would guess at the encoding of bytes, and take UTF-16 too
+                value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            except (ValueError, RecursionError) as error:
                 raise InputError(
                     f"{path}:{number}: not JSON in UTF-8 ({error}); expected one JSON object a line"
                 ) from error

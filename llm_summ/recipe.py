@@ -11,7 +11,7 @@ import difflib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -36,7 +36,7 @@ PostStep = Literal["strip", "join_lines", "collapse_whitespace", "cut_unfinished
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ModelFields(_Section):
@@ -168,17 +168,24 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     tree, lines = _read_yaml(path)
     placed = {key: f"{path}:{line}" for key, line in lines.items()}
+    for name, value in tree.items():
+        if value is None and _section((name,)):
+            tree[name] = {}  # a section of which every line is commented out
     for override in overrides:
         key, equals, text = override.partition("=")
         keys = tuple(key.strip().split("."))
         if not equals or not all(keys):
             raise RecipeError(f"--set {override}: expected key=value, such as train.learning_rate=1e-4")
         _assign(tree, keys, _parse_scalar(override, text), override)
+        for depth in range(1, len(keys)):
+            placed.setdefault(keys[:depth], f"--set {override}")
         placed[keys] = f"--set {override}"
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError("\n".join(_explain(error, placed, path))) from error
+        raise RecipeError(
+            "\n".join(" ".join(line.splitlines()) for line in _explain(error, placed, path))
+        ) from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -208,24 +215,30 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}" if mark else f"{path}"
         raise RecipeError(f"{where}: not valid YAML: {' '.join(str(error.problem).split())}") from error
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if root is None:
         root = {}
     if not isinstance(root, Mapping):
-        raise RecipeError(f"{path}:1: found {type(root).__name__}; expected fields such as `model:` and `data:`")
+        found = "a list" if isinstance(root, list) else "a single value"
+        raise RecipeError(f"{path}:1: found {found}; expected fields such as `model:` and `data:`")
     lines: dict[tuple[str, ...], int] = {}
 
     def plain(node: Any, at: tuple[str, ...]) -> Any:
         if isinstance(node, Mapping):
             for key in node:
-                lines[(*at, str(key))] = node.lc.key(key)[0] + 1  # type: ignore[attr-defined]
+                # a key that comes through a merge (<<: *anchor) stands elsewhere
+                if position := (node.lc.data or {}).get(key):  # type: ignore[attr-defined]
+                    lines[(*at, str(key))] = position[0] + 1
             return {str(key): plain(value, (*at, str(key))) for key, value in node.items()}
         if isinstance(node, list):
             return [plain(value, at) for value in node]
         return _plain_scalar(node)
 
-    return plain(root, ()), lines
+    try:
+        return plain(root, ()), lines
+    except RecursionError as error:
+        raise RecipeError(f"{path}: an alias (*name) stands within its own anchor; write it out") from error
 
 
 def _plain_scalar(value: Any) -> Any:
@@ -242,7 +255,7 @@ def _parse_scalar(override: str, text: str) -> Any:
 
     try:
         return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"--set {override}: the value is not valid YAML") from error
 
 
@@ -260,12 +273,14 @@ def _explain(error: ValidationError, placed: Mapping[tuple[str, ...], str], path
     """One line for each finding: place, field, what was found, what was expected."""
     told = set()
     for finding in error.errors():
-        keys = tuple(
-            part for part in finding["loc"] if isinstance(part, str) and not part.startswith(("literal[", "list["))
-        )
-        if keys in told:
+        place = finding["loc"]
+        if finding["type"] != "extra_forbidden":  # an unknown field may have any name
+            place = tuple(part for part in place if not str(part).startswith(("literal[", "list[")))
+        in_union = len(place) < len(finding["loc"])
+        keys = tuple(part for part in place if isinstance(part, str))
+        if (keys if in_union else place) in told:
             continue  # a union reports every alternative
-        told.add(keys)
+        told.add(keys if in_union else place)
         known = next((placed[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in placed), str(path))
         yield f"{known}: {'.'.join(keys)}: {_reason(finding, keys)}"
 
@@ -281,10 +296,12 @@ def _reason(finding: Any, keys: tuple[str, ...]) -> str:
     if kind == "value_error":
         return str(finding["ctx"]["error"])
     message = finding["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    field = _field(keys)
-    if field is not None and kind.startswith("literal"):
-        choices = [str(choice) for choice in get_args(field)]
-        near = difflib.get_close_matches(str(found), choices, n=1)
+    if kind == "model_type":
+        message = f"a section with {', '.join(_field_names(keys)[:3])} …"
+    if kind.startswith("literal"):
+        if str(finding["loc"][-1]).startswith("literal["):
+            message += " or a list of texts"
+        near = difflib.get_close_matches(str(found), _choices(_field(keys)), n=1)
         message += f"; did you mean {near[0]}?" if near else ""
     shown = repr(found) if len(repr(found)) < 60 else repr(found)[:57] + "..."
     return f"found {shown}, expected {message}"
@@ -309,3 +326,10 @@ def _field(keys: tuple[str, ...]) -> Any:
     model = _section(keys[:-1])
     field = model.model_fields.get(keys[-1]) if model and keys else None
     return field.annotation if field else None
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The texts that a field or its items may be; empty if any may."""
+    if get_origin(annotation) is Literal:
+        return [str(choice) for choice in get_args(annotation)]
+    return [choice for part in get_args(annotation) for choice in _choices(part)]

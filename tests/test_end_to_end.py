@@ -200,6 +200,37 @@ def test_generate_and_score_with_vllm(folder: Path, run: Path) -> None:
     assert "Starting" not in again.stderr
 
 
+@pytest.mark.skipif(not HAS_VLLM, reason="vllm is not installed")
+def test_merged_weights_are_base_plus_adapter(folder: Path, run: Path) -> None:
+    """W + alpha / r B A, layer by layer, in the folder that vLLM served."""
+    import numpy as np
+    from safetensors import safe_open
+
+    llm_summ("generate", "--run", "first", "--engine", "vllm", cwd=folder)
+    config = json.loads((run / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    scale = config["lora_alpha"] / config["r"]
+    with (
+        safe_open(folder / "tiny" / "model.safetensors", framework="np") as base,
+        safe_open(run / "merged" / "model.safetensors", framework="np") as merged,
+        safe_open(run / "adapter" / "adapter_model.safetensors", framework="np") as adapter,
+    ):
+        changed = 0
+        for name in base.keys():  # noqa: SIM118  not a dict
+            expected = base.get_tensor(name)
+            lora = f"base_model.model.{name.removesuffix('.weight')}"
+            if f"{lora}.lora_A.weight" in adapter.keys():  # noqa: SIM118
+                a, b = (adapter.get_tensor(f"{lora}.lora_{side}.weight") for side in "AB")
+                expected = expected + scale * b @ a
+                changed += 1
+            np.testing.assert_allclose(merged.get_tensor(name), expected, atol=1e-5)
+    assert changed == 14
+    generation = json.loads((run / "merged" / "generation_config.json").read_text(encoding="utf-8"))
+    assert generation["eos_token_id"] == 2
+    assert json.loads((run / "merged" / "merged_from.json").read_text(encoding="utf-8"))["adapter"] == sha256(
+        run / "adapter" / "adapter_model.safetensors"
+    )
+
+
 @pytest.mark.skipif(HAS_VLLM, reason="vllm is installed")
 def test_vllm_that_is_not_installed_says_what_to_type(folder: Path, run: Path) -> None:
     done = llm_summ("generate", "--run", "first", "--engine", "vllm", cwd=folder, check=False)

@@ -20,6 +20,7 @@ __all__ = ["copy_sample", "read_dialogues", "read_hypotheses", "resolve_source",
 _SAMPLE = Path(__file__).parent / "sample"
 _SAMPLE_PARTS = ("train", "dev", "test")
 _REFERENCE = re.compile(r"summary\d*")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # JSON can write half a character, UTF-8 cannot
 _FIELD_LIMIT = 2**24  # characters; Python's own limit of 131,072 refuses long meetings
 
 Row = tuple[int, dict[str, str]]
@@ -74,6 +75,10 @@ def read_dialogues(source: str, *, references: bool = False) -> list[Dialogue]:
         identity, text = row["fname"].strip(), row["dialogue"]
         if not identity:
             raise DataError(f"{path}:{line}: empty fname; every row needs an id")
+        if len(identity.splitlines()) > 1:
+            raise DataError(
+                f"{path}:{line}: fname: found a line break in {identity!r}; expected an id on one line"
+            )
         if identity in seen:
             raise DataError(
                 f"{path}:{line}: id {identity} stands already in line {seen[identity]}; ids must differ"
@@ -86,13 +91,13 @@ def read_dialogues(source: str, *, references: bool = False) -> list[Dialogue]:
             columns = sorted(key for key in row if _REFERENCE.fullmatch(key))
             if not columns:
                 raise DataError(
-                    f"{path}: no column summary (or summary1, summary2 …); found {', '.join(filter(None, row))}; "
+                    f"{path}: no column summary (or summary1, summary2 …); found {_shown(list(row))}; "
                     "this command needs references"
                 )
             raise DataError(f"{path}:{line}: {identity}: empty {', '.join(columns)}; every row needs a reference")
         dialogues.append(Dialogue(identity, text, found, row.get("topic") or None))
     if not dialogues:
-        raise DataError(f"{path}: no rows; expected a header and at least one dialogue")
+        raise DataError(f"{path}: no rows; expected at least one dialogue")
     return dialogues
 
 
@@ -106,7 +111,8 @@ def read_hypotheses(path: Path) -> dict[str, str]:
         PredictionError: the file cannot be used.
     """
     if not path.is_file():
-        raise PredictionError(f"{path}: no such file; expected predictions as CSV or JSONL with fname and summary")
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise PredictionError(f"{path}: {what}; expected predictions as CSV or JSONL with fname and summary")
     hypotheses: dict[str, str] = {}
     try:
         for line, row in _rows(path, required=("fname", "summary")):
@@ -154,7 +160,7 @@ def _csv_rows(path: Path, required: Sequence[str]) -> Iterator[Row]:
     reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
     end = 0  # the line on which the last record ended
     try:
-        header = next(reader, None)
+        header = next(filter(None, reader), None)  # an empty line is an empty record
         if header is None:
             raise DataError(f"{path}: empty file; expected a header with {', '.join(required)}")
         header = [name.strip() for name in header]
@@ -167,7 +173,7 @@ def _csv_rows(path: Path, required: Sequence[str]) -> Iterator[Row]:
             if len(record) != len(header):
                 raise DataError(
                     f"{path}:{line}: found {len(record)} fields, expected {len(header)} "
-                    f"({', '.join(name or 'index' for name in header)}); quote a field that holds commas"
+                    f"({_shown(header)}); quote a field that holds commas"
                 )
             yield line, dict(zip(header, record, strict=True))
     except csv.Error as error:
@@ -189,6 +195,8 @@ def _json_text(path: Path, line: int, key: str, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
+        if half := _SURROGATE.search(value):
+            raise DataError(f"{path}:{line}: {key}: found {half[0]!r}, half a character; expected a text")
         return value
     if key in {"fname", "dialogue", "topic"} or _REFERENCE.fullmatch(key):
         raise DataError(f"{path}:{line}: {key}: found {type(value).__name__}; expected a text")
@@ -199,19 +207,30 @@ def _check_columns(path: Path, found: Sequence[str], required: Sequence[str], li
     where = f"{path}:{line}" if line else str(path)
     missing = [name for name in required if name not in found]
     if missing:
-        shown = ", ".join(name or "(no name)" for name in found[:12])
-        raise DataError(f"{where}: no column {', '.join(missing)}; found {shown}; expected {', '.join(required)}")
+        raise DataError(
+            f"{where}: no column {', '.join(missing)}; found {_shown(found)}; expected {', '.join(required)}"
+        )
     twice = sorted({name for name in found if name and list(found).count(name) > 1})
     if twice:
-        raise DataError(f"{where}: column {', '.join(twice)} stands there twice; every column needs its own name")
+        raise DataError(f"{where}: column {_shown(twice)} stands there twice; every column needs its own name")
+
+
+def _shown(columns: Sequence[str]) -> str:
+    """Column names as an error shows them, on one line."""
+    names = [" ".join(name.split()) or "(no name)" for name in columns[:12]]
+    return ", ".join(names + ["…"] * (len(columns) > 12)) or "none"
 
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8 (spreadsheets often write CP949 or UTF-16)"
         ) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    if (at := text.find("\0")) >= 0:
+        line = text.count("\n", 0, at) + 1
+        raise DataError(f"{path}:{line}: found a NUL byte; the file is damaged or UTF-16; save it as UTF-8")
+    return text

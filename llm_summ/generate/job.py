@@ -77,13 +77,13 @@ def generate(
     _refuse_same_names(sources)
     data = [read_dialogues(source) for source in sources]
     require("torch", "transformers", "peft", extra="train", why="`llm-summ generate`")
+    quiet_libraries()
     if not untuned:
         check_adapter(run)
     wanted = engine_name or recipe.generate.engine
     name = choose_engine(wanted)
     if name == "vllm" and recipe.generate.base_quantization != "none":
         raise RecipeError("generate.base_quantization: nf4 works with --engine hf only; set it to none for vllm")
-    quiet_libraries()
     location = base_location(recipe.model)
     tokenizer = load_tokenizer(recipe.model, location if untuned else str(run.adapter))
     renderer = make_renderer(recipe.prompt, tokenizer)

