@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["cli"]
 
-_RUNS = Path("runs")
-
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 run_option = click.option("--run", "run_name", metavar="NAME", help="The run; by default the latest.")
 
@@ -61,13 +59,14 @@ def sft(recipe: str, overrides: tuple[str, ...], run_name: str | None, dry_run: 
     if path != Path(recipe):
         click.echo(f"Recipe: {path} (bundled)", err=True)
     loaded = load_recipe(path, overrides)
+    from llm_summ.run import RUNS
     from llm_summ.sft import train
 
     if dry_run:
         for line in train.dry_run(loaded):
             click.echo(line)
         return
-    run = train.sft(loaded, runs=_RUNS, name=run_name, stem=path.stem)
+    run = train.sft(loaded, runs=RUNS, name=run_name, stem=path.stem)
     click.echo("Next: llm-summ generate", err=True)
     click.echo(str(run.path))
 
@@ -165,9 +164,9 @@ def sample(folder: Path) -> None:
 
 
 def _open(name: str | None) -> Run:
-    from llm_summ.run import open_run
+    from llm_summ.run import RUNS, open_run
 
-    run = open_run(_RUNS, name)
+    run = open_run(RUNS, name)
     if name is None:
         click.echo(f"Run: {run.path} (the latest)", err=True)
     return run
@@ -186,18 +185,19 @@ def _show(result: Evaluation) -> None:
     for name, score in zip(names, (result.score, result.counted), strict=True):
         figures = (score.rouge1, score.rouge2, score.rougeL)
         table.add_row(name, *(f"{figure:.2f}" for figure in figures), Text(f"{score.final:.2f}", style="bold"))
-    console = Console(markup=False, emoji=False)  # brackets in a path or an id are no markup
-    console.print(table)
-    share = f"{result.hypothesis_length:.0f} characters a summary, {result.reference_length:.0f} a reference"
-    console.print(f"length     {share}", highlight=False)
+    # Brackets in a path or an id are no markup.
+    Console(markup=False, emoji=False).print(table)
+    # Not through rich, which would break long lines where nobody sees them.
+    hypothesis, reference = f"{result.hypothesis_length:.0f}", f"{result.reference_length:.0f}"
+    click.echo(f"length     {hypothesis} characters a summary, {reference} a reference")
     if result.by_length is not None:
-        console.print(f"cut off    {_count(result.by_length, result)} ended by length", highlight=False)
+        click.echo(f"cut off    {_count(result.by_length, result)} ended by length")
     if result.empty:
-        console.print(f"empty      {_count(result.empty, result)} count as 0", highlight=False)
+        click.echo(f"empty      {_count(result.empty, result)} count as 0")
     if result.post:
         steps = ", ".join(f"{name} {changed}" for name, changed in result.post.items())
-        console.print(f"post       rows changed: {steps}", highlight=False)
-    console.print(f"signature  {result.to_json()['signature']}", highlight=False, soft_wrap=True)
+        click.echo(f"post       rows changed: {steps}")
+    click.echo(f"signature  {result.to_json()['signature']}")
 
 
 def _references(result: Evaluation) -> str:

@@ -99,7 +99,8 @@ def evaluate_file(path: Path, source: str) -> Evaluation:
     """
     dialogues = read_dialogues(source, references=True)
     file = PredictionFile(path)
-    run = Run(path.parent.parent)
+    folder = path.parent.parent if path.parent.name == "earlier" else path.parent
+    run = Run(folder.parent)
     if path.suffix == ".jsonl" and file.identity() and run.recipe_path.is_file():
         raw = {prediction.fname: prediction for prediction in file.read()}
         _check_ids(path, source, list(raw), dialogues)
@@ -109,7 +110,7 @@ def evaluate_file(path: Path, source: str) -> Evaluation:
         if other:
             raise PredictionError(
                 f"{path}: made from other dialogues than those of {source} ({len(other)} differ: {_some(other)}); "
-                f"make them: llm-summ generate --run {run.name} --data {source}"
+                f"make them: llm-summ generate --run {run.argument} --data {source}"
             )
         ordered = [raw[dialogue.id] for dialogue in dialogues]
         return _evaluate(source, dialogues, path, ordered, run.recipe().post)
@@ -132,7 +133,9 @@ def _find(run: Run, source: str, dialogues: list[Dialogue]) -> tuple[PredictionF
             continue
         tuned = file.identity().get("adapter") is not None
         found.append((tuned, path.stat().st_mtime, file, [by_key[key] for key in wanted]))
-    command = f"llm-summ generate --run {run.name}" + (f" --data {source}" if not _is_default(run, source) else "")
+    command = f"llm-summ generate --run {run.argument}" + (
+        f" --data {source}" if not _is_default(run, source) else ""
+    )
     if not found:
         if nearest[1] is not None:
             raise PredictionError(

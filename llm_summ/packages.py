@@ -39,6 +39,7 @@ def quiet_libraries() -> None:
     """Keep the libraries' own bars, notices and usage reports off the terminal; call before they are imported."""
     defaults = {
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_VERBOSITY": "error",
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",
         "TRL_EXPERIMENTAL_SILENCE": "1",

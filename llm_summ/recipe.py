@@ -34,6 +34,10 @@ __all__ = [
 
 PostStep = Literal["strip", "join_lines", "collapse_whitespace", "cut_unfinished"]
 
+# What the YAML reader lets through besides its own errors: for a date such as 2020-13-45, a tag without a value
+# (!!int), a thousand brackets.
+_YAML_FAULTS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -215,7 +219,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}" if mark else f"{path}"
         raise RecipeError(f"{where}: not valid YAML: {' '.join(str(error.problem).split())}") from error
-    except (YAMLError, ValueError, RecursionError) as error:
+    except (YAMLError, *_YAML_FAULTS) as error:
         raise RecipeError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if root is None:
         root = {}
@@ -235,10 +239,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
             return [plain(value, at) for value in node]
         return _plain_scalar(node)
 
-    try:
-        return plain(root, ()), lines
-    except RecursionError as error:
-        raise RecipeError(f"{path}: an alias (*name) stands within its own anchor; write it out") from error
+    return plain(root, ()), lines
 
 
 def _plain_scalar(value: Any) -> Any:
@@ -255,7 +256,7 @@ def _parse_scalar(override: str, text: str) -> Any:
 
     try:
         return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError, RecursionError) as error:
+    except (YAMLError, *_YAML_FAULTS) as error:
         raise RecipeError(f"--set {override}: the value is not valid YAML") from error
 
 

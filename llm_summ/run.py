@@ -23,7 +23,10 @@ from llm_summ.errors import RunError
 from llm_summ.files import write_json, write_text
 from llm_summ.recipe import Recipe, dump_recipe, load_recipe
 
-__all__ = ["Run", "create_run", "environment", "mark_latest", "open_run", "run_path"]
+__all__ = ["RUNS", "Run", "create_run", "environment", "mark_latest", "open_run", "run_path"]
+
+RUNS = Path("runs")
+"""The folder of all runs, below where one stands."""
 
 _PACKAGES = (
     "torch",
@@ -48,6 +51,11 @@ class Run:
     def name(self) -> str:
         """The folder's name."""
         return self.path.name
+
+    @property
+    def argument(self) -> str:
+        """What ``--run`` takes to find it again."""
+        return self.name if self.path.parent == RUNS else str(self.path)
 
     @property
     def recipe_path(self) -> Path:

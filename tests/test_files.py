@@ -87,9 +87,14 @@ def test_a_folder_that_failed_leaves_the_old_one(tmp_path: Path, error: type[Bas
     path = tmp_path / "adapter"
     path.mkdir()
     (path / "old").write_text("1", encoding="utf-8")
-    with pytest.raises(error), whole_directory(path) as building:
-        (building / "half").write_text("2", encoding="utf-8")
-        raise error
+
+    def build() -> None:
+        with whole_directory(path) as building:
+            (building / "half").write_text("2", encoding="utf-8")
+            raise error
+
+    with pytest.raises(error):
+        build()
     assert names(path) == ["old"]
     assert names(tmp_path) == ["adapter"]
 

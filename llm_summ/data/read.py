@@ -140,7 +140,10 @@ def copy_sample(folder: Path) -> list[Path]:
             raise DataError(f"{target}: is there already; choose an empty folder")
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file; expected a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
     for source, target in zip(sources, targets, strict=True):
         target.write_bytes(source.read_bytes())
     return targets

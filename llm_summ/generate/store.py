@@ -1,7 +1,7 @@
 """Raw predictions on disk: ``predictions/<data>.<engine>.jsonl``, a line each, and what made them beside it.
 
 The identity (``<data>.<engine>.json``) names everything that the texts depend on. A file is continued only
-under the same identity; under another one it is kept by another name, and a new file is begun.
+under the same identity; under another one it is moved into ``earlier/``, and a new file is begun.
 """
 
 from __future__ import annotations
@@ -95,13 +95,15 @@ class PredictionFile:
             yield _Appender(out)
 
     def _set_aside(self) -> Path:
-        """Rename file and identity after what made them; nothing is lost."""
+        """Move file and identity into ``earlier/``, where `eval` does not take them for current ones."""
         mark = text_sha256(json.dumps(self.identity(), sort_keys=True))[:8]
-        aside = self.path.with_name(f"{self.path.stem}.{mark}.jsonl")
+        earlier = self.path.parent / "earlier"
+        earlier.mkdir(exist_ok=True)
+        aside = earlier / f"{self.path.stem}.{mark}.jsonl"
         counter = 1
         while aside.exists():
             counter += 1
-            aside = self.path.with_name(f"{self.path.stem}.{mark}-{counter}.jsonl")
+            aside = earlier / f"{self.path.stem}.{mark}-{counter}.jsonl"
         if self.identity_path.exists():
             self.identity_path.replace(aside.with_suffix(".json"))
         self.path.replace(aside)

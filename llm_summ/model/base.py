@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
+import urllib.parse
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +52,7 @@ def load_tokenizer(model: ModelFields, location: str) -> Any:
     quiet_libraries()
     from transformers import AutoTokenizer
 
+    _check_hub(model, location)
     try:
         tokenizer = AutoTokenizer.from_pretrained(location, **_options(model))
     except (OSError, ValueError, ImportError) as error:
@@ -115,11 +119,33 @@ def quantization_config(kind: str, *, double: bool, compute_dtype: Any) -> Any:
     )
 
 
+def _check_hub(model: ModelFields, location: str) -> None:
+    """Tell at once that a model is neither here nor within reach; the hub's client would try for a minute.
+
+    Raises:
+        ModelError: the model is not in the hub's cache, and the hub's host cannot be connected to.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if Path(location).is_dir() or constants.is_offline_mode():
+        return
+    cached = try_to_load_from_cache(location, "config.json", revision=model.revision)
+    host = urllib.parse.urlsplit(constants.ENDPOINT)
+    if isinstance(cached, str) or urllib.request.getproxies() or host.hostname is None:
+        return
+    try:
+        socket.create_connection((host.hostname, host.port or 443), timeout=10).close()
+    except OSError as error:
+        raise _cannot_be_had(
+            model, f"not in the local cache, and {host.hostname}: {error.strerror or error}"
+        ) from error
+
+
 def _options(model: ModelFields) -> dict[str, Any]:
     return {"revision": model.revision or "main", "trust_remote_code": model.trust_remote_code}
 
 
-def _cannot_be_had(model: ModelFields, error: BaseException) -> ModelError:
+def _cannot_be_had(model: ModelFields, error: BaseException | str) -> ModelError:
     reason = str(error)
     if "trust_remote_code" in reason:
         return ModelError(

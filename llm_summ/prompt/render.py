@@ -9,11 +9,13 @@ Ids of a training row::
 
 The prompt and the answer are tokenized apart: a token never spans the boundary, and the ids for training
 begin with the ids for generation. A prompt that is too long loses whole turns, never the instruction, the
-last turn or the answer.
+last turn or the answer. Special tokens come from the model's and our templates alone: a dialogue or summary
+that holds ``<eos>`` holds five characters.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -29,6 +31,7 @@ IGNORED = -100
 """The label of a token that is not learnt: PyTorch's default `ignore_index`."""
 
 _SENTINEL = "\u2042answer\u2042"
+_HIDDEN = re.compile("\ue000(\\d+)\ue001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,9 @@ class Renderer:
         self.uses_chat = has_template and chat != "never"
         self._bos = self._leading_bos()
         self.stop_id = self._find_stop_id()
+        self._to_hide = self._special_text()
+        # Some tokenizers put a space before any text, and not all of them take it away again.
+        self._prefix = self._decode(self._encode("a", special_tokens=False)).removesuffix("a")
 
     def prompt(self, dialogue: Dialogue) -> Row:
         """The row for generation: no answer.
@@ -115,9 +121,10 @@ class Renderer:
                 f"{dialogue.id}: prompt of {len(ids)} tokens, at most {self._max_prompt} allowed; "
                 "raise prompt.max_prompt_tokens or set prompt.truncation to middle"
             )
-        turns = dialogue.turns
+        # Blank lines say nothing: they go first, and none of them passes for the last turn.
+        turns = tuple(turn for turn in dialogue.turns if turn.strip())
         # The more turns are kept the longer the prompt: find the largest number that fits.
-        fits, too_many, best = 0, len(turns), ids
+        fits, too_many, best = 0, len(turns) + 1, ids
         while too_many - fits > 1:
             kept = (fits + too_many) // 2
             candidate = self._prompt_ids(replace(dialogue, text="\n".join(self._keep(turns, kept))))
@@ -138,7 +145,7 @@ class Renderer:
         Raises:
             PromptError: as `prompt`, or the answer has more than `max_answer_tokens` tokens.
         """
-        answer = tuple(self._tokenizer.encode(self._template.answer(summary), add_special_tokens=False))
+        answer = tuple(self._encode(self._template.answer(summary), special_tokens=False))
         if len(answer) >= self._max_answer:
             raise PromptError(
                 f"{dialogue.id}: answer of {len(answer) + 1} tokens, at most {self._max_answer} allowed; "
@@ -154,7 +161,7 @@ class Renderer:
         ids = list(ids)
         if self.stop_id in ids:
             ids = ids[: ids.index(self.stop_id)]
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return self._decode(ids).removeprefix(self._prefix)
 
     def _keep(self, turns: tuple[str, ...], kept: int) -> tuple[str, ...]:
         """`kept` of the turns; the last always stays."""
@@ -164,16 +171,36 @@ class Renderer:
         return turns[:front] + turns[len(turns) - (kept - front) :]
 
     def _prompt_ids(self, dialogue: Dialogue) -> tuple[int, ...]:
-        messages = self._template.messages(dialogue)
+        hidden: list[str] = []
+
+        def hide(found: re.Match[str]) -> str:
+            hidden.append(found[0])
+            return f"\ue000{len(hidden) - 1}\ue001"
+
+        messages = self._template.messages(dialogue, lambda text: self._to_hide.sub(hide, text))
         if not self.uses_chat:
             text = "\n\n".join(message["content"] for message in messages) + "\n"
         else:
             text = self._chat(messages, add_generation_prompt=True)
-        ids = list(self._tokenizer.encode(text, add_special_tokens=False))
+        # Only a text with something hidden comes in several parts. (Tokenizers that put a space before any text
+        # then put one before each part.)
+        ids: list[int] = []
+        for position, part in enumerate(_HIDDEN.split(text)):  # text, number, text, number, …, text
+            is_number = position % 2 == 1
+            ids += self._encode(hidden[int(part)] if is_number else part, special_tokens=not is_number)
         # A chat template may write BOS itself; there is exactly one either way.
         if self._bos is not None and ids[:1] != [self._bos]:
             ids.insert(0, self._bos)
         return tuple(ids)
+
+    def _encode(self, text: str, *, special_tokens: bool) -> list[int]:
+        """Token ids of `text`; without `special_tokens`, what looks like one is text as any other."""
+        return list(
+            self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not special_tokens)
+        )
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def _chat(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
         from jinja2 import TemplateError
@@ -202,16 +229,27 @@ class Renderer:
 
     def _find_stop_id(self) -> int:
         """What ends an assistant's turn: the first special token that the chat template writes behind it."""
-        special = set(self._tokenizer.all_special_ids) | set(getattr(self._tokenizer, "added_tokens_decoder", {}))
         if self.uses_chat:
+            special = set(self._tokenizer.all_special_ids)
+            # White space can be an added token too (Gemma's line feeds); it ends nothing.
+            special |= {token for token, added in self._added_tokens().items() if added.content.strip()}
             turn = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _SENTINEL}]
             after = self._chat(turn, add_generation_prompt=False).partition(_SENTINEL)[2]
-            for token in self._tokenizer.encode(after, add_special_tokens=False):
+            for token in self._encode(after, special_tokens=True):
                 if token in special:
-                    return int(token)
+                    return token
         if self._tokenizer.eos_token_id is None:
             raise PromptError("this model's tokenizer has no end-of-sequence token; an answer could never end")
         return int(self._tokenizer.eos_token_id)
+
+    def _special_text(self) -> re.Pattern[str]:
+        """Finds what a dialogue must not smuggle in: special tokens, and the mark that stands for one."""
+        texts = {added.content for added in self._added_tokens().values() if added.special}
+        texts |= {"\ue000", *self._tokenizer.all_special_tokens}
+        return re.compile("|".join(map(re.escape, sorted(filter(str.strip, texts), key=len, reverse=True))))
+
+    def _added_tokens(self) -> dict[int, Any]:
+        return dict(getattr(self._tokenizer, "added_tokens_decoder", {}))
 
 
 def make_renderer(fields: PromptFields, tokenizer: Any) -> Renderer:

@@ -381,34 +381,12 @@ def test_any_dialogues_come_back_from_jsonl(tmp_path: Path, rows: list[Dialogue]
     assert read_dialogues(str(path), references=True) == rows
 
 
-pieces = st.sampled_from(
-    [
-        b"fname",
-        b"dialogue",
-        b"summary",
-        b",",
-        b'"',
-        b"\n",
-        b"\r",
-        b"a",
-        b"{",
-        b"}",
-        b":",
-        b"[",
-        b"1",
-        b"\xff",
-        b"\0",
-    ]
-    + [
-        "가".encode(),
-        b"\xef\xbb\xbf",
-        b"fname,dialogue\n",
-        b'{"fname": "a", "dialogue": "b"}\n',
-        "\u2028".encode(),
-    ]
-    + [b'"\\n"', b'\\ud800"', b'{"fname": "a", "dialogue": "', b'"}\n', b"null", b"1e999", b" "]
+PIECES = (
+    *(b"fname", b"dialogue", b"summary", b",", b'"', b"\n", b"\r", b"a", b"{", b"}", b":", b"[", b"1", b" "),
+    *(b"\xff", b"\0", "가".encode(), b"\xef\xbb\xbf", "\u2028".encode(), b'"\\n"', b'\\ud800"', b"null", b"1e999"),
+    *(b"fname,dialogue\n", b'{"fname": "a", "dialogue": "b"}\n', b'{"fname": "a", "dialogue": "', b'"}\n'),
 )
-junk = st.lists(pieces, max_size=20).map(b"".join) | st.binary(max_size=200)
+junk = st.lists(st.sampled_from(PIECES), max_size=20).map(b"".join) | st.binary(max_size=200)
 
 
 @SHARED_FOLDER
@@ -418,10 +396,14 @@ def test_any_bytes_are_read_or_refused_in_one_line(
 ) -> None:
     path = tmp_path / f"any{ending}"
     path.write_bytes((b"fname,dialogue\n" if headed and ending == ".csv" else b"") + content)
+    found, refusal = [], ""
     try:
         found = read_dialogues(str(path))
     except InputError as error:
-        assert len(str(error).splitlines()) == 1
-        assert str(error).startswith(str(path))
+        refusal = str(error)
+    if refusal:
+        assert len(refusal.splitlines()) == 1
+        assert refusal.startswith(str(path))
     else:
+        assert found
         assert all(dialogue.id and dialogue.text.strip() for dialogue in found)

@@ -11,9 +11,8 @@ from llm_summ.data import Dialogue, copy_sample, dialogue_hash, read_dialogues
 from llm_summ.errors import DataError
 
 PARTS = ("train", "dev", "test")
-MASKS = set(
-    "#PhoneNumber# #Address# #DateOfBirth# #PassportNumber# #CardNumber# #Email# #CarNumber# #SSN# #PersonName#".split()
-)
+MASKED = "PhoneNumber", "Address", "DateOfBirth", "PassportNumber", "CardNumber", "Email", "CarNumber", "SSN"
+MASKS = {f"#{name}#" for name in (*MASKED, "PersonName")}
 TAG = re.compile(r"#[A-Za-z]+\d*#")
 TURN = re.compile(r"#Person\d#: \S.*")
 

@@ -1,0 +1,140 @@
+"""Raw predictions on disk: continued under the same identity, set aside under another, never lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_summ.errors import PredictionError
+from llm_summ.generate.store import Prediction, PredictionFile
+
+IDENTITY: dict[str, Any] = {"engine": "hf", "adapter": "abc", "prompt": {"template": "plain"}, "revision": None}
+FIRST = Prediction("dev_0", "0" * 16, " 요약\n둘\u2028 ", 7, "stop")
+SECOND = Prediction("dev_2", "1" * 16, "", 160, "length")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> PredictionFile:
+    return PredictionFile(tmp_path / "predictions" / "dev.v2.hf.jsonl")
+
+
+def fill(file: PredictionFile, identity: dict[str, Any], *predictions: Prediction) -> None:
+    file.begin(identity)
+    with file.appending() as out:
+        for prediction in predictions:
+            out.add(prediction)
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_new_file_begins_empty_with_its_identity(file: PredictionFile) -> None:
+    assert file.begin(IDENTITY) == []
+    assert file.identity() == IDENTITY
+    assert file.identity_path.name == "dev.v2.hf.json"
+
+
+def test_texts_come_back_as_they_were(file: PredictionFile) -> None:
+    fill(file, IDENTITY, FIRST, SECOND)
+    assert file.read() == [FIRST, SECOND]
+
+
+def test_a_line_is_an_object_that_other_programs_can_read(file: PredictionFile) -> None:
+    fill(file, IDENTITY, FIRST)
+    assert json.loads(file.path.read_text(encoding="utf-8")) == {
+        "fname": "dev_0",
+        "dialogue": "0" * 16,
+        "summary": " 요약\n둘\u2028 ",
+        "tokens": 7,
+        "finish_reason": "stop",
+    }
+
+
+def test_a_prediction_is_on_disk_when_it_was_added(file: PredictionFile) -> None:
+    file.begin(IDENTITY)
+    with file.appending() as out:
+        out.add(FIRST)
+        assert file.read() == [FIRST]
+        out.add(SECOND)
+        assert file.read() == [FIRST, SECOND]
+
+
+def test_the_same_identity_goes_on(file: PredictionFile) -> None:
+    fill(file, IDENTITY, FIRST)
+    assert file.begin(dict(IDENTITY)) == [FIRST]
+    with file.appending() as out:
+        out.add(SECOND)
+    assert file.read() == [FIRST, SECOND]
+    assert sorted(everything(file.path.parent)) == ["dev.v2.hf.json", "dev.v2.hf.jsonl"]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_a_torn_last_line_is_made_again(file: PredictionFile, cut: int) -> None:
+    fill(file, IDENTITY, FIRST, SECOND)
+    whole = file.path.read_bytes()
+    file.path.write_bytes(whole[:-cut])
+    assert file.begin(IDENTITY) == [FIRST]
+    with file.appending() as out:
+        out.add(SECOND)
+    assert file.path.read_bytes() == whole
+
+
+def test_another_identity_sets_the_old_file_aside_unchanged(file: PredictionFile) -> None:
+    fill(file, IDENTITY, FIRST)
+    before = everything(file.path.parent)
+    other = IDENTITY | {"adapter": None}
+    assert file.begin(other) == []
+    assert file.identity() == other
+    assert not file.path.exists()
+    after = everything(file.path.parent)
+    del after["dev.v2.hf.json"]
+    assert sorted(after.values()) == sorted(before.values())
+    [aside] = [PredictionFile(path) for path in (file.path.parent / "earlier").glob("*.jsonl")]
+    assert aside.identity() == IDENTITY
+    assert aside.read() == [FIRST]
+
+
+def test_nothing_is_lost_however_often_identities_change(file: PredictionFile) -> None:
+    other = IDENTITY | {"engine": "vllm"}
+    for number in range(6):
+        fill(file, (IDENTITY, other)[number % 2], Prediction(f"dev_{number}", "0" * 16, "x", 1, "stop"))
+    kept = [PredictionFile(path) for path in file.path.parent.rglob("*.jsonl")]
+    assert sorted(row.fname for one in kept for row in one.read()) == [f"dev_{number}" for number in range(6)]
+    assert {json.dumps(one.identity()) for one in kept} == {json.dumps(IDENTITY), json.dumps(other)}
+    assert len(kept) == 6
+
+
+@pytest.mark.parametrize("identity", [None, b"", b'{"engine": "h', b"\xff", b"[]", b"null"])
+def test_predictions_of_unknown_origin_are_set_aside_too(file: PredictionFile, identity: bytes | None) -> None:
+    fill(file, IDENTITY, FIRST)
+    if identity is None:
+        file.identity_path.unlink()
+    else:
+        file.identity_path.write_bytes(identity)
+    assert file.identity() == {}
+    assert file.begin(IDENTITY) == []
+    [aside] = [PredictionFile(path) for path in (file.path.parent / "earlier").glob("*.jsonl")]
+    assert aside.read() == [FIRST]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"fname": "a", "summary": "x"}',
+        '{"fname": "a", "dialogue": "0", "summary": "x", "tokens": 1, "finish_reason": "stop", "more": 1}',
+        "[1]",
+        '{"fname": ',
+    ],
+)
+def test_a_line_that_is_no_prediction_is_named(file: PredictionFile, line: str) -> None:
+    fill(file, IDENTITY, FIRST)
+    with file.path.open("a", encoding="utf-8") as out:
+        out.write(line + "\n")
+    with pytest.raises(PredictionError) as error:
+        file.read()
+    assert str(error.value).startswith(f"{file.path}:2: ")
+    assert len(str(error.value).splitlines()) == 1

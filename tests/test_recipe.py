@@ -1,0 +1,350 @@
+"""Recipes: what is accepted, and what every refusal says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from llm_summ.errors import RecipeError
+from llm_summ.recipe import (
+    DataFields,
+    LoraFields,
+    ModelFields,
+    PromptFields,
+    Recipe,
+    TrainFields,
+    bundled_dir,
+    dump_recipe,
+    find_recipe,
+    load_recipe,
+)
+
+LEAST = "model:\n  base: some/model\ndata:\n  train: train.csv\n"  # four lines
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "mine.yaml"
+
+
+def refusal(path: Path, text: str, *overrides: str) -> str:
+    """What the error says, with FILE for the recipe's path."""
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError) as error:
+        load_recipe(path, overrides)
+    return str(error.value).replace(str(path), "FILE")
+
+
+def load(path: Path, text: str, *overrides: str) -> Recipe:
+    path.write_text(text, encoding="utf-8")
+    return load_recipe(path, overrides)
+
+
+def test_what_a_recipe_leaves_out_has_its_default(path: Path) -> None:
+    assert load(path, LEAST) == Recipe(model=ModelFields(base="some/model"), data=DataFields(train="train.csv"))
+
+
+def test_a_section_of_which_every_line_is_commented_out_has_its_defaults(path: Path) -> None:
+    recipe = load(path, LEAST + "train:\n  # epochs: 3\nlora:\n", "lora.r=8")
+    assert recipe.train == TrainFields()
+    assert recipe.lora == LoraFields(r=8)
+
+
+def test_an_unknown_field_names_its_line_and_the_nearest(path: Path) -> None:
+    comments = "# why\n" * 8
+    text = f"{comments}{LEAST}train:\n  lerning_rate: 2e-4\n"
+    assert refusal(path, text) == "FILE:14: train.lerning_rate: unknown field; did you mean learning_rate?"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lora:\n  quantum: 3\n", "FILE:6: lora.quantum: unknown field; known fields: r, alpha, dropout, targets"),
+        ("trian:\n  epochs: 3\n", "FILE:5: trian: unknown field; did you mean train?"),
+        (
+            "zzz: 1\n",
+            "FILE:5: zzz: unknown field; known fields: seed, model, data, prompt, lora, train, generate, post",
+        ),
+        (
+            '"list[": 1\n',
+            "FILE:5: list[: unknown field; known fields: seed, model, data, prompt, lora, train, generate, post",
+        ),
+        ("seed: x\n", "FILE:5: seed: found 'x', expected integer"),
+        ("seed: 1.5\n", "FILE:5: seed: found 1.5, expected integer"),
+        ("seed: true\n", "FILE:5: seed: found True, expected integer"),
+        ("seed: -1\n", "FILE:5: seed: found -1, expected greater than or equal to 0"),
+        ("seed: 4294967296\n", "FILE:5: seed: found 4294967296, expected less than 4294967296"),
+        ("train:\n  epochs: '2'\n", "FILE:6: train.epochs: found '2', expected number"),
+        ("train:\n  learning_rate: 0\n", "FILE:6: train.learning_rate: found 0, expected greater than 0"),
+        ("train:\n  learning_rate: .inf\n", "FILE:6: train.learning_rate: found inf, expected a finite number"),
+        ("train:\n  learning_rate: .nan\n", "FILE:6: train.learning_rate: found nan, expected a finite number"),
+        ("train:\n  group_by_length: yes\n", "FILE:6: train.group_by_length: found 'yes', expected boolean"),
+        ("lora:\n  dropout: 1\n", "FILE:6: lora.dropout: found 1, expected less than 1"),
+        (
+            "generate:\n  engine: vlm\n",
+            "FILE:6: generate.engine: found 'vlm', expected 'auto', 'vllm' or 'hf'; did you mean vllm?",
+        ),
+        (
+            "prompt:\n  truncation: 7\n",
+            "FILE:6: prompt.truncation: found 7, expected 'middle', 'head', 'tail' or 'error'",
+        ),
+        (
+            "lora:\n  targets: all_linear\n",
+            "FILE:6: lora.targets: found 'all_linear', expected 'all-linear' or a list of texts; "
+            "did you mean all-linear?",
+        ),
+        ("train: 3\n", "FILE:5: train: found 3, expected a section with epochs, max_steps, learning_rate …"),
+        (
+            "train:\n  batch_size: 16\n  micro_batch_size: 5\n",
+            "FILE:5: train: batch_size 16 is not a multiple of micro_batch_size 5",
+        ),
+        (
+            "post: [strip, strp]\n",
+            "FILE:5: post: found 'strp', expected 'strip', 'join_lines', 'collapse_whitespace' or "
+            "'cut_unfinished'; did you mean strip?",
+        ),
+        ("post: strip\n", "FILE:5: post: found 'strip', expected list"),
+    ],
+)
+def test_a_field_that_is_wrong(path: Path, text: str, said: str) -> None:
+    assert refusal(path, LEAST + text) == said
+
+
+def test_what_must_be_there(path: Path) -> None:
+    assert refusal(path, "model:\n  quantization: none\n").splitlines() == [
+        "FILE:1: model.base: missing; give it a value",
+        "FILE: data: missing; give it a value",
+    ]
+
+
+def test_everything_that_is_wrong_is_said_at_once(path: Path) -> None:
+    text = LEAST + "train:\n  epochs: -1\n  lerning_rate: 1\nseed: x\npost: [a, b]\n"
+    expected = "expected 'strip', 'join_lines', 'collapse_whitespace' or 'cut_unfinished'"
+    assert sorted(refusal(path, text).splitlines()) == [
+        "FILE:6: train.epochs: found -1, expected greater than 0",
+        "FILE:7: train.lerning_rate: unknown field; did you mean learning_rate?",
+        "FILE:8: seed: found 'x', expected integer",
+        f"FILE:9: post: found 'a', {expected}",
+        f"FILE:9: post: found 'b', {expected}",
+    ]
+
+
+def test_a_long_value_is_shown_in_part(path: Path) -> None:
+    assert len(refusal(path, LEAST + f"seed: {'x' * 5000}\n")) < 150
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model:\n  base: [x\n", "FILE:3: not valid YAML: "),
+        ("model:\n\tbase: x\n", "FILE:2: not valid YAML: "),
+        (LEAST + "model:\n  base: y\n", 'FILE:5: not valid YAML: found duplicate key "model"'),
+        (LEAST + "seed: 1\nseed: 2\n", 'FILE:6: not valid YAML: found duplicate key "seed"'),
+        (LEAST + "---\na: 1\n", "FILE:5: not valid YAML: "),
+        (LEAST + "seed: 2020-13-45\n", "FILE: not valid YAML: "),
+        (LEAST + "seed: !!int\n", "FILE: not valid YAML: "),
+        ("[" * 1000, "FILE: not valid YAML: "),
+        ("\x01", "FILE: not valid YAML: "),
+        ("- model\n", "FILE:1: found a list; expected fields such as `model:` and `data:`"),
+        ("model\n", "FILE:1: found a single value; expected fields such as `model:` and `data:`"),
+    ],
+)
+def test_a_file_that_is_no_recipe(path: Path, text: str, said: str) -> None:
+    found = refusal(path, text)
+    assert found.startswith(said)
+    assert len(found.splitlines()) == 1
+
+
+def test_an_empty_recipe_lacks_its_fields(path: Path) -> None:
+    assert refusal(path, "# nothing yet\n").splitlines() == [
+        "FILE: model: missing; give it a value",
+        "FILE: data: missing; give it a value",
+    ]
+
+
+def test_a_recipe_in_another_encoding(path: Path) -> None:
+    path.write_bytes(f"# 안녕\n{LEAST}".encode("cp949"))
+    with pytest.raises(RecipeError, match=r"mine\.yaml: cannot be read \(.*\); expected a recipe in YAML, UTF-8"):
+        load_recipe(path)
+
+
+def test_a_byte_order_mark_does_no_harm(path: Path) -> None:
+    assert load(path, "\ufeff" + LEAST).model.base == "some/model"
+
+
+def test_anchors_and_merges_are_yaml(path: Path) -> None:
+    """The line of a merged key is that of its section."""
+    assert load(path, LEAST + "seed: &n 8\nlora:\n  r: *n\n").lora.r == 8
+    said = refusal(path, LEAST + "lora: &a\n  r: 8\ntrain:\n  <<: *a\n")
+    assert said.startswith("FILE:7: train.r: unknown field; known fields: epochs, ")
+
+
+def test_an_alias_within_its_own_anchor_ends(path: Path) -> None:
+    said = refusal(path, LEAST + "lora: &a\n  r: *a\n")
+    assert said == "FILE:6: lora.r: found None, expected integer"
+
+
+@pytest.mark.parametrize("written", ["2e-4", "2E-4", "2.0e-4", "0.0002", "+2e-4"])
+def test_a_number_may_be_written_in_any_way(path: Path, written: str) -> None:
+    assert load(path, f"{LEAST}train:\n  learning_rate: {written}\n").train.learning_rate == 2e-4
+    assert load(path, LEAST, f"train.learning_rate={written}").train.learning_rate == 2e-4
+
+
+def test_on_and_off_are_words(path: Path) -> None:
+    """As in YAML 1.2; in YAML 1.1 they would be booleans."""
+    assert load(path, LEAST + "train:\n  gradient_checkpointing: off\n").train.gradient_checkpointing == "off"
+
+
+def test_overrides_win_and_the_last_of_them(path: Path) -> None:
+    text = LEAST + "seed: 1\ntrain:\n  epochs: 3\n"
+    overrides = (
+        "seed=2",
+        "seed=3",
+        "train.learning_rate=1e-4",
+        "lora.targets=[q_proj, v_proj]",
+        "data.dev=dev.csv",
+    )
+    recipe = load(path, text, *overrides, "post=[]")
+    assert recipe.seed == 3
+    assert (recipe.train.epochs, recipe.train.learning_rate) == (3, 1e-4)
+    assert recipe.lora.targets == ["q_proj", "v_proj"]
+    assert recipe.data == DataFields(train="train.csv", dev="dev.csv")
+    assert recipe.post == []
+
+
+def test_an_override_may_hold_an_equals_sign_and_mend_a_wrong_field(path: Path) -> None:
+    recipe = load(path, LEAST + "seed: x\n", "data.train=a=b.csv", "seed=7")
+    assert (recipe.data.train, recipe.seed) == ("a=b.csv", 7)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.lerning_rate=1", "train.lerning_rate: unknown field; did you mean learning_rate?"),
+        ("sead=1", "sead: unknown field; did you mean seed?"),
+        ("train.epochs=many", "train.epochs: found 'many', expected number"),
+        ("seed=", "seed: found None, expected integer"),
+        ("seed", "expected key=value, such as train.learning_rate=1e-4"),
+        ("=3", "expected key=value, such as train.learning_rate=1e-4"),
+        ("train..epochs=3", "expected key=value, such as train.learning_rate=1e-4"),
+        ("seed=[1", "the value is not valid YAML"),
+        ("seed=2020-13-45", "the value is not valid YAML"),
+        ("data.train.x=1", "train is a single value, not a section"),
+        ("train=3", "train: found 3, expected a section with epochs, max_steps, learning_rate …"),
+        ("train.micro_batch_size=3", "train: batch_size 16 is not a multiple of micro_batch_size 3"),
+        ("lora.x.y=3", "lora.x: unknown field; known fields: r, alpha, dropout, targets"),
+    ],
+)
+def test_an_override_that_is_wrong(path: Path, override: str, said: str) -> None:
+    assert refusal(path, LEAST, override) == f"--set {override}: {said}"
+
+
+def test_a_recipe_cannot_be_changed(path: Path) -> None:
+    recipe = load(path, LEAST)
+    with pytest.raises(ValidationError):
+        recipe.seed = 3  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        recipe.train.epochs = 3  # type: ignore[misc]
+
+
+words = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufeff"), min_size=1)
+positive = st.floats(min_value=1e-12, max_value=1e12, allow_nan=False)
+recipes = st.builds(
+    Recipe,
+    seed=st.integers(0, 2**32 - 1),
+    model=st.builds(ModelFields, base=words, revision=words | st.none()),
+    data=st.builds(DataFields, train=words, dev=words | st.none()),
+    prompt=st.builds(PromptFields, max_prompt_tokens=st.integers(16, 10**9)),
+    lora=st.builds(LoraFields, targets=st.just("all-linear") | st.lists(words, max_size=3)),
+    train=st.builds(TrainFields, epochs=positive, learning_rate=positive, max_steps=st.none() | st.integers(1)),
+    post=st.lists(st.sampled_from(["strip", "join_lines", "cut_unfinished"])),
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(recipes)
+def test_a_dumped_recipe_is_the_same_recipe(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe) -> None:
+    path = tmp_path_factory.getbasetemp() / "dumped.yaml"
+    text = dump_recipe(recipe)
+    path.write_text(text, encoding="utf-8", newline="")
+    assert load_recipe(path) == recipe
+
+
+def test_a_dumped_recipe_writes_every_field_out() -> None:
+    text = dump_recipe(Recipe(model=ModelFields(base="x"), data=DataFields(train="한글.csv")))
+    for section in (ModelFields, PromptFields, LoraFields, TrainFields):
+        assert all(f"  {name}:" in text for name in section.model_fields)
+    assert "한글.csv" in text
+
+
+PIECES = (
+    *LEAST.splitlines(keepends=True),
+    *(
+        "train:",
+        "seed: ",
+        "\n",
+        "  ",
+        "- ",
+        "[",
+        "]",
+        "{",
+        "}",
+        ":",
+        "'",
+        '"',
+        "&a ",
+        "*a",
+        "<<: ",
+        "!x ",
+        "!!int ",
+    ),
+    *("!!timestamp ", "? ", "|", "~", "1", "2e-4", "#", "%", "가", "\t", "---\n"),
+)
+
+
+# An anchor that is set twice is YAML; the reader warns of it.
+@pytest.mark.filterwarnings("ignore::ruamel.yaml.error.YAMLWarning")
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_any_text_is_a_recipe_or_is_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text(text, encoding="utf-8", newline="")
+    refused = ""
+    try:
+        assert isinstance(load_recipe(path), Recipe)
+    except RecipeError as error:
+        refused = str(error)
+    assert all(line.startswith(str(path)) for line in refused.splitlines())
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in bundled_dir("recipes").glob("*.yaml")))
+def test_every_bundled_recipe_is_valid(name: str) -> None:
+    recipe = load_recipe(bundled_dir("recipes") / name)
+    assert load_recipe(find_recipe(Path(name).stem)) == recipe
+
+
+def test_a_recipe_is_found_by_its_path(in_tmp: Path) -> None:
+    (in_tmp / "qlora.yaml").write_text(LEAST, encoding="utf-8")
+    assert find_recipe("qlora.yaml") == Path("qlora.yaml")
+
+
+@pytest.mark.parametrize("name", ["recipes/qlora.yaml", "qlora.yaml", "qlora"])
+def test_a_bundled_recipe_is_found_by_its_name(in_tmp: Path, name: str) -> None:
+    assert find_recipe(name) == bundled_dir("recipes") / "qlora.yaml"
+
+
+def test_a_recipe_that_is_not_there(in_tmp: Path) -> None:
+    (in_tmp / "folder").mkdir()
+    for name, said in (
+        ("qlroa", "qlroa: no such file; expected a recipe in YAML; did you mean recipes/qlora.yaml?"),
+        ("elsewhere/qlora.yaml", "elsewhere/qlora.yaml: no such file; expected a recipe in YAML; did you mean"),
+        ("folder", "folder: is a folder; expected a recipe in YAML; "),
+        ("zzzzzzzz.yaml", "zzzzzzzz.yaml: no such file; expected a recipe in YAML; bundled recipes: "),
+    ):
+        with pytest.raises(RecipeError) as error:
+            find_recipe(name)
+        assert str(error.value).startswith(said)

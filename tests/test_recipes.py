@@ -1,0 +1,152 @@
+"""The recipes and prompts that ship: all of them load, none is forgotten, and the table lists what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from llm_summ.data import read_dialogues
+from llm_summ.model.base import base_location
+from llm_summ.prompt import load_template
+from llm_summ.recipe import Recipe, bundled_dir, dump_recipe, find_recipe, load_recipe
+
+RECIPES = (
+    "qlora-exaone-3.5-7.8b.yaml",
+    "qlora-gemma-2-9b.yaml",
+    "qlora-kanana-1.5-8b.yaml",
+    "qlora-qwen3-14b.yaml",
+    "qlora-qwen3-8b.yaml",
+    "qlora-solar-10.7b.yaml",
+    "qlora.yaml",
+)
+FOR_A_GPU = {
+    "qlora-exaone-3.5-7.8b.yaml": "LGAI-EXAONE/EXAONE-3.5-7.8B-Instruct",
+    "qlora-gemma-2-9b.yaml": "google/gemma-2-9b-it",
+    "qlora-kanana-1.5-8b.yaml": "kakaocorp/kanana-1.5-8b-instruct-2505",
+    "qlora-qwen3-14b.yaml": "Qwen/Qwen3-14B",
+    "qlora-qwen3-8b.yaml": "Qwen/Qwen3-8B",
+    "qlora-solar-10.7b.yaml": "upstage/SOLAR-10.7B-Instruct-v1.0",
+}
+PROMPTS = ("english", "expert", "plain")
+
+
+def _load(name: str) -> Recipe:
+    return load_recipe(bundled_dir("recipes") / name)
+
+
+def test_all_that_ships_is_tested() -> None:
+    recipes, prompts = bundled_dir("recipes"), bundled_dir("prompts")
+    assert sorted(path.name for path in recipes.iterdir()) == ["README.md", *RECIPES]
+    assert sorted(path.name for path in prompts.iterdir()) == [f"{name}.md" for name in PROMPTS]
+    assert (len(RECIPES), len(FOR_A_GPU), len(PROMPTS)) == (7, 6, 3)
+    assert {*FOR_A_GPU, "qlora.yaml"} == set(RECIPES)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_loads_and_its_template_exists(name: str) -> None:
+    recipe = _load(name)
+    assert load_template(recipe.prompt.template).name == recipe.prompt.template
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_found_from_everywhere(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = {find_recipe(spelling) for spelling in (name, f"recipes/{name}")}
+    assert found == {bundled_dir("recipes") / name}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_written_out_is_the_same_recipe(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(dump_recipe(_load(name)), encoding="utf-8")
+    assert load_recipe(path) == _load(name)
+
+
+def test_the_first_recipe_needs_nothing_but_the_package() -> None:
+    recipe = _load("qlora.yaml")
+    assert recipe.model.base == "embedded:gemma-3-270m"
+    for part in (recipe.data.train, recipe.data.dev, recipe.data.test):
+        assert part is not None
+        assert read_dialogues(part)
+
+
+def test_the_first_recipe_writes_every_field_out() -> None:
+    text = (bundled_dir("recipes") / "qlora.yaml").read_text(encoding="utf-8")
+    sections = {name: value for name, value in _load("qlora.yaml").model_dump().items() if isinstance(value, dict)}
+    fields = {field for section in sections.values() for field in section}
+    missing = {field for field in fields if not re.search(rf"^  {field}:", text, re.MULTILINE)}
+    # Off or empty by default: a recipe for everywhere has no use for them.
+    assert missing == {"revision", "trust_remote_code", "max_steps"}
+
+
+@pytest.mark.parametrize(("name", "base"), FOR_A_GPU.items())
+def test_a_recipe_for_a_gpu(name: str, base: str) -> None:
+    recipe = _load(name)
+    assert recipe.model.base == base
+    assert base_location(recipe.model) == base  # a hub id by its form; nothing is asked for
+    assert (recipe.data.train, recipe.data.dev, recipe.data.test) == (
+        "data/train.csv",
+        "data/dev.csv",
+        "data/test.csv",
+    )
+    assert recipe.model.trust_remote_code == ("EXAONE" in base)
+    # What worked for participants.
+    assert 8 <= recipe.lora.r <= 32
+    assert 32 <= recipe.lora.alpha <= 64
+    assert 1e-4 <= recipe.train.learning_rate <= 2e-4
+    assert 1 <= recipe.train.epochs <= 3
+    assert recipe.train.batch_size == 16
+    # No model is let write more than it could have been taught.
+    assert recipe.generate.max_new_tokens <= recipe.prompt.max_answer_tokens
+
+
+@pytest.mark.parametrize(("name", "base"), FOR_A_GPU.items())
+def test_a_recipe_for_a_gpu_says_what_it_is(name: str, base: str) -> None:
+    header = (bundled_dir("recipes") / name).read_text(encoding="utf-8").partition("\nseed:")[0]
+    assert all(line.startswith("#") or not line for line in header.splitlines())
+    assert f"# Model    {base}, licence " in header
+    assert re.search(r"^# GPU      \d+ GB to train", header, re.MULTILINE)
+    assert "an estimate, not measured here" in header
+
+
+def _rows() -> dict[str, list[str]]:
+    text = (bundled_dir("recipes") / "README.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:3] == "| ["
+    ]
+    return {re.sub(r"^\[(.+)\]\(\1\)$", r"\1", cells[0]): cells for cells in rows}
+
+
+def test_the_table_lists_every_recipe() -> None:
+    rows = _rows()
+    assert sorted(rows) == sorted(RECIPES)
+    assert len(rows) == 7
+    for name, (_, base, licence, train_on, generate_on, status) in rows.items():
+        assert base == _load(name).model.base
+        assert all((licence, train_on, generate_on, status))
+
+
+@pytest.mark.parametrize("name", FOR_A_GPU)
+def test_the_table_and_the_header_agree(name: str) -> None:
+    header = (bundled_dir("recipes") / name).read_text(encoding="utf-8").partition("\nseed:")[0]
+    _, _, licence, train_on, generate_on, status = _rows()[name]
+    assert licence.split()[0].strip(":") in header
+    assert train_on in header
+    assert generate_on in header
+    assert status == "not measured"
+
+
+def test_the_folders_are_those_of_the_repository() -> None:
+    for kind in ("recipes", "prompts"):
+        assert bundled_dir(kind).is_dir()  # type: ignore[arg-type]
+        assert bundled_dir(kind).name == kind  # type: ignore[arg-type]
+
+
+def test_an_installed_package_brings_its_own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "llm_summ"
+    (package / "prompts").mkdir(parents=True)
+    monkeypatch.setattr("llm_summ.recipe.__file__", str(package / "recipe.py"))
+    assert bundled_dir("prompts") == package / "prompts"
+    assert bundled_dir("recipes") == tmp_path / "recipes"

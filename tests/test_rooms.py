@@ -1,0 +1,118 @@
+"""The house: every room imports only rooms before it, and the heavy libraries wait until they are used."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "llm_summ"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# Rooms of one line do not import each other.
+ORDER = [
+    ["errors"],
+    ["files", "packages", "progress"],
+    ["recipe"],
+    ["run"],
+    ["data"],
+    ["prompt"],
+    ["score", "post"],
+    ["model"],
+    ["sft", "generate"],
+    ["evaluate"],
+    ["cli"],
+    ["__main__"],
+]
+RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+HEAVY = {
+    *("accelerate", "bitsandbytes", "datasets", "peft", "safetensors", "tokenizers", "torch", "transformers"),
+    *("trl", "vllm"),
+}
+# They subclass what the libraries give, and are themselves imported only when training starts.
+MAY_BE_HEAVY = {"llm_summ.sft.log", "llm_summ.sft.trainer"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room(module: str) -> str:
+    """``llm_summ.data.read`` is in the room data; the package itself is in none."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports(path: Path, *, when_loaded: bool) -> Iterator[str]:
+    """Modules that a file imports: all of them, or those that are imported as soon as it is."""
+
+    def walk(node: ast.AST) -> Iterator[ast.AST]:
+        for child in ast.iter_child_nodes(node):
+            if when_loaded and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                continue
+            if when_loaded and isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+                continue
+            yield child
+            yield from walk(child)
+
+    for node in walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: write imports out in full"
+            assert node.module is not None
+            yield node.module
+            # `from llm_summ.generate import job` imports a module as well
+            yield from (
+                f"{node.module}.{alias.name}"
+                for alias in node.names
+                if PACKAGE.parent.joinpath(*node.module.split("."), f"{alias.name}.py").is_file()
+            )
+
+
+def test_the_order_names_every_room() -> None:
+    assert {room(module_name(path)) for path in FILES} - {""} == set(RANK)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
+    own = room(module_name(path))
+    for imported in imports(path, when_loaded=False):
+        if imported.startswith("llm_summ."):
+            other = room(imported)
+            assert other == own or RANK[other] < RANK[own], f"{module_name(path)} imports {imported}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
+    loaded = list(imports(path, when_loaded=True))
+    if module_name(path) not in MAY_BE_HEAVY:
+        assert not HEAVY & {imported.partition(".")[0] for imported in loaded}
+        assert not MAY_BE_HEAVY & set(loaded)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if room(module_name(path)) in {"data", "score", "post"}], ids=module_name
+)
+def test_data_scores_and_post_processing_know_no_model(path: Path) -> None:
+    for imported in imports(path, when_loaded=False):
+        assert imported.partition(".")[0] not in HEAVY
+        assert room(imported) not in {"model", "prompt", "sft", "generate"} or not imported.startswith("llm_summ.")
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if module_name(path) not in MAY_BE_HEAVY], ids=module_name
+)
+def test_what_a_module_offers_is_there(path: Path) -> None:
+    module = importlib.import_module(module_name(path))
+    offered = getattr(module, "__all__", [])
+    assert len(set(offered)) == len(offered)
+    assert [name for name in offered if not hasattr(module, name)] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
