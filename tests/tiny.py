@@ -45,6 +45,7 @@ def make_tiny_model(folder: Path) -> Path:
             bos_token_id=1,
             eos_token_id=2,
             tie_word_embeddings=True,
+            initializer_range=0.1,
         )
     )
     model.save_pretrained(folder)

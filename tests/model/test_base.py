@@ -103,5 +103,6 @@ def test_a_conversion_is_made_once_and_is_whole(monkeypatch: pytest.MonkeyPatch)
     tokenizer = load_tokenizer(fields, base_location(fields))
     assert tokenizer.bos_token == "<bos>"
     assert tokenizer.eos_token == "<eos>"
+    assert tokenizer.encode("가")[0] == tokenizer.bos_token_id
     text = "#Person1#은 #PhoneNumber#로 전화합니다.  두 칸, 3.5점!"
     assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text

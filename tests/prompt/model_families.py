@@ -1,0 +1,148 @@
+"""Tokenizers of the kinds that base models have: trained here on the sample, without a hub."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+
+from llm_summ.data import read_dialogues
+from llm_summ.packages import quiet_libraries
+
+# Each in the style of a family's own template, cut down to what a renderer meets.
+CHATML = """\
+{%- for message in messages %}
+{{- '<|im_start|>' + message.role + '\\n' }}
+{%- if message.role == 'assistant' and loop.last %}{{- '<think>\\n\\n</think>\\n\\n' }}{% endif %}
+{{- message.content + '<|im_end|>' + '\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+{{- '<|im_start|>assistant\\n' }}
+{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{% endif %}
+{%- endif %}"""
+GEMMA = """\
+{{ bos_token }}
+{%- if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}
+{%- for message in messages %}
+{%- if (message.role == 'user') != (loop.index0 is even) %}{{ raise_exception('roles alternate') }}{% endif %}
+{{- '<start_of_turn>' + ('model' if message.role == 'assistant' else message.role) + '\\n' }}
+{{- message.content | trim + '<end_of_turn>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}"""
+SOLAR = """\
+{%- for message in messages %}
+{%- if message.role == 'system' %}{{ '### System:\\n' + message.content + '\\n\\n' }}
+{%- elif message.role == 'user' %}{{ '### User:\\n' + message.content + '\\n\\n' }}
+{%- else %}{{ '### Assistant:\\n' + message.content }}{% endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '### Assistant:\\n' }}{% endif %}"""
+EXAONE = """\
+{%- for message in messages %}
+{%- if loop.first and message.role != 'system' %}{{ '[|system|][|endofturn|]\\n' }}{% endif %}
+{{- '[|' + message.role + '|]' + message.content }}
+{{- '\\n' if message.role == 'user' else '[|endofturn|]\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '[|assistant|]' }}{% endif %}"""
+
+BYTE_LEVEL = ("base", "chatml", "gemma", "solar", "exaone")
+"""Byte-level tokenizers: the text of any ids is the text that they were made of, byte for byte."""
+
+LOOK_ALIKES = ("<s>", "</s>", "<eos>", "<bos>", "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<start_of_turn>")
+LOOK_ALIKES += ("<end_of_turn>", "[|user|]", "[|assistant|]", "[|endofturn|]", "[BOS]", "\ue0000\ue001", "\ue000")
+"""What is a special token to one of the tokenizers, and to the renderer itself."""
+
+
+def _texts() -> list[str]:
+    dialogues = read_dialogues("sample:train")
+    return [text for dialogue in dialogues for text in (dialogue.text, *dialogue.references)]
+
+
+@cache
+def _trained() -> tuple[str, str]:
+    """A byte-level BPE, and one in the manner of SentencePiece with byte fallback; both as JSON."""
+    pytest.importorskip("transformers", reason="the extra train is not installed")
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    byte_level = Tokenizer(models.BPE())
+    byte_level.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    byte_level.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    options = {"vocab_size": 1000, "show_progress": False}
+    byte_level.train_from_iterator(_texts(), trainers.BpeTrainer(initial_alphabet=alphabet, **options))
+
+    bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
+    pieces = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    pieces.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    trainer = trainers.BpeTrainer(special_tokens=["<unk>", "<s>", "</s>", *bytes_], limit_alphabet=500, **options)
+    pieces.train_from_iterator(_texts(), trainer)
+    return byte_level.to_str(), pieces.to_str()
+
+
+def byte_level(
+    special: list[str],
+    *,
+    bos: str | None = None,
+    eos: str | None = None,
+    template: str | None = None,
+    adds_bos: bool = False,
+    plain: tuple[str, ...] = (),
+) -> Any:
+    """A byte-level tokenizer with special tokens; `plain` are added tokens that are not special."""
+    encoded, _ = _trained()
+    from tokenizers import Tokenizer, processors
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer.from_str(encoded)
+    backend.add_special_tokens(special)
+    backend.add_tokens(list(plain))
+    if adds_bos:
+        backend.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", special_tokens=[(bos, backend.token_to_id(bos))]
+        )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=bos, eos_token=eos)
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def with_pieces(*, adds_bos: bool = True, template: str | None = None, cleans_up: bool = False) -> Any:
+    """A tokenizer in the manner of Llama 2: pieces that begin with ▁, bytes for all other characters."""
+    _, encoded = _trained()
+    from transformers import LlamaTokenizer
+
+    model = json.loads(encoded)["model"]
+    tokenizer = LlamaTokenizer(
+        vocab=model["vocab"],
+        merges=[tuple(merge) for merge in model["merges"]],
+        add_bos_token=adds_bos,
+        clean_up_tokenization_spaces=cleans_up,
+        clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output=cleans_up,
+    )
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+@cache
+def make_tokenizer(kind: str) -> Any:
+    """The tokenizer of a kind; the same one every time, so it must not be changed."""
+    quiet_libraries()
+    match kind:
+        case "base":
+            return byte_level(["<s>", "</s>"], bos="<s>", eos="</s>", adds_bos=True)
+        case "chatml":
+            special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+            return byte_level(special, eos="<|endoftext|>", template=CHATML, plain=("<think>", "</think>"))
+        case "gemma":
+            special = ["<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"]
+            # Line feeds are added tokens of Gemma's, and not special.
+            plain = ("\n", "\n\n")
+            return byte_level(special, bos="<bos>", eos="<eos>", template=GEMMA, adds_bos=True, plain=plain)
+        case "solar":
+            return byte_level(["<s>", "</s>"], bos="<s>", eos="</s>", template=SOLAR, adds_bos=True)
+        case "exaone":
+            special = ["[BOS]", "[|endofturn|]", "[|system|]", "[|user|]", "[|assistant|]"]
+            return byte_level(special, bos="[BOS]", eos="[|endofturn|]", template=EXAONE)
+        case "pieces":
+            return with_pieces()
+    raise AssertionError(kind)
