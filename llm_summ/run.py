@@ -2,7 +2,7 @@
 
 ::
 
-    runs/<name>/recipe.yaml manifest.json log.jsonl checkpoints/ adapter/ predictions/ scores/
+    runs/<name>/recipe.yaml prompt.md manifest.json log.jsonl adapter/ merged/ predictions/ scores/
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -63,6 +64,11 @@ class Run:
         return self.path / "recipe.yaml"
 
     @property
+    def prompt_path(self) -> Path:
+        """The prompt that was trained: a copy, since the original may change."""
+        return self.path / "prompt.md"
+
+    @property
     def manifest_path(self) -> Path:
         """What the run was made of: hashes, versions, seed, device."""
         return self.path / "manifest.json"
@@ -92,15 +98,23 @@ class Run:
         """Scores, one file for every prediction file."""
         return self.path / "scores"
 
-    def recipe(self) -> Recipe:
-        """The recipe of this run.
+    def recipe(self, overrides: Sequence[str] = ()) -> Recipe:
+        """The recipe of this run, with its own copy of the prompt.
+
+        Args:
+            overrides: ``generate.KEY=VALUE``; nothing else can be changed after the training.
 
         Raises:
-            RunError: the folder holds none.
+            RunError: the folder holds none, or an override is of what was trained.
         """
         if not self.recipe_path.is_file():
             raise RunError(f"{self.path}: no recipe.yaml; expected a folder made by `llm-summ sft`")
-        return load_recipe(self.recipe_path)
+        for override in overrides:
+            if not override.startswith("generate."):
+                raise RunError(f"--set {override}: was fixed by the training; only generate.* can be changed now")
+        recipe = load_recipe(self.recipe_path, overrides)
+        prompt = recipe.prompt.model_copy(update={"template": str(self.prompt_path)})
+        return recipe.model_copy(update={"prompt": prompt})
 
 
 def run_path(runs: Path, name: str | None, stem: str) -> Path:
@@ -127,11 +141,12 @@ def run_path(runs: Path, name: str | None, stem: str) -> Path:
     return path
 
 
-def create_run(path: Path, recipe: Recipe, manifest: dict[str, Any]) -> Run:
-    """Make the folder of a new run with its recipe and manifest."""
+def create_run(path: Path, recipe: Recipe, prompt: str, manifest: dict[str, Any]) -> Run:
+    """Make the folder of a new run with its recipe, its prompt (the file's text) and its manifest."""
     run = Run(path)
     path.mkdir(parents=True)
     write_text(run.recipe_path, dump_recipe(recipe))
+    write_text(run.prompt_path, prompt)
     write_json(run.manifest_path, manifest)
     return run
 

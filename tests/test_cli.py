@@ -15,9 +15,10 @@ import pytest
 from llm_summ import __version__
 from llm_summ.data import dialogue_hash, read_dialogues
 from llm_summ.generate.store import Prediction, PredictionFile
-from llm_summ.recipe import DataFields, ModelFields, Recipe
+from llm_summ.recipe import DataFields, ModelFields, Recipe, bundled_dir
 from llm_summ.run import Run, create_run, mark_latest
 
+PROMPT = (bundled_dir("prompts") / "plain.md").read_text(encoding="utf-8")
 HEAVY = {"torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "vllm", "accelerate", "safetensors"}
 
 
@@ -55,7 +56,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished run that has predictions for sample:dev, one of them empty."""
     folder = tmp_path_factory.mktemp("project")
     recipe = Recipe(model=ModelFields(base="x"), data=DataFields(train="sample:train", dev="sample:dev"))
-    run = create_run(folder / "runs" / "mine", recipe, {})
+    run = create_run(folder / "runs" / "mine", recipe, PROMPT, {})
     mark_latest(run)
     file = PredictionFile(run.predictions / "sample-dev.hf.jsonl")
     file.begin({"engine": "hf", "adapter": "abc"})

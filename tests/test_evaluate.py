@@ -14,9 +14,10 @@ from llm_summ.data import dialogue_hash
 from llm_summ.errors import DataError, PredictionError
 from llm_summ.evaluate import Evaluation, evaluate_file, evaluate_run
 from llm_summ.generate.store import FinishReason, Prediction, PredictionFile
-from llm_summ.recipe import DataFields, ModelFields, PostStep, Recipe
+from llm_summ.recipe import DataFields, ModelFields, PostStep, Recipe, bundled_dir
 from llm_summ.run import Run, create_run
 
+PROMPT = (bundled_dir("prompts") / "plain.md").read_text(encoding="utf-8")
 DIALOGUES = {
     "dev_0": "#Person1#: 점심 먹었어요?\n#Person2#: 아직이요.",
     "dev_3": "#Person1#: 회의는 몇 시죠?\n#Person2#: 세 시요.",
@@ -77,7 +78,7 @@ def run(in_tmp: Path) -> Run:
 
 def make_run(name: str, post: Sequence[PostStep] = ("strip", "cut_unfinished"), dev: str = "sample:dev") -> Run:
     recipe = Recipe(model=ModelFields(base="x"), data=DataFields(train="sample:train", dev=dev), post=list(post))
-    return create_run(Path("runs") / name, recipe, {})
+    return create_run(Path("runs") / name, recipe, PROMPT, {})
 
 
 def scores(result: Evaluation) -> tuple[float, ...]:
@@ -154,7 +155,7 @@ def test_without_predictions_it_says_what_makes_them(run: Run, data: str) -> Non
         "runs/mine: no predictions for the dialogues of dev.csv; "
         "make them: llm-summ generate --run mine --data dev.csv"
     )
-    with pytest.raises(PredictionError, match=r"make them: llm-summ generate --run mine$"):
+    with pytest.raises(PredictionError, match=r"make them: llm-summ generate --run mine --data sample:dev$"):
         evaluate_run(run, "sample:dev")
 
 

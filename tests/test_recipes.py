@@ -13,7 +13,7 @@ from llm_summ.prompt import load_template
 from llm_summ.recipe import Recipe, bundled_dir, dump_recipe, find_recipe, load_recipe
 
 RECIPES = (
-    "qlora-exaone-3.5-7.8b.yaml",
+    "qlora-exaone-4.0-32b.yaml",
     "qlora-gemma-2-9b.yaml",
     "qlora-kanana-1.5-8b.yaml",
     "qlora-qwen3-14b.yaml",
@@ -22,7 +22,7 @@ RECIPES = (
     "qlora.yaml",
 )
 FOR_A_GPU = {
-    "qlora-exaone-3.5-7.8b.yaml": "LGAI-EXAONE/EXAONE-3.5-7.8B-Instruct",
+    "qlora-exaone-4.0-32b.yaml": "LGAI-EXAONE/EXAONE-4.0-32B",
     "qlora-gemma-2-9b.yaml": "google/gemma-2-9b-it",
     "qlora-kanana-1.5-8b.yaml": "kakaocorp/kanana-1.5-8b-instruct-2505",
     "qlora-qwen3-14b.yaml": "Qwen/Qwen3-14B",
@@ -91,7 +91,7 @@ def test_a_recipe_for_a_gpu(name: str, base: str) -> None:
         "data/dev.csv",
         "data/test.csv",
     )
-    assert recipe.model.trust_remote_code == ("EXAONE" in base)
+    assert not recipe.model.trust_remote_code
     # What worked for participants.
     assert 8 <= recipe.lora.r <= 32
     assert 32 <= recipe.lora.alpha <= 64

@@ -9,16 +9,23 @@ from pathlib import Path
 import pytest
 
 from llm_summ import __version__
-from llm_summ.errors import RunError
-from llm_summ.recipe import DataFields, ModelFields, Recipe
+from llm_summ.errors import RecipeError, RunError
+from llm_summ.recipe import DataFields, ModelFields, Recipe, bundled_dir
 from llm_summ.run import Run, create_run, environment, mark_latest, open_run, run_path
 
+PROMPT = (bundled_dir("prompts") / "plain.md").read_text(encoding="utf-8")
 RECIPE = Recipe(model=ModelFields(base="x"), data=DataFields(train="train.csv"))
 RUNS = Path("runs")
 
 
+def kept(run: Run) -> Recipe:
+    """The recipe as a run gives it: with the run's own copy of the prompt."""
+    prompt = RECIPE.prompt.model_copy(update={"template": str(run.prompt_path)})
+    return RECIPE.model_copy(update={"prompt": prompt})
+
+
 def make(name: str) -> Run:
-    return create_run(RUNS / name, RECIPE, {})
+    return create_run(RUNS / name, RECIPE, PROMPT, {})
 
 
 @pytest.mark.parametrize("name", ["lr1e-4", "a", "run.2", "대화_요약", "r16+a32", "2024"])
@@ -60,18 +67,18 @@ def test_nothing_is_written_until_a_run_is_made(in_tmp: Path) -> None:
 
 
 def test_a_run_keeps_its_recipe_and_manifest(in_tmp: Path) -> None:
-    run = create_run(RUNS / "mine", RECIPE, {"seed": 42, "이름": "값"})
+    run = create_run(RUNS / "mine", RECIPE, PROMPT, {"seed": 42, "이름": "값"})
     again = open_run(RUNS, "mine")
     assert again == run
     assert again.name == "mine"
-    assert again.recipe() == RECIPE
+    assert again.recipe() == kept(again)
     assert json.loads(again.manifest_path.read_text(encoding="utf-8")) == {"seed": 42, "이름": "값"}
 
 
 def test_a_run_is_not_made_over_another(in_tmp: Path) -> None:
-    run = create_run(RUNS / "mine", RECIPE, {"seed": 1})
+    run = create_run(RUNS / "mine", RECIPE, PROMPT, {"seed": 1})
     with pytest.raises(FileExistsError):
-        create_run(RUNS / "mine", RECIPE, {"seed": 2})
+        create_run(RUNS / "mine", RECIPE, PROMPT, {"seed": 2})
     assert json.loads(run.manifest_path.read_text(encoding="utf-8")) == {"seed": 1}
 
 
@@ -98,14 +105,15 @@ def test_the_latest_is_found_after_the_project_moved(in_tmp: Path, monkeypatch: 
     mark_latest(make("mine"))
     (in_tmp / "old").rename(in_tmp / "new")
     monkeypatch.chdir(in_tmp / "new")
-    assert open_run(RUNS, None).recipe() == RECIPE
+    found = open_run(RUNS, None)
+    assert found.recipe() == kept(found)
 
 
 def test_the_latest_of_another_place_has_its_full_path(
     in_tmp: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    run = create_run(elsewhere / "runs" / "mine", RECIPE, {})
+    run = create_run(elsewhere / "runs" / "mine", RECIPE, PROMPT, {})
     mark_latest(run)
     assert open_run(elsewhere / "runs", None).path == run.path.resolve()
 
@@ -126,9 +134,10 @@ def test_a_latest_whose_run_was_removed_is_no_run(in_tmp: Path) -> None:
 
 
 def test_a_run_may_be_named_by_its_path(in_tmp: Path) -> None:
-    run = create_run(in_tmp / "elsewhere" / "mine", RECIPE, {})
+    run = create_run(in_tmp / "elsewhere" / "mine", RECIPE, PROMPT, {})
     for name in ("elsewhere/mine", str(run.path)):
-        assert open_run(RUNS, name).recipe() == RECIPE
+        found = open_run(RUNS, name)
+        assert found.recipe() == kept(found)
 
 
 def test_an_unknown_run_names_the_nearest_or_what_there_is(in_tmp: Path) -> None:
@@ -163,3 +172,12 @@ def test_the_commit_says_whether_files_were_changed(in_tmp: Path) -> None:
     assert len(commit) == 40
     (in_tmp / "a").write_text("2", encoding="utf-8")
     assert environment()["git"] == f"{commit}+"
+
+
+def test_after_the_training_only_generation_can_be_changed(in_tmp: Path) -> None:
+    run = make("mine")
+    assert run.recipe(["generate.batch_size=3"]).generate.batch_size == 3
+    with pytest.raises(RunError, match=r"^--set train\.epochs=3: was fixed by the training; only generate\.\*"):
+        run.recipe(["train.epochs=3"])
+    with pytest.raises(RecipeError, match=r"^--set generate\.batch=3: generate\.batch: unknown field"):
+        run.recipe(["generate.batch=3"])

@@ -60,7 +60,7 @@ class HfEngine:
             except torch.OutOfMemoryError as error:
                 raise GenerationError(
                     f"hf: out of memory with {len(batch)} prompts of up to {longest} tokens; "
-                    f"lower generate.batch_size (now {self._batch_size})"
+                    f"halve them: --set generate.batch_size={max(1, self._batch_size // 2)}"
                 ) from error
             for index, answer in zip(batch, generated, strict=True):
                 if stop_id in answer:
@@ -70,5 +70,8 @@ class HfEngine:
 
     def close(self) -> None:
         """Let go of the model."""
+        import torch
+
         del self._model
         gc.collect()
+        torch.cuda.empty_cache()  # does nothing without a GPU

@@ -1,7 +1,8 @@
 """Raw predictions on disk: ``predictions/<data>.<engine>.jsonl``, a line each, and what made them beside it.
 
-The identity (``<data>.<engine>.json``) names everything that the texts depend on. A file is continued only
-under the same identity; under another one it is moved into ``earlier/``, and a new file is begun.
+The identity (``<data>.<engine>.json``) names what the texts depend on: model, adapter, prompt, data, decoding,
+engine and its version. A file is continued only under the same identity; under another one it is moved into
+``earlier/``, and a new file is begun.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ class Prediction:
     finish_reason: FinishReason
 
 
+_TYPES = {"fname": str, "dialogue": str, "summary": str, "tokens": int, "finish_reason": str}
+
+
 @dataclass(frozen=True, slots=True)
 class PredictionFile:
     """A prediction file and its identity."""
@@ -67,12 +71,9 @@ class PredictionFile:
         predictions = []
         try:
             for line, value in read_jsonl(self.path, may_be_torn=True):
-                try:
-                    predictions.append(Prediction(**value))
-                except TypeError as error:
-                    raise PredictionError(
-                        f"{self.path}:{line}: not a prediction of `llm-summ generate`"
-                    ) from error
+                if {key: type(item) for key, item in value.items()} != _TYPES:
+                    raise PredictionError(f"{self.path}:{line}: not a prediction of `llm-summ generate`")
+                predictions.append(Prediction(**value))
         except PredictionError:
             raise
         except InputError as error:

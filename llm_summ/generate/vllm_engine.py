@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from llm_summ.errors import GenerationError
+from llm_summ.errors import GenerationError, first_line
 from llm_summ.generate.engine import Output
 from llm_summ.generate.store import FinishReason
 
@@ -26,7 +26,7 @@ def vllm_is_usable() -> str | None:
     try:
         from vllm.platforms import current_platform
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return f"{type(error).__name__}: {first_line(error)}"
     if not current_platform.device_type:
         return "this build of vLLM finds no device that it was made for"
     return None
@@ -83,7 +83,8 @@ class VllmEngine:
             rank = next((rank for rank in LORA_RANKS if rank >= adapter[1]), None)
             if rank is None:
                 raise GenerationError(
-                    f"vllm: LoRA rank {adapter[1]} is over {LORA_RANKS[-1]}; set generate.adapter: merge"
+                    f"vllm: LoRA rank {adapter[1]} is over {LORA_RANKS[-1]}; "
+                    "merge it: --set generate.adapter=merge"
                 )
             options |= {"enable_lora": True, "max_lora_rank": rank, "max_loras": 1}
         from vllm import LLM
@@ -101,8 +102,8 @@ class VllmEngine:
                 seed=seed,
                 **options,
             )
-        except (RuntimeError, ValueError, OSError, ImportError) as error:
-            reason = next(iter(str(error).strip().splitlines()), repr(error))
+        except Exception as error:  # vLLM's own errors have no common ancestor below Exception
+            reason = " ".join(str(error).split())[:300] or repr(error)
             raise GenerationError(
                 f"vllm: cannot load {model} ({reason}); try --engine hf, or see more with --debug"
             ) from error
@@ -127,26 +128,26 @@ class VllmEngine:
             ignore_eos=True,  # the stop id alone ends an answer, here as in every engine
             detokenize=False,
         )
-        names = self._llm.enqueue(
-            [{"prompt_token_ids": list(prompt)} for prompt in prompts],
-            sampling,
-            lora_request=self._adapter,
-            use_tqdm=False,
-        )
-        # `enqueue` gives names such as "7-1f0c9a2e"; the outputs carry what stands before the hyphen.
-        index_of = {name.split("-", 1)[0]: index for index, name in enumerate(names)}
-        engine = self._llm.llm_engine
-        while engine.has_unfinished_requests():
-            try:
-                finished = [output for output in engine.step() if output.finished]
-            except RuntimeError as error:
-                raise GenerationError(
-                    f"vllm: {error}; what was finished is kept, run the command again"
-                ) from error
-            for output in finished:
-                answer = output.outputs[0]
-                reason: FinishReason = "stop" if answer.finish_reason == "stop" else "length"
-                yield Output(index_of[output.request_id], tuple(answer.token_ids), reason)
+        try:
+            names = self._llm.enqueue(
+                [{"prompt_token_ids": list(prompt)} for prompt in prompts],
+                sampling,
+                lora_request=self._adapter,
+                use_tqdm=False,
+            )
+            # `enqueue` gives names such as "7-1f0c9a2e"; the outputs carry what stands before the hyphen.
+            index_of = {name.split("-", 1)[0]: index for index, name in enumerate(names)}
+            engine = self._llm.llm_engine
+            while engine.has_unfinished_requests():
+                for output in engine.step():
+                    if output.finished:
+                        answer = output.outputs[0]
+                        reason: FinishReason = "stop" if answer.finish_reason == "stop" else "length"
+                        yield Output(index_of[output.request_id], tuple(answer.token_ids), reason)
+        except Exception as error:
+            raise GenerationError(
+                f"vllm: {first_line(error)}; what was finished is kept, and the same command goes on from there"
+            ) from error
 
     def close(self) -> None:
         """Let go of the engine."""

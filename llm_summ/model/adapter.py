@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from llm_summ.progress import say
 from llm_summ.recipe import ModelFields
 from llm_summ.run import Run
 
-__all__ = ["adapter_rank", "adapter_sha256", "attach_adapter", "check_adapter", "merged_folder"]
+__all__ = ["adapter_sha256", "attach_adapter", "check_adapter", "merged_folder"]
 
 _WEIGHTS = "adapter_model.safetensors"
 
@@ -52,11 +53,6 @@ def check_adapter(run: Run) -> dict[str, Any]:
     return dict(config)
 
 
-def adapter_rank(run: Run) -> int:
-    """The adapter's rank `r`."""
-    return int(check_adapter(run)["r"])
-
-
 def adapter_sha256(run: Run) -> str:
     """SHA-256 of the adapter's weights."""
     return file_sha256(run.adapter / _WEIGHTS)
@@ -76,16 +72,23 @@ def attach_adapter(base: Any, run: Run, *, merge: bool) -> Any:
     return model.merge_and_unload(safe_merge=True) if merge else model
 
 
-def merged_folder(run: Run, model: ModelFields, location: str, device: Device, dtype: Any, stop_id: int) -> Path:
+def merged_folder(run: Run, model: ModelFields, location: str, device: Device, dtype: str, stop_id: int) -> Path:
     """The run's merged model on disk; made when there is none of this adapter and dtype."""
     stamp_path = run.merged / "merged_from.json"
-    stamp = {"adapter": adapter_sha256(run), "base": model.base, "dtype": str(dtype), "stop_id": stop_id}
+    stamp = {
+        "adapter": adapter_sha256(run),
+        "base": model.base,
+        "revision": model.revision,
+        "dtype": dtype,
+        "stop_id": stop_id,
+    }
     if stamp_path.is_file() and json.loads(stamp_path.read_text(encoding="utf-8")) == stamp:
         return run.merged
-    say(f"Merging the adapter into {model.base} ({str(dtype).removeprefix('torch.')}) -> {run.merged}")
+    say(f"Merging the adapter into {model.base} ({dtype}) -> {run.merged}")
+    import torch
     from transformers import AutoTokenizer
 
-    merged = attach_adapter(load_base(model, location, device, dtype), run, merge=True)
+    merged = attach_adapter(load_base(model, location, device, getattr(torch, dtype)), run, merge=True)
     merged.config.eos_token_id = merged.generation_config.eos_token_id = stop_id
     # The model's own sampling defaults would turn a greedy run of another program into a sampled one.
     for sampling in ("temperature", "top_p", "top_k", "min_p"):
@@ -95,4 +98,8 @@ def merged_folder(run: Run, model: ModelFields, location: str, device: Device, d
         merged.save_pretrained(building)
         AutoTokenizer.from_pretrained(run.adapter).save_pretrained(building)
         write_json(building / stamp_path.name, stamp)
+    # The engine that asked for it wants the whole of the GPU.
+    del merged
+    gc.collect()
+    torch.cuda.empty_cache()
     return run.merged

@@ -15,7 +15,7 @@ from llm_summ.model.embedded import embedded_path
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.recipe import ModelFields
 
-__all__ = ["base_location", "load_base", "load_tokenizer", "quantization_config"]
+__all__ = ["base_location", "load_base", "load_tokenizer", "pick_dtype", "quantization_config"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -62,6 +62,20 @@ def load_tokenizer(model: ModelFields, location: str) -> Any:
     return tokenizer
 
 
+def pick_dtype(model: ModelFields, location: str, device: Device, choice: str) -> str:
+    """Name of the dtype to compute in: the recipe's choice, or the best that device and model share.
+
+    Raises:
+        ModelError: the model cannot be had.
+    """
+    if choice != "auto":
+        return choice
+    # Gemma's activations overflow float16; older GPUs have no bfloat16.
+    if device.dtype == "float16" and _model_type(model, location).startswith("gemma"):
+        return "float32"
+    return device.dtype
+
+
 def load_base(model: ModelFields, location: str, device: Device, dtype: Any, quantization: Any = None) -> Any:
     """The base model's weights, from safetensors only.
 
@@ -80,6 +94,8 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    # transformers' fused attention leaves out Gemma 2's soft-capping of the scores.
+    attention = {"attn_implementation": "eager"} if _model_type(model, location) == "gemma2" else {}
     try:
         return AutoModelForCausalLM.from_pretrained(
             location,
@@ -87,6 +103,7 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
             device_map=device.device_map,
             quantization_config=quantization,
             use_safetensors=True,
+            **attention,
             **_options(model),
         )
     except (OSError, ValueError, ImportError) as error:
@@ -117,6 +134,15 @@ def quantization_config(kind: str, *, double: bool, compute_dtype: Any) -> Any:
         bnb_4bit_use_double_quant=double,
         bnb_4bit_compute_dtype=compute_dtype,
     )
+
+
+def _model_type(model: ModelFields, location: str) -> str:
+    from transformers import AutoConfig
+
+    try:
+        return str(AutoConfig.from_pretrained(location, **_options(model)).model_type)
+    except (OSError, ValueError, ImportError) as error:
+        raise _cannot_be_had(model, error) from error
 
 
 def _check_hub(model: ModelFields, location: str) -> None:
@@ -156,7 +182,7 @@ def _cannot_be_had(model: ModelFields, error: BaseException | str) -> ModelError
         return ModelError(
             f"model.base: {model.base}: access is restricted; accept its terms on the hub and set HF_TOKEN"
         )
-    first = next(iter(reason.strip().splitlines()), type(error).__name__)
+    first = next(iter(reason.strip().splitlines()), "no reason was given")
     return ModelError(
         f"model.base: {model.base}: cannot be had ({first}); check the name and the connection, "
         "or name a local folder or embedded:gemma-3-270m"

@@ -24,12 +24,6 @@ class Device:
     name: str
     dtype: str
 
-    def torch_dtype(self, choice: str = "auto") -> Any:
-        """The torch dtype for a recipe's choice; "auto" is the device's own."""
-        import torch
-
-        return getattr(torch, self.dtype if choice == "auto" else choice)
-
     @property
     def device_map(self) -> dict[str, Any]:
         """Puts a whole model onto this device."""

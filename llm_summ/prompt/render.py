@@ -102,7 +102,9 @@ class Renderer:
             )
         self.uses_chat = has_template and chat != "never"
         self._bos = self._leading_bos()
+        pad_id = tokenizer.pad_token_id
         self.stop_id = self._find_stop_id()
+        self.pad_id = int(pad_id) if pad_id is not None else self.stop_id
         self._to_hide = self._special_text()
         # Some tokenizers put a space before any text, and not all of them take it away again.
         self._prefix = self._decode(self._encode("a", special_tokens=False)).removesuffix("a")

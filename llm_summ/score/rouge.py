@@ -12,7 +12,7 @@ The two packages in use disagree by about two points on the same tokens, so a sc
     ``rouge_score`` 0.1.2 with a tokenizer that returns these tokens: n-grams count as often as they occur,
     and ROUGE-L is the length of the longest common subsequence of the whole texts.
 
-Both are reproduced to the last bit. Where ``rouge`` raises (no words at all, or more recursion than Python
+Both are reproduced to 1e-12. Where ``rouge`` raises (no words at all, or more recursion than Python
 allows), this module returns zeros or the score.
 
 Legend of shapes: ``h`` words in the hypothesis, ``r`` words in the reference. A longest common subsequence

@@ -14,7 +14,7 @@ from llm_summ.progress import Progress
 
 __all__ = ["LogCallback"]
 
-_FIELDS = ("loss", "learning_rate", "grad_norm", "mean_token_accuracy")
+_FIELDS = ("loss", "learning_rate", "grad_norm")
 
 
 class LogCallback(TrainerCallback):  # type: ignore[misc]
@@ -39,9 +39,12 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
         """Start the clock: loading the model does not count as training."""
         self._started = time.monotonic()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Move the bar."""
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        """Move the bar; the last step is always logged."""
         self._progress.advance(1, self._note)
+        if state.global_step >= state.max_steps:
+            control.should_log = True
+        return control
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         """Write one line for each logged step."""
@@ -54,8 +57,11 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
                 f"step {state.global_step}: the loss is {self.last_loss}; lower train.learning_rate, "
                 "or set model.compute_dtype to float32 or bfloat16"
             )
-        entry = {"step": state.global_step, "epoch": round(float(state.epoch or 0), 4)}
-        entry |= {name: float(logs[name]) for name in _FIELDS if name in logs}
+        entry: dict[str, float | None] = {"step": state.global_step, "epoch": round(float(state.epoch or 0), 4)}
+        for name in _FIELDS:
+            value = float(logs.get(name, math.nan))
+            # In float16 a step can overflow, and is left out by the loss scaler; JSON knows no infinity.
+            entry[name] = value if math.isfinite(value) else None
         entry |= {"tokens": self.tokens, "seconds": round(seconds, 3)}
         self._out.write(json.dumps(entry) + "\n")
         self._note = f"loss {self.last_loss:.3f}, {self.tokens / seconds:.0f} tokens/s"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_summ.data import Dialogue, read_dialogues
-from llm_summ.errors import PromptError, RecipeError
+from llm_summ.errors import PromptError, RecipeError, listed
 from llm_summ.model.base import base_location, load_tokenizer
 from llm_summ.prompt import Renderer, Row, load_template, make_renderer
 from llm_summ.recipe import Recipe
@@ -80,7 +80,7 @@ class TrainingPlan:
         if self.shortened:
             lines.append(
                 f"shortened {len(self.shortened)} prompts lost turns ({recipe.prompt.truncation}): "
-                + _some(self.shortened)
+                + listed(self.shortened)
             )
         return lines
 
@@ -117,7 +117,3 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
     # The trained adapter carries its tokenizer: whoever loads it stops at the token that was trained.
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(renderer.stop_id)
     return TrainingPlan(recipe, location, tokenizer, renderer, rows, data)
-
-
-def _some(ids: list[str]) -> str:
-    return ", ".join(ids[:_SHOWN_IDS]) + (" …" if len(ids) > _SHOWN_IDS else "")

