@@ -29,6 +29,7 @@ class Progress:
     def __init__(self, label: str, total: int, done: int = 0) -> None:
         self._label, self._total, self._done, self._before = label, total, done, done
         self._note = ""
+        self._told = -1  # units done when the last line was written
         self._started = self._last_line = time.monotonic()
         self._bar = None
         if sys.stderr.isatty():
@@ -64,7 +65,7 @@ class Progress:
     ) -> None:
         if self._bar:
             self._bar.stop()
-        elif kind is None:
+        elif kind is None and self._told != self._done:
             self._line()
 
     def advance(self, units: int = 1, note: str = "") -> None:
@@ -77,7 +78,7 @@ class Progress:
             self._line()
 
     def _line(self) -> None:
-        self._last_line = time.monotonic()
+        self._last_line, self._told = time.monotonic(), self._done
         elapsed = self._last_line - self._started
         worked = self._done - self._before
         left = (
