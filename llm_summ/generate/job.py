@@ -14,7 +14,7 @@ from llm_summ.generate.engine import Engine
 from llm_summ.generate.start import EngineName, attaches, choose_engine, start_engine
 from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.model.adapter import adapter_sha256, check_adapter
-from llm_summ.model.base import base_location, load_tokenizer, pick_dtype
+from llm_summ.model.base import base_location, check_hub, load_tokenizer, pick_dtype
 from llm_summ.model.device import find_device
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.progress import Progress, say
@@ -64,9 +64,13 @@ def generate(
             raise RecipeError(
                 "generate.base_quantization: nf4 works with --engine hf only; set it to none for vllm"
             )
+        if recipe.generate.adapter == "merge":
+            raise RecipeError("generate.adapter: merge does not go with base_quantization nf4; choose one of them")
+        require("bitsandbytes", extra="train", why="generate.base_quantization")
         wanted = "hf"
     name = choose_engine(wanted)
     location = base_location(recipe.model)
+    check_hub(recipe.model, location)
     tokenizer = load_tokenizer(recipe.model, location if untuned else str(run.adapter))
     renderer = make_renderer(recipe.prompt, tokenizer)
     rows = [[renderer.prompt(dialogue) for dialogue in dialogues] for dialogues in data]
@@ -79,14 +83,14 @@ def generate(
         "device": device.kind,
         "dtype": dtype,
     }
-    files, left = [], []
+    files, identities, left = [], [], []
     for source, dialogues in zip(sources, data, strict=True):
         stem = f"{source_name(source)}.{name}" + (".untuned" if untuned else "")
         file = PredictionFile(run.predictions / f"{stem}.jsonl")
         fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
-        kept = file.begin(identity | {"data": {"source": source, "sha256": fingerprint}})
-        done = {prediction.fname for prediction in kept}
-        if kept:
+        identities.append(identity | {"data": {"source": source, "sha256": fingerprint}})
+        done = {prediction.fname for prediction in file.kept(identities[-1])}
+        if done:
             say(f"{file.path}: {len(done)} of {len(dialogues)} are there already")
         files.append(file)
         left.append([index for index, dialogue in enumerate(dialogues) if dialogue.id not in done])
@@ -94,9 +98,12 @@ def generate(
         longest = max(len(part[index].prompt_ids) for part, todo in zip(rows, left, strict=True) for index in todo)
         engine = start_engine(run, recipe, renderer, location, device, dtype, name, rank, attach, longest)
         try:
-            for parts in zip(sources, files, data, rows, left, strict=True):
-                if parts[-1]:
-                    _fill(engine, recipe, renderer, *parts)
+            for source, file, whole, dialogues, rendered, todo in zip(
+                sources, files, identities, data, rows, left, strict=True
+            ):
+                if todo:
+                    file.begin(whole)  # only now: an engine that does not start has changed nothing
+                    _fill(engine, recipe, renderer, source, file, dialogues, rendered, todo)
         finally:
             engine.close()
     return files
@@ -141,7 +148,7 @@ def _fill(
 
 
 def _identity(run: Run, recipe: Recipe, renderer: Renderer, engine: EngineName) -> dict[str, Any]:
-    """What the texts depend on, but the data, the adapter and the device."""
+    """What the texts depend on, but the data, the adapter (and how it is held) and the device with its dtype."""
     fields = recipe.generate
     package = "transformers" if engine == "hf" else "vllm"
     return {

@@ -27,6 +27,7 @@ def choose_engine(wanted: Literal["auto", "vllm", "hf"]) -> EngineName:
 
     Raises:
         MissingPackageError: vLLM was asked for and is not there.
+        EngineError: it is there, and does not work on this machine.
     """
     if wanted == "hf":
         return "hf"

@@ -1,8 +1,8 @@
 """Raw predictions on disk: ``predictions/<data>.<engine>.jsonl``, a line each, and what made them beside it.
 
 The identity (``<data>.<engine>.json``) names what the texts depend on: model, adapter, prompt, data, decoding,
-engine and its version. A file is continued only under the same identity; under another one it is moved into
-``earlier/``, and a new file is begun.
+engine and its version, device and dtype. A file is continued only under the same identity; under another one
+it is moved into ``earlier/``, and a new file is begun.
 """
 
 from __future__ import annotations
@@ -79,6 +79,10 @@ class PredictionFile:
         except InputError as error:
             raise PredictionError(str(error)) from error
         return predictions
+
+    def kept(self, identity: dict[str, Any]) -> list[Prediction]:
+        """The predictions that the file holds already under `identity`; nothing is changed."""
+        return self.read() if self.path.exists() and self.identity() == identity else []
 
     def begin(self, identity: dict[str, Any]) -> list[Prediction]:
         """Make the file ready for `identity`; gives the predictions that it holds already."""

@@ -24,11 +24,16 @@ _CPU_SEQUENCES = 32
 def vllm_is_usable() -> str | None:
     """None if vLLM can be imported and finds a device, or else the reason why not."""
     try:
+        import torch
+        from vllm import LLM  # noqa: F401
         from vllm.platforms import current_platform
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+    except Exception as error:  # noqa: BLE001  a broken installation can raise anything
         return f"{type(error).__name__}: {first_line(error)}"
     if not current_platform.device_type:
         return "this build of vLLM finds no device that it was made for"
+    # vLLM asks the driver; torch also knows whether it can work with it.
+    if not current_platform.is_cpu() and not torch.cuda.is_available():
+        return "it was built for a GPU, and torch can use none here"
     return None
 
 

@@ -73,7 +73,7 @@ def attach_adapter(base: Any, run: Run, *, merge: bool) -> Any:
 
 
 def merged_folder(run: Run, model: ModelFields, location: str, device: Device, dtype: str, stop_id: int) -> Path:
-    """The run's merged model on disk; made when there is none of this adapter and dtype."""
+    """The run's merged model on disk; made anew when adapter, base, dtype or stop id changed."""
     stamp_path = run.merged / "merged_from.json"
     stamp = {
         "adapter": adapter_sha256(run),

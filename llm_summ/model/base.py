@@ -15,7 +15,7 @@ from llm_summ.model.embedded import embedded_path
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.recipe import ModelFields
 
-__all__ = ["base_location", "load_base", "load_tokenizer", "pick_dtype", "quantization_config"]
+__all__ = ["base_location", "check_hub", "load_base", "load_tokenizer", "pick_dtype", "quantization_config"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -52,7 +52,7 @@ def load_tokenizer(model: ModelFields, location: str) -> Any:
     quiet_libraries()
     from transformers import AutoTokenizer
 
-    _check_hub(model, location)
+    check_hub(model, location)
     try:
         tokenizer = AutoTokenizer.from_pretrained(location, **_options(model))
     except (OSError, ValueError, ImportError) as error:
@@ -145,7 +145,7 @@ def _model_type(model: ModelFields, location: str) -> str:
         raise _cannot_be_had(model, error) from error
 
 
-def _check_hub(model: ModelFields, location: str) -> None:
+def check_hub(model: ModelFields, location: str) -> None:
     """Tell at once that a model is neither here nor within reach; the hub's client would try for a minute.
 
     Raises:

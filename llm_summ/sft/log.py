@@ -65,3 +65,4 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
         entry |= {"tokens": self.tokens, "seconds": round(seconds, 3)}
         self._out.write(json.dumps(entry) + "\n")
         self._note = f"loss {self.last_loss:.3f}, {self.tokens / seconds:.0f} tokens/s"
+        self._progress.advance(0, self._note)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_summ.data.read import resolve_source
-from llm_summ.errors import InputError, RecipeError, TrainingError, first_line
+from llm_summ.errors import RecipeError, TrainingError, first_line
 from llm_summ.files import append_lines, file_sha256, text_sha256, whole_directory, write_json, write_text
 from llm_summ.model.base import load_base, pick_dtype, quantization_config
 from llm_summ.model.device import Device, find_device, keep_large_buffers
@@ -77,8 +77,9 @@ def sft(recipe: Recipe, *, runs: Path, name: str | None, stem: str) -> Run:
 
         with append_lines(run.log_path) as log, Progress("Training", plan.steps) as progress:
             loss, tokens = _train(plan, run, device, dtype, model, LogCallback(log, progress))
-    except InputError:
-        shutil.rmtree(run.path)  # not a step was made
+    except Exception:
+        if not run.log_path.is_file() or not run.log_path.stat().st_size:
+            shutil.rmtree(run.path)  # not a step was made: the name is free again
         raise
     seconds = time.monotonic() - started
     manifest["training"] = {

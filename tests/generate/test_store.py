@@ -98,6 +98,16 @@ def test_another_identity_sets_the_old_file_aside_unchanged(file: PredictionFile
     assert aside.read() == [FIRST]
 
 
+def test_a_look_at_what_is_kept_changes_nothing(file: PredictionFile) -> None:
+    assert file.kept(IDENTITY) == []
+    assert everything(file.path.parent) == {}
+    fill(file, IDENTITY, FIRST)
+    before = everything(file.path.parent)
+    assert file.kept(dict(IDENTITY)) == [FIRST]
+    assert file.kept(IDENTITY | {"engine": "other"}) == []
+    assert everything(file.path.parent) == before
+
+
 def test_nothing_is_lost_however_often_identities_change(file: PredictionFile) -> None:
     other = IDENTITY | {"engine": "vllm"}
     for number in range(6):
