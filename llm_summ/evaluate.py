@@ -82,7 +82,7 @@ def evaluate_run(run: Run, source: str) -> Evaluation:
     dialogues = read_dialogues(source, references=True)
     file, predictions = _find(run, source, dialogues)
     engine = str(file.identity().get("engine", "unknown")) + (".untuned" if not _is_tuned(file) else "")
-    evaluation = _evaluate(source, dialogues, file.path, predictions, run.recipe().post)
+    evaluation = _evaluate_raw(run, source, dialogues, file.path, predictions)
     try:
         write_json(run.scores / f"{source_name(source)}.{engine}.json", evaluation.to_json())
     except OSError as error:
@@ -116,10 +116,10 @@ def evaluate_file(path: Path, source: str) -> Evaluation:
                 f"make them: llm-summ generate --run {run.argument} --data {source}"
             )
         ordered = [raw[dialogue.id] for dialogue in dialogues]
-        return _evaluate(source, dialogues, path, ordered, run.recipe().post)
+        return _evaluate_raw(run, source, dialogues, path, ordered)
     hypotheses = read_hypotheses(path)
     _check_ids(path, source, list(hypotheses), dialogues)
-    return _evaluate(source, dialogues, path, [hypotheses[dialogue.id] for dialogue in dialogues], [])
+    return _evaluate(source, dialogues, path, [hypotheses[dialogue.id] for dialogue in dialogues], None, [])
 
 
 def _find(run: Run, source: str, dialogues: list[Dialogue]) -> tuple[PredictionFile, list[Prediction]]:
@@ -172,23 +172,24 @@ def _check_ids(path: Path, source: str, found: Sequence[str], dialogues: list[Di
         raise PredictionError(f"{path}: {' and '.join(problems)}; expected exactly the ids of {source}")
 
 
+def _evaluate_raw(
+    run: Run, source: str, dialogues: list[Dialogue], path: Path, predictions: Sequence[Prediction]
+) -> Evaluation:
+    texts = [prediction.summary for prediction in predictions]
+    cut_off = [prediction.finish_reason == "length" for prediction in predictions]
+    return _evaluate(source, dialogues, path, texts, cut_off, run.recipe().post)
+
+
 def _evaluate(
     source: str,
     dialogues: list[Dialogue],
     path: Path,
-    predictions: Sequence[Prediction] | Sequence[str],
+    texts: Sequence[str],
+    cut_off: Sequence[bool] | None,
     steps: Sequence[PostStep],
 ) -> Evaluation:
-    texts, cut_off, knows = [], [], True
-    for item in predictions:
-        if isinstance(item, str):
-            texts.append(item)
-            cut_off.append(False)
-            knows = False
-        else:
-            texts.append(item.summary)
-            cut_off.append(item.finish_reason == "length")
-    report = post_process(texts, cut_off, steps)
+    """Score texts in the order of the dialogues; `cut_off` is None where it is not known how they ended."""
+    report = post_process(texts, cut_off or [False] * len(texts), steps)
     references = [dialogue.references for dialogue in dialogues]
     ids = [dialogue.id for dialogue in dialogues]
     score = score_corpus(report.texts, references, variant="rouge")
@@ -201,7 +202,9 @@ def _evaluate(
         counted=counted,
         post=report.changed,
         empty=[ids[index] for index in score.empty],
-        by_length=[identity for identity, cut in zip(ids, cut_off, strict=True) if cut] if knows else None,
+        by_length=None
+        if cut_off is None
+        else [identity for identity, cut in zip(ids, cut_off, strict=True) if cut],
         hypothesis_length=sum(map(len, report.texts)) / len(ids),
         reference_length=sum(map(len, flat)) / len(flat),
     )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Literal
 
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
 from llm_summ.errors import RecipeError, RunError, listed
-from llm_summ.files import file_sha256, text_sha256
+from llm_summ.files import text_sha256
 from llm_summ.generate.engine import Engine
 from llm_summ.generate.start import EngineName, attaches, choose_engine, start_engine
 from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.model.adapter import adapter_sha256, check_adapter
-from llm_summ.model.base import base_location, check_hub, load_tokenizer, pick_dtype
+from llm_summ.model.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.model.device import find_device
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.progress import Progress, say
@@ -23,6 +24,18 @@ from llm_summ.recipe import Recipe
 from llm_summ.run import Run
 
 __all__ = ["generate"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is to be done for one source; `left` holds the indexes of the dialogues without a prediction."""
+
+    source: str
+    file: PredictionFile
+    identity: dict[str, Any]
+    dialogues: list[Dialogue]
+    rows: list[Row]
+    left: list[int]
 
 
 def generate(
@@ -70,63 +83,52 @@ def generate(
         wanted = "hf"
     name = choose_engine(wanted)
     location = base_location(recipe.model)
-    check_hub(recipe.model, location)
     tokenizer = load_tokenizer(recipe.model, location if untuned else str(run.adapter))
     renderer = make_renderer(recipe.prompt, tokenizer)
     rows = [[renderer.prompt(dialogue) for dialogue in dialogues] for dialogues in data]
     device = find_device()
     dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
     attach = rank > 0 and attaches(recipe, name)
-    identity = _identity(run, recipe, renderer, name) | {
+    identity = _identity(recipe, renderer, name) | {
         "adapter": None if untuned else adapter_sha256(run),
         "attached": attach,
         "device": device.kind,
         "dtype": dtype,
     }
-    files, identities, left = [], [], []
-    for source, dialogues in zip(sources, data, strict=True):
+    jobs = []
+    for source, dialogues, rendered in zip(sources, data, rows, strict=True):
         stem = f"{source_name(source)}.{name}" + (".untuned" if untuned else "")
         file = PredictionFile(run.predictions / f"{stem}.jsonl")
         fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
-        identities.append(identity | {"data": {"source": source, "sha256": fingerprint}})
-        done = {prediction.fname for prediction in file.kept(identities[-1])}
+        whole = identity | {"data": {"source": source, "sha256": fingerprint}}
+        done = {prediction.fname for prediction in file.kept(whole)}
         if done:
             say(f"{file.path}: {len(done)} of {len(dialogues)} are there already")
-        files.append(file)
-        left.append([index for index, dialogue in enumerate(dialogues) if dialogue.id not in done])
-    if any(left):
-        longest = max(len(part[index].prompt_ids) for part, todo in zip(rows, left, strict=True) for index in todo)
+        left = [index for index, dialogue in enumerate(dialogues) if dialogue.id not in done]
+        jobs.append(_Job(source, file, whole, dialogues, rendered, left))
+    unfinished = [job for job in jobs if job.left]
+    if unfinished:
+        longest = max(len(job.rows[index].prompt_ids) for job in unfinished for index in job.left)
         engine = start_engine(run, recipe, renderer, location, device, dtype, name, rank, attach, longest)
         try:
-            for source, file, whole, dialogues, rendered, todo in zip(
-                sources, files, identities, data, rows, left, strict=True
-            ):
-                if todo:
-                    file.begin(whole)  # only now: an engine that does not start has changed nothing
-                    _fill(engine, recipe, renderer, source, file, dialogues, rendered, todo)
+            for job in unfinished:
+                job.file.begin(job.identity)  # only now: an engine that does not start has changed nothing
+                _fill(job, engine, recipe, renderer)
         finally:
             engine.close()
-    return files
+    return [job.file for job in jobs]
 
 
-def _fill(
-    engine: Engine,
-    recipe: Recipe,
-    renderer: Renderer,
-    source: str,
-    file: PredictionFile,
-    dialogues: list[Dialogue],
-    rows: list[Row],
-    left: list[int],
-) -> None:
+def _fill(job: _Job, engine: Engine, recipe: Recipe, renderer: Renderer) -> None:
     """Generate what one source still lacks."""
+    dialogues, rows, left = job.dialogues, job.rows, job.left
     shortened = [rows[index].id for index in left if rows[index].dropped_turns]
     if shortened:
-        say(f"{source}: {len(shortened)} prompts lost turns to fit: {listed(shortened)}")
+        say(f"{job.source}: {len(shortened)} prompts lost turns to fit: {listed(shortened)}")
     started, tokens, by_length = time.monotonic(), 0, 0
-    label = f"Generating {source} ({engine.name})"
+    label = f"Generating {job.source} ({engine.name})"
     done = len(dialogues) - len(left)
-    with Progress(label, len(dialogues), done) as progress, file.appending() as out:
+    with Progress(label, len(dialogues), done) as progress, job.file.appending() as out:
         prompts = [rows[index].prompt_ids for index in left]
         outputs = engine.generate(prompts, stop_id=renderer.stop_id, max_new_tokens=recipe.generate.max_new_tokens)
         for count, output in enumerate(outputs, 1):
@@ -144,10 +146,10 @@ def _fill(
             by_length += output.finish_reason == "length"
             seconds = time.monotonic() - started
             progress.advance(1, f"{count / seconds:.2f} outputs/s, {tokens / seconds:.0f} tokens/s")
-    say(f"{file.path}: {len(left)} new, {by_length} of them ended by length")
+    say(f"{job.file.path}: {len(left)} new, {by_length} of them ended by length")
 
 
-def _identity(run: Run, recipe: Recipe, renderer: Renderer, engine: EngineName) -> dict[str, Any]:
+def _identity(recipe: Recipe, renderer: Renderer, engine: EngineName) -> dict[str, Any]:
     """What the texts depend on, but the data, the adapter (and how it is held) and the device with its dtype."""
     fields = recipe.generate
     package = "transformers" if engine == "hf" else "vllm"
@@ -157,7 +159,7 @@ def _identity(run: Run, recipe: Recipe, renderer: Renderer, engine: EngineName) 
         "base": recipe.model.base,
         "revision": recipe.model.revision,
         "base_quantization": fields.base_quantization,
-        "prompt": recipe.prompt.model_dump(exclude={"template"}) | {"sha256": file_sha256(run.prompt_path)},
+        "prompt": recipe.prompt.model_dump(exclude={"template"}) | {"sha256": renderer.template.sha256},
         "stop_id": renderer.stop_id,
         "max_new_tokens": fields.max_new_tokens,
         "decoding": "greedy",

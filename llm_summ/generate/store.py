@@ -82,13 +82,13 @@ class PredictionFile:
 
     def kept(self, identity: dict[str, Any]) -> list[Prediction]:
         """The predictions that the file holds already under `identity`; nothing is changed."""
-        return self.read() if self.path.exists() and self.identity() == identity else []
+        return self.read() if self._is_of(identity) else []
 
     def begin(self, identity: dict[str, Any]) -> list[Prediction]:
         """Make the file ready for `identity`; gives the predictions that it holds already."""
+        if self._is_of(identity):
+            return self.read()
         if self.path.exists():
-            if self.identity() == identity:
-                return self.read()
             self._set_aside()
         write_json(self.identity_path, identity)
         return []
@@ -98,6 +98,9 @@ class PredictionFile:
         """Append predictions; every one is durable against a kill when `add` returns."""
         with append_lines(self.path) as out:
             yield _Appender(out)
+
+    def _is_of(self, identity: dict[str, Any]) -> bool:
+        return self.path.exists() and self.identity() == identity
 
     def _set_aside(self) -> Path:
         """Move file and identity into ``earlier/``, where `eval` does not take them for current ones."""

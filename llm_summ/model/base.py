@@ -9,13 +9,13 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from llm_summ.errors import ModelError
+from llm_summ.errors import ModelError, first_line
 from llm_summ.model.device import Device
 from llm_summ.model.embedded import embedded_path
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.recipe import ModelFields
 
-__all__ = ["base_location", "check_hub", "load_base", "load_tokenizer", "pick_dtype", "quantization_config"]
+__all__ = ["base_location", "load_base", "load_tokenizer", "pick_dtype", "quantization_config"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -24,7 +24,8 @@ def base_location(model: ModelFields) -> str:
     """Where the base model is: a folder, or a hub id.
 
     Raises:
-        ModelError: neither an embedded model, nor a folder with a model, nor a hub id.
+        ModelError: neither an embedded model, nor a folder with a model, nor a hub id; or a hub's model that is
+            neither in its cache nor within reach.
     """
     base = model.base
     if base.startswith("embedded:"):
@@ -39,6 +40,7 @@ def base_location(model: ModelFields) -> str:
             f"model.base: {base}: no such folder; expected embedded:gemma-3-270m, a folder, or a hub id such as "
             "Qwen/Qwen3-8B"
         )
+    _check_hub(model)
     return base
 
 
@@ -52,7 +54,6 @@ def load_tokenizer(model: ModelFields, location: str) -> Any:
     quiet_libraries()
     from transformers import AutoTokenizer
 
-    check_hub(model, location)
     try:
         tokenizer = AutoTokenizer.from_pretrained(location, **_options(model))
     except (OSError, ValueError, ImportError) as error:
@@ -145,7 +146,7 @@ def _model_type(model: ModelFields, location: str) -> str:
         raise _cannot_be_had(model, error) from error
 
 
-def check_hub(model: ModelFields, location: str) -> None:
+def _check_hub(model: ModelFields) -> None:
     """Tell at once that a model is neither here nor within reach; the hub's client would try for a minute.
 
     Raises:
@@ -153,25 +154,24 @@ def check_hub(model: ModelFields, location: str) -> None:
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
-    if Path(location).is_dir() or constants.is_offline_mode():
+    if constants.is_offline_mode():
         return
-    cached = try_to_load_from_cache(location, "config.json", revision=model.revision)
+    cached = try_to_load_from_cache(model.base, "config.json", revision=model.revision)
     host = urllib.parse.urlsplit(constants.ENDPOINT)
     if isinstance(cached, str) or urllib.request.getproxies() or host.hostname is None:
         return
     try:
         socket.create_connection((host.hostname, host.port or 443), timeout=10).close()
     except OSError as error:
-        raise _cannot_be_had(
-            model, f"not in the local cache, and {host.hostname}: {error.strerror or error}"
-        ) from error
+        unreachable = OSError(f"not in the local cache, and {host.hostname}: {error.strerror or error}")
+        raise _cannot_be_had(model, unreachable) from error
 
 
 def _options(model: ModelFields) -> dict[str, Any]:
     return {"revision": model.revision or "main", "trust_remote_code": model.trust_remote_code}
 
 
-def _cannot_be_had(model: ModelFields, error: BaseException | str) -> ModelError:
+def _cannot_be_had(model: ModelFields, error: BaseException) -> ModelError:
     reason = str(error)
     if "trust_remote_code" in reason:
         return ModelError(
@@ -182,8 +182,7 @@ def _cannot_be_had(model: ModelFields, error: BaseException | str) -> ModelError
         return ModelError(
             f"model.base: {model.base}: access is restricted; accept its terms on the hub and set HF_TOKEN"
         )
-    first = next(iter(reason.strip().splitlines()), "no reason was given")
     return ModelError(
-        f"model.base: {model.base}: cannot be had ({first}); check the name and the connection, "
+        f"model.base: {model.base}: cannot be had ({first_line(error)}); check the name and the connection, "
         "or name a local folder or embedded:gemma-3-270m"
     )

@@ -89,7 +89,7 @@ class Renderer:
         truncation: Literal["middle", "head", "tail", "error"] = "middle",
     ) -> None:
         self._tokenizer = tokenizer
-        self._template = template
+        self.template = template
         self._max_prompt, self._max_answer, self._truncation = (
             max_prompt_tokens,
             max_answer_tokens,
@@ -147,7 +147,7 @@ class Renderer:
         Raises:
             PromptError: as `prompt`, or the answer has more than `max_answer_tokens` tokens.
         """
-        answer = tuple(self._encode(self._template.answer(summary), special_tokens=False))
+        answer = tuple(self._encode(self.template.answer(summary), special_tokens=False))
         if len(answer) >= self._max_answer:
             raise PromptError(
                 f"{dialogue.id}: answer of {len(answer) + 1} tokens, at most {self._max_answer} allowed; "
@@ -179,7 +179,7 @@ class Renderer:
             hidden.append(found[0])
             return f"\ue000{len(hidden) - 1}\ue001"
 
-        messages = self._template.messages(dialogue, lambda text: self._to_hide.sub(hide, text))
+        messages = self.template.messages(dialogue, lambda text: self._to_hide.sub(hide, text))
         if not self.uses_chat:
             text = "\n\n".join(message["content"] for message in messages) + "\n"
         else:

@@ -17,7 +17,6 @@ from llm_summ.model.base import load_base, pick_dtype, quantization_config
 from llm_summ.model.device import Device, find_device, keep_large_buffers
 from llm_summ.packages import quiet_libraries, require_training
 from llm_summ.progress import Progress, say
-from llm_summ.prompt import Template, load_template
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.run import Run, create_run, environment, mark_latest, run_path
 from llm_summ.sft.plan import TrainingPlan, make_plan
@@ -67,9 +66,8 @@ def sft(recipe: Recipe, *, runs: Path, name: str | None, stem: str) -> Run:
     device = find_device()
     dtype = pick_dtype(recipe.model, plan.location, device, recipe.model.compute_dtype)
     say(f"device    {device.name} ({device.kind}), computing in {dtype}")
-    template = load_template(recipe.prompt.template)
-    manifest = _manifest(plan, device, dtype, template)
-    run = create_run(path, recipe, template.path.read_text(encoding="utf-8"), manifest)
+    manifest = _manifest(plan, device, dtype)
+    run = create_run(path, recipe, plan.renderer.template.path.read_text(encoding="utf-8"), manifest)
     try:
         model = _load_model(plan, device, dtype)
         started = time.monotonic()
@@ -207,8 +205,8 @@ def _load_model(plan: TrainingPlan, device: Device, dtype: str) -> Any:
     return model
 
 
-def _manifest(plan: TrainingPlan, device: Device, dtype: str, template: Template) -> dict[str, Any]:
-    recipe = plan.recipe
+def _manifest(plan: TrainingPlan, device: Device, dtype: str) -> dict[str, Any]:
+    recipe, template = plan.recipe, plan.renderer.template
     sources = {"train": recipe.data.train, "dev": recipe.data.dev, "test": recipe.data.test}
     return {
         "started": _now(),

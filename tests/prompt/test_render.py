@@ -189,28 +189,25 @@ def _check_row(
     assert seen("\n".join(kept) if row.prompt_ids != whole else dialogue.text) in text
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(
+_ANY_ROW = given(
     template=st.sampled_from(TEMPLATES),
     dialogue=_DIALOGUES,
     summary=_SUMMARIES,
     mode=st.sampled_from(MODES),
     budget=_BUDGETS,
 )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@_ANY_ROW
 def test_every_row(kind: str, template: str, dialogue: Dialogue, summary: str, mode: str, budget: int) -> None:
     _check_row(make_tokenizer(kind), template, dialogue, summary, mode, budget, exact=kind != "pieces")
 
 
 @pytest.mark.slow
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    template=st.sampled_from(TEMPLATES),
-    dialogue=_DIALOGUES,
-    summary=_SUMMARIES,
-    mode=st.sampled_from(MODES),
-    budget=_BUDGETS,
-)
+@_ANY_ROW
 def test_every_row_of_the_embedded_model(
     embedded_tokenizer: Any, template: str, dialogue: Dialogue, summary: str, mode: str, budget: int
 ) -> None:
