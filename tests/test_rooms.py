@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Rooms of one line do not import each other.
 ORDER = [
     ["errors"],
-    ["files", "packages", "progress"],
+    ["files", "morphemes", "packages", "progress"],
     ["recipe"],
     ["run"],
     ["data"],

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 __all__ = ["Dialogue", "dialogue_hash"]
 
-_SPEAKER = re.compile(r"^#Person\d+#(?=:)", re.MULTILINE)
+_TAG = re.compile(r"^#Person\d+#(?=:)", re.MULTILINE)
+# In other data than the competition's: "상담사: 네", "Speaker A: …"
+_NAME = re.compile(r"^[^\s:#][^:\n]{0,19}(?=: )", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,11 @@ class Dialogue:
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """Speaker tags (``#Person1#``) in the order in which they first speak."""
-        return tuple(dict.fromkeys(_SPEAKER.findall(self.text)))
+        """Speaker tags (``#Person1#``) in the order in which they first speak.
+
+        In a dialogue without a tag: the names of at most 20 characters before the first colon of a line.
+        """
+        return tuple(dict.fromkeys(_TAG.findall(self.text) or _NAME.findall(self.text)))
 
 
 def dialogue_hash(text: str) -> str:

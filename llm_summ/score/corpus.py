@@ -6,7 +6,7 @@ from math import fsum
 from typing import Literal, NamedTuple
 
 from llm_summ import __version__
-from llm_summ.score.morphemes import Tokenizer, mecab_tokenizer
+from llm_summ.morphemes import Tokenizer, mecab_tokenizer
 from llm_summ.score.rouge import Prepared, RougeScores, Variant, compare, prepare
 
 Aggregate = Literal["mean", "max"]

@@ -71,7 +71,7 @@ class TrainingPlan:
         lines = [
             f"base      {recipe.model.base}, {recipe.model.quantization}; LoRA r {recipe.lora.r}, "
             f"alpha {recipe.lora.alpha}",
-            f"train     {recipe.data.train}: {len(self.rows)} rows, {self.tokens} tokens "
+            f"train     {', '.join(recipe.data.train_sources)}: {len(self.rows)} rows, {self.tokens} tokens "
             f"({self.answer_tokens} learnt), longest {lengths[-1]}, median {lengths[len(lengths) // 2]}",
             f"prompt    {prompt}; stop token {token!r} ({self.renderer.stop_id})",
             f"steps     {self.steps} of {train.batch_size} rows ({train.micro_batch_size} at a time), "
@@ -92,7 +92,7 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         DataError, ModelError, PromptError, RecipeError: the training could not work.
     """
     template = load_template(recipe.prompt.template)
-    data = {"train": read_dialogues(recipe.data.train, references=True)}
+    data = {"train": _training_dialogues(recipe)}
     for part, source in (("dev", recipe.data.dev), ("test", recipe.data.test)):
         if source is not None:
             data[part] = read_dialogues(source)
@@ -112,8 +112,16 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
     if refused:
         more = f"\n… and {len(refused) - _SHOWN_IDS} more" if len(refused) > _SHOWN_IDS else ""
         raise PromptError(
-            f"{recipe.data.train}: {len(refused)} rows do not fit:\n" + "\n".join(refused[:_SHOWN_IDS]) + more
+            f"{', '.join(recipe.data.train_sources)}: {len(refused)} rows do not fit:\n"
+            + "\n".join(refused[:_SHOWN_IDS])
+            + more
         )
     # The trained adapter carries its tokenizer: whoever loads it stops at the token that was trained.
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(renderer.stop_id)
     return TrainingPlan(recipe, location, tokenizer, renderer, rows, data)
+
+
+def _training_dialogues(recipe: Recipe) -> list[Dialogue]:
+    fields = recipe.data
+    shuffle = recipe.seed if fields.shuffle else None
+    return read_dialogues(fields.train_sources, references=True, shuffle=shuffle, limit=fields.limit)

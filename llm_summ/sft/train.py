@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_summ.data.read import resolve_source
+from llm_summ.data.source import resolve_source
 from llm_summ.errors import RecipeError, TrainingError, first_line
 from llm_summ.files import append_lines, file_sha256, text_sha256, whole_directory, write_json, write_text
 from llm_summ.model.base import load_base, pick_dtype, quantization_config
@@ -207,7 +207,8 @@ def _load_model(plan: TrainingPlan, device: Device, dtype: str) -> Any:
 
 def _manifest(plan: TrainingPlan, device: Device, dtype: str) -> dict[str, Any]:
     recipe, template = plan.recipe, plan.renderer.template
-    sources = {"train": recipe.data.train, "dev": recipe.data.dev, "test": recipe.data.test}
+    data = recipe.data
+    sources = {"train": data.train_sources, "dev": [data.dev or ""], "test": [data.test or ""]}
     return {
         "started": _now(),
         "seed": recipe.seed,
@@ -215,9 +216,11 @@ def _manifest(plan: TrainingPlan, device: Device, dtype: str) -> dict[str, Any]:
         "recipe_sha256": text_sha256(dump_recipe(recipe)),
         "prompt": {"name": template.name, "sha256": template.sha256},
         "data": {
-            part: {"source": source, "rows": len(plan.data[part]), "sha256": file_sha256(resolve_source(source))}
-            for part, source in sources.items()
-            if source is not None
+            part: {
+                "rows": len(plan.data[part]),
+                "sha256": {source: file_sha256(resolve_source(source)) for source in sources[part]},
+            }
+            for part in plan.data
         },
         "stop_id": plan.renderer.stop_id,
         "shortened": plan.shortened,

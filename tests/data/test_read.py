@@ -191,15 +191,37 @@ def test_quotes_that_do_not_balance(write: Write, content: str, line: int) -> No
     assert str(error.value).endswith("; check the quotes")
 
 
+@pytest.mark.parametrize("name", ["dev.csv", "dev.jsonl"])
+def test_cp949_is_read_and_said(write: Write, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    row = ["dev_3", TURNS, "인사합니다.", "인사"]
+    header = ["fname", "dialogue", "summary", "topic"]
+    content = as_csv([header, row]) if name == "dev.csv" else as_jsonl(dict(zip(header, row, strict=True)))
+    path = write(content.encode("cp949"), name)
+    assert read_dialogues(str(path)) == [Dialogue("dev_3", TURNS, ("인사합니다.",), "인사")]
+    assert capsys.readouterr().err == f"{path}: read as CP949 (it is not UTF-8)\n"
+
+
 @pytest.mark.parametrize(
-    ("encoding", "said"),
+    ("content", "said"),
     [
-        ("cp949", ": not UTF-8 (byte 17); save it as UTF-8 (spreadsheets often write CP949 or UTF-16)"),
-        ("utf-16", ": not UTF-8 (byte 0); save it as UTF-8 (spreadsheets often write CP949 or UTF-16)"),
+        ("fname,dialogue\na,안녕하세요\n".encode("utf-16"), ": found UTF-16; expected UTF-8; save it as UTF-8"),
+        (
+            "fname,dialogue\na,안녕하세요\nb,".encode() + "안녕".encode()[:-1],
+            ": ends in the middle of a character; was it cut off? Copy it again",
+        ),
+        (
+            "fname,dialogue\na,안녕하세요\nb,".encode() + b"\xff\n",
+            ":3: found byte 0xff, neither UTF-8 nor Korean in CP949; save it as UTF-8",
+        ),
+        # Valid CP949, and not Korean: a damaged UTF-8 file, or a Chinese one.
+        (
+            "fname,dialogue\na,你好，我要一杯咖啡\n".encode("gbk"),
+            ":2: found byte 0xc4, neither UTF-8 nor Korean in CP949; save it as UTF-8",
+        ),
     ],
 )
-def test_another_encoding_is_refused_and_named(write: Write, encoding: str, said: str) -> None:
-    path = write("fname,dialogue\na,안녕하세요\n".encode(encoding))
+def test_another_encoding_is_refused_and_named(write: Write, content: bytes, said: str) -> None:
+    path = write(content)
     with pytest.raises(DataError) as error:
         read_dialogues(str(path))
     assert str(error.value) == f"{path}{said}"
@@ -208,7 +230,7 @@ def test_another_encoding_is_refused_and_named(write: Write, encoding: str, said
 @pytest.mark.parametrize(
     ("content", "line", "said"),
     [
-        (b'{"fname":"a","dialogue":"x"}\n{"fname":"b","dia', 2, "not JSON in UTF-8 ("),
+        (b'{"fname":"a","dialogue":"x"}\n{"fname":"b","dia', 2, "not JSON ("),
         (b'["a", "x"]\n', 1, "found list; expected a JSON object a line"),
         (b'{"fname":"a","dialogue":"x"}\n3\n', 2, "found int; expected a JSON object a line"),
         (b'{"fname":"a","dialogue":3}\n', 1, "dialogue: found int; expected a text"),
@@ -223,9 +245,7 @@ def test_another_encoding_is_refused_and_named(write: Write, encoding: str, said
         (b'\n{"fname":"a"}\n', 2, "no column dialogue; found fname; expected fname, dialogue"),
         (b"{}\n", 1, "no column fname, dialogue; found none; expected fname, dialogue"),
         (b'{"fname":"a","dialogue":" "}\n', 1, "a: empty dialogue; fill it in or remove the row"),
-        (b"[" * 100_000 + b"\n", 1, "not JSON in UTF-8 ("),
-        ('{"fname":"a","dialogue":"안녕"}\n'.encode("cp949"), 1, "not JSON in UTF-8 ("),
-        ('{"fname":"a","dialogue":"안녕"}'.encode("utf-16"), 1, "not JSON in UTF-8 ("),
+        (b"[" * 100_000 + b"\n", 1, "not JSON ("),
     ],
 )
 def test_a_jsonl_line_that_cannot_be_used(write: Write, content: bytes, line: int, said: str) -> None:
@@ -279,12 +299,12 @@ def test_a_missing_file_with_nothing_near(tmp_path: Path) -> None:
 def test_a_folder_and_another_kind_of_file(write: Write, tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read_dialogues(str(tmp_path))
-    assert str(error.value) == f"{tmp_path}: is a folder; expected a CSV or JSONL file"
+    assert str(error.value) == f"{tmp_path}: is a folder; expected a CSV, JSONL or parquet file"
     for name, ending in (("dev.xlsx", "'.xlsx'"), ("dev", "'nothing'")):
         path = write("x", name)
         with pytest.raises(DataError) as error:
             read_dialogues(str(path))
-        assert str(error.value) == f"{path}: found a name that ends in {ending}; expected .csv or .jsonl"
+        assert str(error.value) == f"{path}: found a name that ends in {ending}; expected .csv, .jsonl, .parquet"
 
 
 def test_a_part_of_the_sample_that_is_not_there() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from llm_summ.errors import InputError
-from llm_summ.score.morphemes import MecabTokenizer, mecab_tokenizer, whitespace_tokenizer
+from llm_summ.morphemes import MecabTokenizer, mecab_tokenizer, whitespace_tokenizer
 from llm_summ.score.rouge import rouge
 
 

@@ -1,0 +1,300 @@
+"""Data files as they stand: records with their lines, read from CSV, JSONL or parquet, and written back.
+
+Nothing is judged here but what keeps a file from being read at all; what its rows mean is `read.py`'s.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llm_summ.data.encoding import read_text
+from llm_summ.data.source import KINDS
+from llm_summ.errors import DataError, first_line
+from llm_summ.files import whole_file
+from llm_summ.packages import require
+
+__all__ = ["MAX_FIELD_BYTES", "Record", "Table", "place", "read_table", "write_table"]
+
+MAX_FIELD_BYTES = 1_000_000
+"""A field as long as this is refused: in practice a quote is missing, and the field is half of the file."""
+
+_PYTHONS_LIMIT = 2**31 - 1  # of the csv module, whose own default of 131,072 refuses long meetings
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row.
+
+    Attributes:
+        line: the line on which it begins; in parquet the row's number. Both count from 1.
+        values: by column; texts in CSV, whatever JSON holds in JSONL and parquet.
+    """
+
+    line: int
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data file.
+
+    Attributes:
+        path: where it was read.
+        columns: the header; of JSONL, every key in the order of its first appearance.
+        records: the rows.
+        encoding: ``utf-8``, ``utf-8-sig`` or ``cp949``; not used by parquet.
+        line_end: what ends a line of CSV.
+        schema: parquet's types.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    records: list[Record]
+    encoding: str = "utf-8"
+    line_end: str = "\n"
+    schema: Any = field(default=None, repr=False, compare=False)
+
+    def place(self, record: Record) -> str:
+        """Where a record stands, as an error names it."""
+        return place(self.path, record.line)
+
+
+def place(path: Path, line: int) -> str:
+    """A line of a file as an error names it; parquet has rows, not lines."""
+    return f"{path}: row {line}" if path.suffix.lower() == ".parquet" else f"{path}:{line}"
+
+
+def read_table(path: Path, required: Sequence[str]) -> Table:
+    """Read a file.
+
+    Args:
+        path: its name ends in .csv, .jsonl or .parquet.
+        required: columns that must be there (in JSONL: in every row); ``a|b`` stands for either of two.
+
+    Raises:
+        DataError: the file cannot be read, is damaged, or lacks a column.
+        MissingPackageError: pyarrow is not installed, and the file is parquet.
+    """
+    kind = path.suffix.lower()
+    if kind == ".csv":
+        return _read_csv(path, required)
+    if kind == ".jsonl":
+        return _read_jsonl(path, required)
+    if kind == ".parquet":
+        return _read_parquet(path, required)
+    raise DataError(f"{path}: found a name that ends in {kind or 'nothing'!r}; expected {', '.join(KINDS)}")
+
+
+def write_table(table: Table, path: Path) -> None:
+    """Write a table; reading it again gives the same records. `path` appears whole or not at all.
+
+    CSV and JSONL are written as UTF-8, with a byte order mark where there was one or where the file was CP949: the
+    program that wrote that will look for it.
+
+    Raises:
+        DataError: the ending is none of ours, or the file cannot be written.
+        MissingPackageError: pyarrow is not installed, and the file is to be parquet.
+    """
+    kind = path.suffix.lower()
+    if kind not in KINDS:
+        raise DataError(f"{path}: found a name that ends in {kind or 'nothing'!r}; expected {', '.join(KINDS)}")
+    if kind == ".parquet":
+        require("pyarrow", extra="parquet", why=f"{path}")
+    try:
+        with whole_file(path) as building:
+            if kind == ".parquet":
+                _write_parquet(table, building)
+            else:
+                text = _csv_text(table) if kind == ".csv" else _jsonl_text(table)
+                encoding = "utf-8" if table.encoding == "utf-8" else "utf-8-sig"
+                building.write_bytes(text.encode(encoding))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _read_csv(path: Path, required: Sequence[str]) -> Table:
+    csv.field_size_limit(_PYTHONS_LIMIT)
+    text, encoding = read_text(path)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    records = []
+    end = 0  # the line on which the last record ended
+    try:
+        header = next(filter(None, reader), None)  # an empty line is an empty record
+        if header is None:
+            raise DataError(f"{path}: empty file; expected a header with {_first_names(required)}")
+        header = [name.strip() for name in header]
+        _check_columns(str(path), header, required)
+        end = reader.line_num
+        for fields in reader:
+            line, end = end + 1, reader.line_num
+            if not fields:
+                continue  # an empty line
+            if len(fields) != len(header):
+                raise DataError(
+                    f"{path}:{line}: found {len(fields)} fields, expected {len(header)} "
+                    f"({_shown(header)}); quote a field that holds commas"
+                )
+            for name, value in zip(header, fields, strict=True):
+                _check_size(path, line, name, value)
+            records.append(Record(line, dict(zip(header, fields, strict=True))))
+    except csv.Error as error:
+        raise DataError(f"{path}:{end + 1}: not valid CSV from here ({error}); check the quotes") from error
+    first_end = text[: text.find("\n") + 1]
+    return Table(path, tuple(header), records, encoding, "\r\n" if first_end.endswith("\r\n") else "\n")
+
+
+def _read_jsonl(path: Path, required: Sequence[str]) -> Table:
+    text, encoding = read_text(path)
+    records: list[Record] = []
+    for line, values in _json_lines(path, text):
+        _check_columns(f"{path}:{line}", list(values), required)
+        for name, value in values.items():
+            _check_value(path, line, name, value)
+        records.append(Record(line, values))
+    columns = dict.fromkeys(name for record in records for name in record.values)
+    return Table(path, tuple(columns), records, encoding)
+
+
+def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line, source in enumerate(text.split("\n"), 1):
+        if not source.strip():
+            continue
+        try:
+            value = json.loads(source, object_pairs_hook=_without_repeats)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}:{line}: not JSON ({error}); expected one JSON object a line") from error
+        if not isinstance(value, dict):
+            raise DataError(f"{path}:{line}: found {type(value).__name__}; expected a JSON object a line")
+        yield line, value
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; JSON itself would let the last of two equal keys win."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"key {twice!r} stands there twice")
+    return found
+
+
+def _read_parquet(path: Path, required: Sequence[str]) -> Table:
+    require("pyarrow", extra="parquet", why=f"{path}")
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        found = parquet.read_table(path)
+        rows = found.to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path}: not a parquet file that can be read ({first_line(error)})") from error
+    columns = tuple(found.column_names)
+    _check_columns(str(path), columns, required)
+    for number, row in enumerate(rows, 1):
+        for name, value in row.items():
+            _check_value(path, number, name, value)
+    return Table(path, columns, [Record(number, row) for number, row in enumerate(rows, 1)], schema=found.schema)
+
+
+def _csv_text(table: Table) -> str:
+    lines = []
+    for fields in (table.columns, *(map(_cell, _fields(table, record)) for record in table.records)):
+        out = io.StringIO()
+        # With any other line end, some versions of Python leave a lone carriage return unquoted.
+        csv.writer(out, lineterminator="\r\n").writerow(fields)
+        lines.append(out.getvalue().removesuffix("\r\n") + table.line_end)
+    return "".join(lines)
+
+
+def _fields(table: Table, record: Record) -> list[Any]:
+    return [record.values.get(column) for column in table.columns]
+
+
+def _cell(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _jsonl_text(table: Table) -> str:
+    return "".join(json.dumps(record.values, ensure_ascii=False, default=str) + "\n" for record in table.records)
+
+
+def _write_parquet(table: Table, path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = table.schema
+    if schema is None and table.path.suffix.lower() == ".csv":
+        schema = pa.schema([(name, pa.string()) for name in table.columns])
+    # From JSONL the types are guessed from the first row, which so has to have every column.
+    rows = [{name: record.values.get(name) for name in table.columns} for record in table.records]
+    try:
+        parquet.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    except pa.ArrowException as error:
+        raise DataError(f"{table.path}: cannot be written as parquet ({first_line(error)})") from error
+
+
+def _check_columns(where: str, found: Sequence[str], required: Sequence[str]) -> None:
+    missing = [name for name in required if not set(name.split("|")) & set(found)]
+    if missing:
+        raise DataError(
+            f"{where}: no column {_first_names(missing)}; found {_shown(found)}; expected {_first_names(required)}"
+        )
+    twice = sorted({name for name in found if name and list(found).count(name) > 1})
+    if twice:
+        raise DataError(f"{where}: column {_shown(twice)} stands there twice; every column needs its own name")
+
+
+def _first_names(required: Sequence[str]) -> str:
+    return ", ".join(name.partition("|")[0] for name in required)
+
+
+def _shown(columns: Sequence[str]) -> str:
+    """Column names as an error shows them, on one line."""
+    names = [" ".join(name.split())[:60] or "(no name)" for name in columns[:12]]
+    return ", ".join(names + ["…"] * (len(columns) > 12)) or "none"
+
+
+def _check_value(path: Path, line: int, name: str, value: Any) -> None:
+    """Refuse what JSON and parquet can hold and no text should: half a character, a NUL, a megabyte."""
+    if isinstance(value, str):
+        _check_size(path, line, name, value)
+        # JSON can write half a character; UTF-8 cannot
+        half = next((letter for letter in value if "\ud800" <= letter <= "\udfff"), "") if _is_odd(value) else ""
+        if half:
+            raise DataError(f"{place(path, line)}: {name}: found {half!r}, half a character; expected a text")
+        if "\0" in value:
+            raise DataError(f"{place(path, line)}: {name}: found a NUL; expected a text")
+    elif isinstance(value, dict):
+        for inner in value.values():
+            _check_value(path, line, name, inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_value(path, line, name, inner)
+
+
+def _is_odd(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _check_size(path: Path, line: int, name: str, value: str) -> None:
+    # A character is at most four bytes: short fields are not encoded to be counted.
+    if len(value) * 4 < MAX_FIELD_BYTES:
+        return
+    size = len(value.encode("utf-8", "replace"))
+    if size >= MAX_FIELD_BYTES:
+        raise DataError(
+            f"{place(path, line)}: {name}: found a field of {size:,} bytes, expected less than "
+            f"{MAX_FIELD_BYTES:,}; is a quote missing before it?"
+        )
