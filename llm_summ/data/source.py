@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 from llm_summ.errors import DataError
 
-__all__ = ["KINDS", "copy_sample", "resolve_source", "source_name"]
+__all__ = ["KINDS", "copy_sample", "resolve_source", "short_names", "source_name"]
 
 KINDS = (".csv", ".jsonl", ".parquet")
 """The endings of data files."""
@@ -46,6 +47,12 @@ def resolve_source(source: str) -> Path:
 def source_name(source: str) -> str:
     """A short name of a source for file names: ``dev.csv`` is ``dev``, ``sample:dev`` is ``sample-dev``."""
     return source.replace(":", "-") if source.startswith("sample:") else Path(source).stem
+
+
+def short_names(sources: Sequence[str]) -> list[str]:
+    """The names of files as a table shows them: without folders, if they differ then."""
+    names = [Path(source).name for source in sources]
+    return names if len(set(names)) == len(names) else list(sources)
 
 
 def copy_sample(folder: Path) -> list[Path]:

@@ -1,0 +1,331 @@
+"""Pictures of what `stats.py` measures, with Korean labels; several files lie over one another or side by side.
+
+matplotlib is used through its objects alone: no display, no pyplot, and nothing of its global state is set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_summ.data.fonts import WHY, cells, korean_font, printable, set_font
+from llm_summ.data.stats import MANY_SPEAKERS, FileStatistics
+from llm_summ.errors import DataError
+from llm_summ.files import whole_file
+from llm_summ.packages import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+__all__ = ["COLOURS", "bin_edges", "check_plots", "write_plots"]
+
+COLOURS = ("#0072B2", "#E69F00", "#000000", "#B5DBF4", "#7A3B00", "#CC79A7")
+"""One a file, in their order. They differ in lightness too, for those who see no hue and for paper."""
+
+_WIDTH, _DPI = 12.0, 100  # inches, and pixels an inch
+_LINES = ("-", "--", ":", "-.")
+_HATCHES = ("", "///", "...")  # for the first six files, the next six …
+_BARS = 15
+_FEWEST_BINS, _MOST_BINS = 12, 30  # about
+_PAIRS_A_MEDIAN = 25
+_PANELS_A_ROW = 3
+_LEGEND_CELLS = 130  # half-width characters that fit beside one another under a picture
+
+_LABELS = {
+    "turns": ("발화 수", "발화", "대화의 비율 (%)"),
+    "characters": ("대화 길이", "글자", "대화의 비율 (%)"),
+    "tokens": ("대화 길이", "토큰", "대화의 비율 (%)"),
+    "summary_characters": ("요약 길이", "글자", "요약의 비율 (%)"),
+    "summary_tokens": ("요약 길이", "토큰", "요약의 비율 (%)"),
+    "ratio": ("요약과 대화의 길이 비", "요약 글자 수 ÷ 대화 글자 수", "요약의 비율 (%)"),
+}
+
+# A file with its place among those given: its colour is the same in all pictures.
+Numbered = Sequence[tuple[int, FileStatistics]]
+
+
+def check_plots(folder: Path) -> None:
+    """Check what `write_plots` needs, before anything is measured; makes the folder.
+
+    Raises:
+        MissingPackageError: matplotlib or the package of the font is not installed.
+        DataError: the folder is a file, or cannot be made.
+    """
+    require("matplotlib", extra="plots", why=WHY)
+    korean_font()
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file; expected a folder for the pictures")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
+
+
+def write_plots(statistics: Sequence[FileStatistics], folder: Path) -> list[Path]:
+    """Write PNG pictures, 1,200 pixels wide; what no file has (summaries, topics, tokens) gives no picture.
+
+    Args:
+        statistics: of at least one file.
+        folder: made where it is missing; pictures of the same names are replaced, each whole or not at all.
+
+    Returns:
+        the pictures written: dialogue-length.png, summary-length.png, summary-against-dialogue.png, ratio.png,
+        turns-and-speakers.png, tokens.png, topics.png, masks.png.
+
+    Raises:
+        MissingPackageError: an optional package is not installed.
+        DataError: the folder cannot be made or written.
+    """
+    check_plots(folder)
+    pictures: dict[str, Callable[[Numbered], Figure | None]] = {
+        "dialogue-length": lambda files: _histograms(files, ["characters"]),
+        "summary-length": lambda files: _histograms(files, ["summary_characters"]),
+        "summary-against-dialogue": _summary_against_dialogue,
+        "ratio": lambda files: _histograms(files, ["ratio"]),
+        "turns-and-speakers": _turns_and_speakers,
+        "tokens": lambda files: _histograms(files, ["tokens", "summary_tokens"]),
+        "topics": _topics,
+        "masks": _masks,
+    }
+    written = []
+    for name, draw in pictures.items():
+        figure = draw(list(enumerate(statistics)))
+        if figure is None:
+            continue
+        set_font(figure)
+        path = folder / f"{name}.png"
+        try:
+            with whole_file(path) as building:
+                figure.savefig(building, format="png", dpi=_DPI)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+        written.append(path)
+    return written
+
+
+def _figure(height: float, rows: int, columns: int) -> tuple[Figure, list[Axes]]:
+    """An empty figure, its height in inches, and its axes in reading order."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.15)
+    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout=layout, facecolor="white")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for each in axes:
+        each.spines[["top", "right"]].set_visible(False)
+        each.tick_params(labelsize=11)
+        each.set_axisbelow(True)
+        each.xaxis.set_major_formatter(_number)
+        each.yaxis.set_major_formatter(_number)
+    return figure, axes
+
+
+def _histograms(files: Numbered, measures: Sequence[str]) -> Figure | None:
+    """A panel a measure."""
+    measures = [measure for measure in measures if any(measure in file.measures for _, file in files)]
+    if not measures:
+        return None
+    figure, axes = _figure(6.0, 1, len(measures))
+    for each, measure in zip(axes, measures, strict=True):
+        _histogram(each, files, measure)
+    _legend(figure, [(place, file) for place, file in files if any(name in file.measures for name in measures)])
+    return figure
+
+
+def _histogram(axes: Axes, files: Numbered, measure: str) -> None:
+    """Shares in percent, so that files of different sizes can be compared; the medians as thin lines."""
+    import numpy as np
+    from matplotlib.ticker import MaxNLocator
+
+    files = [(place, file) for place, file in files if measure in file.measures]
+    edges, cut = bin_edges([file.values[measure] for _, file in files], whole=measure != "ratio")
+    for place, file in files:
+        values = np.clip(file.values[measure], edges[0], (edges[-2] + edges[-1]) / 2)
+        shares = 100 * np.histogram(values, edges)[0] / len(values)
+        style = _style(place)
+        axes.stairs(shares, edges, linewidth=2, zorder=3, **style)
+        if place == files[0][0]:
+            axes.stairs(shares, edges, fill=True, alpha=0.15, color=style["color"])
+        axes.axvline(file.measures[measure].median, linewidth=1, **style)
+    title, unit, share = _LABELS[measure]
+    _label(
+        axes,
+        f"{title} (세로선은 중앙값)",
+        f"{unit} (맨 오른쪽 칸은 {_number(edges[-2])} 이상 모두)" if cut else unit,
+        share,
+    )
+    axes.set_xlim(edges[0], edges[-1])
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=measure != "ratio"))
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color="0.9")
+
+
+def bin_edges(files: Sequence[Sequence[float]], *, whole: bool) -> tuple[list[float], bool]:
+    """Edges of 12 to 30 bins, about, of a round width, and whether the last has to hold what lies beyond it.
+
+    The smallest file decides how many: half more than the Rice rule (twice the cube root of the rows). They reach
+    to the highest of the files' 99.5th percentiles: one odd row does not press all others together.
+
+    Args:
+        files: the values of each.
+        whole: the values are whole numbers, so no bin is narrower than one, and bins of one are centred on them.
+    """
+    import numpy as np
+
+    low = min(map(min, files))
+    high = max(float(np.percentile(values, 99.5)) for values in files)
+    bins = min(max(3 * min(map(len, files)) ** (1 / 3), _FEWEST_BINS), _MOST_BINS)
+    wanted = max((high - low) / bins, 1.0 if whole else 0.001)
+    power = 10.0 ** math.floor(math.log10(wanted) + 1e-9)
+    width = min((factor * power for factor in (1, 2, 5, 10)), key=lambda width: abs(math.log(width / wanted)))
+    first, last = math.floor(low / width + 1e-9), math.floor(high / width + 1e-9) + 1
+    shift = 0.5 if whole and width == 1 else 0.0
+    edges = [place * width - shift for place in range(first, last + 1)]
+    return edges, max(map(max, files)) >= edges[-1]
+
+
+def _summary_against_dialogue(files: Numbered) -> Figure | None:
+    """A panel a file: every reference's length against its dialogue's, and how its median grows with that."""
+    import numpy as np
+    from matplotlib.colors import LinearSegmentedColormap
+
+    pairs = []
+    for _, file in files:
+        if "summary_characters" in file.values:
+            references = np.asarray(file.values["references"], dtype=int)
+            x = np.repeat(np.asarray(file.values["characters"]), references)
+            pairs.append((file, x, np.asarray(file.values["summary_characters"])))
+    if not pairs:
+        return None
+    columns = min(_PANELS_A_ROW, len(pairs))
+    rows = math.ceil(len(pairs) / columns)
+    figure, axes = _figure(0.8 + 5.2 * rows, rows, columns)
+    # The axes end where 99.5 % of the rows do; what lies beyond is not shown.
+    right = 1.02 * max(float(np.percentile(x, 99.5)) for _, x, _ in pairs)
+    top = 1.02 * max(float(np.percentile(y, 99.5)) for _, _, y in pairs)
+    shades = LinearSegmentedColormap.from_list("shades", ["#C6DCEC", "#0072B2", "#002B45"])
+    for each, (file, x, y) in zip(axes, pairs, strict=False):
+        grid = (48 // columns, 28 // columns + 4)
+        each.hexbin(x, y, gridsize=grid, extent=(0, right, 0, top), cmap=shades, mincnt=1, linewidths=0.2)
+        each.plot(*_medians(x, y), color="#E69F00", linewidth=2.5, marker="o", markeredgecolor="black")
+        each.set_xlim(0, right)
+        each.set_ylim(0, top)
+        _label(each, f"{printable(file.name, 60 // columns)} (요약 {len(y):,}개)", "대화 글자 수", "요약 글자 수")
+    for each in axes[len(pairs) :]:
+        each.set_axis_off()
+    figure.suptitle("대화 길이와 요약 길이 (진할수록 많음, 선은 구간별 중앙값, 축은 각각 99.5%까지)", fontsize=15)
+    return figure
+
+
+def _medians(x: NDArray[Any], y: NDArray[Any]) -> tuple[list[float], list[float]]:
+    """Medians of x and of y in up to ten equal parts of the pairs by x, of about 25 pairs at least."""
+    import numpy as np
+
+    parts = np.array_split(np.argsort(x, kind="stable"), max(1, min(10, len(x) // _PAIRS_A_MEDIAN)))
+    return [float(np.median(x[part])) for part in parts], [float(np.median(y[part])) for part in parts]
+
+
+def _turns_and_speakers(files: Numbered) -> Figure:
+    figure, (turns, speakers) = _figure(6.0, 1, 2)
+    _histogram(turns, files, "turns")
+    found = [(place, file.speaker_shares(MANY_SPEAKERS)) for place, file in files]
+    counts = sorted({count for _, shares in found for count in shares})
+    kinds = [f"{count}명 이상" if count == MANY_SPEAKERS else f"{count}명" for count in counts]
+    _bars(
+        speakers, kinds, [(place, [100 * shares.get(count, 0.0) for count in counts]) for place, shares in found]
+    )
+    _label(speakers, "화자 수", "대화의 비율 (%)", "")
+    _legend(figure, files)
+    return figure
+
+
+def _topics(files: Numbered) -> Figure | None:
+    return _ranked([(place, file, file.topics) for place, file in files], "주제")
+
+
+def _masks(files: Numbered) -> Figure | None:
+    counts = [(place, file, {mask: count.rows for mask, count in file.masks.items()}) for place, file in files]
+    return _ranked(counts, "개인정보 마스크가 있는 대화")
+
+
+def _ranked(counts: Sequence[tuple[int, FileStatistics, dict[str, int]]], title: str) -> Figure | None:
+    """Horizontal bars of the kinds that most rows have, all files together; counts are of rows, in each file."""
+    counts = [(place, file, found) for place, file, found in counts if any(found.values())]
+    if not counts:
+        return None
+    sums: Counter[str] = Counter()
+    for _, _, found in counts:
+        sums.update({kind: count for kind, count in found.items() if count})
+    kinds = [kind for kind, _ in sums.most_common(_BARS)]
+    shares = [(place, [100 * found.get(kind, 0) / file.rows for kind in kinds]) for place, file, found in counts]
+    figure, (axes,) = _figure(2.0 + len(kinds) * max(0.36, 0.18 * len(counts)), 1, 1)
+    _bars(axes, [printable(kind, 36) for kind in kinds], shares)
+    rest = f" (모두 {len(sums):,}가지, 많은 순으로 {len(kinds)}가지)" if len(sums) > len(kinds) else ""
+    _label(axes, title + rest, "대화의 비율 (%)", "")
+    _legend(figure, [(place, file) for place, file, _ in counts], bars=True)
+    return figure
+
+
+def _bars(axes: Axes, kinds: Sequence[str], shares: Sequence[tuple[int, Sequence[float]]]) -> None:
+    """Horizontal bars, the first kind on top; in each kind a bar a file, with its figure."""
+    thick = 0.8 / len(shares)
+    for order, (place, share) in enumerate(shares):
+        at = [row - 0.4 + thick * (order + 0.5) for row in range(len(kinds))]
+        drawn = axes.barh(at, share, height=0.9 * thick, **_fill(place))
+        labels = [f"{value:.2g}" if 0 < value < 1 else f"{value:.1f}" if value else "" for value in share]
+        axes.bar_label(drawn, labels, padding=3, fontsize=9 if len(shares) < 4 else 7)
+    axes.set_xlim(0, 1.12 * max(max(share) for _, share in shares))
+    axes.set_yticks(range(len(kinds)), kinds)
+    axes.set_ylim(len(kinds) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color="0.9")
+
+
+def _label(axes: Axes, title: str, x: str, y: str) -> None:
+    axes.set_title(title, fontsize=14, pad=10)
+    axes.set_xlabel(x, fontsize=12)
+    axes.set_ylabel(y, fontsize=12)
+
+
+def _legend(figure: Figure, files: Numbered, *, bars: bool = False) -> None:
+    """The files' names under the picture, as many beside one another as fit; the picture grows by their lines."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    names = [f"{printable(file.name, 60)} ({file.rows:,}개 대화)" for _, file in files]
+    columns = max(1, min(len(names), _LEGEND_CELLS // (max(map(cells, names)) + 8)))
+    figure.set_figheight(figure.get_figheight() + 0.28 * math.ceil(len(names) / columns))
+    handles = [
+        Patch(**_fill(place)) if bars else Line2D([], [], linewidth=2.5, **_style(place)) for place, _ in files
+    ]
+    # matplotlib leaves out labels that begin with an underscore; texts set afterwards may.
+    legend = figure.legend(
+        handles, ["x"] * len(names), loc="outside lower center", ncols=columns, fontsize=11, handlelength=2.8
+    )
+    legend.set_frame_on(False)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)
+
+
+def _style(place: int) -> dict[str, Any]:
+    return {"color": COLOURS[place % len(COLOURS)], "linestyle": _LINES[place % len(_LINES)]}
+
+
+def _fill(place: int) -> dict[str, Any]:
+    """How a file's bars are filled: hatched from the seventh file on, whose colours have been used."""
+    return {
+        "facecolor": COLOURS[place % len(COLOURS)],
+        "edgecolor": "white",
+        "linewidth": 0,
+        "hatch": _HATCHES[place // len(COLOURS) % len(_HATCHES)],
+    }
+
+
+def _number(value: float, _: int | None = None) -> str:
+    """A number as the axes show it; matplotlib adds the tick's place."""
+    return f"{value:,.10g}"

@@ -1,0 +1,118 @@
+"""Splitting a file: every row once, parts alike in length, near-duplicates on one side, a seed that is kept to."""
+
+from __future__ import annotations
+
+import csv
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llm_summ.data import read_dialogues
+from llm_summ.data.split import split_file, split_table
+from llm_summ.data.table import Record, Table
+from llm_summ.errors import DataError
+
+WORDS = "가게 나무 다리 라면 마음 바다 사과 아침 자전거 창문 카드 토끼 편지 하늘 고양이 노래"
+
+
+def _text(seed: int, turns: int) -> str:
+    """A dialogue like no other of another seed."""
+    chance = random.Random(seed)
+    return "\n".join(f"#Person{1 + n % 2}#: {' '.join(chance.choices(WORDS.split(), k=9))}" for n in range(turns))
+
+
+def _table(texts: list[str]) -> Table:
+    records = [Record(n + 2, {"fname": f"x_{n}", "dialogue": text}) for n, text in enumerate(texts)]
+    return Table(Path("all.csv"), ("fname", "dialogue"), records)
+
+
+def _ids(table: Table) -> list[str]:
+    return [record.values["fname"] for record in table.records]
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(12, 60), st.floats(0.1, 0.4), st.booleans(), st.integers(0, 5))
+def test_every_row_is_in_one_part(rows: int, share: float, with_test: bool, seed: int) -> None:
+    table = _table([_text(n, 2 + n % 7) for n in range(rows)])
+    sizes = {"dev": share} | ({"test": 3.0} if with_test else {})
+    parts, together = split_table(table, sizes, seed)
+    assert [part.name for part in parts] == ["train", *sizes]
+    assert together == 0
+    assert sorted(name for part in parts for name in _ids(part.table)) == sorted(_ids(table))
+    assert [len(part.table.records) for part in parts] == [part.wanted for part in parts]
+    assert parts[1].wanted == round(share * rows)
+    for part in parts:  # in the file's order
+        assert [record.line for record in part.table.records] == sorted(
+            record.line for record in part.table.records
+        )
+    again, _ = split_table(table, sizes, seed)
+    assert [_ids(part.table) for part in again] == [_ids(part.table) for part in parts]
+
+
+def test_another_seed_is_another_split() -> None:
+    table = _table([_text(n, 4) for n in range(60)])
+    assert len({tuple(_ids(split_table(table, {"dev": 0.2}, seed)[0][1].table)) for seed in range(4)}) == 4
+
+
+def test_the_parts_are_alike_in_length() -> None:
+    table = _table([_text(n, 2 + n // 10) for n in range(200)])
+    parts, _ = split_table(table, {"dev": 40}, 7)
+    dev = sorted(len(record.values["dialogue"]) for record in parts[1].table.records)
+    whole = sorted(len(record.values["dialogue"]) for record in table.records)
+    tenths = [whole[n * 20] for n in range(1, 10)]
+    counts = [
+        sum(low <= length < high for length in dev)
+        for low, high in zip([0, *tenths], [*tenths, 10**9], strict=True)
+    ]
+    # Four of forty in every tenth, but for dialogues of equal length at an edge.
+    assert all(2 <= count <= 6 for count in counts)
+    assert sum(counts) == 40
+
+
+def test_near_duplicates_stay_together() -> None:
+    texts = [_text(n % 40, 6) for n in range(120)]  # each three times
+    texts = [
+        text if n < 40 else text.replace(" ", "") if n < 80 else text.replace("#Person1#", "#Person3#")
+        for n, text in enumerate(texts)
+    ]
+    parts, together = split_table(_table(texts), {"dev": 30}, 1)
+    assert together == 40
+    sides = {name: part.name for part in parts for name in _ids(part.table)}
+    for n in range(40):
+        assert len({sides[f"x_{n}"], sides[f"x_{n + 40}"], sides[f"x_{n + 80}"]}) == 1
+    assert 27 <= len(parts[1].table.records) <= 30
+
+
+def test_a_file_is_split_into_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = split_file("sample:train", Path("parts"), {"dev": 0.25, "test": 10}, 3)
+    assert lines[1].startswith("parts/dev.csv: 32 rows, ")
+    parts = {name: read_dialogues(f"parts/{name}.csv", references=True) for name in ("train", "dev", "test")}
+    assert {name: len(rows) for name, rows in parts.items()} == {"train": 86, "dev": 32, "test": 10}
+    rows = [row for part in parts.values() for row in part]
+    assert sorted(rows, key=lambda d: d.id) == sorted(read_dialogues("sample:train"), key=lambda d: d.id)
+    with Path("parts/dev.csv").open(newline="") as file:
+        assert next(csv.reader(file)) == ["fname", "dialogue", "summary", "topic"]
+    with pytest.raises(DataError, match=r"^parts/train\.csv: is there already; choose an empty folder$"):
+        split_file("sample:train", Path("parts"), {"dev": 0.25}, 3)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ({"dev": 128}, "128 rows cannot give dev 128 and leave some for train"),
+        ({"dev": 0.5, "test": 0.5}, "128 rows cannot give dev 64, test 64 and leave some for train"),
+        ({"dev": 0.001}, "128 rows cannot give dev 0 and leave some for train"),
+        ({"dev": 1.5}, "--dev 1.5: expected a share between 0 and 1, or a number of rows"),
+        ({"dev": 0}, "--dev 0: expected a share between 0 and 1, or a number of rows"),
+        ({"dev": -3}, "--dev -3: expected a share between 0 and 1, or a number of rows"),
+    ],
+)
+def test_sizes_that_cannot_be_had(tmp_path: Path, sizes: dict[str, float], said: str) -> None:
+    with pytest.raises(DataError) as error:
+        split_file("sample:train", tmp_path / "parts", sizes, 1)
+    assert str(error.value).endswith(said)
+    assert not (tmp_path / "parts").exists()
