@@ -29,7 +29,7 @@ FOR_A_GPU = {
     "qlora-qwen3-8b.yaml": "Qwen/Qwen3-8B",
     "qlora-solar-10.7b.yaml": "upstage/SOLAR-10.7B-Instruct-v1.0",
 }
-PROMPTS = ("english", "expert", "plain")
+PROMPTS = ("english", "expert", "few-shot", "length", "plain", "topic")
 
 
 def _load(name: str) -> Recipe:
@@ -40,7 +40,7 @@ def test_all_that_ships_is_tested() -> None:
     recipes, prompts = bundled_dir("recipes"), bundled_dir("prompts")
     assert sorted(path.name for path in recipes.iterdir()) == ["README.md", *RECIPES]
     assert sorted(path.name for path in prompts.iterdir()) == [f"{name}.md" for name in PROMPTS]
-    assert (len(RECIPES), len(FOR_A_GPU), len(PROMPTS)) == (7, 6, 3)
+    assert (len(RECIPES), len(FOR_A_GPU), len(PROMPTS)) == (7, 6, 6)
     assert {*FOR_A_GPU, "qlora.yaml"} == set(RECIPES)
 
 

@@ -1,6 +1,17 @@
 """Templates, and the one renderer that turns a dialogue into token ids."""
 
+from llm_summ.prompt.examples import ExamplePool
+from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.render import Renderer, Row, make_renderer
-from llm_summ.prompt.template import Template, load_template
+from llm_summ.prompt.template import Template, bundled_templates, load_template
 
-__all__ = ["Renderer", "Row", "Template", "load_template", "make_renderer"]
+__all__ = [
+    "ExamplePool",
+    "LengthTarget",
+    "Renderer",
+    "Row",
+    "Template",
+    "bundled_templates",
+    "load_template",
+    "make_renderer",
+]

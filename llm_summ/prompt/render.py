@@ -8,20 +8,22 @@ Ids of a training row::
     labels: -100 ...... | answer ...... stop
 
 The prompt and the answer are tokenized apart: a token never spans the boundary, and the ids for training
-begin with the ids for generation. A prompt that is too long loses whole turns, never the instruction, the
-last turn or the answer. Special tokens come from the model's and our templates alone: a dialogue or summary
-that holds ``<eos>`` holds five characters.
+begin with the ids for generation. A prompt that is too long loses its examples, then whole turns, never the
+instruction, the last turn or the answer. Special tokens come from the model's and our templates alone: a
+dialogue or summary that holds ``<eos>`` holds five characters.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from llm_summ.data import Dialogue
 from llm_summ.errors import PromptError
+from llm_summ.prompt.encoder import Encoder
+from llm_summ.prompt.examples import ExamplePool
+from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.template import Template, load_template
 from llm_summ.recipe import PromptFields
 
@@ -29,9 +31,6 @@ __all__ = ["IGNORED", "Renderer", "Row", "make_renderer"]
 
 IGNORED = -100
 """The label of a token that is not learnt: PyTorch's default `ignore_index`."""
-
-_SENTINEL = "\u2042answer\u2042"
-_HIDDEN = re.compile("\ue000(\\d+)\ue001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,7 @@ class Row:
         answer_ids: shape (a,), without the stop id; empty for generation.
         stop_id: ends the answer.
         dropped_turns: how many turns the prompt lacks because it was too long.
+        examples: how many examples the prompt holds.
     """
 
     id: str
@@ -51,6 +51,7 @@ class Row:
     answer_ids: tuple[int, ...]
     stop_id: int
     dropped_turns: int = 0
+    examples: int = 0
 
     @property
     def input_ids(self) -> list[int]:
@@ -64,18 +65,25 @@ class Row:
 
 
 class Renderer:
-    """Renders dialogues for one tokenizer and one template.
+    """Renders dialogues for one tokenizer and one template; the same arguments give the same rows every time.
 
     Args:
         tokenizer: a transformers tokenizer.
         template: a prompt template.
         chat: whether to use the tokenizer's chat template: "auto" uses it if there is one.
-        max_prompt_tokens: a longer prompt loses turns.
-        max_answer_tokens: a longer answer is an error, since a cut one teaches to stop in mid-sentence.
+        max_prompt_tokens: a longer prompt loses examples, then turns.
+        max_answer_tokens: a longer answer is an error, since a cut one teaches to stop in mid-sentence. The
+            stop id counts.
         truncation: which turns go first; "error" refuses instead.
+        examples: where the examples are from.
+        example_count: how many examples a prompt has at most.
+        max_examples_tokens: the least similar examples are left out until the texts of the others, dialogues and
+            summaries, have at most so many tokens.
+        length: says which length the prompt asks for.
 
     Raises:
-        PromptError: "always" without a chat template, or no token that could end an answer.
+        PromptError: "always" without a chat template, no token that could end an answer, or the template's
+            variables and what is given for them do not go together.
     """
 
     def __init__(
@@ -87,83 +95,162 @@ class Renderer:
         max_prompt_tokens: int = 1024,
         max_answer_tokens: int = 256,
         truncation: Literal["middle", "head", "tail", "error"] = "middle",
+        examples: ExamplePool | None = None,
+        example_count: int = 0,
+        max_examples_tokens: int = 512,
+        length: LengthTarget | None = None,
     ) -> None:
-        self._tokenizer = tokenizer
         self.template = template
-        self._max_prompt, self._max_answer, self._truncation = (
-            max_prompt_tokens,
-            max_answer_tokens,
-            truncation,
-        )
-        has_template = bool(getattr(tokenizer, "chat_template", None))
-        if chat == "always" and not has_template:
-            raise PromptError(
-                "prompt.chat is always, but this model's tokenizer has no chat template; set it to auto"
-            )
-        self.uses_chat = has_template and chat != "never"
-        self._bos = self._leading_bos()
-        pad_id = tokenizer.pad_token_id
-        self.stop_id = self._find_stop_id()
-        self.pad_id = int(pad_id) if pad_id is not None else self.stop_id
-        self._to_hide = self._special_text()
-        # Some tokenizers put a space before any text, and not all of them take it away again.
-        self._prefix = self._decode(self._encode("a", special_tokens=False)).removesuffix("a")
+        self.max_prompt_tokens, self.max_answer_tokens = max_prompt_tokens, max_answer_tokens
+        self._truncation: Literal["middle", "head", "tail", "error"] = truncation
+        self._check_variables(examples, example_count, length)
+        self._pool = examples if example_count else None
+        self._example_count, self._max_examples_tokens = example_count, max_examples_tokens
+        self._length = length if template.uses("length") else None
+        self._encoder = Encoder(tokenizer, chat)
+        self.uses_chat = self._encoder.uses_chat
+        self.stop_id, self.pad_id = self._encoder.stop_id, self._encoder.pad_id
+        # Both only spare work that was done before.
+        self._similar: dict[Dialogue, list[Dialogue]] = {}
+        self._example_tokens: dict[Dialogue, int] = {}
 
-    def prompt(self, dialogue: Dialogue) -> Row:
+    def prepare(self, dialogues: Sequence[Dialogue]) -> None:
+        """Find the examples of many dialogues at once, with a progress bar; without it `prompt` finds them.
+
+        It changes no row, and does nothing for a prompt without examples.
+        """
+        new = [dialogue for dialogue in dialogues if dialogue not in self._similar]
+        if self._pool is not None and new:
+            self._similar.update(zip(new, self._pool.similar_all(new, self._example_count), strict=True))
+
+    def prompt(self, dialogue: Dialogue, *, target_length: int | None = None) -> Row:
         """The row for generation: no answer.
+
+        Args:
+            dialogue: its references are not looked at.
+            target_length: the length to ask for in characters; by default what the length target predicts.
 
         Raises:
             PromptError: the prompt is too long, and `truncation` is "error" or one turn alone does not fit.
         """
-        ids = self._prompt_ids(dialogue)
-        if len(ids) <= self._max_prompt:
-            return Row(dialogue.id, ids, (), self.stop_id)
+        if target_length is None and self._length is not None:
+            target_length = self._length.predict(dialogue)  # of the whole dialogue, whatever is cut from it
+        examples = self._examples(dialogue)
+
+        def shorter(count: int) -> tuple[int, ...]:
+            # The most similar example stands last, nearest to the dialogue that is asked about.
+            return self._prompt_ids(dialogue, target_length, examples[:count][::-1])
+
+        ids = shorter(len(examples))
+        if len(ids) <= self.max_prompt_tokens:
+            return Row(dialogue.id, ids, (), self.stop_id, examples=len(examples))
+        if examples:
+            ids = shorter(0)
+            if len(ids) <= self.max_prompt_tokens:
+                # One less than all was not tried yet, and all was too many.
+                count, fitting = self._most(len(examples) - 1, shorter) or (0, ids)
+                return Row(dialogue.id, fitting, (), self.stop_id, examples=count)
         if self._truncation == "error":
             raise PromptError(
-                f"{dialogue.id}: prompt of {len(ids)} tokens, at most {self._max_prompt} allowed; "
+                f"{dialogue.id}: prompt of {len(ids)} tokens, at most {self.max_prompt_tokens} allowed; "
                 "raise prompt.max_prompt_tokens or set prompt.truncation to middle"
             )
         # Blank lines say nothing: they go first, and none of them passes for the last turn.
         turns = tuple(turn for turn in dialogue.turns if turn.strip())
-        # The more turns are kept the longer the prompt: find the largest number that fits.
-        fits, too_many, best = 0, len(turns) + 1, ids
-        while too_many - fits > 1:
-            kept = (fits + too_many) // 2
-            candidate = self._prompt_ids(replace(dialogue, text="\n".join(self._keep(turns, kept))))
-            if len(candidate) <= self._max_prompt:
-                fits, best = kept, candidate
-            else:
-                too_many = kept
-        if not fits:
+
+        def with_turns(count: int) -> tuple[int, ...]:
+            kept = replace(dialogue, text="\n".join(self._keep(turns, count)))
+            return self._prompt_ids(kept, target_length, ())
+
+        found = self._most(len(turns), with_turns)
+        if found is None:
             raise PromptError(
-                f"{dialogue.id}: the instruction and one turn are over {self._max_prompt} tokens; "
+                f"{dialogue.id}: the instruction and one turn are over {self.max_prompt_tokens} tokens; "
                 "raise prompt.max_prompt_tokens"
             )
-        return Row(dialogue.id, best, (), self.stop_id, len(turns) - fits)
+        return Row(dialogue.id, found[1], (), self.stop_id, len(turns) - found[0])
 
     def example(self, dialogue: Dialogue, summary: str) -> Row:
-        """The row for training.
+        """The row for training; the prompt asks for the length that `summary` has.
 
         Raises:
             PromptError: as `prompt`, or the answer has more than `max_answer_tokens` tokens.
         """
-        answer = tuple(self._encode(self.template.answer(summary), special_tokens=False))
-        if len(answer) >= self._max_answer:
+        answer = self._answer_ids(summary)
+        if len(answer) >= self.max_answer_tokens:
             raise PromptError(
-                f"{dialogue.id}: answer of {len(answer) + 1} tokens, at most {self._max_answer} allowed; "
+                f"{dialogue.id}: answer of {len(answer) + 1} tokens, at most {self.max_answer_tokens} allowed; "
                 "raise prompt.max_answer_tokens or shorten the summary"
             )
-        return replace(self.prompt(dialogue), answer_ids=answer)
+        target_length = self._length.of_summary(summary) if self._length is not None else None
+        return replace(self.prompt(dialogue, target_length=target_length), answer_ids=answer)
+
+    def answer_tokens(self, summary: str) -> int:
+        """How many tokens are learnt for a summary, with the stop id; `example` refuses > `max_answer_tokens`."""
+        return len(self._answer_ids(summary)) + 1
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of generated ids, up to the stop id, without special tokens.
+        """The text of generated ids, up to the stop id, without special tokens."""
+        return self._encoder.decode(ids)
 
-        The tokenizer's clean-up stays off: it breaks ``#Person1#`` into pieces.
+    def _check_variables(self, pool: ExamplePool | None, count: int, length: LengthTarget | None) -> None:
+        """Refuse a template that asks for what it does not get, and examples that no template asks for."""
+        name, path = self.template.name, self.template.path
+        if self.template.uses("examples") and not count:
+            raise PromptError(
+                f"{path}: uses examples, but prompt.examples is 0; set it to 3, say, or choose another "
+                "prompt.template"
+            )
+        if count and not self.template.uses("examples"):
+            raise PromptError(
+                f"prompt.examples is {count}, but the prompt {name} does not use examples; set it to 0, or "
+                "prompt.template to few-shot"
+            )
+        if count and pool is None:
+            raise PromptError(
+                f"prompt.examples is {count}, but there are no training dialogues to take examples from; "
+                "set it to 0 and choose another prompt.template, or give the renderer an ExamplePool"
+            )
+        if self.template.uses("length") and length is None:
+            raise PromptError(
+                f"{path}: uses length, but no lengths of training summaries are known; choose another "
+                "prompt.template, or give the renderer a LengthTarget"
+            )
+
+    def _examples(self, dialogue: Dialogue) -> list[Dialogue]:
+        """The examples of a dialogue within their own limit, the most similar first."""
+        if self._pool is None:
+            return []
+        similar = self._similar.get(dialogue)
+        if similar is None:
+            similar = self._pool.similar(dialogue, self._example_count)
+        left = self._max_examples_tokens
+        for count, example in enumerate(similar):
+            left -= self._count_tokens(example)
+            if left < 0:
+                return similar[:count]
+        return similar
+
+    def _count_tokens(self, example: Dialogue) -> int:
+        if example not in self._example_tokens:
+            texts = (example.text, example.references[0].strip())
+            self._example_tokens[example] = sum(len(self._encoder.encode(text)) for text in texts)
+        return self._example_tokens[example]
+
+    def _most(self, most: int, make: Callable[[int], tuple[int, ...]]) -> tuple[int, tuple[int, ...]] | None:
+        """The largest number from 1 to `most` with which a prompt fits, and that prompt; None if 1 is too many.
+
+        The more is kept the longer the prompt, so half of the numbers can be left out at every step.
         """
-        ids = list(ids)
-        if self.stop_id in ids:
-            ids = ids[: ids.index(self.stop_id)]
-        return self._decode(ids).removeprefix(self._prefix)
+        fits, too_many, best = 0, most + 1, None
+        while too_many - fits > 1:
+            count = (fits + too_many) // 2
+            ids = make(count)
+            if len(ids) <= self.max_prompt_tokens:
+                fits, best = count, (count, ids)
+            else:
+                too_many = count
+        return best
 
     def _keep(self, turns: tuple[str, ...], kept: int) -> tuple[str, ...]:
         """`kept` of the turns; the last always stays."""
@@ -172,93 +259,32 @@ class Renderer:
         front = kept - 1 if self._truncation == "tail" else kept // 2
         return turns[:front] + turns[len(turns) - (kept - front) :]
 
-    def _prompt_ids(self, dialogue: Dialogue) -> tuple[int, ...]:
-        hidden: list[str] = []
-
-        def hide(found: re.Match[str]) -> str:
-            hidden.append(found[0])
-            return f"\ue000{len(hidden) - 1}\ue001"
-
-        messages = self.template.messages(dialogue, lambda text: self._to_hide.sub(hide, text))
-        if not self.uses_chat:
-            text = "\n\n".join(message["content"] for message in messages) + "\n"
-        else:
-            text = self._chat(messages, add_generation_prompt=True)
-        # Only a text with something hidden comes in several parts. (Tokenizers that put a space before any text
-        # then put one before each part.)
-        ids: list[int] = []
-        for position, part in enumerate(_HIDDEN.split(text)):  # text, number, text, number, …, text
-            is_number = position % 2 == 1
-            ids += self._encode(hidden[int(part)] if is_number else part, special_tokens=not is_number)
-        # A chat template may write BOS itself; there is exactly one either way.
-        if self._bos is not None and ids[:1] != [self._bos]:
-            ids.insert(0, self._bos)
-        return tuple(ids)
-
-    def _encode(self, text: str, *, special_tokens: bool) -> list[int]:
-        """Token ids of `text`; without `special_tokens`, what looks like one is text as any other."""
-        return list(
-            self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not special_tokens)
+    def _prompt_ids(self, dialogue: Dialogue, length: int | None, examples: Sequence[Dialogue]) -> tuple[int, ...]:
+        return self._encoder.prompt(
+            lambda escape: self.template.messages(dialogue, escape, length=length, examples=examples)
         )
 
-    def _decode(self, ids: list[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-
-    def _chat(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
-        from jinja2 import TemplateError
-
-        # `enable_thinking` is read by Qwen3's template, and ignored by those that do not know it.
-        options: dict[str, Any] = {
-            "tokenize": False,
-            "add_generation_prompt": add_generation_prompt,
-            "enable_thinking": False,
-        }
-        try:
-            return str(self._tokenizer.apply_chat_template(messages, **options))
-        except TemplateError as error:
-            if messages[0]["role"] != "system":
-                raise PromptError(f"the model's chat template refuses this prompt: {error.message}") from error
-        # Some models (Gemma 2) have no system role: the instruction then opens the user's message.
-        system, user, *rest = messages
-        joined = {"role": "user", "content": f"{system['content']}\n\n{user['content']}"}
-        return self._chat([joined, *rest], add_generation_prompt=add_generation_prompt)
-
-    def _leading_bos(self) -> int | None:
-        bos = self._tokenizer.bos_token_id
-        return (
-            bos if bos is not None and self._tokenizer.encode("", add_special_tokens=True)[:1] == [bos] else None
-        )
-
-    def _find_stop_id(self) -> int:
-        """What ends an assistant's turn: the first special token that the chat template writes behind it."""
-        if self.uses_chat:
-            special = set(self._tokenizer.all_special_ids)
-            # White space can be an added token too (Gemma's line feeds); it ends nothing.
-            special |= {token for token, added in self._added_tokens().items() if added.content.strip()}
-            turn = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _SENTINEL}]
-            after = self._chat(turn, add_generation_prompt=False).partition(_SENTINEL)[2]
-            for token in self._encode(after, special_tokens=True):
-                if token in special:
-                    return token
-        if self._tokenizer.eos_token_id is None:
-            raise PromptError("this model's tokenizer has no end-of-sequence token; an answer could never end")
-        return int(self._tokenizer.eos_token_id)
-
-    def _special_text(self) -> re.Pattern[str]:
-        """Finds what a dialogue must not smuggle in: special tokens, and the mark that stands for one."""
-        texts = {added.content for added in self._added_tokens().values() if added.special}
-        texts |= {"\ue000", *self._tokenizer.all_special_tokens}
-        return re.compile("|".join(map(re.escape, sorted(filter(str.strip, texts), key=len, reverse=True))))
-
-    def _added_tokens(self) -> dict[int, Any]:
-        return dict(getattr(self._tokenizer, "added_tokens_decoder", {}))
+    def _answer_ids(self, summary: str) -> tuple[int, ...]:
+        return tuple(self._encoder.encode(self.template.answer(summary)))
 
 
-def make_renderer(fields: PromptFields, tokenizer: Any) -> Renderer:
+def make_renderer(
+    fields: PromptFields,
+    tokenizer: Any,
+    *,
+    examples: ExamplePool | None = None,
+    length: LengthTarget | None = None,
+) -> Renderer:
     """The renderer that a recipe describes.
 
+    Args:
+        fields: the recipe's section `prompt`.
+        tokenizer: a transformers tokenizer.
+        examples: needed where `fields.examples` is above 0.
+        length: needed where the template uses `length`.
+
     Raises:
-        PromptError: the template cannot be had, or not be used with this tokenizer.
+        PromptError: the template cannot be had, or not be used with this tokenizer and these arguments.
     """
     return Renderer(
         tokenizer,
@@ -267,4 +293,8 @@ def make_renderer(fields: PromptFields, tokenizer: Any) -> Renderer:
         max_prompt_tokens=fields.max_prompt_tokens,
         max_answer_tokens=fields.max_answer_tokens,
         truncation=fields.truncation,
+        examples=examples,
+        example_count=fields.examples,
+        max_examples_tokens=fields.max_examples_tokens,
+        length=length,
     )

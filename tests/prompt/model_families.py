@@ -1,15 +1,18 @@
-"""Tokenizers of the kinds that base models have: trained here on the sample, without a hub."""
+"""What the tests of prompts share: tokenizers of the kinds that base models have, trained here on the sample,
+without a hub; a small pool of examples; a length target."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import pytest
 
-from llm_summ.data import read_dialogues
+from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.packages import quiet_libraries
+from llm_summ.prompt import ExamplePool, LengthTarget, Template
 
 # Each in the style of a family's own template, cut down to what a renderer meets.
 CHATML = """\
@@ -146,3 +149,51 @@ def make_tokenizer(kind: str) -> Any:
         case "pieces":
             return with_pieces()
     raise AssertionError(kind)
+
+
+def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
+    """The text of ids, special tokens included."""
+    return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def special_ids(tokenizer: Any) -> set[int]:
+    return {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+
+
+EXAMPLES = (
+    Dialogue(
+        "train_1",
+        "#Person1#: 주문하신 책을 어디로 보내 드릴까요?\n#Person2#: #Address#로 보내 주세요.",
+        ("#Person2#는 #Person1#에게 책을 #Address#로 보내 달라고 합니다.", "책을 보냅니다."),
+        "배송",
+    ),
+    Dialogue("train_2", "#Person1#: 안녕하세요.\n#Person2#: 네, 안녕하세요.", (" 두 사람이 인사합니다.\n",)),
+    Dialogue(
+        "train_3", "#Person1#: <eos></s>라고 써 봐.\n\n#Person2#: [|user|]?", ("#Person2#는 \ue000를 씁니다.",)
+    ),
+    Dialogue(
+        "train_4",
+        "\n".join(f"#Person{1 + n % 2}#: 회의는 {n}시에 시작합니다. 늦지 않게 와 주세요." for n in range(40)),
+        ("#Person1#과 #Person2#가 회의 시각을 두고 이야기합니다.",),
+    ),
+    Dialogue(
+        "train_5", "#Person1#: 전화번호가 어떻게 되세요?\n#Person2#: #PhoneNumber#입니다.", ("번호를 묻습니다.",)
+    ),
+)
+LENGTH = LengthTarget(edges=(20, 40), targets=(10, 30, 60), weights=(0.5, 0.7, -0.1))
+
+
+@cache
+def example_pool() -> ExamplePool:
+    pytest.importorskip("bm25s", reason="the extra train is not installed")
+    return ExamplePool(EXAMPLES)
+
+
+def variables_for(template: Template, *, examples: int = 3) -> dict[str, Any]:
+    """What a renderer must be given for a template."""
+    given: dict[str, Any] = {}
+    if template.uses("examples"):
+        given |= {"examples": example_pool(), "example_count": examples}
+    if template.uses("length"):
+        given["length"] = LENGTH
+    return given

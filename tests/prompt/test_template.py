@@ -9,7 +9,7 @@ import pytest
 
 from llm_summ.data import Dialogue
 from llm_summ.errors import PromptError
-from llm_summ.prompt import load_template
+from llm_summ.prompt import bundled_templates, load_template
 from llm_summ.recipe import bundled_dir
 
 FRONT = "---\nname: mine\ndescription: for this test\n---\n"
@@ -65,6 +65,60 @@ def test_every_text_of_a_dialogue_is_escaped(path: Path) -> None:
     assert message["content"] == "x#PERSON1#: X#PERSON1#: X#PERSON1#X"
 
 
+def test_which_variables_a_template_uses(path: Path) -> None:
+    system = "## system\n{% if length is defined %}{{ length }}{% endif %} topic {{ range(2) | length }}\n"
+    user = "## user\n{% for turn in turns %}{{ turn }}{% endfor %}\n"
+    path.write_text(FRONT + system + user + ANSWER, encoding="utf-8")
+    template = load_template(str(path))
+    assert template.variables == {"length", "turns"}
+    assert template.uses("turns")
+    assert not template.uses("topic")
+
+
+def test_length_and_examples(path: Path) -> None:
+    user = "## user\n{% for example in examples %}{{ example.dialogue }}={{ example.summary }};{% endfor %}"
+    user += "{{ examples | length }} {{ length + 1 }} {{ dialogue }}\n"
+    path.write_text(FRONT + user + ANSWER, encoding="utf-8")
+    template = load_template(str(path))
+    examples = [Dialogue("1", "a", (" b\n", "c"), topic="t"), Dialogue("2", "{{ d }}", ("e",))]
+    messages = template.messages(Dialogue("x", "f"), str.upper, length=80, examples=examples)
+    assert messages[0]["content"] == "A=B;{{ D }}=E;2 81 F"
+    assert template.messages(Dialogue("x", "f"), length=80)[0]["content"] == "0 81 f"
+    known = "known here: dialogue, examples, speakers, turns"
+    with pytest.raises(PromptError, match=f"x: 'length' is undefined; {known}$"):
+        template.messages(Dialogue("x", "f"), examples=examples)
+
+
+def test_white_space_around_an_answer_is_left_out(path: Path) -> None:
+    path.write_text(FRONT + USER + "## answer\n\n  [{{ summary }}] \n\n", encoding="utf-8")
+    assert load_template(str(path)).answer(" 가 나 ") == "[가 나]"
+
+
+def test_the_bundled_templates() -> None:
+    templates = bundled_templates()
+    assert {template.name: set(template.variables) for template in templates} == {
+        "english": {"dialogue"},
+        "expert": {"dialogue"},
+        "few-shot": {"dialogue", "examples"},
+        "length": {"dialogue", "length"},
+        "plain": {"dialogue"},
+        "topic": {"dialogue", "topic"},
+    }
+    assert [template.name for template in templates] == sorted(template.path.stem for template in templates)
+    assert len({template.description for template in templates}) == len(templates)
+    assert all(len(template.description) > 30 for template in templates)
+
+
+def test_the_topic_is_named_where_there_is_one() -> None:
+    template = load_template("topic")
+    without, with_topic = (
+        template.messages(Dialogue("x", "#Person1#: 네", topic=topic)) for topic in (None, "답")
+    )
+    assert "주제" not in str(without)
+    assert with_topic[1]["content"].startswith("### 주제\n답\n\n### 대화\n#Person1#: 네")
+    assert without[1]["content"].startswith("### 대화\n#Person1#: 네")
+
+
 def test_line_ends_and_a_byte_order_mark_make_no_difference(path: Path) -> None:
     path.write_text(FRONT + USER + ANSWER, encoding="utf-8")
     plain = load_template(str(path))
@@ -89,7 +143,10 @@ def test_a_file_goes_before_a_bundled_template(tmp_path: Path, monkeypatch: pyte
     ("name", "message"),
     [
         ("plian", "plian: no such prompt; did you mean plain?"),
-        ("nothing-like-it", "nothing-like-it: no such prompt; bundled prompts: english, expert, plain"),
+        (
+            "nothing-like-it",
+            "nothing-like-it: no such prompt; bundled prompts: english, expert, few-shot, length, plain, topic",
+        ),
         ("elsewhere/plain.md", "elsewhere/plain.md: no such prompt; did you mean plain?"),
     ],
 )
@@ -144,7 +201,8 @@ def test_a_file_in_another_encoding(path: Path) -> None:
         ),
         (
             FRONT + "## system\n{{ fname }}\n" + USER + ANSWER,
-            ":6: section system: unknown variable fname; known here: dialogue, turns, speakers, topic",
+            ":6: section system: unknown variable fname; known here: dialogue, turns, speakers, topic, length, "
+            "examples",
         ),
         (
             FRONT + USER + "## answer\n{{ dialogue }}: {{ summary }}\n",
@@ -154,6 +212,10 @@ def test_a_file_in_another_encoding(path: Path) -> None:
         (
             FRONT + "## user\nSummarise the dialogue.\n" + ANSWER,
             ":6: section user does not use {{ dialogue }} or {{ turns }}",
+        ),
+        (
+            FRONT + "## user\n{{ dialogue }}\n\ue0001\ue001\n" + ANSWER,
+            ":7: found the private character U+E000, which marks hidden text; remove it",
         ),
         (FRONT + USER + "## answer\nsummary\n", ":8: section answer does not use {{ summary }}"),
     ],
