@@ -21,7 +21,9 @@ def main() -> None:
     if not debug and not sys.warnoptions:
         warnings.simplefilter("ignore")  # the libraries' advice to their developers
     try:
-        cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False)
+        if isinstance(code, int):  # a check that found something; otherwise it is what the command returned
+            sys.exit(code)
     except (click.exceptions.Abort, KeyboardInterrupt) as error:
         if isinstance(error.__cause__ or error.__context__, EOFError):  # click takes it for Ctrl-D
             _tell("EOFError: a file or a connection ended too soon (--debug shows where)", debug)

@@ -9,7 +9,7 @@ import sys
 
 from llm_summ.errors import MissingPackageError
 
-__all__ = ["is_installed", "quiet_libraries", "require"]
+__all__ = ["is_installed", "quiet_libraries", "require", "require_training"]
 
 _TRAIN = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "accelerate")
 

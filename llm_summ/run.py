@@ -3,12 +3,14 @@
 ::
 
     runs/<name>/recipe.yaml prompt.md manifest.json log.jsonl adapter/ merged/ predictions/ scores/
+                length.json examples.jsonl, if the prompt uses them
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import difflib
+import json
 import os
 import platform
 import re
@@ -20,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ import __version__
-from llm_summ.errors import RunError
+from llm_summ.errors import RunError, first_line
 from llm_summ.files import write_json, write_text
 from llm_summ.recipe import Recipe, dump_recipe, load_recipe
 
@@ -69,6 +71,16 @@ class Run:
         return self.path / "prompt.md"
 
     @property
+    def length_path(self) -> Path:
+        """The length targets that the prompt was trained with, and their predictor."""
+        return self.path / "length.json"
+
+    @property
+    def examples_path(self) -> Path:
+        """The dialogues that few-shot examples are taken from."""
+        return self.path / "examples.jsonl"
+
+    @property
     def manifest_path(self) -> Path:
         """What the run was made of: hashes, versions, seed, device."""
         return self.path / "manifest.json"
@@ -97,6 +109,24 @@ class Run:
     def scores(self) -> Path:
         """Scores, one file for every prediction file."""
         return self.path / "scores"
+
+    def manifest(self) -> dict[str, Any]:
+        """What `manifest_path` holds.
+
+        Raises:
+            RunError: it is missing or damaged.
+        """
+        try:
+            found = json.loads(self.manifest_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self.manifest_path}: cannot be read ({first_line(error)}); train the run anew"
+            ) from error
+        if not isinstance(found, dict):
+            raise RunError(
+                f"{self.manifest_path}: found {type(found).__name__}, expected an object; train it anew"
+            )
+        return found
 
     def recipe(self, overrides: Sequence[str] = ()) -> Recipe:
         """The recipe of this run, with its own copy of the prompt.

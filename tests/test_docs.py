@@ -17,7 +17,7 @@ from llm_summ.cli import cli
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CHANGELOG.md", ROOT / "recipes" / "README.md"]
 # In a block, a line of its own; what stands in running text may be a name alone (`llm-summ sft`).
-COMMAND = re.compile(r"^ *(llm-summ (?:sft|generate|eval|data)[^`#\n]*)", re.MULTILINE)
+COMMAND = re.compile(r"^ *(llm-summ (?:sft|generate|eval|data|check|prompts)[^`#\n]*)", re.MULTILINE)
 
 
 def commands() -> list[str]:

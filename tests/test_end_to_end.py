@@ -153,6 +153,36 @@ def test_the_prompt_that_was_trained_is_the_prompt_that_is_asked(folder: Path) -
     assert (folder / "runs" / "prompted" / "prompt.md").read_text(encoding="utf-8") == text
 
 
+def test_examples_and_lengths_are_those_of_the_training(folder: Path) -> None:
+    """The training file may go: what the prompts are made of is kept with the run, and a change of it is told."""
+    shutil.copy(folder / "train.csv", folder / "gone.csv")
+    (folder / "both.md").write_text(
+        "---\nname: both\ndescription: examples and a length\n---\n## user\n"
+        "{% for example in examples %}{{ example.dialogue }}\n=> {{ example.summary }}\n{% endfor %}"
+        "{{ length }}자: {{ dialogue }}\n## answer\n{{ summary }}\n",
+        encoding="utf-8",
+    )
+    fields = ("prompt.template=both.md", "prompt.examples=2", "data.train=gone.csv", "train.max_steps=1")
+    settings = [part for field in (*fields, "prompt.max_prompt_tokens=2000") for part in ("--set", field)]
+    llm_summ("sft", "recipe.yaml", "--run", "shots", *settings, cwd=folder)
+    shots = folder / "runs" / "shots"
+    (folder / "gone.csv").unlink()
+    done = llm_summ("generate", "--run", "shots", "--engine", "hf", "--data", "dev.csv", cwd=folder)
+    assert "6 new" in done.stderr
+    assert len((shots / "examples.jsonl").read_text(encoding="utf-8").splitlines()) == 48
+    for name in ("length.json", "examples.jsonl"):
+        (shots / name).rename(shots / "away")
+        refused = llm_summ("generate", "--run", "shots", "--engine", "hf", cwd=folder, check=False)
+        assert refused.returncode == 2
+        assert f"runs/shots/{name}: no such file" in refused.stderr
+        (shots / "away").rename(shots / name)
+    prompt = (shots / "prompt.md").read_text(encoding="utf-8")
+    (shots / "prompt.md").write_text(prompt.replace("자:", "글자:"), encoding="utf-8")
+    refused = llm_summ("generate", "--run", "shots", "--engine", "hf", cwd=folder, check=False)
+    assert refused.returncode == 2
+    assert "prompt.md: was changed after the training" in refused.stderr
+
+
 def test_attached_or_merged_or_on_a_quantized_base(folder: Path, run: Path) -> None:
     """In float32 an adapter beside the weights gives the texts that it gives within them."""
     texts = {}
@@ -318,9 +348,11 @@ def test_broken_adapter_is_told_in_a_line(folder: Path, run: Path, damage: objec
         ("model.base=embedded:gemma", "no such model; expected embedded:gemma-3-270m"),
         ("data.train=nowhere.csv", "nowhere.csv: no such file"),
         ("prompt.template=plane", "did you mean plain?"),
-        ("prompt.max_answer_tokens=8", "48 rows do not fit"),
+        ("prompt.max_answer_tokens=8", "train.csv: 48 rows, the first: answer of"),
         ("prompt.chat=always", "no chat template"),
         ("lora.targets=[no_such_layer]", "lora.targets"),
+        ("prompt.template=few-shot", "prompt.examples"),
+        ("prompt.examples=1", "prompt.examples"),
     ],
 )
 def test_training_that_cannot_start_leaves_nothing(folder: Path, setting: str, told: str) -> None:

@@ -15,6 +15,8 @@ from llm_summ.errors import DataError, PredictionError
 
 __all__ = [
     "DIALOGUE_COLUMNS",
+    "SAID_KEYS",
+    "SPEAKER_KEYS",
     "dialogue_text",
     "read_dialogues",
     "read_hypotheses",
@@ -26,8 +28,9 @@ DIALOGUE_COLUMNS = ("fname", "dialogue|turns")
 """What a data file must have: an id, and the dialogue as a text or as a list of turns."""
 
 _REFERENCE = re.compile(r"summary\d*")
-_SPEAKER_KEYS = ("speaker", "role", "name", "from")
-_SAID_KEYS = ("text", "content", "utterance", "value")
+SPEAKER_KEYS = ("speaker", "role", "name", "from")
+SAID_KEYS = ("text", "content", "utterance", "value")
+"""What a turn of a chat may call its speaker, and what was said."""
 
 
 def read_dialogues(
@@ -144,12 +147,12 @@ def _turns(where: str, turns: list[Any]) -> Iterator[str]:
             continue
         if not isinstance(turn, dict):
             raise DataError(f"{where}: turn {number}: found {type(turn).__name__}; expected a text or an object")
-        said = next((turn[key] for key in _SAID_KEYS if turn.get(key) is not None), None)
-        speaker = next((turn[key] for key in _SPEAKER_KEYS if turn.get(key) is not None), None)
+        said = next((turn[key] for key in SAID_KEYS if turn.get(key) is not None), None)
+        speaker = next((turn[key] for key in SPEAKER_KEYS if turn.get(key) is not None), None)
         if not isinstance(said, str) or not isinstance(speaker, str | None):
             raise DataError(
                 f"{where}: turn {number}: found {', '.join(map(str, turn)) or 'nothing'}; expected a text under "
-                f"{' or '.join(_SAID_KEYS)}, and a speaker under {' or '.join(_SPEAKER_KEYS)}"
+                f"{' or '.join(SAID_KEYS)}, and a speaker under {' or '.join(SPEAKER_KEYS)}"
             )
         yield f"{speaker}: {said}" if speaker else said
 

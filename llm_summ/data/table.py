@@ -128,7 +128,7 @@ def _read_csv(path: Path, required: Sequence[str]) -> Table:
         header = next(filter(None, reader), None)  # an empty line is an empty record
         if header is None:
             raise DataError(f"{path}: empty file; expected a header with {_first_names(required)}")
-        header = [name.strip() for name in header]
+        header = _distinct([name.strip() for name in header])
         _check_columns(str(path), header, required)
         end = reader.line_num
         for fields in reader:
@@ -147,6 +147,11 @@ def _read_csv(path: Path, required: Sequence[str]) -> Table:
         raise DataError(f"{path}:{end + 1}: not valid CSV from here ({error}); check the quotes") from error
     first_end = text[: text.find("\n") + 1]
     return Table(path, tuple(header), records, encoding, "\r\n" if first_end.endswith("\r\n") else "\n")
+
+
+def _distinct(header: list[str]) -> list[str]:
+    """Columns without a name get as many spaces as are before them, so that each keeps its values."""
+    return [name or " " * header[:place].count("") for place, name in enumerate(header)]
 
 
 def _read_jsonl(path: Path, required: Sequence[str]) -> Table:
@@ -193,7 +198,9 @@ def _read_parquet(path: Path, required: Sequence[str]) -> Table:
         found = parquet.read_table(path)
         rows = found.to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path}: not a parquet file that can be read ({first_line(error)})") from error
+        # It may quote the file's own bytes.
+        reason = "".join(letter if letter.isprintable() else "�" for letter in first_line(error)[:160])
+        raise DataError(f"{path}: not a parquet file that can be read ({reason})") from error
     columns = tuple(found.column_names)
     _check_columns(str(path), columns, required)
     for number, row in enumerate(rows, 1):
@@ -204,7 +211,8 @@ def _read_parquet(path: Path, required: Sequence[str]) -> Table:
 
 def _csv_text(table: Table) -> str:
     lines = []
-    for fields in (table.columns, *(map(_cell, _fields(table, record)) for record in table.records)):
+    header = [name.strip() for name in table.columns]
+    for fields in (header, *(map(_cell, _fields(table, record)) for record in table.records)):
         out = io.StringIO()
         # With any other line end, some versions of Python leave a lone carriage return unquoted.
         csv.writer(out, lineterminator="\r\n").writerow(fields)
@@ -247,7 +255,7 @@ def _check_columns(where: str, found: Sequence[str], required: Sequence[str]) ->
         raise DataError(
             f"{where}: no column {_first_names(missing)}; found {_shown(found)}; expected {_first_names(required)}"
         )
-    twice = sorted({name for name in found if name and list(found).count(name) > 1})
+    twice = sorted({name for name in found if list(found).count(name) > 1})
     if twice:
         raise DataError(f"{where}: column {_shown(twice)} stands there twice; every column needs its own name")
 
@@ -258,8 +266,9 @@ def _first_names(required: Sequence[str]) -> str:
 
 def _shown(columns: Sequence[str]) -> str:
     """Column names as an error shows them, on one line."""
-    names = [" ".join(name.split())[:60] or "(no name)" for name in columns[:12]]
-    return ", ".join(names + ["…"] * (len(columns) > 12)) or "none"
+    names = [" ".join(name.split()) or "(no name)" for name in columns[:12]]
+    shown = ", ".join(names + ["…"] * (len(columns) > 12)) or "none"
+    return shown if len(shown) <= 160 else shown[:160] + "…"
 
 
 def _check_value(path: Path, line: int, name: str, value: Any) -> None:

@@ -19,7 +19,8 @@ from llm_summ.model.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.model.device import find_device
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.progress import Progress, say
-from llm_summ.prompt import Renderer, Row, make_renderer
+from llm_summ.prompt import Renderer, Row
+from llm_summ.prompt.trained import kept_sha256, trained_renderer
 from llm_summ.recipe import Recipe
 from llm_summ.run import Run
 
@@ -70,7 +71,7 @@ def generate(
     data = [read_dialogues(source) for source in sources]
     require("torch", "transformers", "peft", extra="train", why="`llm-summ generate`")
     quiet_libraries()
-    rank = 0 if untuned else int(check_adapter(run)["r"])
+    adapter = None if untuned else check_adapter(run)
     wanted = engine_name or recipe.generate.engine
     if recipe.generate.base_quantization != "none":
         if wanted == "vllm":
@@ -84,13 +85,16 @@ def generate(
     name = choose_engine(wanted)
     location = base_location(recipe.model)
     tokenizer = load_tokenizer(recipe.model, location if untuned else str(run.adapter))
-    renderer = make_renderer(recipe.prompt, tokenizer)
+    renderer = trained_renderer(run, recipe.prompt, tokenizer)
+    renderer.prepare([dialogue for dialogues in data for dialogue in dialogues])
     rows = [[renderer.prompt(dialogue) for dialogue in dialogues] for dialogues in data]
     device = find_device()
     dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
-    attach = rank > 0 and attaches(recipe, name)
+    attach = adapter is not None and attaches(recipe, name, adapter)
+    rank = 0 if adapter is None else int(adapter["r"])
     identity = _identity(recipe, renderer, name) | {
         "adapter": None if untuned else adapter_sha256(run),
+        "kept": kept_sha256(run),
         "attached": attach,
         "device": device.kind,
         "dtype": dtype,

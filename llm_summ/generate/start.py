@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from llm_summ.errors import EngineError, MissingPackageError, pip_line
 from llm_summ.generate.engine import Engine
 from llm_summ.model.adapter import attach_adapter, merged_folder
 from llm_summ.model.base import load_base, quantization_config
 from llm_summ.model.device import Device
+from llm_summ.model.servable import vllm_refusals
 from llm_summ.packages import is_installed
 from llm_summ.progress import say
 from llm_summ.prompt import Renderer
@@ -50,15 +52,32 @@ def choose_engine(wanted: Literal["auto", "vllm", "hf"]) -> EngineName:
     return "hf"
 
 
-def attaches(recipe: Recipe, name: EngineName) -> bool:
-    """Whether the adapter stays beside the base's weights instead of being added to them."""
+def attaches(recipe: Recipe, name: EngineName, adapter: Mapping[str, Any]) -> bool:
+    """Whether the adapter stays beside the base's weights instead of being added to them.
+
+    Args:
+        recipe: the run's recipe.
+        name: the engine.
+        adapter: the adapter's configuration.
+
+    Raises:
+        EngineError: the recipe asks for it, and vLLM would refuse the adapter.
+    """
     fields = recipe.generate
     if name == "hf":
         return fields.adapter == "attach" or fields.base_quantization != "none"
     from llm_summ.generate.vllm_engine import vllm_runs_on_cpu
 
+    refusals = vllm_refusals(adapter)
+    if fields.adapter == "attach":
+        if refusals:
+            raise EngineError(
+                f"generate.adapter: attach: vLLM refuses this adapter ({'; '.join(refusals)}); "
+                "merge it: --set generate.adapter=merge"
+            )
+        return True
     # On a CPU an attached adapter generates several times slower than merged weights.
-    return fields.adapter == "attach" or (fields.adapter == "auto" and not vllm_runs_on_cpu())
+    return fields.adapter == "auto" and not refusals and not vllm_runs_on_cpu()
 
 
 def start_engine(

@@ -11,11 +11,9 @@ from typing import Any
 from llm_summ.errors import GenerationError, first_line
 from llm_summ.generate.engine import Output
 from llm_summ.generate.store import FinishReason
+from llm_summ.model.servable import LORA_RANKS
 
-__all__ = ["LORA_RANKS", "VllmEngine", "vllm_is_usable", "vllm_runs_on_cpu"]
-
-LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""The values that vLLM takes for `max_lora_rank`."""
+__all__ = ["VllmEngine", "vllm_is_usable", "vllm_runs_on_cpu"]
 
 _CPU_CACHE_GIB = "2"
 _CPU_SEQUENCES = 32

@@ -6,6 +6,7 @@ import re
 import socket
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from llm_summ.model.embedded import embedded_path
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.recipe import ModelFields
 
-__all__ = ["base_location", "load_base", "load_tokenizer", "pick_dtype", "quantization_config"]
+__all__ = ["base_location", "load_base", "load_tokenizer", "pick_dtype", "quantization_config", "token_counter"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -61,6 +62,16 @@ def load_tokenizer(model: ModelFields, location: str) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def token_counter(model: ModelFields) -> Callable[[str], int]:
+    """Counts the tokens of a text, without special ones, as the base model sees it.
+
+    Raises:
+        ModelError: the model cannot be had.
+    """
+    tokenizer = load_tokenizer(model, base_location(model))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
 
 
 def pick_dtype(model: ModelFields, location: str, device: Device, choice: str) -> str:

@@ -10,16 +10,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_summ.check.plan import TrainingPlan
+from llm_summ.check.report import check_recipe
 from llm_summ.data.source import resolve_source
-from llm_summ.errors import RecipeError, TrainingError, first_line
+from llm_summ.errors import InputError, RecipeError, TrainingError, first_line
 from llm_summ.files import append_lines, file_sha256, text_sha256, whole_directory, write_json, write_text
-from llm_summ.model.base import load_base, pick_dtype, quantization_config
-from llm_summ.model.device import Device, find_device, keep_large_buffers
+from llm_summ.model.base import load_base, quantization_config
+from llm_summ.model.device import Device, keep_large_buffers
 from llm_summ.packages import quiet_libraries, require_training
 from llm_summ.progress import Progress, say
+from llm_summ.prompt.trained import keep
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.run import Run, create_run, environment, mark_latest, run_path
-from llm_summ.sft.plan import TrainingPlan, make_plan
 
 if TYPE_CHECKING:
     from llm_summ.sft.log import LogCallback
@@ -34,12 +36,13 @@ def dry_run(recipe: Recipe, *, runs: Path, name: str | None, stem: str) -> list[
         InputError: the training could not start.
     """
     run_path(runs, name, stem)
-    require_training()
-    quiet_libraries()
-    return make_plan(recipe).lines()
+    report = check_recipe(recipe)
+    if report.failures:
+        raise InputError("\n".join(report.failures))
+    return [*report.lines(), *(f"note: {note}" for note in report.notes)]
 
 
-def sft(recipe: Recipe, *, runs: Path, name: str | None, stem: str) -> Run:
+def sft(recipe: Recipe, *, runs: Path, name: str | None, stem: str, force: bool = False) -> Run:
     """Train an adapter.
 
     Args:
@@ -47,6 +50,7 @@ def sft(recipe: Recipe, *, runs: Path, name: str | None, stem: str) -> Run:
         runs: the folder of all runs.
         name: the run's name; None makes one from `stem` and the time.
         stem: the recipe file's name without its ending.
+        force: train even if the memory is estimated not to do.
 
     Returns:
         the finished run; it is the latest from now on.
@@ -60,14 +64,15 @@ def sft(recipe: Recipe, *, runs: Path, name: str | None, stem: str) -> Run:
     quiet_libraries()
     # One GPU: with several in sight the trainer would wrap the model in DataParallel, which TRL refuses.
     os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-    plan = make_plan(recipe)
-    for line in plan.lines():
+    report = check_recipe(recipe, memory_may_not_do=force)
+    for line in (*report.lines(), *(f"note: {note}" for note in report.notes)):
         say(line)
-    device = find_device()
-    dtype = pick_dtype(recipe.model, plan.location, device, recipe.model.compute_dtype)
-    say(f"device    {device.name} ({device.kind}), computing in {dtype}")
+    if report.failures:
+        raise InputError("\n".join(report.failures))
+    plan, device, dtype = report.plan, report.device, report.dtype
     manifest = _manifest(plan, device, dtype)
     run = create_run(path, recipe, plan.renderer.template.path.read_text(encoding="utf-8"), manifest)
+    keep(run, plan.length, plan.pool)
     try:
         model = _load_model(plan, device, dtype)
         started = time.monotonic()

@@ -98,6 +98,15 @@ def test_the_sample_comes_back_byte_for_byte(tmp_path: Path) -> None:
         assert (tmp_path / "copy.csv").read_bytes() == path.read_bytes()
 
 
+def test_columns_without_a_name_keep_their_values(tmp_path: Path) -> None:
+    """An index, and the empty columns that a spreadsheet leaves at the end."""
+    path, again = tmp_path / "a.csv", tmp_path / "b.csv"
+    path.write_text(",fname,dialogue,,\n0,a,x,9,8\n1,b,y,,7\n")
+    assert [d.text for d in read_dialogues(str(path))] == ["x", "y"]
+    write_table(read_table(path, ()), again)
+    assert again.read_bytes() == path.read_bytes()
+
+
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
 def test_a_csv_becomes_another_kind_of_file(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"dev{ending}"

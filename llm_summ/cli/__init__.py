@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from llm_summ import __version__
+from llm_summ.cli.before import check, prompts
+from llm_summ.cli.data import data
+from llm_summ.cli.options import (
+    debug_option,
+    json_option,
+    load_named_recipe,
+    open_run_or_latest,
+    print_json,
+    run_option,
+    set_option,
+)
 
 if TYPE_CHECKING:
     from llm_summ.evaluate import Evaluation
-    from llm_summ.run import Run
 
 __all__ = ["cli"]
-
-debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
-run_option = click.option("--run", "run_name", metavar="NAME", help="The run; by default the latest.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -25,6 +32,8 @@ def cli() -> None:
     """Fine-tune a language model to summarise Korean dialogue, and know its score.
 
     \b
+    llm-summ data check train.csv       find what is odd in the data
+    llm-summ check recipes/qlora.yaml   find what would go wrong
     llm-summ sft recipes/qlora.yaml     train an adapter
     llm-summ generate --engine vllm     write summaries with it
     llm-summ eval dev.csv               score them
@@ -33,18 +42,18 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("recipe")
-@click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a recipe field; may be repeated."
-)
+@set_option
 @click.option(
     "--run", "run_name", metavar="NAME", help="Name of the new run; by default the recipe's and the time."
 )
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would be done; trains nothing.")
+@click.option("--force", is_flag=True, help="Train although the checks say that memory will not do.")
 @debug_option
-def sft(recipe: str, overrides: tuple[str, ...], run_name: str | None, dry_run: bool) -> None:
+def sft(recipe: str, overrides: tuple[str, ...], run_name: str | None, dry_run: bool, force: bool) -> None:
     """Fine-tune an adapter as RECIPE says.
 
-    RECIPE is a file, or the name of a bundled recipe. The result is runs/NAME, and runs/latest points to it.
+    RECIPE is a file, or the name of a bundled recipe. What `llm-summ check` looks at is checked first. The result
+    is runs/NAME, and runs/latest points to it.
 
     \b
     Examples:
@@ -53,12 +62,7 @@ def sft(recipe: str, overrides: tuple[str, ...], run_name: str | None, dry_run: 
       llm-summ sft recipes/qlora.yaml --run lr1e-4 --set train.learning_rate=1e-4
       llm-summ sft recipes/qlora-qwen3-8b.yaml --set data.train=my/train.csv
     """
-    from llm_summ.recipe import find_recipe, load_recipe
-
-    path = find_recipe(recipe)
-    if path != Path(recipe):
-        click.echo(f"Recipe: {path} (bundled)", err=True)
-    loaded = load_recipe(path, overrides)
+    path, loaded = load_named_recipe(recipe, overrides)
     from llm_summ.run import RUNS
     from llm_summ.sft import train
 
@@ -66,7 +70,7 @@ def sft(recipe: str, overrides: tuple[str, ...], run_name: str | None, dry_run: 
         for line in train.dry_run(loaded, runs=RUNS, name=run_name, stem=path.stem):
             click.echo(line)
         return
-    run = train.sft(loaded, runs=RUNS, name=run_name, stem=path.stem)
+    run = train.sft(loaded, runs=RUNS, name=run_name, stem=path.stem, force=force)
     click.echo("Next: llm-summ generate", err=True)
     click.echo(str(run.path))
 
@@ -104,7 +108,7 @@ def generate(
       llm-summ generate --untuned --data dev.csv
       llm-summ generate --engine hf --set generate.base_quantization=nf4
     """
-    run = _open(run_name)
+    run = open_run_or_latest(run_name)
     from llm_summ.generate import job
 
     files = job.generate(run, sources=list(sources), engine_name=engine, untuned=untuned, overrides=overrides)
@@ -122,7 +126,7 @@ def generate(
     metavar="FILE",
     help="Score this CSV or JSONL (fname, summary) instead of a run's predictions.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @run_option
 @debug_option
 def evaluate(data: str, predictions: Path | None, as_json: bool, run_name: str | None) -> None:
@@ -141,43 +145,15 @@ def evaluate(data: str, predictions: Path | None, as_json: bool, run_name: str |
 
     if predictions is not None and run_name is not None:
         raise click.UsageError("--run and --predictions exclude each other; choose one")
-    result = evaluate_file(predictions, data) if predictions is not None else evaluate_run(_open(run_name), data)
+    result = (
+        evaluate_file(predictions, data)
+        if predictions is not None
+        else evaluate_run(open_run_or_latest(run_name), data)
+    )
     if as_json:
-        import json
-
-        click.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
+        print_json(result.to_json())
     else:
         _show(result)
-
-
-@cli.group()
-def data() -> None:
-    """Look at data."""
-
-
-@data.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@debug_option
-def sample(folder: Path) -> None:
-    """Copy the bundled sample (train, dev and test CSV, and its card) to DIR.
-
-    \b
-    Example:
-      llm-summ data sample sample
-    """
-    from llm_summ.data import copy_sample
-
-    for path in copy_sample(folder):
-        click.echo(str(path))
-
-
-def _open(name: str | None) -> Run:
-    from llm_summ.run import RUNS, open_run
-
-    run = open_run(RUNS, name)
-    if name is None:
-        click.echo(f"Run: {run.path} (the latest)", err=True)
-    return run
 
 
 def _show(result: Evaluation) -> None:
@@ -206,6 +182,11 @@ def _show(result: Evaluation) -> None:
         steps = ", ".join(f"{name} {changed}" for name, changed in result.post.items())
         click.echo(f"post       rows changed: {steps}")
     click.echo(f"signature  {result.to_json()['signature']}")
+
+
+cli.add_command(check)
+cli.add_command(prompts)
+cli.add_command(data)
 
 
 def _references(result: Evaluation) -> str:

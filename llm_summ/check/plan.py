@@ -1,0 +1,171 @@
+"""A training before the base model's weights are loaded: its data, its rows, and what does not fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from llm_summ.data import Dialogue, read_dialogues
+from llm_summ.errors import InputError, PromptError, RecipeError, listed
+from llm_summ.model.base import base_location, load_tokenizer
+from llm_summ.prompt import ExamplePool, LengthTarget, Renderer, Row, load_template, make_renderer
+from llm_summ.recipe import Recipe
+
+__all__ = ["TrainingPlan", "make_plan"]
+
+Result = TypeVar("Result")
+
+_SHOWN_IDS = 20
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A training that can start, unless there are `problems`.
+
+    Attributes:
+        recipe: what was asked for.
+        location: the base model's folder or hub id.
+        tokenizer: the base model's tokenizer; its end-of-sequence token is the stop token.
+        renderer: turned the rows into ids.
+        rows: the training rows, one for each dialogue and reference.
+        prompts: what `generate` will ask for the dialogues of dev and test.
+        data: the dialogues of each part that the recipe names.
+        problems: a line for each kind of rows that cannot be rendered.
+        length: tells the length to write, if the template asks for one.
+        pool: the dialogues that few-shot examples are taken from, if the recipe wants some.
+    """
+
+    recipe: Recipe
+    location: str
+    tokenizer: Any
+    renderer: Renderer
+    rows: list[Row]
+    prompts: dict[str, list[Row]]
+    data: dict[str, list[Dialogue]]
+    problems: list[str] = field(default_factory=list)
+    length: LengthTarget | None = None
+    pool: ExamplePool | None = None
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        train = self.recipe.train
+        if train.max_steps is not None:
+            return train.max_steps
+        micro_batches = math.ceil(len(self.rows) / train.micro_batch_size)
+        accumulation = train.batch_size // train.micro_batch_size
+        return math.ceil(train.epochs * math.ceil(micro_batches / accumulation))
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one epoch, prompts and answers."""
+        return sum(len(row.input_ids) for row in self.rows)
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens of one epoch that are learnt."""
+        return sum(len(row.answer_ids) + 1 for row in self.rows)
+
+    @property
+    def shortened(self) -> list[str]:
+        """Ids of the training rows whose prompt lost turns."""
+        return [row.id for row in self.rows if row.dropped_turns]
+
+
+def make_plan(recipe: Recipe) -> TrainingPlan:
+    """Read the data, load the tokenizer and render every row.
+
+    Raises:
+        InputError: the training could not work; a line for everything that was found.
+    """
+    found: list[InputError] = []
+    template = _attempt(found, lambda: load_template(recipe.prompt.template))
+    data: dict[str, list[Dialogue]] = {}
+    for part, read in _readers(recipe).items():
+        dialogues = _attempt(found, read)
+        if dialogues is not None:
+            data[part] = dialogues
+    if recipe.lora.targets == []:
+        found.append(RecipeError("lora.targets: an empty list; expected all-linear or names such as q_proj"))
+    location = _attempt(found, lambda: base_location(recipe.model))
+    tokenizer = None if location is None else _attempt(found, lambda: load_tokenizer(recipe.model, location))
+    if found or template is None or location is None or tokenizer is None:
+        raise _as_one(found)
+    length = pool = None
+    if "length" in template.variables:
+        length = LengthTarget.fit(data["train"], recipe.prompt.length_buckets)
+    if recipe.prompt.examples:
+        pool = ExamplePool(data["train"])
+    renderer = make_renderer(recipe.prompt, tokenizer, examples=pool, length=length)
+    renderer.prepare([dialogue for dialogues in data.values() for dialogue in dialogues])
+    problems: list[str] = []
+    asked: list[tuple[Dialogue, str | None]] = [
+        (d, reference) for d in data["train"] for reference in d.references
+    ]
+    rows = _render(problems, ", ".join(recipe.data.train_sources), renderer, asked)
+    prompts = {}
+    for part, source in (("dev", recipe.data.dev), ("test", recipe.data.test)):
+        if source is not None:
+            prompts[part] = _render(problems, source, renderer, [(dialogue, None) for dialogue in data[part]])
+    # The trained adapter carries its tokenizer: whoever loads it stops at the token that was trained.
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(renderer.stop_id)
+    return TrainingPlan(recipe, location, tokenizer, renderer, rows, prompts, data, problems, length, pool)
+
+
+def _readers(recipe: Recipe) -> dict[str, Callable[[], list[Dialogue]]]:
+    fields = recipe.data
+    shuffle = recipe.seed if fields.shuffle else None
+    readers: dict[str, Callable[[], list[Dialogue]]] = {
+        "train": lambda: read_dialogues(fields.train_sources, references=True, shuffle=shuffle, limit=fields.limit)
+    }
+    if fields.dev is not None:
+        dev = fields.dev
+        readers["dev"] = lambda: read_dialogues(dev)
+    if fields.test is not None:
+        test = fields.test
+        readers["test"] = lambda: read_dialogues(test)
+    return readers
+
+
+def _render(
+    problems: list[str], source: str, renderer: Renderer, asked: Iterable[tuple[Dialogue, str | None]]
+) -> list[Row]:
+    """The rows that can be rendered; one line in `problems` for each kind of those that cannot.
+
+    Args:
+        problems: is added to.
+        source: names the data.
+        renderer: the renderer.
+        asked: dialogues, each with the summary to train or, for a prompt alone, None.
+    """
+    rendered: list[Row] = []
+    refused: dict[str, list[tuple[str, str]]] = {}
+    for dialogue, summary in asked:
+        try:
+            row = renderer.prompt(dialogue) if summary is None else renderer.example(dialogue, summary)
+            rendered.append(row)
+        except PromptError as error:
+            reason = str(error).removeprefix(f"{dialogue.id}: ")
+            # What differs from row to row is numbers.
+            kind = "".join(letter for letter in reason if not letter.isdigit())
+            refused.setdefault(kind, []).append((dialogue.id, reason))
+    for found in refused.values():
+        ids = listed([identity for identity, _ in found], _SHOWN_IDS)
+        count = f"{len(found)} rows, the first" if len(found) > 1 else "a row"
+        problems.append(f"{source}: {count}: {found[0][1]} ({ids})")
+    return rendered
+
+
+def _attempt(found: list[InputError], work: Callable[[], Result]) -> Result | None:
+    """What `work` gives; None if it fails, with the error added to `found`."""
+    try:
+        return work()
+    except InputError as error:
+        found.append(error)
+        return None
+
+
+def _as_one(found: Sequence[InputError]) -> InputError:
+    return found[0] if len(found) == 1 else InputError("\n".join(map(str, found)))

@@ -1,0 +1,53 @@
+"""A training row as the model sees it: what is masked, what is learnt, and every special token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llm_summ.prompt import Row
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+__all__ = ["show_row"]
+
+_MASKED, _LEARNT, _SPECIAL = "dim", "bold green", "reverse"
+
+
+def show_row(tokenizer: Any, row: Row) -> Text:
+    """A row as coloured text, each part under a heading, so that it can be read without colour too."""
+    from rich.text import Text
+
+    text = Text()
+    prompt, answer = row.prompt_ids, (*row.answer_ids, row.stop_id)
+    for ids, what, style in (
+        (prompt, f"prompt, {len(prompt)} tokens, masked", _MASKED),
+        (answer, f"answer, {len(answer)} tokens, learnt", _LEARNT),
+    ):
+        text.append(f"[{what}]\n", style="bold")
+        for piece, is_special in _pieces(tokenizer, ids):
+            text.append(piece, style=f"{style} {_SPECIAL}" if is_special else style)
+        text.append("\n")
+    return text
+
+
+def _pieces(tokenizer: Any, ids: Sequence[int]) -> Iterator[tuple[str, bool]]:
+    """The text of ids, cut where special tokens stand; a token alone may be half a character."""
+    special = set(tokenizer.all_special_ids)
+    special |= {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    waiting: list[int] = []
+    for token in ids:
+        if token in special:
+            if waiting:
+                yield _decode(tokenizer, waiting), False
+                waiting = []
+            yield _decode(tokenizer, [token]), True
+        else:
+            waiting.append(token)
+    if waiting:
+        yield _decode(tokenizer, waiting), False
+
+
+def _decode(tokenizer: Any, ids: list[int]) -> str:
+    return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))

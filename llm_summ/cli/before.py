@@ -1,0 +1,134 @@
+"""The commands that come before a training: `check` and `prompts`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from llm_summ.cli.options import debug_option, json_option, load_named_recipe, print_json, set_option
+
+if TYPE_CHECKING:
+    from llm_summ.check.report import Report
+
+__all__ = ["check", "prompts"]
+
+
+@click.command()
+@click.argument("recipe")
+@set_option
+@click.option("--run", "run_name", metavar="NAME", help="A run whose prompt is compared; by default the latest.")
+@json_option
+@debug_option
+def check(recipe: str, overrides: tuple[str, ...], run_name: str | None, as_json: bool) -> None:
+    """Check everything about RECIPE that can be known without loading the model's weights.
+
+    Data, leaks from train into dev and test, the prompt with one training row as the model sees it, token lengths,
+    what is shortened or does not fit, steps, memory, and whether vLLM can serve the adapter. Exits with 1 and the
+    reasons if a run would fail.
+
+    \b
+    Examples:
+      llm-summ check recipes/qlora.yaml
+      llm-summ check recipes/qlora-qwen3-8b.yaml --set data.train=my/train.csv
+      llm-summ check recipes/qlora.yaml --json
+    """
+    _, loaded = load_named_recipe(recipe, overrides)
+    from llm_summ.check.report import check_recipe
+    from llm_summ.errors import InputError
+    from llm_summ.run import RUNS, open_run
+
+    run = open_run(RUNS, run_name) if run_name is not None or (RUNS / "latest").is_dir() else None
+    try:
+        report = check_recipe(loaded, run)
+    except InputError as error:
+        if as_json:
+            print_json({"failures": str(error).splitlines(), "notes": []})
+        else:
+            for line in str(error).splitlines():
+                click.echo(f"would fail: {line}")
+        raise click.exceptions.Exit(1) from error
+    if as_json:
+        print_json(report.to_json())
+    else:
+        for line in report.lines():
+            click.echo(line)
+        _show_row(report)
+        for note in report.notes:
+            click.echo(f"note: {note}")
+        for failure in report.failures:
+            click.echo(f"would fail: {failure}")
+        if not report.failures:
+            click.echo(f"nothing would fail; next: llm-summ sft {recipe}", err=True)
+    if report.failures:
+        raise click.exceptions.Exit(1)
+
+
+def _show_row(report: Report) -> None:
+    from rich.console import Console
+
+    from llm_summ.check.show import show_row
+
+    if report.plan.rows:
+        row = report.plan.rows[0]
+        click.echo(f"\nThe training row {row.id}:")
+        Console(markup=False, emoji=False, highlight=False, soft_wrap=True).print(
+            show_row(report.plan.tokenizer, row)
+        )
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option(
+    "--data",
+    "source",
+    metavar="PATH",
+    help="Fill the template in with a dialogue of this file (sample:dev …), the first or --id.",
+)
+@click.option("--id", "identity", metavar="FNAME", help="Which dialogue of --data.")
+@json_option
+@debug_option
+def prompts(name: str | None, source: str | None, identity: str | None, as_json: bool) -> None:
+    """List the bundled prompts; with NAME (one of them, or a path) show one.
+
+    A prompt of your own is a copy of one of these, named in the recipe: prompt.template: my-prompt.md
+
+    \b
+    Examples:
+      llm-summ prompts
+      llm-summ prompts expert
+      llm-summ prompts expert --data sample:dev
+      llm-summ prompts my-prompt.md --data dev.csv --id dev_7
+    """
+    from llm_summ.prompt import bundled_templates, load_template
+    from llm_summ.prompt.show import describe_template, fill_in
+
+    if name is None:
+        if source is not None:
+            raise click.UsageError("--data needs NAME, the prompt to fill in")
+        templates = bundled_templates()
+        if as_json:
+            print_json(list(map(describe_template, templates)))
+            return
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("prompt", "what it is", "variables")
+        for template in templates:
+            table.add_row(template.name, template.description, ", ".join(sorted(template.variables)))
+        Console(markup=False, emoji=False).print(table)
+        click.echo("Show one: llm-summ prompts expert", err=True)
+        return
+    template = load_template(name)
+    if source is None:
+        if as_json:
+            print_json(describe_template(template))
+        else:
+            click.echo(template.path.read_text(encoding="utf-8-sig"), nl=False)
+        return
+    messages = fill_in(template, source, identity)
+    if as_json:
+        print_json(messages)
+    else:
+        for message in messages:
+            click.echo(f"[{message['role']}]\n{message['content']}\n")

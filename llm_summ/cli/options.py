@@ -1,0 +1,75 @@
+"""Options and lookups that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from llm_summ.recipe import Recipe
+    from llm_summ.run import Run
+
+__all__ = [
+    "debug_option",
+    "json_option",
+    "load_named_recipe",
+    "open_run_or_latest",
+    "print_json",
+    "print_table",
+    "run_option",
+    "set_option",
+]
+
+debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+run_option = click.option("--run", "run_name", metavar="NAME", help="The run; by default the latest.")
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a recipe field; may be repeated."
+)
+
+
+def load_named_recipe(name: str, overrides: tuple[str, ...]) -> tuple[Path, Recipe]:
+    """A recipe by its path or its bundled name; says so where it is a bundled one."""
+    from llm_summ.recipe import find_recipe, load_recipe
+
+    path = find_recipe(name)
+    if path != Path(name):
+        click.echo(f"Recipe: {path} (bundled)", err=True)
+    return path, load_recipe(path, overrides)
+
+
+def open_run_or_latest(name: str | None) -> Run:
+    """The named run; or the latest, which is said."""
+    from llm_summ.run import RUNS, open_run
+
+    run = open_run(RUNS, name)
+    if name is None:
+        click.echo(f"Run: {run.path} (the latest)", err=True)
+    return run
+
+
+def print_json(value: object) -> None:
+    """Print a result for programs."""
+    import json
+
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table for people; the first column is text, the others are figures."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for place, header in enumerate(headers):
+        table.add_column(Text(header), justify="left" if place == 0 else "right")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    # Where no terminal sets the width, a table is as wide as it needs.
+    width = None if sys.stdout.isatty() else 200
+    Console(markup=False, emoji=False, width=width).print(table)

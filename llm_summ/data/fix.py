@@ -1,0 +1,254 @@
+"""A repaired copy of data files: what has exactly one sensible repair, and a list of every change.
+
+No row is dropped, no id invented, no word of a summary touched. What cannot be repaired stays, and is reported as
+before.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from llm_summ.data.oddities import (
+    ENTITY,
+    INVISIBLE,
+    JOINED,
+    LINE_BREAK_TAG,
+    LINE_END,
+    LINE_SPACE,
+    LITERAL_LINE_FEED,
+    is_repairable,
+    stripped_id,
+    topic_columns,
+    visible,
+)
+from llm_summ.data.read import SAID_KEYS, SPEAKER_KEYS, dialogue_text, reference_columns
+from llm_summ.data.report import shown_id
+from llm_summ.data.source import KINDS
+from llm_summ.data.table import Record, Table, write_table
+from llm_summ.data.tags import is_tagged, proper_tags
+from llm_summ.errors import DataError
+from llm_summ.files import write_text
+
+__all__ = ["Change", "Fixed", "fix_files", "fix_table"]
+
+_MOST_ROUNDS = 100  # two or three are needed; a repair may uncover another one
+_FILLERS = re.compile("[\u3164\uffa0]")  # invisible letters that people write as spaces
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One repair: of one kind, in one field.
+
+    Attributes:
+        place: the row as an error names it, in the file that was read.
+        id: the row's id before, with what is not seen made visible.
+        column: the field.
+        kind: a name of `kinds.KINDS`.
+        before: what stood at the first place that changed.
+        after: what stands there now.
+    """
+
+    place: str
+    id: str
+    column: str
+    kind: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A file that was written.
+
+    Attributes:
+        path: the repaired copy.
+        list_path: the list of changes, a JSON object a line.
+        changes: the changes.
+    """
+
+    path: Path
+    list_path: Path
+    changes: tuple[Change, ...]
+
+
+def fix_files(tables: Sequence[Table], out: Path) -> list[Fixed]:
+    """Write a repaired copy of each file, and beside it ``<copy>.changes.jsonl``.
+
+    Args:
+        tables: as `report.read_tables` gives them.
+        out: the copy's name, if there is one table; the folder of the copies, which keep their names, if there
+            are several. The folder is made if it is not there.
+
+    Raises:
+        DataError: a copy or its list would replace a file (before anything is written), or cannot be written.
+    """
+    targets = [out] if len(tables) == 1 else [out / table.path.name for table in tables]
+    if len(tables) > 1 and out.exists() and not out.is_dir():
+        raise DataError(f"{out}: is a file; expected a folder for {len(tables)} repaired files")
+    for at, (table, target) in enumerate(zip(tables, targets, strict=True)):
+        _check_target(table, target)
+        if target in targets[:at]:
+            raise DataError(f"{table.path}: another file has the name {target.name} too; repair them one by one")
+    done = []
+    for table, target in zip(tables, targets, strict=True):
+        fixed, changes = fix_table(table)
+        write_table(fixed, target)
+        lines = [json.dumps(asdict(change), ensure_ascii=False) + "\n" for change in changes]
+        try:
+            write_text(_list_path(target), "".join(lines))
+        except OSError as error:
+            raise DataError(f"{_list_path(target)}: cannot be written ({error.strerror})") from error
+        done.append(Fixed(target, _list_path(target), tuple(changes)))
+    return done
+
+
+def fix_table(table: Table) -> tuple[Table, list[Change]]:
+    """Repair what can be repaired in a file; every other value is the same as before.
+
+    Returns:
+        the repaired rows, and a change for each repair of a field.
+    """
+    changes: list[Change] = []
+    records = []
+    for record in table.records:
+        values = dict(record.values)
+        for column, kind, before, after in _fix_row(table, record, values):
+            pairs = enumerate(zip(before, after, strict=False))
+            at = next((at for at, (one, other) in pairs if one != other), min(len(before), len(after)))
+            shown = visible(before, at), visible(after, at)
+            changes.append(Change(table.place(record), shown_id(record), column, kind, *shown))
+        records.append(Record(record.line, values))
+    return replace(table, records=records), changes
+
+
+_Step = tuple[str, str, str]  # kind, before, after
+
+
+def _fix_row(table: Table, record: Record, values: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Repair a row's values; gives the column and the step."""
+    identity = values.get("fname")
+    if isinstance(identity, str) and (inner := stripped_id(identity)) not in ("", identity):
+        values["fname"] = inner
+        yield "fname", "id-outer-space", identity, inner
+    source = "turns" if values.get("dialogue") is None and "turns" in values else "dialogue"
+    try:
+        dialogue = dialogue_text(table, record)
+    except DataError:  # reported as not-text
+        dialogue = ""
+    else:
+        steps = _repairs(dialogue, spoken=True)
+        dialogue = steps[-1][2] if steps else dialogue
+        if source == "turns" and dialogue.strip():
+            values[source], steps = _fix_turns(values[source] or [], is_tagged(dialogue))
+        elif steps:
+            values[source] = dialogue
+        yield from ((source, *step) for step in steps)
+    # The dialogue says whether Person1 is a tag without its signs.
+    tagged = is_tagged(dialogue)
+    for column in (*reference_columns(table.columns), *topic_columns(table.columns)):
+        value = values.get(column)
+        if isinstance(value, str) and (steps := _repairs(value, tagged)):
+            values[column] = steps[-1][2]
+            yield from ((column, *step) for step in steps)
+
+
+def _fix_turns(turns: list[Any], tagged: bool) -> tuple[list[Any], list[_Step]]:
+    """A list of turns, with the texts in it repaired and without blank ones."""
+    fixed: list[Any] = []
+    steps: list[_Step] = []
+    for turn in turns:
+        texts = {"": turn} if isinstance(turn, str) else _texts(turn)
+        now = dict(texts)
+        for key, text in texts.items():
+            found = _repairs(text, tagged, spoken=True)
+            now[key] = found[-1][2] if found else text
+            steps += found
+        if any(text.strip() for text in now.values()):
+            fixed.append(now[""] if isinstance(turn, str) else {**turn, **now} if now != texts else turn)
+        elif not any(text.strip() for text in texts.values()):
+            steps.append(("blank-line", "".join(texts.values()), ""))
+    return fixed, steps
+
+
+def _texts(turn: dict[str, Any]) -> dict[str, str]:
+    """What of a turn is read: who speaks, and what is said."""
+    keys = (next((key for key in keys if turn.get(key) is not None), "") for keys in (SPEAKER_KEYS, SAID_KEYS))
+    return {key: turn[key] for key in keys if key}
+
+
+def _repairs(text: str, tagged: bool | None = None, *, spoken: bool = False) -> list[_Step]:
+    """The repairs of a text, one after the other.
+
+    Args:
+        text: of any column.
+        tagged: whether the dialogue that it belongs to is; None if it is the dialogue.
+        spoken: whether it consists of turns.
+    """
+    steps: list[_Step] = []
+    if not text.strip():
+        return steps
+    for _ in range(_MOST_ROUNDS):
+        has_tags = is_tagged(text) if tagged is None else tagged
+        if not is_repairable(text, has_tags, spoken=spoken):
+            break
+        for kind, repair in _REPAIRS:
+            if kind == "joined-turns" and not spoken:
+                continue
+            fixed = repair(text, has_tags)
+            if fixed != text:
+                steps.append((kind, text, fixed))
+                text = fixed
+    return steps
+
+
+def _without_entities(text: str, _: bool) -> str:
+    return LINE_BREAK_TAG.sub("\n", ENTITY.sub(_letter, text))
+
+
+def _letter(match: re.Match[str]) -> str:
+    letter = html.unescape(f"&{match[1]};")
+    # A space that does not break is of use in a page only; a number that is no letter stands for nothing.
+    return {"\u00a0": " ", "\ufffd": ""}.get(letter, letter)
+
+
+def _without_blank_lines(text: str, _: bool) -> str:
+    return "\n".join(line for line in text.split("\n") if line.strip())
+
+
+# Of a text, and of whether its dialogue has tags.
+_REPAIRS: tuple[tuple[str, Callable[[str, bool], str]], ...] = (
+    ("html", _without_entities),
+    ("literal-line-feed", lambda text, _: LITERAL_LINE_FEED.sub("\n", text)),
+    ("line-end", lambda text, _: LINE_END.sub("\n", text)),
+    ("invisible-character", lambda text, _: INVISIBLE.sub("", _FILLERS.sub(" ", text))),
+    ("not-nfc", lambda text, _: unicodedata.normalize("NFC", text)),
+    ("broken-tag", proper_tags),
+    ("joined-turns", lambda text, _: JOINED.sub("\n", text)),
+    ("line-space", lambda text, _: LINE_SPACE.sub("", text)),
+    ("blank-line", _without_blank_lines),
+)
+
+
+def _check_target(table: Table, target: Path) -> None:
+    if target.is_dir():
+        raise DataError(f"{target}: is a folder; expected the name of the repaired copy of {table.path}")
+    if target.parent.exists() and not target.parent.is_dir():
+        raise DataError(f"{target}: {target.parent} is a file; expected a folder")
+    if target.suffix.lower() not in KINDS:
+        kind = target.suffix.lower() or "nothing"
+        raise DataError(f"{target}: found a name that ends in {kind!r}; expected {', '.join(KINDS)}")
+    for path in (target, _list_path(target)):
+        if path.exists():
+            what = "the input itself" if path.samefile(table.path) else "there already"
+            raise DataError(f"{path}: is {what}; choose another name, nothing is overwritten")
+
+
+def _list_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.changes.jsonl")

@@ -1,0 +1,263 @@
+"""What is odd in data files: the oddities of their rows, and what their rows have in common.
+
+A finding is an oddity of one kind, with every row in which it is. The report says it to people and to programs;
+nothing is changed (see `fix.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_summ.data.kinds import KINDS, Kind
+from llm_summ.data.oddities import row_oddities, visible
+from llm_summ.data.read import DIALOGUE_COLUMNS, dialogue_text
+from llm_summ.data.source import resolve_source
+from llm_summ.data.table import Record, Table, place, read_table
+from llm_summ.errors import DataError
+
+__all__ = ["Finding", "Other", "Place", "Report", "check_files", "check_tables", "read_tables", "shown_id"]
+
+_SHOWN = 5  # places of a finding
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """The row that another one is like.
+
+    Attributes:
+        path: its file.
+        line: the line on which it begins; in parquet the row's number.
+        id: its id, with what is not seen made visible.
+        similarity: of the two dialogues, from 0 to 1, where they were compared.
+    """
+
+    path: Path
+    line: int
+    id: str
+    similarity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an oddity is.
+
+    Attributes:
+        path: the file.
+        line: the oddity's own line in a CSV file, the row's in JSONL; in parquet the row's number.
+        id: the row's id, with what is not seen made visible; empty if it has none.
+        column: the field.
+        excerpt: what stands there.
+        other: the row that this one is like.
+    """
+
+    path: Path
+    line: int
+    id: str
+    column: str
+    excerpt: str
+    other: Other | None = None
+
+    def __str__(self) -> str:
+        text = " ".join(filter(None, (place(self.path, self.line), self.id, self.column, f"«{self.excerpt}»")))
+        if self.other is None:
+            return text
+        like = " ".join(filter(None, (place(self.other.path, self.other.line), self.other.id)))
+        similarity = self.other.similarity
+        return f"{text} as {like}" + (f" (similarity {similarity:.2f})" if similarity is not None else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An oddity, and the rows in which it is: a place for each of them, its first there."""
+
+    kind: Kind
+    places: tuple[Place, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows are concerned; of a pair of rows, the later one is."""
+        return len(self.places)
+
+    @property
+    def by_file(self) -> dict[Path, int]:
+        """How many rows of each file."""
+        return dict(Counter(found.path for found in self.places))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is odd in one or several files.
+
+    Attributes:
+        files: how many rows each has.
+        findings: problems, then notes, in the order of `KINDS`.
+    """
+
+    files: dict[Path, int]
+    findings: tuple[Finding, ...]
+
+    @property
+    def problems(self) -> bool:
+        """Whether anything will hurt a training or a score."""
+        return any(finding.kind.severity == "problem" for finding in self.findings)
+
+    @property
+    def repairable(self) -> bool:
+        """Whether anything can be repaired."""
+        return any(finding.kind.repaired for finding in self.findings)
+
+    def lines(self) -> list[str]:
+        """The report for people, the first five places of each finding."""
+        lines = [f"{path}: {rows:,} rows" for path, rows in self.files.items()]
+        for finding in self.findings:
+            kind = finding.kind
+            files = finding.by_file
+            each = ", ".join(f"{rows:,} in {path}" for path, rows in files.items()) if len(self.files) > 1 else ""
+            repaired = "; can be repaired" if kind.repaired else ""
+            lines += [
+                "",
+                f"{kind.severity} {kind.name}: {finding.rows:,} row{'s' * (finding.rows != 1)}"
+                f"{f' ({each})' if each else ''}: {kind.why}{repaired}",
+                *(f"  {found}" for found in finding.places[:_SHOWN]),
+            ]
+            if finding.rows > _SHOWN:
+                lines.append(f"  … and {finding.rows - _SHOWN:,} more")
+        problems = sum(finding.kind.severity == "problem" for finding in self.findings)
+        notes = len(self.findings) - problems
+        counts = [
+            f"{n} kind{'s' * (n != 1)} of {what}" for n, what in ((problems, "problem"), (notes, "note")) if n
+        ]
+        return [*lines, "", ", ".join(counts) if counts else "nothing odd"]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report for programs, every place of each finding."""
+        return {
+            "files": [{"path": str(path), "rows": rows} for path, rows in self.files.items()],
+            "problems": self.problems,
+            "findings": [
+                {
+                    "kind": finding.kind.name,
+                    "severity": finding.kind.severity,
+                    "why": finding.kind.why,
+                    "repaired": finding.kind.repaired,
+                    "rows": finding.rows,
+                    "places": [_place_json(found) for found in finding.places],
+                }
+                for finding in self.findings
+            ],
+        }
+
+
+def check_files(sources: Sequence[str]) -> Report:
+    """Look for what is odd in data files, within each and between them.
+
+    Raises:
+        DataError: a file cannot be read at all, has no rows, or is given twice.
+    """
+    return check_tables(read_tables(sources))
+
+
+def read_tables(sources: Sequence[str]) -> list[Table]:
+    """Read data files without asking more of a row than to be one.
+
+    Raises:
+        DataError: a file cannot be read, lacks a column, has no rows, or is given twice.
+    """
+    tables: list[Table] = []
+    for source in sources:
+        path = resolve_source(source)
+        if any(path.samefile(table.path) for table in tables):
+            raise DataError(f"{path}: is given twice; expected every file once")
+        table = read_table(path, DIALOGUE_COLUMNS)
+        if not table.records:
+            raise DataError(f"{path}: no rows; expected at least one dialogue")
+        tables.append(table)
+    return tables
+
+
+def check_tables(tables: Sequence[Table]) -> Report:
+    """Look for what is odd in files that have been read."""
+    found: dict[str, list[Place]] = defaultdict(list)
+    for table in tables:
+        for record in table.records:
+            identity = shown_id(record)
+            for odd in row_oddities(table, record):
+                found[odd.kind].append(Place(table.path, odd.line, identity, odd.column, odd.excerpt))
+    rows = [(table, record) for table in tables for record in table.records]
+    found["duplicate-id"] += _duplicate_ids(rows)
+    for kind, at in _duplicate_dialogues(rows):
+        found[kind].append(at)
+    return Report(
+        {table.path: len(table.records) for table in tables},
+        tuple(Finding(kind, tuple(found[name])) for name, kind in KINDS.items() if found[name]),
+    )
+
+
+def shown_id(record: Record) -> str:
+    """A row's id as a report shows it."""
+    value = record.values.get("fname")
+    return "" if value is None else visible(str(value).strip())
+
+
+def _duplicate_ids(rows: Iterable[tuple[Table, Record]]) -> list[Place]:
+    """Rows whose id stands in an earlier row."""
+    first: dict[str, Other] = {}
+    again: list[Place] = []
+    for table, record in rows:
+        value = record.values.get("fname")
+        identity = value.strip() if isinstance(value, str) else ""
+        if not identity:
+            continue
+        shown = shown_id(record)
+        if identity in first:
+            again.append(Place(table.path, record.line, shown, "fname", shown, first[identity]))
+        else:
+            first[identity] = Other(table.path, record.line, shown)
+    return again
+
+
+def _duplicate_dialogues(rows: Sequence[tuple[Table, Record]]) -> list[tuple[str, Place]]:
+    """Rows whose dialogue stands, exactly or nearly, in an earlier row: of each kind only the likest."""
+    from llm_summ.data.near import near_duplicates
+
+    filled = [(table, record, text) for table, record in rows if (text := _text(table, record)).strip()]
+    likest: dict[tuple[int, bool], tuple[float, int]] = {}  # by later row and whether the earlier is in its file
+    for pair in near_duplicates([text for _, _, text in filled]):
+        key = (pair.second, filled[pair.first][0] is filled[pair.second][0])
+        if key not in likest or pair.similarity > likest[key][0]:
+            likest[key] = (pair.similarity, pair.first)
+    found: list[tuple[str, Place]] = []
+    for (later, within), (similarity, earlier) in sorted(likest.items()):
+        table, record, text = filled[later]
+        other_table, other, _ = filled[earlier]
+        kind = ("" if similarity == 1 else "near-") + ("duplicate-dialogue" if within else "shared-dialogue")
+        column = "turns" if record.values.get("dialogue") is None else "dialogue"
+        like = Other(other_table.path, other.line, shown_id(other), similarity)
+        found.append((kind, Place(table.path, record.line, shown_id(record), column, visible(text), like)))
+    return found
+
+
+def _text(table: Table, record: Record) -> str:
+    try:
+        return dialogue_text(table, record)
+    except DataError:  # reported as not-text
+        return ""
+
+
+def _place_json(found: Place) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "path": str(found.path),
+        "line": found.line,
+        "id": found.id,
+        "column": found.column,
+        "excerpt": found.excerpt,
+    }
+    if (other := found.other) is not None:
+        value["other"] = {"path": str(other.path), "line": other.line, "id": other.id}
+        if other.similarity is not None:
+            value["other"]["similarity"] = round(other.similarity, 4)
+    return value

@@ -1,0 +1,52 @@
+"""Whether vLLM takes an adapter beside the base's weights; where it does not, the adapter is merged first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["LORA_RANKS", "vllm_refusals"]
+
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""The values that vLLM takes for `max_lora_rank`."""
+
+# Fields of peft's LoraConfig that vLLM does not implement, with what they are called.
+_NOT_IMPLEMENTED = {
+    "use_dora": "DoRA",
+    "lora_bias": "a bias of the adapter (lora_bias)",
+    "alora_invocation_tokens": "activated LoRA",
+    "layer_replication": "layer replication",
+    "use_bdlora": "block-diagonal LoRA",
+    "use_qalora": "QALoRA",
+    "trainable_token_indices": "trained token rows (trainable_token_indices)",
+}
+# They set the adapter's first weights and leave the base as it is. Others (PiSSA, OLoRA, CorDA, LoftQ) change the
+# base, which vLLM loads unchanged.
+_HARMLESS_STARTS = {"gaussian", "eva", "orthogonal", "mica", "lora_ga"}
+
+
+def vllm_refusals(config: Mapping[str, Any], weights: Sequence[str] = ()) -> list[str]:
+    """Why vLLM would refuse to attach an adapter; empty if it takes it.
+
+    Args:
+        config: the adapter's `adapter_config.json`, or the fields of one to come.
+        weights: the names of its tensors, where it exists already.
+    """
+    reasons = []
+    rank = int(config.get("r") or 0)
+    ranks = [rank, *dict(config.get("rank_pattern") or {}).values()]
+    if max(ranks) > LORA_RANKS[-1]:
+        reasons.append(f"rank {max(ranks)} is over {LORA_RANKS[-1]}")
+    saved = sorted(set(config.get("modules_to_save") or []) - {"classifier", "score"})
+    if saved:
+        reasons.append(f"whole modules are trained (modules_to_save: {', '.join(saved)})")
+    reasons += [name for field, name in _NOT_IMPLEMENTED.items() if config.get(field)]
+    if str(config.get("bias") or "none") != "none":
+        reasons.append(f"biases of the base are trained (bias: {config['bias']})")
+    start = config.get("init_lora_weights")
+    if isinstance(start, str) and start.lower() not in _HARMLESS_STARTS:
+        reasons.append(f"{start} changes the base's weights (init_lora_weights)")
+    odd = next((name for name in weights if ".lora_" not in name), None)
+    if odd is not None and not reasons:
+        reasons.append(f"its weights hold {odd}, which is no LoRA matrix")
+    return reasons

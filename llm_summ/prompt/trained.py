@@ -1,0 +1,66 @@
+"""What a run keeps of its prompt, so that `generate` asks with the prompt that was trained.
+
+::
+
+    runs/<name>/prompt.md        the template
+                length.json      targets and predictor, if the template asks for a length
+                examples.jsonl   the dialogues that few-shot examples are taken from, if there are any
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from llm_summ.data import read_dialogues
+from llm_summ.errors import RunError
+from llm_summ.files import file_sha256, write_text
+from llm_summ.prompt.examples import ExamplePool
+from llm_summ.prompt.length import LengthTarget
+from llm_summ.prompt.render import Renderer, make_renderer
+from llm_summ.prompt.template import load_template
+from llm_summ.recipe import PromptFields
+from llm_summ.run import Run
+
+__all__ = ["keep", "kept_sha256", "trained_renderer"]
+
+
+def keep(run: Run, length: LengthTarget | None, pool: ExamplePool | None) -> None:
+    """Write what the renderer of a training was made of, beside the template."""
+    if length is not None:
+        write_text(run.length_path, length.to_json() + "\n")
+    if pool is not None:
+        rows = (
+            {"fname": dialogue.id, "dialogue": dialogue.text, "summary": dialogue.references[0]}
+            for dialogue in pool.dialogues
+        )
+        write_text(run.examples_path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def trained_renderer(run: Run, fields: PromptFields, tokenizer: Any) -> Renderer:
+    """The renderer of a run's training.
+
+    Raises:
+        RunError: something that the training kept is missing, or was changed since.
+        PromptError: it cannot be used with this tokenizer.
+    """
+    again = "put it back, or train the run anew"
+    template = load_template(fields.template)
+    trained = (run.manifest().get("prompt") or {}).get("sha256", template.sha256)
+    if template.sha256 != trained:
+        raise RunError(f"{run.prompt_path}: was changed after the training, which taught another prompt; {again}")
+    length = pool = None
+    if "length" in template.variables:
+        if not run.length_path.is_file():
+            raise RunError(f"{run.length_path}: no such file, and the prompt asks for a length; {again}")
+        length = LengthTarget.from_json(run.length_path.read_text(encoding="utf-8"), str(run.length_path))
+    if fields.examples:
+        if not run.examples_path.is_file():
+            raise RunError(f"{run.examples_path}: no such file, and the prompt shows examples; {again}")
+        pool = ExamplePool(read_dialogues(str(run.examples_path), references=True))
+    return make_renderer(fields, tokenizer, examples=pool, length=length)
+
+
+def kept_sha256(run: Run) -> dict[str, str]:
+    """The hashes of the files that `keep` wrote: what a run's prompts depend on beside the template."""
+    return {path.name: file_sha256(path) for path in (run.length_path, run.examples_path) if path.is_file()}

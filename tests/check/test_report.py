@@ -1,0 +1,214 @@
+"""`llm-summ check` on a real, tiny model: what a report says, what would fail, and that no weight is needed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import make_tiny_model
+
+from llm_summ.check.plan import make_plan
+from llm_summ.check.report import check_recipe, prompt_difference
+from llm_summ.check.show import show_row
+from llm_summ.data import read_dialogues
+from llm_summ.errors import InputError
+from llm_summ.recipe import Recipe
+from llm_summ.run import create_run
+
+pytestmark = pytest.mark.slow
+
+Make = Callable[..., Recipe]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model without its weights: nothing here may ask for them."""
+    folder = make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+@pytest.fixture
+def make(tiny: Path) -> Make:
+    def make(**sections: dict[str, Any]) -> Recipe:
+        data = {"train": "sample:train", "dev": "sample:dev", "test": "sample:test"}
+        return Recipe.model_validate(
+            {"model": {"base": str(tiny)}, **sections, "data": data | sections.get("data", {})}
+        )
+
+    return make
+
+
+def _write(path: Path, rows: list[dict[str, str]]) -> str:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def _rows(part: str, count: int) -> list[dict[str, str]]:
+    return [
+        {"fname": d.id, "dialogue": d.text, "summary": d.references[0]}
+        for d in read_dialogues(f"sample:{part}")[:count]
+    ]
+
+
+def test_a_recipe_that_would_work(make: Make) -> None:
+    report = check_recipe(make(train={"batch_size": 8, "micro_batch_size": 4, "epochs": 1.0}))
+    assert (report.failures, report.leaks, report.vllm) == ([], [], [])
+    plan = report.plan
+    assert (len(plan.rows), plan.steps) == (128, 16)
+    assert plan.tokens == sum(len(row.prompt_ids) + len(row.answer_ids) + 1 for row in plan.rows)
+    assert {part: len(rows) for part, rows in plan.prompts.items()} == {"dev": 32, "test": 32}
+    text = "\n".join(report.lines())
+    for part in ("128 rows", "dev       sample:dev: 32 dialogues", "leaks     none", "16 of 8 rows (4 at a time)"):
+        assert part in text
+    assert "vllm      can serve the adapter" in text
+
+
+def test_lengths_are_those_of_the_rows(make: Make) -> None:
+    plan = make_plan(make())
+    lengths = check_recipe(make()).to_json()["lengths"]
+    ordered = sorted(len(row.input_ids) for row in plan.rows)
+    # Nearest rank: of 128 rows the 64th, the 116th, the 127th and the last.
+    assert lengths["row"] == {"50": ordered[63], "90": ordered[115], "99": ordered[126], "100": ordered[127]}
+    assert set(lengths) == {"row", "prompt", "answer", "prompt of dev", "prompt of test"}
+
+
+def test_a_dialogue_of_dev_that_was_trained_is_named(make: Make, tmp_path: Path) -> None:
+    train, dev = _rows("train", 30), _rows("dev", 5)
+    train[7] = train[7] | {"dialogue": dev[3]["dialogue"].replace(" ", "").replace("#Person1#", "#Person2#")}
+    recipe = make(
+        data={"train": _write(tmp_path / "t.jsonl", train), "dev": _write(tmp_path / "d.jsonl", dev), "test": None}
+    )
+    report = check_recipe(recipe)
+    assert [(leak.part, leak.id, leak.trained) for leak in report.leaks] == [
+        ("dev", dev[3]["fname"], train[7]["fname"])
+    ]
+    assert report.failures == []
+    assert report.notes[0].startswith("1 dialogues stand in train as well")
+
+
+def test_rows_that_do_not_fit_are_all_named(make: Make) -> None:
+    report = check_recipe(make(prompt={"max_answer_tokens": 40}))
+    plan = make_plan(make())
+    too_long = [row.id for row in plan.rows if len(row.answer_ids) + 1 > 40]
+    assert 1 < len(too_long) < 128
+    [failure] = report.failures
+    assert failure.startswith(f"sample:train: {len(too_long)} rows, the first: answer of ")
+    assert too_long[0] in failure
+    assert len(report.plan.rows) == 128 - len(too_long)
+
+
+def test_a_prompt_of_test_that_does_not_fit_fails_before_the_training(make: Make, tmp_path: Path) -> None:
+    longest = max(len(row.prompt_ids) for row in make_plan(make()).rows)
+    rows = _rows("test", 3)
+    rows[1]["dialogue"] *= 30
+    test = _write(tmp_path / "test.jsonl", rows)
+    report = check_recipe(make(data={"test": test}, prompt={"max_prompt_tokens": longest, "truncation": "error"}))
+    assert any(failure.startswith(f"{test}: a row: prompt of ") for failure in report.failures)
+
+
+def test_everything_wrong_is_told_at_once(make: Make) -> None:
+    recipe = make(
+        data={"train": "nowhere.csv", "dev": "nor-here.csv"}, prompt={"template": "plane"}, lora={"targets": []}
+    )
+    with pytest.raises(InputError) as error:
+        check_recipe(recipe)
+    found = str(error.value).splitlines()
+    assert [line.partition(":")[0] for line in found] == ["plane", "nowhere.csv", "nor-here.csv", "lora.targets"]
+
+
+def test_targets_that_the_model_does_not_have(make: Make) -> None:
+    [failure] = check_recipe(make(lora={"targets": ["no_such_layer"]})).failures
+    assert failure.startswith("lora.targets: ")
+
+
+def test_a_rank_that_vllm_cannot_attach(make: Make) -> None:
+    report = check_recipe(make(lora={"r": 600, "alpha": 600}))
+    assert report.vllm == ["rank 600 is over 512"]
+    assert report.failures == []
+    [failure] = check_recipe(make(lora={"r": 600, "alpha": 600}, generate={"adapter": "attach"})).failures
+    assert failure.startswith("generate.adapter: attach: vLLM refuses the adapter (rank 600 is over 512)")
+
+
+def test_more_memory_than_there_is(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    need = check_recipe(make()).memory
+    assert need is not None
+    monkeypatch.setattr("llm_summ.check.report.device_memory", lambda device: need.total // 2)
+    [failure] = check_recipe(make()).failures
+    assert failure.startswith("memory: about ")
+    report = check_recipe(make(), memory_may_not_do=True)
+    assert (report.failures, len(report.notes)) == ([], 1)
+    monkeypatch.setattr("llm_summ.check.report.device_memory", lambda device: int(need.total / 1.1))
+    assert check_recipe(make()).failures == []  # within the estimate's own error
+
+
+def test_a_topic_that_only_the_training_has(make: Make, tmp_path: Path) -> None:
+    train = [row | {"topic": "인사"} for row in _rows("train", 8)]
+    recipe = make(
+        data={"train": _write(tmp_path / "train.jsonl", train), "dev": None, "test": "sample:test"},
+        prompt={"template": "topic"},
+    )
+    shares = [dialogue.topic is not None for dialogue in read_dialogues("sample:test")]
+    notes = check_recipe(recipe).notes
+    assert any("topic, which 100% of train have" in note for note in notes) == (not all(shares))
+
+
+def test_a_run_that_was_trained_with_another_prompt(make: Make, tmp_path: Path) -> None:
+    trained = make(prompt={"template": "plain", "max_prompt_tokens": 900})
+    template = make_plan(trained).renderer.template
+    run = create_run(tmp_path / "first", trained, template.path.read_text(encoding="utf-8"), {})
+    assert prompt_difference(trained, run) == ""
+    other = make(prompt={"template": "expert", "max_prompt_tokens": 1024})
+    assert prompt_difference(other, run) == "its text; max_prompt_tokens 900, here 1024"
+    assert any("trained with another prompt" in note for note in check_recipe(other, run).notes)
+
+
+def test_a_row_shows_what_is_masked_and_what_is_learnt(make: Make) -> None:
+    plan = make_plan(make())
+    dialogue = plan.data["train"][0]
+    text = show_row(plan.tokenizer, plan.rows[0])
+    row = plan.rows[0]
+    first, _masked, learnt = text.plain.partition(f"[answer, {len(row.answer_ids) + 1} tokens, learnt]\n")
+    assert first.startswith(f"[prompt, {len(row.prompt_ids)} tokens, masked]\n<bos>")
+    assert dialogue.text in first
+    assert learnt == f"{dialogue.references[0]}<eos>\n"
+    styles = {text.plain[span.start : span.end]: str(span.style) for span in text.spans}
+    assert styles[dialogue.references[0]] == "bold green"
+    assert "reverse" in styles["<eos>"]
+    assert "reverse" in styles["<bos>"]
+
+
+def _check(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "llm_summ", "check", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_the_command(tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny, tmp_path / "tiny")
+    (tmp_path / "r.yaml").write_text(
+        "model: {base: ./tiny}\ndata: {train: sample:train, dev: sample:dev}\n", encoding="utf-8"
+    )
+    done = _check(tmp_path, "r.yaml")
+    assert (done.returncode, done.stderr) == (0, "nothing would fail; next: llm-summ sft r.yaml\n")
+    assert "[answer, " in done.stdout
+    failed = _check(tmp_path, "r.yaml", "--set", "data.train=nowhere.csv")
+    assert (failed.returncode, failed.stderr) == (1, "")
+    assert failed.stdout.startswith("would fail: nowhere.csv: no such file")
+    report = json.loads(_check(tmp_path, "r.yaml", "--json").stdout)
+    assert report["failures"] == []
+    assert report["rows"] == {"train": 128, "dev": 32}
+    assert report["memory"]["total"] > 0
+    wrong = _check(tmp_path, "r.yaml", "--set", "train.lerning_rate=1")
+    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.yaml", "tiny"]

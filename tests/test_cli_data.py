@@ -1,0 +1,106 @@
+"""The commands that look at data and prompts, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_cli import Result, llm_summ, refused
+
+from llm_summ.data import read_dialogues
+
+ODD = """fname,dialogue,summary
+a,"#Person1 : 어디 가세요?
+#Person2#: 시장에 가요.",#Person3#이 시장에 갑니다.
+a,,요약
+"""
+
+
+def ran(result: Result) -> str:
+    assert result.code == 0, result
+    return result.out
+
+
+def test_oddities_are_told_and_repaired_on_demand(in_tmp: Path) -> None:
+    Path("odd.csv").write_text(ODD, encoding="utf-8")
+    out = ran(llm_summ("data", "check", "odd.csv"))
+    for told in ("odd.csv: 2 rows", "broken-tag: 1 row", "odd.csv:2 a dialogue", "duplicate-id", "empty-dialogue"):
+        assert told in out
+    assert Path("odd.csv").read_text(encoding="utf-8") == ODD
+    assert llm_summ("data", "check", "odd.csv", "--strict").code == 1
+    fixed = llm_summ("data", "check", "odd.csv", "--fix", "fixed.csv")
+    assert "fixed.csv: 1 change, listed in fixed.csv.changes.jsonl" in fixed.err
+    assert Path("fixed.csv").read_text(encoding="utf-8") == ODD.replace("#Person1 : ", "#Person1#: ")
+    assert "is there already" in refused(llm_summ("data", "check", "odd.csv", "--fix", "fixed.csv"))
+
+
+def test_clean_files_pass_the_strict_check(in_tmp: Path) -> None:
+    out = ran(llm_summ("data", "check", "sample:train", "sample:dev", "sample:test", "--strict", "--json"))
+    report = json.loads(out)
+    assert not report["problems"]
+    assert [file["rows"] for file in report["files"]] == [128, 32, 32]
+
+
+def test_statistics_side_by_side(in_tmp: Path) -> None:
+    out = ran(llm_summ("data", "stats", "sample:train", "sample:dev"))
+    assert "│ rows" in out
+    found = json.loads(ran(llm_summ("data", "stats", "sample:train", "sample:dev", "--json")))
+    assert [file["rows"] for file in found] == [128, 32]
+    lengths = sorted(len(dialogue.text) for dialogue in read_dialogues("sample:dev"))
+    assert found[1]["measures"]["characters"]["max"] == lengths[-1]
+
+
+def test_statistics_as_pictures(in_tmp: Path) -> None:
+    done = llm_summ("data", "stats", "sample:dev", "--plots", "pictures")
+    assert "pictures/dialogue-length.png" in done.err
+    assert Path("pictures/dialogue-length.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_file_is_split(in_tmp: Path) -> None:
+    lines = ran(llm_summ("data", "split", "sample:train", "--out", "parts", "--dev", "20")).splitlines()
+    assert [line.split(",")[0] for line in lines] == ["parts/train.csv: 108 rows", "parts/dev.csv: 20 rows"]
+    assert "is there already" in refused(llm_summ("data", "split", "sample:train", "--out", "parts"))
+
+
+def test_prompts_are_listed_shown_and_filled_in(in_tmp: Path) -> None:
+    out = ran(llm_summ("prompts"))
+    names = ("english", "expert", "few-shot", "length", "plain", "topic")
+    assert all(f"│ {name}" in out for name in names)
+    text = ran(llm_summ("prompts", "expert"))
+    assert text.startswith("---\nname: expert\n")
+    Path("mine.md").write_text(text.replace("name: expert", "name: mine"), encoding="utf-8")
+    dialogue = read_dialogues("sample:dev")[4]
+    filled = ran(llm_summ("prompts", "mine.md", "--data", "sample:dev", "--id", dialogue.id))
+    assert filled.startswith("[system]\n")
+    assert dialogue.text in filled
+    listed = json.loads(ran(llm_summ("prompts", "--json")))
+    assert [prompt["name"] for prompt in listed] == sorted(names)
+
+
+@pytest.mark.parametrize("name", ["few-shot", "length", "topic"])
+def test_every_kind_of_prompt_can_be_filled_in(in_tmp: Path, name: str) -> None:
+    pytest.importorskip("bm25s", reason="the extra train is not installed")
+    done = llm_summ("prompts", name, "--data", "sample:train")
+    assert done.code == 0, done
+    assert read_dialogues("sample:train")[0].text in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["data", "check", "nowhere.csv"], "nowhere.csv: no such file"),
+        (["data", "check", "sample:dev", "sample:dev"], "is given twice"),
+        (["data", "stats", "nowhere.csv"], "nowhere.csv: no such file"),
+        (["data", "stats", "sample:dev", "--plots", "file"], "file: is a file; expected a folder"),
+        (["data", "stats", "sample:dev", "--recipe", "qlore"], "did you mean recipes/qlora.yaml?"),
+        (["data", "split", "sample:dev", "--out", "parts", "--dev", "2.5"], "--dev 2.5: expected a share"),
+        (["data", "split", "sample:dev", "--out", "file"], "file"),
+        (["prompts", "plane"], "plane: no such prompt; did you mean plain?"),
+        (["prompts", "plain", "--data", "sample:dev", "--id", "x"], "--id x: not in sample:dev"),
+        (["check", "nowhere.yaml"], "nowhere.yaml: no such file"),
+    ],
+)
+def test_wrong_input_is_one_line(in_tmp: Path, arguments: list[str], said: str) -> None:
+    Path("file").write_text("", encoding="utf-8")
+    assert said in refused(llm_summ(*arguments))
