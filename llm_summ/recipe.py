@@ -62,8 +62,8 @@ class DataFields(_Section):
     """
 
     train: str | list[str] = Field(min_length=1)
-    dev: str | None = None
-    test: str | None = None
+    dev: str | None = Field(default=None, min_length=1)
+    test: str | None = Field(default=None, min_length=1)
     shuffle: bool = False
     limit: int | None = Field(default=None, ge=1)
 
@@ -112,6 +112,16 @@ class TrainFields(_Section):
     optimizer: Literal["auto", "adamw_torch", "paged_adamw_8bit"] = "auto"
     log_every: int = Field(default=1, ge=1)
 
+    def checkpoints(self, *, on_gpu: bool) -> bool:
+        """Whether activations are made anew in the backward pass: what `gradient_checkpointing` means there."""
+        return self.gradient_checkpointing == "on" or (self.gradient_checkpointing == "auto" and on_gpu)
+
+    def optimizer_name(self, *, on_gpu: bool) -> Literal["adamw_torch", "paged_adamw_8bit"]:
+        """The optimizer that `optimizer` means there."""
+        if self.optimizer == "auto":
+            return "paged_adamw_8bit" if on_gpu else "adamw_torch"
+        return self.optimizer
+
 
 class GenerateFields(_Section):
     """How summaries are generated. Greedy: the likeliest token at every step."""
@@ -145,6 +155,16 @@ class Recipe(_Section):
                 f"batch_size {train.batch_size} is not a multiple of micro_batch_size {train.micro_batch_size}"
             )
         return train
+
+    @field_validator("generate")
+    @classmethod
+    def _quantized_base_stays_with_hf(cls, generate: GenerateFields) -> GenerateFields:
+        if generate.base_quantization != "none":
+            if generate.engine == "vllm":
+                raise ValueError("base_quantization nf4 works with engine hf only; set it to none for vllm")
+            if generate.adapter == "merge":
+                raise ValueError("adapter merge does not go with base_quantization nf4; choose one of them")
+        return generate
 
 
 def bundled_dir(kind: Literal["recipes", "prompts"]) -> Path:

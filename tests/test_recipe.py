@@ -348,3 +348,28 @@ def test_a_recipe_that_is_not_there(in_tmp: Path) -> None:
         with pytest.raises(RecipeError) as error:
             find_recipe(name)
         assert str(error.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ("{base_quantization: nf4, engine: vllm}", "generate: base_quantization nf4 works with engine hf only"),
+        ("{base_quantization: nf4, adapter: merge}", "generate: adapter merge does not go with base_quantization"),
+    ],
+)
+def test_generate_fields_that_exclude_each_other(tmp_path: Path, fields: str, said: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(f"model: {{base: x}}\ndata: {{train: t.csv}}\ngenerate: {fields}\n", encoding="utf-8")
+    with pytest.raises(RecipeError) as error:
+        load_recipe(path)
+    assert str(error.value).startswith(f"{path}:3: {said}")
+
+
+def test_what_auto_means() -> None:
+    train = TrainFields()
+    assert (train.checkpoints(on_gpu=True), train.checkpoints(on_gpu=False)) == (True, False)
+    assert TrainFields(gradient_checkpointing="on").checkpoints(on_gpu=False)
+    assert not TrainFields(gradient_checkpointing="off").checkpoints(on_gpu=True)
+    assert train.optimizer_name(on_gpu=True) == "paged_adamw_8bit"
+    assert train.optimizer_name(on_gpu=False) == "adamw_torch"
+    assert TrainFields(optimizer="paged_adamw_8bit").optimizer_name(on_gpu=False) == "paged_adamw_8bit"

@@ -12,8 +12,8 @@ from llm_summ.check.memory import Memory, device_memory, estimate_memory
 from llm_summ.check.plan import TrainingPlan, make_plan
 from llm_summ.data import Dialogue
 from llm_summ.data.near import near_duplicates
-from llm_summ.errors import RecipeError, listed
-from llm_summ.model.base import pick_dtype
+from llm_summ.errors import InputError, RecipeError, listed
+from llm_summ.model.base import context_length, pick_dtype
 from llm_summ.model.device import Device, find_device
 from llm_summ.model.servable import vllm_refusals
 from llm_summ.packages import quiet_libraries, require_training
@@ -174,22 +174,31 @@ def check_recipe(recipe: Recipe, run: Run | None = None, *, memory_may_not_do: b
     if memory is not None and memory.total > available:
         line = (
             f"memory: about {_gib(memory.total)} are needed, {device.name} has {_gib(available)}; lower "
-            f"train.micro_batch_size (now {recipe.train.micro_batch_size}) or prompt.max_prompt_tokens"
+            f"train.micro_batch_size (now {recipe.train.micro_batch_size}) or prompt.max_prompt_tokens, or train "
+            "anyway: sft --force"
         )
         fails = memory.total > _MARGIN * available and not memory_may_not_do
         (failures if fails else notes).append(line)
     lora = {"r": recipe.lora.r, "lora_alpha": recipe.lora.alpha, "target_modules": recipe.lora.targets}
     refusals = vllm_refusals(lora)
-    if refusals and recipe.generate.adapter == "attach" and recipe.generate.engine != "hf":
-        failures.append(
-            f"generate.adapter: attach: vLLM refuses the adapter ({'; '.join(refusals)}); set it to merge"
-        )
+    generate = recipe.generate
+    # With nf4 or where vLLM cannot be used, the engine hf attaches what vLLM refuses.
+    if (
+        refusals
+        and generate.adapter == "attach"
+        and generate.engine != "hf"
+        and generate.base_quantization == "none"
+    ):
+        line = f"generate.adapter: attach: vLLM refuses the adapter ({'; '.join(refusals)}); set it to merge"
+        (failures if generate.engine == "vllm" else notes).append(line)
+    failures += _beyond_the_context(plan)
+    notes += _longer_than_generated(plan)
     leaks = _leaks(plan.data)
     if leaks:
-        notes.append(f"{len(leaks)} dialogues stand in train as well: their scores say nothing; remove those rows")
+        notes.append(f"{_dialogues(len(leaks))} in train as well: their scores say nothing; remove those rows")
     notes += _topics(plan)
-    if run is not None and (difference := prompt_difference(recipe, run)):
-        notes.append(f"{run.path}: trained with another prompt ({difference}); `generate` asks with that one")
+    if run is not None:
+        notes += _trained_otherwise(recipe, run)
     return Report(plan, device, dtype, memory, available, leaks, refusals, failures, notes)
 
 
@@ -208,6 +217,47 @@ def prompt_difference(recipe: Recipe, run: Run) -> str:
     if recipe.model.base != trained.model.base:
         found.append(f"model.base {trained.model.base}, here {recipe.model.base}")
     return "; ".join(found)
+
+
+def _trained_otherwise(recipe: Recipe, run: Run) -> list[str]:
+    try:
+        difference = prompt_difference(recipe, run)
+    except InputError as error:
+        return [f"{run.path}: its prompt cannot be compared ({error})"]
+    if not difference:
+        return []
+    return [f"{run.path}: trained with another prompt ({difference}); `generate` asks with that one"]
+
+
+def _beyond_the_context(plan: TrainingPlan) -> list[str]:
+    """Rows and prompts with their answers that are longer than what the model can look at."""
+    limit = context_length(plan.recipe.model, plan.location)
+    if limit is None:
+        return []
+    new = plan.recipe.generate.max_new_tokens
+    failures = []
+    for part, rows in {"train": plan.rows, **plan.prompts}.items():
+        extra = 1 if part == "train" else new
+        over = [row for row in rows if len(row.prompt_ids) + len(row.answer_ids) + extra > limit]
+        if over:
+            longest = max(len(row.prompt_ids) + len(row.answer_ids) + extra for row in over)
+            with_answer = "" if part == "train" else f" with {new} new ones"
+            failures.append(
+                f"{part}: {len(over)} rows of up to {longest} tokens{with_answer}; {plan.recipe.model.base} takes "
+                f"{limit}; lower prompt.max_prompt_tokens ({listed([row.id for row in over])})"
+            )
+    return failures
+
+
+def _longer_than_generated(plan: TrainingPlan) -> list[str]:
+    new = plan.recipe.generate.max_new_tokens
+    longer = [row.id for row in plan.rows if len(row.answer_ids) + 1 > new]
+    if not longer:
+        return []
+    return [
+        f"generate.max_new_tokens is {new}, and {len(longer)} trained answers are longer: outputs of that length "
+        f"will be cut ({listed(longer)})"
+    ]
 
 
 def _leaks(data: dict[str, list[Dialogue]]) -> list[Leak]:
@@ -232,7 +282,11 @@ def _leak_line(plan: TrainingPlan, leaks: Sequence[Leak]) -> str:
     if not leaks:
         return f"none: no dialogue of {' and '.join(plan.prompts)} stands in train"
     shown = [f"{leak.id} of {leak.part} is {leak.trained} ({leak.similarity:.0%})" for leak in leaks]
-    return f"{len(leaks)} dialogues stand in train: {listed(shown)}"
+    return f"{_dialogues(len(leaks))} in train: {listed(shown)}"
+
+
+def _dialogues(count: int) -> str:
+    return "1 dialogue stands" if count == 1 else f"{count} dialogues stand"
 
 
 def _topics(plan: TrainingPlan) -> list[str]:
@@ -285,9 +339,9 @@ def _shortened(part: str, rows: Sequence[Row], recipe: Recipe) -> list[str]:
         )
     if fewer := [row.id for row in rows if row.examples < prompt.examples]:
         lines.append(
-            f"examples  {part}: {len(fewer)} prompts show fewer than {prompt.examples}, to fit "
-            f"{prompt.max_examples_tokens} tokens of examples and {prompt.max_prompt_tokens} in all: "
-            + listed(fewer)
+            f"examples  {part}: {len(fewer)} prompts show fewer than {prompt.examples} (no more fit into "
+            f"{prompt.max_examples_tokens} tokens of examples and {prompt.max_prompt_tokens} in all, or there are "
+            f"no more): {listed(fewer)}"
         )
     return lines
 

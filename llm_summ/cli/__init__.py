@@ -67,7 +67,7 @@ def sft(recipe: str, overrides: tuple[str, ...], run_name: str | None, dry_run: 
     from llm_summ.sft import train
 
     if dry_run:
-        for line in train.dry_run(loaded, runs=RUNS, name=run_name, stem=path.stem):
+        for line in train.dry_run(loaded, runs=RUNS, name=run_name, stem=path.stem, force=force):
             click.echo(line)
         return
     run = train.sft(loaded, runs=RUNS, name=run_name, stem=path.stem, force=force)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from typing import TYPE_CHECKING
 
 import click
 
-from llm_summ.cli.options import debug_option, json_option, load_named_recipe, print_json, set_option
+from llm_summ.cli.options import debug_option, json_option, load_named_recipe, print_json, print_table, set_option
 
 if TYPE_CHECKING:
     from llm_summ.check.report import Report
@@ -39,6 +41,8 @@ def check(recipe: str, overrides: tuple[str, ...], run_name: str | None, as_json
     from llm_summ.run import RUNS, open_run
 
     run = open_run(RUNS, run_name) if run_name is not None or (RUNS / "latest").is_dir() else None
+    if run_name is not None and run is not None:
+        run.recipe()  # what was asked for by name is to be there
     try:
         report = check_recipe(loaded, run)
     except InputError as error:
@@ -47,6 +51,8 @@ def check(recipe: str, overrides: tuple[str, ...], run_name: str | None, as_json
         else:
             for line in str(error).splitlines():
                 click.echo(f"would fail: {line}")
+        if "--debug" in sys.argv:
+            traceback.print_exc()
         raise click.exceptions.Exit(1) from error
     if as_json:
         print_json(report.to_json())
@@ -106,19 +112,20 @@ def prompts(name: str | None, source: str | None, identity: str | None, as_json:
     if name is None:
         if source is not None:
             raise click.UsageError("--data needs NAME, the prompt to fill in")
+        if identity is not None:
+            raise click.UsageError("--id needs NAME and --data")
         templates = bundled_templates()
         if as_json:
             print_json(list(map(describe_template, templates)))
             return
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table("prompt", "what it is", "variables")
-        for template in templates:
-            table.add_row(template.name, template.description, ", ".join(sorted(template.variables)))
-        Console(markup=False, emoji=False).print(table)
+        rows = [
+            (template.name, template.description, ", ".join(sorted(template.variables))) for template in templates
+        ]
+        print_table(("prompt", "what it is", "variables"), rows, figures=False)
         click.echo("Show one: llm-summ prompts expert", err=True)
         return
+    if identity is not None and source is None:
+        raise click.UsageError("--id needs --data, the file that has it")
     template = load_template(name)
     if source is None:
         if as_json:

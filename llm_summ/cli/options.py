@@ -59,15 +59,15 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table for people; the first column is text, the others are figures."""
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, figures: bool = True) -> None:
+    """Print a table for people; all but the first column are figures, or else texts."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table()
     for place, header in enumerate(headers):
-        table.add_column(Text(header), justify="left" if place == 0 else "right")
+        table.add_column(Text(header), justify="right" if figures and place else "left")
     for row in rows:
         table.add_row(*map(Text, row))
     # Where no terminal sets the width, a table is as wide as it needs.

@@ -78,8 +78,6 @@ def generate(
             raise RecipeError(
                 "generate.base_quantization: nf4 works with --engine hf only; set it to none for vllm"
             )
-        if recipe.generate.adapter == "merge":
-            raise RecipeError("generate.adapter: merge does not go with base_quantization nf4; choose one of them")
         require("bitsandbytes", extra="train", why="generate.base_quantization")
         wanted = "hf"
     name = choose_engine(wanted)

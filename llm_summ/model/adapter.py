@@ -12,10 +12,10 @@ from llm_summ.files import file_sha256, whole_directory, write_json
 from llm_summ.model.base import load_base
 from llm_summ.model.device import Device
 from llm_summ.progress import say
-from llm_summ.recipe import ModelFields
+from llm_summ.recipe import LoraFields, ModelFields
 from llm_summ.run import Run
 
-__all__ = ["adapter_sha256", "attach_adapter", "check_adapter", "merged_folder"]
+__all__ = ["adapter_sha256", "attach_adapter", "check_adapter", "lora_config", "merged_folder"]
 
 _WEIGHTS = "adapter_model.safetensors"
 
@@ -56,6 +56,19 @@ def check_adapter(run: Run) -> dict[str, Any]:
 def adapter_sha256(run: Run) -> str:
     """SHA-256 of the adapter's weights."""
     return file_sha256(run.adapter / _WEIGHTS)
+
+
+def lora_config(fields: LoraFields) -> Any:
+    """What PEFT is to add to the base model (LoRA, https://arxiv.org/abs/2106.09685)."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=fields.r,
+        lora_alpha=fields.alpha,
+        lora_dropout=fields.dropout,
+        target_modules=fields.targets,
+    )
 
 
 def attach_adapter(base: Any, run: Run, *, merge: bool) -> Any:

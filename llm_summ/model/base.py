@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import urllib.parse
@@ -10,13 +11,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from llm_summ.errors import ModelError, first_line
+from llm_summ.errors import ModelError, first_line, listed
 from llm_summ.model.device import Device
 from llm_summ.model.embedded import embedded_path
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.recipe import ModelFields
 
-__all__ = ["base_location", "load_base", "load_tokenizer", "pick_dtype", "quantization_config", "token_counter"]
+__all__ = [
+    "base_location",
+    "context_length",
+    "load_base",
+    "load_tokenizer",
+    "pick_dtype",
+    "quantization_config",
+    "token_counter",
+]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -35,6 +44,7 @@ def base_location(model: ModelFields) -> str:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(f"model.base: {base}: a folder without config.json; expected a transformers model")
+        _check_weights(base, folder)
         return str(folder)
     if folder.is_absolute() or base.startswith(("./", "../", "~")) or not _HUB_ID.fullmatch(base):
         raise ModelError(
@@ -148,11 +158,41 @@ def quantization_config(kind: str, *, double: bool, compute_dtype: Any) -> Any:
     )
 
 
+def context_length(model: ModelFields, location: str) -> int | None:
+    """How many tokens the base model can look at, prompt and answer; None if its configuration does not say.
+
+    Raises:
+        ModelError: the model cannot be had.
+    """
+    found = getattr(_config(model, location).get_text_config(), "max_position_embeddings", None)
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def _check_weights(base: str, folder: Path) -> None:
+    """Refuse a folder that lacks its weights, or some of them; they are not read."""
+    index = folder / "model.safetensors.index.json"
+    names = ["model.safetensors"]
+    if index.is_file():
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ModelError(f"model.base: {index}: not an index of weights; get the model again") from error
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(
+            f"model.base: {base}: no {listed(missing)}; expected all of the model's weights, as safetensors"
+        )
+
+
 def _model_type(model: ModelFields, location: str) -> str:
+    return str(_config(model, location).model_type)
+
+
+def _config(model: ModelFields, location: str) -> Any:
     from transformers import AutoConfig
 
     try:
-        return str(AutoConfig.from_pretrained(location, **_options(model)).model_type)
+        return AutoConfig.from_pretrained(location, **_options(model))
     except (OSError, ValueError, ImportError) as error:
         raise _cannot_be_had(model, error) from error
 

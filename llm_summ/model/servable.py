@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 __all__ = ["LORA_RANKS", "vllm_refusals"]
@@ -24,13 +24,14 @@ _NOT_IMPLEMENTED = {
 # base, which vLLM loads unchanged.
 _HARMLESS_STARTS = {"gaussian", "eva", "orthogonal", "mica", "lora_ga"}
 
+_NO_LAYERS = ("embed_tokens", "lm_head")
 
-def vllm_refusals(config: Mapping[str, Any], weights: Sequence[str] = ()) -> list[str]:
+
+def vllm_refusals(config: Mapping[str, Any]) -> list[str]:
     """Why vLLM would refuse to attach an adapter; empty if it takes it.
 
     Args:
         config: the adapter's `adapter_config.json`, or the fields of one to come.
-        weights: the names of its tensors, where it exists already.
     """
     reasons = []
     rank = int(config.get("r") or 0)
@@ -46,7 +47,9 @@ def vllm_refusals(config: Mapping[str, Any], weights: Sequence[str] = ()) -> lis
     start = config.get("init_lora_weights")
     if isinstance(start, str) and start.lower() not in _HARMLESS_STARTS:
         reasons.append(f"{start} changes the base's weights (init_lora_weights)")
-    odd = next((name for name in weights if ".lora_" not in name), None)
-    if odd is not None and not reasons:
-        reasons.append(f"its weights hold {odd}, which is no LoRA matrix")
+    targets = config.get("target_modules")
+    # Few of vLLM's models take them; all take the linear layers.
+    odd = [name for name in _NO_LAYERS if isinstance(targets, list | set | tuple) and name in targets]
+    if odd:
+        reasons.append(f"it adapts {' and '.join(odd)}")
     return reasons

@@ -15,11 +15,12 @@ from llm_summ.check.report import check_recipe
 from llm_summ.data.source import resolve_source
 from llm_summ.errors import InputError, RecipeError, TrainingError, first_line
 from llm_summ.files import append_lines, file_sha256, text_sha256, whole_directory, write_json, write_text
+from llm_summ.model.adapter import lora_config
 from llm_summ.model.base import load_base, quantization_config
 from llm_summ.model.device import Device, keep_large_buffers
 from llm_summ.packages import quiet_libraries, require_training
 from llm_summ.progress import Progress, say
-from llm_summ.prompt.trained import keep
+from llm_summ.prompt.trained import keep, kept_sha256
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.run import Run, create_run, environment, mark_latest, run_path
 
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 __all__ = ["dry_run", "sft"]
 
 
-def dry_run(recipe: Recipe, *, runs: Path, name: str | None, stem: str) -> list[str]:
-    """What a training would do; nothing is trained, and no run is made.
+def dry_run(recipe: Recipe, *, runs: Path, name: str | None, stem: str, force: bool = False) -> list[str]:
+    """What a training would do; nothing is trained, and no run is made. Arguments as for `sft`.
 
     Raises:
         InputError: the training could not start.
     """
     run_path(runs, name, stem)
-    report = check_recipe(recipe)
+    report = check_recipe(recipe, memory_may_not_do=force)
     if report.failures:
         raise InputError("\n".join(report.failures))
     return [*report.lines(), *(f"note: {note}" for note in report.notes)]
@@ -72,15 +73,17 @@ def sft(recipe: Recipe, *, runs: Path, name: str | None, stem: str, force: bool 
     plan, device, dtype = report.plan, report.device, report.dtype
     manifest = _manifest(plan, device, dtype)
     run = create_run(path, recipe, plan.renderer.template.path.read_text(encoding="utf-8"), manifest)
-    keep(run, plan.length, plan.pool)
     try:
+        keep(run, plan.length, plan.pool)
+        manifest["kept"] = kept_sha256(run)
+        write_json(run.manifest_path, manifest)
         model = _load_model(plan, device, dtype)
         started = time.monotonic()
         from llm_summ.sft.log import LogCallback
 
         with append_lines(run.log_path) as log, Progress("Training", plan.steps) as progress:
             loss, tokens = _train(plan, run, device, dtype, model, LogCallback(log, progress))
-    except Exception:
+    except BaseException:  # Ctrl-C too
         if not run.log_path.is_file() or not run.log_path.stat().st_size:
             shutil.rmtree(run.path)  # not a step was made: the name is free again
         raise
@@ -109,23 +112,17 @@ def _train(
     """Run the trainer and save the adapter; gives the last loss and the number of tokens seen."""
     import torch
     from datasets import Dataset
-    from peft import LoraConfig
     from transformers import PrinterCallback
     from trl import SFTConfig
 
     from llm_summ.sft.trainer import AnswerLossTrainer
 
     recipe = plan.recipe
-    train, lora = recipe.train, recipe.lora
+    train = recipe.train
     if device.kind == "cpu":
         keep_large_buffers()
     rows = Dataset.from_list([{"input_ids": row.input_ids, "labels": row.labels} for row in plan.rows])
-    checkpointing = train.gradient_checkpointing == "on" or (
-        train.gradient_checkpointing == "auto" and device.kind == "cuda"
-    )
-    optimizer = train.optimizer
-    if optimizer == "auto":
-        optimizer = "paged_adamw_8bit" if device.kind == "cuda" else "adamw_torch"
+    on_gpu = device.kind == "cuda"
     with tempfile.TemporaryDirectory(dir=run.path, prefix=".trainer.") as scratch:
         arguments = SFTConfig(
             output_dir=scratch,
@@ -139,10 +136,10 @@ def _train(
             warmup_steps=train.warmup_ratio,
             weight_decay=train.weight_decay,
             max_grad_norm=train.max_grad_norm,
-            optim=optimizer,
+            optim=train.optimizer_name(on_gpu=on_gpu),
             per_device_train_batch_size=train.micro_batch_size,
             gradient_accumulation_steps=train.batch_size // train.micro_batch_size,
-            gradient_checkpointing=checkpointing,
+            gradient_checkpointing=train.checkpoints(on_gpu=on_gpu),
             train_sampling_strategy="group_by_length" if train.group_by_length else "random",
             bf16=device.kind == "cuda" and dtype == "bfloat16",
             fp16=device.kind == "cuda" and dtype == "float16",
@@ -163,13 +160,7 @@ def _train(
                 args=arguments,
                 train_dataset=rows,
                 processing_class=plan.tokenizer,
-                peft_config=LoraConfig(
-                    task_type="CAUSAL_LM",
-                    r=lora.r,
-                    lora_alpha=lora.alpha,
-                    lora_dropout=lora.dropout,
-                    target_modules=lora.targets,
-                ),
+                peft_config=lora_config(recipe.lora),
                 callbacks=[callback],
             )
         except ValueError as error:

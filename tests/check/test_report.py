@@ -19,7 +19,7 @@ from llm_summ.check.show import show_row
 from llm_summ.data import read_dialogues
 from llm_summ.errors import InputError
 from llm_summ.recipe import Recipe
-from llm_summ.run import create_run
+from llm_summ.run import Run, create_run
 
 pytestmark = pytest.mark.slow
 
@@ -28,9 +28,9 @@ Make = Callable[..., Recipe]
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model without its weights: nothing here may ask for them."""
+    """A model whose weights are no weights: nothing here may read them."""
     folder = make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
-    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").write_bytes(b"")
     return folder
 
 
@@ -90,7 +90,7 @@ def test_a_dialogue_of_dev_that_was_trained_is_named(make: Make, tmp_path: Path)
         ("dev", dev[3]["fname"], train[7]["fname"])
     ]
     assert report.failures == []
-    assert report.notes[0].startswith("1 dialogues stand in train as well")
+    assert report.notes[0].startswith("1 dialogue stands in train as well")
 
 
 def test_rows_that_do_not_fit_are_all_named(make: Make) -> None:
@@ -128,11 +128,20 @@ def test_targets_that_the_model_does_not_have(make: Make) -> None:
     assert failure.startswith("lora.targets: ")
 
 
+def test_what_another_engine_attaches_is_no_failure(make: Make) -> None:
+    lora = {"r": 600, "alpha": 600}
+    report = check_recipe(make(lora=lora, generate={"adapter": "attach", "engine": "auto"}))
+    assert report.failures == []
+    assert any("vLLM refuses the adapter" in note for note in report.notes)
+    assert check_recipe(make(lora=lora, generate={"adapter": "attach", "base_quantization": "nf4"})).failures == []
+
+
 def test_a_rank_that_vllm_cannot_attach(make: Make) -> None:
     report = check_recipe(make(lora={"r": 600, "alpha": 600}))
     assert report.vllm == ["rank 600 is over 512"]
     assert report.failures == []
-    [failure] = check_recipe(make(lora={"r": 600, "alpha": 600}, generate={"adapter": "attach"})).failures
+    attach = {"adapter": "attach", "engine": "vllm"}
+    [failure] = check_recipe(make(lora={"r": 600, "alpha": 600}, generate=attach)).failures
     assert failure.startswith("generate.adapter: attach: vLLM refuses the adapter (rank 600 is over 512)")
 
 
@@ -146,6 +155,32 @@ def test_more_memory_than_there_is(make: Make, monkeypatch: pytest.MonkeyPatch) 
     assert (report.failures, len(report.notes)) == ([], 1)
     monkeypatch.setattr("llm_summ.check.report.device_memory", lambda device: int(need.total / 1.1))
     assert check_recipe(make()).failures == []  # within the estimate's own error
+
+
+def test_more_tokens_than_the_model_can_look_at(make: Make, tiny: Path, tmp_path: Path) -> None:
+    config = json.loads((tiny / "config.json").read_text(encoding="utf-8"))
+    small = tmp_path / "small"
+    shutil.copytree(tiny, small)
+    plan = make_plan(make())
+    longest = max(len(row.prompt_ids) for row in plan.prompts["dev"])
+    # All that is trained fits, and a prompt of dev without the answer to come.
+    limit = max(longest, *(len(row.input_ids) for row in plan.rows))
+    (small / "config.json").write_text(json.dumps(config | {"max_position_embeddings": limit}), encoding="utf-8")
+    recipe = make(model={"base": str(small)}, data={"test": None}, generate={"max_new_tokens": limit})
+    [failure] = check_recipe(recipe).failures
+    assert failure.startswith(f"dev: 32 rows of up to {longest + limit} tokens with {limit} new ones; ")
+    fits = make(model={"base": str(small)}, data={"test": None}, generate={"max_new_tokens": limit - longest or 1})
+    assert check_recipe(fits).failures == []
+
+
+def test_answers_that_generation_would_cut(make: Make) -> None:
+    lengths = sorted(len(row.answer_ids) + 1 for row in make_plan(make()).rows)
+    report = check_recipe(make(generate={"max_new_tokens": lengths[-3]}))
+    longer = sum(length > lengths[-3] for length in lengths)
+    assert any(f"{longer} trained answers are longer" in note for note in report.notes)
+    assert not any(
+        "trained answers" in note for note in check_recipe(make(generate={"max_new_tokens": 999})).notes
+    )
 
 
 def test_a_topic_that_only_the_training_has(make: Make, tmp_path: Path) -> None:
@@ -167,6 +202,21 @@ def test_a_run_that_was_trained_with_another_prompt(make: Make, tmp_path: Path) 
     other = make(prompt={"template": "expert", "max_prompt_tokens": 1024})
     assert prompt_difference(other, run) == "its text; max_prompt_tokens 900, here 1024"
     assert any("trained with another prompt" in note for note in check_recipe(other, run).notes)
+
+
+def test_a_run_that_cannot_be_read_is_a_note(make: Make, tmp_path: Path) -> None:
+    report = check_recipe(make(), Run(tmp_path))
+    assert report.failures == []
+    assert any("its prompt cannot be compared" in note for note in report.notes)
+
+
+def test_control_characters_of_the_data_are_shown_and_not_sent(make: Make, tmp_path: Path) -> None:
+    rows = _rows("train", 2)
+    rows[0]["dialogue"] += "\x1b[2J"
+    plan = make_plan(make(data={"train": _write(tmp_path / "t.jsonl", rows), "dev": None, "test": None}))
+    shown = show_row(plan.tokenizer, plan.rows[0]).plain
+    assert "\x1b" not in shown
+    assert "\\x1b[2J" in shown
 
 
 def test_a_row_shows_what_is_masked_and_what_is_learnt(make: Make) -> None:

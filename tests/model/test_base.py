@@ -36,6 +36,26 @@ def test_a_folder_without_a_model(in_tmp: Path) -> None:
         base_location(ModelFields(base="empty"))
 
 
+def test_a_folder_without_all_of_its_weights(in_tmp: Path) -> None:
+    """Known before anything is rendered; weights that are pickled do not count."""
+    folder = in_tmp / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"^model\.base: model: no model\.safetensors; expected all of"):
+        base_location(ModelFields(base="model"))
+    index = folder / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}')
+    (folder / "one.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"^model\.base: model: no two\.safetensors; expected all of"):
+        base_location(ModelFields(base="model"))
+    (folder / "two.safetensors").write_bytes(b"")
+    assert base_location(ModelFields(base="model")) == "model"
+    index.write_text('{"weight_map": []}')
+    with pytest.raises(ModelError, match="not an index of weights"):
+        base_location(ModelFields(base="model"))
+
+
 def test_a_hub_id_is_taken_as_it_is(in_tmp: Path) -> None:
     assert base_location(ModelFields(base="Qwen/Qwen3-8B")) == "Qwen/Qwen3-8B"
 

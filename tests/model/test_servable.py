@@ -35,6 +35,7 @@ REFUSED_LATER = [
     ({"rank_pattern": {"q_proj": 1024}}, "rank 1024 is over 512"),
     ({"bias": "lora_only"}, "biases of the base are trained"),
     ({"trainable_token_indices": [3]}, "trained token rows"),
+    ({"target_modules": ["q_proj", "embed_tokens"]}, "it adapts embed_tokens"),
 ]
 
 
@@ -51,15 +52,6 @@ def test_what_is_refused(fields: dict[str, Any], reason: str) -> None:
 
 def test_all_reasons_are_told() -> None:
     assert len(vllm_refusals(PLAIN | {"r": 2000, "use_dora": True, "modules_to_save": ["lm_head"]})) == 3
-
-
-def test_weights_that_are_no_lora_matrices() -> None:
-    name = "base_model.model.model.layers.0.q_proj.lora_A.weight"
-    assert vllm_refusals(PLAIN, [name]) == []
-    [found] = vllm_refusals(
-        PLAIN, [name, "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"]
-    )
-    assert "token_adapter" in found
 
 
 @pytest.mark.slow
