@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 import traceback
 import warnings
@@ -11,7 +11,11 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run ``llm-summ``. Exit codes: 0 done, 1 the work failed, 2 the input was wrong, 130 stopped by Ctrl-C."""
+    """Run ``llm-summ``.
+
+    Exit codes: 0 done; 1 the work failed, or the reader of its output went away (click sees to that); 2 the input
+    was wrong; 130 stopped by Ctrl-C.
+    """
     import click
 
     from llm_summ.cli import cli
@@ -20,6 +24,9 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if not debug and not sys.warnoptions:
         warnings.simplefilter("ignore")  # the libraries' advice to their developers
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file's name may be no text: its bytes are shown as escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(standalone_mode=False)
         if isinstance(code, int):  # a check that found something; otherwise it is what the command returned
@@ -36,9 +43,6 @@ def main() -> None:
     except LlmSummError as error:
         _tell(str(error), debug)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`); Python would complain once more while it shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         _tell(f"{error.filename or 'file'}: {error.strerror or error}", debug)
         sys.exit(1)
@@ -51,8 +55,16 @@ def _tell(text: str, debug: bool) -> None:
     """Print an error, a line for each finding; with ``--debug`` the traceback before it."""
     if debug:
         traceback.print_exc()
+    for argument in sys.argv[1:]:
+        name = argument.partition("=")[2] if argument.startswith("--") else argument
+        if not name.isprintable():  # a file's name may hold a line feed, which would begin another line
+            text = text.replace(name, "".join(map(_escaped, name)))
     for line in text.splitlines():
         print(f"llm-summ: {line}", file=sys.stderr)  # noqa: T201
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
 if __name__ == "__main__":

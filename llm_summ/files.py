@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from llm_summ.errors import InputError
 
 __all__ = [
+    "all_or_none",
     "append_lines",
     "file_sha256",
     "read_jsonl",
@@ -48,6 +49,21 @@ def whole_file(path: Path) -> Iterator[Path]:
         building.replace(path)
     except BaseException:
         building.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def all_or_none() -> Iterator[list[Path]]:
+    """Give a list for the new files that the block writes; if it fails, those in the list are removed again.
+
+    For files that belong together: half of them would stand in the way of the next try.
+    """
+    written: list[Path] = []
+    try:
+        yield written
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
         raise
 
 

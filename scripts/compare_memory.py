@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from llm_summ.check.activations import build_skeleton
 from llm_summ.check.memory import Memory, estimate_memory
 from llm_summ.check.plan import make_plan
 from llm_summ.data import read_dialogues
@@ -135,7 +136,9 @@ def _estimate(recipe: str, settings: list[str]) -> tuple[Memory, float]:
     device = find_device()
     dtype = pick_dtype(plan.recipe.model, plan.location, device, plan.recipe.model.compute_dtype)
     started = time.perf_counter()
-    memory = estimate_memory(plan.recipe, plan.location, plan.rows, device, dtype)
+    memory = estimate_memory(
+        plan.recipe, build_skeleton(plan.recipe, plan.location, dtype), plan.rows, device, dtype
+    )
     return memory, time.perf_counter() - started
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +67,29 @@ def test_a_file_is_split(in_tmp: Path) -> None:
     assert "is there already" in refused(llm_summ("data", "split", "sample:train", "--out", "parts"))
 
 
+def test_names_that_are_no_text_are_shown_with_escapes(in_tmp: Path) -> None:
+    name = "a\udce9\n.csv"
+    Path(name).write_text(ODD, encoding="utf-8")
+    assert "a\\udce9" in ran(llm_summ("data", "check", name))
+    found = json.loads(ran(llm_summ("data", "check", name, "--json")))
+    assert found["files"][0]["path"] == name
+
+
+def test_a_reader_that_goes_away(in_tmp: Path) -> None:
+    """`| head`: nothing is complained of, and the pictures are there."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "llm_summ", "data", "stats", "sample:dev", "--plots", "pictures"]
+    for json_too in ([], ["--json"]):
+        done = subprocess.run([*command, *json_too], stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
+        assert done.returncode == 1
+        assert b"Traceback" not in done.stderr
+        assert b"BrokenPipe" not in done.stderr
+        assert len(list(Path("pictures").glob("*.png"))) >= 5
+        shutil.rmtree("pictures")
+    os.close(write)
+
+
 def test_prompts_are_listed_shown_and_filled_in(in_tmp: Path) -> None:
     out = ran(llm_summ("prompts"))
     names = ("english", "expert", "few-shot", "length", "plain", "topic")
@@ -95,7 +122,17 @@ def test_every_kind_of_prompt_can_be_filled_in(in_tmp: Path, name: str) -> None:
         (["data", "stats", "sample:dev", "--plots", "file"], "file: is a file; expected a folder"),
         (["data", "stats", "sample:dev", "--recipe", "qlore"], "did you mean recipes/qlora.yaml?"),
         (["data", "split", "sample:dev", "--out", "parts", "--dev", "2.5"], "--dev 2.5: expected a share"),
-        (["data", "split", "sample:dev", "--out", "file"], "file"),
+        (["data", "split", "sample:dev", "--out", "file"], "file: is a file; expected a folder"),
+        (["data", "split", "sample:dev", "--out", "file/in"], "file/in: cannot be made (Not a directory)"),
+        (["data", "split", "sample:dev", "--out", "x" * 300], "cannot be used (File name too long)"),
+        (["data", "split", "sample:dev", "--out", "parts", "--dev", "nan"], "--dev nan: expected a share"),
+        (["data", "split", "sample:dev", "--out", "parts", "--dev", "1e400"], "--dev inf: expected a share"),
+        (["data", "check", "sample:dev", "--fix", "new"], "new: found a name without an ending"),
+        (["data", "check", "sample:dev", "--fix", "x" * 300 + ".csv"], "cannot be used (File name too long)"),
+        (["data", "check", "no\nwhere.csv"], "no\\nwhere.csv: no such file"),
+        (["data", "check", "대화\udce9.csv"], "대화\\udce9.csv: no such file"),
+        (["data", "split", "sample:dev", "--out=file/\n"], "file/\\n: cannot be made (Not a directory)"),
+        (["data", "sample", "file"], "file: is a file; expected a folder"),
         (["prompts", "plane"], "plane: no such prompt; did you mean plain?"),
         (["prompts", "plain", "--data", "sample:dev", "--id", "x"], "--id x: not in sample:dev"),
         (["check", "nowhere.yaml"], "nowhere.yaml: no such file"),

@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from llm_summ.errors import InputError
-from llm_summ.files import append_lines, file_sha256, read_jsonl, whole_directory, write_json, write_text
+from llm_summ.files import (
+    all_or_none,
+    append_lines,
+    file_sha256,
+    read_jsonl,
+    whole_directory,
+    write_json,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -52,6 +60,21 @@ def test_a_written_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
         pass
     (tmp_path / "d").mkdir()
     assert (tmp_path / "c").stat().st_mode == (tmp_path / "d").stat().st_mode
+
+
+def test_files_that_belong_together_are_left_together_or_not_at_all(tmp_path: Path) -> None:
+    write_text(tmp_path / "before.txt", "mine")
+    for fails in (True, False):
+        try:
+            with all_or_none() as written:
+                for name in ("a.txt", "b.txt"):
+                    write_text(tmp_path / name, name)
+                    written.append(tmp_path / name)
+                if fails:
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            assert names(tmp_path) == ["before.txt"]
+    assert names(tmp_path) == ["a.txt", "b.txt", "before.txt"]
 
 
 def test_json_is_readable_by_people(tmp_path: Path) -> None:

@@ -14,16 +14,18 @@ by 32,768 entries of the vocabulary, and the gradient of the hidden states in fl
 
 from __future__ import annotations
 
+import difflib
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from llm_summ.check.living import living_bytes
 from llm_summ.check.micro_batch import MicroBatch
 from llm_summ.errors import ModelError, RecipeError, first_line
-from llm_summ.model.base import quantization_config
+from llm_summ.model.adapter import lora_config
+from llm_summ.model.base import attention_options, quantization_config
 from llm_summ.recipe import Recipe
 
 __all__ = ["BLOCK", "Step", "build_skeleton", "quantized_layers", "trace_step"]
@@ -64,7 +66,7 @@ def build_skeleton(recipe: Recipe, location: str, dtype: str) -> Any:
         RecipeError: `lora.targets` names no layer of the model.
     """
     import torch
-    from peft import LoraConfig, inject_adapter_in_model
+    from peft import inject_adapter_in_model
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.quantizers import AutoHfQuantizer
 
@@ -75,8 +77,7 @@ def build_skeleton(recipe: Recipe, location: str, dtype: str) -> Any:
     )
     try:
         config = AutoConfig.from_pretrained(location, revision=fields.revision or "main", **code)
-        # As in `load_base`.
-        attention = {"attn_implementation": "eager"} if config.model_type == "gemma2" else {}
+        attention = attention_options(config.model_type)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, dtype=compute, **attention, **code)
     except (OSError, ValueError, ImportError) as error:
@@ -90,22 +91,36 @@ def build_skeleton(recipe: Recipe, location: str, dtype: str) -> Any:
         )
         setattr(model, "is_loaded_in_8bit" if fields.quantization == "int8" else "is_loaded_in_4bit", True)
     model.requires_grad_(False)
-    lora = recipe.lora
-    adapter = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.targets,
-    )
+    _check_targets(model, recipe.lora.targets)
     try:
-        model = inject_adapter_in_model(adapter, model, low_cpu_mem_usage=True)
+        model = inject_adapter_in_model(lora_config(recipe.lora), model, low_cpu_mem_usage=True)
     except ValueError as error:
         raise RecipeError(f"lora.targets: {first_line(error)}") from error
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return model
+
+
+def _check_targets(model: Any, targets: Literal["all-linear"] | list[str]) -> None:
+    """Refuse names that no layer has, which PEFT passes over in silence, and the head, which TRL does not train.
+
+    Raises:
+        RecipeError: a line that names the first.
+    """
+    if targets == "all-linear":
+        return
+    matrices = {name for name, weight in model.named_parameters(remove_duplicate=False) if weight.ndim == 2}
+    layers = {name.removesuffix(".weight") for name in matrices}
+    names = sorted({layer.rpartition(".")[2] for layer in layers})
+    for target in targets:
+        found = [layer for layer in layers if layer == target or layer.endswith(f".{target}")]
+        if not found:
+            near = difflib.get_close_matches(target, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"layers here: {', '.join(names)}"
+            raise RecipeError(f"lora.targets: no layer is called {target}; {hint}")
+        if any(model.get_submodule(layer) is model.get_output_embeddings() for layer in found):
+            raise RecipeError(f"lora.targets: {target} is the model's head, which cannot be adapted; leave it out")
 
 
 def quantized_layers(model: Any) -> list[Any]:

@@ -20,7 +20,8 @@ The peak is the larger of two moments::
   does not keep was fitted to measured peaks. On a GPU a tenth of the step is assumed.
 - *process*: Python with its libraries, the tokenizer by the size of its vocabulary, and free pieces that loading
   left in the heap, all measured; on a GPU an assumed CUDA context.
-- *loading*: on a CPU the weights' file is mapped, and stays until all of it is read.
+- *loading*: on a CPU the weights' file is mapped, and stays until all of it is read. A file in the compute dtype
+  it is used in place, and the layers that were quantized stay in it for ever: they are counted with *process*.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_summ.check.activations import BLOCK, build_skeleton, quantized_layers, trace_step
+from llm_summ.check.activations import BLOCK, quantized_layers, trace_step
 from llm_summ.check.micro_batch import MicroBatch, worst_micro_batch
 from llm_summ.model.device import Device
 from llm_summ.prompt import Row
@@ -111,27 +112,25 @@ class Memory:
         return asdict(self) | {"total": self.total}
 
 
-def estimate_memory(recipe: Recipe, location: str, rows: Sequence[Row], device: Device, dtype: str) -> Memory:
+def estimate_memory(
+    recipe: Recipe, location: str, model: Any, rows: Sequence[Row], device: Device, dtype: str
+) -> Memory:
     """Estimate the peak of a training; reads the model's configuration and no weights.
 
     Args:
         recipe: the recipe.
         location: the base model's folder or hub id.
+        model: from `build_skeleton`; it is used up.
         rows: the training rows; at least one.
         device: where it would run.
         dtype: name of the dtype that it would compute in.
-
-    Raises:
-        ModelError: the model's configuration cannot be had.
-        RecipeError: `lora.targets` names no layer of the model.
     """
     train, on_gpu = recipe.train, device.kind == "cuda"
-    model = build_skeleton(recipe, location, dtype)
     parameters = adapter_parameters(model)
     weights = weight_bytes(model, recipe.model)
     vocabulary = int(model.get_output_embeddings().weight.shape[0])
     # As in `llm_summ.sft.train`.
-    checkpointing = train.gradient_checkpointing == "on" or (train.gradient_checkpointing == "auto" and on_gpu)
+    checkpointing = train.checkpoints(on_gpu=on_gpu)
     lengths = [(len(row.prompt_ids), len(row.answer_ids) + 1) for row in rows]
     batch = worst_micro_batch(lengths, train, recipe.seed, _cost(model, vocabulary, on_gpu, checkpointing))
     step = trace_step(model, batch, on_gpu=on_gpu, dtype=dtype, checkpointing=checkpointing)
@@ -142,6 +141,7 @@ def estimate_memory(recipe: Recipe, location: str, rows: Sequence[Row], device: 
         unusable = int(_NOT_USED_AGAIN * step.passing)
         process, left = _PROCESS + _PROCESS_PER_TOKEN * vocabulary, min(_LEFT_BY_LOADING, weights // 3)
         mapped = _file_bytes(model, location)
+        left += _still_mapped(model, mapped, dtype)
     return Memory(
         weights=weights,
         adapter=4 * sum(parameters),
@@ -159,6 +159,20 @@ def _file_bytes(model: Any, location: str) -> int:
     """Bytes of the weights' files; if they are not here, of weights in 16 bits, as most models are kept."""
     files = sum(path.stat().st_size for path in Path(location).glob("*.safetensors"))
     return files or 2 * sum(p.numel() for p in model.parameters() if not p.requires_grad)
+
+
+def _still_mapped(model: Any, file: int, dtype: str) -> int:
+    """Bytes of a mapped file that stay on a CPU without being used.
+
+    A file in the compute dtype is used in place, and all of it stays: also the layers that were quantized.
+    """
+    import torch
+
+    width = getattr(torch, dtype).itemsize
+    weights = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+    if abs(file / (width * weights) - 1) > 0.05:
+        return 0
+    return width * sum(layer.weight.numel() for layer in quantized_layers(model))
 
 
 def _cost(model: Any, vocabulary: int, on_gpu: bool, checkpointing: bool) -> Callable[[MicroBatch], float]:
@@ -214,7 +228,7 @@ def optimizer_bytes(parameters: Sequence[int], train: TrainFields, *, on_gpu: bo
         train: says which optimizer.
         on_gpu: what "auto" depends on.
     """
-    eight_bit = train.optimizer == "paged_adamw_8bit" or (train.optimizer == "auto" and on_gpu)
+    eight_bit = train.optimizer_name(on_gpu=on_gpu) == "paged_adamw_8bit"
     return sum(
         2 * (count + 4 * math.ceil(count / _BLOCK_8_BIT)) if eight_bit and count >= _SMALLEST_8_BIT else 8 * count
         for count in parameters

@@ -33,10 +33,13 @@ class MicroBatch:
     learnt: int
 
 
+_EPOCHS = 3
+
+
 def worst_micro_batch(
     lengths: Sequence[tuple[int, int]], train: TrainFields, seed: int, cost: Callable[[MicroBatch], float]
 ) -> MicroBatch:
-    """The micro batch that costs most among those of all epochs.
+    """The micro batch that costs most among those of the first three epochs: more find little that is worse.
 
     Args:
         lengths: tokens of the prompt and of the answer (with its stop token) of every row; at least one.
@@ -46,7 +49,9 @@ def worst_micro_batch(
     """
     generator = random.Random(seed)
     batches = [
-        batch for _ in range(math.ceil(train.epochs)) for batch in _micro_batches(lengths, train, generator)
+        batch
+        for _ in range(min(math.ceil(train.epochs), _EPOCHS))
+        for batch in _micro_batches(lengths, train, generator)
     ]
     return max(batches, key=cost)
 

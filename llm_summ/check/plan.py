@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from llm_summ.data import Dialogue, read_dialogues
-from llm_summ.errors import InputError, PromptError, RecipeError, listed
+from llm_summ.errors import InputError, RecipeError
 from llm_summ.model.base import base_location, load_tokenizer
-from llm_summ.prompt import ExamplePool, LengthTarget, Renderer, Row, load_template, make_renderer
+from llm_summ.prompt import (
+    ExamplePool,
+    LengthTarget,
+    Refused,
+    Renderer,
+    Row,
+    load_template,
+    make_renderer,
+    render_rows,
+)
 from llm_summ.recipe import Recipe
 
 __all__ = ["TrainingPlan", "make_plan"]
 
 Result = TypeVar("Result")
-
-_SHOWN_IDS = 20
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class TrainingPlan:
         rows: the training rows, one for each dialogue and reference.
         prompts: what `generate` will ask for the dialogues of dev and test.
         data: the dialogues of each part that the recipe names.
-        problems: a line for each kind of rows that cannot be rendered.
+        refused: by part, the rows that cannot be rendered, and why.
         length: tells the length to write, if the template asks for one.
         pool: the dialogues that few-shot examples are taken from, if the recipe wants some.
     """
@@ -44,7 +51,7 @@ class TrainingPlan:
     rows: list[Row]
     prompts: dict[str, list[Row]]
     data: dict[str, list[Dialogue]]
-    problems: list[str] = field(default_factory=list)
+    refused: dict[str, list[Refused]]
     length: LengthTarget | None = None
     pool: ExamplePool | None = None
 
@@ -69,13 +76,27 @@ class TrainingPlan:
         return sum(len(row.answer_ids) + 1 for row in self.rows)
 
     @property
+    def problems(self) -> list[str]:
+        """A line for each reason for which rows cannot be rendered."""
+        fields = self.recipe.data
+        sources = {"train": ", ".join(fields.train_sources), "dev": fields.dev, "test": fields.test}
+        return [f"{sources[part]}: {refused.line()}" for part, found in self.refused.items() for refused in found]
+
+    @property
     def shortened(self) -> list[str]:
         """Ids of the training rows whose prompt lost turns."""
         return [row.id for row in self.rows if row.dropped_turns]
 
 
-def make_plan(recipe: Recipe) -> TrainingPlan:
+def make_plan(
+    recipe: Recipe, begin: Callable[[dict[str, list[Dialogue]], str], None] = lambda data, location: None
+) -> TrainingPlan:
     """Read the data, load the tokenizer and render every row.
+
+    Args:
+        recipe: the recipe.
+        begin: is called with the data and the model's location before the rows are rendered: tokenizing leaves
+            Python's lock alone, so another thread can work meanwhile.
 
     Raises:
         InputError: the training could not work; a line for everything that was found.
@@ -93,25 +114,25 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
     tokenizer = None if location is None else _attempt(found, lambda: load_tokenizer(recipe.model, location))
     if found or template is None or location is None or tokenizer is None:
         raise _as_one(found)
+    begin(data, location)
     length = pool = None
     if "length" in template.variables:
         length = LengthTarget.fit(data["train"], recipe.prompt.length_buckets)
     if recipe.prompt.examples:
         pool = ExamplePool(data["train"])
-    renderer = make_renderer(recipe.prompt, tokenizer, examples=pool, length=length)
+    renderer = make_renderer(recipe.prompt, tokenizer, template=template, examples=pool, length=length)
     renderer.prepare([dialogue for dialogues in data.values() for dialogue in dialogues])
-    problems: list[str] = []
-    asked: list[tuple[Dialogue, str | None]] = [
-        (d, reference) for d in data["train"] for reference in d.references
-    ]
-    rows = _render(problems, ", ".join(recipe.data.train_sources), renderer, asked)
+    refused: dict[str, list[Refused]] = {}
+    trained = [(dialogue, reference) for dialogue in data["train"] for reference in dialogue.references]
+    rows, refused["train"] = render_rows(renderer, trained)
     prompts = {}
-    for part, source in (("dev", recipe.data.dev), ("test", recipe.data.test)):
-        if source is not None:
-            prompts[part] = _render(problems, source, renderer, [(dialogue, None) for dialogue in data[part]])
+    for part in ("dev", "test"):
+        if part in data:
+            asked = ((dialogue, None) for dialogue in data[part])
+            prompts[part], refused[part] = render_rows(renderer, asked)
     # The trained adapter carries its tokenizer: whoever loads it stops at the token that was trained.
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(renderer.stop_id)
-    return TrainingPlan(recipe, location, tokenizer, renderer, rows, prompts, data, problems, length, pool)
+    return TrainingPlan(recipe, location, tokenizer, renderer, rows, prompts, data, refused, length, pool)
 
 
 def _readers(recipe: Recipe) -> dict[str, Callable[[], list[Dialogue]]]:
@@ -127,35 +148,6 @@ def _readers(recipe: Recipe) -> dict[str, Callable[[], list[Dialogue]]]:
         test = fields.test
         readers["test"] = lambda: read_dialogues(test)
     return readers
-
-
-def _render(
-    problems: list[str], source: str, renderer: Renderer, asked: Iterable[tuple[Dialogue, str | None]]
-) -> list[Row]:
-    """The rows that can be rendered; one line in `problems` for each kind of those that cannot.
-
-    Args:
-        problems: is added to.
-        source: names the data.
-        renderer: the renderer.
-        asked: dialogues, each with the summary to train or, for a prompt alone, None.
-    """
-    rendered: list[Row] = []
-    refused: dict[str, list[tuple[str, str]]] = {}
-    for dialogue, summary in asked:
-        try:
-            row = renderer.prompt(dialogue) if summary is None else renderer.example(dialogue, summary)
-            rendered.append(row)
-        except PromptError as error:
-            reason = str(error).removeprefix(f"{dialogue.id}: ")
-            # What differs from row to row is numbers.
-            kind = "".join(letter for letter in reason if not letter.isdigit())
-            refused.setdefault(kind, []).append((dialogue.id, reason))
-    for found in refused.values():
-        ids = listed([identity for identity, _ in found], _SHOWN_IDS)
-        count = f"{len(found)} rows, the first" if len(found) > 1 else "a row"
-        problems.append(f"{source}: {count}: {found[0][1]} ({ids})")
-    return rendered
 
 
 def _attempt(found: list[InputError], work: Callable[[], Result]) -> Result | None:

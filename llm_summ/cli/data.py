@@ -94,12 +94,14 @@ def stats(files: tuple[str, ...], recipe: str | None, folder: Path | None, as_js
         describe(name, dialogues, count_tokens=count_tokens)
         for name, dialogues in zip(short_names(files), data, strict=True)
     ]
+    # Before anything is printed: `| head` ends the program there.
+    pictures = write_plots(found, folder) if folder is not None else []
     if as_json:
         print_json([file.to_json() for file in found])
     else:
         for table in (compare_lengths(found), compare_counts(found)):
             print_table(table.headers, table.rows)
-    for path in write_plots(found, folder) if folder is not None else ():
+    for path in pictures:
         click.echo(str(path), err=True)
 
 

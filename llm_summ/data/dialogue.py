@@ -6,9 +6,12 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-__all__ = ["Dialogue", "dialogue_hash"]
+__all__ = ["SPEAKER_TAG", "Dialogue", "dialogue_hash"]
 
-_TAG = re.compile(r"^#Person\d+#(?=:)", re.MULTILINE)
+SPEAKER_TAG = re.compile(r"#Person\d+#")
+"""What stands for a speaker, or for someone who is spoken of; `tags.py` knows the masks, and what is misspelt."""
+
+_TAG = re.compile(rf"^{SPEAKER_TAG.pattern}(?=:)", re.MULTILINE)
 # In other data than the competition's: "상담사: 네", "Speaker A: …"
 _NAME = re.compile(r"^[^\s:#][^:\n]{0,19}(?=: )", re.MULTILINE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from llm_summ.errors import DataError
@@ -11,6 +12,7 @@ __all__ = ["read_text"]
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _KOREAN_SHARE = 0.9  # of the letters outside ASCII: other bytes decode to rare syllables and hanja
+_JAMO = re.compile("([\u3131-\u3163])\\1*")  # ㅋㅋㅋ, ㅠㅠ
 
 
 def read_text(path: Path) -> tuple[str, str]:
@@ -47,9 +49,11 @@ def _from_cp949(path: Path, content: bytes, error: UnicodeDecodeError) -> str:
     except UnicodeDecodeError:
         text = ""
     # KS X 1001 holds the 2,350 syllables that are in use; CP949 adds the 8,822 others.
-    letters = [letter for letter in text if not letter.isascii() and letter.isalpha()]
+    letters = [letter for letter in _JAMO.sub("", text) if not letter.isascii() and letter.isalpha()]
     korean = sum("가" <= letter <= "힣" and len(letter.encode("euc_kr", "ignore")) == 2 for letter in letters)
-    if letters and korean >= _KOREAN_SHARE * len(letters):
+    # The jamo of chats say nothing for or against Korean while they are few: hiragana in EUC-JP decode to them.
+    jamo = sum(1 for _ in _JAMO.finditer(text))
+    if letters and korean >= max(_KOREAN_SHARE * len(letters), jamo):
         return text
     if error.end == len(content) and error.reason == "unexpected end of data":
         raise DataError(f"{path}: ends in the middle of a character; was it cut off? Copy it again") from error

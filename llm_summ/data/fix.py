@@ -1,7 +1,9 @@
 """A repaired copy of data files: what has exactly one sensible repair, and a list of every change.
 
-No row is dropped, no id invented, no word of a summary touched. What cannot be repaired stays, and is reported as
-before.
+No row is dropped and no id invented; only tags, markup, white space around lines, line ends, invisible characters
+and decomposed Hangul are changed, in summaries too. What cannot be repaired stays, and is
+reported as before; so does what a repair would make unusable: an id that would then stand twice, a text of which
+nothing would be left.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import html
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,13 +31,14 @@ from llm_summ.data.oddities import (
     topic_columns,
     visible,
 )
-from llm_summ.data.read import SAID_KEYS, SPEAKER_KEYS, dialogue_text, reference_columns
+from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, turn_keys
 from llm_summ.data.report import shown_id
-from llm_summ.data.source import KINDS
-from llm_summ.data.table import Record, Table, write_table
+from llm_summ.data.source import check_folder, file_kind
+from llm_summ.data.table import Record, Table
 from llm_summ.data.tags import is_tagged, proper_tags
+from llm_summ.data.write import say_encoding, write_table
 from llm_summ.errors import DataError
-from llm_summ.files import write_text
+from llm_summ.files import all_or_none, write_text
 
 __all__ = ["Change", "Fixed", "fix_files", "fix_table"]
 
@@ -87,25 +91,30 @@ def fix_files(tables: Sequence[Table], out: Path) -> list[Fixed]:
             are several. The folder is made if it is not there.
 
     Raises:
-        DataError: a copy or its list would replace a file (before anything is written), or cannot be written.
+        DataError: a copy or its list would replace a file, or cannot be written. None of them is left then.
     """
     targets = [out] if len(tables) == 1 else [out / table.path.name for table in tables]
-    if len(tables) > 1 and out.exists() and not out.is_dir():
-        raise DataError(f"{out}: is a file; expected a folder for {len(tables)} repaired files")
+    if len(tables) > 1:
+        check_folder(out, f"a folder for {len(tables)} repaired files")
     for at, (table, target) in enumerate(zip(tables, targets, strict=True)):
         _check_target(table, target)
         if target in targets[:at]:
             raise DataError(f"{table.path}: another file has the name {target.name} too; repair them one by one")
     done = []
-    for table, target in zip(tables, targets, strict=True):
-        fixed, changes = fix_table(table)
-        write_table(fixed, target)
-        lines = [json.dumps(asdict(change), ensure_ascii=False) + "\n" for change in changes]
-        try:
-            write_text(_list_path(target), "".join(lines))
-        except OSError as error:
-            raise DataError(f"{_list_path(target)}: cannot be written ({error.strerror})") from error
-        done.append(Fixed(target, _list_path(target), tuple(changes)))
+    with all_or_none() as written:
+        for table, target in zip(tables, targets, strict=True):
+            fixed, changes = fix_table(table)
+            write_table(fixed, target)
+            written.append(target)
+            lines = [json.dumps(asdict(change), ensure_ascii=False) + "\n" for change in changes]
+            try:
+                write_text(_list_path(target), "".join(lines))
+            except OSError as error:
+                raise DataError(f"{_list_path(target)}: cannot be written ({error.strerror})") from error
+            written.append(_list_path(target))
+            done.append(Fixed(target, _list_path(target), tuple(changes)))
+    for table in tables:
+        say_encoding(table)
     return done
 
 
@@ -117,9 +126,12 @@ def fix_table(table: Table) -> tuple[Table, list[Change]]:
     """
     changes: list[Change] = []
     records = []
+    ids = Counter(
+        stripped_id(value) for record in table.records if isinstance(value := record.values.get("fname"), str)
+    )
     for record in table.records:
         values = dict(record.values)
-        for column, kind, before, after in _fix_row(table, record, values):
+        for column, kind, before, after in _fix_row(table, record, values, ids):
             pairs = enumerate(zip(before, after, strict=False))
             at = next((at for at, (one, other) in pairs if one != other), min(len(before), len(after)))
             shown = visible(before, at), visible(after, at)
@@ -131,22 +143,28 @@ def fix_table(table: Table) -> tuple[Table, list[Change]]:
 _Step = tuple[str, str, str]  # kind, before, after
 
 
-def _fix_row(table: Table, record: Record, values: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Repair a row's values; gives the column and the step."""
+def _fix_row(
+    table: Table, record: Record, values: dict[str, Any], ids: Counter[str]
+) -> Iterator[tuple[str, str, str, str]]:
+    """Repair a row's values; gives the column and the step. `ids` says how many rows would have each id."""
     identity = values.get("fname")
-    if isinstance(identity, str) and (inner := stripped_id(identity)) not in ("", identity):
+    if isinstance(identity, str) and (inner := _proper_id(identity, ids)) != identity:
         values["fname"] = inner
         yield "fname", "id-outer-space", identity, inner
-    source = "turns" if values.get("dialogue") is None and "turns" in values else "dialogue"
+    source = dialogue_column(record)
     try:
         dialogue = dialogue_text(table, record)
     except DataError:  # reported as not-text
         dialogue = ""
     else:
-        steps = _repairs(dialogue, spoken=True)
+        steps = _useful(_repairs(dialogue, spoken=True))
         dialogue = steps[-1][2] if steps else dialogue
         if source == "turns" and dialogue.strip():
-            values[source], steps = _fix_turns(values[source] or [], is_tagged(dialogue))
+            turns, steps = _fix_turns(values[source] or [], is_tagged(dialogue))
+            if turns:
+                values[source] = turns
+            else:
+                steps = []
         elif steps:
             values[source] = dialogue
         yield from ((source, *step) for step in steps)
@@ -154,9 +172,16 @@ def _fix_row(table: Table, record: Record, values: dict[str, Any]) -> Iterator[t
     tagged = is_tagged(dialogue)
     for column in (*reference_columns(table.columns), *topic_columns(table.columns)):
         value = values.get(column)
-        if isinstance(value, str) and (steps := _repairs(value, tagged)):
+        if isinstance(value, str) and (steps := _useful(_repairs(value, tagged))):
             values[column] = steps[-1][2]
             yield from ((column, *step) for step in steps)
+
+
+def _proper_id(identity: str, ids: Counter[str]) -> str:
+    inner = stripped_id(identity)
+    # Every reader leaves white space out: without it no id becomes another row's.
+    harmless = identity.strip() == inner or ids[inner] == 1
+    return inner if inner and harmless else identity
 
 
 def _fix_turns(turns: list[Any], tagged: bool) -> tuple[list[Any], list[_Step]]:
@@ -179,8 +204,12 @@ def _fix_turns(turns: list[Any], tagged: bool) -> tuple[list[Any], list[_Step]]:
 
 def _texts(turn: dict[str, Any]) -> dict[str, str]:
     """What of a turn is read: who speaks, and what is said."""
-    keys = (next((key for key in keys if turn.get(key) is not None), "") for keys in (SPEAKER_KEYS, SAID_KEYS))
-    return {key: turn[key] for key in keys if key}
+    return {key: turn[key] for key in turn_keys(turn) if key}
+
+
+def _useful(steps: list[_Step]) -> list[_Step]:
+    """The steps, unless they would leave nothing of a text: a blank one is refused, or lost as a reference."""
+    return steps if steps and steps[-1][2].strip() else []
 
 
 def _repairs(text: str, tagged: bool | None = None, *, spoken: bool = False) -> list[_Step]:
@@ -237,17 +266,17 @@ _REPAIRS: tuple[tuple[str, Callable[[str, bool], str]], ...] = (
 
 
 def _check_target(table: Table, target: Path) -> None:
-    if target.is_dir():
-        raise DataError(f"{target}: is a folder; expected the name of the repaired copy of {table.path}")
-    if target.parent.exists() and not target.parent.is_dir():
-        raise DataError(f"{target}: {target.parent} is a file; expected a folder")
-    if target.suffix.lower() not in KINDS:
-        kind = target.suffix.lower() or "nothing"
-        raise DataError(f"{target}: found a name that ends in {kind!r}; expected {', '.join(KINDS)}")
-    for path in (target, _list_path(target)):
-        if path.exists():
-            what = "the input itself" if path.samefile(table.path) else "there already"
-            raise DataError(f"{path}: is {what}; choose another name, nothing is overwritten")
+    check_folder(target.parent, f"a folder for {target.name}")
+    try:
+        if target.is_dir():
+            raise DataError(f"{target}: is a folder; expected the name of the repaired copy of {table.path}")
+        file_kind(target)
+        for path in (target, _list_path(target)):
+            if path.exists():
+                what = "the input itself" if path.samefile(table.path) else "there already"
+                raise DataError(f"{path}: is {what}; choose another name, nothing is overwritten")
+    except OSError as error:
+        raise DataError(f"{target}: cannot be used ({error.strerror}); choose another name") from error
 
 
 def _list_path(target: Path) -> Path:

@@ -30,7 +30,12 @@ KINDS = {
     for kind in (
         Kind("missing-id", "problem", "no prediction can be matched to the row; such a file is refused"),
         Kind("duplicate-id", "problem", "predictions are matched by id; files that share one are refused"),
-        Kind("id-outer-space", "problem", "white space around an id: who compares ids finds no such row", True),
+        Kind(
+            "id-outer-space",
+            "problem",
+            "white space or what is not seen around an id: who compares ids finds no such row",
+            True,
+        ),
         Kind("id-odd-character", "problem", "a line break or an invisible character within an id"),
         Kind("not-text", "problem", "a field that holds no text; such a file is refused"),
         Kind("empty-dialogue", "problem", "there is nothing to summarise; such a file is refused"),

@@ -182,11 +182,12 @@ def _near(words: Sequence[str], threshold: float) -> Iterator[tuple[int, int, fl
     shorter = np.minimum(lengths[first], lengths[second])
     possible = 2 * shorter >= threshold * (lengths[first] + lengths[second])
     first, second = first[possible], second[possible]
+    measured = [word[:_MEASURED] for word in words]
     for start in range(0, len(first), _AT_ONCE):
         ones, others = first[start : start + _AT_ONCE].tolist(), second[start : start + _AT_ONCE].tolist()
         similarities = cpdist(
-            [words[one][:_MEASURED] for one in ones],
-            [words[other][:_MEASURED] for other in others],
+            [measured[one] for one in ones],
+            [measured[other] for other in others],
             scorer=Indel.normalized_similarity,
             score_cutoff=threshold,
             dtype=np.float64,

@@ -15,7 +15,7 @@ from itertools import chain
 
 from llm_summ.data.dialogue import Dialogue
 from llm_summ.data.kinds import KINDS
-from llm_summ.data.read import dialogue_text, reference_columns, text_of
+from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, text_of
 from llm_summ.data.table import Record, Table
 from llm_summ.data.tags import GAP, LIKE_A_TAG, TAG, TURN, is_tagged, odd_tags, proper_tags
 from llm_summ.errors import DataError
@@ -61,7 +61,7 @@ INVISIBLE = re.compile(
     "|(?<![\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d|\u200d(?![\u2190-\u2bff\U0001f000-\U0001faff])"
 )
 LINE_END = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-LITERAL_LINE_FEED = re.compile(r"(?<!\\)\\+(?:r\\+)?n(?![a-z])")  # in C:\new it is none
+LITERAL_LINE_FEED = re.compile(r"(?<![A-Za-z]:)(?<!\\)\\+(?:r\\+)?n(?![a-z])")  # in C:\new and C:\n it is none
 ENTITY = re.compile(r"&(?:amp;|#38;)*(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|apos|" + "|".join(name2codepoint) + ");")
 LINE_BREAK_TAG = re.compile(r"</?br(?:\s[^<>\n]*)?/?>", re.IGNORECASE)
 LINE_SPACE = re.compile(rf"^{GAP}+(?=\S)|(?<=[^\s:]){GAP}+(?=[\r\n]|\Z)", re.MULTILINE)
@@ -98,7 +98,7 @@ _Found = Iterator[tuple[str, int, int]]  # the kind, and where it begins and end
 
 def row_oddities(table: Table, record: Record) -> list[Oddity]:
     """What is odd in a row, the first of each kind."""
-    source = "turns" if record.values.get("dialogue") is None and "turns" in record.values else "dialogue"
+    source = dialogue_column(record)
     references = reference_columns(table.columns)
     topics = topic_columns(table.columns)
     found: dict[str, Oddity] = {}

@@ -11,7 +11,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_summ.data.fonts import WHY, cells, korean_font, printable, set_font
+from llm_summ.data.figures import (
+    COLOURS,
+    DPI,
+    Numbered,
+    add_legend,
+    draw_bars,
+    label,
+    line_style,
+    new_figure,
+    number_text,
+)
+from llm_summ.data.fonts import WHY, korean_font, printable, set_font
+from llm_summ.data.source import make_folder
 from llm_summ.data.stats import MANY_SPEAKERS, FileStatistics
 from llm_summ.errors import DataError
 from llm_summ.files import whole_file
@@ -24,17 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["COLOURS", "bin_edges", "check_plots", "write_plots"]
 
-COLOURS = ("#0072B2", "#E69F00", "#000000", "#B5DBF4", "#7A3B00", "#CC79A7")
-"""One a file, in their order. They differ in lightness too, for those who see no hue and for paper."""
-
-_WIDTH, _DPI = 12.0, 100  # inches, and pixels an inch
-_LINES = ("-", "--", ":", "-.")
-_HATCHES = ("", "///", "...")  # for the first six files, the next six …
 _BARS = 15
 _FEWEST_BINS, _MOST_BINS = 12, 30  # about
 _PAIRS_A_MEDIAN = 25
 _PANELS_A_ROW = 3
-_LEGEND_CELLS = 130  # half-width characters that fit beside one another under a picture
 
 _LABELS = {
     "turns": ("발화 수", "발화", "대화의 비율 (%)"),
@@ -44,9 +49,6 @@ _LABELS = {
     "summary_tokens": ("요약 길이", "토큰", "요약의 비율 (%)"),
     "ratio": ("요약과 대화의 길이 비", "요약 글자 수 ÷ 대화 글자 수", "요약의 비율 (%)"),
 }
-
-# A file with its place among those given: its colour is the same in all pictures.
-Numbered = Sequence[tuple[int, FileStatistics]]
 
 
 def check_plots(folder: Path) -> None:
@@ -58,12 +60,7 @@ def check_plots(folder: Path) -> None:
     """
     require("matplotlib", extra="plots", why=WHY)
     korean_font()
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder}: is a file; expected a folder for the pictures")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
+    make_folder(folder, "a folder for the pictures")
 
 
 def write_plots(statistics: Sequence[FileStatistics], folder: Path) -> list[Path]:
@@ -101,28 +98,11 @@ def write_plots(statistics: Sequence[FileStatistics], folder: Path) -> list[Path
         path = folder / f"{name}.png"
         try:
             with whole_file(path) as building:
-                figure.savefig(building, format="png", dpi=_DPI)
+                figure.savefig(building, format="png", dpi=DPI)
         except OSError as error:
             raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
         written.append(path)
     return written
-
-
-def _figure(height: float, rows: int, columns: int) -> tuple[Figure, list[Axes]]:
-    """An empty figure, its height in inches, and its axes in reading order."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.15)
-    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout=layout, facecolor="white")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
-    for each in axes:
-        each.spines[["top", "right"]].set_visible(False)
-        each.tick_params(labelsize=11)
-        each.set_axisbelow(True)
-        each.xaxis.set_major_formatter(_number)
-        each.yaxis.set_major_formatter(_number)
-    return figure, axes
 
 
 def _histograms(files: Numbered, measures: Sequence[str]) -> Figure | None:
@@ -130,10 +110,10 @@ def _histograms(files: Numbered, measures: Sequence[str]) -> Figure | None:
     measures = [measure for measure in measures if any(measure in file.measures for _, file in files)]
     if not measures:
         return None
-    figure, axes = _figure(6.0, 1, len(measures))
+    figure, axes = new_figure(6.0, 1, len(measures))
     for each, measure in zip(axes, measures, strict=True):
         _histogram(each, files, measure)
-    _legend(figure, [(place, file) for place, file in files if any(name in file.measures for name in measures)])
+    add_legend(figure, [(place, file) for place, file in files if any(name in file.measures for name in measures)])
     return figure
 
 
@@ -147,16 +127,16 @@ def _histogram(axes: Axes, files: Numbered, measure: str) -> None:
     for place, file in files:
         values = np.clip(file.values[measure], edges[0], (edges[-2] + edges[-1]) / 2)
         shares = 100 * np.histogram(values, edges)[0] / len(values)
-        style = _style(place)
+        style = line_style(place)
         axes.stairs(shares, edges, linewidth=2, zorder=3, **style)
         if place == files[0][0]:
             axes.stairs(shares, edges, fill=True, alpha=0.15, color=style["color"])
         axes.axvline(file.measures[measure].median, linewidth=1, **style)
     title, unit, share = _LABELS[measure]
-    _label(
+    label(
         axes,
         f"{title} (세로선은 중앙값)",
-        f"{unit} (맨 오른쪽 칸은 {_number(edges[-2])} 이상 모두)" if cut else unit,
+        f"{unit} (맨 오른쪽 칸은 {number_text(edges[-2])} 이상 모두)" if cut else unit,
         share,
     )
     axes.set_xlim(edges[0], edges[-1])
@@ -204,7 +184,7 @@ def _summary_against_dialogue(files: Numbered) -> Figure | None:
         return None
     columns = min(_PANELS_A_ROW, len(pairs))
     rows = math.ceil(len(pairs) / columns)
-    figure, axes = _figure(0.8 + 5.2 * rows, rows, columns)
+    figure, axes = new_figure(0.8 + 5.2 * rows, rows, columns)
     # The axes end where 99.5 % of the rows do; what lies beyond is not shown.
     right = 1.02 * max(float(np.percentile(x, 99.5)) for _, x, _ in pairs)
     top = 1.02 * max(float(np.percentile(y, 99.5)) for _, _, y in pairs)
@@ -215,7 +195,7 @@ def _summary_against_dialogue(files: Numbered) -> Figure | None:
         each.plot(*_medians(x, y), color="#E69F00", linewidth=2.5, marker="o", markeredgecolor="black")
         each.set_xlim(0, right)
         each.set_ylim(0, top)
-        _label(each, f"{printable(file.name, 60 // columns)} (요약 {len(y):,}개)", "대화 글자 수", "요약 글자 수")
+        label(each, f"{printable(file.name, 60 // columns)} (요약 {len(y):,}개)", "대화 글자 수", "요약 글자 수")
     for each in axes[len(pairs) :]:
         each.set_axis_off()
     figure.suptitle("대화 길이와 요약 길이 (진할수록 많음, 선은 구간별 중앙값, 축은 각각 99.5%까지)", fontsize=15)
@@ -231,16 +211,16 @@ def _medians(x: NDArray[Any], y: NDArray[Any]) -> tuple[list[float], list[float]
 
 
 def _turns_and_speakers(files: Numbered) -> Figure:
-    figure, (turns, speakers) = _figure(6.0, 1, 2)
+    figure, (turns, speakers) = new_figure(6.0, 1, 2)
     _histogram(turns, files, "turns")
     found = [(place, file.speaker_shares(MANY_SPEAKERS)) for place, file in files]
     counts = sorted({count for _, shares in found for count in shares})
     kinds = [f"{count}명 이상" if count == MANY_SPEAKERS else f"{count}명" for count in counts]
-    _bars(
+    draw_bars(
         speakers, kinds, [(place, [100 * shares.get(count, 0.0) for count in counts]) for place, shares in found]
     )
-    _label(speakers, "화자 수", "대화의 비율 (%)", "")
-    _legend(figure, files)
+    label(speakers, "화자 수", "대화의 비율 (%)", "")
+    add_legend(figure, files)
     return figure
 
 
@@ -263,69 +243,9 @@ def _ranked(counts: Sequence[tuple[int, FileStatistics, dict[str, int]]], title:
         sums.update({kind: count for kind, count in found.items() if count})
     kinds = [kind for kind, _ in sums.most_common(_BARS)]
     shares = [(place, [100 * found.get(kind, 0) / file.rows for kind in kinds]) for place, file, found in counts]
-    figure, (axes,) = _figure(2.0 + len(kinds) * max(0.36, 0.18 * len(counts)), 1, 1)
-    _bars(axes, [printable(kind, 36) for kind in kinds], shares)
+    figure, (axes,) = new_figure(2.0 + len(kinds) * max(0.36, 0.18 * len(counts)), 1, 1)
+    draw_bars(axes, [printable(kind, 36) for kind in kinds], shares)
     rest = f" (모두 {len(sums):,}가지, 많은 순으로 {len(kinds)}가지)" if len(sums) > len(kinds) else ""
-    _label(axes, title + rest, "대화의 비율 (%)", "")
-    _legend(figure, [(place, file) for place, file, _ in counts], bars=True)
+    label(axes, title + rest, "대화의 비율 (%)", "")
+    add_legend(figure, [(place, file) for place, file, _ in counts], bars=True)
     return figure
-
-
-def _bars(axes: Axes, kinds: Sequence[str], shares: Sequence[tuple[int, Sequence[float]]]) -> None:
-    """Horizontal bars, the first kind on top; in each kind a bar a file, with its figure."""
-    thick = 0.8 / len(shares)
-    for order, (place, share) in enumerate(shares):
-        at = [row - 0.4 + thick * (order + 0.5) for row in range(len(kinds))]
-        drawn = axes.barh(at, share, height=0.9 * thick, **_fill(place))
-        labels = [f"{value:.2g}" if 0 < value < 1 else f"{value:.1f}" if value else "" for value in share]
-        axes.bar_label(drawn, labels, padding=3, fontsize=9 if len(shares) < 4 else 7)
-    axes.set_xlim(0, 1.12 * max(max(share) for _, share in shares))
-    axes.set_yticks(range(len(kinds)), kinds)
-    axes.set_ylim(len(kinds) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color="0.9")
-
-
-def _label(axes: Axes, title: str, x: str, y: str) -> None:
-    axes.set_title(title, fontsize=14, pad=10)
-    axes.set_xlabel(x, fontsize=12)
-    axes.set_ylabel(y, fontsize=12)
-
-
-def _legend(figure: Figure, files: Numbered, *, bars: bool = False) -> None:
-    """The files' names under the picture, as many beside one another as fit; the picture grows by their lines."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    names = [f"{printable(file.name, 60)} ({file.rows:,}개 대화)" for _, file in files]
-    columns = max(1, min(len(names), _LEGEND_CELLS // (max(map(cells, names)) + 8)))
-    figure.set_figheight(figure.get_figheight() + 0.28 * math.ceil(len(names) / columns))
-    handles = [
-        Patch(**_fill(place)) if bars else Line2D([], [], linewidth=2.5, **_style(place)) for place, _ in files
-    ]
-    # matplotlib leaves out labels that begin with an underscore; texts set afterwards may.
-    legend = figure.legend(
-        handles, ["x"] * len(names), loc="outside lower center", ncols=columns, fontsize=11, handlelength=2.8
-    )
-    legend.set_frame_on(False)
-    for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_text(name)
-
-
-def _style(place: int) -> dict[str, Any]:
-    return {"color": COLOURS[place % len(COLOURS)], "linestyle": _LINES[place % len(_LINES)]}
-
-
-def _fill(place: int) -> dict[str, Any]:
-    """How a file's bars are filled: hatched from the seventh file on, whose colours have been used."""
-    return {
-        "facecolor": COLOURS[place % len(COLOURS)],
-        "edgecolor": "white",
-        "linewidth": 0,
-        "hatch": _HATCHES[place // len(COLOURS) % len(_HATCHES)],
-    }
-
-
-def _number(value: float, _: int | None = None) -> str:
-    """A number as the axes show it; matplotlib adds the tick's place."""
-    return f"{value:,.10g}"

@@ -17,11 +17,14 @@ __all__ = [
     "DIALOGUE_COLUMNS",
     "SAID_KEYS",
     "SPEAKER_KEYS",
+    "dialogue_column",
     "dialogue_text",
     "read_dialogues",
     "read_hypotheses",
     "reference_columns",
+    "table_dialogues",
     "text_of",
+    "turn_keys",
 ]
 
 DIALOGUE_COLUMNS = ("fname", "dialogue|turns")
@@ -46,6 +49,9 @@ def read_dialogues(
     ``{"speaker": "#Person1#", "text": "…"}``); `summary` or `summary1`, `summary2` … (references, each optional)
     and `topic`. Other columns, such as an index without a name, are left alone.
 
+    No text is changed: a line break within a turn of `turns` stays, and what follows it is a line without a
+    speaker.
+
     Args:
         source: a path that ends in .csv, .jsonl or .parquet, or ``sample:train|dev|test``; or several of them.
         references: whether every row must have at least one reference.
@@ -62,19 +68,36 @@ def read_dialogues(
         table = read_table(path, DIALOGUE_COLUMNS)
         if not table.records:
             raise DataError(f"{path}: no rows; expected at least one dialogue")
-        for record in table.records:
-            dialogue = _dialogue(table, record, references)
-            if dialogue.id in seen:
-                other, line = seen[dialogue.id]
-                first = f"line {line}" if other == path else place(other, line)
-                raise DataError(
-                    f"{table.place(record)}: id {dialogue.id} stands already in {first}; ids must differ"
-                )
-            seen[dialogue.id] = (path, record.line)
-            dialogues.append(dialogue)
+        dialogues += table_dialogues(table, seen, references=references)
     if shuffle is not None:
         random.Random(shuffle).shuffle(dialogues)
     return dialogues[:limit]
+
+
+def table_dialogues(
+    table: Table, seen: dict[str, tuple[Path, int]] | None = None, *, references: bool = False
+) -> list[Dialogue]:
+    """The dialogues of a file that has been read, one a record.
+
+    Args:
+        table: the file.
+        seen: where the ids of the files before it stand; this one's are added.
+        references: whether every row must have at least one reference.
+
+    Raises:
+        DataError: a row is not usable.
+    """
+    seen = {} if seen is None else seen
+    dialogues = []
+    for record in table.records:
+        dialogue = _dialogue(table, record, references)
+        if dialogue.id in seen:
+            other, line = seen[dialogue.id]
+            first = f"line {line}" if other == table.path else place(other, line)
+            raise DataError(f"{table.place(record)}: id {dialogue.id} stands already in {first}; ids must differ")
+        seen[dialogue.id] = (table.path, record.line)
+        dialogues.append(dialogue)
+    return dialogues
 
 
 def read_hypotheses(path: Path) -> dict[str, str]:
@@ -121,13 +144,23 @@ def text_of(table: Table, record: Record, column: str) -> str:
     raise DataError(f"{table.place(record)}: {column}: found {type(value).__name__}; expected a text")
 
 
+def dialogue_column(record: Record) -> str:
+    """Where the dialogue stands: in `dialogue`, or in `turns` if that is blank."""
+    text = record.values.get("dialogue")
+    if "turns" not in record.values:
+        return "dialogue"
+    # Beside a column `dialogue`, one called `turns` may be a number of turns.
+    blank = isinstance(text, str) and not text.strip() and isinstance(record.values["turns"], list)
+    return "turns" if text is None or blank else "dialogue"
+
+
 def dialogue_text(table: Table, record: Record) -> str:
-    """The dialogue, a turn a line: the column `dialogue`, or else `turns`.
+    """The dialogue, a turn a line: what stands in its `dialogue_column`.
 
     Raises:
         DataError: neither is what it should be.
     """
-    if record.values.get("dialogue") is not None or "turns" not in record.values:
+    if dialogue_column(record) == "dialogue":
         return text_of(table, record, "dialogue")
     turns = record.values["turns"]
     if turns is None or turns == "":
@@ -147,14 +180,26 @@ def _turns(where: str, turns: list[Any]) -> Iterator[str]:
             continue
         if not isinstance(turn, dict):
             raise DataError(f"{where}: turn {number}: found {type(turn).__name__}; expected a text or an object")
-        said = next((turn[key] for key in SAID_KEYS if turn.get(key) is not None), None)
-        speaker = next((turn[key] for key in SPEAKER_KEYS if turn.get(key) is not None), None)
-        if not isinstance(said, str) or not isinstance(speaker, str | None):
+        speaker, said = turn_keys(turn)
+        if said is None:
             raise DataError(
-                f"{where}: turn {number}: found {', '.join(map(str, turn)) or 'nothing'}; expected a text under "
-                f"{' or '.join(SAID_KEYS)}, and a speaker under {' or '.join(SPEAKER_KEYS)}"
+                f"{where}: turn {number}: found {' '.join(', '.join(turn).split()) or 'nothing'}; expected a text "
+                f"under {' or '.join(SAID_KEYS)}, and a speaker under {' or '.join(SPEAKER_KEYS)}"
             )
-        yield f"{speaker}: {said}" if speaker else said
+        for key in filter(None, (speaker, said)):
+            if not isinstance(turn[key], str):
+                raise DataError(
+                    f"{where}: turn {number}: {key}: found {type(turn[key]).__name__}; expected a text"
+                )
+        yield f"{turn[speaker]}: {turn[said]}" if speaker and turn[speaker] else turn[said]
+
+
+def turn_keys(turn: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Under which keys a turn has its speaker and what was said; None where it has none."""
+    speaker, said = (
+        next((key for key in keys if turn.get(key) is not None), None) for keys in (SPEAKER_KEYS, SAID_KEYS)
+    )
+    return speaker, said
 
 
 def _dialogue(table: Table, record: Record, references: bool) -> Dialogue:

@@ -14,7 +14,7 @@ from typing import Any
 
 from llm_summ.data.kinds import KINDS, Kind
 from llm_summ.data.oddities import row_oddities, visible
-from llm_summ.data.read import DIALOGUE_COLUMNS, dialogue_text
+from llm_summ.data.read import DIALOGUE_COLUMNS, dialogue_column, dialogue_text
 from llm_summ.data.source import resolve_source
 from llm_summ.data.table import Record, Table, place, read_table
 from llm_summ.errors import DataError
@@ -235,9 +235,10 @@ def _duplicate_dialogues(rows: Sequence[tuple[Table, Record]]) -> list[tuple[str
         table, record, text = filled[later]
         other_table, other, _ = filled[earlier]
         kind = ("" if similarity == 1 else "near-") + ("duplicate-dialogue" if within else "shared-dialogue")
-        column = "turns" if record.values.get("dialogue") is None else "dialogue"
         like = Other(other_table.path, other.line, shown_id(other), similarity)
-        found.append((kind, Place(table.path, record.line, shown_id(record), column, visible(text), like)))
+        found.append(
+            (kind, Place(table.path, record.line, shown_id(record), dialogue_column(record), visible(text), like))
+        )
     return found
 
 

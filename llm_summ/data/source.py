@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from llm_summ.errors import DataError
+from llm_summ.files import all_or_none, whole_file
 
-__all__ = ["KINDS", "copy_sample", "resolve_source", "short_names", "source_name"]
+__all__ = [
+    "KINDS",
+    "check_folder",
+    "check_new_files",
+    "copy_sample",
+    "file_kind",
+    "make_folder",
+    "resolve_source",
+    "short_names",
+    "source_name",
+]
 
 KINDS = (".csv", ".jsonl", ".parquet")
 """The endings of data files."""
@@ -30,13 +43,18 @@ def resolve_source(source: str) -> Path:
                 f"{source}: no such part of the sample; expected sample:train, sample:dev or sample:test"
             )
         return _SAMPLE / f"{part}.csv"
+    if not source:
+        raise DataError("found an empty name; expected the name of a CSV, JSONL or parquet file")
     path = Path(source)
     try:
         if path.is_file():
             return path
-        if path.is_dir():
-            raise DataError(f"{source}: is a folder; expected a CSV, JSONL or parquet file")
+        if path.exists():
+            what = "is a folder" if path.is_dir() else "is not a regular file"
+            raise DataError(f"{source}: {what}; expected a CSV, JSONL or parquet file")
         names = [other.name for other in path.parent.glob("*") if other.suffix in KINDS]
+    except PermissionError as error:
+        raise DataError(f"{source}: cannot be read ({error.strerror})") from error
     except (OSError, ValueError) as error:  # a name too long, or with a NUL
         raise DataError(f"{source[:80]}: not the name of a file ({error})") from error
     near = difflib.get_close_matches(path.name, names, n=1)
@@ -55,23 +73,83 @@ def short_names(sources: Sequence[str]) -> list[str]:
     return names if len(set(names)) == len(names) else list(sources)
 
 
-def copy_sample(folder: Path) -> list[Path]:
-    """Write the bundled sample and its data card into `folder`.
+def file_kind(path: Path) -> str:
+    """The ending that says how a data file is read and written, in small letters.
 
     Raises:
-        DataError: a file of that name is there already; nothing is written then.
+        DataError: it is none of `KINDS`.
     """
-    sources = sorted(path for path in _SAMPLE.iterdir() if path.suffix in {".csv", ".md"})
-    targets = [folder / path.name for path in sources]
-    for target in targets:
-        if target.exists():
-            raise DataError(f"{target}: is there already; choose an empty folder")
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder}: is a file; expected a folder")
+    kind = path.suffix.lower()
+    if kind not in KINDS:
+        found = f"that ends in {kind!r}" if kind else "without an ending"
+        raise DataError(f"{path}: found a name {found}; expected {', '.join(KINDS)}")
+    return kind
+
+
+def check_folder(folder: Path, wanted: str = "a folder") -> None:
+    """Check, before any work, that files can be put into a folder; it need not be there yet.
+
+    Args:
+        folder: the folder.
+        wanted: what the error says is expected, such as "a folder for the pictures".
+
+    Raises:
+        DataError: it or a folder above it is a file, or may not be looked into or written.
+    """
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"{folder}: is a file; expected {wanted}")
+        there = next(above for above in (folder, *folder.parents, Path()) if above.exists())
+        reason = errno.EACCES if there.is_dir() else errno.ENOTDIR
+        if reason == errno.ENOTDIR or not os.access(there, os.W_OK | os.X_OK):
+            what = "written" if there == folder else "made"
+            raise DataError(f"{folder}: cannot be {what} ({os.strerror(reason)}); choose another folder")
+    except OSError as error:
+        raise DataError(f"{str(folder)[:80]}: cannot be used ({error.strerror}); choose another folder") from error
+
+
+def make_folder(folder: Path, wanted: str = "a folder") -> None:
+    """Make a folder, unless it is there.
+
+    Raises:
+        DataError: as `check_folder`; or it cannot be made.
+    """
+    check_folder(folder, wanted)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
-    for source, target in zip(sources, targets, strict=True):
-        target.write_bytes(source.read_bytes())
+
+
+def check_new_files(folder: Path, names: Sequence[str]) -> list[Path]:
+    """The paths of files that are to be written into a folder, none of which is there yet.
+
+    Raises:
+        DataError: as `check_folder`; or a file of that name is there.
+    """
+    check_folder(folder)
+    targets = [folder / name for name in names]
+    for target in targets:
+        if target.exists():
+            raise DataError(f"{target}: is there already; choose an empty folder")
+    return targets
+
+
+def copy_sample(folder: Path) -> list[Path]:
+    """Write the bundled sample and its data card into `folder`.
+
+    Raises:
+        DataError: a file of that name is there already, or the folder cannot be written; no file is left then.
+    """
+    sources = sorted(path for path in _SAMPLE.iterdir() if path.suffix in {".csv", ".md"})
+    targets = check_new_files(folder, [source.name for source in sources])
+    make_folder(folder)
+    try:
+        with all_or_none() as written:
+            for source, target in zip(sources, targets, strict=True):
+                with whole_file(target) as building:
+                    building.write_bytes(source.read_bytes())
+                written.append(target)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
     return targets

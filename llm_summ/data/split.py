@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import random
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llm_summ.data.read import DIALOGUE_COLUMNS, dialogue_text
-from llm_summ.data.source import resolve_source
-from llm_summ.data.table import Table, read_table, write_table
+from llm_summ.data.read import DIALOGUE_COLUMNS, table_dialogues
+from llm_summ.data.source import check_new_files, make_folder, resolve_source
+from llm_summ.data.table import Table, read_table
+from llm_summ.data.write import say_encoding, write_table
 from llm_summ.errors import DataError
+from llm_summ.files import all_or_none
 
 __all__ = ["Part", "split_file", "split_table"]
 
@@ -31,7 +35,7 @@ class Part:
     name: str
     table: Table
     wanted: int
-    median_length: int
+    median_length: float
 
 
 def split_file(source: str, folder: Path, sizes: dict[str, float], seed: int) -> list[str]:
@@ -41,25 +45,28 @@ def split_file(source: str, folder: Path, sizes: dict[str, float], seed: int) ->
         a line for each part.
 
     Raises:
-        DataError: the file cannot be read or divided, or a part's file is there already.
+        DataError: the file cannot be read or divided, or a part's file is there already. No part is left then.
     """
     path = resolve_source(source)
     for name, size in sizes.items():
-        if not 0 < size < 1 and (size < 1 or size != int(size)):
+        if not math.isfinite(size) or (not 0 < size < 1 and (size < 1 or size != int(size))):
             raise DataError(f"--{name} {size:g}: expected a share between 0 and 1, or a number of rows")
-    targets = {name: folder / f"{name}{path.suffix.lower()}" for name in ("train", *sizes)}
-    for target in targets.values():
-        if target.exists():
-            raise DataError(f"{target}: is there already; choose an empty folder")
-    parts, together = split_table(read_table(path, DIALOGUE_COLUMNS), sizes, seed)
-    for part in parts:
-        write_table(part.table, targets[part.name])
+    targets = check_new_files(folder, [f"{name}{path.suffix.lower()}" for name in ("train", *sizes)])
+    table = read_table(path, DIALOGUE_COLUMNS)
+    parts, together = split_table(table, sizes, seed)
+    make_folder(folder)
+    with all_or_none() as written:
+        for part, target in zip(parts, targets, strict=True):
+            write_table(part.table, target)
+            written.append(target)
+    say_encoding(table)
     lines = [
-        f"{targets[part.name]}: {len(part.table.records)} rows, {part.median_length} characters (median)"
-        + (f"; {part.wanted} were asked for" if part.wanted != len(part.table.records) else "")
-        for part in parts
+        f"{target}: {_counted(len(part.table.records), 'row')}, {part.median_length:.10g} characters (median)"
+        + (f"; {part.wanted} asked for" if part.wanted != len(part.table.records) else "")
+        for part, target in zip(parts, targets, strict=True)
     ]
-    return [*lines, f"{together} groups of near-duplicate dialogues were kept together"] if together else lines
+    kept = f"kept together: {_counted(together, 'group')} of near-duplicate dialogues"
+    return [*lines, kept] if together else lines
 
 
 def split_table(table: Table, sizes: dict[str, float], seed: int) -> tuple[list[Part], int]:
@@ -78,25 +85,47 @@ def split_table(table: Table, sizes: dict[str, float], seed: int) -> tuple[list[
         the parts, train first; and the number of groups of near-duplicates that were kept together.
 
     Raises:
-        DataError: the parts need more rows than there are.
+        DataError: a row is not usable, the parts need more rows than there are, or the groups leave a part empty.
     """
     rows = len(table.records)
+    if not rows:
+        raise DataError(f"{table.path}: no rows; expected at least one dialogue")
+    try:
+        texts = [dialogue.text for dialogue in table_dialogues(table)]
+    except DataError as error:
+        raise DataError(f"{error} (all such rows: llm-summ data check {table.path})") from error
     wanted = {name: round(size * rows) if size < 1 else int(size) for name, size in sizes.items()}
-    if sum(wanted.values()) >= rows or min(wanted.values()) < 1:
+    for name, count in wanted.items():
+        if count < 1:
+            raise DataError(
+                f"--{name} {sizes[name]:g}: of {_counted(rows, 'row')} of {table.path} this is none; "
+                "expected a larger share, or a number of rows"
+            )
+    if sum(wanted.values()) >= rows:
         parts = ", ".join(f"{name} {count}" for name, count in wanted.items())
-        raise DataError(f"{table.path}: {rows} rows cannot give {parts} and leave some for train")
-    texts = [dialogue_text(table, record) for record in table.records]
+        raise DataError(
+            f"{table.path}: {_counted(rows, 'row')} cannot give {parts} and leave some for train; ask for fewer"
+        )
     groups, together = _groups(texts)
     groups.sort(key=lambda group: (sum(len(texts[row]) for row in group) / len(group), group))
     side = _assign(groups, wanted, seed)
     found = []
     for name in ("train", *wanted):
         kept = [record for row, record in enumerate(table.records) if side.get(row, "train") == name]
-        lengths = sorted(len(texts[row]) for row in range(rows) if side.get(row, "train") == name)
+        lengths = [len(texts[row]) for row in range(rows) if side.get(row, "train") == name]
         count = wanted.get(name, rows - sum(wanted.values()))
-        median = lengths[len(lengths) // 2] if lengths else 0
-        found.append(Part(name, replace(table, records=kept), count, median))
+        if not kept:
+            raise DataError(
+                f"{table.path}: no rows are left for {name}, which was to have {count}: near-duplicate dialogues "
+                f"stay together, up to {max(map(len, groups))} of the {rows} rows here; ask for other sizes, or "
+                f"remove duplicates (llm-summ data check {table.path})"
+            )
+        found.append(Part(name, replace(table, records=kept), count, statistics.median(lengths)))
     return found, together
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 def _groups(texts: Sequence[str]) -> tuple[list[list[int]], int]:
@@ -119,16 +148,32 @@ def _assign(groups: Sequence[list[int]], wanted: dict[str, int], seed: int) -> d
         before += len(group)
     side: dict[int, str] = {}
     given = dict.fromkeys(wanted, 0)
+    left: list[list[int]] = []
+    # Any tenth may be the first, and a group is taken when a part lags behind its share by a random part of the
+    # group's size: always waiting for all of it would favour the tenths that come last.
+    start = chance.randrange(_STRATA)
+    phase = {name: chance.random() for name in wanted}
     seen = 0
-    for stratum in strata:
+    for stratum in (*strata[start:], *strata[:start]):
         seen += sum(map(len, stratum))
         chance.shuffle(stratum)
-        # What a stratum could not give, because its groups were too large, the next one gives.
-        due = {name: round(count * seen / rows) - given[name] for name, count in wanted.items()}
         for group in stratum:
-            name = max(due, key=lambda name: due[name])
-            if len(group) <= due[name]:
+            size = len(group)
+            lag = {
+                name: count * seen / rows - given[name] - size * (1 - phase[name])
+                for name, count in wanted.items()
+                if given[name] + size <= count
+            }
+            name = max(lag, key=lambda name: lag[name], default="")
+            if name and lag[name] >= 0:
                 side.update(dict.fromkeys(group, name))
-                due[name] -= len(group)
-                given[name] += len(group)
+                given[name] += size
+            else:
+                left.append(group)
+    chance.shuffle(left)
+    for group in left:  # what is missing after large groups
+        name = max(wanted, key=lambda name: wanted[name] - given[name])
+        if given[name] + len(group) <= wanted[name]:
+            side.update(dict.fromkeys(group, name))
+            given[name] += len(group)
     return side

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from math import fsum
 from typing import Any, NamedTuple
 
-from llm_summ.data.dialogue import Dialogue
+from llm_summ.data.dialogue import SPEAKER_TAG, Dialogue
 from llm_summ.morphemes import mecab_tokenizer
 from llm_summ.progress import Progress
 
@@ -49,7 +49,8 @@ MANY_SPEAKERS = 8
 """Tables and pictures have one line for this number of speakers and more."""
 
 _TAG = re.compile(r"#\w+#")  # taken whole, so that the end of a #PersonN# never begins a mask
-_SPEAKER = re.compile(r"#Person\d+#")
+_LONG_LINE = 5_000  # characters
+_WHITE_SPACE = re.compile(r"\s")
 _TOP_TOPICS_SHOWN, _TOP_TOPICS_IN_JSON = 5, 15
 
 
@@ -156,6 +157,7 @@ def describe(
     Turns are lines that are not blank; characters are code points of the text as it stands, line breaks included;
     words are what white space separates; morphemes are those that the score counts, turn by turn in a dialogue:
     mecab-ko's time grows with the square of a text's length, and a meeting may have a hundred thousand characters.
+    For the same reason a line or a summary is cut at the first white space after every 5,000 characters.
 
     Args:
         name: the file's, for tables, pictures and the progress bar.
@@ -171,7 +173,7 @@ def describe(
     tokenize = mecab_tokenizer()
 
     def lengths(text: str, parts: Sequence[str]) -> dict[str, int]:
-        morphemes = sum(len(tokenize(part)) for part in parts)
+        morphemes = sum(len(tokenize(piece)) for part in parts for piece in _pieces(part))
         found = {"characters": len(text), "words": len(text.split()), "morphemes": morphemes}
         return found if count_tokens is None else found | {"tokens": count_tokens(text)}
 
@@ -253,8 +255,17 @@ def compare_counts(files: Sequence[FileStatistics]) -> SideBySide:
     return SideBySide(["", *(file.name for file in files)], rows)
 
 
+def _pieces(text: str) -> Iterator[str]:
+    """A text, cut at white space where it is very long."""
+    start = 0
+    while cut := _WHITE_SPACE.search(text, start + _LONG_LINE):
+        yield text[start : cut.start()]
+        start = cut.start()
+    yield text[start:]
+
+
 def _masks(text: str) -> list[str]:
-    return [tag for tag in _TAG.findall(text) if not _SPEAKER.fullmatch(tag)]
+    return [tag for tag in _TAG.findall(text) if not SPEAKER_TAG.fullmatch(tag)]
 
 
 def _figures(file: FileStatistics, measure: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Data files as they stand: records with their lines, read from CSV, JSONL or parquet, and written back.
+"""Data files as they stand: records with their lines, read from CSV, JSONL or parquet (`write.py` writes them).
 
 Nothing is judged here but what keeps a file from being read at all; what its rows mean is `read.py`'s.
 """
@@ -8,18 +8,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from llm_summ.data.encoding import read_text
-from llm_summ.data.source import KINDS
+from llm_summ.data.source import file_kind
 from llm_summ.errors import DataError, first_line
-from llm_summ.files import whole_file
 from llm_summ.packages import require
 
-__all__ = ["MAX_FIELD_BYTES", "Record", "Table", "place", "read_table", "write_table"]
+__all__ = ["MAX_FIELD_BYTES", "Record", "Table", "place", "read_table"]
 
 MAX_FIELD_BYTES = 1_000_000
 """A field as long as this is refused: in practice a quote is missing, and the field is half of the file."""
@@ -81,41 +81,8 @@ def read_table(path: Path, required: Sequence[str]) -> Table:
         DataError: the file cannot be read, is damaged, or lacks a column.
         MissingPackageError: pyarrow is not installed, and the file is parquet.
     """
-    kind = path.suffix.lower()
-    if kind == ".csv":
-        return _read_csv(path, required)
-    if kind == ".jsonl":
-        return _read_jsonl(path, required)
-    if kind == ".parquet":
-        return _read_parquet(path, required)
-    raise DataError(f"{path}: found a name that ends in {kind or 'nothing'!r}; expected {', '.join(KINDS)}")
-
-
-def write_table(table: Table, path: Path) -> None:
-    """Write a table; reading it again gives the same records. `path` appears whole or not at all.
-
-    CSV and JSONL are written as UTF-8, with a byte order mark where there was one or where the file was CP949: the
-    program that wrote that will look for it.
-
-    Raises:
-        DataError: the ending is none of ours, or the file cannot be written.
-        MissingPackageError: pyarrow is not installed, and the file is to be parquet.
-    """
-    kind = path.suffix.lower()
-    if kind not in KINDS:
-        raise DataError(f"{path}: found a name that ends in {kind or 'nothing'!r}; expected {', '.join(KINDS)}")
-    if kind == ".parquet":
-        require("pyarrow", extra="parquet", why=f"{path}")
-    try:
-        with whole_file(path) as building:
-            if kind == ".parquet":
-                _write_parquet(table, building)
-            else:
-                text = _csv_text(table) if kind == ".csv" else _jsonl_text(table)
-                encoding = "utf-8" if table.encoding == "utf-8" else "utf-8-sig"
-                building.write_bytes(text.encode(encoding))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+    read = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[file_kind(path)]
+    return read(path, required)
 
 
 def _read_csv(path: Path, required: Sequence[str]) -> Table:
@@ -158,6 +125,8 @@ def _read_jsonl(path: Path, required: Sequence[str]) -> Table:
     text, encoding = read_text(path)
     records: list[Record] = []
     for line, values in _json_lines(path, text):
+        for name in values:
+            _check_letters(path, line, "a key", name)
         _check_columns(f"{path}:{line}", list(values), required)
         for name, value in values.items():
             _check_value(path, line, name, value)
@@ -171,12 +140,22 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         if not source.strip():
             continue
         try:
-            value = json.loads(source, object_pairs_hook=_without_repeats)
+            value = json.loads(
+                source, object_pairs_hook=_without_repeats, parse_constant=_finite, parse_float=_finite
+            )
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path}:{line}: not JSON ({error}); expected one JSON object a line") from error
         if not isinstance(value, dict):
             raise DataError(f"{path}:{line}: found {type(value).__name__}; expected a JSON object a line")
         yield line, value
+
+
+def _finite(number: str) -> float:
+    """A number; Python would also read NaN, Infinity and 1e400, which JSON does not have or nothing can hold."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"found {number}, not a number that can be kept")
+    return value
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -209,51 +188,14 @@ def _read_parquet(path: Path, required: Sequence[str]) -> Table:
     return Table(path, columns, [Record(number, row) for number, row in enumerate(rows, 1)], schema=found.schema)
 
 
-def _csv_text(table: Table) -> str:
-    lines = []
-    header = [name.strip() for name in table.columns]
-    for fields in (header, *(map(_cell, _fields(table, record)) for record in table.records)):
-        out = io.StringIO()
-        # With any other line end, some versions of Python leave a lone carriage return unquoted.
-        csv.writer(out, lineterminator="\r\n").writerow(fields)
-        lines.append(out.getvalue().removesuffix("\r\n") + table.line_end)
-    return "".join(lines)
-
-
-def _fields(table: Table, record: Record) -> list[Any]:
-    return [record.values.get(column) for column in table.columns]
-
-
-def _cell(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _jsonl_text(table: Table) -> str:
-    return "".join(json.dumps(record.values, ensure_ascii=False, default=str) + "\n" for record in table.records)
-
-
-def _write_parquet(table: Table, path: Path) -> None:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    schema = table.schema
-    if schema is None and table.path.suffix.lower() == ".csv":
-        schema = pa.schema([(name, pa.string()) for name in table.columns])
-    # From JSONL the types are guessed from the first row, which so has to have every column.
-    rows = [{name: record.values.get(name) for name in table.columns} for record in table.records]
-    try:
-        parquet.write_table(pa.Table.from_pylist(rows, schema=schema), path)
-    except pa.ArrowException as error:
-        raise DataError(f"{table.path}: cannot be written as parquet ({first_line(error)})") from error
-
-
 def _check_columns(where: str, found: Sequence[str], required: Sequence[str]) -> None:
     missing = [name for name in required if not set(name.split("|")) & set(found)]
     if missing:
+        separator = next((sign for sign in (";", "\t") if len(found) == 1 and sign in found[0]), "")
+        hint = f"; is it separated by {separator!r}? Save it with commas" if separator else ""
         raise DataError(
-            f"{where}: no column {_first_names(missing)}; found {_shown(found)}; expected {_first_names(required)}"
+            f"{where}: no column {_first_names(missing)}; found {_shown(found)}; "
+            f"expected {_first_names(required)}{hint}"
         )
     twice = sorted({name for name in found if list(found).count(name) > 1})
     if twice:
@@ -275,18 +217,25 @@ def _check_value(path: Path, line: int, name: str, value: Any) -> None:
     """Refuse what JSON and parquet can hold and no text should: half a character, a NUL, a megabyte."""
     if isinstance(value, str):
         _check_size(path, line, name, value)
-        # JSON can write half a character; UTF-8 cannot
-        half = next((letter for letter in value if "\ud800" <= letter <= "\udfff"), "") if _is_odd(value) else ""
-        if half:
-            raise DataError(f"{place(path, line)}: {name}: found {half!r}, half a character; expected a text")
-        if "\0" in value:
-            raise DataError(f"{place(path, line)}: {name}: found a NUL; expected a text")
+        _check_letters(path, line, name, value)
     elif isinstance(value, dict):
-        for inner in value.values():
+        for key, inner in value.items():
+            _check_letters(path, line, f"{name}: a key", key)
             _check_value(path, line, name, inner)
     elif isinstance(value, list):
         for inner in value:
             _check_value(path, line, name, inner)
+
+
+def _check_letters(path: Path, line: int, name: str, text: str) -> None:
+    # JSON can write half a character; UTF-8 cannot
+    half = next((letter for letter in text if "\ud800" <= letter <= "\udfff"), "") if _is_odd(text) else ""
+    if half:
+        raise DataError(
+            f"{place(path, line)}: {_shown([name])}: found {half!r}, half a character; expected a text"
+        )
+    if "\0" in text:
+        raise DataError(f"{place(path, line)}: {_shown([name])}: found a NUL; expected a text")
 
 
 def _is_odd(text: str) -> bool:
@@ -304,6 +253,6 @@ def _check_size(path: Path, line: int, name: str, value: str) -> None:
     size = len(value.encode("utf-8", "replace"))
     if size >= MAX_FIELD_BYTES:
         raise DataError(
-            f"{place(path, line)}: {name}: found a field of {size:,} bytes, expected less than "
+            f"{place(path, line)}: {_shown([name])}: found a field of {size:,} bytes, expected less than "
             f"{MAX_FIELD_BYTES:,}; is a quote missing before it?"
         )

@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import Any, Literal
 
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
-from llm_summ.errors import RecipeError, RunError, listed
+from llm_summ.errors import PromptError, RecipeError, RunError, listed
 from llm_summ.files import text_sha256
 from llm_summ.generate.engine import Engine
 from llm_summ.generate.start import EngineName, attaches, choose_engine, start_engine
@@ -19,7 +19,7 @@ from llm_summ.model.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.model.device import find_device
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.progress import Progress, say
-from llm_summ.prompt import Renderer, Row
+from llm_summ.prompt import Renderer, Row, render_rows
 from llm_summ.prompt.trained import kept_sha256, trained_renderer
 from llm_summ.recipe import Recipe
 from llm_summ.run import Run
@@ -85,7 +85,7 @@ def generate(
     tokenizer = load_tokenizer(recipe.model, location if untuned else str(run.adapter))
     renderer = trained_renderer(run, recipe.prompt, tokenizer)
     renderer.prepare([dialogue for dialogues in data for dialogue in dialogues])
-    rows = [[renderer.prompt(dialogue) for dialogue in dialogues] for dialogues in data]
+    rows = _prompts(renderer, sources, data)
     device = find_device()
     dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
     attach = adapter is not None and attaches(recipe, name, adapter)
@@ -119,6 +119,18 @@ def generate(
         finally:
             engine.close()
     return [job.file for job in jobs]
+
+
+def _prompts(renderer: Renderer, sources: Sequence[str], data: Sequence[Sequence[Dialogue]]) -> list[list[Row]]:
+    """The prompts of every source; all that do not fit are told at once."""
+    rendered, lines = [], []
+    for source, dialogues in zip(sources, data, strict=True):
+        rows, refused = render_rows(renderer, ((dialogue, None) for dialogue in dialogues))
+        rendered.append(rows)
+        lines += [f"{source}: {one.line()}" for one in refused]
+    if lines:
+        raise PromptError("\n".join(lines))
+    return rendered
 
 
 def _fill(job: _Job, engine: Engine, recipe: Recipe, renderer: Renderer) -> None:

@@ -18,6 +18,7 @@ from llm_summ.packages import quiet_libraries, require
 from llm_summ.recipe import ModelFields
 
 __all__ = [
+    "attention_options",
     "base_location",
     "context_length",
     "load_base",
@@ -116,8 +117,6 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    # transformers' fused attention leaves out Gemma 2's soft-capping of the scores.
-    attention = {"attn_implementation": "eager"} if _model_type(model, location) == "gemma2" else {}
     try:
         return AutoModelForCausalLM.from_pretrained(
             location,
@@ -125,7 +124,7 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
             device_map=device.device_map,
             quantization_config=quantization,
             use_safetensors=True,
-            **attention,
+            **attention_options(_model_type(model, location)),
             **_options(model),
         )
     except (OSError, ValueError, ImportError) as error:
@@ -134,6 +133,12 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
         if type(error).__name__ == "SafetensorError":
             raise _cannot_be_had(model, error) from error
         raise
+
+
+def attention_options(model_type: str) -> dict[str, str]:
+    """How a model of this type is to compute its attention, if not as transformers would by itself."""
+    # transformers' fused attention leaves out Gemma 2's soft-capping of the scores.
+    return {"attn_implementation": "eager"} if model_type == "gemma2" else {}
 
 
 def quantization_config(kind: str, *, double: bool, compute_dtype: Any) -> Any:

@@ -3,15 +3,18 @@
 from llm_summ.prompt.examples import ExamplePool
 from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.render import Renderer, Row, make_renderer
+from llm_summ.prompt.rows import Refused, render_rows
 from llm_summ.prompt.template import Template, bundled_templates, load_template
 
 __all__ = [
     "ExamplePool",
     "LengthTarget",
+    "Refused",
     "Renderer",
     "Row",
     "Template",
     "bundled_templates",
     "load_template",
     "make_renderer",
+    "render_rows",
 ]

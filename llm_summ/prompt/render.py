@@ -131,7 +131,8 @@ class Renderer:
             target_length: the length to ask for in characters; by default what the length target predicts.
 
         Raises:
-            PromptError: the prompt is too long, and `truncation` is "error" or one turn alone does not fit.
+            PromptError: the prompt is too long, and `truncation` is "error" or one turn alone does not fit; or our
+                template or the model's fails with this dialogue. The message begins with the dialogue's id.
         """
         if target_length is None and self._length is not None:
             target_length = self._length.predict(dialogue)  # of the whole dialogue, whatever is cut from it
@@ -174,9 +175,12 @@ class Renderer:
         """The row for training; the prompt asks for the length that `summary` has.
 
         Raises:
-            PromptError: as `prompt`, or the answer has more than `max_answer_tokens` tokens.
+            PromptError: as `prompt`, or the answer has over `max_answer_tokens` tokens or holds the stop token.
         """
-        answer = self._answer_ids(summary)
+        try:
+            answer = self._answer_ids(summary)
+        except PromptError as error:
+            raise PromptError(f"{dialogue.id}: {error}") from error
         if len(answer) >= self.max_answer_tokens:
             raise PromptError(
                 f"{dialogue.id}: answer of {len(answer) + 1} tokens, at most {self.max_answer_tokens} allowed; "
@@ -261,17 +265,25 @@ class Renderer:
 
     def _prompt_ids(self, dialogue: Dialogue, length: int | None, examples: Sequence[Dialogue]) -> tuple[int, ...]:
         return self._encoder.prompt(
-            lambda escape: self.template.messages(dialogue, escape, length=length, examples=examples)
+            dialogue.id,
+            lambda escape: self.template.messages(dialogue, escape, length=length, examples=examples),
         )
 
     def _answer_ids(self, summary: str) -> tuple[int, ...]:
-        return tuple(self._encoder.encode(self.template.answer(summary)))
+        ids = self._encoder.encode(self.template.answer(summary))
+        if self.stop_id in ids:
+            raise PromptError(
+                "the answer holds the stop token, and this tokenizer cannot write it as plain text; take it out "
+                "of the summary or the prompt's section answer"
+            )
+        return tuple(ids)
 
 
 def make_renderer(
     fields: PromptFields,
     tokenizer: Any,
     *,
+    template: Template | None = None,
     examples: ExamplePool | None = None,
     length: LengthTarget | None = None,
 ) -> Renderer:
@@ -280,6 +292,7 @@ def make_renderer(
     Args:
         fields: the recipe's section `prompt`.
         tokenizer: a transformers tokenizer.
+        template: the template, if it was read already; None reads `fields.template`.
         examples: needed where `fields.examples` is above 0.
         length: needed where the template uses `length`.
 
@@ -288,7 +301,7 @@ def make_renderer(
     """
     return Renderer(
         tokenizer,
-        load_template(fields.template),
+        template or load_template(fields.template),
         chat=fields.chat,
         max_prompt_tokens=fields.max_prompt_tokens,
         max_answer_tokens=fields.max_answer_tokens,

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from llm_summ.data import Dialogue, read_dialogues
-from llm_summ.errors import DataError
+from llm_summ.errors import DataError, listed
 from llm_summ.prompt.examples import ExamplePool
 from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.template import Template
+from llm_summ.recipe import PromptFields
 
 __all__ = ["describe_template", "fill_in"]
 
 _EXAMPLES = 2
+_BUCKETS = PromptFields().length_buckets
 
 
 def describe_template(template: Template) -> dict[str, Any]:
@@ -39,15 +41,22 @@ def fill_in(template: Template, source: str, identity: str | None) -> list[dict[
         identity: the dialogue's id; None means the first.
 
     Raises:
-        DataError: the file or the id cannot be had.
+        DataError: the file or the id cannot be had, or there is no other dialogue where the template needs some.
         PromptError: the template cannot be filled in with this dialogue.
     """
-    dialogues = read_dialogues(source, references=bool(template.variables & {"length", "examples"}))
+    from_others = template.variables & {"length", "examples"}
+    dialogues = read_dialogues(source, references=bool(from_others))
     dialogue = _find(dialogues, source, identity)
-    length = LengthTarget.fit(dialogues, 5).predict(dialogue) if "length" in template.variables else None
+    others = [other for other in dialogues if other is not dialogue]
+    if from_others and not others:
+        raise DataError(
+            f"{source}: one dialogue alone, and the prompt {template.name} takes {listed(sorted(from_others))} "
+            "from others; name a file with more"
+        )
+    length = LengthTarget.fit(others, _BUCKETS).predict(dialogue) if "length" in from_others else None
     examples: list[Dialogue] = []
-    if "examples" in template.variables:
-        examples = ExamplePool(dialogues).similar(dialogue, _EXAMPLES)[::-1]
+    if "examples" in from_others:
+        examples = ExamplePool(others).similar(dialogue, _EXAMPLES)[::-1]
     return template.messages(dialogue, length=length, examples=examples)
 
 

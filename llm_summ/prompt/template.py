@@ -13,8 +13,8 @@
     ## answer
     {{ summary }}
 
-`system` may be left out. Jinja runs in its sandbox, and a variable that is not defined is an error.
-Variables of `system` and `user`:
+`system` may be left out; headings of one's own have three signs, ``### 대화``. Jinja runs in its sandbox, without
+what draws lots, and a variable that is not defined is an error. Variables of `system` and `user`:
 
 - `dialogue`; `turns`, its lines; `speakers`, their tags; and, where the data have it, `topic`
 - `length`: how many characters the summary should have
@@ -33,23 +33,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+import jinja2
+from jinja2 import TemplateSyntaxError
 
 from llm_summ.data import Dialogue
-from llm_summ.errors import PromptError
+from llm_summ.errors import PromptError, first_line
 from llm_summ.files import text_sha256
+from llm_summ.prompt.sandbox import FAULTS, compile_source, used_names
 from llm_summ.recipe import bundled_dir
 
 __all__ = ["Example", "Template", "bundled_templates", "load_template"]
 
 _SECTIONS = ("system", "user", "answer")
 _VARIABLES = ("dialogue", "turns", "speakers", "topic", "length", "examples")
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
-_HEADING = re.compile(r"^## (\w+)[ \t]*$", re.MULTILINE)
+_FIELDS = ("name", "description")
+_HEADING = re.compile(r"^##[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
 _FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+_FIELD = re.compile(r"([^:]+?)[ \t]*:[ \t]*(.*?)[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +63,38 @@ class Example:
 
 @dataclass(frozen=True)
 class Template:
-    """A template, parsed; `sections` holds Jinja source."""
+    """A template, parsed.
+
+    Attributes:
+        name: of the front matter.
+        description: of the front matter.
+        path: the file.
+        text: what the file held, with line feeds for line ends and without a byte order mark.
+        sections: Jinja source.
+        compiled: the sections, ready to be rendered.
+    """
 
     name: str
     description: str
     path: Path
+    text: str = field(repr=False)
     sections: dict[str, str] = field(repr=False)
-    sha256: str
+    compiled: dict[str, jinja2.Template] = field(repr=False, compare=False)
 
     @cached_property
-    def _compiled(self) -> dict[str, Any]:
-        return {section: _ENVIRONMENT.from_string(source) for section, source in self.sections.items()}
+    def sha256(self) -> str:
+        """SHA-256 of `text`: equal for files that differ in line ends only."""
+        return text_sha256(self.text)
 
     @cached_property
     def variables(self) -> frozenset[str]:
         """Which variables the sections `system` and `user` use; each of them may stand in a condition only."""
         return frozenset().union(
-            *(_used(source) & set(_VARIABLES) for section, source in self.sections.items() if section != "answer")
+            *(
+                used_names(source) & set(_VARIABLES)
+                for section, source in self.sections.items()
+                if section != "answer"
+            )
         )
 
     def messages(
@@ -98,7 +114,8 @@ class Template:
             examples: dialogues with a summary (the first reference), in the order in which they are shown.
 
         Raises:
-            PromptError: the template asks for something that this dialogue does not have.
+            PromptError: the template asks for something that this dialogue does not have; the message begins with
+                the dialogue's id.
         """
         makers: dict[str, Callable[[], object]] = {
             "dialogue": lambda: escape(dialogue.text),
@@ -118,32 +135,37 @@ class Template:
         known = [name for name in makers if not missing.get(name)]
         # Most templates use one variable; splitting a dialogue into turns costs as much as rendering it.
         variables = {name: makers[name]() for name in known if self.uses(name)}
-        return [
-            {"role": section, "content": self._render(section, dialogue.id, variables, known)}
-            for section in ("system", "user")
-            if section in self.sections
-        ]
+        try:
+            return [
+                {"role": section, "content": self._render(section, variables, known)}
+                for section in ("system", "user")
+                if section in self.sections
+            ]
+        except PromptError as error:
+            raise PromptError(f"{dialogue.id}: {error}") from error
 
     def answer(self, summary: str) -> str:
         """What the model is to say for a summary, without white space around it.
 
         Some tokenizers cannot tell a text that begins with a space from one that does not.
+
+        Raises:
+            PromptError: the template fails with this summary.
         """
-        return self._render("answer", "answer", {"summary": summary.strip()}, ["summary"]).strip()
+        return self._render("answer", {"summary": summary.strip()}, ["summary"]).strip()
 
     def uses(self, variable: str) -> bool:
         """Whether the sections `system` and `user` use a variable."""
         return variable in self.variables
 
-    def _render(self, section: str, identity: str, variables: dict[str, object], known: list[str]) -> str:
+    def _render(self, section: str, variables: dict[str, object], known: list[str]) -> str:
         if "{" not in self.sections[section]:
             return self.sections[section]  # no Jinja in it
         try:
-            return str(self._compiled[section].render(variables))
-        # An expression can fail as any Python expression can: {{ topic + 1 }}, {{ 1 / 0 }}.
-        except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            return self.compiled[section].render(variables)
+        except FAULTS as error:
             raise PromptError(
-                f"{self.path}: section {section}: {identity}: {error}; known here: {', '.join(sorted(known))}"
+                f"{self.path}: section {section}: {first_line(error)}; known here: {', '.join(sorted(known))}"
             ) from error
 
 
@@ -175,44 +197,81 @@ def load_template(name: str) -> Template:
     if (at := text.find("\ue000")) >= 0:
         line = text.count("\n", 0, at) + 1
         raise PromptError(f"{path}:{line}: found the private character U+E000, which marks hidden text; remove it")
-    front = _FRONT.match(text)
-    if not front:
-        raise PromptError(f"{path}:1: no front matter; expected --- name: … description: … ---")
-    fields = dict(re.findall(r"^(\w+):[ \t]*(.+?)[ \t]*$", front.group(1), re.MULTILINE))
-    for wanted in ("name", "description"):
-        if wanted not in fields:
-            raise PromptError(f"{path}:1: front matter without {wanted}")
-    headings = list(_HEADING.finditer(text, front.end()))
-    starts = [*(heading.start() for heading in headings), len(text)]
-    if text[front.end() : starts[0]].strip():
-        raise PromptError(f"{path}: text before the first section; expected ## system, ## user or ## answer")
+    fields, end = _read_front(path, text)
     sections: dict[str, str] = {}
+    compiled: dict[str, jinja2.Template] = {}
+    headings = list(_HEADING.finditer(text, end))
+    starts = [*(heading.start() for heading in headings), len(text)]
+    if text[end : starts[0]].strip():
+        raise PromptError(f"{path}: text before the first section; expected ## system, ## user or ## answer")
+    _check_headings(path, text, headings)
     for heading, end in zip(headings, starts[1:], strict=True):
         section, body = heading[1], text[heading.end() : end]
         line = text.count("\n", 0, heading.start()) + 1
-        if section not in _SECTIONS or section in sections:
-            raise PromptError(
-                f"{path}:{line}: section {section}: expected each of {', '.join(_SECTIONS)} at most once"
-            )
         sections[section] = body.strip("\n")
         line += len(body) - len(body.lstrip("\n"))
-        _check_section(path, line, section, sections[section])
+        compiled[section] = _compile(path, line, section, sections[section])
     for section in ("user", "answer"):
         if section not in sections:
             raise PromptError(f"{path}: no section ## {section}")
-    return Template(fields["name"], fields["description"], path, sections, text_sha256(text))
+    return Template(fields["name"], fields["description"], path, text, sections, compiled)
 
 
-def _check_section(path: Path, line: int, section: str, source: str) -> None:
+def _read_front(path: Path, text: str) -> tuple[dict[str, str], int]:
+    """The fields of the front matter, and where the rest of the file begins."""
+    front = _FRONT.match(text)
+    if not front:
+        raise PromptError(f"{path}:1: no front matter; expected --- name: … description: … ---")
+    fields: dict[str, str] = {}
+    for number, line in enumerate(front[1].split("\n"), 2):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        found = _FIELD.fullmatch(line)
+        if not found:
+            raise PromptError(f"{path}:{number}: front matter: found {line!r}, expected name: … or description: …")
+        key, value = found.groups()
+        if key not in _FIELDS:
+            near = difflib.get_close_matches(key, _FIELDS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known fields: {', '.join(_FIELDS)}"
+            raise PromptError(f"{path}:{number}: front matter: {key}: unknown field; {hint}")
+        if key in fields:
+            raise PromptError(f"{path}:{number}: front matter: {key}: stands twice; remove one of the lines")
+        if value:
+            fields[key] = value
+    for wanted in _FIELDS:
+        if wanted not in fields:
+            raise PromptError(f"{path}:1: front matter without {wanted}")
+    return fields, front.end()
+
+
+def _check_headings(path: Path, text: str, headings: Sequence[re.Match[str]]) -> None:
+    """Refuse a heading that is no section, or is one for the second time."""
+    sections = set()
+    for heading in headings:
+        place, section = f"{path}:{text.count(chr(10), 0, heading.start()) + 1}", heading[1]
+        if section not in _SECTIONS:
+            raise PromptError(
+                f"{place}: ## {section}: no such section; expected ## system, ## user or ## answer; use ### for "
+                "headings of your own"
+            )
+        if section in sections:
+            raise PromptError(f"{place}: section {section}: expected each of {', '.join(_SECTIONS)} at most once")
+        sections.add(section)
+
+
+def _compile(path: Path, line: int, section: str, source: str) -> jinja2.Template:
     """Refuse a section that is not valid Jinja, lacks its variable or names one that does not exist."""
+    place = f"{path}:{line}"
     try:
-        used = _used(source)
+        compiled, used = compile_source(source), used_names(source)
     except TemplateSyntaxError as error:
         place = f"{path}:{line + error.lineno - 1}"
         raise PromptError(f"{place}: section {section}: not valid Jinja: {error.message}") from error
-    place = f"{path}:{line}"
+    except FAULTS as error:
+        reason = f"{first_line(error)}; nest loops and brackets less deeply"
+        raise PromptError(f"{place}: section {section}: cannot be compiled: {reason}") from error
     known = ("summary",) if section == "answer" else _VARIABLES
-    for name in sorted(used - set(known) - _ENVIRONMENT.globals.keys()):
+    for name in sorted(used - set(known)):
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
         raise PromptError(f"{place}: section {section}: unknown variable {name}; {hint}")
@@ -220,8 +279,4 @@ def _check_section(path: Path, line: int, section: str, source: str) -> None:
         raise PromptError(f"{place}: section answer does not use {{{{ summary }}}}")
     if section == "user" and not used & {"dialogue", "turns"}:
         raise PromptError(f"{place}: section user does not use {{{{ dialogue }}}} or {{{{ turns }}}}")
-
-
-def _used(source: str) -> set[str]:
-    """Names that a section expects from outside."""
-    return meta.find_undeclared_variables(_ENVIRONMENT.parse(source))
+    return compiled

@@ -40,25 +40,46 @@ def keep(run: Run, length: LengthTarget | None, pool: ExamplePool | None) -> Non
 def trained_renderer(run: Run, fields: PromptFields, tokenizer: Any) -> Renderer:
     """The renderer of a run's training.
 
+    Args:
+        run: its folder; the template is its own copy, whatever `fields.template` says. Its manifest holds the
+            template's hash in ``prompt.sha256`` and, in ``kept``, what `kept_sha256` gave after the training.
+        fields: the section `prompt` of the run's recipe.
+        tokenizer: a transformers tokenizer.
+
     Raises:
         RunError: something that the training kept is missing, or was changed since.
         PromptError: it cannot be used with this tokenizer.
     """
     again = "put it back, or train the run anew"
-    template = load_template(fields.template)
-    trained = (run.manifest().get("prompt") or {}).get("sha256", template.sha256)
-    if template.sha256 != trained:
-        raise RunError(f"{run.prompt_path}: was changed after the training, which taught another prompt; {again}")
+    if not run.prompt_path.is_file():
+        raise RunError(f"{run.prompt_path}: no such file; {again}")
+    template = load_template(str(run.prompt_path))
+    manifest = run.manifest()
+    prompt, kept = manifest.get("prompt") or {}, manifest.get("kept") or {}
+    if not (isinstance(prompt, dict) and isinstance(kept, dict)):
+        raise RunError(f"{run.manifest_path}: prompt, kept: expected objects; {again}")
+    trained = {**kept, run.prompt_path.name: prompt.get("sha256", template.sha256)}
+    # The template's own hash is one of its text: line ends do not count.
+    found = {**kept_sha256(run), run.prompt_path.name: template.sha256}
+    for name, sha256 in trained.items():
+        if name not in found:
+            raise RunError(f"{run.path / name}: no such file; {again}")
+        if found[name] != sha256:
+            raise RunError(
+                f"{run.path / name}: was changed after the training, which taught another prompt; {again}"
+            )
     length = pool = None
     if "length" in template.variables:
         if not run.length_path.is_file():
             raise RunError(f"{run.length_path}: no such file, and the prompt asks for a length; {again}")
-        length = LengthTarget.from_json(run.length_path.read_text(encoding="utf-8"), str(run.length_path))
+        # What is not UTF-8 is not what `keep` wrote, and is refused as such.
+        text = run.length_path.read_text(encoding="utf-8", errors="replace")
+        length = LengthTarget.from_json(text, str(run.length_path))
     if fields.examples:
         if not run.examples_path.is_file():
             raise RunError(f"{run.examples_path}: no such file, and the prompt shows examples; {again}")
         pool = ExamplePool(read_dialogues(str(run.examples_path), references=True))
-    return make_renderer(fields, tokenizer, examples=pool, length=length)
+    return make_renderer(fields, tokenizer, template=template, examples=pool, length=length)
 
 
 def kept_sha256(run: Run) -> dict[str, str]:

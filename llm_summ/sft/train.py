@@ -72,7 +72,7 @@ def sft(recipe: Recipe, *, runs: Path, name: str | None, stem: str, force: bool 
         raise InputError("\n".join(report.failures))
     plan, device, dtype = report.plan, report.device, report.dtype
     manifest = _manifest(plan, device, dtype)
-    run = create_run(path, recipe, plan.renderer.template.path.read_text(encoding="utf-8"), manifest)
+    run = create_run(path, recipe, plan.renderer.template.text, manifest)
     try:
         keep(run, plan.length, plan.pool)
         manifest["kept"] = kept_sha256(run)

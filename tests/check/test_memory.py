@@ -55,7 +55,11 @@ def rows(*lengths: tuple[int, int]) -> list[Row]:
 def estimate(
     base: Path, lengths: list[tuple[int, int]], device: Device = CPU, **sections: dict[str, Any]
 ) -> Memory:
-    return estimate_memory(recipe(base, **sections), str(base), rows(*lengths), device, device.dtype)
+    from llm_summ.check.activations import build_skeleton
+
+    wanted = recipe(base, **sections)
+    skeleton = build_skeleton(wanted, str(base), device.dtype)
+    return estimate_memory(wanted, str(base), skeleton, rows(*lengths), device, device.dtype)
 
 
 # The tiny Llama: hidden 64, inner 128, 2 layers, 2 heads of 32 and one of keys and values, a vocabulary of 1,500.

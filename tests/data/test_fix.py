@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from llm_summ.data.fix import Change, fix_files, fix_table
 from llm_summ.data.kinds import KINDS
+from llm_summ.data.oddities import stripped_id
 from llm_summ.data.read import dialogue_text, read_dialogues
 from llm_summ.data.report import check_files, check_tables, read_tables
 from llm_summ.data.table import Record, Table
@@ -72,7 +73,7 @@ LINES = [
     ("#Person2#: #Name#", None, []),
     ("#Person2#: <b>네</b> 네\ufffd", None, []),
     ("#Person2#: 받는 사람 #Person1#: 네", None, []),
-    ("#Person2#: 네\t\u00a0  네 👨‍👩‍👧 C:\\new AT&T; 1 < 2", None, []),
+    ("#Person2#: 네\t\u00a0  네 👨‍👩‍👧 C:\\new C:\\n AT&T; 1 < 2", None, []),
 ]
 
 
@@ -110,6 +111,10 @@ def test_a_name_without_signs_is_a_tag_only_where_there_are_tags() -> None:
         ("summary", "", ""),
         ("summary", None, None),
         ("summary", ["a"], ["a"]),
+        ("summary", "\u200b", "\u200b"),
+        ("summary", " <br>", " <br>"),
+        ("dialogue", "\u200b\n", "\u200b\n"),
+        ("topic", "&#8203;", "&#8203;"),
         ("summary", "#Person1은  띄어쓰기가  이상 해요 .", "#Person1#은  띄어쓰기가  이상 해요 ."),
         ("summary", "가. #Person2#: 나.", "가. #Person2#: 나."),
         ("summary3", " 요약 &amp; 요점", "요약 & 요점"),
@@ -123,6 +128,46 @@ def test_what_becomes_of_a_field(column: str, before: object, after: object) -> 
     values, changes = fixed(row)
     assert values == row | {column: after}
     assert {change.column for change in changes} == ({column} if before != after else set())
+
+
+def test_a_repair_makes_no_two_ids_the_same() -> None:
+    ids = ["a", "a\u200b", "\u200bb", "c\u200b", " c", " d", "e "]
+    rows = table(*({"fname": name, "dialogue": f"{FIRST}\n#Person2#: 네."} for name in ids))
+    once, changes = fix_table(rows)
+    assert [row.values["fname"] for row in once.records] == ["a", "a\u200b", "b", "c\u200b", "c", "d", "e"]
+    assert [change.before for change in changes] == ["\\u200bb", " c", " d", "e "]
+    found = {finding.kind.name: finding.rows for finding in check_tables([once]).findings}
+    assert found["id-outer-space"] == 2
+    assert "duplicate-id" not in found
+
+
+def test_turns_of_which_nothing_would_be_left_stay() -> None:
+    row = {"fname": "a", "turns": ["\u200b", {"text": " "}]}
+    assert fixed(row, "dev.jsonl") == (row, [])
+
+
+def test_a_failed_repair_leaves_no_file(in_tmp: Path) -> None:
+    Path("a.csv").write_text("fname,dialogue\na,b: c \n", encoding="utf-8")
+    Path("b.jsonl").write_text('{"fname": "a", "dialogue": "b: c ", "n": 1}\n', encoding="utf-8")
+    [good, bad] = read_tables(["a.csv", "b.jsonl"])
+    bad.records[0].values["n"] = float("inf")
+    with pytest.raises(DataError, match="a number that is not finite"):
+        fix_files([good, bad], Path("out"))
+    assert not list(Path("out").iterdir())
+    # The copy can be written; the name of its list is too long, or too long for a temporary file beside it.
+    for length, said in ((248, "cannot be used"), (232, "cannot be written")):
+        with pytest.raises(DataError, match=rf"{said} \(File name too long\)"):
+            fix_files([good], Path("out") / ("x" * length + ".csv"))
+        assert not list(Path("out").iterdir())
+
+
+def test_a_repaired_file_in_cp949_is_said_to_be_utf_8(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.csv").write_bytes("fname,dialogue\na,가나: 다라 \n".encode("cp949"))
+    fix_files(read_tables(["a.csv"]), Path("b.csv"))
+    assert capsys.readouterr().err.splitlines() == [
+        *("a.csv: read as CP949 (it is not UTF-8)", "a.csv: is CP949; what was written is UTF-8"),
+    ]
+    assert read_dialogues("b.csv")[0].text == "가나: 다라"
 
 
 def test_turns_are_repaired_where_they_stand() -> None:
@@ -203,9 +248,9 @@ def test_several_files_go_to_a_folder(in_tmp: Path) -> None:
         (["a.csv"], "a.csv", "a.csv: is the input itself; choose another name, nothing is overwritten"),
         (["a.csv"], "b.csv", "b.csv: is there already; choose another name, nothing is overwritten"),
         (["a.csv"], "d", "d: is a folder; expected the name of the repaired copy of a.csv"),
-        (["a.csv"], "new", "new: found a name that ends in 'nothing'; expected .csv, .jsonl, .parquet"),
+        (["a.csv"], "new", "new: found a name without an ending; expected .csv, .jsonl, .parquet"),
         (["a.csv"], "c.csv", "c.csv.changes.jsonl: is there already; choose another name, nothing is overwritten"),
-        (["a.csv"], "b.csv/x.csv", "b.csv/x.csv: b.csv is a file; expected a folder"),
+        (["a.csv"], "b.csv/x.csv", "b.csv: is a file; expected a folder for x.csv"),
         (["a.csv", "b.csv"], "b.csv", "b.csv: is a file; expected a folder for 2 repaired files"),
         (["a.csv", "b.csv"], ".", "a.csv: is the input itself; choose another name, nothing is overwritten"),
         (["d/a.csv", "a.csv"], "new", "a.csv: another file has the name a.csv too; repair them one by one"),
@@ -249,18 +294,37 @@ ROWS = st.lists(
 )
 
 
+def _after_all(text: str) -> str:
+    """What a repair would leave of a text."""
+    values, _ = fixed({"fname": "a", "dialogue": text + "\n끝"})
+    return str(values["dialogue"]).removesuffix("끝").strip()
+
+
 @given(ROWS)
 def test_a_second_repair_changes_nothing_and_nothing_repairable_is_left(rows: list[dict[str, str]]) -> None:
     messy = table(*rows)
     once, changes = fix_table(messy)
     assert len(once.records) == len(rows)
     assert fix_table(once) == (once, [])
-    before, after = ({f.kind.name: f for f in check_tables([one]).findings} for one in (messy, once))
-    assert not REPAIRED & set(after)
-    # What was found is listed, and a field that is not listed is as it was.
+    before, after = (
+        {
+            (finding.kind.name, place.id, place.column)
+            for finding in check_tables([one]).findings
+            if finding.kind.name in REPAIRED
+            for place in finding.places
+        }
+        for one in (messy, once)
+    )
+    # What is left would be unusable: ids that stand twice, texts of which nothing is left.
+    ids = [stripped_id(row["fname"]) for row in rows]
+    blank = {column for row in rows for column in row if not _after_all(row[column])}
+    for _, _, column in after:
+        assert (len(set(ids)) < len(ids)) if column == "fname" else column in blank
+    # What was found is listed or left, and a field that is not listed is as it was.
     listed = {(change.place, change.column) for change in changes}
-    for kind in REPAIRED & set(before):
-        assert {place.column for place in before[kind].places} <= {column for _, column in listed}
+    assert {column for _, _, column in before} <= {column for _, column in listed} | {
+        column for *_, column in after
+    }
     for record, now in zip(messy.records, once.records, strict=True):
         for column, value in record.values.items():
             assert (now.values[column] == value) is ((messy.place(record), column) not in listed)

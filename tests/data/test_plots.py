@@ -205,7 +205,10 @@ def test_pictures_are_replaced_and_other_files_stay(tmp_path: Path) -> None:
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "plots"
     path.write_text("mine", encoding="utf-8")
-    for folder, what in ((path, "is a file; expected a folder"), (path / "inner", "cannot be made")):
+    for folder, what in (
+        (path, "is a file; expected a folder"),
+        (path / "inner", "cannot be made"),
+    ):
         with pytest.raises(DataError, match=what) as caught:
             check_plots(folder)
         assert str(caught.value).startswith(f"{folder}: ")

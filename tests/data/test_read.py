@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -126,6 +127,16 @@ def test_a_meeting_longer_than_pythons_limit_for_a_field_is_read(write: Write) -
         ("\ufeff", "empty file; expected a header with fname, dialogue"),
         ("\n\n", "empty file; expected a header with fname, dialogue"),
         ("fname,dialogue\n", "no rows; expected at least one dialogue"),
+        (
+            "fname;dialogue\na;x\n",
+            "no column fname, dialogue; found fname;dialogue; expected fname, dialogue; "
+            "is it separated by ';'? Save it with commas",
+        ),
+        (
+            "fname\tdialogue\na\tx\n",
+            "no column fname, dialogue; found fname dialogue; expected fname, dialogue; "
+            "is it separated by '\\t'? Save it with commas",
+        ),
         ("fname,summary\na,x\n", "no column dialogue; found fname, summary; expected fname, dialogue"),
         (",id\n0,a\n", "no column fname, dialogue; found (no name), id; expected fname, dialogue"),
         ('fname,"dia\nlogue"\na,x\n', "no column dialogue; found fname, dia logue; expected fname, dialogue"),
@@ -202,6 +213,25 @@ def test_cp949_is_read_and_said(write: Write, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "#Person1#: 진짜ㅋㅋㅋㅋㅋㅋㅋㅋㅋㅋㅋㅋㅋㅋㅋㅋ 웃겨",
+        "#Person1#: 아ㅠㅠㅠㅠㅠㅠ 몰라\n#Person2#: ㅇㅇ ㅎㅎㅎ 그래",
+        TURNS + "ㅋ" * 500,
+    ],
+)
+def test_a_chat_with_letters_in_pieces_is_cp949_too(write: Write, text: str) -> None:
+    path = write(as_csv([["fname", "dialogue"], ["a", text]]).encode("cp949"))
+    assert read_dialogues(str(path)) == [Dialogue("a", text)]
+
+
+@pytest.mark.parametrize("text", ["駅はどこですか。", "どこですか。" * 3, "あのねえ、"])
+def test_hiragana_is_no_chat(write: Write, text: str) -> None:
+    with pytest.raises(DataError, match="neither UTF-8 nor Korean in CP949"):
+        read_dialogues(str(write(as_csv([["fname", "dialogue"], ["a", text]]).encode("euc_jp"))))
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         ("fname,dialogue\na,안녕하세요\n".encode("utf-16"), ": found UTF-16; expected UTF-8; save it as UTF-8"),
@@ -243,6 +273,21 @@ def test_another_encoding_is_refused_and_named(write: Write, content: bytes, sai
             "dialogue: found '\\ud800', half a character; expected a text",
         ),
         (b'\n{"fname":"a"}\n', 2, "no column dialogue; found fname; expected fname, dialogue"),
+        *(
+            (
+                b'{"fname":"a","dialogue":"x","n":[%s]}\n' % number,
+                1,
+                f"not JSON (found {number.decode()}, not a number",
+            )
+            for number in (b"NaN", b"Infinity", b"-Infinity", b"1e400")
+        ),
+        (b'{"fname":"a","\\udc80":"x"}\n', 1, "a key: found '\\udc80', half a character; expected a text"),
+        (
+            b'{"fname":"a","dialogue":"x","m":{"\\udc80":1}}\n',
+            1,
+            "m: a key: found '\\udc80', half a character; expected a text",
+        ),
+        (b'{"fname":"a","dialogue":"x","a\\nb":"\\u0000"}\n', 1, "a b: found a NUL; expected a text"),
         (b"{}\n", 1, "no column fname, dialogue; found none; expected fname, dialogue"),
         (b'{"fname":"a","dialogue":" "}\n', 1, "a: empty dialogue; fill it in or remove the row"),
         (b"[" * 100_000 + b"\n", 1, "not JSON ("),
@@ -300,11 +345,30 @@ def test_a_folder_and_another_kind_of_file(write: Write, tmp_path: Path) -> None
     with pytest.raises(DataError) as error:
         read_dialogues(str(tmp_path))
     assert str(error.value) == f"{tmp_path}: is a folder; expected a CSV, JSONL or parquet file"
-    for name, ending in (("dev.xlsx", "'.xlsx'"), ("dev", "'nothing'")):
+    for name, found in (("dev.xlsx", "that ends in '.xlsx'"), ("dev", "without an ending")):
         path = write("x", name)
         with pytest.raises(DataError) as error:
             read_dialogues(str(path))
-        assert str(error.value) == f"{path}: found a name that ends in {ending}; expected .csv, .jsonl, .parquet"
+        assert str(error.value) == f"{path}: found a name {found}; expected .csv, .jsonl, .parquet"
+
+
+def test_names_that_no_file_can_have(in_tmp: Path) -> None:
+    os.mkfifo("pipe.csv")
+    for name, said in (
+        ("", "found an empty name; expected the name of a CSV, JSONL or parquet file"),
+        ("pipe.csv", "pipe.csv: is not a regular file; expected a CSV, JSONL or parquet file"),
+        ("/dev/null", "/dev/null: is not a regular file; expected a CSV, JSONL or parquet file"),
+    ):
+        with pytest.raises(DataError) as error:
+            read_dialogues(name)
+        assert str(error.value) == said
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_a_folder_that_may_not_be_looked_into(tmp_path: Path) -> None:
+    tmp_path.chmod(0)
+    with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)"):
+        read_dialogues(str(tmp_path / "dev.csv"))
 
 
 def test_a_part_of_the_sample_that_is_not_there() -> None:

@@ -91,6 +91,9 @@ def test_a_copy_overwrites_nothing(tmp_path: Path) -> None:
 def test_a_copy_into_a_file_is_refused(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.write_text("mine", encoding="utf-8")
-    with pytest.raises(DataError, match="is a file; expected a folder"):
-        copy_sample(mine)
+    for folder, said in ((mine, "is a file; expected a folder"), (mine / "inner" / "folder", "cannot be made")):
+        with pytest.raises(DataError, match=said):
+            copy_sample(folder)
+    with pytest.raises(DataError, match=r"cannot be used \(File name too long\)"):
+        copy_sample(tmp_path / ("x" * 300))
     assert mine.read_text(encoding="utf-8") == "mine"

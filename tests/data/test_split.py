@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import math
 import random
+import resource
+import statistics
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_summ.data import read_dialogues
-from llm_summ.data.split import split_file, split_table
+from llm_summ.data.split import Part, split_file, split_table
 from llm_summ.data.table import Record, Table
 from llm_summ.errors import DataError
 
@@ -86,6 +89,92 @@ def test_near_duplicates_stay_together() -> None:
     assert 27 <= len(parts[1].table.records) <= 30
 
 
+def _mean_length(part: Part) -> float:
+    return statistics.fmean(len(record.values["dialogue"]) for record in part.table.records)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "copies"),
+    [({"dev": 1}, [1]), ({"dev": 10}, [3, 4, 5]), ({"dev": 16, "test": 10}, [3, 5]), ({"dev": 10}, [1, 1, 1, 4])],
+)
+def test_no_part_is_longer_on_the_average(sizes: dict[str, float], copies: list[int]) -> None:
+    """Over many seeds every part is as long as the whole, whatever the groups of near-duplicates."""
+    table = _table([_text(n, 2 + n // 2) for n in range(24) for _ in range(copies[n % len(copies)])])
+    [whole, *_] = split_table(table, {"dev": 0.5}, 0)[0]
+    mean = statistics.fmean(len(record.values["dialogue"]) for record in table.records)
+    assert len(whole.table.records) < len(table.records)
+    found: dict[str, list[float]] = {name: [] for name in sizes}
+    for seed in range(150):
+        for part in split_table(table, sizes, seed)[0][1:]:
+            found[part.name].append(_mean_length(part))
+    for name, means in found.items():
+        error = statistics.stdev(means) / math.sqrt(len(means))
+        assert abs(statistics.fmean(means) - mean) < max(3.5 * error, 0.06 * mean), name
+
+
+def test_a_part_without_rows_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    rows = "".join(f'{n},"{_text(1, 6)} {n}"\n' for n in range(20))
+    path.write_text(f"fname,dialogue\n{rows}", encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        split_file(str(path), tmp_path / "parts", {"dev": 0.2}, 1)
+    assert str(error.value) == (
+        f"{path}: no rows are left for dev, which was to have 4: near-duplicate dialogues stay together, "
+        f"up to 20 of the 20 rows here; ask for other sizes, or remove duplicates (llm-summ data check {path})"
+    )
+    assert not (tmp_path / "parts").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("a,x\nb, \nc,z\n", ":3: b: empty dialogue; fill it in or remove the row"),
+        ("a,x\n,y\nc,z\n", ":3: empty fname; every row needs an id"),
+        ("a,x\nb,y\na,z\n", ":4: id a stands already in line 2; ids must differ"),
+    ],
+)
+def test_rows_that_no_reader_takes_are_not_split(tmp_path: Path, rows: str, said: str) -> None:
+    path = tmp_path / "all.csv"
+    path.write_text(f"fname,dialogue\n{rows}", encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        split_file(str(path), tmp_path / "parts", {"dev": 1}, 1)
+    assert str(error.value) == f"{path}{said} (all such rows: llm-summ data check {path})"
+
+
+def test_a_part_that_cannot_be_written_leaves_none(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    (folder / "dev.csv").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"dev\.csv: is there already"):
+        split_file("sample:train", folder, {"dev": 0.2}, 1)
+    assert not (folder / "train.csv").exists()
+    # A full disk, of which there is enough for train, but not for dev.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limits[1]))
+    try:
+        with pytest.raises(DataError, match=r"dev\.csv: cannot be written \(File too large\)"):
+            split_file("sample:train", tmp_path / "new", {"dev": 0.9}, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_what_is_said_of_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "all.csv"
+    texts = [_text(1, 6), _text(1, 6).replace(" ", ""), _text(2, 4), _text(3, 5)]
+    rows = "".join(f'{n},"{text}"\n' for n, text in enumerate(texts))
+    path.write_bytes(f"fname,dialogue\n{rows}".encode("cp949"))
+    lines = split_file(str(path), tmp_path / "parts", {"dev": 1}, 1)
+    assert [line.partition(": ")[2].partition(",")[0] for line in lines] == [
+        *("3 rows", "1 row", "1 group of near-duplicate dialogues"),
+    ]
+    assert capsys.readouterr().err.splitlines() == [
+        *(f"{path}: read as CP949 (it is not UTF-8)", f"{path}: is CP949; what was written is UTF-8"),
+    ]
+    parts, _ = split_table(_table(["가", "나나", "다다다다", "라"]), {"dev": 2}, 1)
+    for part in parts:
+        assert part.median_length == statistics.median(len(r.values["dialogue"]) for r in part.table.records)
+
+
 def test_a_file_is_split_into_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lines = split_file("sample:train", Path("parts"), {"dev": 0.25, "test": 10}, 3)
@@ -103,11 +192,17 @@ def test_a_file_is_split_into_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("sizes", "said"),
     [
-        ({"dev": 128}, "128 rows cannot give dev 128 and leave some for train"),
-        ({"dev": 0.5, "test": 0.5}, "128 rows cannot give dev 64, test 64 and leave some for train"),
-        ({"dev": 0.001}, "128 rows cannot give dev 0 and leave some for train"),
+        ({"dev": 128}, "128 rows cannot give dev 128 and leave some for train; ask for fewer"),
+        (
+            {"dev": 0.5, "test": 0.5},
+            "128 rows cannot give dev 64, test 64 and leave some for train; ask for fewer",
+        ),
+        ({"dev": 0.001}, "train.csv this is none; expected a larger share, or a number of rows"),
         ({"dev": 1.5}, "--dev 1.5: expected a share between 0 and 1, or a number of rows"),
         ({"dev": 0}, "--dev 0: expected a share between 0 and 1, or a number of rows"),
+        ({"dev": math.nan}, "--dev nan: expected a share between 0 and 1, or a number of rows"),
+        ({"dev": math.inf}, "--dev inf: expected a share between 0 and 1, or a number of rows"),
+        ({"dev": 0.1, "test": -math.inf}, "--test -inf: expected a share between 0 and 1, or a number of rows"),
         ({"dev": -3}, "--dev -3: expected a share between 0 and 1, or a number of rows"),
     ],
 )

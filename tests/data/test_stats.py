@@ -262,3 +262,11 @@ def test_the_counts_of_files_stand_side_by_side() -> None:
             ["topic 2", "날씨 (1)", "–"],
         ],
     )
+
+
+def test_a_very_long_line_is_measured_in_pieces() -> None:
+    """Its morphemes are those of its words, and nothing is lost at a cut."""
+    line = "네 알겠습니다. " * 3_000
+    [short] = describe("short", [Dialogue("a", "네 알겠습니다. " * 30)]).values["morphemes"]
+    [long] = describe("long", [Dialogue("a", line)]).values["morphemes"]
+    assert long == 100 * short

@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_summ.data import Dialogue, read_dialogues
+from llm_summ.data.read import dialogue_column
 from llm_summ.data.source import resolve_source
-from llm_summ.data.table import MAX_FIELD_BYTES, Record, Table, read_table, write_table
+from llm_summ.data.table import MAX_FIELD_BYTES, Record, Table, read_table
+from llm_summ.data.write import write_table
 from llm_summ.errors import DataError
 
 pyarrow = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
@@ -152,7 +154,9 @@ def test_turns_of_a_chat(tmp_path: Path, turns: list[Any], text: str, ending: st
         ("네?", 'turns: found str; expected a list such as [{"speaker": "A", "text": "…"}]'),
         (["네?", 3], "turns: turn 2: found int; expected a text or an object"),
         ([{"speaker": "A"}], "turns: turn 1: found speaker; expected a text under text or content or"),
-        ([{"speaker": 1, "text": "네"}], "turns: turn 1: found speaker, text; expected a text under"),
+        ([{"speaker": 1, "text": "네"}], "turns: turn 1: speaker: found int; expected a text"),
+        (["네?", {"role": "A", "content": ["네"]}], "turns: turn 2: content: found list; expected a text"),
+        ([{"a\nb": 1}], "turns: turn 1: found a b; expected a text under"),
         ([{}], "turns: turn 1: found nothing; expected a text under"),
         ([], "a: empty dialogue; fill it in or remove the row"),
         (None, "a: empty dialogue; fill it in or remove the row"),
@@ -165,6 +169,86 @@ def test_turns_that_are_none(tmp_path: Path, turns: Any, said: str) -> None:
         read_dialogues(str(path))
     assert str(error.value).startswith(f"{path}:1: {said}")
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_line_break_within_a_turn_stays(tmp_path: Path) -> None:
+    path = tmp_path / "chat.jsonl"
+    path.write_text(
+        json.dumps({"fname": "a", "turns": [{"role": "A", "content": "네?\n정말?"}, "B: 예"]}) + "\n",
+        encoding="utf-8",
+    )
+    assert read_dialogues(str(path))[0].text == "A: 네?\n정말?\nB: 예"
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "turns", "text"),
+    [
+        ("", ["A: 네"], "A: 네"),
+        (" \n", ["A: 네"], "A: 네"),
+        (None, ["A: 네"], "A: 네"),
+        ("B: 예", ["A: 네"], "B: 예"),
+        ("B: 예", 3, "B: 예"),
+        ("B: 예", None, "B: 예"),
+    ],
+)
+def test_turns_count_where_the_dialogue_is_blank(tmp_path: Path, dialogue: Any, turns: Any, text: str) -> None:
+    path = tmp_path / "chat.jsonl"
+    path.write_text(json.dumps({"fname": "a", "dialogue": dialogue, "turns": turns}) + "\n", encoding="utf-8")
+    assert read_dialogues(str(path))[0].text == text
+    [record] = read_table(path, ()).records
+    assert dialogue_column(record) == ("dialogue" if text == dialogue else "turns")
+
+
+def test_a_blank_dialogue_beside_a_number_of_turns_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("fname,dialogue,turns\na,,12\n", encoding="utf-8")
+    with pytest.raises(DataError, match="a: empty dialogue; fill it in"):
+        read_dialogues(str(path))
+
+
+def test_a_csv_in_cp949_is_written_in_utf_8(tmp_path: Path) -> None:
+    """With a byte order mark for the spreadsheet program that wrote it; a JSONL has one only if it had one."""
+    source = tmp_path / "a.csv"
+    for encoding, marks in (("cp949", (True, False)), ("utf-8-sig", (True, False)), ("utf-8", (False, False))):
+        source.write_bytes("fname,dialogue\r\na,안녕하세요\r\n".encode(encoding))
+        for ending, mark in zip((".csv", ".jsonl"), marks, strict=True):
+            path = tmp_path / f"b{ending}"
+            write_table(read_table(source, ()), path)
+            assert path.read_bytes().startswith(b"\xef\xbb\xbf") is mark
+            assert read_dialogues(str(path)) == [Dialogue("a", "안녕하세요")]
+    lines = tmp_path / "a.jsonl"
+    for encoding, mark in (("cp949", False), ("utf-8-sig", True), ("utf-8", False)):
+        lines.write_bytes('{"fname": "a", "dialogue": "안녕하세요"}\n'.encode(encoding))
+        write_table(read_table(lines, ()), tmp_path / "b.jsonl")
+        assert (tmp_path / "b.jsonl").read_bytes().startswith(b"\xef\xbb\xbf") is mark
+
+
+@pytest.mark.parametrize(
+    ("values", "ending", "said"),
+    [
+        (
+            {"turns": ["네"]},
+            ".csv",
+            "a.jsonl:7 has a list in turns, which CSV cannot hold; choose a name that ends in .jsonl",
+        ),
+        (
+            {"n": {"m": 1}},
+            ".csv",
+            "a.jsonl:7 has a dict in n, which CSV cannot hold; choose a name that ends in .jsonl",
+        ),
+        ({"n": 2**64}, ".parquet", "a.jsonl: cannot be written as parquet ("),
+        ({"n": float("nan")}, ".jsonl", "a.jsonl:7: found a number that is not finite, which JSON does not have"),
+    ],
+)
+def test_what_another_kind_of_file_cannot_hold(
+    tmp_path: Path, values: dict[str, Any], ending: str, said: str
+) -> None:
+    path = tmp_path / f"b{ending}"
+    with pytest.raises(DataError) as error:
+        write_table(Table(Path("a.jsonl"), tuple(values), [Record(7, values)]), path)
+    assert said in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_form_of_dialogsum(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ BYTE_LEVEL = ("base", "chatml", "gemma", "solar", "exaone")
 """Byte-level tokenizers: the text of any ids is the text that they were made of, byte for byte."""
 
 LOOK_ALIKES = ("<s>", "</s>", "<eos>", "<bos>", "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<start_of_turn>")
+LOOK_ALIKES += ("[END]",)  # an added token that is not special
 LOOK_ALIKES += ("<end_of_turn>", "[|user|]", "[|assistant|]", "[|endofturn|]", "[BOS]", "\ue0000\ue001", "\ue000")
 """What is a special token to one of the tokenizers, and to the renderer itself."""
 
@@ -146,6 +147,9 @@ def make_tokenizer(kind: str) -> Any:
         case "exaone":
             special = ["[BOS]", "[|endofturn|]", "[|system|]", "[|user|]", "[|assistant|]"]
             return byte_level(special, bos="[BOS]", eos="[|endofturn|]", template=EXAONE)
+        case "plain-stop":
+            template = CHATML.replace("<|im_end|>", "[END]")
+            return byte_level(["</s>", "<|im_start|>"], eos="</s>", template=template, plain=("[END]",))
         case "pieces":
             return with_pieces()
     raise AssertionError(kind)

@@ -27,7 +27,7 @@ from llm_summ.prompt import Renderer, Template, bundled_templates, load_template
 from llm_summ.prompt.render import IGNORED
 from llm_summ.recipe import PromptFields
 
-KINDS = (*BYTE_LEVEL, "pieces")
+KINDS = (*BYTE_LEVEL, "plain-stop", "pieces")
 MODES = tuple(get_args(PromptFields.model_fields["truncation"].annotation))
 EXAMPLE_COUNT = 3
 NO_LIMIT = 100_000
@@ -202,7 +202,7 @@ def _check_row(
     assert summary.strip() in answer
 
     # Special tokens come from the templates alone.
-    special = special_ids(tokenizer)
+    special = {*special_ids(tokenizer), row.stop_id}
     innocent = free.prompt(Dialogue("x_1", "#Person1#: 네."))
     assert [i for i in row.prompt_ids if i in special] == [i for i in innocent.prompt_ids if i in special]
     assert not special & set(learnt[:-1])

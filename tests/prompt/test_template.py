@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -85,7 +86,8 @@ def test_length_and_examples(path: Path) -> None:
     assert messages[0]["content"] == "A=B;{{ D }}=E;2 81 F"
     assert template.messages(Dialogue("x", "f"), length=80)[0]["content"] == "0 81 f"
     known = "known here: dialogue, examples, speakers, turns"
-    with pytest.raises(PromptError, match=f"x: 'length' is undefined; {known}$"):
+    start = re.escape(f"x: {path}: section user: ")
+    with pytest.raises(PromptError, match=f"^{start}'length' is undefined; {known}$"):
         template.messages(Dialogue("x", "f"), examples=examples)
 
 
@@ -184,7 +186,26 @@ def test_a_file_in_another_encoding(path: Path) -> None:
         (FRONT + "Summarise.\n", ": text before the first section; expected ## system, ## user or ## answer"),
         (
             FRONT + USER + "## summary\n" + ANSWER,
-            ":7: section summary: expected each of system, user, answer at most once",
+            ":7: ## summary: no such section; expected ## system, ## user or ## answer; use ### for headings of "
+            "your own",
+        ),
+        (
+            FRONT + "## user\n## 한국어 요약\n{{ dialogue }}\n" + ANSWER,
+            ":6: ## 한국어 요약: no such section; expected ## system, ## user or ## answer; use ### for headings "
+            "of your own",
+        ),
+        (
+            "---\nname: a\ntemperature: 1\n---\n",
+            ":3: front matter: temperature: unknown field; known fields: name, ",
+        ),
+        ("---\nnmae: a\n---\n" + USER, ":2: front matter: nmae: unknown field; did you mean name?"),
+        (
+            "---\nname: a\n\n# a remark\ndescription: a\nname: b\n---\n",
+            ":6: front matter: name: stands twice; remove one of the lines",
+        ),
+        (
+            "---\nname: a\ndescription\n---\n",
+            ":3: front matter: found 'description', expected name: … or description: …",
         ),
         (FRONT + USER + ANSWER + USER, ":9: section user: expected each of system, user, answer at most once"),
         (FRONT, ": no section ## user"),
@@ -207,6 +228,28 @@ def test_a_file_in_another_encoding(path: Path) -> None:
         (
             FRONT + USER + "## answer\n{{ dialogue }}: {{ summary }}\n",
             ":8: section answer: unknown variable dialogue; known here: summary",
+        ),
+        # What draws lots is not the same prompt twice.
+        *(
+            (
+                FRONT + f"## system\n{{{{ {name}() }}}}\n" + USER + ANSWER,
+                f":6: section system: unknown variable {name}; ",
+            )
+            for name in ("lipsum", "cycler", "joiner")
+        ),
+        (
+            FRONT + "## user\n{{ dialogue }}\n{{ turns | random }}\n" + ANSWER,
+            ":7: section user: not valid Jinja: No filter named 'random'.",
+        ),
+        (
+            FRONT
+            + "## user\n{{ dialogue }}\n\n{% if topic is defined %}{{ turns | random }}{% endif %}\n"
+            + ANSWER,
+            ":8: section user: not valid Jinja: No filter named 'random'.",
+        ),
+        (
+            FRONT + "## user\n{% if topic is known %}{{ dialogue }}{% endif %}\n" + ANSWER,
+            ":6: section user: not valid Jinja: No test named 'known'.",
         ),
         # A word is not a variable.
         (
@@ -236,19 +279,69 @@ def test_what_is_wrong_with_a_template(path: Path, text: str, message: str) -> N
         ("{{ dialogue.__class__.__mro__ }}", "access to attribute '__class__' of 'str' object is unsafe"),
         ("{% include 'other' %}", "no loader"),
         ("{{ '%d' | format('a') }}", "%d format"),
+        ("{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}", "maximum recursion depth exceeded"),
+        ("{{ dialogue * 999999999 }}", "* makes more than 1,000,000 characters or items"),
+        ("{{ 1000000 * turns * 2 }}", "* makes more than 1,000,000 characters or items"),
+        ("{{ 9 ** 999999999 }}", "** with more than 64"),
+        ("{{ dialogue.center(2 ** 63 - 1) }}", "MemoryError"),
+        ("{{ dialogue.center(2 ** 64) }}", "too large"),
+        # The address of an object is another one every time.
+        ("{{ dialogue.upper }}", "found a builtin_function_or_method, expected a text; add | join, or () to call"),
+        ("{{ turns | map('upper') }}", "found a generator, expected a text; add | join"),
+        ("{{ turns | map('random') | list }}", "No filter named 'random'"),
     ],
 )
 def test_what_goes_wrong_with_a_dialogue(path: Path, expression: str, reason: str) -> None:
     path.write_text(FRONT + "## user\n{{ dialogue }}" + expression + "\n" + ANSWER, encoding="utf-8")
     template = load_template(str(path))
-    start = re.escape(f"{path}: section user: train_7: ")
-    with pytest.raises(
-        PromptError, match=f"^{start}.*{re.escape(reason)}.*; known here: dialogue, speakers, turns$"
-    ):
+    with pytest.raises(PromptError) as caught:
         template.messages(Dialogue("train_7", "#Person1#: 네"))
+    message = str(caught.value)
+    assert re.fullmatch(
+        re.escape(f"train_7: {path}: section user: ")
+        + f".*{re.escape(reason)}.*; known here: dialogue, speakers, turns",
+        message,
+    )
+    assert message.count("train_7") == 1
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", "maximum recursion depth exceeded"),
+        ("{% for a in turns %}" * 25 + "{% endfor %}" * 25, "too many statically nested blocks"),
+    ],
+)
+def test_a_template_that_is_nested_too_deeply_is_refused_when_it_is_read(
+    path: Path, expression: str, reason: str
+) -> None:
+    message = f"^{re.escape(f'{path}:8: section user: cannot be compiled: ')}.*{reason}.*; nest .* less deeply$"
+    with pytest.raises(PromptError, match=message):
+        _load(path, FRONT + "## system\nBe short.\n## user\n{{ dialogue }}" + expression + "\n" + ANSWER)
+
+
+def test_functions_that_say_the_same_every_time_are_there(path: Path) -> None:
+    user = (
+        "## user\n{% set kept = namespace(n=0) %}{% for turn in turns %}{% set kept.n = kept.n + 1 %}{% endfor %}"
+    )
+    user += "{{ kept.n }} {{ dict(a=1).a }} {{ range(3) | join }} {{ 'ab' * 2 }} {{ 2 * 3 ** 2 }}{{ dialogue }}\n"
+    path.write_text(FRONT + user + ANSWER, encoding="utf-8")
+    assert load_template(str(path)).messages(Dialogue("x", "a\nb"))[0]["content"] == "2 1 012 abab 18a\nb"
+
+
+def test_a_template_keeps_the_text_of_its_file(path: Path) -> None:
+    text = FRONT + USER + ANSWER
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    template = load_template(str(path))
+    path.unlink()
+    assert template.text == text
+    assert text not in repr(template)
+    path.write_text(template.text, encoding="utf-8", newline="")
+    assert load_template(str(path)) == template
+    assert load_template(str(path)).sha256 == template.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_what_goes_wrong_with_a_summary(path: Path) -> None:
     path.write_text(FRONT + USER + "## answer\n{{ summary[:1 // 0] }}\n", encoding="utf-8")
-    with pytest.raises(PromptError, match=r"section answer: answer: .* by zero; known here: summary$"):
+    with pytest.raises(PromptError, match=r"mine\.md: section answer: [^:]* by zero; known here: summary$"):
         load_template(str(path)).answer("요약")

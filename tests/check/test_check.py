@@ -123,9 +123,17 @@ def test_everything_wrong_is_told_at_once(make: Make) -> None:
     assert [line.partition(":")[0] for line in found] == ["plane", "nowhere.csv", "nor-here.csv", "lora.targets"]
 
 
-def test_targets_that_the_model_does_not_have(make: Make) -> None:
-    [failure] = check_recipe(make(lora={"targets": ["no_such_layer"]})).failures
-    assert failure.startswith("lora.targets: ")
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        (["no_such_layer"], "no layer is called no_such_layer; layers here: down_proj, embed_tokens, gate_proj, "),
+        (["q_proj", "v_porj"], "no layer is called v_porj; did you mean v_proj?"),
+        (["q_proj", "lm_head"], "lm_head is the model's head, which cannot be adapted; leave it out"),
+    ],
+)
+def test_targets_that_cannot_be_adapted(make: Make, targets: list[str], said: str) -> None:
+    [failure] = check_recipe(make(lora={"targets": targets})).failures
+    assert failure.startswith(f"lora.targets: {said}")
 
 
 def test_what_another_engine_attaches_is_no_failure(make: Make) -> None:
