@@ -136,9 +136,8 @@ def _estimate(recipe: str, settings: list[str]) -> tuple[Memory, float]:
     device = find_device()
     dtype = pick_dtype(plan.recipe.model, plan.location, device, plan.recipe.model.compute_dtype)
     started = time.perf_counter()
-    memory = estimate_memory(
-        plan.recipe, build_skeleton(plan.recipe, plan.location, dtype), plan.rows, device, dtype
-    )
+    skeleton = build_skeleton(plan.recipe, plan.location, dtype)
+    memory = estimate_memory(plan.recipe, plan.location, skeleton, plan.rows, device, dtype)
     return memory, time.perf_counter() - started
 
 
