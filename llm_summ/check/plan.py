@@ -116,7 +116,7 @@ def make_plan(
         raise _as_one(found)
     begin(data, location)
     length = pool = None
-    if "length" in template.variables:
+    if template.uses("length"):
         length = LengthTarget.fit(data["train"], recipe.prompt.length_buckets)
     if recipe.prompt.examples:
         pool = ExamplePool(data["train"])

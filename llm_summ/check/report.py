@@ -309,7 +309,7 @@ def _dialogues(count: int) -> str:
 
 def _topics(plan: TrainingPlan) -> list[str]:
     """A prompt that shows a topic in training and none afterwards is another prompt."""
-    if "topic" not in plan.renderer.template.variables:
+    if not plan.renderer.template.uses("topic"):
         return []
     shares = {part: sum(d.topic is not None for d in rows) / len(rows) for part, rows in plan.data.items()}
     return [

@@ -69,7 +69,7 @@ def trained_renderer(run: Run, fields: PromptFields, tokenizer: Any) -> Renderer
                 f"{run.path / name}: was changed after the training, which taught another prompt; {again}"
             )
     length = pool = None
-    if "length" in template.variables:
+    if template.uses("length"):
         if not run.length_path.is_file():
             raise RunError(f"{run.length_path}: no such file, and the prompt asks for a length; {again}")
         # What is not UTF-8 is not what `keep` wrote, and is refused as such.

@@ -18,7 +18,6 @@ from llm_summ.files import append_lines, file_sha256, text_sha256, whole_directo
 from llm_summ.model.adapter import lora_config
 from llm_summ.model.base import load_base, quantization_config
 from llm_summ.model.device import Device, keep_large_buffers
-from llm_summ.packages import quiet_libraries, require_training
 from llm_summ.progress import Progress, say
 from llm_summ.prompt.trained import keep, kept_sha256
 from llm_summ.recipe import Recipe, dump_recipe
@@ -61,8 +60,6 @@ def sft(recipe: Recipe, *, runs: Path, name: str | None, stem: str, force: bool 
         TrainingError: it failed; what there is of its log stays.
     """
     path = run_path(runs, name, stem)
-    require_training()
-    quiet_libraries()
     # One GPU: with several in sight the trainer would wrap the model in DataParallel, which TRL refuses.
     os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     report = check_recipe(recipe, memory_may_not_do=force)
