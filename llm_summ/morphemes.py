@@ -11,11 +11,14 @@ versions that decide its output, and the name goes into the signature of every s
 
 import sys
 from functools import cache, lru_cache
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from llm_summ.errors import InputError
+
+_VERIFIED = {"2.1.1.post2": 80_558_854}
+"""Bytes of `sys.dic` by the dictionary's version: that which gives the organiser's example."""
 
 # Tokens are interned, so a cached summary is little more than a tuple of references: about 0.5 kB.
 _CACHED_TEXTS = 1 << 15
@@ -42,14 +45,46 @@ class WhitespaceTokenizer:
         return text.split()
 
 
+class CharacterTokenizer:
+    """The characters of a text, without white space: a score that no analyser's version can move."""
+
+    name = "character"
+
+    def __call__(self, text: str) -> list[str]:
+        """Return the characters of a text."""
+        return [character for character in text if not character.isspace()]
+
+
+class RougeScoreTokenizer:
+    """The package rouge-score's own: lower-case words of ASCII letters and digits. For English; drops all Hangul.
+
+    Args:
+        stem: whether words of more than three letters go through its Porter stemmer.
+    """
+
+    def __init__(self, stem: bool = False) -> None:
+        from rouge_score.tokenizers import DefaultTokenizer
+
+        self.name = f"rouge-score:{metadata.version('rouge-score')}" + (",stem" if stem else "")
+        self._stem = stem
+        self._tokenize = lru_cache(maxsize=_CACHED_TEXTS)(DefaultTokenizer(use_stemmer=stem).tokenize)
+
+    def __reduce__(self) -> Any:
+        return rouge_score_tokenizer, (self._stem,)
+
+    def __call__(self, text: str) -> list[str]:
+        """Return the words of a text."""
+        return list(self._tokenize(text))
+
+
 class MecabTokenizer:
     """Surface morphemes of mecab-ko with the dictionary python-mecab-ko-dic.
 
     The tokens of a text are kept, so scoring the same texts again (another variant, another hypothesis) does
-    not analyse them again.
+    not analyse them again. The name says where the dictionary's version is none of those that were verified.
 
     Raises:
-        InputError: if mecab-ko cannot be loaded, or is loaded with another dictionary.
+        InputError: if mecab-ko cannot be loaded, or its dictionary is another one or damaged.
     """
 
     def __init__(self) -> None:
@@ -60,7 +95,8 @@ class MecabTokenizer:
             self._mecab: Any = mecab.MeCab()
             loaded = [Path(entry.path) for entry in self._mecab.dictionary]
             expected = Path(dictionary.dictionary_path)
-            self.name = f"mecab-ko:{mecab.__version__},dic:{dictionary.__version__}"
+            version = str(dictionary.__version__)
+            self.name = f"mecab-ko:{mecab.__version__},dic:{version}"
         # AttributeError: other packages install a module named `mecab` too. ValueError, without a word: no
         # dictionary where one should be.
         except (ImportError, AttributeError, RuntimeError, ValueError) as error:
@@ -75,7 +111,19 @@ class MecabTokenizer:
                 f"mecab-ko is loaded with the dictionary {found}, but the score is defined by the one in "
                 f"{expected} alone; install it: pip install --force-reinstall python-mecab-ko-dic"
             )
+        size, wanted = loaded[0].stat().st_size, _VERIFIED.get(version)
+        if wanted is None:
+            self.name += "-unverified"
+        elif size != wanted:
+            raise InputError(
+                f"{loaded[0]}: found {size:,} bytes, expected the {wanted:,} of version {version}, by which the "
+                "score is defined; install it: pip install --force-reinstall python-mecab-ko-dic"
+            )
         self._cached = lru_cache(maxsize=_CACHED_TEXTS)(self._analyse)
+
+    def __reduce__(self) -> Any:
+        # Another process loads its own.
+        return mecab_tokenizer, ()
 
     def __call__(self, text: str) -> list[str]:
         """Return the surface morphemes of a text; white space between them is dropped."""
@@ -112,3 +160,32 @@ def mecab_tokenizer() -> MecabTokenizer:
 def whitespace_tokenizer() -> WhitespaceTokenizer:
     """Return the tokenizer named ``whitespace``."""
     return WhitespaceTokenizer()
+
+
+def character_tokenizer() -> CharacterTokenizer:
+    """Return the tokenizer named ``character``."""
+    return CharacterTokenizer()
+
+
+@cache
+def rouge_score_tokenizer(stem: bool = False) -> RougeScoreTokenizer:
+    """Return the package rouge-score's own tokenizer, with or without its stemmer."""
+    return RougeScoreTokenizer(stem)
+
+
+TokenizerName = Literal["mecab", "space", "character", "rouge-score", "rouge-score-stem"]
+
+
+def tokenizer_named(name: TokenizerName) -> Tokenizer:
+    """Return the tokenizer that an option names; mecab-ko is the competition's.
+
+    Raises:
+        InputError: if mecab-ko is wanted and cannot be loaded.
+    """
+    if name == "mecab":
+        return mecab_tokenizer()
+    if name == "space":
+        return whitespace_tokenizer()
+    if name == "character":
+        return character_tokenizer()
+    return rouge_score_tokenizer(stem=name == "rouge-score-stem")

@@ -124,7 +124,9 @@ def test_json_and_the_table_agree(there: Path) -> None:
         assert re.search(row.replace(" ", r"\s*"), table)
     assert value["signature"] in table
     kept = (there / "runs" / "mine" / "scores" / "sample-dev.hf.json").read_text(encoding="utf-8")
-    assert json.loads(kept) == value
+    scored = json.loads(kept)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", scored.pop("scored"))
+    assert scored == value
 
 
 def test_a_file_can_be_scored_without_any_run(in_tmp: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from llm_summ.data import dialogue_hash
 from llm_summ.errors import DataError, PredictionError
-from llm_summ.evaluate import Evaluation, evaluate_file, evaluate_run
+from llm_summ.evaluate.evaluation import Evaluation, evaluate_file, evaluate_run
 from llm_summ.generate.store import FinishReason, Prediction, PredictionFile
 from llm_summ.recipe import DataFields, ModelFields, PostStep, Recipe, bundled_dir
 from llm_summ.run import Run, create_run
@@ -82,7 +82,7 @@ def make_run(name: str, post: Sequence[PostStep] = ("strip", "cut_unfinished"), 
 
 
 def scores(result: Evaluation) -> tuple[float, ...]:
-    return (round(result.score.final, 4), round(result.counted.final, 4))
+    return (round(result.score.final, 4), round(result.other.final, 4))
 
 
 def test_the_same_text_scores_100_and_is_kept_in_the_run(run: Run, data: str) -> None:
@@ -90,7 +90,9 @@ def test_the_same_text_scores_100_and_is_kept_in_the_run(run: Run, data: str) ->
     result = evaluate_run(run, data)
     assert scores(result) == (100, 100)
     assert (result.predictions, result.data, result.score.rows) == (file.path, data, 3)
-    assert json.loads((run.scores / "dev.hf.json").read_text(encoding="utf-8")) == result.to_json()
+    kept = json.loads((run.scores / "dev.hf.json").read_text(encoding="utf-8"))
+    assert kept.pop("scored").endswith("+00:00")
+    assert kept == json.loads(json.dumps(result.to_json()))
 
 
 def test_predictions_are_found_by_their_content_and_not_by_their_name(run: Run, data: str) -> None:
@@ -165,7 +167,7 @@ def test_raw_predictions_are_post_processed_as_the_recipe_says_and_stay_as_they_
     before = file.path.read_bytes()
     for result in (evaluate_run(run, data), evaluate_file(file.path, data)):
         assert scores(result) == (100, 100)
-        assert result.post == {"strip": 3, "cut_unfinished": 3}
+        assert result.summaries.post == {"strip": 3, "cut_unfinished": 3}
         assert result.by_length == list(DIALOGUES)
         assert result.to_json()["signature"].endswith("|post:strip+cut_unfinished")
     assert file.path.read_bytes() == before
@@ -177,7 +179,7 @@ def test_a_finished_text_is_not_cut(run: Run, data: str) -> None:
     result = evaluate_run(run, data)
     assert result.score.final < 99
     assert result.by_length == []
-    assert result.post == {"strip": 0, "cut_unfinished": 0}
+    assert result.summaries.post == {"strip": 0, "cut_unfinished": 0}
 
 
 def test_a_recipe_without_steps_has_a_signature_that_says_so(in_tmp: Path, data: str) -> None:
@@ -190,7 +192,7 @@ def test_a_csv_is_scored_as_it_stands(data: str) -> None:
     rows = [(identity, f"{summary} 그리고 남은") for identity, summary in SUMMARIES.items()]
     result = evaluate_file(write_summaries(Path("submission.csv"), rows), data)
     assert 0 < result.score.final < 99
-    assert (result.post, result.by_length) == ({}, None)
+    assert (result.summaries.post, result.by_length) == ({}, None)
     assert result.to_json()["signature"].endswith("|post:none")
     exact = evaluate_file(write_summaries(Path("submission.csv"), list(SUMMARIES.items())), data)
     assert scores(exact) == (100, 100)
@@ -261,8 +263,8 @@ def test_empty_summaries_are_named_and_count_as_nothing(run: Run, data: str) -> 
 def test_lengths_are_means_in_characters(data: str) -> None:
     path = write_summaries(Path("submission.csv"), [("dev_0", "하나"), ("dev_3", ""), ("dev_4", "하나둘셋")])
     result = evaluate_file(path, data)
-    assert result.hypothesis_length == 2
-    assert result.reference_length == sum(map(len, SUMMARIES.values())) / 3
+    assert result.lengths.summary == 2
+    assert result.lengths.reference == sum(map(len, SUMMARIES.values())) / 3
 
 
 def test_data_without_references_cannot_be_scored(run: Run, in_tmp: Path) -> None:

@@ -25,6 +25,7 @@ ORDER = [
     ["check"],
     ["sft", "generate"],
     ["evaluate"],
+    ["submit", "ledger"],
     ["cli"],
     ["__main__"],
 ]
@@ -33,7 +34,7 @@ KNOW_MODELS = {
     *("accelerate", "bitsandbytes", "datasets", "peft", "safetensors", "tokenizers", "torch", "transformers"),
     *("trl", "vllm"),
 }
-HEAVY = KNOW_MODELS | {"bm25s", "matplotlib", "numpy", "pyarrow", "rapidfuzz"}
+HEAVY = KNOW_MODELS | {"bm25s", "matplotlib", "numpy", "pyarrow", "rapidfuzz", "rouge", "rouge_score"}
 # They subclass what the libraries give, and are themselves imported only when training starts.
 MAY_BE_HEAVY = {"llm_summ.sft.log", "llm_summ.sft.trainer"}
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
 
 from llm_summ import __version__
 from llm_summ.cli.before import check, prompts
 from llm_summ.cli.data import data
+from llm_summ.cli.evaluate import evaluate
 from llm_summ.cli.options import (
     debug_option,
-    json_option,
     load_named_recipe,
     open_run_or_latest,
-    print_json,
     run_option,
     set_option,
 )
-
-if TYPE_CHECKING:
-    from llm_summ.evaluate import Evaluation
+from llm_summ.cli.runs import runs
+from llm_summ.cli.submit import submit
 
 __all__ = ["cli"]
 
@@ -37,6 +34,8 @@ def cli() -> None:
     llm-summ sft recipes/qlora.yaml     train an adapter
     llm-summ generate --engine vllm     write summaries with it
     llm-summ eval dev.csv               score them
+    llm-summ submit                     hand them in
+    llm-summ runs                       see all runs and their scores
     """
 
 
@@ -118,84 +117,9 @@ def generate(
         click.echo(str(file.path))
 
 
-@cli.command(name="eval")
-@click.argument("data")
-@click.option(
-    "--predictions",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Score this CSV or JSONL (fname, summary) instead of a run's predictions.",
-)
-@json_option
-@run_option
-@debug_option
-def evaluate(data: str, predictions: Path | None, as_json: bool, run_name: str | None) -> None:
-    """Score summaries of DATA as the competition does: ROUGE over mecab-ko morphemes.
-
-    DATA is a CSV or JSONL with fname, dialogue and summary (or summary1, summary2 …), or sample:dev. The
-    predictions are found by content: they must be of the same dialogues and ids.
-
-    \b
-    Examples:
-      llm-summ eval dev.csv
-      llm-summ eval sample:dev --json
-      llm-summ eval dev.csv --predictions submission.csv
-    """
-    from llm_summ.evaluate import evaluate_file, evaluate_run
-
-    if predictions is not None and run_name is not None:
-        raise click.UsageError("--run and --predictions exclude each other; choose one")
-    result = (
-        evaluate_file(predictions, data)
-        if predictions is not None
-        else evaluate_run(open_run_or_latest(run_name), data)
-    )
-    if as_json:
-        print_json(result.to_json())
-    else:
-        _show(result)
-
-
-def _show(result: Evaluation) -> None:
-    """The score as a table."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=f"{result.data}: {result.score.rows} dialogues, {_references(result)}")
-    for column in ("ROUGE over mecab-ko morphemes", "R-1", "R-2", "R-L", "final"):
-        table.add_column(column, justify="left" if column.startswith("ROUGE") else "right")
-    names = ("rouge 1.0.1 (the competition's baseline)", "rouge-score 0.1.2")
-    for name, score in zip(names, (result.score, result.counted), strict=True):
-        figures = (score.rouge1, score.rouge2, score.rougeL)
-        table.add_row(name, *(f"{figure:.2f}" for figure in figures), Text(f"{score.final:.2f}", style="bold"))
-    # Brackets in a path or an id are no markup.
-    Console(markup=False, emoji=False).print(table)
-    # Not through rich, which would break long lines where nobody sees them.
-    hypothesis, reference = f"{result.hypothesis_length:.0f}", f"{result.reference_length:.0f}"
-    click.echo(f"length     {hypothesis} characters a summary, {reference} a reference")
-    if result.by_length is not None:
-        click.echo(f"cut off    {_count(result.by_length, result)} ended by length")
-    if result.empty:
-        click.echo(f"empty      {_count(result.empty, result)} count as 0")
-    if result.post:
-        steps = ", ".join(f"{name} {changed}" for name, changed in result.post.items())
-        click.echo(f"post       rows changed: {steps}")
-    click.echo(f"signature  {result.to_json()['signature']}")
-
-
+cli.add_command(evaluate)
 cli.add_command(check)
 cli.add_command(prompts)
 cli.add_command(data)
-
-
-def _references(result: Evaluation) -> str:
-    fewest, most = result.score.references_per_row
-    return (
-        f"{most} reference{'s' if most > 1 else ''} each" if fewest == most else f"{fewest} to {most} references"
-    )
-
-
-def _count(ids: list[str], result: Evaluation) -> str:
-    shown = ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")
-    return f"{len(ids)} of {result.score.rows}" + (f" ({shown})" if ids else "")
+cli.add_command(submit)
+cli.add_command(runs)

@@ -1,8 +1,9 @@
 """Scores: what the competition's server would say.
 
-Three layers, each usable on its own: :mod:`~llm_summ.morphemes` splits a text into the tokens that
-count, :mod:`~llm_summ.score.rouge` compares two lists of tokens, :mod:`~llm_summ.score.corpus` scores a file
-of summaries and signs the result::
+Layers, each usable on its own: :mod:`~llm_summ.morphemes` splits a text into the tokens that count,
+:mod:`~llm_summ.score.rouge` compares two lists of tokens and says how, :mod:`~llm_summ.score.batch` compares many
+at once, :mod:`~llm_summ.score.corpus` scores a file of summaries and signs the result,
+:mod:`~llm_summ.score.significance` and :mod:`~llm_summ.score.leaderboard` say what it is worth::
 
     score = score_corpus(summaries, references)
     score.final, score.signature
@@ -11,18 +12,23 @@ Importing the room costs next to nothing: mecab-ko is loaded when the first Kore
 """
 
 from llm_summ.morphemes import Tokenizer, mecab_tokenizer, whitespace_tokenizer
+from llm_summ.score.batch import Comparison, TextBatch
+from llm_summ.score.candidates import candidate_scores
 from llm_summ.score.corpus import Aggregate, CorpusScore, RowScore, score_corpus
 from llm_summ.score.rouge import PRF, Prepared, RougeScores, Variant, compare, prepare, rouge
 
 __all__ = [
     "PRF",
     "Aggregate",
+    "Comparison",
     "CorpusScore",
     "Prepared",
     "RougeScores",
     "RowScore",
+    "TextBatch",
     "Tokenizer",
     "Variant",
+    "candidate_scores",
     "compare",
     "mecab_tokenizer",
     "prepare",

@@ -109,7 +109,7 @@ def prepare(tokens: Sequence[str], variant: Variant = "rouge") -> Prepared:
         ValueError: if the variant is unknown.
     """
     if variant == "rouge":
-        sentences = _split_sentences(tokens)
+        sentences = split_sentences(tokens)
         words = [word for sentence in sentences for word in sentence]
         unigrams: frozenset[Hashable] = frozenset(words)
         bigrams: frozenset[Hashable] = frozenset(pairwise(words))
@@ -148,17 +148,19 @@ def compare(hypothesis: Prepared, reference: Prepared) -> RougeScores:
         return _ZEROS
     # Counted as Prepared.unigrams counts, the words are the denominators of ROUGE-L too.
     hypothesis_words, reference_words = len(hypothesis.unigrams), len(reference.unigrams)
-    if hypothesis.variant == "rouge":
-        score = _score_rouge
-        common = len(_union_lcs(hypothesis.sentences, reference.sentences))
-    else:
-        score = _score_rouge_score
-        common = _lcs_rows(hypothesis.sentences[0], reference.sentences[0])[-1].bit_count()
+    score = _score_rouge if hypothesis.variant == "rouge" else _score_rouge_score
     return RougeScores(
         rouge1=score(len(hypothesis.unigrams & reference.unigrams), hypothesis_words, reference_words),
         rouge2=score(len(hypothesis.bigrams & reference.bigrams), len(hypothesis.bigrams), len(reference.bigrams)),
-        rougeL=score(common, hypothesis_words, reference_words),
+        rougeL=score(common_words(hypothesis, reference), hypothesis_words, reference_words),
     )
+
+
+def common_words(hypothesis: Prepared, reference: Prepared) -> int:
+    """How many words ROUGE-L counts as common to two texts, neither of them empty, of one variant."""
+    if hypothesis.variant == "rouge":
+        return len(_union_lcs(hypothesis.sentences, reference.sentences))
+    return _lcs_rows(hypothesis.sentences[0], reference.sentences[0])[-1].bit_count()
 
 
 _ZEROS = RougeScores(PRF(0.0, 0.0, 0.0), PRF(0.0, 0.0, 0.0), PRF(0.0, 0.0, 0.0))
@@ -178,7 +180,7 @@ def _score_rouge_score(common: int, in_hypothesis: int, in_reference: int) -> PR
     return PRF(precision, recall, 2 * precision * recall / (precision + recall) if common else 0.0)
 
 
-def _split_sentences(tokens: Sequence[str]) -> list[list[str]]:
+def split_sentences(tokens: Sequence[str]) -> list[list[str]]:
     """Words of each sentence, as ``Rouge.get_scores`` splits the joined tokens.
 
     A piece between two full stops that holds white space only (``". ."``) stays, as the one word ``""``: the

@@ -1,0 +1,112 @@
+"""The command `runs`: the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from llm_summ.cli.options import debug_option, json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from llm_summ.ledger import Ledger
+
+__all__ = ["runs"]
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option(
+    "--sort",
+    type=click.Choice(["time", "score", "lb"]),
+    help="The newest, the best, or the best on the leaderboard first; by default the newest.",
+)
+@click.option(
+    "--add-lb",
+    "posted",
+    nargs=2,
+    metavar="RUN SCORE",
+    help="Note the score, 0 to 100, that the leaderboard gave RUN's submission.",
+)
+@click.option("--note", metavar="TEXT", help="What to remember of it.")
+@json_option
+@debug_option
+def runs(
+    name: str | None,
+    sort: Literal["time", "score", "lb"] | None,
+    posted: tuple[str, str] | None,
+    note: str | None,
+    as_json: bool,
+) -> None:
+    """List the runs: what each was made of, its score, and what the leaderboard said; with NAME show one.
+
+    Scores carry the mark of their signature where signatures differ: those are not comparable as they stand. With
+    three runs that have a local score and one of the leaderboard, it is said how the two go together.
+
+    \b
+    Examples:
+      llm-summ runs
+      llm-summ runs --sort score
+      llm-summ runs qwen3
+      llm-summ runs --add-lb qwen3 51.24 --note "public, 3 epochs"
+    """
+    from llm_summ.ledger import listing, read_ledger
+    from llm_summ.run import RUNS
+
+    if posted is not None:
+        if name is not None or sort is not None or as_json:
+            raise click.UsageError("--add-lb notes a score; leave out NAME, --sort and --json")
+        _add(*posted, note)
+        return
+    if note is not None:
+        raise click.UsageError("--note needs --add-lb, the score that it is about")
+    if name is not None and sort is not None:
+        raise click.UsageError("NAME and --sort exclude each other; choose one")
+    ledger = read_ledger(RUNS, sort or "time")
+    if name is not None:
+        _show(ledger, name, as_json)
+        return
+    if as_json:
+        print_json(ledger.to_json())
+        return
+    if not ledger.entries:
+        click.echo(f"{RUNS}: no runs here; make one: llm-summ sft recipes/qlora.yaml", err=True)
+        return
+    shown = listing(ledger)
+    print_table(shown.table.headers, shown.table.rows, figures=False)
+    for line in shown.lines:
+        click.echo(line)
+
+
+def _add(name: str, score: str, note: str | None) -> None:
+    from llm_summ.ledger import leaderboard_path, note_score
+    from llm_summ.run import RUNS, open_run
+
+    run = open_run(RUNS, name)
+    noted, fresh = note_score(run, score, note)
+    of = "" if noted.submission_sha256 is None else f" of submission.csv {noted.submission_sha256[:8]}"
+    if fresh:
+        click.echo(f"{run.name}: {noted.score:.2f}{of} noted", err=True)
+    else:
+        click.echo(f"{run.name}: {noted.score:.2f}{of} was noted on {noted.noted}; nothing was changed", err=True)
+    click.echo(str(leaderboard_path(run)))
+
+
+def _show(ledger: Ledger, name: str, as_json: bool) -> None:
+    from llm_summ.ledger import read_entry, run_page
+    from llm_summ.run import RUNS, open_run
+
+    run = open_run(RUNS, name)
+    known = (entry for entry in ledger.entries if entry.run.path.samefile(run.path))
+    entry = next(known, None) or read_entry(run)
+    page = run_page(ledger, entry)
+    if as_json:
+        print_json(entry.to_json() | {"differs": page.differs})
+        return
+    for line in page.facts:
+        click.echo(line)
+    for table in page.tables:
+        if table.rows:
+            print_table(table.headers, table.rows, figures=False)
+    for line in page.lines:
+        click.echo(line)

@@ -1,0 +1,119 @@
+"""The command that writes a submission, and checks any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from llm_summ.cli.options import debug_option, json_option, open_run_or_latest, print_json, run_option
+
+if TYPE_CHECKING:
+    from llm_summ.submit import Sample
+
+__all__ = ["submit"]
+
+
+@click.command()
+@click.option("--check", type=click.Path(path_type=Path), metavar="FILE", help="Check FILE; write nothing.")
+@run_option
+@click.option(
+    "--predictions",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Hand in this CSV or JSONL (fname, summary) instead of a run's predictions.",
+)
+@click.option(
+    "--data", "source", metavar="PATH", help="What the summaries are of; by default the recipe's test data."
+)
+@click.option(
+    "--sample",
+    "sample_name",
+    metavar="FILE",
+    help="The sample submission; by default sample_submission.csv beside the data, or here.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to; by default submission.csv in the run's folder, with --predictions here.",
+)
+@click.option(
+    "--force", is_flag=True, help="Write empty summaries as they are, and replace another file at --out."
+)
+@click.option("--strict", is_flag=True, help="Exit with 1 if there is anything to say, be it but a note.")
+@json_option
+@debug_option
+def submit(
+    check: Path | None,
+    run_name: str | None,
+    predictions: Path | None,
+    source: str | None,
+    sample_name: str | None,
+    out: Path | None,
+    force: bool,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Write a submission as a sample submission wants it, or check any file against one.
+
+    Ids, their order, columns, index and format are the sample's; the summaries are a run's, after its
+    post-processing. What was written is checked, too.
+
+    --check exits with 1 if there is any problem: something that would be refused, or that costs score.
+
+    \b
+    Examples:
+      llm-summ submit --sample sample_submission.csv
+      llm-summ submit --run qwen3 --data test.csv --out qwen3.csv
+      llm-summ submit --predictions ensemble.csv --sample sample_submission.csv
+      llm-summ submit --check submission.csv --sample sample_submission.csv
+    """
+    from llm_summ.submit import check_submission, find_sample, read_sample
+
+    if check is not None and (run_name or predictions or source or out or force):
+        raise click.UsageError("--check writes nothing: leave out --run, --predictions, --data, --out and --force")
+    if predictions is not None and run_name is not None:
+        raise click.UsageError("--run and --predictions exclude each other; choose one")
+    if check is None:
+        path, sample = _write(run_name, predictions, source, sample_name, out, force)
+    else:
+        path, sample = check, read_sample(find_sample(sample_name, [check.parent]))
+    report = check_submission(path, sample)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        for line in report.lines():
+            click.echo(line, err=check is None)
+        if check is None:
+            click.echo(str(path))
+    if (report.problems and check is not None) or (report.findings and strict):
+        raise click.exceptions.Exit(1)
+
+
+def _write(
+    run_name: str | None,
+    predictions: Path | None,
+    source: str | None,
+    sample_name: str | None,
+    out: Path | None,
+    force: bool,
+) -> tuple[Path, Sample]:
+    """Write a submission of a run or a prediction file: where it is, and the sample it is like."""
+    from llm_summ.data.source import resolve_source
+    from llm_summ.submit import data_of, file_texts, find_sample, read_sample, run_texts, write_submission
+
+    if predictions is not None:
+        beside = [resolve_source(source).parent] if source is not None else []
+        sample = read_sample(find_sample(sample_name, beside))
+        origin, texts = file_texts(predictions, source)
+        target = out or Path("submission.csv")
+    else:
+        run = open_run_or_latest(run_name)
+        data = data_of(run, source)
+        sample = read_sample(find_sample(sample_name, [resolve_source(data).parent]))
+        origin, texts = run_texts(run, data)
+        target = out or run.path / "submission.csv"
+    write_submission(texts, origin, sample, target, force=force)
+    return target, sample

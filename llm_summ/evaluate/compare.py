@@ -1,0 +1,306 @@
+"""Several systems on the same dialogues: who is better, by how much, where, and whether it could be chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from llm_summ.data import Dialogue, read_dialogues
+from llm_summ.data.source import KINDS, short_names
+from llm_summ.data.stats import SideBySide
+from llm_summ.errors import PredictionError
+from llm_summ.evaluate.evaluation import FIGURES
+from llm_summ.evaluate.groups import group_rows
+from llm_summ.evaluate.rows import ScoredRow
+from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
+from llm_summ.run import RUNS, open_run
+from llm_summ.score import CorpusScore
+from llm_summ.score.leaderboard import Lead, Worth, simulate_lead, worth
+from llm_summ.score.metric import COMPETITION, Metric
+from llm_summ.score.significance import Interval, Paired, interval, paired
+
+__all__ = ["Alike", "Comparison", "LengthGroup", "System", "Versus", "compare_systems"]
+
+_NEARLY, _MOST_EQUAL = 90.0, 0.5
+_FEW_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One of the systems.
+
+    Attributes:
+        name: a run, or a prediction file.
+        summaries: what it wrote.
+        score: their score.
+        interval: the final score's 95 % bootstrap interval; None for a single row.
+    """
+
+    name: str
+    summaries: Summaries
+    score: CorpusScore
+    interval: Interval | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The system, for programs."""
+        return {
+            "name": self.name,
+            "predictions": str(self.summaries.path),
+            **{figure: getattr(self.score, figure) for figure in FIGURES},
+            "interval": None if self.interval is None else self.interval.to_json(),
+            "signature": self.score.signature,
+            "post": dict(self.summaries.post),
+            "empty": len(self.score.empty),
+            "per_row": [row.final for row in self.score.per_row],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """A system beside the first one.
+
+    Attributes:
+        name: of the system.
+        paired: its scores minus the first's, row by row.
+        lead: whether the public leader of a leaderboard that is split at random leads in private too.
+        worth: how often a public lead between such two systems turns round in private.
+    """
+
+    name: str
+    paired: Paired
+    lead: Lead | None
+    worth: tuple[Worth, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison, for programs."""
+        return {
+            "name": self.name,
+            **self.paired.to_json(),
+            "lead": None if self.lead is None else self.lead.to_json(),
+            "worth": [found.to_json() for found in self.worth],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LengthGroup:
+    """Dialogues of about one length, and what each system scores there.
+
+    Attributes:
+        name: their range of characters.
+        rows: how many they are.
+        finals: mean final score of each system.
+    """
+
+    name: str
+    rows: int
+    finals: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """How much alike two systems write.
+
+    Attributes:
+        first: name of the one.
+        second: name of the other.
+        equal: how many summaries are equal but for white space.
+        agreement: the final score of the one with the other as its reference, mean of both ways, from 0 to 100.
+        rows: how many summaries there are.
+    """
+
+    first: str
+    second: str
+    equal: int
+    agreement: float
+    rows: int
+
+    def __str__(self) -> str:
+        pair = f"{self.first} and {self.second}"
+        if self.equal == self.rows:
+            return f"{pair} are the same: all {self.rows:,} summaries are equal"
+        equal = f"{self.equal:,} of {self.rows:,} summaries are equal"
+        if self.nearly_same:
+            return f"{pair} are nearly the same: {equal}, and they agree to {self.agreement:.1f}"
+        return f"most alike: {pair} agree to {self.agreement:.1f}; {equal}"
+
+    @property
+    def nearly_same(self) -> bool:
+        """Whether an ensemble of the two is hardly more than one of them."""
+        return self.agreement >= _NEARLY or self.equal >= _MOST_EQUAL * self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Several systems on the same dialogues.
+
+    Attributes:
+        data: the data source.
+        metric: how they were scored.
+        systems: in the order given; the first is what the others are compared with.
+        versus: each but the first beside the first.
+        by_length: the dialogues in fifths by their length.
+        alike: every pair of systems, the most alike first.
+    """
+
+    data: str
+    metric: Metric
+    systems: tuple[System, ...]
+    versus: tuple[Versus, ...]
+    by_length: tuple[LengthGroup, ...]
+    alike: tuple[Alike, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for programs."""
+        return {
+            "data": self.data,
+            "rows": self.systems[0].score.rows,
+            "systems": [system.to_json() for system in self.systems],
+            "versus_first": [found.to_json() for found in self.versus],
+            "by_length": [
+                {"characters": group.name, "rows": group.rows, "finals": list(group.finals)}
+                for group in self.by_length
+            ],
+            "alike": [
+                {
+                    "systems": [found.first, found.second],
+                    "equal": found.equal,
+                    "agreement": found.agreement,
+                    "nearly_same": found.nearly_same,
+                }
+                for found in self.alike
+            ],
+        }
+
+    def table(self) -> SideBySide:
+        """For people: a line a system, with what it has more than the first."""
+        headers = ["", "R-1", "R-2", "R-L", "final", "95 % interval", "difference", "95 % interval"]
+        headers += ["p boot", "p rand", "wins/ties/losses"]
+        beside = [None, *self.versus]
+        rows = []
+        for system, versus in zip(self.systems, beside, strict=True):
+            row = [system.name, *(f"{getattr(system.score, figure):.2f}" for figure in FIGURES)]
+            row.append("" if system.interval is None else f"{system.interval.low:.2f}–{system.interval.high:.2f}")
+            if versus is not None:
+                found = versus.paired
+                row += [f"{found.difference:+.2f}", f"{found.low:+.2f} to {found.high:+.2f}"]
+                row += [f"{found.p_bootstrap:.4f}", f"{found.p_randomisation:.4f}"]
+                row.append(f"{found.wins}/{found.ties}/{found.losses}")
+            rows.append(row + [""] * (len(headers) - len(row)))
+        return SideBySide(headers, rows)
+
+    def length_table(self) -> SideBySide:
+        """For people: the first system's score by dialogue length, and what the others have more there."""
+        first, *others = (system.name for system in self.systems)
+        return SideBySide(
+            ["dialogue characters", "rows", first, *others],
+            [
+                [
+                    group.name,
+                    f"{group.rows:,}",
+                    f"{group.finals[0]:.2f}",
+                    *(f"{final - group.finals[0]:+.2f}" for final in group.finals[1:]),
+                ]
+                for group in self.by_length
+            ],
+        )
+
+    def lines(self) -> list[str]:
+        """For people: what the tables do not say."""
+        same = [found for found in self.alike if found.nearly_same]
+        lines = list(map(str, same or self.alike[:1]))
+        for found in self.versus:
+            if found.lead is None:
+                continue
+            worth = ", ".join(f"{one.lead:g} in {one.turns:.0%}" for one in found.worth)
+            lines.append(
+                f"{found.name}: {found.lead.turned:.0%} of random public and private halves differ in the leader; "
+                f"between two such systems a public lead turns round in private: {worth}"
+            )
+        if self.systems[0].score.rows < _FEW_ROWS:
+            lines.append(
+                f"with fewer than {_FEW_ROWS} rows intervals are too narrow and p boot is too small; p rand holds"
+            )
+        return lines
+
+
+def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETITION) -> Comparison:
+    """Score several systems on one data file, and compare them.
+
+    Args:
+        names: runs (by name or folder) or prediction files; the first is what the others are compared with.
+        source: the data.
+        metric: how to score.
+
+    Raises:
+        DataError: the data cannot be used, or have no references.
+        PredictionError: there are fewer than two systems, or the predictions of one cannot be used.
+        RunError: a name is neither a prediction file nor a run.
+    """
+    if len(names) < 2:
+        raise PredictionError(
+            f"--compare: found {len(names)} system{'s' * (len(names) != 1)}; expected at least two runs or "
+            "prediction files, such as: llm-summ eval dev.csv --compare first.csv second.csv"
+        )
+    dialogues = read_dialogues(source, references=True)
+    found = [_summaries(name, source, dialogues) for name in names]
+    references = [dialogue.references for dialogue in dialogues]
+    scores = [metric.score(summaries.texts, references) for summaries in found]
+    finals = [[row.final for row in score.per_row] for score in scores]
+    several = len(dialogues) > 1
+    shown = short_names(names)
+    return Comparison(
+        data=source,
+        metric=metric,
+        systems=tuple(
+            System(name, summaries, score, interval(rows) if several else None)
+            for name, summaries, score, rows in zip(shown, found, scores, finals, strict=True)
+        ),
+        versus=tuple(
+            Versus(
+                name,
+                paired(finals[0], rows),
+                simulate_lead(finals[0], rows) if several else None,
+                worth(finals[0], rows) if several else (),
+            )
+            for name, rows in zip(shown[1:], finals[1:], strict=True)
+        ),
+        by_length=_by_length(dialogues, scores),
+        alike=_alike(shown, [summaries.texts for summaries in found], metric),
+    )
+
+
+def _summaries(name: str, source: str, dialogues: Sequence[Dialogue]) -> Summaries:
+    path = Path(name)
+    if path.is_file() or (path.suffix.lower() in KINDS and not (RUNS / name).is_dir()):
+        return file_summaries(path, source, dialogues)
+    return run_summaries(open_run(RUNS, name), source, dialogues)
+
+
+def _by_length(dialogues: Sequence[Dialogue], scores: Sequence[CorpusScore]) -> tuple[LengthGroup, ...]:
+    # The first grouping is by length; which dialogues are in a group does not depend on the system.
+    groups = [
+        group_rows(tuple(map(ScoredRow, dialogues, [""] * len(dialogues), score.per_row)))[0].groups
+        for score in scores
+    ]
+    return tuple(
+        LengthGroup(same[0].name, same[0].rows, tuple(group.final for group in same))
+        for same in zip(*groups, strict=True)
+    )
+
+
+def _alike(names: Sequence[str], texts: Sequence[Sequence[str]], metric: Metric) -> tuple[Alike, ...]:
+    """Every pair of systems, the most alike first."""
+    plain = [[" ".join(text.split()) for text in one] for one in texts]
+    found = []
+    for first, second in combinations(range(len(names)), 2):
+        equal = sum(one == other for one, other in zip(plain[first], plain[second], strict=True))
+        agreement = fmean(
+            metric.score(texts[one], [[text] for text in texts[other]]).final
+            for one, other in ((first, second), (second, first))
+        )
+        found.append(Alike(names[first], names[second], equal, agreement, len(plain[first])))
+    return tuple(sorted(found, key=lambda pair: (-pair.equal, -pair.agreement)))

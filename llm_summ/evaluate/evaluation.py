@@ -1,0 +1,225 @@
+"""One evaluation: the score of a file of summaries, how sure it is, and what stands behind it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_summ.data import Dialogue, read_dialogues, source_name
+from llm_summ.data.source import resolve_source
+from llm_summ.evaluate.explain import Explanation, explain
+from llm_summ.evaluate.fidelity import Fidelity, check_fidelity
+from llm_summ.evaluate.floors import Floors, find_floors
+from llm_summ.evaluate.groups import Grouping, group_rows
+from llm_summ.evaluate.lengths import LengthComparison, compare_lengths
+from llm_summ.evaluate.rows import ScoredRow
+from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
+from llm_summ.evaluate.worst import WorstRow, worst_rows
+from llm_summ.files import file_sha256, write_json
+from llm_summ.progress import say
+from llm_summ.run import Run
+from llm_summ.score import CorpusScore
+from llm_summ.score.leaderboard import Leaderboard, simulate
+from llm_summ.score.metric import COMPETITION, Metric
+from llm_summ.score.significance import Interval, interval
+from llm_summ.score.verify import Verification, verify
+
+__all__ = ["FIGURES", "Evaluation", "evaluate_file", "evaluate_run", "evaluate_summaries"]
+
+FIGURES = ("rouge1", "rouge2", "rougeL", "final")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A score, and what it is a score of.
+
+    Attributes:
+        data: the data source.
+        data_sha256: of its file.
+        summaries: what was scored, after post-processing.
+        metric: how.
+        score: by that metric.
+        other: by the other ROUGE package, on the same tokens.
+        intervals: the 95 % bootstrap interval of each of `FIGURES`; empty for a single row.
+        leaderboard: how far public and private halves of such a test set lie apart; None for a single row.
+        rows: the rows, in the order of the data.
+        floors: what anything would score, and rows that are beside the wrong dialogue.
+        lengths: of summaries beside references.
+        fidelity: tags and masks that were invented, lost or broken.
+        groups: the rows by dialogue length, turns, topic and speakers.
+        worst: the rows that score worst.
+        explanation: the same summaries by other metrics, if asked for.
+        verifications: the packages' own figures beside ours, if asked for.
+    """
+
+    data: str
+    data_sha256: str
+    summaries: Summaries
+    metric: Metric
+    score: CorpusScore
+    other: CorpusScore
+    intervals: dict[str, Interval]
+    leaderboard: Leaderboard | None
+    rows: tuple[ScoredRow, ...]
+    floors: Floors
+    lengths: LengthComparison
+    fidelity: Fidelity
+    groups: tuple[Grouping, ...]
+    worst: tuple[WorstRow, ...]
+    explanation: Explanation | None = None
+    verifications: tuple[Verification, ...] = ()
+
+    @property
+    def predictions(self) -> Path:
+        """The prediction file."""
+        return self.summaries.path
+
+    @property
+    def empty(self) -> list[str]:
+        """Ids of the summaries that leave nothing to score; they count as 0."""
+        return [self.rows[index].dialogue.id for index in self.score.empty]
+
+    @property
+    def by_length(self) -> list[str] | None:
+        """Ids of outputs that ended by length; None where the file does not say."""
+        if self.summaries.cut_off is None:
+            return None
+        return [row.dialogue.id for row in self.rows if row.cut_off]
+
+    @property
+    def signature(self) -> str:
+        """What has to be equal for two scores to be comparable."""
+        return self._sign(self.score)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for programs."""
+        final = self.intervals.get("final")
+        return {
+            "data": self.data,
+            "data_sha256": self.data_sha256,
+            "predictions": str(self.predictions),
+            "untuned": self.summaries.untuned,
+            "rows": self.score.rows,
+            "references": list(self.score.references_per_row),
+            **{name: getattr(self.score, name) for name in FIGURES},
+            "interval": None if final is None else final.to_json(),
+            "intervals": {name: found.to_json() for name, found in self.intervals.items()},
+            "signature": self.signature,
+            self.metric.other_variant().variant: {
+                **{name: getattr(self.other, name) for name in FIGURES},
+                "signature": self._sign(self.other),
+            },
+            "post": dict(self.summaries.post),
+            "empty": self.empty,
+            "by_length": self.by_length,
+            "floors": self.floors.to_json(),
+            "lengths": self.lengths.to_json(),
+            "fidelity": self.fidelity.to_json(),
+            "groups": [grouping.to_json() for grouping in self.groups],
+            "leaderboard": None if self.leaderboard is None else self.leaderboard.to_json(),
+            "worst": [row.to_json() for row in self.worst],
+            "explain": None if self.explanation is None else self.explanation.to_json(),
+            "verify": [found.to_json() for found in self.verifications],
+            "per_row": [{"fname": row.dialogue.id, **row.score._asdict()} for row in self.rows],
+        }
+
+    def _sign(self, score: CorpusScore) -> str:
+        return f"{score.signature}|post:{'+'.join(self.summaries.post) or 'none'}"
+
+
+def evaluate_run(
+    run: Run, source: str, metric: Metric = COMPETITION, *, explained: bool = False, verified: bool = False
+) -> Evaluation:
+    """Score a run's predictions for a data file; the competition's score is kept in the run.
+
+    Raises:
+        DataError: the data cannot be used, or have no references.
+        PredictionError: the run has no predictions for them; says which command makes them.
+    """
+    dialogues = read_dialogues(source, references=True)
+    summaries = run_summaries(run, source, dialogues)
+    evaluation = evaluate_summaries(source, dialogues, summaries, metric, explained=explained, verified=verified)
+    if metric == COMPETITION:
+        scored = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        try:
+            write_json(
+                run.scores / f"{source_name(source)}.{summaries.engine}.json",
+                {**evaluation.to_json(), "scored": scored},
+            )
+        except OSError as error:
+            say(f"{run.scores}: the score is not kept ({error.strerror})")
+    return evaluation
+
+
+def evaluate_file(
+    path: Path, source: str, metric: Metric = COMPETITION, *, explained: bool = False, verified: bool = False
+) -> Evaluation:
+    """Score a prediction file: a CSV or JSONL with fname and summary, as it stands.
+
+    The raw predictions of a run are post-processed as that run's recipe says.
+
+    Raises:
+        DataError: the data cannot be used, or have no references.
+        PredictionError: the predictions cannot be used, or are not of the same ids.
+    """
+    dialogues = read_dialogues(source, references=True)
+    summaries = file_summaries(path, source, dialogues)
+    return evaluate_summaries(source, dialogues, summaries, metric, explained=explained, verified=verified)
+
+
+def evaluate_summaries(
+    source: str,
+    dialogues: Sequence[Dialogue],
+    summaries: Summaries,
+    metric: Metric,
+    *,
+    explained: bool = False,
+    verified: bool = False,
+) -> Evaluation:
+    """Score summaries.
+
+    Args:
+        source: the data file, as the user named it.
+        dialogues: its rows, each with a reference.
+        summaries: one for each of them, in their order.
+        metric: how to score.
+        explained: whether to score by all other metrics too.
+        verified: whether to score with the ROUGE packages themselves too, and compare.
+    """
+    references = [dialogue.references for dialogue in dialogues]
+    score = metric.score(summaries.texts, references)
+    cut_off = summaries.cut_off or (None,) * len(dialogues)
+    rows = tuple(map(ScoredRow, dialogues, summaries.texts, score.per_row, cut_off))
+    several = len(rows) > 1
+    tokenizer = metric.tokenizer
+    return Evaluation(
+        data=source,
+        data_sha256=file_sha256(resolve_source(source)),
+        summaries=summaries,
+        metric=metric,
+        score=score,
+        other=metric.other_variant().score(summaries.texts, references),
+        intervals={name: interval([getattr(row, name) for row in score.per_row]) for name in FIGURES if several},
+        leaderboard=simulate([row.final for row in score.per_row]) if several else None,
+        rows=rows,
+        floors=find_floors(rows, variant=metric.variant, aggregate=metric.aggregate, tokenizer=tokenizer),
+        lengths=compare_lengths(rows),
+        fidelity=check_fidelity(rows),
+        groups=group_rows(rows),
+        worst=worst_rows(rows, tokenizer=tokenizer, variant=metric.variant),
+        explanation=explain(summaries.texts, references) if explained else None,
+        verifications=tuple(
+            verify(
+                summaries.texts,
+                references,
+                tokenizer=tokenizer,
+                variant=variant,
+                aggregate=metric.aggregate,
+            )
+            for variant in (metric.variant, metric.other_variant().variant)
+            if verified
+        ),
+    )

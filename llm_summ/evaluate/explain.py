@@ -1,0 +1,148 @@
+"""The same summaries by other scores: what a score of ROUGE depends on besides the summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any, get_args
+
+from llm_summ.data.stats import SideBySide
+from llm_summ.morphemes import (
+    Tokenizer,
+    character_tokenizer,
+    mecab_tokenizer,
+    rouge_score_tokenizer,
+    whitespace_tokenizer,
+)
+from llm_summ.score.corpus import Aggregate, score_corpus
+from llm_summ.score.rouge import Variant
+
+__all__ = ["Explanation", "ScoreVariant", "explain"]
+
+_PACKAGES: dict[Variant, str] = {
+    "rouge": "n-grams as sets, sentences apart",
+    "rouge-score": "n-grams as often as they occur",
+}
+_AGGREGATES: dict[Aggregate, str] = {
+    "mean": "mean over the references",
+    "max": "best reference of each metric",
+}
+_TOKENS = {
+    "mecab": "morphemes: particles and endings count for themselves",
+    "space": "words: 의사는 and 의사가 have nothing in common",
+    "character": "characters: parts of words count, too",
+    "rouge-score": "drops every Hangul letter: of Korean, only digits, Latin words and tags are compared",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreVariant:
+    """One way to score.
+
+    Attributes:
+        variant: the ROUGE package.
+        tokens: what splits the texts: mecab, space, character or rouge-score.
+        aggregate: how a dialogue's references are combined.
+        final: the score, from 0 to 100.
+        meaning: what is counted, in a sentence.
+        signature: with the versions.
+    """
+
+    variant: Variant
+    tokens: str
+    aggregate: Aggregate
+    final: float
+    meaning: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The same summaries, scored in several ways.
+
+    Attributes:
+        variants: the first is the competition's.
+        left: how many tokens rouge-score's own tokenizer finds in these texts, by how many mecab-ko finds.
+        nothing_left: in how many texts, of summaries and references, it finds none.
+        texts: how many there are.
+        hangul: whether they have any.
+    """
+
+    variants: tuple[ScoreVariant, ...]
+    left: float
+    nothing_left: int
+    texts: int
+    hangul: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for programs."""
+        return {**asdict(self), "warning": self.warning()}
+
+    def table(self) -> SideBySide:
+        """For people: a line for each package and tokens; the first is the competition's."""
+        finals = {(found.variant, found.tokens, found.aggregate): found.final for found in self.variants}
+        ways = dict.fromkeys((found.variant, found.tokens) for found in self.variants)
+        return SideBySide(
+            ["package", "tokens", *get_args(Aggregate), "tokens are"],
+            [
+                [
+                    variant,
+                    tokens,
+                    *(f"{finals[variant, tokens, one]:.2f}" for one in get_args(Aggregate)),
+                    _TOKENS[tokens],
+                ]
+                for variant, tokens in ways
+            ],
+        )
+
+    def lines(self) -> list[str]:
+        """For people: what the table's words mean."""
+        return [f"{name}: {meaning}" for name, meaning in (*_PACKAGES.items(), *_AGGREGATES.items())]
+
+    def warning(self) -> str | None:
+        """Why rouge-score must not be used with its own tokenizer here; None for texts without Hangul."""
+        if not self.hangul:
+            return None
+        return (
+            f"rouge-score's own tokenizer drops every Hangul letter: it finds {self.left:.0%} as many tokens here "
+            f"as mecab-ko, and none at all in {self.nothing_left:,} of {self.texts:,} texts. With it, two "
+            'sentences that share nothing but "10" score 100, and equal ones without digits and Latin letters 0'
+        )
+
+
+def explain(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Explanation:
+    """Score summaries by both packages, on several kinds of tokens, by the mean and by the best reference.
+
+    Args:
+        hypotheses: the summaries, shape ``[rows]``.
+        references: the human summaries of each dialogue, shape ``[rows][at least 1]``.
+
+    Raises:
+        ValueError: there is nothing to score, or a dialogue has no reference.
+        InputError: mecab-ko cannot be loaded.
+    """
+    own = rouge_score_tokenizer()
+    tokenizers: dict[str, Tokenizer] = {
+        "mecab": mecab_tokenizer(),
+        "space": whitespace_tokenizer(),
+        "character": character_tokenizer(),
+    }
+    packages: tuple[Variant, ...] = get_args(Variant)
+    aggregates: tuple[Aggregate, ...] = get_args(Aggregate)
+    ways = [(*way, tokenizers[way[1]]) for way in product(packages, tokenizers, aggregates)]
+    ways += [("rouge-score", "rouge-score", aggregate, own) for aggregate in aggregates]
+    variants = []
+    for variant, tokens, aggregate, tokenizer in ways:
+        score = score_corpus(hypotheses, references, variant=variant, aggregate=aggregate, tokenizer=tokenizer)
+        meaning = f"{_TOKENS[tokens]}; {_PACKAGES[variant]}; {_AGGREGATES[aggregate]}"
+        variants.append(ScoreVariant(variant, tokens, aggregate, score.final, meaning, score.signature))
+    texts = [*hypotheses, *(reference for row in references for reference in row)]
+    kept = [len(own(text)) for text in texts]
+    return Explanation(
+        variants=tuple(variants),
+        left=sum(kept) / max(sum(len(tokenizers["mecab"](text)) for text in texts), 1),
+        nothing_left=kept.count(0),
+        texts=len(texts),
+        hangul=any("가" <= letter <= "힣" for text in texts for letter in text),
+    )

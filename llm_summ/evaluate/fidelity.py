@@ -1,0 +1,121 @@
+"""Whether summaries keep to their dialogue's tags: speakers and masks that are invented, lost or misspelt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_summ.data.dialogue import SPEAKER_TAG
+from llm_summ.data.stats import SideBySide
+from llm_summ.data.tags import TAG, is_tagged, odd_tags
+from llm_summ.errors import listed
+from llm_summ.evaluate.rows import ScoredRow
+
+__all__ = ["FINDINGS", "Fidelity", "Finding", "check_fidelity"]
+
+FINDINGS = {
+    "invented speakers": "a #PersonN# that is not in the dialogue",
+    "lost speakers": "a #PersonN# that the dialogue and every reference have, and the summary lacks",
+    "broken tags": "misspelt, or no tag that is known",
+    "invented masks": "a mask such as #Email# that is not in the dialogue",
+    "lost masks": "a mask that every reference has, and the summary lacks",
+}
+"""What is looked for, in the order of the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is amiss in some rows.
+
+    Attributes:
+        name: one of `FINDINGS`.
+        found: the tags concerned, by the id of the row.
+    """
+
+    name: str
+    found: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """Tags of all summaries.
+
+    Attributes:
+        rows: how many were looked at.
+        findings: one for each of `FINDINGS`, in that order.
+    """
+
+    rows: int
+    findings: tuple[Finding, ...]
+
+    def share(self, finding: Finding) -> float:
+        """The share of the rows in which it is, from 0 to 1."""
+        return len(finding.found) / self.rows if self.rows else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for programs."""
+        return {
+            "rows": self.rows,
+            "findings": [
+                {
+                    "name": finding.name,
+                    "why": FINDINGS[finding.name],
+                    "rows": len(finding.found),
+                    "share": self.share(finding),
+                    "found": {identity: list(tags) for identity, tags in finding.found.items()},
+                }
+                for finding in self.findings
+            ],
+        }
+
+    def table(self) -> SideBySide:
+        """For people: how many rows, and the first of them."""
+        return SideBySide(
+            ["tags", "rows", "share", "which"],
+            [
+                [
+                    finding.name,
+                    f"{len(finding.found):,}",
+                    f"{self.share(finding):.1%}",
+                    listed([f"{identity} {' '.join(tags)}" for identity, tags in finding.found.items()], 3),
+                ]
+                for finding in self.findings
+            ],
+        )
+
+
+def check_fidelity(rows: Sequence[ScoredRow]) -> Fidelity:
+    """Look for tags that a summary should not have, or should."""
+    found: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in FINDINGS}
+    for row in rows:
+        for name, tags in _row(row):
+            if tags:
+                found[name][row.dialogue.id] = tuple(tags)
+    return Fidelity(len(rows), tuple(Finding(name, by_id) for name, by_id in found.items()))
+
+
+def _row(row: ScoredRow) -> Iterator[tuple[str, Sequence[str]]]:
+    dialogue, summary = row.dialogue, row.summary
+    there, written = _tags(dialogue.text), _tags(summary)
+    wanted = [tag for tag in _tags(dialogue.references[0]) if all(tag in text for text in dialogue.references)]
+    invented = [tag for tag in written if tag not in there]
+    lost = [tag for tag in wanted if tag not in written]
+    yield "invented speakers", [tag for tag in invented if _is_speaker(tag)]
+    yield "lost speakers", [tag for tag in lost if _is_speaker(tag) and tag in there]
+    yield "broken tags", [_spelt(summary, *span) for _, *span in odd_tags(summary, is_tagged(dialogue.text))]
+    yield "invented masks", [tag for tag in invented if not _is_speaker(tag)]
+    yield "lost masks", [tag for tag in lost if not _is_speaker(tag)]
+
+
+def _tags(text: str) -> list[str]:
+    """The proper tags and masks of a text, each once."""
+    return list(dict.fromkeys(TAG.findall(text)))
+
+
+def _is_speaker(tag: str) -> bool:
+    return SPEAKER_TAG.fullmatch(tag) is not None
+
+
+def _spelt(text: str, start: int, end: int) -> str:
+    return text[start:end].strip()

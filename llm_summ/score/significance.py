@@ -1,0 +1,313 @@
+"""Whether a score, or the lead of one system over another, could be chance.
+
+Everything starts from the scores of the rows (``[row.final for row in score.per_row]``), since the corpus's score
+is their mean. The dialogues are taken for a random sample of those that a system may meet: an interval says how
+far the score would move with other dialogues, and nothing of another seed or another training.
+
+- Bootstrap interval of the mean, by percentiles: Efron and Tibshirani 1993, "An Introduction to the Bootstrap",
+  chapter 13.
+- Paired bootstrap: Koehn 2004, "Statistical Significance Tests for Machine Translation Evaluation".
+- Approximate randomisation: Noreen 1989, "Computer-Intensive Methods for Testing Hypotheses".
+
+Of few rows the bootstrap sees too little of the spread: its intervals are too narrow and its p too small. On real
+scores a 95 % interval held the true score in 89 % of 2,000 trials with 10 rows, in 93 % with 30, and in 95 % from
+100 on; the bias-corrected one (BCa) gained less than a point. `Paired.p_randomisation` holds for any number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import permutations
+from math import fsum, isfinite, sqrt
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = [
+    "RESAMPLES",
+    "SEED",
+    "TIE",
+    "Correlation",
+    "Interval",
+    "Paired",
+    "as_array",
+    "interval",
+    "paired",
+    "row_differences",
+    "spearman",
+]
+
+RESAMPLES = 10_000
+"""With so many, another seed moves an end of the interval by about a thirtieth of the mean's standard error."""
+
+SEED = 0
+
+TIE = 1e-9
+"""Two scores that differ by no more are equal."""
+
+_AT_ONCE = 2**18  # numbers drawn at a time: fits a cache, and keeps the memory small for any number of rows
+_EXACT = 8  # values; they have 40,320 orders
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Where the score lies, on other dialogues of this kind.
+
+    Attributes:
+        low: its lower end.
+        high: its upper end.
+        confidence: how many of 1 such intervals hold the true score.
+        resamples: how many resamples it is made from.
+    """
+
+    low: float
+    high: float
+    confidence: float
+    resamples: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The interval, for programs."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """A second system beside a first one, on the same dialogues.
+
+    Attributes:
+        difference: mean of the second system minus the first's.
+        low: lower end of the difference's bootstrap interval.
+        high: its upper end.
+        confidence: of that interval.
+        resamples: how many resamples, and how many random exchanges, the p are made from.
+        p_bootstrap: two-sided paired bootstrap: twice the share of resamples in which the leader does not lead,
+            2 (k + 1) / (n + 1), at most 1. Koehn 2004 gives the share of the other resamples, for one side.
+            But for rounding it is below 0.05 if, and only if, the 95 % interval leaves out 0.
+        p_randomisation: two-sided approximate randomisation: how often the difference is at least as large if
+            each row's two scores are exchanged at random, (k + 1) / (n + 1).
+        wins: rows in which the second system is better.
+        ties: rows in which both are equal.
+        losses: rows in which the second system is worse.
+    """
+
+    difference: float
+    low: float
+    high: float
+    confidence: float
+    resamples: int
+    p_bootstrap: float
+    p_randomisation: float
+    wins: int
+    ties: int
+    losses: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison, for programs."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """How alike two orders are.
+
+    Attributes:
+        rho: Spearman's rank correlation, from -1 to 1.
+        p: two-sided: among all orders of one side, the share that correlates as much; None above 8 values.
+        n: how many values.
+    """
+
+    rho: float
+    p: float | None
+    n: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The correlation, for programs."""
+        return asdict(self)
+
+
+def interval(
+    values: Sequence[float], *, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = SEED
+) -> Interval:
+    """Bootstrap interval of the mean, by percentiles.
+
+    Args:
+        values: the scores of the rows, shape ``[rows]``. Rows that are all equal show no spread, and a single row
+            cannot show any: both ends are then its score, and the interval says nothing.
+        confidence: between 0 and 1.
+        resamples: how many; each has as many rows as there are.
+        seed: of the resamples; the same seed, the same interval.
+
+    Raises:
+        ValueError: there are no values, one is not a finite number, or an option is out of range.
+    """
+    array = as_array(values)
+    means = _resampled_means(array, resamples, seed)
+    low, high = _ends(means, confidence)
+    return Interval(low, high, confidence, resamples)
+
+
+def paired(
+    a: Sequence[float],
+    b: Sequence[float],
+    *,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Paired:
+    """Compare two systems on the same dialogues.
+
+    Args:
+        a: the first system's scores of the rows, shape ``[rows]``.
+        b: the second system's, of the same rows in the same order.
+        confidence: of the difference's interval; between 0 and 1.
+        resamples: how many, and how many random exchanges.
+        seed: of both.
+
+    Raises:
+        ValueError: the systems have not the same number of rows, or what `interval` refuses.
+    """
+    differences = row_differences(a, b)
+    difference = fsum(differences) / len(differences)
+    means = _resampled_means(differences, resamples, seed)
+    low, high = _ends(means, confidence)
+    not_ahead = min(int((means <= TIE).sum()), int((means >= -TIE).sum()))
+    exchanged = _exchanged_means(differences, resamples, seed)
+    as_large = int((abs(exchanged) >= abs(difference) - TIE).sum())
+    wins, losses = int((differences > TIE).sum()), int((differences < -TIE).sum())
+    return Paired(
+        difference=difference,
+        low=low,
+        high=high,
+        confidence=confidence,
+        resamples=resamples,
+        # Every resample of a single row is that row, which would pass for certainty.
+        p_bootstrap=min(1.0, 2 * (not_ahead + 1) / (resamples + 1)) if len(differences) > 1 else 1.0,
+        p_randomisation=(as_large + 1) / (resamples + 1),
+        wins=wins,
+        ties=len(differences) - wins - losses,
+        losses=losses,
+    )
+
+
+def spearman(xs: Sequence[float], ys: Sequence[float]) -> Correlation | None:
+    """Spearman's rank correlation: do two measures put systems in the same order?
+
+    Equal values share the mean of their ranks. With at most 8 values p is exact: all orders are tried.
+
+    Args:
+        xs: one measure, shape ``[n]``.
+        ys: the other, of the same things in the same order.
+
+    Returns:
+        The correlation; None if one side is constant, since it has no order then.
+
+    Raises:
+        ValueError: there are no values, one is not a finite number, or the numbers of values differ.
+    """
+    import numpy as np
+
+    x, y = (_centred_ranks(as_array(values).tolist()) for values in (xs, ys))
+    _check_lengths(len(x), len(y))
+    norm = sqrt(fsum(rank * rank for rank in x) * fsum(rank * rank for rank in y))
+    if not norm:
+        return None
+    product = fsum(rank * other for rank, other in zip(x, y, strict=True))
+    p = None
+    if len(x) <= _EXACT:
+        products = np.array(list(permutations(y))) @ np.array(x)
+        p = float((abs(products) >= abs(product) - TIE).mean())
+    return Correlation(rho=max(-1.0, min(1.0, product / norm)), p=p, n=len(x))
+
+
+def as_array(values: Sequence[float]) -> Floats:
+    """The scores of the rows as an array.
+
+    Raises:
+        ValueError: there are none, or one is not a finite number.
+    """
+    import numpy as np
+
+    if not len(values):
+        raise ValueError("no values: expected the score of at least one row")
+    for index, value in enumerate(values):
+        if not isfinite(value):
+            raise ValueError(f"row {index}: found {value}; expected a finite number")
+    return np.array(values, dtype=np.float64)
+
+
+def row_differences(a: Sequence[float], b: Sequence[float]) -> Floats:
+    """What the second system has more than the first, row by row.
+
+    Raises:
+        ValueError: there are no rows, a value is not a finite number, or the numbers of rows differ.
+    """
+    first, second = as_array(a), as_array(b)
+    _check_lengths(len(first), len(second))
+    return second - first
+
+
+def _check_lengths(first: int, second: int) -> None:
+    if first != second:
+        raise ValueError(f"{first} values beside {second}: expected one of each for every row, in the same order")
+
+
+def _resampled_means(values: Floats, resamples: int, seed: int) -> Floats:
+    """Means of samples with replacement, as large as the original; shape ``[resamples]``."""
+    import numpy as np
+
+    _check_resamples(resamples)
+    rng = np.random.default_rng(seed)
+    rows = len(values)
+    means = np.empty(resamples)
+    centred = values - values[0]  # so that equal rows have exactly their own mean
+    each = max(1, _AT_ONCE // rows)
+    for start in range(0, resamples, each):
+        stop = min(start + each, resamples)
+        drawn = rng.integers(rows, size=(stop - start, rows), dtype=np.uint32)
+        means[start:stop] = centred[drawn].mean(axis=1)
+    means += values[0]
+    return means
+
+
+def _exchanged_means(differences: Floats, resamples: int, seed: int) -> Floats:
+    """Mean differences after each row's two scores were exchanged or not, at random; shape ``[resamples]``."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    rows = len(differences)
+    means = np.empty(resamples)
+    total = differences.sum()
+    each = max(1, _AT_ONCE // rows)
+    for start in range(0, resamples, each):
+        stop = min(start + each, resamples)
+        bits = rng.integers(256, size=(stop - start, -(-rows // 8)), dtype=np.uint8)
+        exchanged = np.unpackbits(bits, axis=1, count=rows).astype(np.float64)
+        means[start:stop] = (total - 2 * (exchanged @ differences)) / rows
+    return means
+
+
+def _check_resamples(resamples: int) -> None:
+    if resamples < 1:
+        raise ValueError(f"resamples: found {resamples}; expected at least 1")
+
+
+def _ends(means: Floats, confidence: float) -> tuple[float, float]:
+    import numpy as np
+
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence: found {confidence}; expected more than 0 and less than 1")
+    low, high = np.quantile(means, ((1 - confidence) / 2, (1 + confidence) / 2))
+    return float(low), float(high)
+
+
+def _centred_ranks(values: Sequence[float]) -> list[float]:
+    """Ranks minus their mean; equal values share the mean of theirs."""
+    order = sorted(values)
+    first = {value: index for index, value in reversed(list(enumerate(order)))}
+    last = {value: index for index, value in enumerate(order)}
+    return [(first[value] + last[value] - (len(values) - 1)) / 2 for value in values]

@@ -1,0 +1,31 @@
+"""Work that several processes share: mecab-ko and the loops over texts hold Python's lock, threads do not help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+__all__ = ["spread"]
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def spread(work: Callable[[_Item], _Result], items: Sequence[_Item], workers: int = 1) -> Iterator[_Result]:
+    """Do `work` for every item, in this process or in several; gives the results in the order of the items.
+
+    Args:
+        work: a function of a module, or a partial one: it is sent to the processes.
+        items: what is to be worked on; an item should take milliseconds at least.
+        workers: number of processes; there are never more than items.
+    """
+    workers = min(workers, len(items))
+    if workers <= 1:
+        yield from map(work, items)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    # A fork would copy the threads' locks of whatever else is loaded.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(work, items, chunksize=max(1, len(items) // (4 * workers)))

@@ -1,0 +1,19 @@
+"""A submission that is never refused: written as a sample wants it, and any file checked against one."""
+
+from llm_summ.submit.check import check_submission
+from llm_summ.submit.report import Finding, Report
+from llm_summ.submit.sample import Sample, find_sample, read_sample
+from llm_summ.submit.write import data_of, file_texts, run_texts, write_submission
+
+__all__ = [
+    "Finding",
+    "Report",
+    "Sample",
+    "check_submission",
+    "data_of",
+    "file_texts",
+    "find_sample",
+    "read_sample",
+    "run_texts",
+    "write_submission",
+]

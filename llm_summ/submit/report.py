@@ -1,0 +1,101 @@
+"""The report of a check: what is wrong with a submission, where, and how to mend it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_summ.submit.kinds import KINDS, Kind
+from llm_summ.submit.lenient import Fault
+
+__all__ = ["Finding", "Report"]
+
+_SHOWN = 5  # places of a finding
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A kind of fault, and every place of it."""
+
+    kind: Kind
+    places: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is wrong with a submission.
+
+    Attributes:
+        path: the file.
+        sample: what it was compared with.
+        rows: how many it has, the header apart.
+        findings: problems, then notes, in the order of `KINDS`.
+    """
+
+    path: Path
+    sample: Path
+    rows: int
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def of(cls, path: Path, sample: Path, rows: int, faults: list[Fault]) -> Report:
+        """Put faults together by kind, in the order of lines."""
+        by_kind: dict[str, list[Fault]] = {name: [] for name in KINDS}
+        for fault in faults:
+            by_kind[fault.kind].append(fault)
+        found = tuple(
+            Finding(KINDS[name], tuple(sorted(places, key=lambda place: place.line or 0)))
+            for name, places in by_kind.items()
+            if places
+        )
+        return cls(path, sample, rows, found)
+
+    @property
+    def problems(self) -> bool:
+        """Whether it would be refused, or costs score."""
+        return any(finding.kind.severity == "problem" for finding in self.findings)
+
+    def lines(self) -> list[str]:
+        """The report for people, the first five places of each finding."""
+        if not self.findings:
+            return [f"{self.path}: {self.rows:,} rows, as {self.sample} wants them"]
+        lines = [f"{self.path}: {self.rows:,} row{'s' * (self.rows != 1)}, compared with {self.sample}"]
+        for finding in self.findings:
+            kind, places = finding.kind, finding.places
+            count = f"{len(places):,} place{'s' * (len(places) != 1)}"
+            lines += ["", f"{kind.severity} {kind.name}: {count}: {kind.why}; {kind.mend}"]
+            lines += [f"  {self._place(fault)}" for fault in places[:_SHOWN]]
+            if len(places) > _SHOWN:
+                lines.append(f"  … and {len(places) - _SHOWN:,} more")
+        problems = sum(finding.kind.severity == "problem" for finding in self.findings)
+        notes = len(self.findings) - problems
+        counts = [
+            f"{n} kind{'s' * (n != 1)} of {what}" for n, what in ((problems, "problem"), (notes, "note")) if n
+        ]
+        return [*lines, "", ", ".join(counts) + ("" if problems else "; no problem")]
+
+    def _place(self, fault: Fault) -> str:
+        where = f"{self.path}:{fault.line}" if fault.line else ""
+        return " ".join(filter(None, (where, fault.id, fault.found)))
+
+    def to_json(self) -> dict[str, Any]:
+        """The report for programs, every place of each finding."""
+        return {
+            "path": str(self.path),
+            "sample": str(self.sample),
+            "rows": self.rows,
+            "problems": self.problems,
+            "findings": [
+                {
+                    "kind": finding.kind.name,
+                    "severity": finding.kind.severity,
+                    "why": finding.kind.why,
+                    "mend": finding.kind.mend,
+                    "places": [
+                        {"line": fault.line, "id": fault.id, "found": fault.found} for fault in finding.places
+                    ],
+                }
+                for finding in self.findings
+            ],
+        }

@@ -1,0 +1,101 @@
+"""The sample submission: which rows a submission has, and in which format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_summ.data.source import file_kind, resolve_source
+from llm_summ.data.table import read_table
+from llm_summ.errors import DataError
+from llm_summ.progress import say
+
+__all__ = ["SAMPLE_NAME", "Sample", "find_sample", "read_sample"]
+
+SAMPLE_NAME = "sample_submission.csv"
+"""What the file is called where it is looked for."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample submission.
+
+    Attributes:
+        path: where it was read.
+        columns: the header; an index column has no name.
+        ids: of its rows, in order.
+        rows: the fields of each row, in the order of `columns`.
+        encoding: ``utf-8``, ``utf-8-sig`` (with a byte order mark) or ``cp949``.
+        line_end: what ends a line.
+        final_line_end: whether the last line ends, too.
+        placeholder: the text that stands for every summary; empty where there is none, or several.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    ids: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    encoding: str
+    line_end: str
+    final_line_end: bool
+    placeholder: str
+
+    @property
+    def index(self) -> tuple[str, ...] | None:
+        """The values of the column without a name; None if there is none."""
+        return tuple(row[self.columns.index("")] for row in self.rows) if "" in self.columns else None
+
+
+def find_sample(name: str | None, folders: Sequence[Path]) -> Path:
+    """The sample that is named, or else the first `SAMPLE_NAME` in the folders, which is said.
+
+    Raises:
+        DataError: there is none.
+    """
+    if name is not None:
+        return resolve_source(name)
+    places = list(dict.fromkeys([*folders, Path()]))
+    for folder in places:
+        if (path := folder / SAMPLE_NAME).is_file():
+            say(f"Sample: {path}")
+            return path
+    looked = " or ".join("the current folder" if folder == Path() else str(folder) for folder in places)
+    raise DataError(f"{SAMPLE_NAME}: not in {looked}; expected a sample submission; name it: --sample FILE")
+
+
+def read_sample(path: Path) -> Sample:
+    """Read a sample submission.
+
+    Raises:
+        DataError: it is no CSV with `fname` and `summary`, has no rows, or an id is empty or stands twice.
+    """
+    if file_kind(path) != ".csv":
+        raise DataError(f"{path}: found a name that ends in {path.suffix}; expected a sample submission as CSV")
+    table = read_table(path, ("fname", "summary"))
+    if not table.records:
+        raise DataError(f"{path}: no rows; expected the ids that a submission must have")
+    columns = tuple(name.strip() for name in table.columns)
+    if columns.count("") > 1:
+        raise DataError(
+            f"{path}: found {columns.count('')} columns without a name; expected at most one, the index"
+        )
+    seen: dict[str, int] = {}
+    for record in table.records:
+        identity = record.values["fname"].strip()
+        if not identity:
+            raise DataError(f"{table.place(record)}: empty fname; expected an id in every row of a sample")
+        if identity in seen:
+            raise DataError(f"{table.place(record)}: id {identity} stands already in line {seen[identity]}")
+        seen[identity] = record.line
+    summaries = {record.values["summary"].strip() for record in table.records}
+    return Sample(
+        path,
+        columns,
+        tuple(seen),
+        tuple(tuple(record.values[name] for name in table.columns) for record in table.records),
+        table.encoding,
+        table.line_end,
+        path.read_bytes().endswith((b"\n", b"\r")),
+        summaries.pop() if len(summaries) == 1 else "",
+    )

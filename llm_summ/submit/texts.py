@@ -1,0 +1,125 @@
+"""What is wrong with a single summary."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from llm_summ.data.oddities import ENTITY, INVISIBLE, LINE_BREAK_TAG, LINE_END, LITERAL_LINE_FEED
+from llm_summ.data.tags import GAP, TAG, odd_tags
+
+__all__ = ["LINE_BREAK", "is_empty", "text_faults"]
+
+LINE_BREAK = re.compile(rf"\n|{LINE_END.pattern}")
+"""What ends a line in one system or another."""
+
+_LONG, _SHORT = 400, 10  # characters: human summaries of the competition have 25 to 263
+_NULL = re.compile(r"[#<(\[]?(?:nan|none|null|n/?a|undefined)[>)\]]?[.。]?", re.IGNORECASE)
+_PROMPT = re.compile(
+    # special tokens and the marks of chat templates
+    r"<\|[^|<>\n]{1,40}\|>|\[\|[^|\n]{1,40}\|\]|<\uff5c[^<>\n]{1,60}\uff5c>"
+    r"|</?(?:s|bos|eos|pad|unk|mask|think|thought|answer|summary|start_of_turn|end_of_turn|usr|sys)>"
+    r"|<</?SYS>>|\[/?(?:INST|BOS|EOS|PAD|UNK|SEP|CLS|MASK)\]"
+    # headings: of Markdown, and of what comes next
+    r"|```|\*\*|(?:^|(?<=\s))#{1,6}(?=\s)(?!\s*Person)"
+    r"|(?<![가-힣])(?:대화|한국어|최종)?\s?(?:요약(?:문|본|\s?결과)?|정답|답변|지시문?|명령어|질문|출력|응답)(?:은|는)?"
+    r"(?:\s?다음과 같습니다)?\s{0,3}[:：]"
+    r"|(?i:(?:^|(?<=\n))[ \t]{0,9}[\"']?(?:summary|answer|output|response|dialogue|instruction|input|"
+    r"assistant|user|system)[\"']?\s{0,3}[:：])"
+    r"|(?i:here(?:'s| is) (?:the|a) [a-z ]{0,20}summary)|(?:다음은|아래는)[^.\n]{0,30}요약"
+    # a turn: the dialogue goes on
+    r"|(?:^|(?<=[\n.?!]))[ \t]{0,9}#Person\d+#\s?[:：]"
+)
+_CUT_TAG = re.compile(r"#(?:[A-Z][A-Za-z]{0,14}\d*)?\s*$")
+_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "「": "」", "『": "』", "`": "`"}
+_ENDED = re.compile(r"[.?!…。？！][\"'”’)\]」』]*$")
+_DOUBLE_SPACE = re.compile(rf"(?<=\S)(?:{GAP}{{2,}}|\t)(?=\S)")
+_PATTERNS = (
+    ("prompt-remains", _PROMPT),
+    ("line-break", LINE_BREAK),
+    ("literal-line-feed", LITERAL_LINE_FEED),
+    ("html", ENTITY),
+    ("html", LINE_BREAK_TAG),
+    ("invisible-character", INVISIBLE),
+    ("lost-character", re.compile("\ufffd")),
+    ("repetition", re.compile(r"(\S.{0,29}?)\1{7,}")),
+    ("double-space", _DOUBLE_SPACE),
+)
+
+
+def is_empty(text: str) -> bool:
+    """Whether there is nothing to score: no letter and no figure."""
+    return not re.search(r"[^\W_]", text)
+
+
+def text_faults(text: str) -> Iterator[tuple[str, int, int]]:
+    """What is wrong with a summary by itself.
+
+    Yields:
+        a name of `kinds.KINDS`, once each, and where it begins and ends in the text.
+    """
+    inner = text.strip()
+    if is_empty(text):
+        yield "empty-summary", 0, 0
+        if (lost := text.find("\ufffd")) >= 0:
+            yield "lost-character", lost, lost + 1
+        return
+    if inner != text:
+        at = 0 if text[0].isspace() else len(text.rstrip())
+        yield "outer-space", at, at
+    if _NULL.fullmatch(inner):
+        yield "null-text", 0, len(text)
+        return
+    seen: set[str] = set()
+    for kind, pattern in _PATTERNS:
+        found = pattern.search(text)
+        if found and kind not in seen:
+            seen.add(kind)
+            yield kind, *found.span()
+    yield from _tag_faults(text)
+    closing = _QUOTES.get(inner[0])
+    if closing is not None and inner.endswith(closing) and len(inner) > 1:
+        within = inner[1:-1]
+        if closing not in within and inner[0] not in within:
+            yield "extra-quotes", 0, len(text)
+    if not unicodedata.is_normalized("NFC", text):
+        normal = unicodedata.normalize("NFC", text)
+        at = next((at for at, (one, other) in enumerate(zip(text, normal, strict=False)) if one != other), 0)
+        yield "not-nfc", at, at + 1
+    yield from _notes(inner)
+
+
+def _tag_faults(text: str) -> Iterator[tuple[str, int, int]]:
+    """The first misspelt tag, the first of an unknown name, and the first other sign."""
+    first: dict[str, tuple[int, int]] = {}
+    # What is gone through already is blanked, so that places stay.
+    letters = list(text)
+    for match in TAG.finditer(text):
+        letters[slice(*match.span())] = " " * len(match.group())
+    for repaired, start, end in odd_tags(text, tagged=True):
+        first.setdefault("broken-tag" if repaired else "unknown-mask", (start, end))
+        letters[start:end] = " " * (end - start)
+    rest = "".join(letters)
+    cut = _CUT_TAG.search(rest)
+    if cut:
+        first.setdefault("broken-tag", cut.span())
+        rest = rest[: cut.start()]
+    sign = re.search("[#＃]", _PROMPT.sub("", rest)) and re.search("[#＃]", rest)
+    if sign:
+        first.setdefault("stray-sign", sign.span())
+    for kind, (start, end) in first.items():
+        yield kind, start, end
+
+
+def _notes(inner: str) -> Iterator[tuple[str, int, int]]:
+    letters = [letter for letter in TAG.sub("", inner) if letter.isalpha()]
+    hangul = sum("가" <= letter <= "힣" or "\u1100" <= letter <= "\u11ff" for letter in letters)
+    if 4 * hangul < len(letters):
+        yield "not-korean", 0, 0
+    if len(inner) > _LONG:
+        yield "long-summary", _LONG, _LONG
+    if len(inner) < _SHORT:
+        yield "short-summary", 0, 0
+    if not _ENDED.search(_PROMPT.sub("", inner).rstrip()):
+        yield "no-full-stop", len(inner), len(inner)

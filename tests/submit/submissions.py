@@ -1,0 +1,39 @@
+"""A small sample submission, and files that are like it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llm_summ.submit import Report, Sample, check_submission, read_sample
+
+IDS = ["test_0", "test_1", "test_2", "test_4", "test_5", "test_7"]  # with gaps, as real ids have them
+TEXTS = [
+    "#Person1#이 #Person2#에게 역까지 가는 길을 묻습니다.",
+    "민수는 병원 예약을 다음 주로 옮깁니다.",
+    "#Person2#는 회의 자료를 #Email#로 보내기로 합니다.",
+    "두 사람은 저녁에 된장찌개를 끓여 먹기로 합니다.",
+    "#Person1#은 새 노트북이 느려서 환불을 요청합니다.",
+    "지영은 주말에 한강에서 자전거를 타자고 제안합니다.",
+]
+SAMPLE = ",fname,summary\n" + "".join(f"{at},{identity},요약문입니다.\n" for at, identity in enumerate(IDS))
+GOOD = ",fname,summary\n" + "".join(
+    f"{at},{identity},{text}\n" for at, (identity, text) in enumerate(zip(IDS, TEXTS, strict=True))
+)
+PLAIN_SAMPLE = "fname,summary\n" + "".join(f"{identity},요약문입니다.\n" for identity in IDS)
+PLAIN_GOOD = "fname,summary\n" + "".join(f"{one},{text}\n" for one, text in zip(IDS, TEXTS, strict=True))
+
+
+def sample_of(folder: Path, text: str = SAMPLE) -> Sample:
+    path = folder / "sample_submission.csv"
+    path.write_bytes(text.encode())
+    return read_sample(path)
+
+
+def check_bytes(folder: Path, content: bytes, sample: str = SAMPLE) -> Report:
+    path = folder / "submission.csv"
+    path.write_bytes(content)
+    return check_submission(path, sample_of(folder, sample))
+
+
+def kinds_and_lines(report: Report) -> dict[str, list[int | None]]:
+    return {finding.kind.name: [place.line for place in finding.places] for finding in report.findings}

@@ -1,0 +1,101 @@
+"""The command `submit`, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from submissions import GOOD, IDS, PLAIN_GOOD, SAMPLE, TEXTS
+from test_submission_write import make_run
+
+from llm_summ.cli.submit import submit
+from llm_summ.data import read_dialogues
+from llm_summ.errors import InputError
+
+WANTED = "submission.csv: 6 rows, as sample_submission.csv wants them"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(submit, arguments)
+
+
+def refused(*arguments: str) -> str:
+    """The one line of an error."""
+    error = run(*arguments).exception
+    assert isinstance(error, InputError), error
+    assert "\n" not in str(error)
+    return str(error)
+
+
+@pytest.fixture
+def there(in_tmp: Path) -> Path:
+    """A folder with a sample and predictions."""
+    Path("sample_submission.csv").write_text(SAMPLE, encoding="utf-8")
+    Path("texts.csv").write_text(PLAIN_GOOD, encoding="utf-8")
+    return in_tmp
+
+
+def test_a_good_file_is_one_line(there: Path) -> None:
+    Path("submission.csv").write_text(GOOD, encoding="utf-8")
+    done = run("--check", "submission.csv", "--sample", "sample_submission.csv", "--strict")
+    assert (done.exit_code, done.output) == (0, f"{WANTED}\n")
+    assert run("--check", "submission.csv").stderr == "Sample: sample_submission.csv\n"
+
+
+def test_problems_and_notes_have_their_exit_codes(there: Path) -> None:
+    Path("noted.csv").write_text(GOOD[:-1], encoding="utf-8")
+    assert run("--check", "noted.csv").exit_code == 0
+    assert run("--check", "noted.csv", "--strict").exit_code == 1
+    done = run("--check", "texts.csv", "--json")
+    assert done.exit_code == 1
+    [finding] = json.loads(done.stdout)["findings"]
+    assert (finding["kind"], finding["severity"]) == ("missing-index", "problem")
+
+
+def test_predictions_become_a_submission(there: Path) -> None:
+    done = run("--predictions", "texts.csv")
+    assert (done.exit_code, done.stdout) == (0, "submission.csv\n")
+    assert done.stderr == f"Sample: sample_submission.csv\n{WANTED}\n"
+    assert Path("submission.csv").read_text(encoding="utf-8") == GOOD
+    assert run("--predictions", "texts.csv").exit_code == 0
+    Path("texts.csv").write_text(PLAIN_GOOD.replace("민수", "영수"), encoding="utf-8")
+    assert "another file is there already" in refused("--predictions", "texts.csv")
+    assert run("--predictions", "texts.csv", "--force").exit_code == 0
+    assert json.loads(run("--predictions", "texts.csv", "--json").stdout)["path"] == "submission.csv"
+
+
+def test_a_runs_submission_lies_in_its_folder(there: Path) -> None:
+    made = make_run(there)
+    ids = [dialogue.id for dialogue in read_dialogues("sample:test")]
+    Path("sample_submission.csv").write_text("fname,summary\n" + "".join(f"{one},-\n" for one in ids), "utf-8")
+    done = run("--run", "mine")
+    assert (done.exit_code, done.stdout) == (0, "runs/mine/submission.csv\n")
+    assert "32 rows" in done.stderr
+    assert (made.path / "submission.csv").read_text("utf-8").splitlines()[
+        1
+    ] == f"{ids[0]},{ids[0]}의 요약을 적습니다."
+
+
+def test_the_sample_is_looked_for_beside_the_data(there: Path) -> None:
+    Path("data").mkdir()
+    Path("sample_submission.csv").rename("data/sample_submission.csv")
+    rows = "".join(f'{one},"#Person1#: 안녕하세요?\n#Person2#: 네, {one}입니다."\n' for one in IDS)
+    Path("data/test.csv").write_text("fname,dialogue\n" + rows, encoding="utf-8")
+    done = run("--predictions", "texts.csv", "--data", "data/test.csv")
+    assert done.exit_code == 0
+    assert "Sample: data/sample_submission.csv\n" in done.stderr
+    said = "sample_submission.csv: not in the current folder; expected a sample submission; name it: --sample FILE"
+    assert refused("--predictions", "texts.csv") == said
+
+
+def test_wrong_input_is_one_line(there: Path) -> None:
+    assert "nowhere.csv: cannot be read" in refused("--check", "nowhere.csv")
+    assert "nowhere.csv: no such file" in refused("--check", "texts.csv", "--sample", "nowhere.csv")
+    assert "nowhere.csv: no such file" in refused("--predictions", "nowhere.csv")
+    assert "no finished run here" in refused()
+    Path("few.csv").write_text(f"fname,summary\n{IDS[0]},{TEXTS[0]}\n", encoding="utf-8")
+    assert "lacks 5 of the 6 ids" in refused("--predictions", "few.csv")
+    for options in (("--check", "texts.csv", "--force"), ("--run", "mine", "--predictions", "texts.csv")):
+        assert run(*options).exit_code == 2

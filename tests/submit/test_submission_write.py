@@ -1,0 +1,207 @@
+"""Writing a submission: the sample's format, every summary as it is, and nothing to complain of afterwards."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from submissions import GOOD, IDS, PLAIN_GOOD, PLAIN_SAMPLE, SAMPLE, TEXTS, kinds_and_lines, sample_of
+
+from llm_summ.data import dialogue_hash, read_dialogues
+from llm_summ.errors import DataError, PredictionError, RunError
+from llm_summ.generate.store import Prediction, PredictionFile
+from llm_summ.recipe import DataFields, ModelFields, Recipe
+from llm_summ.run import Run, create_run
+from llm_summ.submit import check_submission, data_of, file_texts, read_sample, run_texts, write_submission
+
+BY_ID = dict(zip(IDS, TEXTS, strict=True))
+FUZZ = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def written(folder: Path, texts: dict[str, str], sample: str = SAMPLE, *, force: bool = False) -> bytes:
+    out = folder / "out.csv"
+    write_submission(texts, folder / "texts.csv", sample_of(folder, sample), out, force=force)
+    return out.read_bytes()
+
+
+def rows_of(content: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        (SAMPLE, GOOD),
+        (PLAIN_SAMPLE, PLAIN_GOOD),
+        (SAMPLE.replace("\n", "\r\n"), GOOD.replace("\n", "\r\n")),
+        ("\ufeff" + SAMPLE, "\ufeff" + GOOD),
+        (SAMPLE[:-1], GOOD[:-1]),
+    ],
+    ids=["index", "no index", "CRLF", "byte order mark", "no final line end"],
+)
+def test_the_format_is_the_samples(tmp_path: Path, sample: str, expected: str) -> None:
+    backwards = dict(reversed(BY_ID.items()))
+    assert written(tmp_path, backwards, sample) == expected.encode()
+
+
+def test_other_columns_and_their_order_are_the_samples(tmp_path: Path) -> None:
+    sample = 'summary,fname,set\n.,b,"public, 1"\n.,a,private\n'
+    texts = {"a": "첫째, 그리고 둘째입니다.", "b": '그는 "네"라고 합니다.'}
+    expected = 'summary,fname,set\n"그는 ""네""라고 합니다.",b,"public, 1"\n"첫째, 그리고 둘째입니다.",a,private\n'
+    assert written(tmp_path, texts, sample) == expected.encode()
+
+
+def test_a_sample_in_cp949(tmp_path: Path) -> None:
+    path = tmp_path / "sample_submission.csv"
+    path.write_bytes(SAMPLE.encode("cp949"))
+    sample = read_sample(path)
+    write_submission(BY_ID, tmp_path / "texts.csv", sample, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == GOOD.encode("cp949")
+    assert check_submission(tmp_path / "out.csv", sample).findings == ()
+    with pytest.raises(DataError, match=r"cannot hold .*line 2"):
+        write_submission(BY_ID | {"test_0": "웃습니다 😀."}, tmp_path / "x", sample, tmp_path / "other.csv")
+
+
+WORDS = st.sampled_from(
+    [
+        "#Person1#",
+        "#Person2#의",
+        "민수는",
+        '"네"라고',
+        "사과,",
+        "배,",
+        "#Email#로",
+        "'병원'에서",
+        "3시에",
+        "회의를",
+        "“좋아”",
+    ]
+)
+SENTENCES = st.lists(WORDS, min_size=3, max_size=30).map(lambda words: " ".join(["그는", *words, "말합니다."]))
+
+
+@FUZZ
+@given(st.lists(SENTENCES, min_size=6, max_size=6, unique=True), st.sampled_from([SAMPLE, PLAIN_SAMPLE]))
+def test_nothing_is_found_in_what_was_written(tmp_path: Path, texts: list[str], sample: str) -> None:
+    path = tmp_path / "out.csv"
+    path.write_bytes(written(tmp_path, dict(zip(IDS, texts, strict=True)), sample, force=True))
+    found = kinds_and_lines(check_submission(path, sample_of(tmp_path, sample)))
+    assert found.keys() <= {"repetition", "long-summary"}, found
+    assert bool(found) == any(len(text) > 400 or _repeats(text) for text in texts)
+
+
+def _repeats(text: str) -> bool:
+    words = text.split()
+    return any(
+        words[at : at + size] * 8 == words[at : at + 8 * size] for size in (1, 2, 3) for at in range(len(words))
+    )
+
+
+@FUZZ
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), min_size=6, max_size=6))
+def test_every_text_comes_back(tmp_path: Path, texts: list[str]) -> None:
+    rows = rows_of(written(tmp_path, dict(zip(IDS, texts, strict=True)), force=True))
+    assert [row[:2] for row in rows] == [["", "fname"], *([str(at), one] for at, one in enumerate(IDS))]
+    for row, text in zip(rows[1:], texts, strict=True):
+        assert row[2] == text or (len(text.splitlines()) >= 1 and row[2].split() == text.split())
+        assert len(row[2].splitlines()) <= 1
+
+
+def test_line_breaks_become_spaces_and_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = BY_ID | {"test_1": "민수는 갑니다. \r\n\r\n영희는 옵니다.\n", "test_2": " 그대로  둡니다. "}
+    rows = rows_of(written(tmp_path, texts))
+    assert rows[2][2] == "민수는 갑니다. 영희는 옵니다."
+    assert rows[3][2] == " 그대로  둡니다. "
+    assert "line breaks became spaces in 1 summary (test_1)" in capsys.readouterr().err
+
+
+def test_ids_that_the_sample_lacks_are_left_out_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert written(tmp_path, {"dev_0": "하나.", **BY_ID, "dev_1": "둘."}) == GOOD.encode()
+    assert "2 ids are not in" in capsys.readouterr().err
+
+
+def test_missing_ids_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PredictionError, match=r"lacks 2 of the 6 ids .*\(test_0, test_4\)"):
+        written(tmp_path, {one: BY_ID[one] for one in IDS if one not in ("test_0", "test_4")})
+    with pytest.raises(PredictionError, match="ids were made by counting, and from test_4 on"):
+        written(tmp_path, {f"test_{at}": text for at, text in enumerate(TEXTS)})
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("empty", ["", " ", ".", "…!", "#"])
+def test_empty_summaries_are_refused_or_written_as_they_are(tmp_path: Path, empty: str) -> None:
+    texts = BY_ID | {"test_2": empty}
+    with pytest.raises(PredictionError, match=r"1 summary with neither a letter nor a figure \(test_2\)"):
+        written(tmp_path, texts)
+    assert rows_of(written(tmp_path, texts, force=True))[3][2] == empty
+
+
+def test_no_other_file_is_replaced(tmp_path: Path) -> None:
+    assert written(tmp_path, BY_ID) == written(tmp_path, BY_ID)
+    other = BY_ID | {"test_0": "다른 요약을 여기에 적습니다."}
+    with pytest.raises(DataError, match="another file is there already"):
+        written(tmp_path, other)
+    assert (tmp_path / "out.csv").read_bytes() == GOOD.encode()
+    assert written(tmp_path, other, force=True) != GOOD.encode()
+    sample = sample_of(tmp_path)
+    for source in (sample.path, tmp_path / "texts.csv"):
+        source.touch()
+        with pytest.raises(DataError, match="is what the submission is made from"):
+            write_submission(BY_ID, tmp_path / "texts.csv", sample, source, force=True)
+    for name, said in (
+        ("out.xlsx", "ends in .csv"),
+        ("x" * 300 + ".csv", "cannot be used"),
+        ("d.csv", "regular file"),
+    ):
+        (tmp_path / "d.csv").mkdir(exist_ok=True)
+        with pytest.raises(DataError, match=said):
+            write_submission(BY_ID, tmp_path / "texts.csv", sample, tmp_path / name)
+
+
+def make_run(folder: Path, test: str | None = "sample:test") -> Run:
+    """A run with raw predictions for the bundled test data."""
+    recipe = Recipe(model=ModelFields(base="x"), data=DataFields(train="sample:train", test=test))
+    run = create_run(folder / "runs" / "mine", recipe, "prompt", {})
+    file = PredictionFile(run.predictions / "sample-test.hf.jsonl")
+    file.begin({"engine": "hf", "adapter": "abc"})
+    with file.appending() as out:
+        for dialogue in read_dialogues("sample:test"):
+            text = f"  {dialogue.id}의\n요약을 적습니다. "
+            out.add(Prediction(dialogue.id, dialogue_hash(dialogue.text), text, 9, "stop"))
+    return run
+
+
+def test_a_runs_summaries_are_post_processed(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    wanted = {dialogue.id: f"{dialogue.id}의 요약을 적습니다." for dialogue in read_dialogues("sample:test")}
+    origin, texts = run_texts(run, data_of(run, None))
+    assert texts == wanted
+    assert origin == run.predictions / "sample-test.hf.jsonl"
+    assert file_texts(origin, None) == (origin, wanted)
+    assert file_texts(origin, "sample:test") == (origin, wanted)
+    with pytest.raises(PredictionError, match="no predictions for the dialogues of sample:dev"):
+        run_texts(run, "sample:dev")
+    with pytest.raises(PredictionError, match="lacks 32 of the 32 ids of sample:dev"):
+        file_texts(origin, "sample:dev")
+
+
+def test_a_run_without_test_data(tmp_path: Path) -> None:
+    run = make_run(tmp_path, test=None)
+    assert data_of(run, "sample:test") == "sample:test"
+    with pytest.raises(RunError, match=r"names no data\.test"):
+        data_of(run, None)
+
+
+def test_a_plain_file_is_taken_as_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text(
+        "".join(json.dumps({"fname": one, "summary": f" {text}"}) + "\n" for one, text in BY_ID.items()), "utf-8"
+    )
+    assert file_texts(path, None) == (path, {one: f" {text}" for one, text in BY_ID.items()})
