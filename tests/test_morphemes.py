@@ -1,5 +1,6 @@
 """Tokenizers: the organiser's example, what a name says, and what is said when mecab-ko is not there."""
 
+import pickle
 import re
 import subprocess
 import sys
@@ -14,9 +15,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
+from rouge_score.tokenizers import DefaultTokenizer
 
 from llm_summ.errors import InputError
-from llm_summ.morphemes import MecabTokenizer, mecab_tokenizer, whitespace_tokenizer
+from llm_summ.morphemes import (
+    MecabTokenizer,
+    TokenizerName,
+    character_tokenizer,
+    mecab_tokenizer,
+    rouge_score_tokenizer,
+    tokenizer_named,
+    whitespace_tokenizer,
+)
+from llm_summ.score import score_corpus
 from llm_summ.score.rouge import rouge
 
 
@@ -92,6 +103,87 @@ def test_whitespace() -> None:
     assert whitespace_tokenizer()("  #Person1#은\n간다. ") == ["#Person1#은", "간다."]
 
 
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("", []),
+        (" \n\t\u00a0\u3000", []),
+        ("비가 온다.", ["비", "가", "온", "다", "."]),
+        ("#P1#은\n네 a1", ["#", "P", "1", "#", "은", "네", "a", "1"]),
+    ],
+)
+def test_characters(text: str, tokens: list[str]) -> None:
+    assert character_tokenizer()(text) == tokens
+    assert character_tokenizer().name == "character"
+
+
+@given(st.text())
+def test_characters_are_the_text_without_its_white_space(text: str) -> None:
+    assert "".join(character_tokenizer()(text)) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("stem", "tokens"),
+    [
+        (False, ["the", "doctors", "met", "at", "10", "o", "clock", "in", "cities"]),
+        # Words of up to three letters are not stemmed.
+        (True, ["the", "doctor", "met", "at", "10", "o", "clock", "in", "citi"]),
+    ],
+)
+def test_rouge_scores_own_words(stem: bool, tokens: list[str]) -> None:
+    assert rouge_score_tokenizer(stem)("The doctors met, at 10 o'clock — in CITIES! 의사가") == tokens
+
+
+ENGLISH = [
+    "Doctors",
+    "doctor's",
+    "meeting",
+    "meetings",
+    "cities",
+    "was",
+    "WAS",
+    "10",
+    "10:30",
+    "re-run",
+    "İ",
+    "ſ",
+    "네",
+]
+
+
+@pytest.mark.parametrize("stem", [False, True])
+@given(text=st.one_of(st.lists(st.sampled_from(ENGLISH)).map(" ".join), st.text()))
+def test_rouge_scores_own_words_are_those_of_the_package(text: str, stem: bool) -> None:
+    tokenizer = rouge_score_tokenizer(stem)
+    assert tokenizer(text) == DefaultTokenizer(use_stemmer=stem).tokenize(text)
+    tokenizer(text).append("changed by the caller")
+    assert tokenizer(text) == DefaultTokenizer(use_stemmer=stem).tokenize(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "tokens"),
+    [
+        ("mecab", "mecab-ko:", ["의사", "는", "doctors", "를", "봤", "다"]),
+        ("space", "whitespace", ["의사는", "doctors를", "봤다"]),
+        ("character", "character", list("의사는doctors를봤다")),
+        ("rouge-score", f"rouge-score:{version('rouge-score')}", ["doctors"]),
+        ("rouge-score-stem", f"rouge-score:{version('rouge-score')},stem", ["doctor"]),
+    ],
+)
+def test_an_option_names_a_tokenizer(name: TokenizerName, said: str, tokens: list[str]) -> None:
+    tokenizer = tokenizer_named(name)
+    assert tokenizer.name.startswith(said)
+    assert "|" not in tokenizer.name
+    assert tokenizer("의사는 doctors를 봤다") == tokens
+    # another process makes its own
+    sent = pickle.loads(pickle.dumps(tokenizer))
+    assert (sent.name, sent("의사는 doctors를 봤다")) == (tokenizer.name, tokens)
+
+
+def test_the_two_tokenizers_of_rouge_score_have_two_names() -> None:
+    assert rouge_score_tokenizer().name + ",stem" == rouge_score_tokenizer(stem=True).name
+
+
 def test_rouge_scores_own_tokenizer_sees_digits_only_and_ours_sees_the_words() -> None:
     hypothesis, reference = "회의는 10시에 시작한다.", "사과 10개를 샀다!"
     naive = RougeScorer(["rouge1"]).score(reference, hypothesis)["rouge1"].fmeasure
@@ -134,6 +226,34 @@ def test_another_dictionary_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mecab.MeCab, "dictionary", [*system, user])
     with pytest.raises(InputError, match=r"/elsewhere/user\.dic, but the score is defined by the one in"):
         mecab_tokenizer()
+
+
+@pytest.mark.usefixtures("_without_cached_tokenizer")
+def test_a_verified_dictionary_of_another_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    [system] = mecab.MeCab().dictionary
+    size = Path(system.path).stat().st_size
+    monkeypatch.setattr("llm_summ.morphemes._VERIFIED", {version("python-mecab-ko-dic"): size + 1})
+    with pytest.raises(InputError) as error:
+        mecab_tokenizer()
+    assert str(error.value) == (
+        f"{system.path}: found {size:,} bytes, expected the {size + 1:,} of version "
+        f"{version('python-mecab-ko-dic')}, by which the score is defined; install it: "
+        "pip install --force-reinstall python-mecab-ko-dic"
+    )
+
+
+def test_the_installed_dictionary_is_a_verified_one() -> None:
+    assert "unverified" not in mecab_tokenizer().name
+
+
+@pytest.mark.usefixtures("_without_cached_tokenizer")
+def test_a_score_by_a_dictionary_that_nobody_verified_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = mecab_tokenizer().name
+    mecab_tokenizer.cache_clear()
+    monkeypatch.setattr("llm_summ.morphemes._VERIFIED", {"1.0": 1})
+    assert mecab_tokenizer().name == f"{known}-unverified"
+    assert mecab_tokenizer()("좋은 아침") == ["좋", "은", "아침"]
+    assert f"|tok:{known}-unverified|" in score_corpus(["좋은 아침"], [["좋은 밤"]]).signature
 
 
 def test_importing_the_room_loads_nothing_heavy() -> None:

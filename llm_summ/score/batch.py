@@ -11,11 +11,12 @@ Legend of shapes: ``n`` texts, ``p`` pairs.
 from __future__ import annotations
 
 import sys
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from itertools import chain, pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from llm_summ.score.rouge import Prepared, Variant, common_words, prepare, split_sentences
 from llm_summ.score.union_lcs import SentenceTable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     _Indexes: TypeAlias = NDArray[np.int64]
-    _Texts: TypeAlias = Sequence[str] | Sequence[list[int]]
+    _Texts: TypeAlias = Sequence[str] | Sequence[array[int]]
 
 __all__ = ["METRICS", "Comparison", "TextBatch"]
 
@@ -72,25 +73,31 @@ class TextBatch:
         self._slow: dict[int, Prepared] = {}
         ids, lengths = _token_ids(texts, words=variant == "rouge")
         text = np.repeat(np.arange(len(texts)), lengths)
+        sentences = None
         if variant == "rouge":
-            stop = ids == _STOP
-            # A sentence ends before a full stop and at the end of a text.
-            break_before = np.concatenate([[True], stop[:-1] | (text[1:] != text[:-1])]) if len(ids) else stop
-            sentence = np.cumsum(break_before)[~stop]
-            ids, text = ids[~stop], text[~stop]
-            _, starts, sentence_lengths = np.unique(sentence, return_index=True, return_counts=True)
-            self._sentences = (ids, sentence_lengths, np.bincount(text[starts], minlength=len(texts)))
+            ids, text, *sentences = _sentences(ids, text, len(texts))
         else:
-            self._words = _strings(ids, text, len(texts))
+            self._words = _split(ids, text, len(texts))
         self.empty = np.bincount(text, minlength=len(texts)) == 0
         base = 1 + int(ids.max(initial=0))
         inside = text[1:] == text[:-1]
-        bigrams = (ids[:-1] * base + ids[1:])[inside]
-        self._unigrams, unigrams = _sorted(ids, text, len(texts), distinct=variant == "rouge")
-        self._bigrams, pairs = _sorted(
-            np.unique(bigrams, return_inverse=True)[1], text[1:][inside], len(texts), distinct=variant == "rouge"
-        )
-        self._sizes = np.stack([unigrams, pairs, unigrams], axis=1)
+        bigrams, of_pair = _numbered((ids[:-1] * base + ids[1:])[inside], text[1:][inside], variant == "rouge")
+        # The keys are nearly in order, which a stable sort makes use of.
+        keys = text * base + ids
+        order = np.argsort(keys, kind="stable")
+        if sentences is not None:
+            keys, fresh = _distinct(keys[order])
+            # The distinct words of a text are numbered from 0: their places among all, less their text's first.
+            first = np.searchsorted(keys, np.arange(len(texts) + 1) * base)
+            numbers = np.empty_like(ids)
+            numbers[order] = np.cumsum(fresh) - 1 - first[text]
+            self._table = SentenceTable(ids, numbers, np.diff(first), *sentences)
+            order = order[fresh]
+        unigrams, of = ids[order], text[order]
+        self._unigrams = _split(unigrams, of, len(texts))
+        self._bigrams = _split(bigrams, of_pair, len(texts))
+        sizes = [np.bincount(one, minlength=len(texts)) for one in (of, of_pair, of)]
+        self._sizes = np.stack(sizes, axis=1)
 
     def compare(self, hypothesis: Sequence[int] | _Indexes, reference: Sequence[int] | _Indexes) -> Comparison:
         """Score pairs of texts.
@@ -140,10 +147,6 @@ class TextBatch:
         if index not in self._slow:
             self._slow[index] = prepare(self._tokens[index], "rouge")
         return self._slow[index]
-
-    @cached_property
-    def _table(self) -> SentenceTable:
-        return SentenceTable(*self._sentences)
 
     def _score(self, common: _Indexes, own: _Indexes, other: _Indexes) -> Comparison:
         """As `_score_rouge` and `_score_rouge_score` of rouge.py, operation by operation: the same bits."""
@@ -203,30 +206,60 @@ def _token_ids(texts: Sequence[Sequence[str]], words: bool) -> tuple[_Indexes, _
     return np.concatenate([*pieces, found[before:]]), lengths
 
 
-def _sorted(items: _Indexes, text: _Indexes, n: int, *, distinct: bool) -> tuple[_Texts, _Indexes]:
-    """The items of each text in order, each once if `distinct`, as strings; and their number in each."""
+def _sentences(ids: _Indexes, text: _Indexes, n: int) -> tuple[_Indexes, _Indexes, _Indexes, _Indexes]:
+    """Take the full stops out; a sentence ends before one and at the end of a text.
+
+    Returns:
+        the ids and the texts of the words; how many words each sentence has, and how many sentences each text.
+    """
     import numpy as np
 
-    base = 1 + int(items.max(initial=0))
-    keys = np.sort(text * base + items)
-    if distinct and len(keys):
-        keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
-    text, items = np.divmod(keys, base)
-    return _strings(items, text, n), np.bincount(text, minlength=n)
+    stop = ids == _STOP
+    sentence = np.cumsum(stop)[~stop]
+    ids, text = ids[~stop], text[~stop]
+    begins = np.ones(len(ids), np.bool_)
+    np.logical_or(sentence[1:] != sentence[:-1], text[1:] != text[:-1], out=begins[1:])
+    starts = np.flatnonzero(begins)
+    return ids, text, np.diff(starts, append=len(ids)), np.bincount(text[starts], minlength=n)
 
 
-def _strings(items: _Indexes, text: _Indexes, n: int) -> _Texts:
-    """The items of each text as letters of a string: rapidfuzz need not hash those, as it would integers."""
+def _numbered(items: _Indexes, text: _Indexes, distinct: bool) -> tuple[_Indexes, _Indexes]:
+    """Small numbers in place of items, ascending within each text, each once if `distinct`; and their texts."""
     import numpy as np
 
-    letters = np.where(items < _SURROGATES.start, items, items + len(_SURROGATES))
-    whole: Any = (
-        letters.astype("<u4").tobytes().decode("utf-32-le")
-        if letters.max(initial=0) <= sys.maxunicode
-        else letters.tolist()
-    )
+    if not len(items):
+        return items, text
+    n = 1 + int(text[-1])
+    keys = np.sort(items * n + text)
+    if distinct:
+        keys, _ = _distinct(keys)
+    items, text = np.divmod(keys, n)
+    numbers = np.cumsum(np.concatenate([[0], items[1:] != items[:-1]]))
+    # Integers of 16 bits are sorted by counting.
+    order = np.argsort(text.astype(np.uint16) if n <= 1 << 16 else text, kind="stable")
+    return numbers[order], text[order]
+
+
+def _distinct(keys: _Indexes) -> tuple[_Indexes, NDArray[np.bool_]]:
+    """Each of some keys in order once; and where a key differs from the one before it."""
+    import numpy as np
+
+    fresh = np.ones(len(keys), np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
+    return keys[fresh], fresh
+
+
+def _split(items: _Indexes, text: _Indexes, n: int) -> _Texts:
+    """The items of each text, in order: as letters of a string, or as 64-bit integers if they are too many."""
+    import numpy as np
+
     ends = np.cumsum(np.bincount(text, minlength=n)).tolist()
-    return [whole[start:end] for start, end in pairwise([0, *ends])]
+    letters = np.where(items < _SURROGATES.start, items, items + len(_SURROGATES))
+    if letters.max(initial=0) <= sys.maxunicode:
+        whole = letters.astype("<u4").tobytes().decode("utf-32-le")
+        return [whole[start:end] for start, end in pairwise([0, *ends])]
+    content = items.tobytes()
+    return [array("q", content[8 * start : 8 * end]) for start, end in pairwise([0, *ends])]
 
 
 def _longest(texts: _Texts, own: _Indexes, other: _Indexes) -> _Indexes:
@@ -235,5 +268,5 @@ def _longest(texts: _Texts, own: _Indexes, other: _Indexes) -> _Indexes:
     from rapidfuzz.distance import LCSseq
     from rapidfuzz.process import cpdist
 
-    left, right = ([texts[index] for index in indexes.tolist()] for indexes in (own, other))
+    left, right = (list(map(texts.__getitem__, indexes.tolist())) for indexes in (own, other))
     return np.asarray(cpdist(left, right, scorer=LCSseq.similarity, dtype=np.int64), np.int64)

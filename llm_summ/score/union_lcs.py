@@ -39,6 +39,8 @@ class SentenceTable:
 
     Args:
         words: ids of the words of all sentences of all texts, in order, shape ``[words]``; ids are positive.
+        numbers: which of its text's distinct words a word is, from 0, as `words`.
+        distinct: number of distinct words of each text, shape ``[n]``.
         lengths: number of words of each sentence, shape ``[sentences]``.
         counts: number of sentences of each text, shape ``[n]``.
 
@@ -47,24 +49,21 @@ class SentenceTable:
         too_varied: whether it cannot take a text as a reference, shape ``[n]``.
     """
 
-    def __init__(self, words: _Indexes, lengths: _Indexes, counts: _Indexes) -> None:
+    def __init__(
+        self, words: _Indexes, numbers: _Indexes, distinct: _Indexes, lengths: _Indexes, counts: _Indexes
+    ) -> None:
         import numpy as np
 
-        texts = len(counts)
-        text_of = np.repeat(np.arange(texts), counts)
-        text = np.repeat(text_of, lengths)
-        # The distinct words of a text are numbered from 0: sorted by text, their places less their text's first.
-        self._base = 1 + int(words.max(initial=0))
-        keys, place = np.unique(text * self._base + words, return_inverse=True)
-        first = np.searchsorted(keys, np.arange(texts + 1) * self._base)
-        self.too_varied = np.diff(first) > MOST_DISTINCT
-        self.too_long = np.zeros(texts, np.bool_)
-        self.too_long[text_of[lengths > MOST_WORDS]] = True
-        self._numbers = (place - first[text]).astype(np.uint8)
+        self.too_varied = distinct > MOST_DISTINCT
+        self.too_long = np.zeros(len(counts), np.bool_)
+        self.too_long[np.repeat(np.arange(len(counts)), counts)[lengths > MOST_WORDS]] = True
+        self._numbers = numbers
         self._words, self._lengths = words, lengths
         self._starts = np.cumsum(lengths) - lengths
+        # Both are all zeros between two uses.
+        self._local = np.zeros(1 + int(words.max(initial=0)), np.int64)
+        self._table = np.zeros(0, np.uint64)
         self._counts, self._first = counts, np.cumsum(counts) - counts
-        self._local = np.zeros(self._base, np.int64)
 
     def union_lcs(self, hypothesis: _Indexes, reference: _Indexes) -> _Indexes:
         """How many distinct words are in the longest common subsequences of all sentences of two texts.
@@ -162,15 +161,19 @@ class SentenceTable:
         sentence = np.repeat(np.arange(high - low), self._lengths[low:high])
         bit = np.arange(end - begin) - (self._starts[low:high] - begin)[sentence]
         words = self._words[begin:end]
-        known = np.unique(words)
+        self._local[words] = 1
+        known = np.flatnonzero(self._local)
         self._local[known] = np.arange(1, len(known) + 1)
-        table = np.zeros((high - low, len(known) + 1), np.uint64)
-        np.add.at(table, (sentence, self._local[words]), np.left_shift(np.uint64(1), (bit & 63).astype(np.uint64)))
+        width = len(known) + 1
+        if len(self._table) < (high - low) * width:
+            self._table = np.zeros((high - low) * width, np.uint64)
+        cells = sentence * width + self._local[words]
+        np.add.at(self._table, cells, np.left_shift(np.uint64(1), (bit & 63).astype(np.uint64)))
         lengths = self._lengths[other]
         pair = np.repeat(np.arange(len(own)), lengths)
         place = np.arange(len(pair)) + np.repeat(self._starts[other] - (np.cumsum(lengths) - lengths), lengths)
-        positions = table[np.repeat(own - low, lengths), self._local[self._words[place]]]
-        self._local[known] = 0
+        positions = self._table[np.repeat((own - low) * width, lengths) + self._local[self._words[place]]]
+        self._local[known] = self._table[cells] = 0
         matched = np.flatnonzero(positions)
         numbers = self._numbers[place[matched]].astype(np.uint64)
         none = np.zeros(1, np.uint64)
@@ -190,6 +193,7 @@ def _taken(positions: _Bits, every: _Bits) -> NDArray[np.bool_]:
     import numpy as np
 
     rows = np.empty_like(positions)
+    shifted = np.empty_like(every)
     steps = every
     for row, matches in enumerate(positions):
         matched = steps & matches
@@ -202,8 +206,10 @@ def _taken(positions: _Bits, every: _Bits) -> NDArray[np.bool_]:
         # All bits up to the highest stop.
         up_to = rows[row] & reachable
         for shift in shifts:
-            up_to |= up_to >> shift
-        stop = up_to ^ (up_to >> shifts[0])
+            np.right_shift(up_to, shift, out=shifted)
+            up_to |= shifted
+        stop = np.right_shift(up_to, shifts[0], out=shifted)
+        stop ^= up_to
         stop &= positions[row]
         np.not_equal(stop, 0, out=taken[row])
         reachable = up_to ^ stop

@@ -1,0 +1,102 @@
+"""Which score: the competition's unless one asks for another, and the same with one process or several."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
+
+from llm_summ.morphemes import TokenizerName, tokenizer_named
+from llm_summ.score import Aggregate, Variant, score_corpus
+from llm_summ.score.metric import COMPETITION, PACKAGES, Metric
+
+VARIANTS: tuple[Variant, ...] = ("rouge", "rouge-score")
+TOKENS: tuple[TokenizerName, ...] = ("mecab", "space", "character", "rouge-score", "rouge-score-stem")
+AGGREGATES: tuple[Aggregate, ...] = ("mean", "max")
+ALL = [Metric(*way) for way in product(VARIANTS, TOKENS, AGGREGATES)]
+
+SUMMARIES = ["의사는 매년 건강검진을 권장합니다.", "#Person1#은 10시에 만난다. Tom was running."]
+REFERENCES = [
+    ["의사가 해마다 건강검진을 권장합니다.", "의사는 검진을 권한다."],
+    ["#Person1#은 내일 10시에 친구를 만난다. Tom runs."],
+]
+
+
+def test_the_competitions_score_is_what_one_gets_unasked() -> None:
+    assert Metric() == COMPETITION == Metric("rouge", "mecab", "mean")
+    assert COMPETITION.score(SUMMARIES, REFERENCES) == score_corpus(SUMMARIES, REFERENCES)
+
+
+@pytest.mark.parametrize("metric", ALL)
+def test_a_metric_scores_as_it_says(metric: Metric) -> None:
+    score = metric.score(SUMMARIES, REFERENCES)
+    assert score == score_corpus(
+        SUMMARIES,
+        REFERENCES,
+        variant=metric.variant,
+        aggregate=metric.aggregate,
+        tokenizer=tokenizer_named(metric.tokens),
+    )
+    name = tokenizer_named(metric.tokens).name
+    assert score.signature.startswith(f"variant:{metric.variant}|tok:{name}|nrefs:1-2|refs:{metric.aggregate}|")
+
+
+def test_no_two_metrics_have_one_signature() -> None:
+    assert len({metric.score(SUMMARIES, REFERENCES).signature for metric in ALL}) == len(ALL) == 20
+
+
+@pytest.mark.parametrize("metric", ALL)
+def test_the_other_variant_changes_the_package_alone(metric: Metric) -> None:
+    other = metric.other_variant()
+    assert {metric.variant, other.variant} == set(VARIANTS) == set(PACKAGES)
+    assert (other.tokens, other.aggregate) == (metric.tokens, metric.aggregate)
+    assert other.other_variant() == metric
+
+
+WORDS = [
+    "The",
+    "doctors",
+    "doctor",
+    "was",
+    "meeting",
+    "meets",
+    "cities",
+    "10",
+    "o'clock,",
+    "Tom's",
+    "re-run.",
+    "İ",
+    "네",
+]
+english = st.one_of(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join), st.text(max_size=30))
+
+
+@pytest.mark.parametrize("stem", [False, True])
+@settings(deadline=None)
+@given(summary=english, references=st.lists(english, min_size=1, max_size=3))
+@example(summary="The doctors' meetings", references=["the doctor meets", "", "의사"])
+def test_with_its_own_tokens_it_is_rouge_score_itself(summary: str, references: list[str], stem: bool) -> None:
+    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=stem)
+    tokens: TokenizerName = "rouge-score-stem" if stem else "rouge-score"
+    best = Metric("rouge-score", tokens, "max").score([summary], [references])
+    theirs = scorer.score_multi(references, summary)
+    mean = Metric("rouge-score", tokens, "mean").score([summary], [references])
+    each = [scorer.score(reference, summary) for reference in references]
+    for name in ("rouge1", "rouge2", "rougeL"):
+        assert getattr(best, name) == pytest.approx(100 * theirs[name].fmeasure, abs=1e-9)
+        expected = sum(one[name].fmeasure for one in each) / len(each)
+        assert getattr(mean, name) == pytest.approx(100 * expected, abs=1e-9)
+
+
+def test_very_many_rows_score_the_same_in_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tokenizer that keeps what it has split is made anew in each process."""
+    metric = Metric("rouge-score", "rouge-score-stem")
+    summaries = [f"Tom was meeting doctor {row % 7} in the city" for row in range(1100)]
+    references = [["Tom meets the doctors of the cities"]] * 1100
+    alone = metric.score(summaries, references)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("llm_summ.score.metric._MANY_ROWS", 1100)
+    assert metric.score(summaries, references) == alone
