@@ -77,9 +77,7 @@ def main() -> int:
         if texts[one * rows + row] and texts[other * rows + row]
     ]
     length = sum(map(len, texts)) / len(texts)
-    print(
-        f"{len(pairs):,} pairs of {len(texts):,} texts, {length:.1f} tokens each; best of {arguments.rounds} rounds"
-    )
+    print(f"{len(pairs):,} pairs of {len(texts):,} texts, {length:.1f} tokens each")
     ours, theirs, differ = time_pairs(texts, pairs, arguments.rounds)
     print("\npairs per second, one core, R-1 + R-2 + R-L")
     for name, rate in ours.items():
@@ -95,9 +93,7 @@ def main() -> int:
         print(f"  llm-summ, as {name:20} {rate:12,.0f}")
     print("ratio")
     show_ratios(matrices, theirs)
-    print(
-        f"\nwhat limits: mecab-ko, {mecab * 1e6:.0f} us a text; its share of the whole where no text was seen before"
-    )
+    print(f"\nmecab-ko: {mecab * 1e6:.0f} us a text; its share of the whole where no text was seen before")
     for name, rate in ours.items():
         print(f"  pairs, as {name:23} {share(mecab * len(texts), len(pairs) / rate):12.0%}")
     for name, rate in matrices.items():

@@ -228,15 +228,16 @@ def test_another_dictionary_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         mecab_tokenizer()
 
 
+@pytest.mark.parametrize("more", [1, -1])
 @pytest.mark.usefixtures("_without_cached_tokenizer")
-def test_a_verified_dictionary_of_another_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_verified_dictionary_of_another_size_is_refused(monkeypatch: pytest.MonkeyPatch, more: int) -> None:
     [system] = mecab.MeCab().dictionary
     size = Path(system.path).stat().st_size
-    monkeypatch.setattr("llm_summ.morphemes._VERIFIED", {version("python-mecab-ko-dic"): size + 1})
+    monkeypatch.setattr("llm_summ.morphemes._VERIFIED", {version("python-mecab-ko-dic"): size + more})
     with pytest.raises(InputError) as error:
         mecab_tokenizer()
     assert str(error.value) == (
-        f"{system.path}: found {size:,} bytes, expected the {size + 1:,} of version "
+        f"{system.path}: found {size:,} bytes, expected the {size + more:,} of version "
         f"{version('python-mecab-ko-dic')}, by which the score is defined; install it: "
         "pip install --force-reinstall python-mecab-ko-dic"
     )

@@ -149,16 +149,21 @@ def test_nearly_the_same_pairs_are_all_said(data: str) -> None:
         write_rows("a.csv", SUMMARIES),
         write_rows("b.csv", SUMMARIES | {"dev_3": "사과를 샀다"}),
         write_rows("c.csv", WRONG | {"dev_4": SUMMARIES["dev_4"]}),
+        write_rows("d.csv", WRONG | {"dev_4": SUMMARIES["dev_4"]}),
     ]
     found = compare_systems(names, data)
     # Where they are not equal they have no morpheme in common.
     assert [(one.first, one.second, one.equal, round(one.agreement, 4)) for one in found.alike] == [
+        ("c.csv", "d.csv", 3, 100),
         ("a.csv", "b.csv", 2, 66.6667),
         ("a.csv", "c.csv", 1, 33.3333),
+        ("a.csv", "d.csv", 1, 33.3333),
         ("b.csv", "c.csv", 1, 33.3333),
+        ("b.csv", "d.csv", 1, 33.3333),
     ]
     assert [line for line in found.lines() if "summaries are equal" in line] == [
-        "a.csv and b.csv are nearly the same: 2 of 3 summaries are equal, and they agree to 66.7"
+        "c.csv and d.csv are the same: all 3 summaries are equal",
+        "a.csv and b.csv are nearly the same: 2 of 3 summaries are equal, and they agree to 66.7",
     ]
 
 
@@ -174,11 +179,13 @@ def test_where_none_are_nearly_the_same_the_most_alike_are_said(data: str) -> No
 
 
 def test_the_agreement_of_two_systems_needs_no_order(in_tmp: Path) -> None:
-    # As set against set: 2 of 2 words in 2 of 4; precision and recall change places, F1 does not.
-    data, names = write_words(1, one=["민수는 간다"], other=[NEAR])
-    there, back = compare_systems(names, data, WORDS), compare_systems(names[::-1], data, WORDS)
-    assert there.alike[0].agreement == pytest.approx(100 * (2 / 3 + 0 + 2 / 3) / 3)
-    assert back.alike[0].agreement == pytest.approx(there.alike[0].agreement, abs=1e-9)
+    # ROUGE-L of several sentences is another one where summary and reference change places.
+    texts = ("가 다", "다 가 . 다")
+    ways = [WORDS.score([one], [[other]]).final for one, other in (texts, texts[::-1])]
+    assert [round(way, 2) for way in ways] == [88.89, 72.22]
+    data, names = write_words(1, one=[texts[0]], other=[texts[1]])
+    for order in (names, names[::-1]):
+        assert compare_systems(order, data, WORDS).alike[0].agreement == pytest.approx(sum(ways) / 2)
 
 
 @pytest.mark.parametrize(
@@ -303,6 +310,8 @@ def test_what_a_public_lead_is_worth_is_said_of_every_other_system(in_tmp: Path)
     assert (lead.kept, lead.turned) == (1, 0)
     assert said[0].startswith("near.csv: 0% of random public and private halves differ")
     assert [one.lead for one in found.versus[0].worth] == [0.1, 0.3, 0.5, 1]
+    assert all(one.turns == 0 for one in found.versus[0].worth)
+    assert all(one.turns > 0 for one in found.versus[1].worth)
     for one in found.versus[1].worth:
         assert f"{one.lead:g} in {one.turns:.0%}" in said[1]
 

@@ -11,6 +11,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from test_evaluate import DIALOGUES, SUMMARIES, WRONG, make_run, predict, write_data, write_summaries
 
 from llm_summ.evaluate.evaluation import FIGURES, Evaluation, evaluate_file, evaluate_run
+from llm_summ.evaluate.floors import TEMPLATE
 from llm_summ.run import Run
 from llm_summ.score import score_corpus
 from llm_summ.score.metric import COMPETITION, Metric
@@ -159,7 +160,10 @@ def test_the_score_is_that_of_the_metric_and_of_its_name(in_tmp: Path, metric: M
     )
     assert result.score == expected
     assert result.signature == f"{expected.signature}|post:none"
+    # The floors are of the same metric.
     assert result.floors.final == pytest.approx(expected.final)
+    references = [row.dialogue.references for row in result.rows]
+    assert result.floors.template == pytest.approx(metric.score([TEMPLATE] * 3, references).final)
 
 
 def test_a_single_row_has_no_interval_and_no_leaderboard(in_tmp: Path) -> None:
