@@ -9,16 +9,19 @@ Another dictionary, or another way to break words, moves a score by points. So a
 versions that decide its output, and the name goes into the signature of every score.
 """
 
+import re
 import sys
 from functools import cache, lru_cache
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from llm_summ.errors import InputError
 
 _VERIFIED = {"2.1.1.post2": 80_558_854}
 """Bytes of `sys.dic` by the dictionary's version: that which gives the organiser's example."""
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 # Tokens are interned, so a cached summary is little more than a tuple of references: about 0.5 kB.
 _CACHED_TEXTS = 1 << 15
@@ -130,6 +133,10 @@ class MecabTokenizer:
         return list(self._cached(text))
 
     def _analyse(self, text: str) -> tuple[str, ...]:
+        # mecab-ko would end the text at a NUL.
+        text = text.replace("\0", " ")
+        if _HALF.search(text):
+            raise InputError(f"mecab-ko cannot analyse {text[:60]!r}: it has half a character; expected a text")
         # morphs() makes three objects a morpheme and splits its feature string, only to give the surface:
         # two thirds of its time. The lattice that it reads is not public, so it may go.
         try:
@@ -180,6 +187,7 @@ def tokenizer_named(name: TokenizerName) -> Tokenizer:
     """Return the tokenizer that an option names; mecab-ko is the competition's.
 
     Raises:
+        ValueError: if there is none of that name.
         InputError: if mecab-ko is wanted and cannot be loaded.
     """
     if name == "mecab":
@@ -188,4 +196,6 @@ def tokenizer_named(name: TokenizerName) -> Tokenizer:
         return whitespace_tokenizer()
     if name == "character":
         return character_tokenizer()
+    if name not in get_args(TokenizerName):
+        raise ValueError(f"unknown tokenizer {name!r}: expected one of {', '.join(get_args(TokenizerName))}")
     return rouge_score_tokenizer(stem=name == "rouge-score-stem")

@@ -4,6 +4,7 @@
 
     runs/<name>/recipe.yaml prompt.md manifest.json log.jsonl adapter/ merged/ predictions/ scores/
                 length.json examples.jsonl, if the prompt uses them
+                submissions.jsonl, a line for every submission of it
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_summ import __version__
-from llm_summ.errors import RunError, first_line
+from llm_summ.errors import RunError, first_line, listed
 from llm_summ.files import write_json, write_text
-from llm_summ.recipe import Recipe, dump_recipe, load_recipe
+
+if TYPE_CHECKING:
+    from llm_summ.recipe import Recipe
 
 __all__ = ["RUNS", "Run", "create_run", "environment", "mark_latest", "open_run", "run_path"]
 
@@ -110,6 +113,11 @@ class Run:
         """Scores, one file for every prediction file."""
         return self.path / "scores"
 
+    @property
+    def submissions_path(self) -> Path:
+        """What `submit` wrote of this run, a line each."""
+        return self.path / "submissions.jsonl"
+
     def manifest(self) -> dict[str, Any]:
         """What `manifest_path` holds.
 
@@ -142,6 +150,9 @@ class Run:
         for override in overrides:
             if not override.startswith("generate."):
                 raise RunError(f"--set {override}: was fixed by the training; only generate.* can be changed now")
+        # Not above: whoever only looks for a file need not wait for pydantic.
+        from llm_summ.recipe import load_recipe
+
         recipe = load_recipe(self.recipe_path, overrides)
         prompt = recipe.prompt.model_copy(update={"template": str(self.prompt_path)})
         return recipe.model_copy(update={"prompt": prompt})
@@ -175,6 +186,8 @@ def create_run(path: Path, recipe: Recipe, prompt: str, manifest: dict[str, Any]
     """Make the folder of a new run with its recipe, its prompt (the file's text) and its manifest."""
     run = Run(path)
     path.mkdir(parents=True)
+    from llm_summ.recipe import dump_recipe
+
     write_text(run.recipe_path, dump_recipe(recipe))
     write_text(run.prompt_path, prompt)
     write_json(run.manifest_path, manifest)
@@ -190,17 +203,18 @@ def mark_latest(run: Run) -> None:
     fresh.replace(link)
 
 
-def open_run(runs: Path, name: str | None) -> Run:
+def open_run(runs: Path, name: str | None, option: str = "--run") -> Run:
     """The named run, or the latest.
 
     Args:
         runs: the folder of all runs.
-        name: a run's name or the path of its folder; None means the latest.
+        name: a run's name or the path of its folder; None and ``latest`` mean the latest.
+        option: where the name was given, for the error.
 
     Raises:
-        RunError: there is no such run.
+        RunError: there is no such run, or the folder holds no recipe.
     """
-    if name is None:
+    if name is None or name == "latest":
         latest = runs / "latest"
         if latest.is_dir():
             return Run(latest.resolve().relative_to(Path.cwd()) if _below_cwd(latest) else latest.resolve())
@@ -208,17 +222,17 @@ def open_run(runs: Path, name: str | None) -> Run:
             f"{runs}: no finished run here; make one with `llm-summ sft recipes/qlora.yaml`, "
             "or go to the folder that has it"
         )
-    for path in (runs / name, Path(name)):
-        if path.is_dir():
+    folders = [path for path in (runs / name, Path(name)) if path.is_dir()]
+    for path in folders:
+        if (path / "recipe.yaml").is_file():
             return Run(path)
-    known = (
-        sorted(path.name for path in runs.glob("*") if path.is_dir() and not path.is_symlink())
-        if runs.is_dir()
-        else []
-    )
+    if folders:
+        raise RunError(f"{folders[0]}: no recipe.yaml; expected a folder made by `llm-summ sft`")
+    recipes = sorted(runs.glob("*/recipe.yaml"), key=lambda recipe: -recipe.stat().st_mtime)
+    known = [recipe.parent.name for recipe in recipes if not recipe.parent.is_symlink()]
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"runs here: {', '.join(known[-5:]) or 'none'}"
-    raise RunError(f"--run {name}: no such run in {runs}; {hint}")
+    hint = f"did you mean {near[0]}?" if near else f"runs here: {listed(known) or 'none'}"
+    raise RunError(f"{option} {name}: no such run in {runs}; {hint}")
 
 
 def _below_cwd(path: Path) -> bool:

@@ -102,6 +102,7 @@ def test_a_score_is_a_table_on_stdout_and_the_rest_on_stderr(there: Path) -> Non
     assert result.err.splitlines() == [
         "Run: runs/mine (the latest)",
         "Predictions: runs/mine/predictions/sample-dev.hf.jsonl",
+        "warning: 1 of 32 summaries are empty and count as 0; a submission with them may be refused",
     ]
     assert "sample:dev: 32 dialogues, 3 references each" in result.out
     for shown in ("rouge 1.0.1", "rouge-score 0.1.2", "R-1", "R-2", "R-L", "final"):
@@ -137,7 +138,9 @@ def test_a_file_can_be_scored_without_any_run(in_tmp: Path) -> None:
     data.write_text("fname,dialogue,summary\n[/x],대화,요약입니다.\nb,대화,요약입니다.\n", encoding="utf-8")
     predictions.write_text("fname,summary\nb,요약입니다.\n[/x],\n", encoding="utf-8")
     result = llm_summ("eval", str(data), "--predictions", str(predictions))
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 0
+    [warning] = result.err.splitlines()
+    assert warning.startswith("warning: 1 of 2 summaries are empty and count as 0;")
     assert "my[/bold]:smile:/dev.csv: 2 dialogues, 1 reference each" in result.out
     assert "1 of 2 ([/x]) count as 0" in result.out
     assert "50.00" in result.out
@@ -253,4 +256,6 @@ def test_a_run_can_be_named(there: Path) -> None:
     assert Run(Path("runs/mine")).recipe_path.is_file()
     result = llm_summ("eval", "sample:dev", "--run", "mine", "--json")
     assert result.code == 0
-    assert result.err == "Predictions: runs/mine/predictions/sample-dev.hf.jsonl\n"
+    found, warning = result.err.splitlines()
+    assert found == "Predictions: runs/mine/predictions/sample-dev.hf.jsonl"
+    assert warning.startswith("warning: 1 of 32 summaries are empty")

@@ -7,15 +7,20 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
+import click
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
-from test_cli import HEAVY, Result, llm_summ, refused
+from test_cli import HEAVY, Result, llm_summ
 
+from llm_summ.cli.evaluate import evaluate
 from llm_summ.data import read_dialogues
-from llm_summ.score import score_corpus
+from llm_summ.morphemes import TokenizerName
+from llm_summ.score import Aggregate, Variant
 
 NOT_FOR_A_PLAIN_SCORE = {"nltk", "rouge_score", "rouge"}
+BEHIND = "found first.csv behind DATA; put --predictions before a file, or add --compare to compare systems"
 
 
 def write(path: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -27,13 +32,17 @@ def write_summaries(path: str, rows: Sequence[tuple[str, str]]) -> None:
     write(path, ("fname", "summary"), rows)
 
 
-@pytest.fixture
-def there(in_tmp: Path) -> Path:
-    """A folder with three systems' summaries of sample:dev: two people's, and the first one's openings."""
+def write_systems() -> None:
+    """Three systems' summaries of sample:dev: two people's, and the first one's openings."""
     rows = read_dialogues("sample:dev")
     write_summaries("first.csv", [(row.id, row.references[0]) for row in rows])
     write_summaries("second.csv", [(row.id, row.references[1]) for row in rows])
     write_summaries("opening.csv", [(row.id, row.references[0][:20]) for row in rows])
+
+
+@pytest.fixture
+def there(in_tmp: Path) -> Path:
+    write_systems()
     return in_tmp
 
 
@@ -50,80 +59,24 @@ def wrong_options(*arguments: str) -> str:
     return " ".join(result.err.partition("Error: ")[2].split())
 
 
-def test_systems_are_compared_with_the_first_of_them(there: Path) -> None:
-    out = shown(llm_summ("eval", "sample:dev", "--compare", "first.csv", "second.csv", "opening.csv"))
-    value = json.loads(shown(llm_summ("eval", "sample:dev", "--compare", "--json", "first.csv", "second.csv")))
-    first, second = value["systems"]
-    assert (first["name"], second["name"], value["rows"]) == ("first.csv", "second.csv", 32)
-    [versus] = value["versus_first"]
-    assert versus["difference"] == pytest.approx(second["final"] - first["final"])
-    assert versus["wins"] + versus["ties"] + versus["losses"] == 32
-    assert re.search(rf"│ first\.csv .* {first['final']:.2f} │", out)
-    assert re.search(rf"│ second\.csv .* {second['final']:.2f} .* {versus['difference']:+.2f} ", out)
-    for told in ("95 % interval", "p boot", "p rand", "wins/ties/losses", "dialogue characters"):
-        assert told in out
-    assert "with fewer than 50 rows intervals are too narrow" in out
-    assert re.search(r"^signature  variant:rouge\|", out, re.MULTILINE)
-
-
-def test_a_comparison_scores_by_the_metric_that_is_asked_for(there: Path) -> None:
-    options = ["--rouge", "rouge-score", "--tokens", "character", "--references", "max"]
-    arguments = ["eval", "sample:dev", "--compare", "opening.csv", "second.csv", "--json", *options]
-    value = json.loads(shown(llm_summ(*arguments)))
-    for system in value["systems"]:
-        alone = json.loads(
-            shown(llm_summ("eval", "sample:dev", "--predictions", system["name"], "--json", *options))
-        )
-        assert system["final"] == alone["final"]
-        assert system["interval"] == alone["interval"]
-        assert "variant:rouge-score|tok:character|nrefs:3|refs:max|" in system["signature"]
-
-
-def test_the_same_file_twice_is_said(there: Path) -> None:
-    out = shown(llm_summ("eval", "sample:dev", "--compare", "first.csv", "first.csv"))
-    assert "first.csv and first.csv are the same: all 32 summaries are equal" in out
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["first.csv"], "found first.csv behind DATA; to compare systems, add --compare"),
-        (["first.csv", "second.csv"], "found first.csv behind DATA; to compare systems, add --compare"),
-        (["first.csv", "--predictions", "second.csv"], "found first.csv behind DATA; to compare systems, add"),
+        (["first.csv"], BEHIND),
+        (["first.csv", "second.csv"], BEHIND),
+        (["first.csv", "--predictions", "second.csv"], BEHIND),
         (
             ["--run", "mine", "--predictions", "first.csv"],
             "--run and --predictions exclude each other; choose one",
         ),
         (["--tokens", "words"], "Invalid value for '--tokens': 'words' is not one of 'mecab', 'space'"),
         (["--rouge", "rouge-l"], "Invalid value for '--rouge'"),
-        (["--references", "best"], "Invalid value for '--references'"),
+        (["--aggregate", "best"], "Invalid value for '--aggregate'"),
+        (["--references", "max"], "No such option '--references'"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(there: Path, arguments: list[str], said: str) -> None:
     assert wrong_options(*arguments).startswith(said)
-
-
-@pytest.mark.parametrize(
-    "option", [["--run", "mine"], ["--predictions", "first.csv"], ["--brief"], ["--explain"], ["--verify"]]
-)
-def test_a_comparison_takes_no_option_of_a_single_system(there: Path, option: list[str]) -> None:
-    assert wrong_options("--compare", "first.csv", "second.csv", *option) == (
-        "--compare takes its systems behind DATA: leave out --run, --predictions, --brief, --explain and --verify"
-    )
-
-
-@pytest.mark.parametrize(
-    ("systems", "said"),
-    [
-        (["first.csv"], "--compare: found 1 system; expected at least two runs or prediction files"),
-        (["first.csv", "nowhere.csv"], "nowhere.csv: no such file; expected predictions as CSV or JSONL"),
-        (["first.csv", "nowhere"], "nowhere: no such run in runs; runs here: none"),
-        (["first.csv", "short.csv"], "short.csv: lacks 31 of the 32 ids of sample:dev (dev_1, dev_2, "),
-    ],
-)
-def test_systems_that_cannot_be_compared_are_one_line(there: Path, systems: list[str], said: str) -> None:
-    write_summaries("short.csv", [("dev_0", "요약")])
-    assert said in refused(llm_summ("eval", "sample:dev", "--compare", *systems))
 
 
 def test_the_score_comes_last_and_alone_if_one_wants_it_brief(there: Path) -> None:
@@ -133,28 +86,113 @@ def test_the_score_comes_last_and_alone_if_one_wants_it_brief(there: Path) -> No
     assert brief.startswith("sample:dev: 32 dialogues, 3 references each\n")
     assert brief.splitlines()[-1].startswith("signature  ")
     behind = full.removesuffix(brief)
-    for told in ("The worst rows", "dialogue characters", "turns", "speakers", "floors", "lost speakers"):
+    for told in (
+        "The worst rows",
+        "dialogue characters",
+        "turns",
+        "speakers",
+        "floors",
+        "No speaker tag or mask was",
+    ):
         assert told in behind
         assert told not in brief
-    assert "95 % interval" in brief
-    assert "a random 16 rows and the other 16" in brief
+    assert re.search(
+        r"^board      public and private halves \(16 and 16 rows\) differ by [\d.]+ points", brief, re.M
+    )
 
 
-def test_an_explanation_shows_other_scores_and_warns_on_stderr(there: Path) -> None:
-    arguments = ["eval", "sample:dev", "--predictions", "second.csv", "--brief"]
-    plain = shown(llm_summ(*arguments))
-    result = llm_summ(*arguments, "--explain")
-    assert result.code == 0
-    [warning] = result.err.splitlines()
-    assert warning.startswith("warning: rouge-score's own tokenizer drops every Hangul letter")
-    assert warning not in result.out
-    assert result.out.endswith(plain)
-    table = result.out.removesuffix(plain)
-    assert re.search(r"│ rouge +│ mecab +│ [\d.]+ +│ 100\.00 +│", table)
-    assert "mean: mean over the references" in table
+def test_the_intervals_stand_below_the_table(there: Path) -> None:
+    arguments = ["eval", "sample:dev", "--predictions", "second.csv"]
+    value = json.loads(shown(llm_summ(*arguments, "--json")))
+    out = shown(llm_summ(*arguments, "--brief"))
+    shown_intervals = ", ".join(
+        f"{short} {value['intervals'][name]['low']:.2f}–{value['intervals'][name]['high']:.2f}"
+        for short, name in (("R-1", "rouge1"), ("R-2", "rouge2"), ("R-L", "rougeL"), ("final", "final"))
+    )
+    *_, end_of_table, interval = out.partition("\nboard ")[0].splitlines()
+    assert end_of_table.startswith("└")
+    assert interval == f"interval   95 %: {shown_intervals}"
+
+
+@pytest.mark.parametrize(
+    ("options", "baseline"),
+    [
+        ([], "rouge 1.0.1"),
+        (["--rouge", "rouge-score"], "rouge 1.0.1"),
+        (["--tokens", "space"], None),
+        (["--aggregate", "max"], None),
+        (["--rouge", "rouge-score", "--tokens", "character"], None),
+    ],
+)
+def test_only_the_competitions_metric_is_called_the_baselines(
+    there: Path, options: list[str], baseline: str | None
+) -> None:
+    out = shown(llm_summ("eval", "sample:dev", "--predictions", "second.csv", "--brief", *options))
+    found = re.findall(r"^│ (\S+ [\d.]+) \(the competition's baseline\) │", out, re.MULTILINE)
+    assert found == ([] if baseline is None else [baseline])
+    for package in ("rouge 1.0.1", "rouge-score 0.1.2"):
+        assert f"│ {package} " in out
+
+
+def test_tags_that_were_invented_or_lost_are_a_table(there: Path) -> None:
+    rows = read_dialogues("sample:dev")
+    texts = {row.id: row.references[0] for row in rows} | {rows[3].id: "#Person9#이 말합니다."}
+    write_summaries("tags.csv", list(texts.items()))
+    out = shown(llm_summ("eval", "sample:dev", "--predictions", "tags.csv"))
+    assert re.search(rf"^│ invented speakers +│ 1 +│ 3\.1% +│ {rows[3].id} #Person9# +│$", out, re.MULTILINE)
+    # Only what was found stands there.
+    assert "broken tags" not in out
+    assert "No speaker tag" not in out
+
+
+@pytest.mark.parametrize("brief", [[], ["--brief"]])
+def test_an_explanation_shows_other_scores_above_the_score(there: Path, brief: list[str]) -> None:
+    arguments = ["eval", "sample:dev", "--predictions", "second.csv"]
+    score = shown(llm_summ(*arguments, "--brief"))
+    out = shown(llm_summ(*arguments, "--explain", *brief))
+    assert out.endswith(score)
+    explained = out.removesuffix(score)
+    assert ("The worst rows" in explained) is not bool(brief)
+    assert re.search(r"│ rouge +│ mecab +│ [\d.]+ +│ 100\.00 +│", explained)
+    assert "mean: mean over the references" in explained
     value = json.loads(shown(llm_summ(*arguments, "--explain", "--json")))
     assert value["explain"]["variants"][0]["final"] == value["final"]
-    assert value["explain"]["warning"] == warning.removeprefix("warning: ")
+    assert value["explain"]["warning"].startswith("rouge-score's own tokenizer drops every Hangul letter")
+    assert explained.endswith(f"\n{value['explain']['warning']}\n\n")
+
+
+@pytest.mark.parametrize("option", [["--brief"], ["--json"], []])
+def test_warnings_are_on_stderr_whatever_is_printed(there: Path, option: list[str]) -> None:
+    rows = read_dialogues("sample:dev")
+    write_summaries("gap.csv", [(row.id, row.references[0] if place else "") for place, row in enumerate(rows)])
+    arguments = ["eval", "sample:dev", "--predictions", "gap.csv", "--tokens", "rouge-score-stem"]
+    result = llm_summ(*arguments, *option)
+    assert result.code == 0
+    empty, dropped = (line for line in result.err.splitlines() if line.startswith("warning: "))
+    assert re.fullmatch(
+        r"warning: \d+ of 32 summaries are empty and count as 0; a submission with them may be refused", empty
+    )
+    assert dropped == (
+        "warning: --tokens rouge-score-stem drops every Hangul letter: only digits and Latin words are compared; "
+        "take mecab for Korean"
+    )
+    assert "warning: " not in result.out
+    if option == ["--json"]:
+        warnings = json.loads(result.out)["warnings"]
+        assert warnings == [line.removeprefix("warning: ") for line in (empty, dropped)]
+
+
+def test_the_choices_are_those_of_the_types() -> None:
+    choices = {
+        option.name: tuple(option.type.choices)
+        for option in evaluate.params
+        if isinstance(option.type, click.Choice)
+    }
+    assert choices == {
+        "tokens": get_args(TokenizerName),
+        "variant": get_args(Variant),
+        "aggregate": get_args(Aggregate),
+    }
 
 
 def test_a_verified_score_says_how_far_the_packages_are_from_it(there: Path) -> None:
@@ -167,7 +205,7 @@ def test_a_verified_score_says_how_far_the_packages_are_from_it(there: Path) -> 
 
 
 def test_another_metric_is_shown_and_signed(there: Path) -> None:
-    options = ["--rouge", "rouge-score", "--tokens", "space", "--references", "max", "--brief"]
+    options = ["--rouge", "rouge-score", "--tokens", "space", "--aggregate", "max", "--brief"]
     out = shown(llm_summ("eval", "sample:dev", "--predictions", "second.csv", *options))
     assert "ROUGE over words" in out
     assert out.index("rouge-score 0.1.2") < out.index("rouge 1.0.1")
@@ -187,7 +225,7 @@ def test_english_with_the_stems_of_rouge_score(in_tmp: Path) -> None:
     write("dev.csv", ("fname", "dialogue", "summary1", "summary2"), rows)
     write_summaries("out.csv", [(f"dev_{n}", text) for n, text in enumerate(summaries)])
     arguments = ["eval", "dev.csv", "--predictions", "out.csv", "--rouge", "rouge-score"]
-    arguments += ["--tokens", "rouge-score-stem", "--references", "max"]
+    arguments += ["--tokens", "rouge-score-stem", "--aggregate", "max"]
     value = json.loads(llm_summ(*arguments, "--json").out)
     scorer = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
     theirs = [scorer.score_multi(texts, summary) for texts, summary in zip(references, summaries, strict=True)]
@@ -213,21 +251,16 @@ def test_rows_beside_the_wrong_dialogue_are_warned_of_on_stderr(there: Path) -> 
     assert re.match(r"note: [\d.]+ is near the floor, or below it: one sentence for all dialogues scores", note)
     assert "misaligned" not in result.out
     value = json.loads(llm_summ("eval", "sample:dev", "--predictions", "shifted.csv", "--json").out)
-    assert value["floors"]["warnings"] == [warning.removeprefix("warning: ")]
+    assert value["warnings"] == value["floors"]["warnings"] == [warning.removeprefix("warning: ")]
     assert value["floors"]["notes"] == [note.removeprefix("note: ")]
 
 
-def test_a_single_row_is_scored_and_compared(in_tmp: Path) -> None:
+def test_a_single_row_is_scored(in_tmp: Path) -> None:
     write("one.csv", ("fname", "dialogue", "summary"), [("dev_7", "#Person1#: 비가 와요.", "비가 온다고 합니다.")])
     write_summaries("a.csv", [("dev_7", "비가 온다고 말합니다.")])
-    write_summaries("b.csv", [("dev_7", "비가 온다고 합니다.")])
     out = shown(llm_summ("eval", "one.csv", "--predictions", "a.csv"))
-    assert "interval" not in out
-    assert not re.search("^board ", out, re.MULTILINE)
-    compared = shown(llm_summ("eval", "one.csv", "--compare", "a.csv", "b.csv"))
-    final = score_corpus(["비가 온다고 말합니다."], [["비가 온다고 합니다."]]).final
-    assert re.search(rf"│ a\.csv .* {final:.2f} ", compared)
-    assert "public lead" not in compared
+    assert "one.csv: 1 dialogue, 1 reference each\n" in out
+    assert not re.search("^(interval|board) ", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,43 @@ def test_morphemes(text: str, tokens: list[str]) -> None:
 @given(st.one_of(st.text(), st.text("가나다은는이을를했다 .,#Person1234\n%😀", max_size=60)))
 @example("#Person1#은 3.5%를 받았다. \u00a0\u3000끝")
 def test_surfaces_are_those_of_the_public_interface(text: str) -> None:
-    assert mecab_tokenizer()(text) == mecab.MeCab().morphs(text)
+    # mecab-ko would end a text at a NUL.
+    assert mecab_tokenizer()(text) == mecab.MeCab().morphs(text.replace("\0", " "))
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("좋은\0아침", ["좋", "은", "아침"]),
+        ("\0비가 온다\0\0.", ["비", "가", "온다", "."]),
+        ("\0", []),
+    ],
+)
+def test_a_nul_ends_no_text(text: str, tokens: list[str]) -> None:
+    assert mecab_tokenizer()(text) == tokens
+
+
+@pytest.mark.parametrize("code", [0xD800, 0xD83D, 0xDE00, 0xDFFF])
+def test_half_a_character_is_refused_in_one_line(code: int) -> None:
+    with pytest.raises(InputError) as error:
+        mecab_tokenizer()(f"비가\n온다{chr(code)}")
+    assert str(error.value) == (
+        f"mecab-ko cannot analyse '비가\\n온다\\u{code:04x}': it has half a character; expected a text"
+    )
+    # What says so can itself be written.
+    assert str(error.value).encode("utf-8").decode("utf-8") == str(error.value)
+    with pytest.raises(InputError):
+        score_corpus([chr(code)], [["비가 온다"]])
+
+
+def test_of_a_long_text_with_half_a_character_the_beginning_is_shown() -> None:
+    with pytest.raises(InputError, match=r"^mecab-ko cannot analyse '가{60}': it has half a character"):
+        mecab_tokenizer()("가" * 500 + "\ud800")
+
+
+def test_an_unknown_name_of_a_tokenizer_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^unknown tokenizer 'words': expected one of mecab, space, character, "):
+        tokenizer_named("words")  # type: ignore[arg-type]
 
 
 def test_morphs_serves_where_the_lattice_is_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from llm_summ.cli.options import debug_option, json_option, open_run_or_latest, print_json, print_table, run_option
+from llm_summ.errors import listed
 
 if TYPE_CHECKING:
     from llm_summ.evaluate.compare import Comparison
     from llm_summ.evaluate.evaluation import Evaluation
+    from llm_summ.evaluate.explain import Explanation
     from llm_summ.morphemes import TokenizerName
     from llm_summ.score import Aggregate, Variant
 
@@ -33,7 +35,11 @@ __all__ = ["evaluate"]
 )
 @click.option("--brief", is_flag=True, help="Only the score, not what is behind it.")
 @click.option("--explain", is_flag=True, help="Show the same summaries by other ROUGEs, tokens and aggregates.")
-@click.option("--verify", is_flag=True, help="Recompute with the packages rouge and rouge-score themselves.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Recompute with the packages rouge and rouge-score themselves, on the same tokens.",
+)
 @click.option(
     "--rouge",
     "variant",
@@ -50,8 +56,7 @@ __all__ = ["evaluate"]
     help="What splits the texts; rouge-score's own is for English.",
 )
 @click.option(
-    "--references",
-    "aggregate",
+    "--aggregate",
     type=click.Choice(["mean", "max"]),
     default="mean",
     show_default=True,
@@ -103,9 +108,14 @@ def evaluate(
             print_json(comparison.to_json())
         else:
             _show_comparison(comparison)
+        for system in comparison.systems:
+            for warning in system.warnings:
+                click.echo(f"warning: {system}: {warning}", err=True)
         return
     if systems:
-        raise click.UsageError(f"found {systems[0]} behind DATA; to compare systems, add --compare")
+        raise click.UsageError(
+            f"found {systems[0]} behind DATA; put --predictions before a file, or add --compare to compare systems"
+        )
     if predictions is not None and run_name is not None:
         raise click.UsageError("--run and --predictions exclude each other; choose one")
     from llm_summ.evaluate.evaluation import evaluate_file, evaluate_run
@@ -117,11 +127,13 @@ def evaluate(
     )
     if as_json:
         print_json(result.to_json())
-        return
-    if not brief:
-        _show_details(result)
-    _show_score(result)
-    for warning in result.floors.warnings():
+    else:
+        if not brief:
+            _show_details(result)
+        if result.explanation is not None:
+            _show_explanation(result.explanation)
+        _show_score(result)
+    for warning in result.warnings:
         click.echo(f"warning: {warning}", err=True)
     for note in result.floors.notes():
         click.echo(f"note: {note}", err=True)
@@ -141,31 +153,46 @@ def _show_details(result: Evaluation) -> None:
     for table in tables:
         print_table(table.headers, table.rows)
     fidelity = result.fidelity.table()
-    print_table(fidelity.headers, fidelity.rows, figures=False)
+    if fidelity.rows:
+        print_table(fidelity.headers, fidelity.rows, figures=False)
+    else:
+        click.echo("No speaker tag or mask was invented, lost or broken.")
+    click.echo()
+
+
+def _show_explanation(explanation: Explanation) -> None:
+    """The same summaries by other scores."""
+    table = explanation.table()
+    print_table(table.headers, table.rows, figures=False)
+    for line in (*explanation.lines(), explanation.warning()):
+        if line is not None:
+            click.echo(line)
+    click.echo()
 
 
 def _show_score(result: Evaluation) -> None:
     """The score, how sure it is, and its signature."""
     from llm_summ.evaluate.evaluation import FIGURES
-    from llm_summ.score.metric import PACKAGES
+    from llm_summ.score.metric import COMPETITION, PACKAGES
 
-    if (explanation := result.explanation) is not None:
-        table = explanation.table()
-        print_table(table.headers, table.rows, figures=False)
-        for line in explanation.lines():
-            click.echo(line)
-        click.echo()
-        if (warning := explanation.warning()) is not None:
-            click.echo(f"warning: {warning}", err=True)
     rows = []
     for metric, score in ((result.metric, result.score), (result.metric.other_variant(), result.other)):
-        baseline = " (the competition's baseline)" if metric.variant == "rouge" else ""
-        rows.append([PACKAGES[metric.variant] + baseline, *(f"{getattr(score, name):.2f}" for name in FIGURES)])
+        whose = " (the competition's baseline)" if metric == COMPETITION else ""
+        rows.append([PACKAGES[metric.variant] + whose, *(f"{getattr(score, name):.2f}" for name in FIGURES)])
+    count = f"{result.score.rows:,} dialogue{'s' * (result.score.rows != 1)}"
+    click.echo(f"{result.data}: {count}, {_references(result)}")
+    print_table([f"ROUGE over {_TOKENS[result.metric.tokens]}", *_SHORT], rows)
     if result.intervals:
-        found = [result.intervals[name] for name in FIGURES]
-        rows.insert(1, ["  95 % interval", *(f"{one.low:.2f}–{one.high:.2f}" for one in found)])
-    click.echo(f"{result.data}: {result.score.rows:,} dialogues, {_references(result)}")
-    print_table([f"ROUGE over {_TOKENS[result.metric.tokens]}", "R-1", "R-2", "R-L", "final"], rows)
+        found = (
+            f"{name} {one.low:.2f}–{one.high:.2f}"
+            for name, one in zip(_SHORT, result.intervals.values(), strict=True)
+        )
+        click.echo(f"interval   95 %: {', '.join(found)}")
+    if (board := result.leaderboard) is not None:
+        click.echo(
+            f"board      public and private halves ({board.public_rows:,} and {board.private_rows:,} rows) differ "
+            f"by {board.median_gap:.2f} points in the median, by at most {board.gap95:.2f} in 95 %"
+        )
     lengths = result.lengths
     click.echo(f"length     {lengths.summary:.0f} characters a summary, {lengths.reference:.0f} a reference")
     if result.by_length is not None:
@@ -175,11 +202,6 @@ def _show_score(result: Evaluation) -> None:
     if result.summaries.post:
         steps = ", ".join(f"{name} {changed}" for name, changed in result.summaries.post.items())
         click.echo(f"post       rows changed: {steps}")
-    if (board := result.leaderboard) is not None:
-        click.echo(
-            f"board      a random {board.public_rows:,} rows and the other {board.private_rows:,}: half of the "
-            f"splits lie within {board.median_gap:.2f} points, 95 % within {board.gap95:.2f}"
-        )
     for checked in result.verifications:
         click.echo(
             f"verified   {checked.package} {checked.version}: {checked.pairs:,} pairs, the largest difference is "
@@ -191,13 +213,15 @@ def _show_score(result: Evaluation) -> None:
 
 
 def _show_comparison(comparison: Comparison) -> None:
-    for table in (comparison.length_table(), comparison.table()):
-        print_table(table.headers, table.rows)
+    tables = [comparison.length_table(), comparison.lead_table(), comparison.versus_table(), comparison.table()]
+    for table in tables:
+        if table.rows:
+            print_table(table.headers, table.rows)
     for line in comparison.lines():
         click.echo(line)
-    click.echo(f"signature  {comparison.systems[0].score.signature}")
 
 
+_SHORT = ("R-1", "R-2", "R-L", "final")
 _TOKENS = {
     "mecab": "mecab-ko morphemes",
     "space": "words",
@@ -222,5 +246,7 @@ def _references(result: Evaluation) -> str:
 
 
 def _count(ids: list[str], result: Evaluation) -> str:
-    shown = ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")
+    from llm_summ.evaluate.worst import printable
+
+    shown = printable(listed(ids))
     return f"{len(ids)} of {result.score.rows}" + (f" ({shown})" if ids else "")

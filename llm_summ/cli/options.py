@@ -32,6 +32,9 @@ set_option = click.option(
 )
 
 
+_LONG_HEADER = 16
+
+
 def load_named_recipe(name: str, overrides: tuple[str, ...]) -> tuple[Path, Recipe]:
     """A recipe by its path or its bundled name; says so where it is a bundled one."""
     from llm_summ.recipe import find_recipe, load_recipe
@@ -67,7 +70,10 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, figure
 
     table = Table()
     for place, header in enumerate(headers):
-        table.add_column(Text(header), justify="right" if figures and place else "left")
+        right = figures and place > 0
+        # Where the room is short, names are broken and figures are not.
+        keep = right and len(header) <= _LONG_HEADER
+        table.add_column(Text(header), justify="right" if right else "left", no_wrap=keep)
     for row in rows:
         table.add_row(*map(Text, row))
     # Where no terminal sets the width, a table is as wide as it needs.

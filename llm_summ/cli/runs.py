@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -26,7 +27,13 @@ __all__ = ["runs"]
     "posted",
     nargs=2,
     metavar="RUN SCORE",
-    help="Note the score, 0 to 100, that the leaderboard gave RUN's submission.",
+    help="Note the score, 0 to 100, that the leaderboard gave RUN's last submission.",
+)
+@click.option(
+    "--submission",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The file that was handed in, if it is not the last that `submit` wrote of RUN.",
 )
 @click.option("--note", metavar="TEXT", help="What to remember of it.")
 @json_option
@@ -35,13 +42,17 @@ def runs(
     name: str | None,
     sort: Literal["time", "score", "lb"] | None,
     posted: tuple[str, str] | None,
+    submission: Path | None,
     note: str | None,
     as_json: bool,
 ) -> None:
     """List the runs: what each was made of, its score, and what the leaderboard said; with NAME show one.
 
-    Scores carry the mark of their signature where signatures differ: those are not comparable as they stand. With
-    three runs that have a local score and one of the leaderboard, it is said how the two go together.
+    Scores carry the mark of their signature where signatures differ: those are not comparable as they stand. The
+    leaderboard score in the table is a run's best.
+
+    With three runs that have a local score and one of the leaderboard, it is said how the two go together; fewer
+    than five are too few to tell.
 
     \b
     Examples:
@@ -49,6 +60,7 @@ def runs(
       llm-summ runs --sort score
       llm-summ runs qwen3
       llm-summ runs --add-lb qwen3 51.24 --note "public, 3 epochs"
+      llm-summ runs --add-lb qwen3 50.87 --submission qwen3-first.csv
     """
     from llm_summ.ledger import listing, read_ledger
     from llm_summ.run import RUNS
@@ -56,10 +68,10 @@ def runs(
     if posted is not None:
         if name is not None or sort is not None or as_json:
             raise click.UsageError("--add-lb notes a score; leave out NAME, --sort and --json")
-        _add(*posted, note)
+        _add(*posted, note, submission)
         return
-    if note is not None:
-        raise click.UsageError("--note needs --add-lb, the score that it is about")
+    if note is not None or submission is not None:
+        raise click.UsageError("--note and --submission need --add-lb, the score that they are about")
     if name is not None and sort is not None:
         raise click.UsageError("NAME and --sort exclude each other; choose one")
     ledger = read_ledger(RUNS, sort or "time")
@@ -72,23 +84,27 @@ def runs(
     if not ledger.entries:
         click.echo(f"{RUNS}: no runs here; make one: llm-summ sft recipes/qlora.yaml", err=True)
         return
-    shown = listing(ledger)
-    print_table(shown.table.headers, shown.table.rows, figures=False)
-    for line in shown.lines:
+    (headers, rows), lines = listing(ledger)
+    print_table(headers, rows, figures=False)
+    for line in lines:
         click.echo(line)
 
 
-def _add(name: str, score: str, note: str | None) -> None:
+def _add(name: str, score: str, note: str | None, submission: Path | None) -> None:
     from llm_summ.ledger import leaderboard_path, note_score
     from llm_summ.run import RUNS, open_run
 
-    run = open_run(RUNS, name)
-    noted, fresh = note_score(run, score, note)
-    of = "" if noted.submission_sha256 is None else f" of submission.csv {noted.submission_sha256[:8]}"
-    if fresh:
-        click.echo(f"{run.name}: {noted.score:.2f}{of} noted", err=True)
-    else:
-        click.echo(f"{run.name}: {noted.score:.2f}{of} was noted on {noted.noted}; nothing was changed", err=True)
+    run = open_run(RUNS, name, "--add-lb")
+    noted, fresh = note_score(run, score, note, submission)
+    sha256 = noted.submission_sha256
+    of = f" of the submission {sha256[:8]}" if sha256 else ""
+    before = f"was noted on {noted.noted}; {'nothing was changed' if note is None else 'its note is the new one'}"
+    click.echo(f"{run.name}: {noted.score:.2f}{of} {'noted' if fresh else before}", err=True)
+    if sha256 is None:
+        click.echo(
+            f"{run.name}: no submission of it is recorded; name what you handed in: --submission FILE", err=True
+        )
+    click.echo(f"To take a score back, edit {leaderboard_path(run)}", err=True)
     click.echo(str(leaderboard_path(run)))
 
 
@@ -96,17 +112,16 @@ def _show(ledger: Ledger, name: str, as_json: bool) -> None:
     from llm_summ.ledger import read_entry, run_page
     from llm_summ.run import RUNS, open_run
 
-    run = open_run(RUNS, name)
+    run = open_run(RUNS, name, "runs")
     known = (entry for entry in ledger.entries if entry.run.path.samefile(run.path))
     entry = next(known, None) or read_entry(run)
-    page = run_page(ledger, entry)
     if as_json:
-        print_json(entry.to_json() | {"differs": page.differs})
+        print_json(ledger.entry_json(entry))
         return
-    for line in page.facts:
+    facts, tables, lines = run_page(ledger, entry)
+    for line in facts:
         click.echo(line)
-    for table in page.tables:
-        if table.rows:
-            print_table(table.headers, table.rows, figures=False)
-    for line in page.lines:
+    for headers, rows in tables:
+        print_table(headers, rows, figures=False)
+    for line in lines:
         click.echo(line)

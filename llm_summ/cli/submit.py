@@ -39,9 +39,8 @@ __all__ = ["submit"]
     metavar="FILE",
     help="Where to; by default submission.csv in the run's folder, with --predictions here.",
 )
-@click.option(
-    "--force", is_flag=True, help="Write empty summaries as they are, and replace another file at --out."
-)
+@click.option("--allow-empty", is_flag=True, help="Write empty summaries as they are.")
+@click.option("--force", is_flag=True, help="Replace another file at --out.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if there is anything to say, be it but a note.")
 @json_option
 @debug_option
@@ -52,6 +51,7 @@ def submit(
     source: str | None,
     sample_name: str | None,
     out: Path | None,
+    allow_empty: bool,
     force: bool,
     strict: bool,
     as_json: bool,
@@ -61,7 +61,8 @@ def submit(
     Ids, their order, columns, index and format are the sample's; the summaries are a run's, after its
     post-processing. What was written is checked, too.
 
-    --check exits with 1 if there is any problem: something that would be refused, or that costs score.
+    It exits with 1 if there is any problem: something that would be refused, or that costs score. What was written
+    is there all the same.
 
     \b
     Examples:
@@ -72,12 +73,14 @@ def submit(
     """
     from llm_summ.submit import check_submission, find_sample, read_sample
 
-    if check is not None and (run_name or predictions or source or out or force):
-        raise click.UsageError("--check writes nothing: leave out --run, --predictions, --data, --out and --force")
+    if check is not None and (run_name or predictions or source or out or allow_empty or force):
+        raise click.UsageError(
+            "--check writes nothing: beside it only --sample, --strict and --json have a meaning"
+        )
     if predictions is not None and run_name is not None:
         raise click.UsageError("--run and --predictions exclude each other; choose one")
     if check is None:
-        path, sample = _write(run_name, predictions, source, sample_name, out, force)
+        path, sample = _write(run_name, predictions, source, sample_name, out, allow_empty, force)
     else:
         path, sample = check, read_sample(find_sample(sample_name, [check.parent]))
     report = check_submission(path, sample)
@@ -88,7 +91,9 @@ def submit(
             click.echo(line, err=check is None)
         if check is None:
             click.echo(str(path))
-    if (report.problems and check is not None) or (report.findings and strict):
+    if report.problems or (report.findings and strict):
+        if check is None:
+            click.echo(f"{path}: was written, with what was found in it", err=True)
         raise click.exceptions.Exit(1)
 
 
@@ -98,6 +103,7 @@ def _write(
     source: str | None,
     sample_name: str | None,
     out: Path | None,
+    allow_empty: bool,
     force: bool,
 ) -> tuple[Path, Sample]:
     """Write a submission of a run or a prediction file: where it is, and the sample it is like."""
@@ -107,13 +113,13 @@ def _write(
     if predictions is not None:
         beside = [resolve_source(source).parent] if source is not None else []
         sample = read_sample(find_sample(sample_name, beside))
-        origin, texts = file_texts(predictions, source)
+        texts = file_texts(predictions, source)
         target = out or Path("submission.csv")
     else:
         run = open_run_or_latest(run_name)
         data = data_of(run, source)
         sample = read_sample(find_sample(sample_name, [resolve_source(data).parent]))
-        origin, texts = run_texts(run, data)
+        texts = run_texts(run, data)
         target = out or run.path / "submission.csv"
-    write_submission(texts, origin, sample, target, force=force)
+    write_submission(texts, sample, target, allow_empty=allow_empty, force=force)
     return target, sample

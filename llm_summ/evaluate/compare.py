@@ -14,10 +14,11 @@ from llm_summ.data.source import KINDS, short_names
 from llm_summ.data.stats import SideBySide
 from llm_summ.errors import PredictionError
 from llm_summ.evaluate.evaluation import FIGURES
+from llm_summ.evaluate.floors import find_floors
 from llm_summ.evaluate.groups import group_rows
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
-from llm_summ.run import RUNS, open_run
+from llm_summ.run import RUNS, Run, open_run
 from llm_summ.score import CorpusScore
 from llm_summ.score.leaderboard import Lead, Worth, simulate_lead, worth
 from llm_summ.score.metric import COMPETITION, Metric
@@ -27,6 +28,7 @@ __all__ = ["Alike", "Comparison", "LengthGroup", "System", "Versus", "compare_sy
 
 _NEARLY, _MOST_EQUAL = 90.0, 0.5
 _FEW_ROWS = 50
+_LETTERS = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +36,39 @@ class System:
     """One of the systems.
 
     Attributes:
+        label: a letter, or a number if there are more systems than letters.
         name: a run, or a prediction file.
         summaries: what it wrote.
         score: their score.
         interval: the final score's 95 % bootstrap interval; None for a single row.
+        warnings: what makes the score another one than it seems.
     """
 
+    label: str
     name: str
     summaries: Summaries
     score: CorpusScore
     interval: Interval | None
+    warnings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.name}"
+
+    @property
+    def signature(self) -> str:
+        """What has to be equal for two scores to be comparable."""
+        return self.summaries.sign(self.score)
 
     def to_json(self) -> dict[str, Any]:
         """The system, for programs."""
         return {
+            "label": self.label,
             "name": self.name,
             "predictions": str(self.summaries.path),
             **{figure: getattr(self.score, figure) for figure in FIGURES},
             "interval": None if self.interval is None else self.interval.to_json(),
-            "signature": self.score.signature,
+            "signature": self.signature,
+            "warnings": list(self.warnings),
             "post": dict(self.summaries.post),
             "empty": len(self.score.empty),
             "per_row": [row.final for row in self.score.per_row],
@@ -64,7 +80,7 @@ class Versus:
     """A system beside the first one.
 
     Attributes:
-        name: of the system.
+        name: of the system, with its label.
         paired: its scores minus the first's, row by row.
         lead: whether the public leader of a leaderboard that is split at random leads in private too.
         worth: how often a public lead between such two systems turns round in private.
@@ -105,8 +121,8 @@ class Alike:
     """How much alike two systems write.
 
     Attributes:
-        first: name of the one.
-        second: name of the other.
+        first: name of the one, with its label.
+        second: name of the other, likewise.
         equal: how many summaries are equal but for white space.
         agreement: the final score of the one with the other as its reference, mean of both ways, from 0 to 100.
         rows: how many summaries there are.
@@ -176,27 +192,50 @@ class Comparison:
         }
 
     def table(self) -> SideBySide:
-        """For people: a line a system, with what it has more than the first."""
-        headers = ["", "R-1", "R-2", "R-L", "final", "95 % interval", "difference", "95 % interval"]
-        headers += ["p boot", "p rand", "wins/ties/losses"]
-        beside = [None, *self.versus]
+        """For people: a line a system."""
         rows = []
-        for system, versus in zip(self.systems, beside, strict=True):
-            row = [system.name, *(f"{getattr(system.score, figure):.2f}" for figure in FIGURES)]
-            row.append("" if system.interval is None else f"{system.interval.low:.2f}–{system.interval.high:.2f}")
-            if versus is not None:
-                found = versus.paired
-                row += [f"{found.difference:+.2f}", f"{found.low:+.2f} to {found.high:+.2f}"]
-                row += [f"{found.p_bootstrap:.4f}", f"{found.p_randomisation:.4f}"]
-                row.append(f"{found.wins}/{found.ties}/{found.losses}")
-            rows.append(row + [""] * (len(headers) - len(row)))
+        for system in self.systems:
+            row = [str(system), *(f"{getattr(system.score, figure):.2f}" for figure in FIGURES)]
+            if system.interval is not None:
+                row.append(f"{system.interval.low:.2f}–{system.interval.high:.2f}")
+            rows.append(row)
+        return SideBySide(["", "R-1", "R-2", "R-L", "final", "95 % interval"][: len(rows[0])], rows)
+
+    def versus_table(self) -> SideBySide:
+        """For people: what each system has more than the first."""
+        headers = [
+            f"beside {self.systems[0].name}",
+            "more",
+            "95 % interval",
+            "p boot",
+            "p rand",
+            "wins/ties/losses",
+        ]
+        rows = []
+        for system in self.versus:
+            found = system.paired
+            sure = ["", "", ""]
+            if self.systems[0].interval is not None:
+                sure = [f"{found.low:+.2f} to {found.high:+.2f}", _p(found.p_bootstrap), _p(found.p_randomisation)]
+            tally = f"{found.wins}/{found.ties}/{found.losses}"
+            rows.append([system.name, f"{found.difference:+.2f}", *sure, tally])
         return SideBySide(headers, rows)
+
+    def lead_table(self) -> SideBySide:
+        """For people: how often a lead in public is lost in private, between systems that differ as these."""
+        rows = [
+            [found.name, f"{found.lead.turned:.0%}", *(f"{one.turns:.0%}" for one in found.worth)]
+            for found in self.versus
+            if found.lead is not None and found.lead.tied < 1 and self.systems[0].score.rows >= _FEW_ROWS
+        ]
+        leads = [f"by {one.lead:g}" for one in self.versus[0].worth]
+        return SideBySide(["a public lead is lost in private", "as it is", *leads], rows)
 
     def length_table(self) -> SideBySide:
         """For people: the first system's score by dialogue length, and what the others have more there."""
-        first, *others = (system.name for system in self.systems)
+        first, *others = (system.label for system in self.systems)
         return SideBySide(
-            ["dialogue characters", "rows", first, *others],
+            ["dialogue characters", "rows", first, *(f"{other} more" for other in others)],
             [
                 [
                     group.name,
@@ -212,19 +251,25 @@ class Comparison:
         """For people: what the tables do not say."""
         same = [found for found in self.alike if found.nearly_same]
         lines = list(map(str, same or self.alike[:1]))
-        for found in self.versus:
-            if found.lead is None:
-                continue
-            worth = ", ".join(f"{one.lead:g} in {one.turns:.0%}" for one in found.worth)
-            lines.append(
-                f"{found.name}: {found.lead.turned:.0%} of random public and private halves differ in the leader; "
-                f"between two such systems a public lead turns round in private: {worth}"
-            )
+        lines += [
+            f"{system}: {len(system.score.empty):,} empty summaries count as 0"
+            for system in self.systems
+            if system.score.empty
+        ]
+        if len(self.versus) > 1:
+            lines.append(f"p are of each comparison by itself: of {len(self.versus)}, the smallest is too small")
         if self.systems[0].score.rows < _FEW_ROWS:
             lines.append(
                 f"with fewer than {_FEW_ROWS} rows intervals are too narrow and p boot is too small; p rand holds"
             )
-        return lines
+        signatures = [system.signature for system in self.systems]
+        if len(set(signatures)) == 1:
+            return [*lines, f"signature  {signatures[0]}"]
+        return [*lines, *(f"{system}: signature {system.signature}" for system in self.systems)]
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETITION) -> Comparison:
@@ -242,8 +287,8 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
     """
     if len(names) < 2:
         raise PredictionError(
-            f"--compare: found {len(names)} system{'s' * (len(names) != 1)}; expected at least two runs or "
-            "prediction files, such as: llm-summ eval dev.csv --compare first.csv second.csv"
+            f"--compare: found {len(names)} system{'s' * (len(names) != 1)} behind the data {source}; expected at "
+            "least two runs or prediction files, such as: llm-summ eval dev.csv --compare first.csv second.csv"
         )
     dialogues = read_dialogues(source, references=True)
     found = [_summaries(name, source, dialogues) for name in names]
@@ -251,33 +296,57 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
     scores = [metric.score(summaries.texts, references) for summaries in found]
     finals = [[row.final for row in score.per_row] for score in scores]
     several = len(dialogues) > 1
-    shown = short_names(names)
+    labels = [chr(ord("A") + place) if len(names) <= _LETTERS else str(place + 1) for place in range(len(names))]
+    distinct = list(dict.fromkeys(names))
+    shown = dict(zip(distinct, short_names(distinct), strict=True))
+    systems = tuple(
+        System(
+            label,
+            shown[name],
+            summaries,
+            score,
+            interval(rows) if several else None,
+            _warnings(dialogues, summaries, score, metric),
+        )
+        for label, name, summaries, score, rows in zip(labels, names, found, scores, finals, strict=True)
+    )
     return Comparison(
         data=source,
         metric=metric,
-        systems=tuple(
-            System(name, summaries, score, interval(rows) if several else None)
-            for name, summaries, score, rows in zip(shown, found, scores, finals, strict=True)
-        ),
+        systems=systems,
         versus=tuple(
             Versus(
-                name,
+                str(system),
                 paired(finals[0], rows),
                 simulate_lead(finals[0], rows) if several else None,
                 worth(finals[0], rows) if several else (),
             )
-            for name, rows in zip(shown[1:], finals[1:], strict=True)
+            for system, rows in zip(systems[1:], finals[1:], strict=True)
         ),
         by_length=_by_length(dialogues, scores),
-        alike=_alike(shown, [summaries.texts for summaries in found], metric),
+        alike=_alike(list(map(str, systems)), [summaries.texts for summaries in found], metric),
     )
 
 
 def _summaries(name: str, source: str, dialogues: Sequence[Dialogue]) -> Summaries:
+    for folder in (RUNS / name, Path(name)):
+        if name and Run(folder).recipe_path.is_file():
+            return run_summaries(open_run(RUNS, name), source, dialogues)
     path = Path(name)
-    if path.is_file() or (path.suffix.lower() in KINDS and not (RUNS / name).is_dir()):
+    if path.suffix.lower() in KINDS or path.is_file():
         return file_summaries(path, source, dialogues)
-    return run_summaries(open_run(RUNS, name), source, dialogues)
+    raise PredictionError(
+        f"--compare {name or repr(name)}: neither a run nor a prediction file; expected a run's name, or a CSV or "
+        "JSONL with fname and summary"
+    )
+
+
+def _warnings(
+    dialogues: Sequence[Dialogue], summaries: Summaries, score: CorpusScore, metric: Metric
+) -> tuple[str, ...]:
+    rows = tuple(map(ScoredRow, dialogues, summaries.texts, score.per_row))
+    floors = find_floors(rows, variant=metric.variant, aggregate=metric.aggregate, tokenizer=metric.tokenizer)
+    return (*floors.warnings(), *metric.warnings(summaries.texts))
 
 
 def _by_length(dialogues: Sequence[Dialogue], scores: Sequence[CorpusScore]) -> tuple[LengthGroup, ...]:
@@ -303,4 +372,4 @@ def _alike(names: Sequence[str], texts: Sequence[Sequence[str]], metric: Metric)
             for one, other in ((first, second), (second, first))
         )
         found.append(Alike(names[first], names[second], equal, agreement, len(plain[first])))
-    return tuple(sorted(found, key=lambda pair: (-pair.equal, -pair.agreement)))
+    return tuple(sorted(found, key=lambda pair: (pair.equal < pair.rows, -pair.agreement)))

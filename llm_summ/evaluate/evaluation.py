@@ -92,7 +92,16 @@ class Evaluation:
     @property
     def signature(self) -> str:
         """What has to be equal for two scores to be comparable."""
-        return self._sign(self.score)
+        return self.summaries.sign(self.score)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What makes the score another one than it seems, a line each."""
+        empty = []
+        if self.score.empty:
+            count = f"{len(self.score.empty):,} of {self.score.rows:,} summaries"
+            empty.append(f"{count} are empty and count as 0; a submission with them may be refused")
+        return [*empty, *self.floors.warnings(), *self.metric.warnings(self.summaries.texts)]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for programs."""
@@ -110,8 +119,9 @@ class Evaluation:
             "signature": self.signature,
             self.metric.other_variant().variant: {
                 **{name: getattr(self.other, name) for name in FIGURES},
-                "signature": self._sign(self.other),
+                "signature": self.summaries.sign(self.other),
             },
+            "warnings": self.warnings,
             "post": dict(self.summaries.post),
             "empty": self.empty,
             "by_length": self.by_length,
@@ -125,9 +135,6 @@ class Evaluation:
             "verify": [found.to_json() for found in self.verifications],
             "per_row": [{"fname": row.dialogue.id, **row.score._asdict()} for row in self.rows],
         }
-
-    def _sign(self, score: CorpusScore) -> str:
-        return f"{score.signature}|post:{'+'.join(self.summaries.post) or 'none'}"
 
 
 def evaluate_run(

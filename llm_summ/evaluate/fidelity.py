@@ -70,7 +70,7 @@ class Fidelity:
         }
 
     def table(self) -> SideBySide:
-        """For people: how many rows, and the first of them."""
+        """For people: how many rows, and the first of them; only of what was found."""
         return SideBySide(
             ["tags", "rows", "share", "which"],
             [
@@ -81,6 +81,7 @@ class Fidelity:
                     listed([f"{identity} {' '.join(tags)}" for identity, tags in finding.found.items()], 3),
                 ]
                 for finding in self.findings
+                if finding.found
             ],
         )
 

@@ -6,33 +6,37 @@ Misaligned rows: where the summaries of neighbouring rows fit better some rows f
 they have gaps, or a row was lost or doubled. A summary gains what it scores beside the dialogue ``k`` rows further
 on, less what it scores beside its own. For each ``k`` the run of rows is found with the largest sum of gains above
 5 points (Kadane's algorithm; Bentley, "Programming Pearls", column 8). It is believed if it has at least 10 rows
-and the mean of its gains is at least 4.5 standard errors; the deviation is the file's or the run's own, if that is
-larger, since a run is chosen where gains are alike.
+and the mean of its gains is at least 5 standard errors, by the deviation of the run's gains or of the other rows',
+whichever is larger. On real predictions of 32 to 499 rows, of which the last were off by one, it found 16 rows in
+79 to 99 % of the cases, 12 in 42 to 74 %, 10 in 3 to 16 %, and nothing in aligned or shuffled files.
+
+Another order: all summaries are also tried in the orders that ids may have been sorted into.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
-from statistics import fmean, pstdev
+from statistics import fmean, pvariance
 from typing import Any
 
 from llm_summ.data.stats import SideBySide
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.morphemes import Tokenizer
 from llm_summ.score.batch import TextBatch
-from llm_summ.score.corpus import Aggregate
+from llm_summ.score.corpus import Aggregate, combine
 from llm_summ.score.rouge import Variant
 
-__all__ = ["TEMPLATE", "Floors", "Misaligned", "find_floors"]
+__all__ = ["TEMPLATE", "Floors", "Misaligned", "Reordered", "find_floors"]
 
 TEMPLATE = "#Person1#은 #Person2#에게 질문을 하고, #Person2#는 이에 대해 설명합니다."
 """A summary of any dialogue: Person1 asks Person2 something, Person2 explains it."""
 
 _NEAR = 3.0  # points
 _SHIFTS = (1, -1, 2, -2, 3, -3)
-_FEWEST, _LEAST_GAIN, _STANDARD_ERRORS = 10, 5.0, 4.5
+_FEWEST, _LEAST_GAIN, _STANDARD_ERRORS = 10, 5.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,27 @@ class Misaligned:
 
 
 @dataclass(frozen=True, slots=True)
+class Reordered:
+    """Summaries that fit better in another order.
+
+    Attributes:
+        order: which.
+        final: their mean score as they stand, from 0 to 100.
+        ordered: their mean score in that order.
+    """
+
+    order: str
+    final: float
+    ordered: float
+
+    def __str__(self) -> str:
+        return (
+            f"in another order: the summaries fit the dialogues {self.order} ({self.ordered:.1f}) better than "
+            f"those beside which they stand ({self.final:.1f}); take each id from the data"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Floors:
     """The score of a file beside what anything would score; all from 0 to 100.
 
@@ -74,12 +99,14 @@ class Floors:
         template: of the same sentence for every dialogue, `TEMPLATE`.
         shifted: of these summaries, each as the next dialogue's; None where there is but one row.
         misaligned: runs of rows that are beside the wrong dialogue.
+        reordered: an order in which all rows fit better; None if there is none that was tried.
     """
 
     final: float
     template: float
     shifted: float | None
     misaligned: tuple[Misaligned, ...]
+    reordered: Reordered | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for programs."""
@@ -100,7 +127,7 @@ class Floors:
                 f"{self.final:.1f} is near the floor, or below it: one sentence for all dialogues scores "
                 f"{self.template:.1f}"
             )
-        if self.shifted is not None and not self.misaligned and self.final < self.shifted + _NEAR:
+        if self.shifted is not None and not self.warnings() and self.final < self.shifted + _NEAR:
             notes.append(
                 f"{self.final:.1f} is what the summaries score beside other dialogues, too ({self.shifted:.1f}): "
                 "they say little of their own, or are in another order"
@@ -109,7 +136,7 @@ class Floors:
 
     def warnings(self) -> list[str]:
         """What is wrong with the rows, a line each."""
-        return list(map(str, self.misaligned))
+        return [str(self.reordered)] if self.reordered is not None else list(map(str, self.misaligned))
 
 
 def find_floors(
@@ -136,6 +163,8 @@ def find_floors(
     }
     pairs = [(len(rows), row) for row in range(len(rows))]
     pairs += [(row, row + shift) for shift, block in blocks.items() for row in block]
+    orders = _orders([row.dialogue.id for row in rows])
+    pairs += [pair for order in orders.values() for pair in enumerate(order)]
     references = [row.dialogue.references for row in rows]
     finals = _finals([*(row.summary for row in rows), TEMPLATE], references, pairs, variant, aggregate, tokenizer)
     template = fmean(finals[: len(rows)])
@@ -149,7 +178,35 @@ def find_floors(
             shifted = fmean(there)
         if (found := _misaligned(rows[block.start : block.stop], there, shift)) is not None:
             misaligned.append(found)
-    return Floors(fmean(row.score.final for row in rows), template, shifted, tuple(misaligned))
+    reordered = None
+    for name, order in orders.items():
+        there = finals[start : start + len(order)]
+        start += len(order)
+        gains = [other - row.score.final for row, other in zip(rows, there, strict=True)]
+        if len(rows) >= _FEWEST and _is_gain(gains, pvariance(gains)):
+            reordered = Reordered(name, fmean(row.score.final for row in rows), fmean(there))
+    return Floors(fmean(row.score.final for row in rows), template, shifted, tuple(misaligned), reordered)
+
+
+def _orders(ids: Sequence[str]) -> dict[str, list[int]]:
+    """Which row's dialogue each summary would belong to, had the ids been in another order than they are."""
+    rows = range(len(ids))
+    found = {
+        "in the order of ids that are sorted as texts": sorted(rows, key=lambda row: ids[row]),
+        "in the order of ids that are sorted by their numbers": sorted(rows, key=lambda row: _natural(ids[row])),
+        "in reverse order": list(reversed(rows)),
+    }
+    return {name: order for name, order in found.items() if order != list(rows)}
+
+
+def _natural(identity: str) -> list[tuple[int, str]]:
+    """A key that puts test_9 before test_10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", identity)]
+
+
+def _is_gain(gains: Sequence[float], variance: float) -> bool:
+    """Whether rows gain enough, and too much for chance."""
+    return fmean(gains) >= max(_LEAST_GAIN, _STANDARD_ERRORS * sqrt(variance / len(gains)))
 
 
 def _finals(
@@ -170,11 +227,7 @@ def _finals(
     counts = counts[other]
     batch = TextBatch([tokenizer(text) for text in texts], variant)
     f1 = batch.compare(own.repeat(counts), np.concatenate([places[row] for row in other])).f1
-    starts = counts.cumsum() - counts
-    if aggregate == "max":
-        combined = np.maximum.reduceat(f1, starts)
-    else:
-        combined = np.add.reduceat(f1, starts) / counts[:, None]
+    combined = combine(f1, counts, aggregate)
     found: list[float] = (100 * combined.mean(axis=1)).tolist()
     return found
 
@@ -185,10 +238,9 @@ def _misaligned(rows: Sequence[ScoredRow], there: Sequence[float], shift: int) -
     gains = [other - own for own, other in zip(here, there, strict=True)]
     first, end = _largest_sum([gain - _LEAST_GAIN for gain in gains])
     run = gains[first:end]
-    if len(run) < _FEWEST:
-        return None
-    deviation = max(pstdev(run), pstdev(gains))
-    if fmean(run) < _STANDARD_ERRORS * deviation / sqrt(len(run)):
+    # Not of all gains together: the step between the run and the other rows is what is looked for.
+    variance = max(pvariance(part) for part in (run, gains[:first] + gains[end:]) if part)
+    if len(run) < _FEWEST or not _is_gain(run, variance):
         return None
     return Misaligned(
         shift=shift,

@@ -15,8 +15,9 @@ from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.post import post_process
 from llm_summ.progress import say
 from llm_summ.run import Run
+from llm_summ.score import CorpusScore
 
-__all__ = ["Summaries", "file_summaries", "run_summaries"]
+__all__ = ["Summaries", "file_summaries", "run_of", "run_summaries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,10 @@ class Summaries:
     def untuned(self) -> bool:
         """Whether the base model wrote them without an adapter."""
         return self.engine is not None and self.engine.endswith(".untuned")
+
+    def sign(self, score: CorpusScore) -> str:
+        """The signature of their score, with the steps of post-processing."""
+        return f"{score.signature}|post:{'+'.join(self.post) or 'none'}"
 
 
 def run_summaries(run: Run, source: str, dialogues: Sequence[Dialogue]) -> Summaries:
@@ -71,10 +76,9 @@ def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Su
     Raises:
         PredictionError: the predictions cannot be used, or are not of the same ids or dialogues.
     """
-    file = PredictionFile(path)
-    folder = path.parent.parent if path.parent.name == "earlier" else path.parent
-    run = Run(folder.parent)
-    if path.suffix == ".jsonl" and file.identity() and run.recipe_path.is_file():
+    run = run_of(path)
+    if run is not None:
+        file = PredictionFile(path)
         raw = {prediction.fname: prediction for prediction in file.read()}
         _check_ids(path, source, list(raw), dialogues)
         other = [
@@ -90,6 +94,18 @@ def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Su
     hypotheses = read_hypotheses(path)
     _check_ids(path, source, list(hypotheses), dialogues)
     return Summaries(path, tuple(hypotheses[dialogue.id] for dialogue in dialogues))
+
+
+def run_of(path: Path) -> Run | None:
+    """The run whose raw predictions a file holds; None if it is another file."""
+    if path.suffix != ".jsonl" or not PredictionFile(path).identity():
+        return None
+    folder = path.absolute().parent
+    found = Run((folder.parent if folder.name == "earlier" else folder).parent)
+    if not found.recipe_path.is_file():
+        return None
+    here = Path.cwd()
+    return Run(found.path.relative_to(here)) if found.path.is_relative_to(here) else found
 
 
 def _post_process(run: Run, file: PredictionFile, predictions: Sequence[Prediction]) -> Summaries:

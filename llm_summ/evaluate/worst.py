@@ -10,7 +10,7 @@ from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.morphemes import Tokenizer
 from llm_summ.score.rouge import Variant, rouge
 
-__all__ = ["WorstRow", "show_worst", "worst_rows"]
+__all__ = ["WorstRow", "printable", "show_worst", "worst_rows"]
 
 _TURNS, _TURN_LETTERS = 3, 60  # of the dialogue
 _INDENT = 12
@@ -96,11 +96,11 @@ def show_worst(rows: Sequence[WorstRow], width: int) -> list[str]:
     for row in rows:
         lines += [
             *([""] if lines else []),
-            f"{_printable(row.id)}  {row.final:.2f}{'  cut off' if row.cut_off else ''}",
+            f"{printable(row.id)}  {row.final:.2f}{'  cut off' if row.cut_off else ''}",
             *_labelled("summary", [row.summary or "(empty)"], width),
             *_labelled("reference", [row.reference], width),
-            *_labelled("missing", [" ".join(row.missing) or "nothing"], width),
-            *_labelled("extra", [" ".join(row.extra) or "nothing"], width),
+            *(_labelled("missing", [" ".join(row.missing)], width) if row.missing else []),
+            *(_labelled("extra", [" ".join(row.extra)], width) if row.extra else []),
             *_labelled("dialogue", row.opening, width),
         ]
     return lines
@@ -113,10 +113,10 @@ def _labelled(label: str, texts: Sequence[str], width: int) -> list[str]:
 
     room = max(width, _NARROWEST) - _INDENT
     console = Console(width=room, file=None)
-    lines = [line.plain.rstrip() for text in texts for line in Text(_printable(text)).wrap(console, room)]
+    lines = [line.plain.rstrip() for text in texts for line in Text(printable(text)).wrap(console, room)]
     return [f"{f'  {label}' if place == 0 else '':<{_INDENT}}{line}" for place, line in enumerate(lines)]
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The text on one line, without what moves a terminal's cursor."""
     return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -1,21 +1,73 @@
-"""All runs side by side: which scores may be compared, what differs, what is the same."""
+"""All runs side by side: which scores may be compared, what differs, and how the leaderboard goes with them."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import fsum
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from llm_summ.ledger.entry import Entry, Score, pick, read_entry
-from llm_summ.ledger.leaderboard import FEWEST, Agreement, agree
+from llm_summ.ledger.entry import Entry, Score, read_entry
 from llm_summ.run import Run
 
-__all__ = ["Ledger", "Sort", "parts_that_differ", "read_ledger"]
+if TYPE_CHECKING:
+    from llm_summ.score.significance import Correlation
+
+__all__ = ["FEWEST", "Agreement", "Ledger", "Sort", "read_ledger"]
+
+FEWEST = 3
+"""So many runs with both scores are needed before anything is said of how they go together."""
 
 Sort = Literal["time", "score", "lb"]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How local and leaderboard scores go together.
+
+    A run's last leaderboard score is paired with its local score of the engine that generated the submission, or
+    with its newest local score where that engine is not known.
+
+    Attributes:
+        data: the data of the local scores.
+        signature: of the local scores.
+        runs: (name, local score, leaderboard score) of each run that has both.
+        left_out: runs with a leaderboard score, but no local score of these data and this signature.
+    """
+
+    data: str
+    signature: str
+    runs: tuple[tuple[str, float, float], ...]
+    left_out: tuple[str, ...]
+
+    @cached_property
+    def rank(self) -> Correlation | None:
+        """Spearman's rank correlation; None with too few runs, or if all scores of one side are equal."""
+        from llm_summ.score.significance import spearman
+
+        if len(self.runs) < FEWEST:
+            return None
+        return spearman([local for _, local, _ in self.runs], [posted for _, _, posted in self.runs])
+
+    @property
+    def difference(self) -> float | None:
+        """Mean of leaderboard less local; None with too few runs."""
+        if len(self.runs) < FEWEST:
+            return None
+        return fsum(posted - local for _, local, posted in self.runs) / len(self.runs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for programs."""
+        return {
+            "data": self.data,
+            "signature": self.signature,
+            "runs": [{"name": name, "local": local, "leaderboard": posted} for name, local, posted in self.runs],
+            "left_out": list(self.left_out),
+            "spearman": None if self.rank is None else self.rank.to_json(),
+            "mean_difference": self.difference,
+        }
 
 
 @dataclass(frozen=True)
@@ -35,102 +87,92 @@ class Ledger:
 
     @cached_property
     def data(self) -> str | None:
-        """The data by which the runs are compared (`Score.key`): most runs have a score of it; else the newest."""
-        runs: Counter[str] = Counter()
-        newest: defaultdict[str, float] = defaultdict(float)
+        """SHA-256 of the data by which the runs are compared: most runs have a score of them; else the newest."""
+        times: defaultdict[str, list[str]] = defaultdict(list)
         for entry in self.entries:
-            tuned = [score for score in entry.scores if not score.untuned]
-            runs.update({score.key for score in tuned})
-            for score in tuned:
-                newest[score.key] = max(newest[score.key], score.time)
-        return max(runs, key=lambda key: (runs[key], newest[key]), default=None)
+            newest = {score.data_sha256: score.scored for score in entry.scores if not score.untuned}
+            for data, scored in newest.items():
+                times[data].append(scored)
+        return max(times, key=lambda data: (len(times[data]), max(times[data])), default=None)
 
     def score(self, entry: Entry) -> Score | None:
         """The score that stands for a run: of `data` if it has one; tuned before untuned, new before old."""
         return max(
-            entry.scores,
-            key=lambda score: (not score.untuned and score.key == self.data, not score.untuned, score.time),
-            default=None,
+            entry.scores, key=lambda score: (self._fits(score), not score.untuned, score.scored), default=None
         )
+
+    def _fits(self, score: Score) -> bool:
+        return not score.untuned and score.data_sha256 == self.data
 
     @cached_property
     def signatures(self) -> tuple[str, ...]:
-        """The signatures of the runs' scores, the commonest first; empty for one that is not known."""
-        found = Counter(score.signature for entry in self.entries if (score := self.score(entry)))
-        return tuple(signature for signature, _ in found.most_common())
+        """The signatures of the runs' scores, the commonest first, those of `data` before others."""
+        scores = [score for entry in self.entries if (score := self.score(entry))]
+        often = Counter(score.signature for score in scores)
+        fitting = Counter(score.signature for score in scores if self._fits(score))
+        return tuple(sorted(often, key=lambda signature: (-fitting[signature], -often[signature])))
 
     @cached_property
     def data_names(self) -> dict[str, str]:
-        """A name for each data (`Score.key`), with a part of its hash where another has the same name."""
-        scores = sorted((score for entry in self.entries for score in entry.scores), key=lambda score: score.time)
-        names = {score.key: score.data for score in scores}
+        """A name for each SHA-256 of data, with a part of it where other data have the same name."""
+        scores = sorted(
+            (score for entry in self.entries for score in entry.scores), key=lambda score: score.scored
+        )
+        names = {score.data_sha256: score.data for score in scores}
         often = Counter(names.values())
-        # Without a hash the key is the name itself.
-        return {
-            key: name if often[name] == 1 else f"{name} {'(hash unknown)' if key == name else key[:8]}"
-            for key, name in names.items()
-        }
+        return {sha256: name if often[name] == 1 else f"{name} {sha256[:8]}" for sha256, name in names.items()}
 
     @cached_property
     def varying(self) -> tuple[str, ...]:
-        """The recipe fields that are not the same in all runs."""
-        recipes = [entry.fields for entry in self.entries if entry.fields]
-        names = dict.fromkeys(name for recipe in recipes for name in recipe)
-        return tuple(
-            name for name in names if any(recipe.get(name) != recipes[0].get(name) for recipe in recipes[1:])
-        )
+        """The fields that are not the same in all runs that have them."""
+        values: defaultdict[str, list[Any]] = defaultdict(list)
+        for entry in self.entries:
+            for name, value in entry.fields.items():
+                values[name].append(value)
+        return tuple(name for name, found in values.items() if any(value != found[0] for value in found))
 
     @cached_property
-    def both(self) -> tuple[tuple[str, str], list[tuple[Entry, float, float]]] | None:
-        """Runs with a local and a leaderboard score, the last of each: the largest group that may be compared.
-
-        With what they have in common, data (`Score.key`) and signature; None without a leaderboard score.
-        """
-        groups: defaultdict[tuple[str, str], list[tuple[Entry, float, float]]] = defaultdict(list)
-        for entry in self.entries:
-            if entry.leaderboard:
-                last = {
-                    (score.key, score.signature): score
-                    for score in entry.scores
-                    if score.signature and not score.untuned
-                }
-                for common, score in last.items():
-                    groups[common].append((entry, score.final, entry.leaderboard[-1].score))
-        if not any(entry.leaderboard for entry in self.entries):
-            return None
-        best = max(groups, key=lambda common: (len(groups[common]), common[0] == self.data), default=("", ""))
-        return best, groups[best]
-
-    @property
     def agreement(self) -> Agreement | None:
-        """How local and leaderboard scores go together; None while too few runs have both."""
-        if self.both is None or len(self.both[1]) < FEWEST:
+        """How both scores go together in the largest group of comparable runs; None without leaderboard scores."""
+        posted = [entry for entry in self.entries if entry.leaderboard]
+        groups: defaultdict[tuple[str, str], list[tuple[str, float, float]]] = defaultdict(list)
+        for entry in posted:
+            last = entry.leaderboard[-1]
+            engine = entry.engine_of(last)
+            newest = {
+                (score.data_sha256, score.signature): score.final
+                for score in entry.scores
+                if (not score.untuned if engine is None else score.engine == engine)
+            }
+            for common, final in newest.items():
+                groups[common].append((entry.run.name, final, last.score))
+        if not posted:
             return None
-        (data, signature), runs = self.both
-        return agree(
-            self.data_names[data], signature, [(entry.run.name, local, posted) for entry, local, posted in runs]
+        data, signature = max(
+            groups, key=lambda common: (len(groups[common]), common[0] == self.data), default=("", "")
         )
-
-    @property
-    def same_adapters(self) -> dict[str, list[str]]:
-        """Names of runs by the SHA-256 of the adapter that they share."""
-        return _shared((pick(entry.manifest, str, "training", "adapter_sha256"), entry) for entry in self.entries)
+        runs = tuple(groups[data, signature])
+        inside = {name for name, _, _ in runs}
+        left_out = tuple(entry.run.name for entry in posted if entry.run.name not in inside)
+        return Agreement(self.data_names.get(data, ""), signature, runs, left_out)
 
     @property
     def same_submissions(self) -> dict[str, list[str]]:
         """Names of runs by the SHA-256 of the submission that they share."""
-        return _shared((sha256, entry) for entry in self.entries for sha256 in sorted(entry.submissions))
+        names: defaultdict[str, list[str]] = defaultdict(list)
+        for entry in self.entries:
+            for sha256 in sorted(entry.handed_in):
+                names[sha256].append(entry.run.name)
+        return {sha256: found for sha256, found in names.items() if len(found) > 1}
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for programs."""
-        agreement = self.agreement
         return {
             "runs": [self.entry_json(entry) for entry in self.entries],
             "varying": list(self.varying),
             "signatures": list(self.signatures),
-            "same_adapters": self.same_adapters,
             "same_submissions": self.same_submissions,
-            "leaderboard": None if agreement is None else agreement.to_json(),
+            "agreement": None if self.agreement is None else self.agreement.to_json(),
         }
 
     def entry_json(self, entry: Entry) -> dict[str, Any]:
@@ -144,8 +186,8 @@ def read_ledger(runs: Path, sort: Sort = "time") -> Ledger:
 
     Args:
         runs: the folder of all runs; it need not be there.
-        sort: "time": the newest first; "score": the best first, those of other data than most runs' last; "lb":
-            the best on the leaderboard first.
+        sort: "time": the newest first; "score": the best first, those of other data or another signature than most
+            runs' behind them, then untuned ones; "lb": the best on the leaderboard first.
     """
     latest = (runs / "latest").resolve()
     paths = sorted(
@@ -154,35 +196,18 @@ def read_ledger(runs: Path, sort: Sort = "time") -> Ledger:
         if path.is_dir() and path.name != "latest" and not path.name.startswith(".")
     )
     entries = [read_entry(Run(path), latest=path.resolve() == latest) for path in paths]
-    newest = Ledger(tuple(sorted(entries, key=lambda entry: -entry.time)))
+    newest = Ledger(tuple(sorted(entries, key=lambda entry: entry.time, reverse=True)))
     if sort == "time":
         return newest
     if sort == "lb":
-        last = {id(entry): entry.leaderboard[-1].score for entry in entries if entry.leaderboard}
-        return Ledger(tuple(sorted(newest.entries, key=lambda entry: -last.get(id(entry), -1.0))))
+        posted = {entry.run: -1.0 if entry.best_posted is None else entry.best_posted for entry in entries}
+        return Ledger(tuple(sorted(newest.entries, key=lambda entry: -posted[entry.run])))
 
     def rank(entry: Entry) -> tuple[int, float]:
         score = newest.score(entry)
         if score is None:
             return (3, 0.0)
-        return (2 if score.untuned else int(score.key != newest.data), -score.final)
+        like_most = score.data_sha256 == newest.data and score.signature == newest.signatures[0]
+        return (2 if score.untuned else 0 if like_most else 1, -score.final)
 
     return Ledger(tuple(sorted(newest.entries, key=rank)))
-
-
-def parts_that_differ(signature: str, other: str) -> Iterator[tuple[str, str, str]]:
-    """(part, what it is in one signature, what in the other), for each that differs; "nothing" where it lacks."""
-    one, two = (
-        {part.partition(":")[0]: part for part in text.split("|")} if text else {} for text in (signature, other)
-    )
-    for name in dict.fromkeys((*one, *two)):
-        if one.get(name) != two.get(name):
-            yield name, one.get(name, "nothing"), two.get(name, "nothing")
-
-
-def _shared(hashes: Iterable[tuple[str | None, Entry]]) -> dict[str, list[str]]:
-    names: defaultdict[str, list[str]] = defaultdict(list)
-    for sha256, entry in hashes:
-        if sha256 is not None:
-            names[sha256].append(entry.run.name)
-    return {sha256: found for sha256, found in names.items() if len(found) > 1}

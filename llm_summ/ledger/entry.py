@@ -7,56 +7,71 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from llm_summ.errors import InputError, RecipeError, first_line
-from llm_summ.files import file_sha256, read_jsonl
-from llm_summ.ledger.leaderboard import LeaderboardScore, leaderboard_path, read_notes, submission_path
-from llm_summ.recipe import Recipe, load_recipe
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from llm_summ.errors import InputError, first_line
+from llm_summ.ledger.notes import (
+    LeaderboardScore,
+    Submission,
+    first_fault,
+    leaderboard_path,
+    read_notes,
+    read_submissions,
+)
 from llm_summ.run import Run
 
-__all__ = ["Entry", "Score", "pick", "read_entry", "read_fields", "seconds_of"]
+__all__ = ["Entry", "Score", "flatten", "pick", "read_entry"]
 
 _WEIGHTS = "adapter_model.safetensors"
+_Figure = Annotated[float, Field(ge=0, le=100)]
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class _Kept(BaseModel):
+    # What else a score file holds is not the ledger's.
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class _Ends(_Kept):
+    low: float
+    high: float
+
+
+class Score(_Kept):
     """A score of a run: one file of its ``scores/``.
 
     Attributes:
         path: the file.
-        values: all that it holds.
-        final: the score, from 0 to 100.
+        engine: what generated the summaries, ``.untuned`` added where no adapter was used.
         data: the data source, as it was typed.
-        data_sha256: of the data file; None in files of earlier versions.
-        engine: what generated the summaries.
-        untuned: whether the adapter was left out.
-        interval: its ends, where it was computed.
-        signature: what must be equal for two scores to be comparable; empty if it is not known.
-        time: when it was scored, in seconds since 1970.
+        data_sha256: of the data file.
+        rouge1, rouge2, rougeL, final: from 0 to 100; the last is the mean of the others.
+        interval: of `final`, where it was computed.
+        signature: what must be equal for two scores to be comparable.
+        scored: when, ISO, UTC.
     """
 
     path: Path
-    values: dict[str, Any]
-    final: float
-    data: str
-    data_sha256: str | None
     engine: str
-    untuned: bool
-    interval: tuple[float, float] | None
+    data: str
+    data_sha256: str
+    rouge1: _Figure
+    rouge2: _Figure
+    rougeL: _Figure  # noqa: N815  the metric's name
+    final: _Figure
+    interval: _Ends | None = None
     signature: str
-    time: float
+    scored: str
 
     @property
-    def key(self) -> str:
-        """The data by content, or by name where the content is not known."""
-        return self.data_sha256 or self.data
+    def untuned(self) -> bool:
+        """Whether the base model wrote the summaries without an adapter."""
+        return self.engine.endswith(".untuned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +83,14 @@ class Entry:
         latest: whether ``runs/latest`` points to it.
         state: "finished"; "unfinished": no training has ended here; "damaged": something cannot be read.
         reasons: why it is not finished, or what is damaged; a line each.
-        fields: the recipe's fields, such as ``train.learning_rate``, every default filled in; empty if unreadable.
+        fields: the recipe's fields, such as ``train.learning_rate``, as the run's own copy has them; with
+            ``prompt.sha256``, ``data.train.sha256`` (8 digits of each file's) and ``data.train.rows``; as of dev.
         manifest: what the run was made of; empty if unreadable.
         scores: the oldest first.
+        submissions: the oldest first.
         leaderboard: the leaderboard scores, in the order in which they were noted.
-        adapter_bytes: the size of the adapter's weights.
-        submission_sha256: of its ``submission.csv``, if it is there.
-        time: when the training ended, or else began, or else the folder changed; in seconds since 1970.
+        adapter_bytes: size of the adapter's weights on disk; None if there are none.
+        time: when the training ended, or else began, or else the folder changed; ISO, UTC.
     """
 
     run: Run
@@ -84,16 +100,26 @@ class Entry:
     fields: dict[str, Any]
     manifest: dict[str, Any]
     scores: tuple[Score, ...]
+    submissions: tuple[Submission, ...]
     leaderboard: tuple[LeaderboardScore, ...]
     adapter_bytes: int | None
-    submission_sha256: str | None
-    time: float
+    time: str
 
     @property
-    def submissions(self) -> set[str]:
-        """SHA-256 of the submission that is there, and of those that were scored."""
-        hashes = {self.submission_sha256, *(note.submission_sha256 for note in self.leaderboard)}
-        return {sha256 for sha256 in hashes if sha256 is not None}
+    def best_posted(self) -> float | None:
+        """The best score that the leaderboard gave."""
+        return max((note.score for note in self.leaderboard), default=None)
+
+    @property
+    def handed_in(self) -> set[str]:
+        """SHA-256 of every submission that was written or scored."""
+        scored = {note.submission_sha256 for note in self.leaderboard if note.submission_sha256}
+        return scored | {submission.sha256 for submission in self.submissions}
+
+    def engine_of(self, note: LeaderboardScore) -> str | None:
+        """What generated the summaries that a leaderboard score is of, if that is known."""
+        engines = {submission.sha256: submission.engine for submission in self.submissions}
+        return engines.get(note.submission_sha256 or "")
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for programs."""
@@ -103,12 +129,12 @@ class Entry:
             "latest": self.latest,
             "state": self.state,
             "reasons": list(self.reasons),
-            "recipe": self.fields,
+            "fields": self.fields,
             "manifest": self.manifest,
-            "scores": [{"file": str(score.path)} | score.values for score in self.scores],
-            "leaderboard": [note.to_json() for note in self.leaderboard],
+            "scores": [score.model_dump(mode="json") for score in self.scores],
+            "submissions": [submission.model_dump() for submission in self.submissions],
             "adapter_bytes": self.adapter_bytes,
-            "submission_sha256": self.submission_sha256,
+            "leaderboard_scores": [note.model_dump() for note in self.leaderboard],
         }
 
 
@@ -119,40 +145,42 @@ def read_entry(run: Run, *, latest: bool = False) -> Entry:
         run: the folder.
         latest: whether ``runs/latest`` points to it.
     """
-    try:
-        return _read(run, latest)
-    except OSError as error:  # no permission, or removed in this moment
-        return Entry(run, latest, "damaged", (f"{run.path}: {error.strerror}",), {}, {}, (), (), None, None, 0.0)
-
-
-def _read(run: Run, latest: bool) -> Entry:
     damage: list[str] = []
+    try:
+        # What lies in a folder that is no run is nobody's damage.
+        if run.recipe_path.is_file():
+            return _read(run, latest, damage)
+        damage.append(f"{run.path}: no recipe.yaml; expected a folder made by `llm-summ sft`")
+        time = _changed(run)
+    except OSError as error:  # no permission, or removed in this moment
+        damage.append(f"{run.path}: cannot be read ({error.strerror})")
+        time = ""
+    return Entry(run, latest, "damaged", tuple(damage), {}, {}, (), (), (), None, time)
+
+
+def _read(run: Run, latest: bool, damage: list[str]) -> Entry:
     fields = _fields(run, damage)
-    manifest = _object(run.manifest_path, damage)
+    manifest: dict[str, Any] = _tried(run.manifest, damage) or {}
+    submissions = _tried(lambda: read_submissions(run.submissions_path), damage) or []
+    notes = _tried(lambda: read_notes(leaderboard_path(run)), damage) or []
+    scores = sorted(_scores(run, damage), key=lambda score: (score.scored, score.path.name))
     trained = pick(manifest, dict, "training") is not None
     weights = run.adapter / _WEIGHTS
     if trained and not weights.is_file():
         damage.append(f"{weights}: not there, though the training ended")
-    scores = sorted(_scores(run, damage), key=lambda score: (score.time, score.path.name))
-    try:
-        notes = read_notes(leaderboard_path(run))
-    except InputError as error:
-        notes = ()
-        damage.append(str(error))
-    submission = submission_path(run)
-    ended, began = (seconds_of(pick(manifest, str, *keys)) for keys in (("training", "finished"), ("started",)))
+    ended, began = pick(manifest, str, "training", "finished"), pick(manifest, str, "started")
     return Entry(
         run=run,
         latest=latest,
         state="damaged" if damage else "finished" if trained else "unfinished",
-        reasons=tuple(damage) if trained or damage else (_how_far(run),),
-        fields=fields,
+        reasons=tuple(damage) if trained or damage else (f"stopped, or still training; see {run.log_path}",),
+        fields=fields | _behind(manifest) if fields else {},
         manifest=manifest,
         scores=tuple(scores),
-        leaderboard=notes,
+        submissions=tuple(submissions),
+        leaderboard=tuple(notes),
         adapter_bytes=weights.stat().st_size if weights.is_file() else None,
-        submission_sha256=file_sha256(submission) if submission.is_file() else None,
-        time=ended or began or run.path.stat().st_mtime,
+        time=ended or began or _changed(run),
     )
 
 
@@ -160,123 +188,66 @@ def pick(tree: Any, kind: type[_T], *keys: str) -> _T | None:
     """What stands in nested objects under `keys`, if it is there and of that kind; a whole number is a float."""
     for key in keys:
         tree = tree.get(key) if isinstance(tree, dict) else None
-    if kind is float and type(tree) is int and abs(tree) < 10**15:
+    if kind is float and type(tree) is int:
         tree = float(tree)
-    return tree if isinstance(tree, kind) and (kind is bool or not isinstance(tree, bool)) else None
+    return tree if isinstance(tree, kind) else None
 
 
-def seconds_of(time: str | None) -> float | None:
-    """An ISO time in seconds since 1970; None if it is none. Without a zone it is UTC."""
+def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A tree's leaves by their path: ``{"train": {"epochs": 2}}`` becomes ``{"train.epochs": 2}``."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        within = flatten(value) if isinstance(value, Mapping) else {"": value}
+        found |= {f"{name}.{key}".rstrip("."): leaf for key, leaf in within.items()}
+    return found
+
+
+def _tried(read: Callable[[], _T], damage: list[str]) -> _T | None:
     try:
-        found = dt.datetime.fromisoformat(time or "")
-        seconds = (found if found.tzinfo else found.replace(tzinfo=dt.UTC)).timestamp()
-    except (ValueError, OverflowError):
+        return read()
+    except InputError as error:
+        damage.append(str(error))
         return None
-    return seconds if seconds >= 0 else None
-
-
-def read_fields(path: Path) -> dict[str, Any]:
-    """A recipe's fields, such as ``train.learning_rate``, every default filled in.
-
-    Raises:
-        RecipeError: as `load_recipe`.
-    """
-    # Runs differ in few sections, and reading YAML is slow: each section is read once.
-    try:
-        parts = [_section(part) for part in re.split(r"^(?=\w)", path.read_text("utf-8-sig"), flags=re.MULTILINE)]
-        tree = {key: value for part in parts for key, value in part.items()}
-        whole = sum(map(len, parts)) == len(tree)  # no key stands twice
-        recipe = Recipe.model_validate(tree) if whole else load_recipe(path)
-    except Exception:  # noqa: BLE001  whatever it was, this says it well, or reads what is written otherwise
-        recipe = load_recipe(path)
-    return {
-        f"{name}.{key}" if key else name: value
-        for name, section in recipe.model_dump().items()
-        for key, value in (section if isinstance(section, dict) else {"": section}).items()
-    }
-
-
-@lru_cache(maxsize=1024)
-def _section(text: str) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-
-    return dict(YAML(typ="safe", pure=True).load(text) or {})
 
 
 def _fields(run: Run, damage: list[str]) -> dict[str, Any]:
-    if not run.recipe_path.is_file():
-        damage.append(f"{run.path}: no recipe.yaml; expected a folder made by `llm-summ sft`")
-        return {}
+    """The recipe as it stands: whether its fields are those of today does not matter here."""
+    from ruamel.yaml import YAML
+
     try:
-        return read_fields(run.recipe_path)
-    except RecipeError as error:
-        damage += str(error).splitlines()
+        tree = YAML(typ="safe", pure=True).load(run.recipe_path.read_text("utf-8-sig"))
+        return flatten(tree)
+    except Exception as error:  # noqa: BLE001  the reader lets through much more than its own errors
+        damage.append(f"{run.recipe_path}: not a recipe in YAML ({first_line(error)})")
         return {}
 
 
-def _object(path: Path, damage: list[str]) -> dict[str, Any]:
-    """The JSON object that a file holds; empty if it cannot be read."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number, parse_float=_number)
-    except FileNotFoundError:
-        damage.append(f"{path}: no such file; expected one beside the recipe")
-    except (OSError, ValueError, RecursionError) as error:
-        damage.append(f"{path}: cannot be read ({first_line(error)})")
-    else:
-        if isinstance(found, dict):
-            return found
-        damage.append(f"{path}: found {type(found).__name__}, expected an object")
-    return {}
-
-
-def _number(text: str) -> float:
-    """Refuses 1e999, which Python would write again as Infinity: that is not JSON."""
-    value = float(text)
-    return value if abs(value) < float("inf") else _no_number(text)
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is not a number")
+def _behind(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What was behind the names of the prompt and the data."""
+    found: dict[str, Any] = {"prompt.sha256": (pick(manifest, str, "prompt", "sha256") or "")[:8]}
+    for part in ("train", "dev"):
+        hashes = pick(manifest, dict, "data", part, "sha256") or {}
+        found[f"data.{part}.sha256"] = " ".join(str(sha256)[:8] for sha256 in hashes.values())
+        found[f"data.{part}.rows"] = pick(manifest, int, "data", part, "rows")
+    return {name: value for name, value in found.items() if value}
 
 
 def _scores(run: Run, damage: list[str]) -> list[Score]:
     found = []
     for path in sorted(run.scores.glob("*.json")):
-        before = len(damage)
-        values = _object(path, damage)
-        if len(damage) > before:
-            continue
-        final = pick(values, float, "final")
-        if final is None or not 0 <= final <= 100:
-            damage.append(f"{path}: no score in it; expected final, from 0 to 100; score it again: llm-summ eval")
-            continue
-        stem = path.stem.removesuffix(".untuned")
-        low, high = (pick(values, float, "interval", end) for end in ("low", "high"))
-        untuned = pick(values, bool, "untuned")
-        found.append(
-            Score(
-                path=path,
-                values=values,
-                final=final,
-                data=pick(values, str, "data") or stem.rpartition(".")[0] or stem,
-                data_sha256=pick(values, str, "data_sha256"),
-                engine=stem.rpartition(".")[2],
-                untuned=path.stem.endswith(".untuned") if untuned is None else untuned,
-                interval=None if low is None or high is None else (low, high),
-                signature=pick(values, str, "signature") or "",
-                time=seconds_of(pick(values, str, "scored")) or path.stat().st_mtime,
-            )
-        )
+        # <data>.<engine>.json or <data>.<engine>.untuned.json
+        untuned = ".untuned" if path.stem.endswith(".untuned") else ""
+        engine = path.stem.removesuffix(untuned).rpartition(".")[2] + untuned
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise ValueError(f"found {type(values).__name__}, expected an object")
+            found.append(Score.model_validate(values | {"path": path, "engine": engine}))
+        except (OSError, ValueError) as error:
+            why = first_fault(error) if isinstance(error, ValidationError) else first_line(error)
+            damage.append(f"{path}: no score that can be read ({why}); score it again: llm-summ eval")
     return found
 
 
-def _how_far(run: Run) -> str:
-    """What is known of a training that has not ended."""
-    step = None
-    try:
-        for _, logged in read_jsonl(run.log_path, may_be_torn=True):
-            step = pick(logged, int, "step")
-    except (OSError, InputError):
-        step = None
-    where = f"after step {step}" if step else "before the first step was logged"
-    return f"stopped {where}, or still training"
+def _changed(run: Run) -> str:
+    return dt.datetime.fromtimestamp(run.path.stat().st_mtime, dt.UTC).isoformat(timespec="seconds")

@@ -1,201 +1,180 @@
-"""All runs for people: a table of figures, and below it what differs, what is the same, and what is odd."""
+"""The ledger for people: all runs in a table with what differs below it, or one run with everything it has."""
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from llm_summ.ledger.cells import (
-    Table,
-    adapter_cell,
-    data_cell,
-    figure_cell,
-    letter,
-    model_cell,
-    score_cell,
-    signature_lines,
-    time_cell,
-    value_cell,
+from llm_summ.errors import listed
+from llm_summ.ledger.compare import FEWEST, Agreement, Ledger
+from llm_summ.ledger.entry import Entry, Score, flatten, pick
+
+__all__ = ["Table", "listing", "run_page"]
+
+_Rows = list[tuple[str, ...]]
+Table = tuple[tuple[str, ...], _Rows]
+"""The headers, and the rows."""
+
+_MAIN = (
+    *("model.base", "model.quantization", "prompt.template", "prompt.sha256"),
+    *("data.train", "data.train.rows", "data.train.sha256", "lora.r"),
 )
-from llm_summ.ledger.compare import Ledger
-from llm_summ.ledger.entry import Entry, pick, seconds_of
-from llm_summ.ledger.leaderboard import FEWEST, Agreement
-from llm_summ.recipe import (
-    DataFields,
-    GenerateFields,
-    LoraFields,
-    ModelFields,
-    PromptFields,
-    Recipe,
-    TrainFields,
-)
-
-__all__ = ["Listing", "listing"]
-
-_OWN_CELL = ("model.base", "model.quantization", "prompt.template", "data.train", "lora.r")
-_ALWAYS = ("run", "score", "lb", "finished (UTC)", "min", "recipe")
-_ALL_SHOWN = 4  # with more fields that vary, a run shows those only in which it is unlike most runs
-_PAIRS_SHOWN = 10
-_SECTIONS = (Recipe, ModelFields, DataFields, PromptFields, LoraFields, TrainFields, GenerateFields)
+_FEW = 5  # with 4 runs even a perfect order has p = 0.083
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """All runs: the table, and the lines below it."""
-
-    table: Table
-    lines: tuple[str, ...]
-
-
-def listing(ledger: Ledger) -> Listing:
-    """Set all runs side by side: figures in a table; what differs between runs, and what does not, below it."""
+def listing(ledger: Ledger) -> tuple[Table, list[str]]:
+    """All runs: a table of what they reached; below it what differs, what does not, and what is odd."""
     from rich.cells import cell_len
 
-    entries = ledger.entries
-    varying = [name for name in ledger.varying if name not in _OWN_CELL]
-    usual = _usual(ledger, varying) if len(varying) > _ALL_SHOWN else {}
-    figures = [_figures(ledger, entry) for entry in entries]
-    making = [_making(entry, varying, usual) for entry in entries]
-    same_figures, same_making = (_same_in_all(rows) for rows in (figures, making))
-    headers = tuple(header for header in (figures or [{}])[0] if header not in same_figures)
-    lines = [f"  {header:<9} {cell}" for header, cell in (same_figures | same_making).items() if cell]
-    if lines:
-        lines.insert(0, "in all runs:" if len(entries) > 1 else "of it:")
-    differing: list[str] = []
-    width = max((cell_len(entry.run.name) for entry in entries), default=0)
-    for entry, cells in zip(entries, making, strict=True):
-        own = [
-            f"{header} {cell}" if header in ("prompt", "train") else cell
-            for header, cell in cells.items()
-            if cell and header not in same_making
-        ]
-        space = " " * (width - cell_len(entry.run.name))
-        differing += [f"  {entry.run.name}{space}  {'; '.join(own)}"] if own else []
-    lines += ["what differs:", *differing] if differing else []
-    if usual:
-        lines.append(f"  where nothing is said: {', '.join(_assign(*pair) for pair in usual.items())}")
-    lines += [f"{entry.run.name}: {entry.state}: {reason}" for entry in entries for reason in entry.reasons]
-    lines += signature_lines(ledger.signatures)
-    lines += _same(ledger)
-    lines += _leaderboard(ledger)
-    return Listing(
-        Table(headers, tuple(tuple(row[header] for header in headers) for row in figures)), tuple(lines)
+    entries, varying = ledger.entries, ledger.varying
+    rows = [_row(ledger, entry) for entry in entries]
+    data = {row["data"] for row in rows} - {""}
+    same = {"data" if len(data) == 1 else "", "sig" if len(ledger.signatures) < 2 else ""}
+    headers = tuple(
+        name for name in (rows[0] if rows else ()) if name not in same and any(row[name] for row in rows)
     )
+    common = {"scored on": data.pop()} if len(data) == 1 else {}
+    for entry in reversed(entries):
+        common |= {name: _value(entry.fields[name]) for name in _MAIN if name in entry.fields.keys() - varying}
+    shown = [f"  {name:<18} {value}" for name, value in common.items()]
+    lines = ["in all runs that have it:" if len(entries) > 1 else "of this run:", *shown] if shown else []
+    lines += ["what differs:"] if varying else []
+    width = max((cell_len(entry.run.name) for entry in entries), default=0)
+    for entry in entries:
+        own = [f"{name}={_value(entry.fields[name])}" for name in varying if name in entry.fields]
+        space = " " * (width - cell_len(entry.run.name))
+        lines += [f"  {entry.run.name}{space}  {', '.join(own)}"] if own else []
+    lines += [f"{entry.run.name}: {entry.state}: {reason}" for entry in entries for reason in entry.reasons]
+    lines += _signature_lines(ledger.signatures)
+    for sha256, names in ledger.same_submissions.items():
+        lines.append(f"{', '.join(names)}: the same submission (SHA-256 {sha256[:8]})")
+    if ledger.agreement is not None:
+        lines += _agreement_lines(ledger.agreement, ledger.signatures)
+    return (headers, [tuple(row[name] for name in headers) for row in rows]), lines
 
 
-def _usual(ledger: Ledger, names: Sequence[str]) -> dict[str, Any]:
-    """The commonest value of each field; of equally common ones, that of the run that stands first."""
-    recipes = [entry.fields for entry in ledger.entries if entry.fields]
-    values = {name: [recipe[name] for recipe in recipes] for name in names}
-    return {name: max(found, key=found.count) for name, found in values.items()}
+def run_page(ledger: Ledger, entry: Entry) -> tuple[list[str], list[Table], list[str]]:
+    """One run in detail: facts, tables, and what is said below them.
+
+    Args:
+        ledger: the runs; the latest of them is compared with it.
+        entry: the run; it need not be one of them.
+    """
+    signatures = tuple(dict.fromkeys(score.signature for score in reversed(entry.scores)))
+    scores: _Rows = [
+        (
+            score.data,
+            score.data_sha256[:8],
+            score.engine,
+            *(f"{figure:.2f}" for figure in (score.rouge1, score.rouge2, score.rougeL)),
+            _score(score, 2),
+            _time(score.scored),
+            _letter(signatures, score.signature),
+        )
+        for score in reversed(entry.scores)
+    ]
+    submissions: _Rows = [
+        (found.out, found.sha256[:8], found.predictions, found.engine or "", _time(found.written))
+        for found in reversed(entry.submissions)
+    ]
+    posted: _Rows = [
+        (f"{note.score:.2f}", _time(note.noted), (note.submission_sha256 or "")[:8], note.note or "")
+        for note in entry.leaderboard
+    ]
+    latest = ledger.latest.fields if ledger.latest is not None else {}
+    fields: _Rows = [
+        (name, _value(value), _value(latest[name]) if name in latest and latest[name] != value else "")
+        for name, value in entry.fields.items()
+    ]
+    tables: list[Table] = [
+        (("data", "hash", "engine", "R-1", "R-2", "R-L", "final", "scored (UTC)", "sig"), scores),
+        (("submission", "hash", "predictions", "engine", "written (UTC)"), submissions),
+        (("leaderboard", "noted (UTC)", "submission", "note"), posted),
+        (("field", "value", "of the latest run, where another"), fields),
+    ]
+    return _facts(entry), [table for table in tables if table[1]], _signature_lines(signatures)
 
 
-def _same_in_all(rows: Sequence[dict[str, str]]) -> dict[str, str]:
-    """Cells that need not be shown for each run, by header; a run that lacks one says so by its state."""
-    same = {}
-    for header in (rows or [{}])[0]:
-        cells = {row[header] for row in rows if row[header]}
-        if not cells or (len(cells) == 1 and header not in _ALWAYS):
-            same[header] = "" if header == "sig" else "".join(cells)
-    return same
-
-
-def _figures(ledger: Ledger, entry: Entry) -> dict[str, str]:
+def _row(ledger: Ledger, entry: Entry) -> dict[str, str]:
     """What a run reached, by header."""
     score = ledger.score(entry)
     seconds = pick(entry.manifest, float, "training", "seconds")
-    finished = seconds_of(pick(entry.manifest, str, "training", "finished"))
+    untuned = ", untuned" if score and score.untuned else ""
     return {
         "run": entry.run.name + (" (latest)" if entry.latest else ""),
-        "score": score_cell(score, 1) if score else "",
-        "data": ledger.data_names[score.key] + (", untuned" if score.untuned else "") if score else "",
-        "sig": letter(ledger.signatures, score.signature) if score else "",
-        "lb": ", ".join(figure_cell(note.score) for note in entry.leaderboard),
-        "finished (UTC)": time_cell(finished) if entry.state == "finished" else entry.state,
-        "min": f"{seconds / 60:,.1f}" if seconds is not None else "",
+        "score": _score(score, 1) if score else "",
+        "data": ledger.data_names[score.data_sha256] + untuned if score else "",
+        "sig": _letter(ledger.signatures, score.signature) if score else "",
+        "lb": "" if entry.best_posted is None else f"{entry.best_posted:.2f}",
+        "finished (UTC)": _time(entry.time) if entry.state == "finished" else entry.state,
+        "min": "" if seconds is None else f"{seconds / 60:,.1f}",
+        "MB": "" if entry.adapter_bytes is None else f"{entry.adapter_bytes / 1e6:,.1f}",
     }
 
 
-def _making(entry: Entry, varying: Sequence[str], usual: dict[str, Any]) -> dict[str, str]:
-    """What a run was made of, by header."""
-    name = pick(entry.manifest, str, "prompt", "name") or entry.fields.get("prompt.template") or ""
-    prompt = f"{name} {(pick(entry.manifest, str, 'prompt', 'sha256') or '')[:8]}".strip()
-    fields = [
-        _assign(name, entry.fields[name])
-        for name in varying
-        if name in entry.fields and (name not in usual or entry.fields[name] != usual[name])
-    ]
-    return {
-        "model": model_cell(entry),
-        "prompt": prompt,
-        "train": data_cell(entry, "train"),
-        "recipe": ", ".join(fields),
-        "adapter": adapter_cell(entry),
-    }
-
-
-def _same(ledger: Ledger) -> list[str]:
-    shared = [("adapter", ledger.same_adapters), ("submission", ledger.same_submissions)]
+def _facts(entry: Entry) -> list[str]:
+    known = {name: value for name, value in entry.manifest.items() if name in ("started", "device", "training")}
+    facts = {"run": f"{entry.run.path}{' (the latest)' if entry.latest else ''}", "state": entry.state}
     return [
-        f"{', '.join(names)}: the same {what} (SHA-256 {sha256[:8]})"
-        for what, found in shared
-        for sha256, names in found.items()
+        *(f"{name:<24} {value}" for name, value in {**facts, **flatten(known)}.items()),
+        *(f"{entry.state}: {reason}" for reason in entry.reasons),
     ]
 
 
-def _leaderboard(ledger: Ledger) -> list[str]:
+def _signature_lines(signatures: Sequence[str]) -> list[str]:
+    if len(signatures) < 2:
+        return [f"signature  {signature}" for signature in signatures]
+    lines = [f"signature {_letter(signatures, signature)}  {signature}" for signature in signatures]
+    return [*lines, "scores with different signatures are not comparable as they stand"]
+
+
+def _agreement_lines(agreement: Agreement, signatures: Sequence[str]) -> list[str]:
     """How local and leaderboard scores go together, or how many runs are missing."""
-    if ledger.both is None:
-        return []
-    runs = ledger.both[1]
-    inside = {entry.run.name for entry, _, _ in runs}
-    outside = [entry.run.name for entry in ledger.entries if entry.leaderboard and entry.run.name not in inside]
-    left_out = (
-        [f"  left out, without a local score of the same data and signature: {', '.join(outside)}"]
-        if outside
-        else []
-    )
-    agreement = ledger.agreement
-    if agreement is None:
-        both = f"{len(runs)} run{' has' if len(runs) == 1 else 's have'} both"
+    n = len(agreement.runs)
+    without = "without a local score of the same data, signature and engine"
+    left_out = [f"  left out, {without}: {listed(agreement.left_out)}"] if agreement.left_out else []
+    if agreement.difference is None:
         return [
-            f"leaderboard against local scores: {both}, of the same data and signature; "
-            f"{FEWEST - len(runs)} more, and it can be said how they go together",
+            f"leaderboard against local scores: {n} run{' has' if n == 1 else 's have'} both, of the same data and"
+            f" signature; {FEWEST - n} more, and it can be said how they go together",
             *left_out,
         ]
-    rank = agreement.rank
-    if rank is None:
+    mark = f", signature {_letter(signatures, agreement.signature)}" if len(signatures) > 1 else ""
+    if agreement.rank is None:
         correlation = "no rank correlation, since one side is constant"
     else:
-        p = "" if rank.p is None else f", p {rank.p:.3f}"
-        correlation = f"Spearman's rank correlation {rank.rho:.2f} (n {rank.n}{p})"
-    mark = f", signature {letter(ledger.signatures, agreement.signature)}" if len(ledger.signatures) > 1 else ""
+        p = "" if agreement.rank.p is None else f", p {agreement.rank.p:.3f}"
+        few = ", too few to tell" if n < _FEW else ""
+        correlation = f"Spearman's rank correlation {agreement.rank.rho:.2f} (n {n}{p}{few})"
     return [
         f"leaderboard against local scores ({agreement.data}{mark}): {correlation}, "
         f"mean difference {agreement.difference:+.2f}",
-        *_swapped(agreement),
         *left_out,
     ]
 
 
-def _swapped(agreement: Agreement) -> list[str]:
-    if not agreement.swapped:
-        return ["  no two runs stand in another order"]
-    scores = {name: (local, posted) for name, local, posted in agreement.runs}
-    lines = []
-    for one, other in agreement.swapped[:_PAIRS_SHOWN]:
-        (local, posted), (other_local, other_posted) = scores[one], scores[other]
-        lines.append(
-            f"  in another order: {one} and {other} (local {local:.2f} and {other_local:.2f}, "
-            f"leaderboard {posted:.2f} and {other_posted:.2f})"
-        )
-    more = len(agreement.swapped) - _PAIRS_SHOWN
-    return lines + ([f"  … and {more} more pairs"] if more > 0 else [])
+def _value(value: Any) -> str:
+    """A field as YAML has it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
-def _assign(name: str, value: Any) -> str:
-    """A field with its value; its section is left out where no other has a field of that name."""
-    last = name.rpartition(".")[2]
-    alone = sum(last in section.model_fields for section in _SECTIONS) == 1
-    return f"{last if alone else name}={value_cell(value)}"
+def _letter(signatures: Sequence[str], signature: str) -> str:
+    """A mark for a signature: A, B … Z, then numbers; one that no run stands for has none."""
+    if signature not in signatures:
+        return "?"
+    place = signatures.index(signature)
+    return string.ascii_uppercase[place] if place < 26 else str(place + 1)
+
+
+def _score(score: Score, digits: int) -> str:
+    """A score with its interval, the latter with so many digits."""
+    ends = score.interval
+    return f"{score.final:.2f}" + (f" [{ends.low:.{digits}f}, {ends.high:.{digits}f}]" if ends else "")
+
+
+def _time(iso: str) -> str:
+    """A time to the minute, from ISO."""
+    return iso[:16].replace("T", " ")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from llm_summ.recipe import PostStep
+if TYPE_CHECKING:
+    from llm_summ.recipe import PostStep
 
 __all__ = ["STEPS", "PostReport", "post_process"]
 

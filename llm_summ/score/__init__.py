@@ -12,7 +12,7 @@ Importing the room costs next to nothing: mecab-ko is loaded when the first Kore
 """
 
 from llm_summ.morphemes import Tokenizer, mecab_tokenizer, whitespace_tokenizer
-from llm_summ.score.batch import Comparison, TextBatch
+from llm_summ.score.batch import PairScores, TextBatch
 from llm_summ.score.candidates import candidate_scores
 from llm_summ.score.corpus import Aggregate, CorpusScore, RowScore, score_corpus
 from llm_summ.score.rouge import PRF, Prepared, RougeScores, Variant, compare, prepare, rouge
@@ -20,8 +20,8 @@ from llm_summ.score.rouge import PRF, Prepared, RougeScores, Variant, compare, p
 __all__ = [
     "PRF",
     "Aggregate",
-    "Comparison",
     "CorpusScore",
+    "PairScores",
     "Prepared",
     "RougeScores",
     "RowScore",

@@ -28,19 +28,17 @@ if TYPE_CHECKING:
     _Indexes: TypeAlias = NDArray[np.int64]
     _Texts: TypeAlias = Sequence[str] | Sequence[array[int]]
 
-__all__ = ["METRICS", "Comparison", "TextBatch"]
-
-METRICS = ("rouge1", "rouge2", "rougeL")
-"""What the columns of a comparison are."""
+__all__ = ["PairScores", "TextBatch"]
 
 # Ids: of a full stop, of the word "" that `rouge` makes of ". .", of the first token; and of a token that is
 # not one word of `rouge`, whose text is split as the package does it.
 _STOP, _EMPTY, _FIRST, _SLOW = 0, 1, 2, -1
+_MOST_TOKENS = 1 << 18
 _SURROGATES = range(0xD800, 0xE000)  # no letters: ids jump over them
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PairScores:
     """Scores of ``p`` pairs, each from 0 to 1, shape ``[p, 3]``: ROUGE-1, -2, -L."""
 
     precision: NDArray[np.float64]
@@ -99,21 +97,29 @@ class TextBatch:
         sizes = [np.bincount(one, minlength=len(texts)) for one in (of, of_pair, of)]
         self._sizes = np.stack(sizes, axis=1)
 
-    def compare(self, hypothesis: Sequence[int] | _Indexes, reference: Sequence[int] | _Indexes) -> Comparison:
+    def compare(self, hypothesis: Sequence[int] | _Indexes, reference: Sequence[int] | _Indexes) -> PairScores:
         """Score pairs of texts.
 
         Args:
             hypothesis: index of each pair's hypothesis, shape ``[p]``.
             reference: index of each pair's reference, shape ``[p]``.
+
+        Raises:
+            ValueError: there are not as many of the one as of the other, or an index is out of range.
         """
         import numpy as np
 
         own, other = np.asarray(hypothesis, np.int64), np.asarray(reference, np.int64)
+        if len(own) != len(other):
+            raise ValueError(f"{len(own)} hypotheses, {len(other)} references: expected pairs")
+        for indexes in (own, other):
+            if len(indexes) and not 0 <= indexes.min() <= indexes.max() < len(self._tokens):
+                raise ValueError(f"found an index that is not one of 0 to {len(self._tokens) - 1}")
         common = [_longest(self._unigrams, own, other), _longest(self._bigrams, own, other)]
         common.append(self._union(own, other) if self.variant == "rouge" else _longest(self._words, own, other))
         return self._score(np.stack(common, axis=1), own, other)
 
-    def matrix(self) -> Comparison:
+    def matrix(self) -> PairScores:
         """Score every text as the hypothesis of every text as the reference, itself too; in row order, p = n * n.
 
         What is the same both ways, all but the union of ``rouge``, is found once.
@@ -148,17 +154,17 @@ class TextBatch:
             self._slow[index] = prepare(self._tokens[index], "rouge")
         return self._slow[index]
 
-    def _score(self, common: _Indexes, own: _Indexes, other: _Indexes) -> Comparison:
+    def _score(self, common: _Indexes, own: _Indexes, other: _Indexes) -> PairScores:
         """As `_score_rouge` and `_score_rouge_score` of rouge.py, operation by operation: the same bits."""
         import numpy as np
 
         precision = common / np.maximum(self._sizes[own], 1)
         recall = common / np.maximum(self._sizes[other], 1)
         if self.variant == "rouge":
-            return Comparison(precision, recall, 2.0 * ((precision * recall) / (precision + recall + 1e-8)))
+            return PairScores(precision, recall, 2.0 * ((precision * recall) / (precision + recall + 1e-8)))
         total = precision + recall
         f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=common > 0)
-        return Comparison(precision, recall, f1)
+        return PairScores(precision, recall, f1)
 
 
 class _Ids(dict[str, int]):
@@ -176,7 +182,7 @@ class _Ids(dict[str, int]):
 
 @cache
 def _vocabulary(words: bool) -> _Ids:
-    """The ids of every token that was seen since the process began: batches have most of theirs in common."""
+    """The ids of tokens that were seen before: batches have most of theirs in common."""
     return _Ids(words)
 
 
@@ -184,6 +190,8 @@ def _token_ids(texts: Sequence[Sequence[str]], words: bool) -> tuple[_Indexes, _
     """The ids of all tokens (or words of `rouge` and full stops), text after text; and their number in each."""
     import numpy as np
 
+    if len(_vocabulary(words)) > _MOST_TOKENS:
+        _vocabulary.cache_clear()
     ids = _vocabulary(words)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     found = np.fromiter(map(ids.__getitem__, chain.from_iterable(texts)), np.int64, int(lengths.sum()))

@@ -1,17 +1,23 @@
 """The score of a file of summaries: ROUGE over dialogues and their references, with a signature."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from math import fsum
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from llm_summ import __version__
 from llm_summ.morphemes import Tokenizer, mecab_tokenizer
 from llm_summ.score.batch import TextBatch
 from llm_summ.score.rouge import Variant
 from llm_summ.score.workers import spread
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Aggregate = Literal["mean", "max"]
 
@@ -132,6 +138,23 @@ def score_corpus(
     )
 
 
+def combine(f1: NDArray[np.float64], each: NDArray[np.int64], aggregate: Aggregate) -> NDArray[np.float64]:
+    """The scores of rows from those of their references, which stand one after another.
+
+    Args:
+        f1: shape ``[references of all rows, metrics]``.
+        each: how many references each row has, at least 1, shape ``[rows]``.
+        aggregate: ``mean``, or ``max``: for each metric on its own, the reference that fits best.
+
+    Returns:
+        shape ``[rows, metrics]``.
+    """
+    import numpy as np
+
+    first = np.cumsum(each) - each
+    return np.maximum.reduceat(f1, first) if aggregate == "max" else np.add.reduceat(f1, first) / each[:, None]
+
+
 def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]], aggregate: str) -> None:
     if aggregate not in ("mean", "max"):
         raise ValueError(f"unknown aggregate {aggregate!r}: expected 'mean' or 'max'")
@@ -174,7 +197,6 @@ def _score_block(
     each = np.fromiter(map(len, references), np.int64, rows)
     own = np.repeat(np.arange(rows), each)
     f1 = 100 * batch.compare(own, rows + np.arange(len(own))).f1
-    first = np.cumsum(each) - each
-    figures = np.maximum.reduceat(f1, first) if aggregate == "max" else np.add.reduceat(f1, first) / each[:, None]
+    figures = combine(f1, each, aggregate)
     scores = [RowScore(one, two, longest, (one + two + longest) / 3) for one, two, longest in figures.tolist()]
     return scores, np.flatnonzero(batch.empty[:rows]).tolist()

@@ -2,7 +2,8 @@
 
 Nobody outside knows which dialogues are public. So the rows are split at random, many times, into a public and a
 private part, and what the two parts say is compared. This needs references for the rows that are split: the
-development set stands for the test set.
+development set stands for the test set. With fewer references a row its scores spread more, and gaps are wider
+than the test set's: on real predictions, 95 % were within 2.9 points with one reference and within 1.9 with three.
 """
 
 from __future__ import annotations

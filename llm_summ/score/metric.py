@@ -15,8 +15,6 @@ __all__ = ["COMPETITION", "PACKAGES", "Metric"]
 PACKAGES: dict[Variant, str] = {"rouge": "rouge 1.0.1", "rouge-score": "rouge-score 0.1.2"}
 """The packages by the variant that is named after them."""
 
-_MANY_ROWS = 20_000
-
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -45,26 +43,21 @@ class Metric:
         """The same with the other package."""
         return replace(self, variant="rouge-score" if self.variant == "rouge" else "rouge")
 
+    def warnings(self, texts: Sequence[str]) -> list[str]:
+        """Why texts should not be scored like this, if there is a reason."""
+        if self.tokens.startswith("rouge-score") and any(
+            "가" <= letter <= "힣" for text in texts for letter in text
+        ):
+            return [
+                f"--tokens {self.tokens} drops every Hangul letter: only digits and Latin words are compared; "
+                "take mecab for Korean"
+            ]
+        return []
+
     def score(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> CorpusScore:
-        """Score summaries; on all cores if they are very many.
-
-        Args:
-            hypotheses: the generated summaries, shape ``[rows]``.
-            references: the human summaries of each dialogue, shape ``[rows][at least 1]``.
-
-        Raises:
-            ValueError: there is nothing to score, or a dialogue has no reference.
-            InputError: mecab-ko is wanted and cannot be loaded.
-        """
-        import os
-
+        """Score summaries; arguments and errors as those of :func:`~llm_summ.score.corpus.score_corpus`."""
         return score_corpus(
-            hypotheses,
-            references,
-            variant=self.variant,
-            aggregate=self.aggregate,
-            tokenizer=self.tokenizer,
-            workers=(os.cpu_count() or 1) if len(hypotheses) >= _MANY_ROWS else 1,
+            hypotheses, references, variant=self.variant, aggregate=self.aggregate, tokenizer=self.tokenizer
         )
 
 

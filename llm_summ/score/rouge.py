@@ -67,7 +67,7 @@ class Prepared:
         unigrams: the words; a word's second and later occurrences are elements of their own where the
             variant counts multiplicity, so that its size and its intersections are counts in both variants.
         bigrams: the pairs of neighbouring words, likewise.
-        sentences: the sentences of ``rouge``; the whole text for ``rouge-score``; none if nothing is left.
+        sentences: the distinct ones for ``rouge``, the whole text for ``rouge-score``; none if nothing is left.
     """
 
     variant: Variant
@@ -123,7 +123,8 @@ def prepare(tokens: Sequence[str], variant: Variant = "rouge") -> Prepared:
         variant=variant,
         unigrams=unigrams,
         bigrams=bigrams,
-        sentences=tuple(_Sentence(tuple(sentence), _positions(sentence)) for sentence in sentences),
+        # A sentence that stands there twice adds nothing to a union.
+        sentences=tuple(_Sentence(one, _positions(one)) for one in dict.fromkeys(map(tuple, sentences))),
     )
 
 

@@ -61,7 +61,7 @@ class Interval:
     Attributes:
         low: its lower end.
         high: its upper end.
-        confidence: how many of 1 such intervals hold the true score.
+        confidence: the share of such intervals that hold the true score, between 0 and 1.
         resamples: how many resamples it is made from.
     """
 
@@ -87,7 +87,7 @@ class Paired:
         resamples: how many resamples, and how many random exchanges, the p are made from.
         p_bootstrap: two-sided paired bootstrap: twice the share of resamples in which the leader does not lead,
             2 (k + 1) / (n + 1), at most 1. Koehn 2004 gives the share of the other resamples, for one side.
-            But for rounding it is below 0.05 if, and only if, the 95 % interval leaves out 0.
+            But for rounding it is below 0.05 where a 95 % interval leaves out 0, and nowhere else.
         p_randomisation: two-sided approximate randomisation: how often the difference is at least as large if
             each row's two scores are exchanged at random, (k + 1) / (n + 1).
         wins: rows in which the second system is better.

@@ -23,15 +23,17 @@ if TYPE_CHECKING:
     _Indexes: TypeAlias = NDArray[np.int64]
     _Bits: TypeAlias = NDArray[np.uint64]
 
-__all__ = ["MOST_DISTINCT", "MOST_WORDS", "SentenceTable"]
+__all__ = ["MOST_DISTINCT", "MOST_SENTENCES", "MOST_WORDS", "SentenceTable"]
 
 MOST_WORDS = 64
 """Words of a hypothesis's sentence: the bits of an element."""
 MOST_DISTINCT = 128
 """Distinct words of a reference: the bits of the two elements that hold a union."""
+MOST_SENTENCES = 32
+"""Sentences of a text: all of one are compared with all of another. A summary has a handful."""
 
 # Worked on together, so that it stays in the cache: sentences of hypotheses, pairs of sentences, and words.
-_SENTENCES, _TOGETHER, _WORDS = 512, 1024, 1 << 17
+_SENTENCES, _TOGETHER, _WORDS = 512, 2048, 1 << 17
 
 
 class SentenceTable:
@@ -54,8 +56,8 @@ class SentenceTable:
     ) -> None:
         import numpy as np
 
-        self.too_varied = distinct > MOST_DISTINCT
-        self.too_long = np.zeros(len(counts), np.bool_)
+        self.too_varied = (distinct > MOST_DISTINCT) | (counts > MOST_SENTENCES)
+        self.too_long = counts > MOST_SENTENCES
         self.too_long[np.repeat(np.arange(len(counts)), counts)[lengths > MOST_WORDS]] = True
         self._numbers = numbers
         self._words, self._lengths = words, lengths
@@ -134,16 +136,10 @@ class SentenceTable:
         order = order[np.searchsorted(lengths[order], 1) :]
         for first in range(0, len(order), _TOGETHER):
             part = order[first : first + _TOGETHER]
-            longest = int(lengths[part[-1]])
             # [row, pair]: the rows of short pairs are filled up with words that match nothing.
-            row = np.arange(longest)[:, None]
+            row = np.arange(lengths[part[-1]])[:, None]
             place = np.where(row < lengths[part], starts[part] + row, len(positions) - 1)
-            taken = _taken(positions[place], every[part])
-            number = numbers[place]
-            for half in range(1 + bool(number.max() >= 64)):
-                mine = number >> 6 == half
-                bits = np.left_shift((taken & mine).astype(np.uint64), number & 63)
-                found[half, part] = np.bitwise_or.reduce(bits, axis=0)
+            found[:, part] = _union(_taken(positions[place], every[part]), numbers[place])
         return found
 
     def _matches(self, own: _Indexes, other: _Indexes) -> tuple[_Indexes, _Bits, _Bits]:
@@ -178,6 +174,21 @@ class SentenceTable:
         numbers = self._numbers[place[matched]].astype(np.uint64)
         none = np.zeros(1, np.uint64)
         return pair[matched], np.concatenate([positions[matched], none]), np.concatenate([numbers, none])
+
+
+def _union(taken: NDArray[np.bool_], numbers: _Bits) -> _Bits:
+    """The numbers of the words that are taken, as two sets of bits; shapes ``[row, e]`` in, ``[2, e]`` out."""
+    import numpy as np
+
+    found = np.zeros((2, taken.shape[1]), np.uint64)
+    bits = taken.astype(np.uint64)
+    if numbers.max() < MOST_WORDS:
+        np.bitwise_or.reduce(np.left_shift(bits, numbers), axis=0, out=found[0])
+        return found
+    for half in range(2):
+        mine = np.where(numbers >> 6 == half, bits, np.uint64(0))
+        np.bitwise_or.reduce(np.left_shift(mine, numbers & 63), axis=0, out=found[half])
+    return found
 
 
 def _taken(positions: _Bits, every: _Bits) -> NDArray[np.bool_]:

@@ -29,12 +29,12 @@ class Difference(NamedTuple):
     """Where the largest difference is.
 
     Attributes:
-        row: index of the hypothesis.
+        row: index of the hypothesis; None if it is in the corpus's score.
         reference: index of its reference; None if it is in the aggregate over all of them.
         figure: for instance ``ROUGE-L recall``.
     """
 
-    row: int
+    row: int | None
     reference: int | None
     figure: str
 
@@ -98,9 +98,9 @@ class _Package:
             ValueError: a text is empty.
             RecursionError: they are too long.
         """
+        if len(hypothesis) * len(reference) > _LARGEST_TABLE:
+            raise RecursionError
         if self.variant == "rouge":
-            if len(hypothesis) * len(reference) > _LARGEST_TABLE:
-                raise RecursionError
             [scores] = self._scorer.get_scores(" ".join(hypothesis), " ".join(reference))
             return [scores[metric][key] for metric in ("rouge-1", "rouge-2", "rouge-l") for key in ("p", "r", "f")]
         if not hypothesis or not reference:
@@ -140,6 +140,7 @@ def verify(
     ]
     figures = iter(_figures(split, variant))
     pairs = empty = not_comparable = 0
+    rows: list[list[float]] = []
     largest, where = 0.0, None
     for row, (hypothesis, others) in enumerate(split):
         found: list[tuple[int | None, str, float]] = []
@@ -161,9 +162,15 @@ def verify(
             combined = [_combine([one[place] for one in theirs], aggregate) for place in _F1]
             ours = [figure / 100 for figure in corpus.per_row[row][:3]]
             found += [(None, _FIGURES[place], abs(a - b)) for place, a, b in zip(_F1, ours, combined, strict=True)]
+            rows.append(combined)
         for against, name, difference in found:
             if difference > largest:
                 largest, where = difference, Difference(row, against, name)
+    if len(rows) == len(split):
+        for place, name in enumerate(("rouge1", "rouge2", "rougeL")):
+            difference = abs(getattr(corpus, name) / 100 - fsum(row[place] for row in rows) / len(rows))
+            if difference > largest:
+                largest, where = difference, Difference(None, None, _FIGURES[_F1[place]])
     return Verification(variant, metadata.version(variant), pairs, largest, where, empty, not_comparable)
 
 

@@ -3,12 +3,13 @@
 from llm_summ.submit.check import check_submission
 from llm_summ.submit.report import Finding, Report
 from llm_summ.submit.sample import Sample, find_sample, read_sample
-from llm_summ.submit.write import data_of, file_texts, run_texts, write_submission
+from llm_summ.submit.write import Texts, data_of, file_texts, run_texts, write_submission
 
 __all__ = [
     "Finding",
     "Report",
     "Sample",
+    "Texts",
     "check_submission",
     "data_of",
     "file_texts",

@@ -10,19 +10,18 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from llm_summ.data.encoding import read_text
 from llm_summ.data.oddities import visible
 from llm_summ.data.table import MAX_FIELD_BYTES
-from llm_summ.errors import DataError
-from llm_summ.submit.sample import Sample
+from llm_summ.submit.ids import Ids
+from llm_summ.submit.sample import LINE_ENDS, Sample
 
-__all__ = ["Fault", "Ids", "Row", "file_rows", "file_text"]
+__all__ = ["Fault", "Row", "file_rows", "file_text"]
 
 _SEPARATORS = ",\t;|"
+_SEP_LINE = re.compile(r'"?sep=.?"?[,;\t|]*\s*', re.IGNORECASE)  # what Excel is told the separator by
 _MOST_LINES = 100  # of a row; where a quote is not closed, a row would take in the rest of the file
 _SIGNATURES = (
     (b"PK\x03\x04", "a ZIP archive or an Excel file (.xlsx)"),
@@ -43,7 +42,7 @@ class Fault(NamedTuple):
     """One place of a fault.
 
     Attributes:
-        kind: a name of `kinds.KINDS`.
+        kind: a name of `kinds.FAULT_KINDS`.
         line: of the file, from 1; None where it concerns the whole file, or a row that is not there.
         id: the row's id, with what is not seen made visible; empty if it has none.
         found: what stands there.
@@ -61,37 +60,23 @@ class Row:
 
     Attributes:
         line: the line on which it begins.
-        fields: as well as they can be told apart; none for an empty line.
+        fields: as well as they can be told apart; at least one.
+        source: its lines, as they stand.
         broken: whether its quotes are.
     """
 
     line: int
     fields: list[str]
+    source: str
     broken: bool
 
-
-class Ids:
-    """The ids of a sample, and what looks like one: ids that differ in their figures only."""
-
-    def __init__(self, ids: Sequence[str]) -> None:
-        self._ids = frozenset(ids)
-        self._shapes = {re.sub(r"\d+", "0", identity) for identity in ids}
-
-    def has(self, text: str) -> bool:
-        """Whether it is an id of the sample."""
-        return text in self._ids
-
-    def alike(self, text: str) -> bool:
-        """Whether it is an id or looks like one; ids that are bare figures look like other figures."""
-        return text in self._ids or re.sub(r"\d+", "0", text) in self._shapes
-
-    def begin(self, line: str, separator: str) -> bool:
-        """Whether a row begins with this line: an id stands first, or behind an index."""
-        parts = line[:1000].split(separator, 2)[:-1]
-        return any(not part.strip(' "').isdigit() and self.alike(part.strip(' "')) for part in parts)
+    @property
+    def shown(self) -> str:
+        """Its beginning as a report shows it."""
+        return f"«{visible(self.source.rstrip())}»"
 
 
-def file_text(path: Path, content: bytes, sample: Sample) -> tuple[str, list[Fault]]:
+def file_text(content: bytes, sample: Sample) -> tuple[str, list[Fault]]:
     """A file's text, without a byte order mark and NULs, and what is wrong with the file as a whole.
 
     The text is empty where there is none. Bytes that are not UTF-8 stay as surrogates.
@@ -108,10 +93,10 @@ def file_text(path: Path, content: bytes, sample: Sample) -> tuple[str, list[Fau
         faults.append(Fault("encoding", None, "", wide[:6].upper()))
     else:
         text = content.decode("utf-8-sig", "surrogateescape")
-        if content.startswith(b"\xef\xbb\xbf") and sample.encoding != "utf-8-sig":
+        if content.startswith(b"\xef\xbb\xbf") and not sample.byte_order_mark:
             faults.append(Fault("byte-order-mark", 1, "", "EF BB BF"))
         if _BYTE.search(text):
-            text, bad = _not_utf_8(path, text, sample)
+            text, bad = _not_utf_8(content, text)
             faults += bad
     if text.lstrip()[:1] in ("{", "[") and _is_json(text):
         return "", [*faults, Fault("not-csv", None, "", "JSON; give it the ending .jsonl and use --predictions")]
@@ -136,16 +121,19 @@ def _wide_encoding(content: bytes) -> str:
     return ""
 
 
-def _not_utf_8(path: Path, text: str, sample: Sample) -> tuple[str, list[Fault]]:
+def _not_utf_8(content: bytes, text: str) -> tuple[str, list[Fault]]:
+    """The text if it is CP949, where hardly a letter is UTF-8 by chance; or else the lines of the odd bytes."""
+    letters = [letter for letter in text if not letter.isascii()]
     try:
-        korean, encoding = read_text(path)
-    except DataError:
-        return text, [
-            Fault("encoding", number, "", visible(line, *bad.span()))
-            for number, line in enumerate(_lines(text), 1)
-            if (bad := _BYTE.search(line))
-        ]
-    return korean, [] if sample.encoding == encoding else [Fault("encoding", None, "", "CP949")]
+        if 2 * sum(bool(_BYTE.match(letter)) for letter in letters) > len(letters):
+            return content.decode("cp949"), [Fault("encoding", None, "", "CP949")]
+    except UnicodeDecodeError:
+        pass
+    return text, [
+        Fault("encoding", number, "", visible(line, *bad.span()))
+        for number, line in enumerate(_lines(text), 1)
+        if (bad := _BYTE.search(line))
+    ]
 
 
 def _is_json(text: str) -> bool:
@@ -161,12 +149,11 @@ def _is_json(text: str) -> bool:
 
 def _line_ends(text: str, sample: Sample) -> Iterator[Fault]:
     ends = re.findall("\r\n|\n|\r", text)
-    names = {"\r\n": "CRLF", "\n": "LF", "\r": "CR"}
-    counts = {name: ends.count(end) for end, name in names.items() if end in ends and end != sample.line_end}
+    counts = {name: ends.count(end) for end, name in LINE_ENDS.items() if end in ends and end != sample.line_end}
     if counts:
         told = ", ".join(f"{count} end with {name}" for name, count in counts.items())
         first = next(number for number, end in enumerate(ends, 1) if end != sample.line_end)
-        yield Fault("line-end", first, "", f"{told}; the sample's with {names[sample.line_end]}")
+        yield Fault("line-end", first, "", f"{told}; the sample's with {LINE_ENDS[sample.line_end]}")
     if sample.final_line_end and not text.endswith(("\n", "\r")):
         yield Fault("final-line-end", len(ends) + 1, "", visible(text[-30:]))
 
@@ -180,22 +167,34 @@ def file_rows(text: str, ids: Ids) -> tuple[list[Row], list[Fault]]:
     """The rows of a text, the first of which may be the header, and what is wrong with its CSV."""
     csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))
     lines = _lines(text)
-    head = lines[:50]
+    faults: list[Fault] = []
+    at = 0
+    if _SEP_LINE.fullmatch(lines[0]):
+        faults.append(Fault("sep-line", 1, "", visible(lines[0].rstrip())))
+        at = 1
+    head = lines[at : at + 50] or [""]
     separator = max(
         _SEPARATORS,
-        key=lambda sign: sum(ids.begin(line, sign) for line in head) + ("fname" in _names(head[0], sign)),
+        key=lambda sign: (
+            sum(bool(ids.first(line, sign, _id_column(head[0], sign, ids))) for line in head)
+            + ("fname" in _names(head[0], sign))
+        ),
     )
-    faults = [] if separator == "," else [Fault("separator", 1, "", repr(separator))]
-    begins = [ids.begin(line, separator) for line in lines]
+    if separator != ",":
+        faults.append(Fault("separator", at + 1, "", repr(separator)))
+    own = _id_column(head[0], separator, ids)
+    begins = [ids.first(line, separator, own) for line in lines]
+    before = ""
     rows: list[Row] = []
-    at = 0
     while at < len(lines):
+        before = begins[at] or before
         most = min(at + _MOST_LINES, len(lines))
         # What begins with an id is another row, whatever the quotes before it say.
-        stop = next((other for other in range(at + 1, most) if begins[other]), most)
+        stop = next((other for other in range(at + 1, most) if ids.follows(begins[other], before)), most)
         fields, used, wrong = _record(lines[at:stop], separator)
         source = "".join(lines[at : at + used])
-        identity = next((visible(field.strip()) for field in fields[:2] if ids.alike(field.strip())), "")
+        place = ids.place(fields, own)
+        identity = "" if place is None else visible(fields[place].strip())
         if not fields or source.isspace():
             faults.append(Fault("blank-line", at + 1, "", visible(source)))
         elif wrong:
@@ -203,13 +202,30 @@ def file_rows(text: str, ids: Ids) -> tuple[list[Row], list[Fault]]:
         elif source.count('"') < sum(2 * field.count('"') + 2 for field in fields if '"' in field):
             faults.append(Fault("loose-quote", at + 1, identity, f"«{_around_quote(source)}»"))
         if fields and not source.isspace():
-            rows.append(Row(at + 1, fields, bool(wrong)))
+            rows.append(Row(at + 1, fields, source, bool(wrong)))
         at += used
+    whole = {row.line: row for row in rows if len(row.fields) == 1 and separator in row.fields[0]}
+    if 2 * len(whole) > len(rows):
+        line, row = next(iter(whole.items()))
+        faults.append(Fault("quoted-line", line, "", f"{len(whole)} lines, such as {row.shown}"))
+        rows = [_opened(row, separator) if row.line in whole else row for row in rows]
     return rows, faults
+
+
+def _opened(row: Row, separator: str) -> Row:
+    """A row that is quoted as a whole, without these quotes."""
+    fields, _, _ = _record(_lines(row.fields[0].lstrip("\r\n")), separator)
+    return replace(row, fields=fields)
 
 
 def _names(line: str, separator: str) -> list[str]:
     return [name.strip(' "\r\n').casefold() for name in line.split(separator)]
+
+
+def _id_column(header: str, separator: str, ids: Ids) -> int:
+    """Where the header says that the ids stand, or else the sample's."""
+    names = _names(header, separator)
+    return names.index("fname") if "fname" in names else ids.column
 
 
 def _record(lines: Sequence[str], separator: str) -> tuple[list[str], int, str]:

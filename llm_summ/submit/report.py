@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_summ.submit.kinds import KINDS, Kind
+from llm_summ.submit.kinds import FAULT_KINDS, FaultKind
 from llm_summ.submit.lenient import Fault
 
 __all__ = ["Finding", "Report"]
@@ -18,7 +18,7 @@ _SHOWN = 5  # places of a finding
 class Finding:
     """A kind of fault, and every place of it."""
 
-    kind: Kind
+    kind: FaultKind
     places: tuple[Fault, ...]
 
 
@@ -30,7 +30,7 @@ class Report:
         path: the file.
         sample: what it was compared with.
         rows: how many it has, the header apart.
-        findings: problems, then notes, in the order of `KINDS`.
+        findings: problems, then notes, in the order of `FAULT_KINDS`.
     """
 
     path: Path
@@ -41,11 +41,11 @@ class Report:
     @classmethod
     def of(cls, path: Path, sample: Path, rows: int, faults: list[Fault]) -> Report:
         """Put faults together by kind, in the order of lines."""
-        by_kind: dict[str, list[Fault]] = {name: [] for name in KINDS}
+        by_kind: dict[str, list[Fault]] = {name: [] for name in FAULT_KINDS}
         for fault in faults:
             by_kind[fault.kind].append(fault)
         found = tuple(
-            Finding(KINDS[name], tuple(sorted(places, key=lambda place: place.line or 0)))
+            Finding(FAULT_KINDS[name], tuple(sorted(places, key=lambda place: place.line or 0)))
             for name, places in by_kind.items()
             if places
         )
@@ -58,9 +58,10 @@ class Report:
 
     def lines(self) -> list[str]:
         """The report for people, the first five places of each finding."""
+        rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
         if not self.findings:
-            return [f"{self.path}: {self.rows:,} rows, as {self.sample} wants them"]
-        lines = [f"{self.path}: {self.rows:,} row{'s' * (self.rows != 1)}, compared with {self.sample}"]
+            return [f"{self.path}: {rows}, as {self.sample} wants {'it' if self.rows == 1 else 'them'}"]
+        lines = [f"{self.path}: {rows}, compared with {self.sample}"]
         for finding in self.findings:
             kind, places = finding.kind, finding.places
             count = f"{len(places):,} place{'s' * (len(places) != 1)}"

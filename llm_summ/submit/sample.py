@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_summ.data.source import file_kind, resolve_source
+from llm_summ.data.source import file_kind
 from llm_summ.data.table import read_table
 from llm_summ.errors import DataError
 from llm_summ.progress import say
 
-__all__ = ["SAMPLE_NAME", "Sample", "find_sample", "read_sample"]
+__all__ = ["LINE_ENDS", "SAMPLE_NAME", "Sample", "find_sample", "read_sample"]
 
 SAMPLE_NAME = "sample_submission.csv"
 """What the file is called where it is looked for."""
+
+LINE_ENDS = {"\r\n": "CRLF", "\n": "LF", "\r": "CR"}
+"""What the ends of lines are called."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,8 @@ class Sample:
         columns: the header; an index column has no name.
         ids: of its rows, in order.
         rows: the fields of each row, in the order of `columns`.
-        encoding: ``utf-8``, ``utf-8-sig`` (with a byte order mark) or ``cp949``.
-        line_end: what ends a line.
+        byte_order_mark: whether it begins with one.
+        line_end: what ends a line, a line feed or CRLF.
         final_line_end: whether the last line ends, too.
         placeholder: the text that stands for every summary; empty where there is none, or several.
     """
@@ -36,15 +40,10 @@ class Sample:
     columns: tuple[str, ...]
     ids: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    encoding: str
+    byte_order_mark: bool
     line_end: str
     final_line_end: bool
     placeholder: str
-
-    @property
-    def index(self) -> tuple[str, ...] | None:
-        """The values of the column without a name; None if there is none."""
-        return tuple(row[self.columns.index("")] for row in self.rows) if "" in self.columns else None
 
 
 def find_sample(name: str | None, folders: Sequence[Path]) -> Path:
@@ -54,7 +53,11 @@ def find_sample(name: str | None, folders: Sequence[Path]) -> Path:
         DataError: there is none.
     """
     if name is not None:
-        return resolve_source(name)
+        path = Path(name)
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "no such file"
+            raise DataError(f"--sample {name}: {what}; expected a sample submission, as the competition gives it")
+        return path
     places = list(dict.fromkeys([*folders, Path()]))
     for folder in places:
         if (path := folder / SAMPLE_NAME).is_file():
@@ -68,7 +71,8 @@ def read_sample(path: Path) -> Sample:
     """Read a sample submission.
 
     Raises:
-        DataError: it is no CSV with `fname` and `summary`, has no rows, or an id is empty or stands twice.
+        DataError: it is no CSV with `fname` and `summary`, has no rows, its lines end in several ways, or an id is
+            empty or stands twice.
     """
     if file_kind(path) != ".csv":
         raise DataError(f"{path}: found a name that ends in {path.suffix}; expected a sample submission as CSV")
@@ -88,14 +92,21 @@ def read_sample(path: Path) -> Sample:
         if identity in seen:
             raise DataError(f"{table.place(record)}: id {identity} stands already in line {seen[identity]}")
         seen[identity] = record.line
+    content = path.read_bytes()
+    ends = {end.decode() for end in re.findall(b"\r\n|\r|\n", content)}
+    if "\r" in ends or len(ends) > 1:
+        found = " and ".join(sorted(LINE_ENDS[end] for end in ends))
+        raise DataError(f"{path}: found lines that end with {found}; expected LF or CRLF throughout; save it so")
+    if table.encoding == "cp949":
+        say(f"{path}: the submission is UTF-8 all the same")
     summaries = {record.values["summary"].strip() for record in table.records}
     return Sample(
         path,
         columns,
         tuple(seen),
         tuple(tuple(record.values[name] for name in table.columns) for record in table.records),
-        table.encoding,
-        table.line_end,
-        path.read_bytes().endswith((b"\n", b"\r")),
+        table.encoding == "utf-8-sig",
+        ends.pop(),
+        content.endswith(b"\n"),
         summaries.pop() if len(summaries) == 1 else "",
     )

@@ -15,18 +15,29 @@ LINE_BREAK = re.compile(rf"\n|{LINE_END.pattern}")
 """What ends a line in one system or another."""
 
 _LONG, _SHORT = 400, 10  # characters: human summaries of the competition have 25 to 263
-_NULL = re.compile(r"[#<(\[]?(?:nan|none|null|n/?a|undefined)[>)\]]?[.。]?", re.IGNORECASE)
+_NULL = re.compile(
+    r"[#<(\[]?(?:nan|none|null|n/?a|undefined)[>)\]]?[.。]?|#(?:name\?|(?:value|ref|div/0|num|null)!)",
+    re.IGNORECASE,
+)
+_HEADING = (
+    r"(?:대화|한국어|최종)?\s?(?:요약(?:문|본|\s?결과)?|정답|답변|지시문?|명령어|질문|출력|응답)(?:은|는)?"
+    r"(?:\s?다음과 같습니다)?"
+)
 _PROMPT = re.compile(
     # special tokens and the marks of chat templates
     r"<\|[^|<>\n]{1,40}\|>|\[\|[^|\n]{1,40}\|\]|<\uff5c[^<>\n]{1,60}\uff5c>"
-    r"|</?(?:s|bos|eos|pad|unk|mask|think|thought|answer|summary|start_of_turn|end_of_turn|usr|sys)>"
+    r"|</?(?:s|bos|eos|pad|unk|mask|think|thought|answer|summary|start_of_turn|end_of_turn|usr|sys|unused\d+)>"
     r"|<</?SYS>>|\[/?(?:INST|BOS|EOS|PAD|UNK|SEP|CLS|MASK)\]"
-    # headings: of Markdown, and of what comes next
-    r"|```|\*\*|(?:^|(?<=\s))#{1,6}(?=\s)(?!\s*Person)"
-    r"|(?<![가-힣])(?:대화|한국어|최종)?\s?(?:요약(?:문|본|\s?결과)?|정답|답변|지시문?|명령어|질문|출력|응답)(?:은|는)?"
-    r"(?:\s?다음과 같습니다)?\s{0,3}[:：]"
-    r"|(?i:(?:^|(?<=\n))[ \t]{0,9}[\"']?(?:summary|answer|output|response|dialogue|instruction|input|"
-    r"assistant|user|system)[\"']?\s{0,3}[:：])"
+    r"|\s(?:model|assistant|user)\Z"
+    # tokens that were not decoded: bytes, and the marks of SentencePiece and of byte-level BPE for a space
+    r"|<0x[0-9A-F]{2}>|[\u2581\u0120\u010a]"
+    # a list or a dictionary as Python prints it
+    r"|\A\s*[\[{]\s?['\"]"
+    # headings, of Markdown and of what comes next, where a line begins
+    r"|```|(?:^|(?<=\n))\s{0,9}(?:\*\*|#{1,6}(?=\s)(?!\s*Person)"
+    rf"|(?:\[\s?{_HEADING}\s?\]|[\"'(]?{_HEADING}[\"')]?\s{{0,3}}[:：])"
+    r"|(?i:[\"']?(?:summary|answer|output|response|dialogue|instruction|input|assistant|user|system)[\"']?"
+    r"\s{0,3}[:：]))"
     r"|(?i:here(?:'s| is) (?:the|a) [a-z ]{0,20}summary)|(?:다음은|아래는)[^.\n]{0,30}요약"
     # a turn: the dialogue goes on
     r"|(?:^|(?<=[\n.?!]))[ \t]{0,9}#Person\d+#\s?[:：]"
@@ -35,6 +46,9 @@ _CUT_TAG = re.compile(r"#(?:[A-Z][A-Za-z]{0,14}\d*)?\s*$")
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "「": "」", "『": "』", "`": "`"}
 _ENDED = re.compile(r"[.?!…。？！][\"'”’)\]」』]*$")
 _DOUBLE_SPACE = re.compile(rf"(?<=\S)(?:{GAP}{{2,}}|\t)(?=\S)")
+# Eight times the same, or three times the same of five characters and more.
+_REPEATED = re.compile(r"(\S.{0,3}?)\1{7,}|(\S.{4,99}?)(?:[\s.,!?]*\2){2,}")
+_ONE_LETTER = 20  # times the same letter on end: laughter is shorter
 _PATTERNS = (
     ("prompt-remains", _PROMPT),
     ("line-break", LINE_BREAK),
@@ -43,7 +57,6 @@ _PATTERNS = (
     ("html", LINE_BREAK_TAG),
     ("invisible-character", INVISIBLE),
     ("lost-character", re.compile("\ufffd")),
-    ("repetition", re.compile(r"(\S.{0,29}?)\1{7,}")),
     ("double-space", _DOUBLE_SPACE),
 )
 
@@ -57,7 +70,7 @@ def text_faults(text: str) -> Iterator[tuple[str, int, int]]:
     """What is wrong with a summary by itself.
 
     Yields:
-        a name of `kinds.KINDS`, once each, and where it begins and ends in the text.
+        a name of `kinds.FAULT_KINDS`, once each, and where it begins and ends in the text.
     """
     inner = text.strip()
     if is_empty(text):
@@ -77,6 +90,8 @@ def text_faults(text: str) -> Iterator[tuple[str, int, int]]:
         if found and kind not in seen:
             seen.add(kind)
             yield kind, *found.span()
+    if repeated := next(filter(_is_endless, _REPEATED.finditer(text)), None):
+        yield "repetition", *repeated.span()
     yield from _tag_faults(text)
     closing = _QUOTES.get(inner[0])
     if closing is not None and inner.endswith(closing) and len(inner) > 1:
@@ -84,10 +99,14 @@ def text_faults(text: str) -> Iterator[tuple[str, int, int]]:
         if closing not in within and inner[0] not in within:
             yield "extra-quotes", 0, len(text)
     if not unicodedata.is_normalized("NFC", text):
-        normal = unicodedata.normalize("NFC", text)
-        at = next((at for at, (one, other) in enumerate(zip(text, normal, strict=False)) if one != other), 0)
-        yield "not-nfc", at, at + 1
+        yield "not-nfc", 0, 0
     yield from _notes(inner)
+
+
+def _is_endless(match: re.Match[str]) -> bool:
+    """Whether a repetition is one of words: rows of figures or dots and laughter are not."""
+    letters = set(match[1] or match[2]) - {" "}
+    return any(map(str.isalpha, letters)) and (len(letters) > 1 or len(match.group()) >= _ONE_LETTER)
 
 
 def _tag_faults(text: str) -> Iterator[tuple[str, int, int]]:
@@ -113,9 +132,10 @@ def _tag_faults(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _notes(inner: str) -> Iterator[tuple[str, int, int]]:
-    letters = [letter for letter in TAG.sub("", inner) if letter.isalpha()]
-    hangul = sum("가" <= letter <= "힣" or "\u1100" <= letter <= "\u11ff" for letter in letters)
-    if 4 * hangul < len(letters):
+    # A Latin word counts as a single letter: Korean summaries have names in it.
+    letters = [letter for letter in re.sub("[A-Za-z]+", "a", TAG.sub("", inner)) if letter.isalpha()]
+    hangul = [letter for letter in letters if re.match("[가-힣ㄱ-ㅣ\u1100-\u11ff]", letter)]
+    if 4 * len(hangul) < len(letters):
         yield "not-korean", 0, 0
     if len(inner) > _LONG:
         yield "long-summary", _LONG, _LONG

@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
-from collections.abc import Mapping
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from llm_summ.data import read_dialogues, read_hypotheses
+from llm_summ.data import Dialogue, read_dialogues, read_hypotheses
 from llm_summ.errors import DataError, PredictionError, RunError, listed
-from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
-from llm_summ.files import whole_file
-from llm_summ.generate.store import PredictionFile
+from llm_summ.evaluate.summaries import Summaries, file_summaries, run_of, run_summaries
+from llm_summ.files import append_lines, file_sha256, whole_file
 from llm_summ.progress import say
 from llm_summ.run import Run
-from llm_summ.submit.check import first_counted
+from llm_summ.submit.ids import first_counted
 from llm_summ.submit.sample import Sample
 from llm_summ.submit.texts import LINE_BREAK, is_empty
 
-__all__ = ["data_of", "file_texts", "run_texts", "write_submission"]
+__all__ = ["Texts", "data_of", "file_texts", "run_texts", "write_submission"]
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What is handed in.
+
+    Attributes:
+        path: the file that it is from.
+        by_id: a summary for each id.
+        run: whose raw predictions the file holds; None if it is any other file.
+        engine: what made them; None where the file does not say.
+    """
+
+    path: Path
+    by_id: Mapping[str, str]
+    run: Run | None = None
+    engine: str | None = None
 
 
 def data_of(run: Run, source: str | None) -> str:
@@ -33,20 +53,19 @@ def data_of(run: Run, source: str | None) -> str:
     return found
 
 
-def run_texts(run: Run, source: str) -> tuple[Path, dict[str, str]]:
-    """A run's predictions for a data file, post-processed, by id, and the file that they stand in.
+def run_texts(run: Run, source: str) -> Texts:
+    """A run's predictions for a data file, post-processed.
 
     Raises:
         DataError: the data cannot be used.
         PredictionError: the run has no predictions for them; says which command makes them.
     """
     dialogues = read_dialogues(source)
-    summaries = run_summaries(run, source, dialogues)
-    return _by_id(summaries, [dialogue.id for dialogue in dialogues])
+    return _texts(run_summaries(run, source, dialogues), dialogues, run)
 
 
-def file_texts(path: Path, source: str | None) -> tuple[Path, dict[str, str]]:
-    """The summaries of a prediction file by id, as they stand; raw predictions of a run are post-processed.
+def file_texts(path: Path, source: str | None) -> Texts:
+    """The summaries of a prediction file, as they stand; raw predictions of a run are post-processed.
 
     Args:
         path: a CSV or JSONL with `fname` and `summary`.
@@ -57,86 +76,99 @@ def file_texts(path: Path, source: str | None) -> tuple[Path, dict[str, str]]:
         PredictionError: the predictions cannot be used, or are not of the data.
         RunError: raw predictions of a run, but its recipe names no test data.
     """
-    run = Run((path.parent.parent if path.parent.name == "earlier" else path.parent).parent)
-    if (
-        source is None
-        and path.suffix == ".jsonl"
-        and run.recipe_path.is_file()
-        and PredictionFile(path).identity()
-    ):
+    run = run_of(path)
+    if run is not None and source is None:
         source = data_of(run, None)
     if source is None:
-        return path, read_hypotheses(path)
+        return Texts(path, read_hypotheses(path))
     dialogues = read_dialogues(source)
-    return _by_id(file_summaries(path, source, dialogues), [dialogue.id for dialogue in dialogues])
+    return _texts(file_summaries(path, source, dialogues), dialogues, run)
 
 
-def _by_id(summaries: Summaries, ids: list[str]) -> tuple[Path, dict[str, str]]:
+def _texts(summaries: Summaries, dialogues: Sequence[Dialogue], run: Run | None) -> Texts:
     if summaries.untuned:
         say(f"{summaries.path}: written by the base model, without an adapter")
-    return summaries.path, dict(zip(ids, summaries.texts, strict=True))
+    by_id = {dialogue.id: text for dialogue, text in zip(dialogues, summaries.texts, strict=True)}
+    return Texts(summaries.path, by_id, run, summaries.engine)
 
 
 def write_submission(
-    texts: Mapping[str, str], origin: Path, sample: Sample, out: Path, *, force: bool = False
+    texts: Texts, sample: Sample, out: Path, *, allow_empty: bool = False, force: bool = False
 ) -> None:
     """Write a submission: the sample's rows with these summaries.
 
-    Columns, order, line ends and encoding are the sample's; a field is quoted where CSV demands it. No text is
-    changed, but line breaks in a summary become spaces, which is said. Ids that the sample does not have are left
-    out, which is said, too. The file appears whole or not at all.
+    Columns, order and line ends are the sample's, and a byte order mark if it has one; the encoding is always
+    UTF-8. A field is quoted where CSV demands it. No text is changed, but line breaks in a summary become spaces,
+    which is said. Ids that the sample does not have are left out, which is said, too. The file appears whole or
+    not at all. What was written of a run is noted in its `submissions_path`.
 
     Args:
         texts: a summary for every id of the sample.
-        origin: the file that they are from.
         sample: what the submission must be like.
         out: where to write it.
-        force: write empty summaries as they are, and replace another file at `out`.
+        allow_empty: write empty summaries as they are.
+        force: replace another file at `out`; a run's own submission is always replaced.
 
     Raises:
-        PredictionError: an id has no summary, or an empty one without `force`.
+        PredictionError: an id has no summary, or an empty one without `allow_empty`.
         DataError: another file is at `out`, or it cannot be written.
     """
-    _check_texts(texts, origin, sample, force)
-    extra = (
-        [identity for identity in texts if identity not in set(sample.ids)] if len(texts) > len(sample.ids) else []
-    )
-    if extra:
-        say(f"{origin}: {len(extra)} ids are not in {sample.path} and are left out ({listed(extra)})")
-    broken = [identity for identity in sample.ids if LINE_BREAK.search(texts[identity])]
-    if broken:
-        say(f"{origin}: line breaks became spaces in {_count(len(broken), 'summary')} ({listed(broken)})")
-    content = _encoded(_csv_text(texts, sample), sample)
-    _check_target(out, content, origin, sample, force)
+    _check_texts(texts, sample, allow_empty)
+    content = _csv_text(texts.by_id, sample).encode("utf-8-sig" if sample.byte_order_mark else "utf-8")
+    own = texts.run is not None and out == texts.run.path / "submission.csv"
+    _check_target(out, content, (texts.path, sample.path), force or own)
+    wanted = set(sample.ids)
+    if extra := [identity for identity in texts.by_id if identity not in wanted]:
+        say(f"{texts.path}: {len(extra)} ids are not in {sample.path} and are left out ({listed(extra)})")
+    if broken := [identity for identity in sample.ids if LINE_BREAK.search(texts.by_id[identity])]:
+        say(f"{texts.path}: line breaks became spaces in {_count(broken)}")
     try:
         with whole_file(out) as building:
             building.write_bytes(content)
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror})") from error
+    if texts.run is not None:
+        _note(texts, texts.run, out)
 
 
-def _check_texts(texts: Mapping[str, str], origin: Path, sample: Sample, force: bool) -> None:
-    missing = [identity for identity in sample.ids if identity not in texts]
+def _note(texts: Texts, run: Run, out: Path) -> None:
+    """Append a line to the run's `submissions_path`."""
+    line = {
+        "written": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "out": str(out),
+        "sha256": file_sha256(out),
+        "predictions": os.path.relpath(texts.path, run.predictions),
+        "engine": texts.engine,
+    }
+    try:
+        with append_lines(run.submissions_path) as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    except OSError as error:
+        say(f"{run.submissions_path}: cannot be written ({error.strerror}); `runs` does not know of {out}")
+
+
+def _check_texts(texts: Texts, sample: Sample, allow_empty: bool) -> None:
+    missing = [identity for identity in sample.ids if identity not in texts.by_id]
     if missing:
-        counted = first_counted(list(texts), sample.ids)
+        counted = first_counted(list(texts.by_id), sample.ids)
         why = (
             f"its ids were made by counting, and from {sample.ids[counted]} on belong to other rows"
             if counted is not None
             else "generate them, or name the predictions of the sample's rows"
         )
         raise PredictionError(
-            f"{origin}: lacks {len(missing)} of the {len(sample.ids)} ids of {sample.path} "
+            f"{texts.path}: lacks {len(missing)} of the {len(sample.ids)} ids of {sample.path} "
             f"({listed(missing)}); {why}"
         )
-    empty = [identity for identity in sample.ids if is_empty(texts[identity])]
-    if empty and not force:
+    empty = [identity for identity in sample.ids if is_empty(texts.by_id[identity])]
+    if empty and not allow_empty:
         raise PredictionError(
-            f"{origin}: {_count(len(empty), 'summary')} with neither a letter nor a figure ({listed(empty)}), "
-            "which are refused or score 0; generate them again, or write them as they are with --force"
+            f"{texts.path}: neither a letter nor a figure in {_count(empty)}: refused, or it scores 0; "
+            "generate again, or write them as they are: --allow-empty"
         )
 
 
-def _check_target(out: Path, content: bytes, origin: Path, sample: Sample, force: bool) -> None:
+def _check_target(out: Path, content: bytes, sources: Sequence[Path], replace: bool) -> None:
     if out.suffix.lower() != ".csv":
         raise DataError(f"--out {out}: expected a name that ends in .csv")
     try:
@@ -144,13 +176,15 @@ def _check_target(out: Path, content: bytes, origin: Path, sample: Sample, force
             return
         if not out.is_file():
             raise DataError(f"--out {out}: is not a regular file; choose another name")
-        for source in (origin, sample.path):
+        for source in sources:
             if source.exists() and out.samefile(source):
                 raise DataError(f"--out {out}: is what the submission is made from; choose another name")
-        if out.read_bytes() != content and not force:
-            raise DataError(
-                f"--out {out}: another file is there already; choose another name, or replace it: --force"
-            )
+        if out.read_bytes() != content:
+            if not replace:
+                raise DataError(
+                    f"--out {out}: another file is there already; choose another name, or replace it: --force"
+                )
+            say(f"{out}: replaces another that was there")
     except OSError as error:
         raise DataError(
             f"--out {str(out)[:80]}: cannot be used ({error.strerror}); choose another name"
@@ -180,17 +214,5 @@ def _on_one_line(text: str) -> str:
     return " ".join(filter(None, (line.strip() for line in LINE_BREAK.split(text))))
 
 
-def _encoded(text: str, sample: Sample) -> bytes:
-    try:
-        return text.encode(sample.encoding)
-    except UnicodeEncodeError as error:
-        letter = text[error.start].encode("unicode_escape").decode()
-        line = text.count("\n", 0, error.start) + 1
-        raise DataError(
-            f"{sample.path}: is in {sample.encoding}, which cannot hold {letter} (of line {line} of the "
-            "submission); save the sample as UTF-8, or mend that summary"
-        ) from error
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun.removesuffix('y')}ies"
+def _count(ids: Sequence[str]) -> str:
+    return f"{len(ids)} {'summary' if len(ids) == 1 else 'summaries'} ({listed(ids)})"

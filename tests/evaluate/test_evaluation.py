@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
@@ -13,8 +15,9 @@ from test_evaluate import DIALOGUES, SUMMARIES, WRONG, make_run, predict, write_
 from llm_summ.evaluate.evaluation import FIGURES, Evaluation, evaluate_file, evaluate_run
 from llm_summ.evaluate.floors import TEMPLATE
 from llm_summ.run import Run
-from llm_summ.score import score_corpus
+from llm_summ.score import CorpusScore, score_corpus
 from llm_summ.score.metric import COMPETITION, Metric
+from llm_summ.score.verify import Difference
 
 PARTLY = {
     "dev_0": "#Person2#는 점심을 아직 먹지 않았습니다.",
@@ -111,7 +114,7 @@ def test_the_json_has_everything(data: str) -> None:
     assert set(value) == {
         *("data", "data_sha256", "predictions", "untuned", "rows", "references", "rouge1", "rouge2", "rougeL"),
         *("final", "interval", "intervals", "signature", "rouge-score", "post", "empty", "by_length", "floors"),
-        *("lengths", "fidelity", "groups", "leaderboard", "worst", "explain", "verify", "per_row"),
+        *("lengths", "fidelity", "groups", "leaderboard", "worst", "explain", "verify", "per_row", "warnings"),
     }
     assert (value["data"], value["predictions"], value["rows"], value["references"]) == (
         "dev.csv",
@@ -203,6 +206,34 @@ def test_empty_summaries_are_verified_too(data: str) -> None:
     result = evaluated(PARTLY | {"dev_3": ""}, data, verified=True)
     assert [(found.pairs, found.empty) for found in result.verifications] == [(3, 1), (3, 1)]
     assert all(found.largest < 1e-12 for found in result.verifications)
+
+
+def test_the_corpus_score_is_verified_too(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are right do not make their mean right."""
+
+    def wrong(*arguments: Any, **options: Any) -> CorpusScore:
+        score = score_corpus(*arguments, **options)
+        return replace(score, rouge2=score.rouge2 + 0.5)
+
+    monkeypatch.setattr("llm_summ.score.verify.score_corpus", wrong)
+    for found in evaluated(PARTLY, data, verified=True).verifications:
+        assert found.largest == pytest.approx(0.005)
+        assert found.where == Difference(row=None, reference=None, figure="ROUGE-2 F1")
+        assert found.to_json()["where"] == {"row": None, "reference": None, "figure": "ROUGE-2 F1"}
+
+
+def test_empty_summaries_are_warned_of(data: str) -> None:
+    assert evaluated(PARTLY, data).warnings == []
+    result = evaluated(PARTLY | {"dev_3": "", "dev_4": " "}, data)
+    assert result.warnings == ["2 of 3 summaries are empty and count as 0; a submission with them may be refused"]
+    assert result.to_json()["warnings"] == result.warnings
+
+
+def test_tokens_that_drop_hangul_are_warned_of(data: str) -> None:
+    # Where only "Person2" is left of one summary, and nothing of the others.
+    empty, dropped = evaluated(PARTLY, data, Metric("rouge-score", "rouge-score")).warnings
+    assert empty.startswith("2 of 3 summaries are empty and count as 0")
+    assert dropped.startswith("--tokens rouge-score drops every Hangul letter")
 
 
 def test_the_hash_is_the_data_files(data: str) -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from llm_summ.morphemes import mecab_tokenizer, rouge_score_tokenizer, whitespace_tokenizer
 from llm_summ.score import candidate_scores, score_corpus
-from llm_summ.score.batch import Comparison, TextBatch
+from llm_summ.score.batch import PairScores, TextBatch, _vocabulary
 from llm_summ.score.rouge import Variant, compare, prepare
-from llm_summ.score.union_lcs import MOST_DISTINCT, MOST_WORDS
+from llm_summ.score.union_lcs import MOST_DISTINCT, MOST_SENTENCES, MOST_WORDS
 
 VARIANTS: tuple[Variant, ...] = ("rouge", "rouge-score")
 
@@ -31,7 +31,7 @@ def one_by_one(texts: Sequence[Sequence[str]], pairs: Sequence[tuple[int, int]],
     ).reshape(3, len(pairs), 3)
 
 
-def stacked(comparison: Comparison) -> np.ndarray:
+def stacked(comparison: PairScores) -> np.ndarray:
     return np.stack([comparison.precision, comparison.recall, comparison.f1])
 
 
@@ -41,7 +41,13 @@ short = st.lists(st.sampled_from(["a", "b", "c", "."]), max_size=24)
 varied = st.lists(st.one_of(st.sampled_from(["a", "b", ".", "은"]), odd, st.text(max_size=3)), max_size=20)
 long = st.lists(st.sampled_from("abcdefgh"), min_size=MOST_WORDS - 3, max_size=MOST_WORDS + 3)
 many_words = st.lists(st.integers(0, 400).map(str), min_size=100, max_size=2 * MOST_DISTINCT)
-texts = st.lists(st.one_of(short, varied, long, many_words), max_size=6)
+# Texts of about as many sentences as are compared at once, most of which stand there more than once.
+sentences = st.lists(st.lists(st.sampled_from("abc"), max_size=3), min_size=MOST_SENTENCES - 2, max_size=40)
+many_sentences = sentences.map(lambda found: [token for words in found for token in (*words, "x", ".")])
+texts = st.lists(st.one_of(short, varied, long, many_words, many_sentences), max_size=6)
+
+ONE_TO_MANY = [[*"ab."] * count for count in (1, MOST_SENTENCES, MOST_SENTENCES + 1, 200)]
+DISTINCT = [[token for n in range(count) for token in (str(n % 9), str(n), ".")] for count in (32, 33, 60)]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -51,6 +57,8 @@ texts = st.lists(st.one_of(short, varied, long, many_words), max_size=6)
 @example(data=[[], []])
 @example(data=[["."], ["a"], [".", "."], [". ."], ["a", ".", ".", "b"]])
 @example(data=[["w"] * 64, ["w"] * 65, [str(i) for i in range(128)], [str(i) for i in range(129)]])
+@example(data=[*ONE_TO_MANY, [*"ba."]])
+@example(data=[*DISTINCT, *(text[::-1] for text in DISTINCT), [*"0.1.0.1."]])
 @example(data=[["a"] * 63 + ["."] + ["b"] * 64 + ["."] + ["a"], ["b"] * 64 + ["."] + ["a"] * 64])
 def test_a_batch_says_what_pairs_say(data: list[list[str]], variant: Variant) -> None:
     batch = TextBatch(data, variant)
@@ -78,6 +86,52 @@ def test_more_words_than_there_are_letters(monkeypatch: pytest.MonkeyPatch) -> N
     expected = stacked(TextBatch(data, "rouge-score").matrix())
     monkeypatch.setattr("sys.maxunicode", 0)
     assert np.array_equal(stacked(TextBatch(data, "rouge-score").matrix()), expected)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_sentence_that_is_repeated_adds_nothing_to_a_longest_common_subsequence(variant: Variant) -> None:
+    data = [[*"ab."], [*"ab."] * 40, [*"bac."]]
+    found = TextBatch(data, variant).compare([0, 1], [2, 2]).recall[:, 2]
+    # a and b are both common, but not in one order: of three words, or of four tokens, two.
+    assert found.tolist() == ([1 / 3, 1 / 3] if variant == "rouge" else [2 / 4, 3 / 4])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_tokens_are_forgotten_where_they_are_very_many(monkeypatch: pytest.MonkeyPatch, variant: Variant) -> None:
+    words = variant == "rouge"
+    rng = np.random.default_rng(2)
+    vocabularies = [[f"{letter}{n}" for n in range(40)] + ["."] for letter in "abc"]
+    batches = [[rng.choice(known, rng.integers(0, 30)).tolist() for _ in range(12)] for known in vocabularies]
+    expected = [stacked(TextBatch(data, variant).matrix()) for data in batches]
+    monkeypatch.setattr("llm_summ.score.batch._MOST_TOKENS", 60)
+    kept = TextBatch(batches[0], variant)
+    assert len(_vocabulary(words)) <= 2 * 60
+    for _ in range(3):
+        for data, figures in zip(batches, expected, strict=True):
+            assert np.array_equal(stacked(TextBatch(data, variant).matrix()), figures)
+            assert "." in _vocabulary(words)
+            assert len(_vocabulary(words)) <= 60 + 41
+    # A batch that was made before can still be compared.
+    assert np.array_equal(stacked(kept.matrix()), expected[0])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("own", "other", "said"),
+    [
+        ([0, 1], [1], "2 hypotheses, 1 references: expected pairs"),
+        ([], [0], "0 hypotheses, 1 references: expected pairs"),
+        ([0, 3], [1, 1], "found an index that is not one of 0 to 2"),
+        ([0, 1], [3, 1], "found an index that is not one of 0 to 2"),
+        ([-1], [0], "found an index that is not one of 0 to 2"),
+        ([0], [-3], "found an index that is not one of 0 to 2"),
+    ],
+)
+def test_what_is_no_pair_is_refused(variant: Variant, own: list[int], other: list[int], said: str) -> None:
+    batch = TextBatch([["a"], ["b"], []], variant)
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        batch.compare(own, other)
+    assert batch.compare([], []).f1.shape == (0, 3)
 
 
 def test_an_unknown_variant_is_refused() -> None:

@@ -162,9 +162,9 @@ def test_the_corpus_is_the_mean_of_its_rows_and_max_is_never_below_mean(
 def test_the_names_of_the_room() -> None:
     assert sorted(llm_summ.score.__all__) == [
         "Aggregate",
-        "Comparison",
         "CorpusScore",
         "PRF",
+        "PairScores",
         "Prepared",
         "RougeScores",
         "RowScore",

@@ -91,12 +91,23 @@ def test_with_its_own_tokens_it_is_rouge_score_itself(summary: str, references: 
         assert getattr(mean, name) == pytest.approx(100 * expected, abs=1e-9)
 
 
-def test_very_many_rows_score_the_same_in_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tokenizer that keeps what it has split is made anew in each process."""
-    metric = Metric("rouge-score", "rouge-score-stem")
-    summaries = [f"Tom was meeting doctor {row % 7} in the city" for row in range(1100)]
-    references = [["Tom meets the doctors of the cities"]] * 1100
-    alone = metric.score(summaries, references)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    monkeypatch.setattr("llm_summ.score.metric._MANY_ROWS", 1100)
-    assert metric.score(summaries, references) == alone
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize(
+    ("texts", "hangul"),
+    [
+        ([], False),
+        (["They meet at 10.", ""], False),
+        (["They meet at 10.", "10시"], True),
+        (["힣"], True),
+    ],
+)
+def test_tokens_that_drop_hangul_are_warned_of(
+    variant: Variant, tokens: TokenizerName, texts: list[str], hangul: bool
+) -> None:
+    expected = [
+        f"--tokens {tokens} drops every Hangul letter: only digits and Latin words are compared; take mecab for "
+        "Korean"
+    ]
+    own = tokens in ("rouge-score", "rouge-score-stem")
+    assert Metric(variant, tokens).warnings(texts) == (expected if own and hangul else [])

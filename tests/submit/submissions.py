@@ -19,8 +19,27 @@ SAMPLE = ",fname,summary\n" + "".join(f"{at},{identity},요약문입니다.\n" f
 GOOD = ",fname,summary\n" + "".join(
     f"{at},{identity},{text}\n" for at, (identity, text) in enumerate(zip(IDS, TEXTS, strict=True))
 )
+LINES = GOOD.splitlines(keepends=True)
 PLAIN_SAMPLE = "fname,summary\n" + "".join(f"{identity},요약문입니다.\n" for identity in IDS)
 PLAIN_GOOD = "fname,summary\n" + "".join(f"{one},{text}\n" for one, text in zip(IDS, TEXTS, strict=True))
+BARE_IDS = ["0", "1", "2", "4", "5", "7"]
+BARE_SAMPLE = "fname,summary\n" + "".join(f"{one},요약문입니다.\n" for one in BARE_IDS)
+BARE = "fname,summary\n" + "".join(f"{one},{text}\n" for one, text in zip(BARE_IDS, TEXTS, strict=True))
+
+Found = dict[str, list[int | None]]
+"""Kinds of faults, and the lines that they are found in."""
+
+
+def with_text(text: str, at: int = 2) -> str:
+    """The good file with another summary in one row; `text` as CSV has it."""
+    lines = list(LINES)
+    lines[at + 1] = f"{at},{IDS[at]},{text}\n"
+    return "".join(lines)
+
+
+def with_lines(*order: int) -> str:
+    """The header and these rows of the good file, from 1."""
+    return "".join(LINES[at] for at in (0, *order))
 
 
 def sample_of(folder: Path, text: str = SAMPLE) -> Sample:
@@ -35,5 +54,5 @@ def check_bytes(folder: Path, content: bytes, sample: str = SAMPLE) -> Report:
     return check_submission(path, sample_of(folder, sample))
 
 
-def kinds_and_lines(report: Report) -> dict[str, list[int | None]]:
+def kinds_and_lines(report: Report) -> Found:
     return {finding.kind.name: [place.line for place in finding.places] for finding in report.findings}

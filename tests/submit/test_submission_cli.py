@@ -66,6 +66,25 @@ def test_predictions_become_a_submission(there: Path) -> None:
     assert json.loads(run("--predictions", "texts.csv", "--json").stdout)["path"] == "submission.csv"
 
 
+def test_what_was_written_with_a_problem_is_there_and_exits_with_1(there: Path) -> None:
+    done = run("--predictions", "sample_submission.csv")
+    assert (done.exit_code, done.stdout) == (1, "submission.csv\n")
+    assert "problem placeholder: 6 places" in done.stderr
+    assert done.stderr.endswith("submission.csv: was written, with what was found in it\n")
+    assert Path("submission.csv").read_text(encoding="utf-8") == SAMPLE
+    Path("empty.csv").write_text(PLAIN_GOOD.replace(TEXTS[1], ""), encoding="utf-8")
+    assert "--allow-empty" in refused("--predictions", "empty.csv", "--out", "out.csv")
+    done = run("--predictions", "empty.csv", "--out", "out.csv", "--allow-empty")
+    assert (done.exit_code, Path("out.csv").exists()) == (1, True)
+    assert "problem empty-summary: 1 place" in done.stderr
+
+
+def test_notes_in_what_was_written_exit_with_1_if_strict(there: Path) -> None:
+    Path("noted.csv").write_text(PLAIN_GOOD.replace("옮깁니다.", "옮깁니다"), encoding="utf-8")
+    assert run("--predictions", "noted.csv").exit_code == 0
+    assert run("--predictions", "noted.csv", "--strict").exit_code == 1
+
+
 def test_a_runs_submission_lies_in_its_folder(there: Path) -> None:
     made = make_run(there)
     ids = [dialogue.id for dialogue in read_dialogues("sample:test")]
@@ -73,6 +92,8 @@ def test_a_runs_submission_lies_in_its_folder(there: Path) -> None:
     done = run("--run", "mine")
     assert (done.exit_code, done.stdout) == (0, "runs/mine/submission.csv\n")
     assert "32 rows" in done.stderr
+    [note] = made.submissions_path.read_text("utf-8").splitlines()
+    assert json.loads(note)["out"] == "runs/mine/submission.csv"
     assert (made.path / "submission.csv").read_text("utf-8").splitlines()[
         1
     ] == f"{ids[0]},{ids[0]}의 요약을 적습니다."
@@ -92,7 +113,9 @@ def test_the_sample_is_looked_for_beside_the_data(there: Path) -> None:
 
 def test_wrong_input_is_one_line(there: Path) -> None:
     assert "nowhere.csv: cannot be read" in refused("--check", "nowhere.csv")
-    assert "nowhere.csv: no such file" in refused("--check", "texts.csv", "--sample", "nowhere.csv")
+    said = "--sample nowhere.csv: no such file; expected a sample submission, as the competition gives it"
+    assert refused("--check", "texts.csv", "--sample", "nowhere.csv") == said
+    assert "--sample .: is a folder" in refused("--check", "texts.csv", "--sample", ".")
     assert "nowhere.csv: no such file" in refused("--predictions", "nowhere.csv")
     assert "no finished run here" in refused()
     Path("few.csv").write_text(f"fname,summary\n{IDS[0]},{TEXTS[0]}\n", encoding="utf-8")

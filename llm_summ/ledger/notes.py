@@ -1,0 +1,170 @@
+"""What was handed in of a run, and what the leaderboard said: ``submissions.jsonl`` and ``leaderboard.json``.
+
+``submit`` adds a line to the former for every submission that it writes. The latter is a list of
+``{"score", "noted", "submission_sha256", "note"}`` in the order in which the scores were noted; it may be edited.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from llm_summ.errors import InputError, RunError, first_line
+from llm_summ.files import file_sha256, read_jsonl, write_json
+from llm_summ.run import Run
+
+__all__ = [
+    "LeaderboardScore",
+    "Submission",
+    "first_fault",
+    "leaderboard_path",
+    "note_score",
+    "read_notes",
+    "read_submissions",
+]
+
+
+class Submission(BaseModel):
+    """A submission that was written of a run.
+
+    Attributes:
+        written: when, ISO, UTC.
+        out: the file, as it was named.
+        sha256: of that file.
+        predictions: the file in the run's ``predictions/`` that it was made from.
+        engine: what generated the predictions, ``.untuned`` added where no adapter was used; None if not known.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    written: str
+    out: str
+    sha256: str
+    predictions: str
+    engine: str | None
+
+
+class LeaderboardScore(BaseModel):
+    """A score that the leaderboard gave.
+
+    Attributes:
+        score: from 0 to 100.
+        noted: when it was noted, ISO, UTC.
+        submission_sha256: of the file that was handed in; None if it is not known.
+        note: what the user said of it.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    score: float = Field(ge=0, le=100)
+    noted: str
+    submission_sha256: str | None = None
+    note: str | None = None
+
+
+_NOTES = TypeAdapter(list[LeaderboardScore])
+
+
+def leaderboard_path(run: Run) -> Path:
+    """Where a run's leaderboard scores are."""
+    return run.path / "leaderboard.json"
+
+
+def note_score(
+    run: Run, score: str, note: str | None = None, submission: Path | None = None
+) -> tuple[LeaderboardScore, bool]:
+    """Note a score that the leaderboard gave for a run.
+
+    Args:
+        run: the run.
+        score: a number from 0 to 100, as typed.
+        note: anything to remember of it.
+        submission: the file that was handed in; by default the last that ``submit`` wrote of the run, if any.
+
+    Returns:
+        The score as it is noted, and whether it is new: the same score of the same submission is kept once, with
+        the note that was given last.
+
+    Raises:
+        InputError: it is no such number, or `submission` is no file.
+        RunError: the run's ``leaderboard.json`` or ``submissions.jsonl`` is damaged; nothing was changed.
+    """
+    try:
+        value = float(score)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise InputError(
+            f"--add-lb {run.name} {score}: not a score; expected a number from 0 to 100, such as 51.24"
+        )
+    path = leaderboard_path(run)
+    notes = read_notes(path)
+    sha256 = _handed_in(run, submission)
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    noted = LeaderboardScore(score=value, noted=now, submission_sha256=sha256, note=note)
+    known = [place for place, one in enumerate(notes) if (one.score, one.submission_sha256) == (value, sha256)]
+    if known:
+        before = notes[known[0]]
+        noted = before.model_copy(update={"note": note if note is not None else before.note})
+        notes[known[0]] = noted
+    else:
+        notes.append(noted)
+    write_json(path, [one.model_dump() for one in notes])
+    return noted, not known
+
+
+def read_notes(path: Path) -> list[LeaderboardScore]:
+    """The scores of a ``leaderboard.json``; none if it is not there.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    try:
+        return _NOTES.validate_json(path.read_bytes()) if path.exists() else []
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        raise RunError(
+            f"{path}: {first_fault(error)}; expected a list of objects with score, noted, submission_sha256 and "
+            "note; mend it or remove it"
+        ) from error
+
+
+def read_submissions(path: Path) -> list[Submission]:
+    """The lines of a ``submissions.jsonl``, the oldest first; none if it is not there.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    found = []
+    try:
+        for number, line in read_jsonl(path, may_be_torn=True) if path.exists() else ():
+            try:
+                found.append(Submission.model_validate(line))
+            except ValidationError as error:
+                raise RunError(f"{path}:{number}: {first_fault(error)}; mend the line or remove it") from error
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
+    return found
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing that is wrong in a file: where in it, and what; entries of a list are counted from 1."""
+    fault = error.errors(include_url=False)[0]
+    where = ".".join(f"entry {key + 1}" if isinstance(key, int) else key for key in fault["loc"])
+    return ": ".join(filter(None, (where, first_line(ValueError(fault["msg"])))))
+
+
+def _handed_in(run: Run, submission: Path | None) -> str | None:
+    """SHA-256 of the submission that a score is of, if it is known."""
+    if submission is None:
+        recorded = read_submissions(run.submissions_path)
+        return recorded[-1].sha256 if recorded else None
+    try:
+        return file_sha256(submission)
+    except OSError as error:
+        raise InputError(
+            f"--submission {submission}: cannot be read ({error.strerror}); expected the file that was handed in"
+        ) from error

@@ -1,0 +1,167 @@
+"""The columns of a submission: what its header says, and where the fields stand all the same."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from llm_summ.data.oddities import visible
+from llm_summ.submit.ids import Ids
+from llm_summ.submit.lenient import Fault, Row
+from llm_summ.submit.sample import Sample
+
+__all__ = ["Columns", "find_columns"]
+
+_INDEX_NAMES = re.compile(r"|index|unnamed: ?\d+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where the fields stand; None where there is no such column.
+
+    `others` says where the sample's other columns are: in the file, and in the sample.
+    """
+
+    width: int
+    id: int | None
+    summary: int | None
+    others: tuple[tuple[int, int], ...]
+
+
+def find_columns(rows: list[Row], sample: Sample, ids: Ids) -> tuple[Columns, list[Row], list[Fault]]:
+    """Where the fields stand, the rows without the header, and what is wrong with that."""
+    first = rows[0]
+    header = [_name(field) for field in first.fields]
+    if (
+        "fname" not in header
+        and "summary" not in header
+        and any(ids.alike(field.strip()) for field in first.fields)
+    ):
+        faults, body = [Fault("missing-header", first.line, "", first.shown)], rows
+        header = [_name(name) for name in sample.columns]
+        if (width := _usual_width(rows)) != len(header):
+            header = [*[""] * (width - 2), "fname", "summary"][-width:]
+    else:
+        header, body, faults = _header(rows, sample, ids)
+    where_id, more = _id_column(header, body, first, ids)
+    sizes = [0 if at == where_id else size for at, size in enumerate(_sizes(body, len(header)))]
+    where = header.index("summary") if "summary" in header else where_id
+    others = [
+        (header.index(_name(name)), at)
+        for at, name in enumerate(sample.columns)
+        if name not in ("fname", "summary") and _name(name) in header
+    ]
+    columns = Columns(len(header), where_id, _most(sizes) if where == where_id else where, tuple(others))
+    return columns, body, faults + more
+
+
+def _header(rows: list[Row], sample: Sample, ids: Ids) -> tuple[list[str], list[Row], list[Fault]]:
+    """The names of the columns, one for each field of a row; the rows; and what is wrong with the header."""
+    rows, faults = _without_last_comma(rows)
+    first = rows[0]
+    header = [_name(field) for field in first.fields]
+    body = []
+    for row in rows[1:]:
+        if "fname" in header and [_name(field) for field in row.fields] == header:
+            faults.append(Fault("repeated-header", row.line, "", row.shown))
+        else:
+            body.append(row)
+    like_sample = 2 * sum(_is_like_sample(row, sample, ids) for row in body) > len(body)
+    indexed = 2 * sum(_has_unnamed_index(row, header, ids) for row in body) > len(body)
+    if indexed or (like_sample and len(header) != len(sample.columns)):
+        width = _count(_usual_width(body), "field")
+        told = f"the rows have {width}, the header {len(header)}: {_against(first, sample)}"
+        has_index = "" in map(_name, sample.columns)
+        faults.append(Fault("column-name" if has_index or like_sample else "extra-index", first.line, "", told))
+        header = [_name(name) for name in sample.columns] if like_sample else ["", *header]
+    elif [name.strip("\r\n") for name in first.fields] != list(sample.columns):
+        faults += _header_faults(first, header, sample)
+    return header, body, faults
+
+
+def _without_last_comma(rows: list[Row]) -> tuple[list[Row], list[Fault]]:
+    """The rows without the empty field that a comma at the end of most lines makes."""
+    first, body = rows[0], rows[1:]
+    in_header = len(first.fields) > 1 and not first.fields[-1].strip()
+    width = len(first.fields) + (not in_header)
+    ends = [row for row in body if len(row.fields) == width and not row.fields[-1].strip()]
+    if 2 * len(ends) <= len(body):
+        return rows, []
+    told = f"{_count(len(ends), 'row')} with a comma behind the last field, such as {ends[0].shown}"
+    cut = [row if len(row.fields) != width else replace(row, fields=row.fields[:-1]) for row in body]
+    if in_header:
+        first = replace(first, fields=first.fields[:-1])
+    return [first, *cut], [Fault("extra-column", ends[0].line, "", told)]
+
+
+def _usual_width(rows: Sequence[Row]) -> int:
+    return Counter(len(row.fields) for row in rows).most_common(1)[0][0]
+
+
+def _id_column(header: list[str], body: Sequence[Row], first: Row, ids: Ids) -> tuple[int | None, list[Fault]]:
+    """Where the ids stand: in the column of that name, unless they are all in another."""
+    counts = [
+        sum(len(row.fields) > at and ids.has(row.fields[at].strip()) for row in body) for at in range(len(header))
+    ]
+    fullest = _most(counts)
+    if "fname" not in header:
+        return fullest, []
+    named = header.index("fname")
+    if fullest is None or any(ids.meant(row.fields[named]) for row in body if len(row.fields) > named):
+        return named, []
+    told = f"column {named + 1} is called fname, the ids stand in column {fullest + 1}"
+    return fullest, [Fault("column-order", first.line, "", told)]
+
+
+def _sizes(rows: Sequence[Row], width: int) -> list[int]:
+    """How many characters each column has."""
+    return [sum(len(row.fields[at]) for row in rows if at < len(row.fields)) for at in range(width)]
+
+
+def _most(counts: Sequence[int]) -> int | None:
+    """Where the largest count stands; None if all are zero."""
+    return counts.index(max(counts)) if any(counts) else None
+
+
+def _name(field: str) -> str:
+    """A column's name, however it is spelt; that of an index is empty."""
+    name = field.strip("\ufeff \t\r\n\"'").casefold()
+    return "" if _INDEX_NAMES.fullmatch(name) else name
+
+
+def _has_unnamed_index(row: Row, header: list[str], ids: Ids) -> bool:
+    at = header.index("fname") if "fname" in header else 0
+    fields = row.fields
+    return len(fields) == len(header) + 1 and fields[0].strip().isdigit() and ids.alike(fields[at + 1].strip())
+
+
+def _is_like_sample(row: Row, sample: Sample, ids: Ids) -> bool:
+    return len(row.fields) == len(sample.columns) and ids.alike(row.fields[ids.column].strip())
+
+
+def _against(header: Row, sample: Sample) -> str:
+    return f"found {header.shown}; expected «{visible(','.join(sample.columns))}»"
+
+
+def _header_faults(row: Row, header: list[str], sample: Sample) -> Iterator[Fault]:
+    shown = _against(row, sample)
+    wanted = {_name(name): name for name in sample.columns}
+    for name in wanted:
+        if name not in header:
+            yield Fault("missing-column" if name else "missing-index", row.line, "", shown)
+    seen: set[str] = set()
+    for field, name in zip(row.fields, header, strict=True):
+        if name not in wanted or name in seen:
+            yield Fault("extra-column" if name else "extra-index", row.line, "", f"«{visible(field)}»: {shown}")
+        elif field != wanted[name]:
+            yield Fault("column-name", row.line, "", f"«{visible(field)}»: {shown}")
+        seen.add(name)
+    there = [name for name in dict.fromkeys(header) if name in wanted]
+    if there != [name for name in wanted if name in seen]:
+        yield Fault("column-order", row.line, "", shown)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
