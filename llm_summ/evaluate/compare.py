@@ -282,8 +282,8 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
 
     Raises:
         DataError: the data cannot be used, or have no references.
-        PredictionError: there are fewer than two systems, or the predictions of one cannot be used.
-        RunError: a name is neither a prediction file nor a run.
+        PredictionError: there are fewer than two systems, a name is neither a prediction file nor a run, or the
+            predictions of one cannot be used.
     """
     if len(names) < 2:
         raise PredictionError(
@@ -329,11 +329,12 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
 
 
 def _summaries(name: str, source: str, dialogues: Sequence[Dialogue]) -> Summaries:
-    for folder in (RUNS / name, Path(name)):
-        if name and Run(folder).recipe_path.is_file():
-            return run_summaries(open_run(RUNS, name), source, dialogues)
     path = Path(name)
-    if path.suffix.lower() in KINDS or path.is_file():
+    if path.is_file():
+        return file_summaries(path, source, dialogues)
+    if name and any(Run(folder).recipe_path.is_file() for folder in (RUNS / name, path)):
+        return run_summaries(open_run(RUNS, name), source, dialogues)
+    if path.suffix.lower() in KINDS:
         return file_summaries(path, source, dialogues)
     raise PredictionError(
         f"--compare {name or repr(name)}: neither a run nor a prediction file; expected a run's name, or a CSV or "

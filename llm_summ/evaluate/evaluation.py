@@ -98,8 +98,9 @@ class Evaluation:
     def warnings(self) -> list[str]:
         """What makes the score another one than it seems, a line each."""
         empty = []
-        if self.score.empty:
-            count = f"{len(self.score.empty):,} of {self.score.rows:,} summaries"
+        without = [text for text in self.summaries.texts if not text.strip(" .")]
+        if without:
+            count = f"{len(without):,} of {self.score.rows:,} summaries"
             empty.append(f"{count} are empty and count as 0; a submission with them may be refused")
         return [*empty, *self.floors.warnings(), *self.metric.warnings(self.summaries.texts)]
 

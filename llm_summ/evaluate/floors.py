@@ -178,24 +178,28 @@ def find_floors(
             shifted = fmean(there)
         if (found := _misaligned(rows[block.start : block.stop], there, shift)) is not None:
             misaligned.append(found)
-    reordered = None
+    reordered: Reordered | None = None
     for name, order in orders.items():
         there = finals[start : start + len(order)]
         start += len(order)
         gains = [other - row.score.final for row, other in zip(rows, there, strict=True)]
         if len(rows) >= _FEWEST and _is_gain(gains, pvariance(gains)):
-            reordered = Reordered(name, fmean(row.score.final for row in rows), fmean(there))
+            gained = Reordered(name, fmean(row.score.final for row in rows), fmean(there))
+            reordered = max(filter(None, (reordered, gained)), key=lambda found: found.ordered)
     return Floors(fmean(row.score.final for row in rows), template, shifted, tuple(misaligned), reordered)
 
 
 def _orders(ids: Sequence[str]) -> dict[str, list[int]]:
     """Which row's dialogue each summary would belong to, had the ids been in another order than they are."""
     rows = range(len(ids))
-    found = {
-        "in the order of ids that are sorted as texts": sorted(rows, key=lambda row: ids[row]),
-        "in the order of ids that are sorted by their numbers": sorted(rows, key=lambda row: _natural(ids[row])),
-        "in reverse order": list(reversed(rows)),
-    }
+    found: dict[str, list[int]] = {"in reverse order": list(reversed(rows))}
+    for name, order in (
+        ("as texts", sorted(rows, key=lambda row: ids[row])),
+        ("by their numbers", sorted(rows, key=lambda row: _natural(ids[row]))),
+    ):
+        found[f"in the order of ids that are sorted {name}"] = order
+        # The other way round: the summaries are in the data's order, the ids beside them are sorted.
+        found[f"whose places their ids have if they are sorted {name}"] = sorted(rows, key=order.__getitem__)
     return {name: order for name, order in found.items() if order != list(rows)}
 
 

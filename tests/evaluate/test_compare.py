@@ -94,9 +94,9 @@ def test_a_run_may_have_a_name_as_files_have(data: str) -> None:
     file = predict(run, "dev.hf")
     other = write_rows("wrong.csv", WRONG)
     assert compare_systems([other, "mine.csv"], data).systems[1].summaries.path == file.path
-    # A run is meant before a file of that name.
+    # A file of that name is meant before the run.
     write_rows("mine.csv", WRONG)
-    assert compare_systems([other, "mine.csv"], data).systems[1].summaries.path == file.path
+    assert compare_systems([other, "mine.csv"], data).systems[1].summaries.path == Path("mine.csv")
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(data: str) -> None:
