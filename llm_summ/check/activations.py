@@ -6,10 +6,12 @@ by PEFT, as in a training. Then the very forward and backward pass run on fake t
 the moment it is made to the moment that the last reference to it is gone. So what autograd keeps is exact for any
 architecture, with dropout, eager attention or gradient checkpointing, and nothing is allocated.
 
-Two things are put in by hand. bitsandbytes' kernels are replaced by what they allocate: a quantized layer makes
+Some things are put in by hand. bitsandbytes' kernels are replaced by what they allocate: a quantized layer makes
 its weights anew in the compute dtype, from its blocks' scales in float32, in the forward pass and again in the
-backward pass, and keeps no input. And TRL's fused head for GPUs is replaced by its buffers: a tile of 4,096 tokens
-by 32,768 entries of the vocabulary, and the gradient of the hidden states in float32.
+backward pass, and keeps no input. And what a GPU does otherwise than the CPU that the fake tensors are on: TRL's
+fused head is replaced by its buffers (a tile of 4,096 tokens by 32,768 entries of the vocabulary, and the gradient
+of the hidden states in float32); dropout keeps a mask of booleans; and PEFT, which asks whether a GPU's autocast
+is on, leaves the inputs of a quantized layer's adapter as they are.
 """
 
 from __future__ import annotations
@@ -145,9 +147,13 @@ def trace_step(model: Any, batch: MicroBatch, *, on_gpu: bool, dtype: str, check
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     half = on_gpu and dtype in {"bfloat16", "float16"}
-    cast = torch.autocast("cpu", dtype=getattr(torch, dtype)) if half else nullcontext()
+    cast = _autocast(getattr(torch, dtype)) if half else nullcontext()
     for layer in quantized_layers(model):
         layer.forward = types.MethodType(_quantized_forward, layer)
+    if on_gpu:
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.Dropout) and layer.p:
+                layer.forward = types.MethodType(_fused_dropout, layer)
     if checkpointing:
         model.gradient_checkpointing_enable()
         model.enable_input_require_grads()
@@ -162,6 +168,20 @@ def trace_step(model: Any, batch: MicroBatch, *, on_gpu: bool, dtype: str, check
             loss.backward()
     working = max(0, counter.peak - counter.kept - counter.wide_at_peak)
     return Step(counter.kept, counter.wide_at_peak, working, counter.passing)
+
+
+@contextmanager
+def _autocast(dtype: Any) -> Iterator[None]:
+    """A GPU's autocast, on tensors of the CPU; who asks whether it is on is told so."""
+    import torch
+
+    before = torch.is_autocast_enabled("cuda")
+    torch.set_autocast_enabled("cuda", True)
+    try:
+        with torch.autocast("cpu", dtype=dtype):
+            yield
+    finally:
+        torch.set_autocast_enabled("cuda", before)
 
 
 @contextmanager
@@ -256,6 +276,13 @@ def _fused_head(hidden: Any, vocabulary: int) -> Any:
             return states.new_empty(min(len(states), _TILE_TOKENS), min(vocabulary, _TILE_VOCABULARY))
 
     return Head.apply(hidden).sum()
+
+
+def _fused_dropout(layer: Any, inputs: Any) -> Any:
+    """Dropout as a GPU does it: a mask of booleans is kept, and no product of it."""
+    import torch
+
+    return torch.native_dropout(inputs, layer.p, True)[0]
 
 
 def _quantized_forward(layer: Any, inputs: Any) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.errors import ModelError, first_line, listed
-from llm_summ.model.device import Device
+from llm_summ.model.device import Device, use_attention_without_plans
 from llm_summ.model.embedded import embedded_path
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.recipe import ModelFields
@@ -117,6 +117,7 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    use_attention_without_plans()  # changes nothing on a CPU
     try:
         return AutoModelForCausalLM.from_pretrained(
             location,

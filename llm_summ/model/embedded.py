@@ -40,6 +40,9 @@ EMBEDDED = {
 }
 """Embedded models by name, with the SHA-256 of their GGUF file."""
 
+_PROBE = "#Person1#: 안녕하세요, 오늘 기분이 어떠세요?"
+_PROBE_IDS = [2, 236865, 13285, 236770, 176581, 83732, 236764, 31694, 9554, 193211, 10443, 241674, 26090, 236881]
+
 _CONVERSION = 2  # counted up when the conversion changes, so that an older cache is not used
 
 
@@ -118,4 +121,21 @@ def _convert(name: str, model: _Embedded, target: Path) -> None:
         with whole_directory(target) as building:
             weights.save_pretrained(building)
             tokenizer.save_pretrained(building)
+            _check_tokenizer(name, building)
             write_text(building / "NOTICE", model.terms + "\n")
+
+
+def _check_tokenizer(name: str, folder: Path) -> None:
+    """Refuse a tokenizer that transformers converted wrongly: before 5.18 it loses its merges, and spells.
+
+    Raises:
+        ModelError: a text gets other tokens than Gemma's tokenizer gives it.
+    """
+    import transformers
+
+    ids = transformers.AutoTokenizer.from_pretrained(folder)(_PROBE).input_ids
+    if ids != _PROBE_IDS:
+        raise ModelError(
+            f"embedded:{name}: transformers {transformers.__version__} converts its tokenizer wrongly (a text "
+            f"gets {len(ids)} tokens, expected {len(_PROBE_IDS)}); pip install 'transformers>=5.18'"
+        )

@@ -137,6 +137,33 @@ def test_states_of_the_optimizer(optimizer: str, on_gpu: bool, expected: int) ->
     assert optimizer_bytes([4095, 4096, 5000], train, on_gpu=on_gpu) == expected
 
 
+KEEP = {"gradient_checkpointing": "off"}
+
+
+@pytest.mark.slow
+def test_dropout_on_a_gpu_keeps_a_byte_of_mask(tiny: Path) -> None:
+    kept = [
+        estimate(
+            tiny, [(90, 10)], GPU, model={"quantization": "none"}, lora={"dropout": p}, train=KEEP
+        ).activations
+        for p in (0.0, 0.1)
+    ]
+    # Into q, k, v, o, gate and up go 64 each, into down 128; what goes into the first q, k, v needs no gradient.
+    assert kept[1] - kept[0] == 100 * (2 * (6 * 64 + 128) - 3 * 64)
+
+
+@pytest.mark.slow
+def test_an_adapter_of_a_quantized_layer_keeps_no_copy_of_its_input_on_a_gpu(tiny: Path) -> None:
+    """Elsewhere PEFT casts it to float32, and autocast back: where layers share an input, each keeps its own."""
+    kept = {
+        kind: estimate(tiny, [(90, 10)], GPU, model={"quantization": kind}, train=KEEP).activations
+        for kind in ("none", "nf4", "int8")
+    }
+    assert kept["nf4"] == kept["int8"]
+    # q, k and v share one, gate and up share one, and attention itself keeps what goes into o.
+    assert kept["none"] - kept["nf4"] == 2 * 100 * 2 * (2 * 64 + 64 + 64)
+
+
 @pytest.mark.slow
 def test_logits_of_a_step(tiny: Path) -> None:
     """At the worst moment there are the logits and, of the learnt tokens alone, three tensors as wide."""

@@ -72,7 +72,9 @@ def test_quantized_weights_are_what_the_recipe_says(tmp_path: Path, kind: str, d
     make_tiny_model(tmp_path / "tiny")
     fields = ModelFields(base=str(tmp_path / "tiny"))
     quantization = quantization_config(kind, double=double, compute_dtype=torch.float32)
+    torch.backends.cuda.enable_cudnn_sdp(True)
     model = load_base(fields, base_location(fields), find_device(), torch.float32, quantization)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()  # it would build a plan for every length
     layer = model.model.layers[0].mlp.up_proj
     if kind == "none":
         assert type(layer) is torch.nn.Linear
@@ -120,9 +122,17 @@ def test_a_conversion_is_made_once_and_is_whole(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(embedded, "_convert", lambda *_: pytest.fail("converted again"))
     assert embedded.embedded_path("gemma-3-270m") == folder
     fields = ModelFields(base="embedded:gemma-3-270m")
+    embedded._check_tokenizer("gemma-3-270m", folder)
     tokenizer = load_tokenizer(fields, base_location(fields))
     assert tokenizer.bos_token == "<bos>"
     assert tokenizer.eos_token == "<eos>"
     assert tokenizer.encode("가")[0] == tokenizer.bos_token_id
     text = "#Person1#은 #PhoneNumber#로 전화합니다.  두 칸, 3.5점!"
     assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
+
+
+@pytest.mark.slow
+def test_a_conversion_with_a_wrong_tokenizer_is_refused(tmp_path: Path) -> None:
+    make_tiny_model(tmp_path / "tiny")
+    with pytest.raises(ModelError, match=r"tokens, expected 14\); pip install 'transformers>=5\.18'$"):
+        embedded._check_tokenizer("gemma-3-270m", tmp_path / "tiny")
