@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.data.source import KINDS, short_names
 from llm_summ.data.stats import SideBySide
 from llm_summ.errors import PredictionError
+from llm_summ.evaluate.alike import Alike, find_alike
 from llm_summ.evaluate.evaluation import FIGURES
 from llm_summ.evaluate.floors import find_floors
 from llm_summ.evaluate.groups import group_rows
@@ -24,9 +23,8 @@ from llm_summ.score.leaderboard import Lead, Worth, simulate_lead, worth
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.significance import Interval, Paired, interval, paired
 
-__all__ = ["Alike", "Comparison", "LengthGroup", "System", "Versus", "compare_systems"]
+__all__ = ["Comparison", "LengthGroup", "System", "Versus", "compare_systems"]
 
-_NEARLY, _MOST_EQUAL = 90.0, 0.5
 _FEW_ROWS = 50
 _LETTERS = 26
 
@@ -114,39 +112,6 @@ class LengthGroup:
     name: str
     rows: int
     finals: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Alike:
-    """How much alike two systems write.
-
-    Attributes:
-        first: name of the one, with its label.
-        second: name of the other, likewise.
-        equal: how many summaries are equal but for white space.
-        agreement: the final score of the one with the other as its reference, mean of both ways, from 0 to 100.
-        rows: how many summaries there are.
-    """
-
-    first: str
-    second: str
-    equal: int
-    agreement: float
-    rows: int
-
-    def __str__(self) -> str:
-        pair = f"{self.first} and {self.second}"
-        if self.equal == self.rows:
-            return f"{pair} are the same: all {self.rows:,} summaries are equal"
-        equal = f"{self.equal:,} of {self.rows:,} summaries are equal"
-        if self.nearly_same:
-            return f"{pair} are nearly the same: {equal}, and they agree to {self.agreement:.1f}"
-        return f"most alike: {pair} agree to {self.agreement:.1f}; {equal}"
-
-    @property
-    def nearly_same(self) -> bool:
-        """Whether an ensemble of the two is hardly more than one of them."""
-        return self.agreement >= _NEARLY or self.equal >= _MOST_EQUAL * self.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +289,7 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
             for system, rows in zip(systems[1:], finals[1:], strict=True)
         ),
         by_length=_by_length(dialogues, scores),
-        alike=_alike(list(map(str, systems)), [summaries.texts for summaries in found], metric),
+        alike=find_alike(list(map(str, systems)), [summaries.texts for summaries in found], metric),
     )
 
 
@@ -360,17 +325,3 @@ def _by_length(dialogues: Sequence[Dialogue], scores: Sequence[CorpusScore]) -> 
         LengthGroup(same[0].name, same[0].rows, tuple(group.final for group in same))
         for same in zip(*groups, strict=True)
     )
-
-
-def _alike(names: Sequence[str], texts: Sequence[Sequence[str]], metric: Metric) -> tuple[Alike, ...]:
-    """Every pair of systems, the most alike first."""
-    plain = [[" ".join(text.split()) for text in one] for one in texts]
-    found = []
-    for first, second in combinations(range(len(names)), 2):
-        equal = sum(one == other for one, other in zip(plain[first], plain[second], strict=True))
-        agreement = fmean(
-            metric.score(texts[one], [[text] for text in texts[other]]).final
-            for one, other in ((first, second), (second, first))
-        )
-        found.append(Alike(names[first], names[second], equal, agreement, len(plain[first])))
-    return tuple(sorted(found, key=lambda pair: (pair.equal < pair.rows, -pair.agreement)))

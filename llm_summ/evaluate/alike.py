@@ -1,0 +1,67 @@
+"""Systems that write the same or nearly the same: an ensemble of such is hardly more than one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+
+from llm_summ.score.metric import Metric
+
+__all__ = ["Alike", "find_alike"]
+
+_NEARLY, _MOST_EQUAL = 90.0, 0.5  # points, and the share of equal summaries
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """How much alike two systems write.
+
+    Attributes:
+        first: name of the one, with its label.
+        second: name of the other, likewise.
+        equal: how many summaries are equal but for white space.
+        agreement: the final score of the one with the other as its reference, mean of both ways, from 0 to 100.
+        rows: how many summaries there are.
+    """
+
+    first: str
+    second: str
+    equal: int
+    agreement: float
+    rows: int
+
+    def __str__(self) -> str:
+        pair = f"{self.first} and {self.second}"
+        if self.equal == self.rows:
+            return f"{pair} are the same: all {self.rows:,} summaries are equal"
+        equal = f"{self.equal:,} of {self.rows:,} summaries are equal"
+        if self.nearly_same:
+            return f"{pair} are nearly the same: {equal}, and they agree to {self.agreement:.1f}"
+        return f"most alike: {pair} agree to {self.agreement:.1f}; {equal}"
+
+    @property
+    def nearly_same(self) -> bool:
+        """Whether an ensemble of the two is hardly more than one of them."""
+        return self.agreement >= _NEARLY or self.equal >= _MOST_EQUAL * self.rows
+
+
+def find_alike(names: Sequence[str], texts: Sequence[Sequence[str]], metric: Metric) -> tuple[Alike, ...]:
+    """Compare every pair of systems, the most alike first; those that are the same before all others.
+
+    Args:
+        names: of the systems.
+        texts: their summaries of the same dialogues, shape ``[systems][rows]``.
+        metric: how to tell how much two of them agree.
+    """
+    plain = [[" ".join(text.split()) for text in one] for one in texts]
+    found = []
+    for first, second in combinations(range(len(names)), 2):
+        equal = sum(one == other for one, other in zip(plain[first], plain[second], strict=True))
+        agreement = fmean(
+            metric.score(texts[one], [[text] for text in texts[other]]).final
+            for one, other in ((first, second), (second, first))
+        )
+        found.append(Alike(names[first], names[second], equal, agreement, len(plain[first])))
+    return tuple(sorted(found, key=lambda pair: (pair.equal < pair.rows, -pair.agreement)))
