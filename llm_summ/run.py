@@ -218,21 +218,29 @@ def open_run(runs: Path, name: str | None, option: str = "--run") -> Run:
         latest = runs / "latest"
         if latest.is_dir():
             return Run(latest.resolve().relative_to(Path.cwd()) if _below_cwd(latest) else latest.resolve())
-        raise RunError(
-            f"{runs}: no finished run here; make one with `llm-summ sft recipes/qlora.yaml`, "
-            "or go to the folder that has it"
+        known = _known(runs)
+        hint = (
+            f"runs here: {listed(known)}; name one: --run {known[0]}"
+            if known
+            else "make one with `llm-summ sft recipes/qlora.yaml`, or go to the folder that has it"
         )
+        raise RunError(f"{runs}: no finished run here; {hint}")
     folders = [path for path in (runs / name, Path(name)) if path.is_dir()]
     for path in folders:
         if (path / "recipe.yaml").is_file():
             return Run(path)
     if folders:
         raise RunError(f"{folders[0]}: no recipe.yaml; expected a folder made by `llm-summ sft`")
-    recipes = sorted(runs.glob("*/recipe.yaml"), key=lambda recipe: -recipe.stat().st_mtime)
-    known = [recipe.parent.name for recipe in recipes if not recipe.parent.is_symlink()]
+    known = _known(runs)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"runs here: {listed(known) or 'none'}"
     raise RunError(f"{option} {name}: no such run in {runs}; {hint}")
+
+
+def _known(runs: Path) -> list[str]:
+    """The names of the runs below a folder, the newest first."""
+    recipes = sorted(runs.glob("*/recipe.yaml"), key=lambda recipe: -recipe.stat().st_mtime)
+    return [recipe.parent.name for recipe in recipes if not recipe.parent.is_symlink()]
 
 
 def _below_cwd(path: Path) -> bool:

@@ -102,7 +102,7 @@ def test_a_score_is_a_table_on_stdout_and_the_rest_on_stderr(there: Path) -> Non
     assert result.err.splitlines() == [
         "Run: runs/mine (the latest)",
         "Predictions: runs/mine/predictions/sample-dev.hf.jsonl",
-        "warning: 1 of 32 summaries are empty and count as 0; a submission with them may be refused",
+        "warning: 1 of 32 summaries are empty (dev_0): they score 0, and a submission may be refused",
     ]
     assert "sample:dev: 32 dialogues, 3 references each" in result.out
     for shown in ("rouge 1.0.1", "rouge-score 0.1.2", "R-1", "R-2", "R-L", "final"):
@@ -140,7 +140,7 @@ def test_a_file_can_be_scored_without_any_run(in_tmp: Path) -> None:
     result = llm_summ("eval", str(data), "--predictions", str(predictions))
     assert result.code == 0
     [warning] = result.err.splitlines()
-    assert warning.startswith("warning: 1 of 2 summaries are empty and count as 0;")
+    assert warning.startswith("warning: 1 of 2 summaries are empty ([/x]):")
     assert "my[/bold]:smile:/dev.csv: 2 dialogues, 1 reference each" in result.out
     assert "1 of 2 ([/x]) count as 0" in result.out
     assert "50.00" in result.out

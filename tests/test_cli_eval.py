@@ -111,7 +111,7 @@ def test_the_intervals_stand_below_the_table(there: Path) -> None:
     )
     *_, end_of_table, interval = out.partition("\nboard ")[0].splitlines()
     assert end_of_table.startswith("└")
-    assert interval == f"interval   95 %: {shown_intervals}"
+    assert interval == f"interval   95 %: {shown_intervals} (too narrow, of fewer than 50 rows)"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_warnings_are_on_stderr_whatever_is_printed(there: Path, option: list[st
     assert result.code == 0
     empty, dropped = (line for line in result.err.splitlines() if line.startswith("warning: "))
     assert re.fullmatch(
-        r"warning: \d+ of 32 summaries are empty and count as 0; a submission with them may be refused", empty
+        r"warning: 1 of 32 summaries are empty \(\w+\): they score 0, and a submission may be refused", empty
     )
     assert dropped == (
         "warning: --tokens rouge-score-stem drops every Hangul letter: only digits and Latin words are compared; "

@@ -26,7 +26,7 @@ __all__ = ["evaluate"]
 @click.argument("systems", nargs=-1, metavar="[SYSTEM…]")
 @click.option(
     "--predictions",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
     help="Score this CSV or JSONL (fname, summary) instead of a run's predictions.",
 )
@@ -119,6 +119,7 @@ def evaluate(
     if predictions is not None and run_name is not None:
         raise click.UsageError("--run and --predictions exclude each other; choose one")
     from llm_summ.evaluate.evaluation import evaluate_file, evaluate_run
+    from llm_summ.score.verify import EXACT
 
     result = (
         evaluate_file(predictions, data, metric, explained=explain, verified=verify)
@@ -137,6 +138,11 @@ def evaluate(
         click.echo(f"warning: {warning}", err=True)
     for note in result.floors.notes():
         click.echo(f"note: {note}", err=True)
+    wrong = [found for found in result.verifications if found.largest > EXACT]
+    for found in wrong:
+        click.echo(f"error: the figures are not those of {found.package} {found.version}: {found.where}", err=True)
+    if wrong:
+        raise click.exceptions.Exit(1)
 
 
 def _show_details(result: Evaluation) -> None:
@@ -174,6 +180,7 @@ def _show_score(result: Evaluation) -> None:
     """The score, how sure it is, and its signature."""
     from llm_summ.evaluate.evaluation import FIGURES
     from llm_summ.score.metric import COMPETITION, PACKAGES
+    from llm_summ.score.significance import FEW_ROWS
 
     rows = []
     for metric, score in ((result.metric, result.score), (result.metric.other_variant(), result.other)):
@@ -187,7 +194,8 @@ def _show_score(result: Evaluation) -> None:
             f"{name} {one.low:.2f}–{one.high:.2f}"
             for name, one in zip(_SHORT, result.intervals.values(), strict=True)
         )
-        click.echo(f"interval   95 %: {', '.join(found)}")
+        few = f" (too narrow, of fewer than {FEW_ROWS} rows)" if len(result.rows) < FEW_ROWS else ""
+        click.echo(f"interval   95 %: {', '.join(found)}{few}")
     if (board := result.leaderboard) is not None:
         click.echo(
             f"board      public and private halves ({board.public_rows:,} and {board.private_rows:,} rows) differ "

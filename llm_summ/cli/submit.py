@@ -16,11 +16,13 @@ __all__ = ["submit"]
 
 
 @click.command()
-@click.option("--check", type=click.Path(path_type=Path), metavar="FILE", help="Check FILE; write nothing.")
+@click.option(
+    "--check", type=click.Path(path_type=Path, readable=False), metavar="FILE", help="Check FILE; write nothing."
+)
 @run_option
 @click.option(
     "--predictions",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
     help="Hand in this CSV or JSONL (fname, summary) instead of a run's predictions.",
 )
@@ -35,7 +37,7 @@ __all__ = ["submit"]
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
     help="Where to; by default submission.csv in the run's folder, with --predictions here.",
 )

@@ -14,19 +14,19 @@ from llm_summ.errors import PredictionError
 from llm_summ.evaluate.alike import Alike, find_alike
 from llm_summ.evaluate.evaluation import FIGURES
 from llm_summ.evaluate.floors import find_floors
-from llm_summ.evaluate.groups import group_rows
+from llm_summ.evaluate.groups import by_length
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.run import RUNS, Run, open_run
 from llm_summ.score import CorpusScore
 from llm_summ.score.leaderboard import Lead, Worth, simulate_lead, worth
 from llm_summ.score.metric import COMPETITION, Metric
-from llm_summ.score.significance import Interval, Paired, interval, paired
+from llm_summ.score.significance import FEW_ROWS, Interval, Paired, interval, paired
 
 __all__ = ["Comparison", "LengthGroup", "System", "Versus", "compare_systems"]
 
-_FEW_ROWS = 50
 _LETTERS = 26
+_MOST_ALIKE = 5  # pairs that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,41 +191,51 @@ class Comparison:
         rows = [
             [found.name, f"{found.lead.turned:.0%}", *(f"{one.turns:.0%}" for one in found.worth)]
             for found in self.versus
-            if found.lead is not None and found.lead.tied < 1 and self.systems[0].score.rows >= _FEW_ROWS
+            if found.lead is not None and found.lead.tied < 1 and self.systems[0].score.rows >= FEW_ROWS
         ]
-        leads = [f"by {one.lead:g}" for one in self.versus[0].worth]
-        return SideBySide(["a public lead is lost in private", "as it is", *leads], rows)
+        leads = [f"lead {one.lead:g}" for one in self.versus[0].worth]
+        return SideBySide(["public leader behind in private", "of these", *leads], rows)
 
     def length_table(self) -> SideBySide:
-        """For people: the first system's score by dialogue length, and what the others have more there."""
-        first, *others = (system.label for system in self.systems)
-        return SideBySide(
-            ["dialogue characters", "rows", first, *(f"{other} more" for other in others)],
-            [
+        """For people: what the first system scores by dialogue length, and what the others have more there."""
+        rows = []
+        for place, system in enumerate(self.systems):
+            first = [group.finals[0] for group in self.by_length]
+            own = [group.finals[place] for group in self.by_length]
+            more = [f"{one - other:+.2f}" for one, other in zip(own, first, strict=True)]
+            rows.append(
                 [
-                    group.name,
-                    f"{group.rows:,}",
-                    f"{group.finals[0]:.2f}",
-                    *(f"{final - group.finals[0]:+.2f}" for final in group.finals[1:]),
+                    f"{system.label} more" if place else str(system),
+                    *(more if place else [f"{one:.2f}" for one in own]),
                 ]
-                for group in self.by_length
-            ],
+            )
+        return SideBySide(
+            ["dialogue characters (rows)", *(f"{group.name} ({group.rows:,})" for group in self.by_length)], rows
         )
 
     def lines(self) -> list[str]:
         """For people: what the tables do not say."""
         same = [found for found in self.alike if found.nearly_same]
-        lines = list(map(str, same or self.alike[:1]))
+        lines = list(map(str, same[:_MOST_ALIKE] or self.alike[:1]))
+        if len(same) > _MOST_ALIKE:
+            lines.append(f"and {len(same) - _MOST_ALIKE} more pairs are the same or nearly so (--json has all)")
         lines += [
             f"{system}: {len(system.score.empty):,} empty summaries count as 0"
             for system in self.systems
             if system.score.empty
         ]
         if len(self.versus) > 1:
-            lines.append(f"p are of each comparison by itself: of {len(self.versus)}, the smallest is too small")
-        if self.systems[0].score.rows < _FEW_ROWS:
             lines.append(
-                f"with fewer than {_FEW_ROWS} rows intervals are too narrow and p boot is too small; p rand holds"
+                f"p is not corrected for {len(self.versus)} comparisons (Bonferroni: multiply it by as many)"
+            )
+        if self.lead_table().rows:
+            lines.append(
+                "public leader behind in private: of these two in random halves; and of any two that differ as "
+                "much from row to row, and of which nothing is known but a public lead of so many points"
+            )
+        if self.systems[0].score.rows < FEW_ROWS:
+            lines.append(
+                f"with fewer than {FEW_ROWS} rows intervals are too narrow and p boot is too small; p rand holds"
             )
         signatures = [system.signature for system in self.systems]
         if len(set(signatures)) == 1:
@@ -295,7 +305,7 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
 
 def _summaries(name: str, source: str, dialogues: Sequence[Dialogue]) -> Summaries:
     path = Path(name)
-    if path.is_file():
+    if path.is_file() and path.suffix.lower() in KINDS:
         return file_summaries(path, source, dialogues)
     if name and any(Run(folder).recipe_path.is_file() for folder in (RUNS / name, path)):
         return run_summaries(open_run(RUNS, name), source, dialogues)
@@ -316,10 +326,9 @@ def _warnings(
 
 
 def _by_length(dialogues: Sequence[Dialogue], scores: Sequence[CorpusScore]) -> tuple[LengthGroup, ...]:
-    # The first grouping is by length; which dialogues are in a group does not depend on the system.
+    # Which dialogues are in a group does not depend on the system.
     groups = [
-        group_rows(tuple(map(ScoredRow, dialogues, [""] * len(dialogues), score.per_row)))[0].groups
-        for score in scores
+        by_length(tuple(map(ScoredRow, dialogues, [""] * len(dialogues), score.per_row))) for score in scores
     ]
     return tuple(
         LengthGroup(same[0].name, same[0].rows, tuple(group.final for group in same))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llm_summ.data import Dialogue, read_dialogues, source_name
+from llm_summ.data.handed_in import is_empty
 from llm_summ.data.source import resolve_source
+from llm_summ.errors import listed
 from llm_summ.evaluate.explain import Explanation, explain
 from llm_summ.evaluate.fidelity import Fidelity, check_fidelity
 from llm_summ.evaluate.floors import Floors, find_floors
@@ -29,6 +32,7 @@ from llm_summ.score.verify import Verification, verify
 
 __all__ = ["FIGURES", "Evaluation", "evaluate_file", "evaluate_run", "evaluate_summaries"]
 
+_MANY_EQUAL = 50
 FIGURES = ("rouge1", "rouge2", "rougeL", "final")
 
 
@@ -97,12 +101,17 @@ class Evaluation:
     @property
     def warnings(self) -> list[str]:
         """What makes the score another one than it seems, a line each."""
-        empty = []
-        without = [text for text in self.summaries.texts if not text.strip(" .")]
+        found = []
+        without = [row.dialogue.id for row in self.rows if is_empty(row.summary)]
         if without:
             count = f"{len(without):,} of {self.score.rows:,} summaries"
-            empty.append(f"{count} are empty and count as 0; a submission with them may be refused")
-        return [*empty, *self.floors.warnings(), *self.metric.warnings(self.summaries.texts)]
+            found.append(f"{count} are empty ({listed(without)}): they score 0, and a submission may be refused")
+        equal = sum(row.summary.strip() in map(str.strip, row.dialogue.references) for row in self.rows)
+        if equal >= _MANY_EQUAL and equal > self.score.rows / 2:
+            found.append(
+                f"{equal:,} of {self.score.rows:,} summaries are equal to a reference: are they predictions?"
+            )
+        return [*found, *self.floors.warnings(), *self.metric.warnings(self.summaries.texts)]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for programs."""
@@ -153,13 +162,21 @@ def evaluate_run(
     if metric == COMPETITION:
         scored = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         try:
-            write_json(
-                run.scores / f"{source_name(source)}.{summaries.engine}.json",
-                {**evaluation.to_json(), "scored": scored},
-            )
+            write_json(_score_path(run, evaluation), {**evaluation.to_json(), "scored": scored})
         except OSError as error:
             say(f"{run.scores}: the score is not kept ({error.strerror})")
     return evaluation
+
+
+def _score_path(run: Run, evaluation: Evaluation) -> Path:
+    """Where a score is kept; other data of the same name keep theirs."""
+    name, engine, sha256 = source_name(evaluation.data), evaluation.summaries.engine, evaluation.data_sha256
+    path = run.scores / f"{name}.{engine}.json"
+    try:
+        other = json.loads(path.read_text(encoding="utf-8"))["data_sha256"] != sha256
+    except (OSError, ValueError, TypeError, KeyError):
+        other = False
+    return run.scores / f"{name}-{sha256[:8]}.{engine}.json" if other else path
 
 
 def evaluate_file(

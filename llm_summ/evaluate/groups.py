@@ -13,7 +13,7 @@ from typing import Any
 from llm_summ.data.stats import MANY_SPEAKERS, SideBySide
 from llm_summ.evaluate.rows import ScoredRow
 
-__all__ = ["Group", "Grouping", "group_rows", "length_ratio"]
+__all__ = ["Group", "Grouping", "by_length", "group_rows", "length_ratio"]
 
 _QUANTILES = 5
 _TURNS = (4, 6, 8, 10, 12, 16)  # the most turns of a bin; DialogSum's dialogues have 2 to 60, most of them 4 to 14
@@ -78,7 +78,7 @@ def group_rows(rows: Sequence[ScoredRow]) -> tuple[Grouping, ...]:
     if not rows:
         return ()
     groupings = [
-        Grouping("dialogue characters", _by_length(rows)),
+        Grouping("dialogue characters", by_length(rows)),
         Grouping("turns", _by_number(rows, _turns, _turns_name)),
         Grouping("speakers", _by_number(rows, lambda row: len(row.dialogue.speakers), _speakers_name)),
     ]
@@ -104,7 +104,8 @@ def _groups(rows: Iterable[ScoredRow], key: Callable[[ScoredRow], int]) -> list[
     return [group for _, group in sorted(found.items())]
 
 
-def _by_length(rows: Sequence[ScoredRow]) -> tuple[Group, ...]:
+def by_length(rows: Sequence[ScoredRow]) -> tuple[Group, ...]:
+    """The rows in fifths of the file by the characters of their dialogues; those of one length stay together."""
     lengths = sorted(len(row.dialogue.text) for row in rows)
     longest = [lengths[ceil(len(rows) * part / _QUANTILES) - 1] for part in range(1, _QUANTILES + 1)]
     groups = _groups(rows, lambda row: bisect_left(longest, len(row.dialogue.text)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_summ.data import Dialogue, dialogue_hash, read_hypotheses
+from llm_summ.data.handed_in import first_counted
 from llm_summ.errors import PredictionError, listed
 from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.post import post_process
@@ -91,6 +92,8 @@ def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Su
                 f"make them: llm-summ generate --run {run.argument} --data {source}"
             )
         return _post_process(run, file, [raw[dialogue.id] for dialogue in dialogues])
+    if path.suffix == ".jsonl" and PredictionFile(path).identity():
+        say(f"{path}: raw predictions away from their run: scored as they stand, without post-processing")
     hypotheses = read_hypotheses(path)
     _check_ids(path, source, list(hypotheses), dialogues)
     return Summaries(path, tuple(hypotheses[dialogue.id] for dialogue in dialogues))
@@ -161,5 +164,11 @@ def _check_ids(path: Path, source: str, found: Sequence[str], dialogues: Sequenc
         problems.append(f"lacks {len(missing)} of the {len(wanted)} ids of {source} ({listed(missing)})")
     if extra:
         problems.append(f"has {len(extra)} ids that are not in {source} ({listed(extra)})")
+    counted = first_counted(found, [dialogue.id for dialogue in dialogues])
+    if counted is not None:
+        raise PredictionError(
+            f"{path}: its ids were made by counting, and from {found[counted]} on they belong to other rows "
+            f"({source} has {dialogues[counted].id} there); take each id from the data"
+        )
     if problems:
         raise PredictionError(f"{path}: {' and '.join(problems)}; expected exactly the ids of {source}")

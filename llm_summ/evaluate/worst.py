@@ -97,7 +97,7 @@ def show_worst(rows: Sequence[WorstRow], width: int) -> list[str]:
         lines += [
             *([""] if lines else []),
             f"{printable(row.id)}  {row.final:.2f}{'  cut off' if row.cut_off else ''}",
-            *_labelled("summary", [row.summary or "(empty)"], width),
+            *_labelled("summary", [row.summary.strip() or "(empty)"], width),
             *_labelled("reference", [row.reference], width),
             *(_labelled("missing", [" ".join(row.missing)], width) if row.missing else []),
             *(_labelled("extra", [" ".join(row.extra)], width) if row.extra else []),

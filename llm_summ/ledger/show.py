@@ -149,7 +149,7 @@ def _agreement_lines(agreement: Agreement, signatures: Sequence[str]) -> list[st
         correlation = f"Spearman's rank correlation {agreement.rank.rho:.2f} (n {n}{p}{few})"
     return [
         f"leaderboard against local scores ({agreement.data}{mark}): {correlation}, "
-        f"mean difference {agreement.difference:+.2f}",
+        f"mean difference {agreement.difference:+.2f}; the last score noted of each run",
         *left_out,
     ]
 

@@ -43,7 +43,7 @@ EMBEDDED = {
 _PROBE = "#Person1#: 안녕하세요, 오늘 기분이 어떠세요?"
 _PROBE_IDS = [2, 236865, 13285, 236770, 176581, 83732, 236764, 31694, 9554, 193211, 10443, 241674, 26090, 236881]
 
-_CONVERSION = 2  # counted up when the conversion changes, so that an older cache is not used
+_CONVERSION = 3  # counted up when the conversion changes, so that an older cache is not used
 
 
 def cache_dir() -> Path:

@@ -13,7 +13,7 @@ from llm_summ.score.batch import TextBatch
 from llm_summ.score.corpus import Aggregate, score_corpus
 from llm_summ.score.rouge import Variant
 
-__all__ = ["Difference", "Verification", "verify"]
+__all__ = ["EXACT", "Difference", "Verification", "verify"]
 
 _FIGURES = tuple(
     f"{metric} {figure}"
@@ -22,6 +22,9 @@ _FIGURES = tuple(
 )
 _F1 = (2, 5, 8)
 # `rouge` keeps a table of words by words in a dictionary, some 150 bytes an entry.
+EXACT = 1e-9
+"""A larger difference is no rounding."""
+
 _LARGEST_TABLE = 1_000_000
 
 

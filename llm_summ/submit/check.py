@@ -9,14 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_summ.data.handed_in import first_counted, is_empty
 from llm_summ.data.oddities import stripped_id, visible
 from llm_summ.errors import DataError
 from llm_summ.submit.columns import Columns, find_columns
-from llm_summ.submit.ids import Ids, first_counted
+from llm_summ.submit.ids import Ids
 from llm_summ.submit.lenient import Fault, Row, file_rows, file_text
 from llm_summ.submit.report import Report
 from llm_summ.submit.sample import Sample
-from llm_summ.submit.texts import is_empty, text_faults
+from llm_summ.submit.texts import text_faults
 
 __all__ = ["check_submission"]
 

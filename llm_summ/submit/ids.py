@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from llm_summ.data.oddities import stripped_id
 from llm_summ.submit.sample import Sample
 
-__all__ = ["Ids", "first_counted"]
+__all__ = ["Ids"]
 
 _NEAR = 3  # rows: so far ahead a bare figure is taken for the next id
 
@@ -70,18 +70,6 @@ class Ids:
         if not self._bare or not identity:
             return bool(identity)
         return 0 < self._place[identity] - self._place.get(before, -1) <= _NEAR
-
-
-def first_counted(ids: Sequence[str], wanted: Sequence[str]) -> int | None:
-    """From which row on ids that were made by counting are not those that are wanted; None if they were not."""
-    if len(ids) != len(wanted) or len(ids) < 2 or list(ids) == list(wanted):
-        return None
-    found = re.fullmatch(r"(.*?)(\d{1,15})", ids[0], re.DOTALL)
-    if not found or not wanted[0].startswith(found[1]):
-        return None
-    if any(identity != f"{found[1]}{int(found[2]) + at}" for at, identity in enumerate(ids)):
-        return None
-    return next(at for at, (one, other) in enumerate(zip(ids, wanted, strict=True)) if one != other)
 
 
 def _spelling(identity: str) -> str:

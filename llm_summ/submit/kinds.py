@@ -136,7 +136,7 @@ FAULT_KINDS = {
         FaultKind("long-summary", "note", "longer than 400 characters: did the model not stop?", _GENERATE),
         FaultKind("short-summary", "note", "shorter than 10 characters", _GENERATE),
         FaultKind(
-            "no-full-stop", "note", "no full stop at its end: was it cut off?", "generate with more new tokens"
+            "no-full-stop", "note", "no full stop at its end; it may be cut off", "generate with more new tokens"
         ),
     )
 }

@@ -6,10 +6,11 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from llm_summ.data.handed_in import is_empty
 from llm_summ.data.oddities import ENTITY, INVISIBLE, LINE_BREAK_TAG, LINE_END, LITERAL_LINE_FEED
 from llm_summ.data.tags import GAP, TAG, odd_tags
 
-__all__ = ["LINE_BREAK", "is_empty", "text_faults"]
+__all__ = ["LINE_BREAK", "text_faults"]
 
 LINE_BREAK = re.compile(rf"\n|{LINE_END.pattern}")
 """What ends a line in one system or another."""
@@ -59,11 +60,6 @@ _PATTERNS = (
     ("lost-character", re.compile("\ufffd")),
     ("double-space", _DOUBLE_SPACE),
 )
-
-
-def is_empty(text: str) -> bool:
-    """Whether there is nothing to score: no letter and no figure."""
-    return not re.search(r"[^\W_]", text)
 
 
 def text_faults(text: str) -> Iterator[tuple[str, int, int]]:

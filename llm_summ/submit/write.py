@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_summ.data import Dialogue, read_dialogues, read_hypotheses
+from llm_summ.data.handed_in import first_counted, is_empty
 from llm_summ.errors import DataError, PredictionError, RunError, listed
 from llm_summ.evaluate.summaries import Summaries, file_summaries, run_of, run_summaries
 from llm_summ.files import append_lines, file_sha256, whole_file
 from llm_summ.progress import say
 from llm_summ.run import Run
-from llm_summ.submit.ids import first_counted
 from llm_summ.submit.sample import Sample
-from llm_summ.submit.texts import LINE_BREAK, is_empty
+from llm_summ.submit.texts import LINE_BREAK
 
 __all__ = ["Texts", "data_of", "file_texts", "run_texts", "write_submission"]
 
@@ -50,6 +50,10 @@ def data_of(run: Run, source: str | None) -> str:
     found = source or run.recipe().data.test
     if found is None:
         raise RunError(f"{run.recipe_path}: names no data.test; say what the submission is of: --data FILE")
+    if source is None and not found.startswith("sample:") and not Path(found).is_file():
+        raise RunError(
+            f"{run.recipe_path}: data.test: {found}: no such file; say what the submission is of: --data FILE"
+        )
     return found
 
 

@@ -40,7 +40,8 @@ def test_systems_have_letters_or_numbers_where_letters_are_too_few(
     assert (str(found.systems[0]), str(found.systems[-1])) == (f"{first} near.csv", f"{last} near.csv")
     assert len({system.label for system in found.systems}) == systems
     assert [system.to_json()["label"] for system in found.systems] == [one.label for one in found.systems]
-    assert found.length_table().headers[2:] == [first, *(f"{one.label} more" for one in found.systems[1:])]
+    labels = [row[0] for row in found.length_table().rows]
+    assert labels == [f"{first} near.csv", *(f"{one.label} more" for one in found.systems[1:])]
 
 
 def test_every_row_is_in_one_group_of_length(in_tmp: Path) -> None:
@@ -51,10 +52,11 @@ def test_every_row_is_in_one_group_of_length(in_tmp: Path) -> None:
         total = sum(group.finals[place] * group.rows for group in found.by_length)
         assert total / 11 == pytest.approx(system.score.final)
     table = found.length_table()
-    assert table.headers == ["dialogue characters", "rows", "A", "B more"]
+    assert table.headers[:2] == ["dialogue characters (rows)", "12–14 (3)"]
     # The longer dialogues are those in which the second is better: row n has 12 + n characters.
-    assert table.rows[0] == ["12–14", "3", "0.00", "+0.00"]
-    assert [row[3] for row in table.rows[-2:]] == ["+61.11", "+61.11"]
+    first, second = table.rows
+    assert first[:2] == ["A far.csv", "0.00"]
+    assert (second[:2], second[-2:]) == (["B more", "+0.00"], ["+61.11", "+61.11"])
 
 
 def test_few_rows_are_said_to_be_few(in_tmp: Path) -> None:
@@ -80,7 +82,10 @@ def test_how_often_a_public_lead_is_lost_is_a_line_for_every_other_system(in_tmp
     assert (near.lead.kept, near.lead.turned) == (1, 0)
     assert [one.lead for one in near.worth] == [0.1, 0.3, 0.5, 1]
     table = found.lead_table()
-    assert table.headers == ["a public lead is lost in private", "as it is", "by 0.1", "by 0.3", "by 0.5", "by 1"]
+    assert table.headers == [
+        *("public leader behind in private", "of these"),
+        *("lead 0.1", "lead 0.3", "lead 0.5", "lead 1"),
+    ]
     # Where no row differs, nobody leads.
     assert table.rows == [
         ["B near.csv", "0%", "0%", "0%", "0%", "0%"],
@@ -97,9 +102,9 @@ def test_few_rows_say_nothing_about_leads(in_tmp: Path) -> None:
 
 def test_p_of_several_comparisons_are_said_to_be_of_each(in_tmp: Path) -> None:
     data, names = write_words(2, far=[FAR] * 2, near=[NEAR] * 2, good=[REFERENCE] * 2)
-    said = "p are of each comparison by itself: of 2, the smallest is too small"
+    said = "p is not corrected for 2 comparisons (Bonferroni: multiply it by as many)"
     assert said in compare_systems(names, data, WORDS).lines()
-    assert not [line for line in compare_systems(names[:2], data, WORDS).lines() if line.startswith("p are")]
+    assert not [line for line in compare_systems(names[:2], data, WORDS).lines() if line.startswith("p is")]
 
 
 def test_empty_summaries_are_said_of_their_system(in_tmp: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from dataclasses import replace
@@ -225,7 +226,9 @@ def test_the_corpus_score_is_verified_too(data: str, monkeypatch: pytest.MonkeyP
 def test_empty_summaries_are_warned_of(data: str) -> None:
     assert evaluated(PARTLY, data).warnings == []
     result = evaluated(PARTLY | {"dev_3": "", "dev_4": " "}, data)
-    assert result.warnings == ["2 of 3 summaries are empty and count as 0; a submission with them may be refused"]
+    assert result.warnings == [
+        "2 of 3 summaries are empty (dev_3, dev_4): they score 0, and a submission may be refused"
+    ]
     assert result.to_json()["warnings"] == result.warnings
 
 
@@ -276,3 +279,26 @@ def test_english_is_scored_as_rouge_score_scores_it(in_tmp: Path, stem: bool) ->
     # 5 of 7 and 8 words, 1 of 4 and 7; by their stems doctor, and cancel and meet, are common too
     expected = (2 * 6 / 15 + 2 * 3 / 11) if stem else (2 * 5 / 15 + 2 * 1 / 11)
     assert result.score.rouge1 == pytest.approx(100 * expected / 2)
+
+
+def test_references_that_are_scored_as_predictions_are_asked_about(in_tmp: Path) -> None:
+    texts = {f"dev_{n}": f"{n}번 버스를 탑니다." for n in range(60)}
+    with Path("data.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = [(identity, "#Person1#: 버스를 타세요.", text) for identity, text in texts.items()]
+        csv.writer(file).writerows([("fname", "dialogue", "summary"), *rows])
+    write_summaries(Path("same.csv"), list(texts.items()))
+    write_summaries(Path("half.csv"), [(one, texts[one] if n % 2 else "모릅니다.") for n, one in enumerate(texts)])
+    [warning] = evaluate_file(Path("same.csv"), "data.csv").warnings
+    assert warning == "60 of 60 summaries are equal to a reference: are they predictions?"
+    assert evaluate_file(Path("half.csv"), "data.csv").warnings == []
+
+
+def test_other_data_of_the_same_name_keep_their_score(run: Run, data: str) -> None:
+    predict(run, "dev.hf")
+    first = evaluate_run(run, data)
+    Path("other").mkdir()
+    part = dict(list(DIALOGUES.items())[:2])
+    second = evaluate_run(run, write_data(Path("other/dev.csv"), part))
+    kept = {path.name: json.loads(path.read_text("utf-8"))["rows"] for path in run.scores.glob("*.json")}
+    assert kept == {"dev.hf.json": 3, f"dev-{second.data_sha256[:8]}.hf.json": 2}
+    assert first.data_sha256 != second.data_sha256

@@ -188,13 +188,15 @@ def test_what_a_perfect_order_of_few_runs_says(in_tmp: Path, n: int, said: str) 
     both([(f"r{at}", 40 + at, 44 + at) for at in range(n)])
     assert lines()[-1] == (
         f"leaderboard against local scores (dev.csv): Spearman's rank correlation 1.00 {said}, "
-        "mean difference +4.00"
+        "mean difference +4.00; the last score noted of each run"
     )
 
 
 def test_a_side_that_is_constant_has_no_order(in_tmp: Path) -> None:
     both([("a", 40, 44), ("b", 41, 44), ("c", 42, 44)])
-    assert lines()[-1].endswith("no rank correlation, since one side is constant, mean difference +3.00")
+    assert lines()[-1].endswith(
+        "no rank correlation, since one side is constant, mean difference +3.00; the last score noted of each run"
+    )
 
 
 @pytest.mark.parametrize(("there", "said"), [(0, None), (1, "1 run has both"), (2, "2 runs have both")])
