@@ -92,6 +92,7 @@ def runs(
 
 def _add(name: str, score: str, note: str | None, submission: Path | None) -> None:
     from llm_summ.ledger import leaderboard_path, note_score
+    from llm_summ.ledger.notes import read_submissions
     from llm_summ.run import RUNS, open_run
 
     run = open_run(RUNS, name, "--add-lb")
@@ -100,6 +101,10 @@ def _add(name: str, score: str, note: str | None, submission: Path | None) -> No
     of = f" of the submission {sha256[:8]}" if sha256 else ""
     before = f"was noted on {noted.noted}; {'nothing was changed' if note is None else 'its note is the new one'}"
     click.echo(f"{run.name}: {noted.score:.2f}{of} {'noted' if fresh else before}", err=True)
+    if submission is not None and sha256 not in {one.sha256 for one in read_submissions(run.submissions_path)}:
+        click.echo(
+            f"{submission}: not a submission that `submit` wrote of this run; its engine is not known", err=True
+        )
     if sha256 is None:
         click.echo(
             f"{run.name}: no submission of it is recorded; name what you handed in: --submission FILE", err=True

@@ -9,7 +9,7 @@ from math import fsum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llm_summ.ledger.entry import Entry, Score, read_entry
+from llm_summ.ledger.entry import Entry, Score, pick, read_entry
 from llm_summ.run import Run
 
 if TYPE_CHECKING:
@@ -87,13 +87,21 @@ class Ledger:
 
     @cached_property
     def data(self) -> str | None:
-        """SHA-256 of the data by which the runs are compared: most runs have a score of them; else the newest."""
+        """SHA-256 of the data by which the runs are compared.
+
+        Dev data of a recipe before others; then those of which most runs have a score; then the newest.
+        """
+        dev = {
+            sha256
+            for entry in self.entries
+            for sha256 in (pick(entry.manifest, dict, "data", "dev", "sha256") or {}).values()
+        }
         times: defaultdict[str, list[str]] = defaultdict(list)
         for entry in self.entries:
             newest = {score.data_sha256: score.scored for score in entry.scores if not score.untuned}
             for data, scored in newest.items():
                 times[data].append(scored)
-        return max(times, key=lambda data: (len(times[data]), max(times[data])), default=None)
+        return max(times, key=lambda data: (data in dev, len(times[data]), max(times[data])), default=None)
 
     def score(self, entry: Entry) -> Score | None:
         """The score that stands for a run: of `data` if it has one; tuned before untuned, new before old."""

@@ -119,6 +119,16 @@ def test_scores_with_other_signatures_are_marked(in_tmp: Path) -> None:
     ]
 
 
+def test_runs_are_compared_by_their_dev_data_whatever_was_scored_last(in_tmp: Path) -> None:
+    run = make("a")
+    manifest = run.manifest()
+    manifest["data"]["dev"] = {"rows": 2, "sha256": {"dev.csv": DEV}}
+    write_json(run.manifest_path, manifest)
+    give_score(run, 40, hour=12)
+    give_score(run, 60, data="other.csv", sha256="0" * 64, name="other.vllm", hour=13)
+    assert [row[:2] for row in table()[1:]] == [("a", "40.00")]
+
+
 def test_data_of_one_name_and_different_content_are_told_apart(in_tmp: Path) -> None:
     give_score(make("a", hour=1), 40)
     give_score(make("b", hour=2), 40, sha256="b" * 64)

@@ -47,7 +47,9 @@ def test_the_submission_may_be_named(in_tmp: Path) -> None:
     submit(run, "x")
     path = Path("앙상블.csv")
     path.write_text("fname,summary\n", encoding="utf-8")
-    assert runs("--add-lb", "a", "50", "--submission", str(path))[0] == 0
+    code, _, told = runs("--add-lb", "a", "50", "--submission", str(path))
+    assert code == 0
+    assert "앙상블.csv: not a submission that `submit` wrote of this run; its engine is not known" in told
     assert [note.submission_sha256 for note in entry("a").leaderboard] == [file_sha256(path)]
 
 
