@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import fmean
 
+from llm_summ.score.batch import TextBatch
 from llm_summ.score.metric import Metric
 
 __all__ = ["Alike", "find_alike"]
@@ -55,13 +55,14 @@ def find_alike(names: Sequence[str], texts: Sequence[Sequence[str]], metric: Met
         texts: their summaries of the same dialogues, shape ``[systems][rows]``.
         metric: how to tell how much two of them agree.
     """
+    rows = len(texts[0])
     plain = [[" ".join(text.split()) for text in one] for one in texts]
+    tokenizer = metric.tokenizer
+    batch = TextBatch([tokenizer(text) for one in texts for text in one], metric.variant)
     found = []
     for first, second in combinations(range(len(names)), 2):
         equal = sum(one == other for one, other in zip(plain[first], plain[second], strict=True))
-        agreement = fmean(
-            metric.score(texts[one], [[text] for text in texts[other]]).final
-            for one, other in ((first, second), (second, first))
-        )
-        found.append(Alike(names[first], names[second], equal, agreement, len(plain[first])))
+        own, other = (range(system * rows, (system + 1) * rows) for system in (first, second))
+        agreement = 100 * float(batch.compare([*own, *other], [*other, *own]).f1.mean())
+        found.append(Alike(names[first], names[second], equal, agreement, rows))
     return tuple(sorted(found, key=lambda pair: (pair.equal < pair.rows, -pair.agreement)))
