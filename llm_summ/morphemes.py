@@ -11,6 +11,7 @@ versions that decide its output, and the name goes into the signature of every s
 
 import re
 import sys
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib import import_module, metadata
 from pathlib import Path
@@ -178,6 +179,11 @@ def character_tokenizer() -> CharacterTokenizer:
 def rouge_score_tokenizer(stem: bool = False) -> RougeScoreTokenizer:
     """Return the package rouge-score's own tokenizer, with or without its stemmer."""
     return RougeScoreTokenizer(stem)
+
+
+def has_hangul(texts: Iterable[str]) -> bool:
+    """Whether there is a Hangul syllable in any of the texts: rouge-score's own tokenizer would drop it."""
+    return any("가" <= letter <= "힣" for text in texts for letter in text)
 
 
 TokenizerName = Literal["mecab", "space", "character", "rouge-score", "rouge-score-stem"]

@@ -120,7 +120,6 @@ class Comparison:
 
     Attributes:
         data: the data source.
-        metric: how they were scored.
         systems: in the order given; the first is what the others are compared with.
         versus: each but the first beside the first.
         by_length: the dialogues in fifths by their length.
@@ -128,7 +127,6 @@ class Comparison:
     """
 
     data: str
-    metric: Metric
     systems: tuple[System, ...]
     versus: tuple[Versus, ...]
     by_length: tuple[LengthGroup, ...]
@@ -269,6 +267,10 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
     found = [_summaries(name, source, dialogues) for name in names]
     references = [dialogue.references for dialogue in dialogues]
     scores = [metric.score(summaries.texts, references) for summaries in found]
+    rows = [
+        tuple(map(ScoredRow, dialogues, summaries.texts, score.per_row))
+        for summaries, score in zip(found, scores, strict=True)
+    ]
     finals = [[row.final for row in score.per_row] for score in scores]
     several = len(dialogues) > 1
     labels = [chr(ord("A") + place) if len(names) <= _LETTERS else str(place + 1) for place in range(len(names))]
@@ -280,25 +282,26 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
             shown[name],
             summaries,
             score,
-            interval(rows) if several else None,
-            _warnings(dialogues, summaries, score, metric),
+            interval(own_finals) if several else None,
+            _warnings(own_rows, metric),
         )
-        for label, name, summaries, score, rows in zip(labels, names, found, scores, finals, strict=True)
+        for label, name, summaries, score, own_rows, own_finals in zip(
+            labels, names, found, scores, rows, finals, strict=True
+        )
     )
     return Comparison(
         data=source,
-        metric=metric,
         systems=systems,
         versus=tuple(
             Versus(
                 str(system),
-                paired(finals[0], rows),
-                simulate_lead(finals[0], rows) if several else None,
-                worth(finals[0], rows) if several else (),
+                paired(finals[0], own_finals),
+                simulate_lead(finals[0], own_finals) if several else None,
+                worth(finals[0], own_finals) if several else (),
             )
-            for system, rows in zip(systems[1:], finals[1:], strict=True)
+            for system, own_finals in zip(systems[1:], finals[1:], strict=True)
         ),
-        by_length=_by_length(dialogues, scores),
+        by_length=_by_length(rows),
         alike=find_alike(list(map(str, systems)), [summaries.texts for summaries in found], metric),
     )
 
@@ -317,20 +320,14 @@ def _summaries(name: str, source: str, dialogues: Sequence[Dialogue]) -> Summari
     )
 
 
-def _warnings(
-    dialogues: Sequence[Dialogue], summaries: Summaries, score: CorpusScore, metric: Metric
-) -> tuple[str, ...]:
-    rows = tuple(map(ScoredRow, dialogues, summaries.texts, score.per_row))
+def _warnings(rows: Sequence[ScoredRow], metric: Metric) -> tuple[str, ...]:
     floors = find_floors(rows, variant=metric.variant, aggregate=metric.aggregate, tokenizer=metric.tokenizer)
-    return (*floors.warnings(), *metric.warnings(summaries.texts))
+    return (*floors.warnings(), *metric.warnings([row.summary for row in rows]))
 
 
-def _by_length(dialogues: Sequence[Dialogue], scores: Sequence[CorpusScore]) -> tuple[LengthGroup, ...]:
-    # Which dialogues are in a group does not depend on the system.
-    groups = [
-        by_length(tuple(map(ScoredRow, dialogues, [""] * len(dialogues), score.per_row))) for score in scores
-    ]
+def _by_length(rows: Sequence[Sequence[ScoredRow]]) -> tuple[LengthGroup, ...]:
+    """The dialogues in fifths, by the rows of each system: which are in a group does not depend on it."""
     return tuple(
         LengthGroup(same[0].name, same[0].rows, tuple(group.final for group in same))
-        for same in zip(*groups, strict=True)
+        for same in zip(*map(by_length, rows), strict=True)
     )

@@ -11,6 +11,7 @@ from llm_summ.data.stats import SideBySide
 from llm_summ.morphemes import (
     Tokenizer,
     character_tokenizer,
+    has_hangul,
     mecab_tokenizer,
     rouge_score_tokenizer,
     whitespace_tokenizer,
@@ -144,5 +145,5 @@ def explain(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> E
         left=sum(kept) / max(sum(len(tokenizers["mecab"](text)) for text in texts), 1),
         nothing_left=kept.count(0),
         texts=len(texts),
-        hangul=any("가" <= letter <= "힣" for text in texts for letter in text),
+        hangul=has_hangul(texts),
     )

@@ -167,7 +167,7 @@ def find_floors(
     pairs += [pair for order in orders.values() for pair in enumerate(order)]
     references = [row.dialogue.references for row in rows]
     finals = _finals([*(row.summary for row in rows), TEMPLATE], references, pairs, variant, aggregate, tokenizer)
-    template = fmean(finals[: len(rows)])
+    final, template = fmean(row.score.final for row in rows), fmean(finals[: len(rows)])
     shifted = None
     misaligned = []
     start = len(rows)
@@ -184,9 +184,9 @@ def find_floors(
         start += len(order)
         gains = [other - row.score.final for row, other in zip(rows, there, strict=True)]
         if len(rows) >= _FEWEST and _is_gain(gains, pvariance(gains)):
-            gained = Reordered(name, fmean(row.score.final for row in rows), fmean(there))
+            gained = Reordered(name, final, fmean(there))
             reordered = max(filter(None, (reordered, gained)), key=lambda found: found.ordered)
-    return Floors(fmean(row.score.final for row in rows), template, shifted, tuple(misaligned), reordered)
+    return Floors(final, template, shifted, tuple(misaligned), reordered)
 
 
 def _orders(ids: Sequence[str]) -> dict[str, list[int]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from llm_summ.morphemes import Tokenizer, TokenizerName, tokenizer_named
+from llm_summ.morphemes import Tokenizer, TokenizerName, has_hangul, tokenizer_named
 from llm_summ.score.corpus import Aggregate, CorpusScore, score_corpus
 from llm_summ.score.rouge import Variant
 
@@ -45,9 +45,7 @@ class Metric:
 
     def warnings(self, texts: Sequence[str]) -> list[str]:
         """Why texts should not be scored like this, if there is a reason."""
-        if self.tokens.startswith("rouge-score") and any(
-            "가" <= letter <= "힣" for text in texts for letter in text
-        ):
+        if self.tokens.startswith("rouge-score") and has_hangul(texts):
             return [
                 f"--tokens {self.tokens} drops every Hangul letter: only digits and Latin words are compared; "
                 "take mecab for Korean"
