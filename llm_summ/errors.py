@@ -5,6 +5,7 @@
     LlmSummError            exit code 1: the work failed
     |-- TrainingError       the model did not train (a loss that is not a number, no memory)
     |-- GenerationError     an engine failed while it worked
+    |-- StoppedError        a signal stopped the work, which was saved; exit code 128 and the signal's number
     `-- InputError          exit code 2: the input was wrong, and nothing was changed
         |-- RecipeError     an unknown field, a wrong type, a value out of range
         |-- DataError       a file that is missing, unreadable, or lacks columns
@@ -35,6 +36,19 @@ class TrainingError(LlmSummError):
 
 class GenerationError(LlmSummError):
     """An engine failed while it worked."""
+
+
+class StoppedError(LlmSummError):
+    """A signal stopped the work; what was done is saved.
+
+    Args:
+        message: where it stopped, and how to go on.
+        signal_number: of the signal.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
 
 
 class InputError(LlmSummError):

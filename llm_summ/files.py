@@ -84,6 +84,10 @@ def whole_directory(path: Path) -> Iterator[Path]:
     try:
         yield building
         building.chmod(0o777 & ~_umask())
+        for file in building.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as opened:
+                    os.fsync(opened.fileno())
         if path.exists():
             old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
             path.replace(old / path.name)

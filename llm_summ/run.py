@@ -3,6 +3,8 @@
 ::
 
     runs/<name>/recipe.yaml prompt.md manifest.json log.jsonl adapter/ merged/ predictions/ scores/
+                checkpoints/ evaluations/ tracking/, of the training
+                model/ instead of adapter/, if all weights were trained
                 length.json examples.jsonl, if the prompt uses them
                 submissions.jsonl, a line for every submission of it
 """
@@ -97,6 +99,26 @@ class Run:
     def adapter(self) -> Path:
         """The trained adapter, with its tokenizer."""
         return self.path / "adapter"
+
+    @property
+    def model(self) -> Path:
+        """The trained model with its tokenizer, where all weights were trained and there is no adapter."""
+        return self.path / "model"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What a killed training goes on from."""
+        return self.path / "checkpoints"
+
+    @property
+    def evaluations(self) -> Path:
+        """The summaries of each evaluation during the training."""
+        return self.path / "evaluations"
+
+    @property
+    def tracking(self) -> Path:
+        """What trackers write here."""
+        return self.path / "tracking"
 
     @property
     def merged(self) -> Path:

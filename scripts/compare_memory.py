@@ -20,9 +20,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from llm_summ.check.activations import build_skeleton
-from llm_summ.check.memory import Memory, estimate_memory
+from llm_summ.check.memory import Memory, device_memory, fit_micro_batch
 from llm_summ.check.plan import make_plan
+from llm_summ.check.skeleton import build_skeleton
 from llm_summ.data import read_dialogues
 from llm_summ.errors import LlmSummError
 from llm_summ.files import write_text
@@ -47,6 +47,13 @@ BUILT_IN = {
     "q and v only": ["lora.targets=[q_proj, v_proj]"],
     "dropout": ["lora.dropout=0.05"],
     "bfloat16": ["model.compute_dtype=bfloat16"],
+    "float32": ["model.compute_dtype=float32"],
+    "float32, micro batch 4": ["model.compute_dtype=float32", "train.micro_batch_size=4"],
+    "packing, micro batch 4": ["train.packing=true", "train.micro_batch_size=4"],
+    "label smoothing": ["train.label_smoothing=0.1"],
+    "all weights": ["model.quantization=none", "train.method=full"],
+    "all weights, Adafactor": ["model.quantization=none", "train.method=full", "train.optimizer=adafactor"],
+    "all weights, 8-bit AdamW": ["model.quantization=none", "train.method=full", "train.optimizer=adamw_8bit"],
     "short prompts": ["prompt.max_prompt_tokens=200"],
     "tiny Llama, micro batch 8": [
         "model.base={tiny}",
@@ -134,10 +141,13 @@ def _estimate(recipe: str, settings: list[str]) -> tuple[Memory, float]:
 
     plan = make_plan(load_recipe(find_recipe(recipe), settings))
     device = find_device()
-    dtype = pick_dtype(plan.recipe.model, plan.location, device, plan.recipe.model.compute_dtype)
+    fields = plan.recipe.model
+    dtype = pick_dtype(fields, plan.location, device, fields.compute_dtype, training=True)
     started = time.perf_counter()
     skeleton = build_skeleton(plan.recipe, plan.location, dtype)
-    memory = estimate_memory(plan.recipe, plan.location, skeleton, plan.rows, device, dtype)
+    _, memory = fit_micro_batch(
+        plan.recipe, plan.location, skeleton, plan.rows, device, dtype, device_memory(device)
+    )
     return memory, time.perf_counter() - started
 
 

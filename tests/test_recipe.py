@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from llm_summ.errors import RecipeError
 from llm_summ.recipe import (
     DataFields,
+    EvaluationFields,
     LoraFields,
     ModelFields,
     PromptFields,
@@ -23,6 +24,8 @@ from llm_summ.recipe import (
     load_recipe,
 )
 
+SECTIONS = "seed, model, data, prompt, lora, train, evaluation, track, generate, post"
+LORA = "r, alpha, dropout, targets, rslora, init, learning_rate_ratio"
 LEAST = "model:\n  base: some/model\ndata:\n  train: train.csv\n"  # four lines
 
 
@@ -63,15 +66,15 @@ def test_an_unknown_field_names_its_line_and_the_nearest(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("lora:\n  quantum: 3\n", "FILE:6: lora.quantum: unknown field; known fields: r, alpha, dropout, targets"),
+        ("lora:\n  quantum: 3\n", f"FILE:6: lora.quantum: unknown field; known fields: {LORA}"),
         ("trian:\n  epochs: 3\n", "FILE:5: trian: unknown field; did you mean train?"),
         (
             "zzz: 1\n",
-            "FILE:5: zzz: unknown field; known fields: seed, model, data, prompt, lora, train, generate, post",
+            f"FILE:5: zzz: unknown field; known fields: {SECTIONS}",
         ),
         (
             '"list[": 1\n',
-            "FILE:5: list[: unknown field; known fields: seed, model, data, prompt, lora, train, generate, post",
+            f"FILE:5: list[: unknown field; known fields: {SECTIONS}",
         ),
         ("seed: x\n", "FILE:5: seed: found 'x', expected integer"),
         ("seed: 1.5\n", "FILE:5: seed: found 1.5, expected integer"),
@@ -97,11 +100,46 @@ def test_an_unknown_field_names_its_line_and_the_nearest(path: Path) -> None:
             "FILE:6: lora.targets: found 'all_linear', expected 'all-linear' or a list of texts; "
             "did you mean all-linear?",
         ),
-        ("train: 3\n", "FILE:5: train: found 3, expected a section with epochs, max_steps, learning_rate …"),
+        ("train: 3\n", "FILE:5: train: found 3, expected a section with method, epochs, max_steps …"),
         (
-            "train:\n  batch_size: 16\n  micro_batch_size: 5\n",
-            "FILE:5: train: batch_size 16 is not a multiple of micro_batch_size 5",
+            "train:\n  micro_batch_size: atuo\n",
+            "FILE:6: train.micro_batch_size: found 'atuo', expected a whole number or 'auto'",
         ),
+        (
+            "train:\n  micro_batch_size: 1.5\n",
+            "FILE:6: train.micro_batch_size: found 1.5, expected a whole number or 'auto'",
+        ),
+        (
+            "train:\n  micro_batch_size: 0\n",
+            "FILE:6: train.micro_batch_size: found 0, expected greater than or equal to 1",
+        ),
+        (
+            "train:\n  optimizer: adam_8bit\n",
+            "FILE:6: train.optimizer: found 'adam_8bit', expected 'auto', 'adamw_torch', 'adamw_8bit', "
+            "'paged_adamw_8bit', 'paged_adamw_32bit', 'lion_8bit', 'adafactor' or 'sgd'; did you mean adamw_8bit?",
+        ),
+        ("train:\n  label_smoothing: 1\n", "FILE:6: train.label_smoothing: found 1, expected less than 1"),
+        ("train:\n  neftune_alpha: 0\n", "FILE:6: train.neftune_alpha: found 0, expected greater than 0"),
+        ("lora:\n  init: pissa\n", "FILE:6: lora.init: found 'pissa', expected 'default', 'gaussian' or 'eva'"),
+        (
+            "lora:\n  learning_rate_ratio: 0.5\n",
+            "FILE:6: lora.learning_rate_ratio: found 0.5, expected greater than or equal to 1",
+        ),
+        (
+            "evaluation:\n  every: epochs\n",
+            "FILE:6: evaluation.every: found 'epochs', expected a whole number or 'epoch' or 'never'",
+        ),
+        (
+            "evaluation:\n  every: true\n",
+            "FILE:6: evaluation.every: found True, expected a whole number or 'epoch' or 'never'",
+        ),
+        ("evaluation:\n  rows: 0\n", "FILE:6: evaluation.rows: found 0, expected greater than or equal to 1"),
+        (
+            "evaluation:\n  pick: scores\n",
+            "FILE:6: evaluation.pick: found 'scores', expected 'score', 'loss' or 'last'; did you mean score?",
+        ),
+        ("track: [mlflow]\n", "FILE:5: track: found 'mlflow', expected 'wandb', 'trackio' or 'tensorboard'"),
+        ("track: wandb\n", "FILE:5: track: found 'wandb', expected list"),
         (
             "post: [strip, strp]\n",
             "FILE:5: post: found 'strp', expected 'strip', 'join_lines', 'collapse_whitespace' or "
@@ -180,7 +218,7 @@ def test_anchors_and_merges_are_yaml(path: Path) -> None:
     """The line of a merged key is that of its section."""
     assert load(path, LEAST + "seed: &n 8\nlora:\n  r: *n\n").lora.r == 8
     said = refusal(path, LEAST + "lora: &a\n  r: 8\ntrain:\n  <<: *a\n")
-    assert said.startswith("FILE:7: train.r: unknown field; known fields: epochs, ")
+    assert said.startswith("FILE:7: train.r: unknown field; known fields: method, ")
 
 
 def test_an_alias_within_its_own_anchor_ends(path: Path) -> None:
@@ -234,13 +272,63 @@ def test_an_override_may_hold_an_equals_sign_and_mend_a_wrong_field(path: Path) 
         ("seed=[1", "the value is not valid YAML"),
         ("seed=2020-13-45", "the value is not valid YAML"),
         ("data.train.x=1", "train is a single value, not a section"),
-        ("train=3", "train: found 3, expected a section with epochs, max_steps, learning_rate …"),
-        ("train.micro_batch_size=3", "train: batch_size 16 is not a multiple of micro_batch_size 3"),
-        ("lora.x.y=3", "lora.x: unknown field; known fields: r, alpha, dropout, targets"),
+        ("train=3", "train: found 3, expected a section with method, epochs, max_steps …"),
+        ("train.micro_batch_size=x", "train.micro_batch_size: found 'x', expected a whole number or 'auto'"),
+        ("lora.x.y=3", f"lora.x: unknown field; known fields: {LORA}"),
     ],
 )
 def test_an_override_that_is_wrong(path: Path, override: str, said: str) -> None:
     assert refusal(path, LEAST, override) == f"--set {override}: {said}"
+
+
+@pytest.mark.parametrize(
+    ("quantization", "fields", "said"),
+    [
+        (
+            "nf4",
+            "train: {method: full}",
+            "FILE:5: train: method full does not go with quantized weights, which cannot be trained; set "
+            "model.quantization to none",
+        ),
+        (
+            "none",
+            "train: {method: full}\nlora: {rslora: true}",
+            "FILE:5: train: method full has no adapter; leave lora.learning_rate_ratio, init and rslora out",
+        ),
+        (
+            "nf4",
+            "train: {packing: true, neftune_alpha: 5.0}",
+            "FILE:5: train: packing does not go with neftune_alpha, whose noise depends on the length of a row",
+        ),
+        (
+            "nf4",
+            "evaluation: {every: never, patience: 2}",
+            "FILE:5: evaluation: patience needs evaluations; set every to epoch or to a number of steps",
+        ),
+    ],
+)
+def test_fields_that_exclude_each_other(path: Path, quantization: str, fields: str, said: str) -> None:
+    text = f"model: {{base: some/model, quantization: {quantization}}}\ndata:\n  train: train.csv\n\n{fields}\n"
+    assert refusal(path, text) == said
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("train.micro_batch_size=3", 3),  # it need not divide the batch
+        ("train.micro_batch_size=64", 64),  # or be smaller
+        ("train.micro_batch_size=auto", "auto"),
+        ("train.max_grad_norm=0", 0),
+        ("train.save_minutes=null", None),
+        ("lora.learning_rate_ratio=16", 16),
+        ("evaluation.every=100", 100),
+        ("evaluation.rows=null", None),
+        ("evaluation.patience=3", 3),
+    ],
+)
+def test_what_may_be_set(path: Path, override: str, value: object) -> None:
+    section, field = override.partition("=")[0].split(".")
+    assert load(path, LEAST, override).model_dump()[section][field] == value
 
 
 def test_a_recipe_cannot_be_changed(path: Path) -> None:
@@ -260,7 +348,21 @@ recipes = st.builds(
     data=st.builds(DataFields, train=words, dev=words | st.none()),
     prompt=st.builds(PromptFields, max_prompt_tokens=st.integers(16, 10**9)),
     lora=st.builds(LoraFields, targets=st.just("all-linear") | st.lists(words, max_size=3)),
-    train=st.builds(TrainFields, epochs=positive, learning_rate=positive, max_steps=st.none() | st.integers(1)),
+    train=st.builds(
+        TrainFields,
+        epochs=positive,
+        learning_rate=positive,
+        max_steps=st.none() | st.integers(1),
+        micro_batch_size=st.just("auto") | st.integers(1),
+        neftune_alpha=st.none() | positive,
+    ),
+    evaluation=st.builds(
+        EvaluationFields,
+        every=st.just("epoch") | st.integers(1),
+        rows=st.none() | st.integers(1),
+        patience=st.none() | st.integers(1),
+    ),
+    track=st.lists(st.sampled_from(["wandb", "trackio", "tensorboard"])),
     post=st.lists(st.sampled_from(["strip", "join_lines", "cut_unfinished"])),
 )
 
@@ -276,7 +378,7 @@ def test_a_dumped_recipe_is_the_same_recipe(tmp_path_factory: pytest.TempPathFac
 
 def test_a_dumped_recipe_writes_every_field_out() -> None:
     text = dump_recipe(Recipe(model=ModelFields(base="x"), data=DataFields(train="한글.csv")))
-    for section in (ModelFields, PromptFields, LoraFields, TrainFields):
+    for section in (ModelFields, PromptFields, LoraFields, TrainFields, EvaluationFields):
         assert all(f"  {name}:" in text for name in section.model_fields)
     assert "한글.csv" in text
 
@@ -373,3 +475,4 @@ def test_what_auto_means() -> None:
     assert train.optimizer_name(on_gpu=True) == "paged_adamw_8bit"
     assert train.optimizer_name(on_gpu=False) == "adamw_torch"
     assert TrainFields(optimizer="paged_adamw_8bit").optimizer_name(on_gpu=False) == "paged_adamw_8bit"
+    assert TrainFields(optimizer="adafactor").optimizer_name(on_gpu=True) == "adafactor"

@@ -10,7 +10,7 @@ import pytest
 from llm_summ.data import read_dialogues
 from llm_summ.model.base import base_location
 from llm_summ.prompt import load_template
-from llm_summ.recipe import Recipe, bundled_dir, dump_recipe, find_recipe, load_recipe
+from llm_summ.recipe import EvaluationFields, Recipe, bundled_dir, dump_recipe, find_recipe, load_recipe
 
 RECIPES = (
     "qlora-exaone-4.0-32b.yaml",
@@ -81,6 +81,13 @@ def test_the_first_recipe_writes_every_field_out() -> None:
     assert missing == {"revision", "trust_remote_code", "limit", "max_steps"}
 
 
+def test_the_first_recipe_looks_in_between_and_keeps_the_best() -> None:
+    recipe = _load("qlora.yaml")
+    assert recipe.evaluation == EvaluationFields(every=16, rows=16, pick="score", batch_size=16)
+    assert recipe.train.micro_batch_size == "auto"
+    assert len(read_dialogues("sample:dev")) >= 16
+
+
 @pytest.mark.parametrize(("name", "base"), FOR_A_GPU.items())
 def test_a_recipe_for_a_gpu(name: str, base: str) -> None:
     recipe = _load(name)
@@ -98,6 +105,8 @@ def test_a_recipe_for_a_gpu(name: str, base: str) -> None:
     assert 1e-4 <= recipe.train.learning_rate <= 2e-4
     assert 1 <= recipe.train.epochs <= 3
     assert recipe.train.batch_size == 16
+    assert recipe.train.micro_batch_size == "auto"  # what fits the GPU that there is
+    assert (recipe.evaluation.every, recipe.evaluation.rows, recipe.evaluation.pick) == ("epoch", 100, "score")
     # No model is let write more than it could have been taught.
     assert recipe.generate.max_new_tokens <= recipe.prompt.max_answer_tokens
 
@@ -147,6 +156,6 @@ def test_the_folders_are_those_of_the_repository() -> None:
 def test_an_installed_package_brings_its_own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "llm_summ"
     (package / "prompts").mkdir(parents=True)
-    monkeypatch.setattr("llm_summ.recipe.__file__", str(package / "recipe.py"))
+    monkeypatch.setattr("llm_summ.recipe.read.__file__", str(package / "recipe" / "read.py"))
     assert bundled_dir("prompts") == package / "prompts"
     assert bundled_dir("recipes") == tmp_path / "recipes"

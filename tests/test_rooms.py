@@ -23,9 +23,9 @@ ORDER = [
     ["score", "post"],
     ["model"],
     ["check"],
-    ["sft", "generate"],
-    ["evaluate"],
-    ["submit", "ledger"],
+    ["generate"],
+    ["sft", "evaluate"],
+    ["submit", "ledger", "merge"],
     ["cli"],
     ["__main__"],
 ]
@@ -36,7 +36,7 @@ KNOW_MODELS = {
 }
 HEAVY = KNOW_MODELS | {"bm25s", "matplotlib", "numpy", "pyarrow", "rapidfuzz", "rouge", "rouge_score"}
 # They subclass what the libraries give, and are themselves imported only when training starts.
-MAY_BE_HEAVY = {"llm_summ.sft.log", "llm_summ.sft.trainer"}
+MAY_BE_HEAVY = {f"llm_summ.sft.{name}" for name in ("log", "schedule", "tracking", "trainer")}
 
 
 def module_name(path: Path) -> str:

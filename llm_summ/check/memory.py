@@ -1,16 +1,20 @@
 """How much memory a training would take, before any weight is loaded.
 
-The peak is the larger of two moments::
+The peak is the largest of three moments::
 
     training = weights + adapter + gradients + optimizer + activations + logits + working + process
+    updating = weights + adapter + gradients + optimizer + what it works with + process
     loading  = weights + the weights' file + process
 
 - *weights*: the base model. A weight of a quantized layer takes half a byte in nf4 and fp4, and 4 bytes for the
   scale of 64 of them (with `double_quantization` 1 byte, and 4 for 256 scales); in int8 1 byte, and 4 for the
-  scale of a row. Everything else (embeddings, head, norms) is in the compute dtype; a tied head counts once.
-- *adapter*, *gradients*: 4 bytes for each parameter of the adapter, which is trained in float32.
-- *optimizer*: two states for each of them. AdamW: 4 bytes each. Paged 8-bit AdamW: 1 byte each and 4 for the scale
-  of 256, but 4 bytes each in tensors of fewer than 4,096 parameters.
+  scale of a row. Everything else (embeddings, head, norms) is in the compute dtype, or in float32 if all of the
+  model is trained (`method: full`); a tied head counts once.
+- *adapter*, *gradients*: 4 bytes for each parameter that is trained, in float32; with `method: full` the
+  parameters themselves are the weights.
+- *optimizer*: its states (`llm_summ.check.sizes`). AdamW: two of 4 bytes for each parameter. The 8-bit ones: 1
+  byte, and 4 for the scale of 256, but 4 bytes in tensors of fewer than 4,096 parameters and in embeddings; AdamW
+  has two of them, Lion one. Adafactor: 4 bytes for each row and each column. SGD: none.
 - *activations*, *logits*, *working*: of one step in the shape of the worst micro batch
   (`llm_summ.check.micro_batch`), run on fake tensors (`llm_summ.check.activations`): what is kept for the backward
   pass; what is as wide as the vocabulary; and what is there beside them at the worst moment. To *working* comes
@@ -20,34 +24,38 @@ The peak is the larger of two moments::
   does not keep was fitted to measured peaks. On a GPU it is a tenth of the step.
 - *process*: Python with its libraries, the tokenizer by the size of its vocabulary, and free pieces that loading
   left in the heap; on a GPU the CUDA context; all measured.
+- *updating*: PyTorch's AdamW on a GPU takes all tensors at once, and 4 bytes more for each parameter; elsewhere
+  one tensor comes after the other, and the largest of them is there two or three times more.
 - *loading*: on a CPU the weights' file is mapped, and stays until all of it is read. A file in the compute dtype
   it is used in place, and the layers that were quantized stay in it for ever: they are counted with *process*.
+
+A generation during the training (`evaluation`) is not in it: it comes when no activations are there, and its cache
+is smaller than they are.
 """
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_summ.check.activations import BLOCK, quantized_layers, trace_step
+from llm_summ.check.activations import trace_step
 from llm_summ.check.micro_batch import MicroBatch, worst_micro_batch
+from llm_summ.check.sizes import (
+    file_bytes,
+    optimizer_bytes,
+    still_mapped,
+    trained,
+    update_bytes,
+    weight_bytes,
+)
 from llm_summ.model.device import Device
 from llm_summ.prompt import Row
-from llm_summ.recipe import ModelFields, Recipe, TrainFields
+from llm_summ.recipe import Recipe
 
-__all__ = [
-    "Memory",
-    "adapter_parameters",
-    "cgroup_limits",
-    "device_memory",
-    "estimate_memory",
-    "optimizer_bytes",
-    "weight_bytes",
-]
+__all__ = ["Memory", "cgroup_limits", "device_memory", "estimate_memory", "fit_micro_batch"]
 
 _MIB = 2**20
 # Measured on a CPU with glibc 2.36: the resident memory before the first step, without weights.
@@ -60,7 +68,7 @@ _NOT_USED_AGAIN = 0.3
 _CUDA_CONTEXT = 900 * _MIB
 _CUDA_UNUSABLE = 0.1
 
-_SCALES, _SMALLEST_8_BIT, _BLOCK_8_BIT = 256, 4096, 256  # of bitsandbytes
+_FITS = 0.85  # of a GPU's memory: no estimate measured there was too low by that much
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +76,15 @@ class Memory:
     """Bytes at the peak of a training, by what they are for.
 
     Attributes:
-        weights: the base model.
+        weights: the base model, or all of it if all is trained.
         adapter: the adapter's parameters.
-        gradients: theirs.
+        gradients: of what is trained.
         optimizer: its states.
         activations: what the forward pass keeps for the backward pass.
         logits: what is as wide as the vocabulary.
         working: the rest of a step.
         process: everything that is no tensor.
+        updating: all that is there while the optimizer works.
         loading: all that is there at the worst moment before the training.
     """
 
@@ -87,36 +96,47 @@ class Memory:
     logits: int
     working: int
     process: int
+    updating: int
     loading: int
+
+    @property
+    def training(self) -> int:
+        """All that is there at the worst moment of a forward and backward pass."""
+        return sum(asdict(self).values()) - self.updating - self.loading
 
     @property
     def total(self) -> int:
         """The peak."""
-        return max(self.loading, sum(asdict(self).values()) - self.loading)
+        return max(self.loading, self.updating, self.training)
 
     def parts_line(self) -> str:
         """The parts for people."""
-        trained = self.adapter + self.gradients + self.optimizer
+        rest = "gradients and optimizer"
         parts = {
             "weights": self.weights,
-            "adapter with gradients and optimizer": trained,
+            f"adapter with {rest}" if self.adapter else rest: self.adapter + self.gradients + self.optimizer,
             "activations": self.activations,
             "logits": self.logits,
             "working": self.working,
             "process": self.process,
         }
         shown = ", ".join(f"{name} {_gib(size)}" for name, size in parts.items() if size >= 0.05 * 2**30)
-        return shown + ("; loading is the worst moment" if self.total == self.loading else "")
+        if self.total > self.training:
+            shown += f"; {'loading' if self.total == self.loading else 'updating'} is the worst moment"
+        return shown
 
     def to_json(self) -> dict[str, int]:
         """For programs."""
         return asdict(self) | {"total": self.total}
 
 
-def estimate_memory(
-    recipe: Recipe, location: str, model: Any, rows: Sequence[Row], device: Device, dtype: str
-) -> Memory:
-    """Estimate the peak of a training; reads the model's configuration and no weights.
+def fit_micro_batch(
+    recipe: Recipe, location: str, model: Any, rows: Sequence[Row], device: Device, dtype: str, available: int
+) -> tuple[int, Memory]:
+    """The micro batch that a training begins with, and the memory that it takes.
+
+    `auto` means 1 on a CPU, where more rows at a time only take more memory; on a GPU the largest power of two up
+    to the batch that is estimated to take 85 % of its memory at most, or else 1.
 
     Args:
         recipe: the recipe.
@@ -125,115 +145,109 @@ def estimate_memory(
         rows: the training rows; at least one.
         device: where it would run.
         dtype: name of the dtype that it would compute in.
+        available: the device's memory, in bytes.
     """
     train, on_gpu = recipe.train, device.kind == "cuda"
-    parameters = adapter_parameters(model)
-    weights = weight_bytes(model, recipe.model)
+    largest = 2 ** (train.batch_size.bit_length() - 1) if on_gpu else 1
+    asked = train.micro_batch_size
+    size = largest if asked == "auto" else min(asked, train.batch_size)
+    memory = estimate_memory(recipe, location, model, rows, device, dtype, size)
+    if asked != "auto" or not on_gpu:
+        return size, memory
+    # Every estimate runs the model once more, so the next size is guessed: what a step takes goes with its cost.
+    cost = _cost(model, recipe, on_gpu)
+    while size > 1 and memory.total > _FITS * available:
+        step = memory.activations + memory.logits + memory.working
+        room = max(0.0, _FITS * available - memory.total + step) / step
+        worst = cost(_worst(recipe, rows, size, cost))
+        size //= 2
+        while size > 1 and cost(_worst(recipe, rows, size, cost)) > room * worst:
+            size //= 2
+        memory = estimate_memory(recipe, location, model, rows, device, dtype, size)
+    return size, memory
+
+
+def estimate_memory(
+    recipe: Recipe, location: str, model: Any, rows: Sequence[Row], device: Device, dtype: str, size: int
+) -> Memory:
+    """Estimate the peak of a training; reads the model's configuration and no weights.
+
+    Args:
+        recipe: the recipe.
+        location: the base model's folder or hub id.
+        model: from `build_skeleton`; it serves for further estimates, and for nothing else afterwards.
+        rows: the training rows; at least one.
+        device: where it would run.
+        dtype: name of the dtype that it would compute in.
+        size: rows of a micro batch.
+    """
+    train, on_gpu = recipe.train, device.kind == "cuda"
+    name = train.optimizer_name(on_gpu=on_gpu)
+    tensors = trained(model)
+    parameters = 4 * sum(tensor.count for tensor in tensors)
+    adapter = 0 if train.method == "full" else parameters
+    weights, optimizer = weight_bytes(model, recipe.model), optimizer_bytes(tensors, name)
     vocabulary = int(model.get_output_embeddings().weight.shape[0])
-    # As in `llm_summ.sft.train`.
-    checkpointing = train.checkpoints(on_gpu=on_gpu)
-    lengths = [(len(row.prompt_ids), len(row.answer_ids) + 1) for row in rows]
-    batch = worst_micro_batch(lengths, train, recipe.seed, _cost(model, vocabulary, on_gpu, checkpointing))
-    step = trace_step(model, batch, on_gpu=on_gpu, dtype=dtype, checkpointing=checkpointing)
+    step = trace_step(
+        model,
+        _worst(recipe, rows, size, _cost(model, recipe, on_gpu)),
+        on_gpu=on_gpu,
+        dtype=dtype,
+        checkpointing=train.checkpoints(on_gpu=on_gpu),
+        label_smoothing=train.label_smoothing,
+    )
     if on_gpu:
         unusable = int(_CUDA_UNUSABLE * (step.kept + step.logits + step.working))
         process, left, mapped = _CUDA_CONTEXT, 0, 0
     else:
         unusable = int(_NOT_USED_AGAIN * step.passing)
         process, left = _PROCESS + _PROCESS_PER_TOKEN * vocabulary, min(_LEFT_BY_LOADING, weights // 3)
-        mapped = _file_bytes(model, location)
-        left += _still_mapped(model, mapped, dtype)
+        mapped = file_bytes(model, location)
+        left += still_mapped(model, mapped, dtype)
+    update = update_bytes(tensors, name, on_gpu=on_gpu)
     return Memory(
         weights=weights,
-        adapter=4 * sum(parameters),
-        gradients=4 * sum(parameters),
-        optimizer=optimizer_bytes(parameters, train, on_gpu=on_gpu),
+        adapter=adapter,
+        gradients=parameters,
+        optimizer=optimizer,
         activations=step.kept,
         logits=step.logits,
         working=step.working + unusable,
         process=process + left,
+        updating=weights + adapter + parameters + optimizer + update + process + left,
         loading=weights + mapped + process,
     )
 
 
-def _file_bytes(model: Any, location: str) -> int:
-    """Bytes of the weights' files; if they are not here, of weights in 16 bits, as most models are kept."""
-    files = sum(path.stat().st_size for path in Path(location).glob("*.safetensors"))
-    return files or 2 * sum(p.numel() for p in model.parameters() if not p.requires_grad)
+def _worst(recipe: Recipe, rows: Sequence[Row], size: int, cost: Callable[[MicroBatch], float]) -> MicroBatch:
+    lengths = [(len(row.prompt_ids), len(row.answer_ids) + 1) for row in rows]
+    return worst_micro_batch(lengths, recipe.train, size, recipe.seed, cost)
 
 
-def _still_mapped(model: Any, file: int, dtype: str) -> int:
-    """Bytes of a mapped file that stay on a CPU without being used.
+def _cost(model: Any, recipe: Recipe, on_gpu: bool) -> Callable[[MicroBatch], float]:
+    """Tells which of two micro batches takes more.
 
-    A file in the compute dtype is used in place, and all of it stays: also the layers that were quantized.
+    Counted are what goes in and out of linear layers, logits, and what is of (s, s): masks, and scores where
+    attention is not fused.
     """
-    import torch
-
-    width = getattr(torch, dtype).itemsize
-    weights = sum(p.numel() for p in model.parameters() if not p.requires_grad)
-    if abs(file / (width * weights) - 1) > 0.05:
-        return 0
-    return width * sum(layer.weight.numel() for layer in quantized_layers(model))
-
-
-def _cost(model: Any, vocabulary: int, on_gpu: bool, checkpointing: bool) -> Callable[[MicroBatch], float]:
-    """Tells which of two micro batches takes more: what goes in and out of linear layers, and the logits."""
     from torch import nn
 
     config = model.config.get_text_config()
     token = sum(
         layer.in_features + layer.out_features for layer in model.modules() if isinstance(layer, nn.Linear)
     )
-    if checkpointing:  # one layer at a time, and the inputs of all
-        token = token // config.num_hidden_layers + config.num_hidden_layers * config.hidden_size
-    wide = 0 if on_gpu else vocabulary
-    return lambda batch: (
-        token * batch.rows * batch.length + wide * (batch.rows * batch.positions + 3 * batch.learnt)
-    )
+    fused = on_gpu and not recipe.train.label_smoothing
+    label = 0 if fused else 3 * model.get_output_embeddings().weight.shape[0]
+    layers = config.num_hidden_layers
+    scores = 2 * config.num_attention_heads if config._attn_implementation == "eager" else 0
+    if recipe.train.checkpoints(on_gpu=on_gpu):  # one layer at a time, and the inputs of all
+        token, layers = token // layers + layers * config.hidden_size, 1
 
+    def cost(batch: MicroBatch) -> float:
+        squares = (scores + batch.packed) * batch.rows * batch.length**2
+        return token * batch.rows * batch.length + label * batch.learnt + layers * squares
 
-def weight_bytes(model: Any, fields: ModelFields) -> int:
-    """Bytes of the base model.
-
-    Args:
-        model: from `build_skeleton`.
-        fields: how it is quantized.
-    """
-    layers = {id(layer.weight): layer for layer in quantized_layers(model)}
-    total = 0
-    for parameter in model.parameters():  # a tied one once
-        count = parameter.numel()
-        if parameter.requires_grad:
-            continue
-        if id(parameter) not in layers:
-            total += count * parameter.element_size()
-        elif fields.quantization == "int8":
-            total += count + 4 * parameter.shape[0]
-        else:
-            blocks = math.ceil(count / BLOCK)
-            scales = blocks + 4 * math.ceil(blocks / _SCALES) if fields.double_quantization else 4 * blocks
-            total += math.ceil(count / 2) + scales
-    return total
-
-
-def adapter_parameters(model: Any) -> list[int]:
-    """How many parameters each tensor of the adapter has."""
-    return [parameter.numel() for parameter in model.parameters() if parameter.requires_grad]
-
-
-def optimizer_bytes(parameters: Sequence[int], train: TrainFields, *, on_gpu: bool) -> int:
-    """Bytes of the optimizer's states.
-
-    Args:
-        parameters: of each tensor of the adapter.
-        train: says which optimizer.
-        on_gpu: what "auto" depends on.
-    """
-    eight_bit = train.optimizer_name(on_gpu=on_gpu) == "paged_adamw_8bit"
-    return sum(
-        2 * (count + 4 * math.ceil(count / _BLOCK_8_BIT)) if eight_bit and count >= _SMALLEST_8_BIT else 8 * count
-        for count in parameters
-    )
+    return cost
 
 
 def device_memory(device: Device) -> int:

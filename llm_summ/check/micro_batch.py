@@ -1,7 +1,8 @@
 """The micro batch that takes most memory.
 
-An order such as the trainer draws is drawn for all epochs: with `group_by_length` the longest rows come together,
-without it that is unlikely, and the worst of a few hundred micro batches is far from the longest rows of all.
+Steps such as `llm_summ.sft.batches` draws are drawn for all epochs, and each is cut into micro batches as the
+trainer does it. With `group_by_length` the longest rows come together; without it that is unlikely, and the worst
+of a few hundred micro batches is far from the longest rows of all.
 """
 
 from __future__ import annotations
@@ -23,55 +24,63 @@ class MicroBatch:
     Attributes:
         rows: b.
         length: s, of its longest row, to which the others are padded.
-        positions: k, the positions at which any of its rows has a label.
         learnt: n, the labels of all its rows.
+        packed: whether several rows of the data stand in its one row, which then needs a mask of (s, s).
     """
 
     rows: int
     length: int
-    positions: int
     learnt: int
+    packed: bool = False
 
 
 _EPOCHS = 3
+_STEPS_SORTED_TOGETHER = 50
 
 
 def worst_micro_batch(
-    lengths: Sequence[tuple[int, int]], train: TrainFields, seed: int, cost: Callable[[MicroBatch], float]
+    lengths: Sequence[tuple[int, int]],
+    train: TrainFields,
+    size: int,
+    seed: int,
+    cost: Callable[[MicroBatch], float],
 ) -> MicroBatch:
     """The micro batch that costs most among those of the first three epochs: more find little that is worse.
 
     Args:
         lengths: tokens of the prompt and of the answer (with its stop token) of every row; at least one.
-        train: sizes of batches, epochs, and whether rows of like length come together.
+        train: rows of a step, epochs, whether rows of like length come together, and whether they are packed.
+        size: rows of a micro batch.
         seed: of the order.
         cost: what a micro batch takes.
     """
     generator = random.Random(seed)
-    batches = [
-        batch
-        for _ in range(min(math.ceil(train.epochs), _EPOCHS))
-        for batch in _micro_batches(lengths, train, generator)
-    ]
-    return max(batches, key=cost)
+    epochs = train.epochs
+    if train.max_steps is not None:
+        epochs = train.max_steps / math.ceil(len(lengths) / train.batch_size)
+    batches = {
+        _shape(step[at : at + size], packing=train.packing)
+        for _ in range(min(math.ceil(epochs), _EPOCHS))
+        for step in _steps(lengths, train, generator)
+        for at in range(0, len(step), size)
+    }
+    return max(batches, key=lambda batch: (cost(batch), batch.rows, batch.length, batch.learnt))
 
 
-def _micro_batches(
+def _steps(
     lengths: Sequence[tuple[int, int]], train: TrainFields, generator: random.Random
-) -> Iterator[MicroBatch]:
+) -> Iterator[list[tuple[int, int]]]:
+    """The rows of every step, the longest first."""
     order = generator.sample(lengths, len(lengths))
-    if train.group_by_length:  # as transformers' LengthGroupedSampler does it
-        group = train.batch_size * max(1, min(len(order) // (4 * train.batch_size), 50))
-        groups = [sorted(order[at : at + group], key=sum, reverse=True) for at in range(0, len(order), group)]
-        longest = max(range(len(groups)), key=lambda index: sum(groups[index][0]))
-        groups[0][0], groups[longest][0] = groups[longest][0], groups[0][0]
-        order = [row for rows in groups for row in rows]
-    for at in range(0, len(order), train.micro_batch_size):
-        rows = order[at : at + train.micro_batch_size]
-        yield MicroBatch(
-            rows=len(rows),
-            length=max(map(sum, rows)),
-            # Rows are padded on the right: a label stands where it stands in its own row.
-            positions=len({place for prompt, answer in rows for place in range(prompt, prompt + answer)}),
-            learnt=sum(answer for _, answer in rows),
-        )
+    together = train.batch_size * (_STEPS_SORTED_TOGETHER if train.group_by_length else 1)
+    for start in range(0, len(order), together):
+        rows = sorted(order[start : start + together], key=sum, reverse=True)
+        for at in range(0, len(rows), train.batch_size):
+            yield rows[at : at + train.batch_size]
+
+
+def _shape(rows: Sequence[tuple[int, int]], *, packing: bool) -> MicroBatch:
+    learnt = sum(answer for _, answer in rows)
+    if packing:
+        return MicroBatch(1, sum(map(sum, rows)), learnt, packed=len(rows) > 1)
+    return MicroBatch(len(rows), max(map(sum, rows)), learnt)

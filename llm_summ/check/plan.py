@@ -56,14 +56,28 @@ class TrainingPlan:
     pool: ExamplePool | None = None
 
     @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of an epoch; the last has what is left of the rows."""
+        return math.ceil(len(self.rows) / self.recipe.train.batch_size) or 1
+
+    @property
     def steps(self) -> int:
         """Optimizer steps."""
         train = self.recipe.train
-        if train.max_steps is not None:
-            return train.max_steps
-        micro_batches = math.ceil(len(self.rows) / train.micro_batch_size)
-        accumulation = train.batch_size // train.micro_batch_size
-        return math.ceil(train.epochs * math.ceil(micro_batches / accumulation))
+        return train.max_steps or math.ceil(train.epochs * self.steps_per_epoch)
+
+    @property
+    def scorable(self) -> int:
+        """Dialogues of dev that have a summary to be scored with."""
+        return sum(bool(dialogue.references) for dialogue in self.data.get("dev", ()))
+
+    @property
+    def evaluations(self) -> int:
+        """How often the model is evaluated on dev; the last step always is."""
+        every = self.recipe.evaluation.every
+        if every == "never" or not self.scorable:
+            return 0
+        return math.ceil(self.steps / (self.steps_per_epoch if every == "epoch" else every))
 
     @property
     def tokens(self) -> int:
@@ -108,7 +122,7 @@ def make_plan(
         dialogues = _attempt(found, read)
         if dialogues is not None:
             data[part] = dialogues
-    if recipe.lora.targets == []:
+    if recipe.lora.targets == [] and recipe.train.method == "lora":
         found.append(RecipeError("lora.targets: an empty list; expected all-linear or names such as q_proj"))
     location = _attempt(found, lambda: base_location(recipe.model))
     tokenizer = None if location is None else _attempt(found, lambda: load_tokenizer(recipe.model, location))
@@ -130,6 +144,15 @@ def make_plan(
         if part in data:
             asked = ((dialogue, None) for dialogue in data[part])
             prompts[part], refused[part] = render_rows(renderer, asked)
+    if "dev" in data and recipe.evaluation.every != "never":
+        fit = {row.id for row in prompts["dev"]}
+        scored = [
+            (dialogue, reference)
+            for dialogue in data["dev"]
+            if dialogue.id in fit
+            for reference in dialogue.references
+        ]
+        refused["dev"] += render_rows(renderer, scored)[1]
     # The trained adapter carries its tokenizer: whoever loads it stops at the token that was trained.
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(renderer.stop_id)
     return TrainingPlan(recipe, location, tokenizer, renderer, rows, prompts, data, refused, length, pool)

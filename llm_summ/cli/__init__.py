@@ -10,6 +10,7 @@ from llm_summ import __version__
 from llm_summ.cli.before import check, prompts
 from llm_summ.cli.data import data
 from llm_summ.cli.evaluate import evaluate
+from llm_summ.cli.merge import merge
 from llm_summ.cli.options import (
     debug_option,
     load_named_recipe,
@@ -35,24 +36,44 @@ def cli() -> None:
     llm-summ generate --engine vllm     write summaries with it
     llm-summ eval dev.csv               score them
     llm-summ submit                     hand them in
+    llm-summ merge                      make one folder that vLLM serves
     llm-summ runs                       see all runs and their scores
     """
 
 
 @cli.command()
-@click.argument("recipe")
+@click.argument("recipe", required=False)
 @set_option
 @click.option(
-    "--run", "run_name", metavar="NAME", help="Name of the new run; by default the recipe's and the time."
+    "--run",
+    "run_name",
+    metavar="NAME",
+    help="Name of the new run, by default the recipe's and the time; or --resume's.",
 )
+@click.option("--resume", is_flag=True, help="Go on with a training that was stopped: the last, or --run's.")
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would be done; trains nothing.")
 @click.option("--force", is_flag=True, help="Train although the checks say that memory will not do.")
+@click.option(
+    "--devices",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Train on N GPUs of this machine, or on a CPU in N processes.",
+)
 @debug_option
-def sft(recipe: str, overrides: tuple[str, ...], run_name: str | None, dry_run: bool, force: bool) -> None:
+def sft(
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    run_name: str | None,
+    resume: bool,
+    dry_run: bool,
+    force: bool,
+    devices: int | None,
+) -> int | None:
     """Fine-tune an adapter as RECIPE says.
 
     RECIPE is a file, or the name of a bundled recipe. What `llm-summ check` looks at is checked first. The result
-    is runs/NAME, and runs/latest points to it.
+    is runs/NAME, and runs/latest points to it. A training that was stopped or killed goes on with --resume, and
+    ends as if nothing had happened.
 
     \b
     Examples:
@@ -60,18 +81,47 @@ def sft(recipe: str, overrides: tuple[str, ...], run_name: str | None, dry_run: 
       llm-summ sft recipes/qlora.yaml --dry-run
       llm-summ sft recipes/qlora.yaml --run lr1e-4 --set train.learning_rate=1e-4
       llm-summ sft recipes/qlora-qwen3-8b.yaml --set data.train=my/train.csv
+      llm-summ sft --resume
+      llm-summ sft --resume --run lr1e-4
+      llm-summ sft recipes/qlora-qwen3-8b.yaml --devices 4
+      torchrun --nnodes 2 --nproc-per-node 8 … -m -- llm_summ sft recipes/qlora-qwen3-8b.yaml
     """
-    path, loaded = load_named_recipe(recipe, overrides)
+    if recipe is None and not resume:
+        raise click.UsageError("RECIPE is missing; name one, such as recipes/qlora.yaml, or go on with --resume")
+    if resume and dry_run:
+        raise click.UsageError("--resume and --dry-run do not go together")
+    if recipe is None and overrides:
+        raise click.UsageError(
+            "--set changes a RECIPE; a training that goes on keeps the recipe that it was begun with"
+        )
+    from llm_summ.recipe import find_recipe, load_recipe
     from llm_summ.run import RUNS
-    from llm_summ.sft import train
+    from llm_summ.sft.launch import is_started, launch, refuse_launcher
+    from llm_summ.sft.ranks import joined
 
-    if dry_run:
-        for line in train.dry_run(loaded, runs=RUNS, name=run_name, stem=path.stem, force=force):
-            click.echo(line)
-        return
-    run = train.sft(loaded, runs=RUNS, name=run_name, stem=path.stem, force=force)
-    click.echo("Next: llm-summ generate", err=True)
-    click.echo(str(run.path))
+    if devices is not None:
+        refuse_launcher(devices)
+    if devices is not None and devices > 1 and not dry_run and not is_started():
+        if recipe is not None:
+            load_recipe(find_recipe(recipe), overrides)  # what is wrong with it is told at once
+        return launch(devices)
+    with joined() as ranks:
+        loaded = ranks.agree(lambda: None if recipe is None else load_named_recipe(recipe, overrides))
+        from llm_summ.sft import train
+
+        if resume:
+            run = train.resume(RUNS, run_name, None if loaded is None else loaded[1], ranks)
+        else:
+            assert loaded is not None
+            path, fields = loaded
+            if dry_run:
+                for line in train.dry_run(fields, runs=RUNS, name=run_name, stem=path.stem, force=force):
+                    click.echo(line)
+                return None
+            run = train.sft(fields, runs=RUNS, name=run_name, stem=path.stem, force=force, ranks=ranks)
+        click.echo("Next: llm-summ generate", err=True)
+        click.echo(str(run.path))
+    return None
 
 
 @cli.command()
@@ -123,3 +173,4 @@ cli.add_command(prompts)
 cli.add_command(data)
 cli.add_command(submit)
 cli.add_command(runs)
+cli.add_command(merge)

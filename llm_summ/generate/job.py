@@ -17,6 +17,7 @@ from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.model.adapter import adapter_sha256, check_adapter
 from llm_summ.model.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.model.device import find_device
+from llm_summ.model.trained import trained_model, weights_sha256
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.progress import Progress, say
 from llm_summ.prompt import Renderer, Row, render_rows
@@ -71,7 +72,9 @@ def generate(
     data = [read_dialogues(source) for source in sources]
     require("torch", "transformers", "peft", extra="train", why="`llm-summ generate`")
     quiet_libraries()
-    adapter = None if untuned else check_adapter(run)
+    # All weights were trained: what was learnt is a model, and there is no adapter.
+    whole = recipe.train.method == "full" and not untuned
+    adapter = None if untuned or whole else check_adapter(run)
     wanted = engine_name or recipe.generate.engine
     if recipe.generate.base_quantization != "none":
         if wanted == "vllm":
@@ -81,8 +84,8 @@ def generate(
         require("bitsandbytes", extra="train", why="generate.base_quantization")
         wanted = "hf"
     name = choose_engine(wanted)
-    location = base_location(recipe.model)
-    tokenizer = load_tokenizer(recipe.model, location if untuned else str(run.adapter))
+    location = str(trained_model(run)) if whole else base_location(recipe.model)
+    tokenizer = load_tokenizer(recipe.model, location if adapter is None else str(run.adapter))
     renderer = trained_renderer(run, recipe.prompt, tokenizer)
     renderer.prepare([dialogue for dialogues in data for dialogue in dialogues])
     rows = _prompts(renderer, sources, data)
@@ -91,7 +94,7 @@ def generate(
     attach = adapter is not None and attaches(recipe, name, adapter)
     rank = 0 if adapter is None else int(adapter["r"])
     identity = _identity(recipe, renderer, name) | {
-        "adapter": None if untuned else adapter_sha256(run),
+        "adapter": None if untuned else weights_sha256(run.model) if whole else adapter_sha256(run),
         "kept": kept_sha256(run),
         "attached": attach,
         "device": device.kind,
@@ -102,12 +105,12 @@ def generate(
         stem = f"{source_name(source)}.{name}" + (".untuned" if untuned else "")
         file = PredictionFile(run.predictions / f"{stem}.jsonl")
         fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
-        whole = identity | {"data": {"source": source, "sha256": fingerprint}}
-        done = {prediction.fname for prediction in file.kept(whole)}
+        made_of = identity | {"data": {"source": source, "sha256": fingerprint}}
+        done = {prediction.fname for prediction in file.kept(made_of)}
         if done:
             say(f"{file.path}: {len(done)} of {len(dialogues)} are there already")
         left = [index for index, dialogue in enumerate(dialogues) if dialogue.id not in done]
-        jobs.append(_Job(source, file, whole, dialogues, rendered, left))
+        jobs.append(_Job(source, file, made_of, dialogues, rendered, left))
     unfinished = [job for job in jobs if job.left]
     if unfinished:
         longest = max(len(job.rows[index].prompt_ids) for job in unfinished for index in job.left)

@@ -126,7 +126,7 @@ def start_engine(
 
     from llm_summ.generate.vllm_engine import VllmEngine
 
-    model_at, revision = location, recipe.model.revision
+    model_at, revision = location, None if Path(location).is_dir() else recipe.model.revision
     if rank and not attach:
         model_at = str(merged_folder(run, recipe.model, location, device, dtype, renderer.stop_id))
         revision = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from llm_summ.errors import RunError
+from llm_summ.errors import LlmSummError, ModelError, RunError, first_line
 from llm_summ.files import file_sha256, whole_directory, write_json
 from llm_summ.model.base import load_base
 from llm_summ.model.device import Device
@@ -15,9 +17,23 @@ from llm_summ.progress import say
 from llm_summ.recipe import LoraFields, ModelFields
 from llm_summ.run import Run
 
-__all__ = ["adapter_sha256", "attach_adapter", "check_adapter", "lora_config", "merged_folder"]
+__all__ = [
+    "MERGED_FROM",
+    "adapter_sha256",
+    "attach_adapter",
+    "check_adapter",
+    "lora_config",
+    "merged_folder",
+    "merged_stamp",
+]
 
 _WEIGHTS = "adapter_model.safetensors"
+
+MERGED_FROM = "merged_from.json"
+"""What a merged folder was made from; by this file it is known as one."""
+
+_FORMAT = 2  # counted up when what is written changes, so that an older folder is made anew
+_SHARD = "5GB"
 
 
 def check_adapter(run: Run) -> dict[str, Any]:
@@ -68,6 +84,8 @@ def lora_config(fields: LoraFields) -> Any:
         lora_alpha=fields.alpha,
         lora_dropout=fields.dropout,
         target_modules=fields.targets,
+        use_rslora=fields.rslora,
+        init_lora_weights=True if fields.init == "default" else fields.init,
     )
 
 
@@ -77,42 +95,161 @@ def attach_adapter(base: Any, run: Run, *, merge: bool) -> Any:
     Args:
         base: the base model.
         run: whose adapter.
-        merge: whether to add the adapter's product to the weights (W + alpha / r B A), which generates faster.
+        merge: whether to add the adapter's product to the weights (W + scale B A), which generates faster. The
+            scale is alpha / r, or alpha / sqrt(r) for rsLoRA, with each layer's own alpha and r.
+
+    Raises:
+        ModelError: the adapter was trained on another base, or the sum is out of the dtype's range.
     """
     from peft import PeftModel
 
-    model = PeftModel.from_pretrained(base, run.adapter)
-    return model.merge_and_unload(safe_merge=True) if merge else model
+    try:
+        model = PeftModel.from_pretrained(base, run.adapter)
+    except (RuntimeError, ValueError) as error:
+        if "size mismatch" in str(error) or "arget modules" in str(error):
+            raise ModelError(
+                f"{run.adapter}: does not fit the base model, which has other layers than the one that it was "
+                "trained on; put that base back, or train the run anew"
+            ) from error
+        raise
+    if not merge:
+        return model
+    try:
+        return model.merge_and_unload(safe_merge=True)
+    except ValueError as error:
+        if "NaN" not in str(error):
+            raise
+        raise _not_finite(run, base.dtype) from error
 
 
-def merged_folder(run: Run, model: ModelFields, location: str, device: Device, dtype: str, stop_id: int) -> Path:
-    """The run's merged model on disk; made anew when adapter, base, dtype or stop id changed."""
-    stamp_path = run.merged / "merged_from.json"
+def merged_stamp(folder: Path) -> dict[str, Any] | None:
+    """What a merged folder was made from; None if it is not one."""
+    try:
+        found = json.loads((folder / MERGED_FROM).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def merged_folder(
+    run: Run,
+    model: ModelFields,
+    location: str,
+    device: Device,
+    dtype: str,
+    stop_id: int,
+    folder: Path | None = None,
+) -> Path:
+    """The run's merged model on disk; made anew when adapter, base, dtype or stop id changed.
+
+    Args:
+        run: whose adapter.
+        model: the base, as the recipe names it.
+        location: of the base, from `base_location`.
+        device: where to compute; if its memory does not do, the CPU does it.
+        dtype: name of the dtype to merge and to write in.
+        stop_id: what ends an answer: tokenizer, configuration and generation configuration will say so.
+        folder: where to write it; by default `Run.merged`. What stands there is replaced.
+
+    Raises:
+        ModelError: the base cannot be had, is itself quantized, or does not fit the adapter; or the sum is out of
+            the dtype's range; or the disk has too little room.
+        LlmSummError: the folder cannot be written.
+    """
+    folder = folder or run.merged
     stamp = {
+        "format": _FORMAT,
         "adapter": adapter_sha256(run),
         "base": model.base,
         "revision": model.revision,
         "dtype": dtype,
         "stop_id": stop_id,
     }
-    if stamp_path.is_file() and json.loads(stamp_path.read_text(encoding="utf-8")) == stamp:
-        return run.merged
-    say(f"Merging the adapter into {model.base} ({dtype}) -> {run.merged}")
+    if merged_stamp(folder) == stamp:
+        return folder
+    say(f"Merging the adapter into {model.base} ({dtype}) -> {folder}")
     import torch
-    from transformers import AutoTokenizer
+    from safetensors import SafetensorError
 
-    merged = attach_adapter(load_base(model, location, device, getattr(torch, dtype)), run, merge=True)
-    merged.config.eos_token_id = merged.generation_config.eos_token_id = stop_id
-    # The model's own sampling defaults would turn a greedy run of another program into a sampled one.
-    for sampling in ("temperature", "top_p", "top_k", "min_p"):
-        setattr(merged.generation_config, sampling, None)
-    merged.generation_config.do_sample = False
-    with whole_directory(run.merged) as building:
-        merged.save_pretrained(building)
-        AutoTokenizer.from_pretrained(run.adapter).save_pretrained(building)
-        write_json(building / stamp_path.name, stamp)
+    try:
+        merged = _merge(run, model, location, device, dtype)
+    except torch.OutOfMemoryError:
+        if device.kind == "cpu":
+            raise
+        say(f"{device.name} has too little memory to merge; the CPU does it")
+        gc.collect()
+        torch.cuda.empty_cache()
+        merged = _merge(run, model, location, replace(device, kind="cpu", name="CPU"), dtype)
+    _check_room(folder, sum(tensor.numel() * tensor.element_size() for tensor in merged.parameters()))
+    try:
+        with whole_directory(folder) as building:
+            _write(merged, run, building, stop_id)
+            write_json(building / MERGED_FROM, stamp)
+    except (OSError, SafetensorError) as error:
+        raise LlmSummError(
+            f"{folder}: cannot be written ({first_line(error)}); nothing is left of it; free some room, or choose "
+            "another folder"
+        ) from error
     # The engine that asked for it wants the whole of the GPU.
     del merged
     gc.collect()
     torch.cuda.empty_cache()
-    return run.merged
+    return folder
+
+
+def _merge(run: Run, model: ModelFields, location: str, device: Device, dtype: str) -> Any:
+    import torch
+
+    base = load_base(model, location, device, getattr(torch, dtype))
+    if getattr(base.config, "quantization_config", None) is not None:
+        raise ModelError(
+            f"model.base: {model.base}: its own weights are quantized, and cannot be merged into; generate with "
+            "the adapter attached, or train on the base in full precision"
+        )
+    merged = attach_adapter(base, run, merge=True)
+    # PEFT looks at the layers that it changes; another may have been out of float16's range before.
+    if dtype == "float16" and not all(torch.isfinite(tensor).all() for tensor in merged.parameters()):
+        raise _not_finite(run, dtype)
+    return merged
+
+
+def _write(merged: Any, run: Run, folder: Path, stop_id: int) -> None:
+    """Write a merged model so that whoever loads it stops where the training taught it to stop."""
+    from transformers import AutoTokenizer, GenerationConfig
+
+    tokenizer = AutoTokenizer.from_pretrained(run.adapter)
+    stop = tokenizer.convert_ids_to_tokens(stop_id)
+    if tokenizer.eos_token != stop:
+        tokenizer.eos_token = stop
+    for config in (merged.config, merged.config.get_text_config()):
+        config.eos_token_id = stop_id
+    # A new one: the base's own sampling, penalties and other stop ids would go on in other programs.
+    merged.generation_config = GenerationConfig(
+        do_sample=False,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=stop_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    merged.save_pretrained(folder, max_shard_size=_SHARD)
+    tokenizer.save_pretrained(folder)
+    # `vllm serve` samples at temperature 1 unless the file names another one; transformers reads `do_sample`, and
+    # would refuse to write both.
+    path = folder / "generation_config.json"
+    write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "temperature": 0.0})
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    """Refuse what the disk has no room for: a folder that is replaced stays until the new one is whole."""
+    there = next(above for above in (folder, *folder.absolute().parents) if above.is_dir())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise ModelError(
+            f"{folder}: the weights take {needed / 1e9:.2f} GB, and its disk has {free / 1e9:.2f} GB left; free "
+            "some room, or choose another folder"
+        )
+
+
+def _not_finite(run: Run, dtype: Any) -> ModelError:
+    name = str(dtype).removeprefix("torch.")
+    hint = "choose bfloat16 or float32" if name == "float16" else "the adapter is broken; train it anew"
+    return ModelError(f"{run.adapter}: some weights of base and adapter are not finite in {name}; {hint}")

@@ -21,6 +21,7 @@ __all__ = [
     "attention_options",
     "base_location",
     "context_length",
+    "keep_trainable",
     "load_base",
     "load_tokenizer",
     "pick_dtype",
@@ -85,8 +86,15 @@ def token_counter(model: ModelFields) -> Callable[[str], int]:
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
 
 
-def pick_dtype(model: ModelFields, location: str, device: Device, choice: str) -> str:
+def pick_dtype(model: ModelFields, location: str, device: Device, choice: str, *, training: bool = False) -> str:
     """Name of the dtype to compute in: the recipe's choice, or the best that device and model share.
+
+    Args:
+        model: the recipe's fields.
+        location: from `base_location`.
+        device: where.
+        choice: the recipe's.
+        training: whether for a training, or to generate.
 
     Raises:
         ModelError: the model cannot be had.
@@ -96,7 +104,7 @@ def pick_dtype(model: ModelFields, location: str, device: Device, choice: str) -
     # Gemma's activations overflow float16; older GPUs have no bfloat16.
     if device.dtype == "float16" and _model_type(model, location).startswith("gemma"):
         return "float32"
-    return device.dtype
+    return (device.training_dtype if training else None) or device.dtype
 
 
 def load_base(model: ModelFields, location: str, device: Device, dtype: Any, quantization: Any = None) -> Any:
@@ -134,6 +142,18 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
         if type(error).__name__ == "SafetensorError":
             raise _cannot_be_had(model, error) from error
         raise
+
+
+def keep_trainable(model: Any) -> None:
+    """Keep bitsandbytes from packing 4-bit weights anew when a model on a CPU is evaluated in between.
+
+    On a CPU that knows products of bfloat16, the first pass in evaluation mode packs them for a kernel that has no
+    backward pass, and they stay so: what is trained after it would get no gradient through these layers, with a
+    warning and without an error (bitsandbytes 0.50.2).
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def attention_options(model_type: str) -> dict[str, str]:

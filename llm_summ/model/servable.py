@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["LORA_RANKS", "vllm_refusals"]
+__all__ = ["LORA_RANKS", "largest_rank", "vllm_refusals"]
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The values that vLLM takes for `max_lora_rank`."""
@@ -27,6 +27,15 @@ _HARMLESS_STARTS = {"gaussian", "eva", "orthogonal", "mica", "lora_ga"}
 _NO_LAYERS = ("embed_tokens", "lm_head")
 
 
+def largest_rank(config: Mapping[str, Any]) -> int:
+    """The largest rank of an adapter's layers: they differ where EVA has shared the ranks out.
+
+    Args:
+        config: the adapter's `adapter_config.json`.
+    """
+    return max(int(config.get("r") or 0), *dict(config.get("rank_pattern") or {}).values(), 0)
+
+
 def vllm_refusals(config: Mapping[str, Any]) -> list[str]:
     """Why vLLM would refuse to attach an adapter; empty if it takes it.
 
@@ -34,10 +43,8 @@ def vllm_refusals(config: Mapping[str, Any]) -> list[str]:
         config: the adapter's `adapter_config.json`, or the fields of one to come.
     """
     reasons = []
-    rank = int(config.get("r") or 0)
-    ranks = [rank, *dict(config.get("rank_pattern") or {}).values()]
-    if max(ranks) > LORA_RANKS[-1]:
-        reasons.append(f"rank {max(ranks)} is over {LORA_RANKS[-1]}")
+    if (rank := largest_rank(config)) > LORA_RANKS[-1]:
+        reasons.append(f"rank {rank} is over {LORA_RANKS[-1]}")
     saved = sorted(set(config.get("modules_to_save") or []) - {"classifier", "score"})
     if saved:
         reasons.append(f"whole modules are trained (modules_to_save: {', '.join(saved)})")

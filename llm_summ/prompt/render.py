@@ -53,6 +53,10 @@ class Row:
     dropped_turns: int = 0
     examples: int = 0
 
+    def __len__(self) -> int:
+        """Tokens of the prompt, the answer and the stop id."""
+        return len(self.prompt_ids) + len(self.answer_ids) + 1
+
     @property
     def input_ids(self) -> list[int]:
         """Prompt, answer and stop id; shape (p + a + 1,)."""

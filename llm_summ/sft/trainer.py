@@ -1,52 +1,399 @@
-"""TRL's SFTTrainer, with a loss that does no work for tokens that are not learnt."""
+"""TRL's SFTTrainer, with a step of our own: no work for padding or for tokens that are not learnt."""
 
 from __future__ import annotations
 
+import gc
+import random
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import torch
+from accelerate.utils import is_peft_model
+from accelerate.utils.memory import should_reduce_batch_size
+from datasets import Dataset
 from torch.nn import functional
-from trl import SFTTrainer
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback, TrainerState
+from trl import SFTConfig, SFTTrainer
 
+from llm_summ.errors import TrainingError, first_line
+from llm_summ.progress import say
+from llm_summ.prompt import Row
 from llm_summ.prompt.render import IGNORED
+from llm_summ.recipe import TrainFields
+from llm_summ.sft.batches import StepBatches, micro_batches
+from llm_summ.sft.checkpoint import Checkpoint
+from llm_summ.sft.gradients import layer_group_norms
+from llm_summ.sft.ranks import ALONE, Ranks
+from llm_summ.sft.shard import load_optimizer, load_weights, whole_state
 
 __all__ = ["AnswerLossTrainer"]
 
+_EVA_ROWS, _EVA_ROWS_AT_A_TIME = 256, 4
+
+
+class StepLoader(DataLoader):  # type: ignore[misc]
+    """Gives the rows of a step at a time, as they are."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of this epoch from now on."""
+        self.batch_sampler.set_epoch(epoch)
+
 
 class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
-    """Projects onto the vocabulary only where there is a label.
+    """Trains on rendered rows; a batch of the library's loop is a whole optimizer step.
 
-    Without Triton (on a CPU) TRL scores every position of the prompt as well, and throws the result away:
-    seven eighths of the work of a vocabulary of 262,144, which is more than half of a step. Here the
-    model's own head is asked for the learnt positions alone (`logits_to_keep`). On a GPU, TRL's own fused
-    head does the same, and is used.
+    A step's rows are sorted by length and cut into micro batches here; each is padded to its own longest row, or
+    packed. The loss is the mean over the step's learnt tokens, whatever the micro batches, so all of them give the
+    same gradient. Where memory does not do, the micro batch is halved, and the step is made again.
+
+    Without Triton (on a CPU) TRL scores every position of the prompt as well, and throws the result away: seven
+    eighths of the work of a vocabulary of 262,144, which is more than half of a step. Here the model's own head is
+    given the hidden states of learnt positions alone. On a GPU, TRL's fused head does the same, and is used.
+
+    Args:
+        model: the base model.
+        arguments: for the library; `per_device_train_batch_size` is a step's rows, accumulation is 1.
+        rows: the training rows.
+        tokenizer: is saved with the model.
+        adapter: PEFT's configuration, or None to train the model itself.
+        callbacks: for the library.
+        fields: of the recipe.
+        rows_at_a_time: rows of a micro batch to begin with.
+        learning_rate_ratio: of LoRA+, or None.
+        ranks: the processes that train together; the library sees this one alone.
+        sharded: whether each of them holds a part of the base.
     """
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """The mean cross entropy of the learnt tokens of the whole batch.
+    def __init__(
+        self,
+        *,
+        model: Any,
+        arguments: SFTConfig,
+        rows: Sequence[Row],
+        tokenizer: Any,
+        adapter: Any,
+        callbacks: list[TrainerCallback],
+        fields: TrainFields,
+        rows_at_a_time: int,
+        learning_rate_ratio: float | None = None,
+        ranks: Ranks = ALONE,
+        sharded: bool = False,
+    ) -> None:
+        self.ranks, self._sharded = ranks, sharded
+        # Of a model that is trained in parts, PyTorch gives the mean of the processes' gradients, not their sum.
+        self._gradient_factor = ranks.world if sharded and adapter is None and not is_peft_model(model) else 1
+        self._rows, self._fields, self._learning_rate_ratio = rows, fields, learning_rate_ratio
+        self._pad_id = int(tokenizer.pad_token_id)
+        self.rows_at_a_time = rows_at_a_time
+        self.tokens = 0
+        """Tokens of all rows so far, padding left out, over all devices."""
+        self.write_checkpoint: Callable[[], None] = lambda: None
+        """Is called when a checkpoint is due."""
+        self._layer_norms: dict[str, float] = {}
+        self._tokens_logged, self._seconds = 0, 0.0
+        super().__init__(
+            model=model,
+            args=arguments,
+            # TRL wants to look at a row of a dataset of its own kind; what is trained comes from our loader.
+            train_dataset=Dataset.from_list([{"input_ids": rows[0].input_ids, "labels": rows[0].labels}]),
+            data_collator=_as_they_are,
+            processing_class=tokenizer,
+            peft_config=adapter,
+            callbacks=callbacks,
+        )
+
+    def get_train_dataloader(self) -> Any:
+        """The steps of an epoch; every process draws the same, and takes its share."""
+        rows = self._rows
+        steps = StepBatches(
+            [len(row) for row in rows],
+            self._fields.batch_size,
+            seed=self.args.seed,
+            grouped=self._fields.group_by_length,
+            rank=self.ranks.rank,
+            world=self.ranks.world,
+        )
+        # A generator of its own: PyTorch draws a number for every pass, and would draw it from the one of dropout.
+        return StepLoader(rows, batch_sampler=steps, collate_fn=_as_they_are, generator=torch.Generator())
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """The library's optimizer; with LoRA+, B learns faster than A."""
+        if getattr(self, "optimizer", None) is None and self._learning_rate_ratio is not None:
+            from peft.optimizers import create_loraplus_optimizer
+
+            trained = self.model if model is None else model
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            self.optimizer = create_loraplus_optimizer(
+                model=trained,
+                optimizer_cls=kind,
+                loraplus_lr_ratio=self._learning_rate_ratio,
+                loraplus_weight_decay=self.args.weight_decay,
+                **options,
+            )
+        return super().create_optimizer(model)
+
+    def training_step(self, model: Any, inputs: list[Row], num_items_in_batch: Any = None) -> Any:
+        """Make the gradients of a step.
 
         Args:
-            model: the model with its adapter.
-            inputs: `input_ids`, `attention_mask` and `labels`, each of shape (b, s).
-            return_outputs: whether logits are wanted; then TRL computes the loss.
-            num_items_in_batch: learnt tokens of all micro batches of this optimizer step.
+            model: the model as the library wrapped it.
+            inputs: this process's rows of the step.
+            num_items_in_batch: is counted here.
+
+        Returns:
+            the step's loss: the mean over its learnt tokens, those of other processes included.
+
+        Raises:
+            TrainingError: a single row does not fit into memory.
         """
-        if return_outputs or inputs["input_ids"].device.type != "cpu":
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        labels = inputs["labels"]
-        # (k,): positions whose next token is learnt in any row of the micro batch
-        positions = (labels[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(-1)
-        logits = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            use_cache=False,
-            logits_to_keep=positions,
-        ).logits  # (b, k, v)
-        targets = labels[:, positions + 1]
+        model.train()
+        started = time.monotonic()
+        learnt, tokens, rows = self.ranks.sum(sum(map(_learnt, inputs)), sum(map(len, inputs)), len(inputs))
+        while True:
+            reason, loss = "", torch.zeros((), device=self.args.device)
+            self._draw_for_this_process()
+            try:
+                loss = self._forward_backward(model, inputs, learnt, int(rows))
+            except Exception as error:
+                # The others wait for this one's part of the model.
+                if self._sharded or not should_reduce_batch_size(error):
+                    raise
+                reason = first_line(error)
+            if not self.ranks.any(bool(reason)):
+                break
+            # Out here the error is gone, and the tensors that its traceback held on to with it.
+            self._halve(min(self.rows_at_a_time, self.ranks.most(int(rows))), reason or "in another process")
+            model.zero_grad()
+        self.ranks.add_gradients(model)
+        if self.ranks.world > 1:
+            loss = loss.new_tensor(self.ranks.sum(float(loss))[0])
+        self.tokens += int(tokens)
+        if self._fields.log_layers:
+            self._layer_norms = layer_group_norms(model)
+        self._seconds += time.monotonic() - started
+        return loss
+
+    def answer_loss(self, model: Any, rows: Sequence[Row]) -> Any:
+        """The cross entropy of the learnt tokens of a micro batch, summed.
+
+        Args:
+            model: the model as the library wrapped it.
+            rows: of the micro batch; at least one.
+        """
+        inputs, labels = self._packed(rows) if self._fields.packing else self._padded(rows)
+        smoothing = self._fields.label_smoothing if model.training else 0.0
+        if labels.device.type != "cpu" and not smoothing and not self._sharded:
+            return -model(**inputs, labels=labels, fused_lm_head=True, use_cache=False).log_probs.sum()
+        targets = labels[:, 1:]
         learnt = targets != IGNORED
-        total = functional.cross_entropy(logits[learnt].float(), targets[learnt], reduction="sum")
-        mode = "train" if model.training else "eval"
-        self._total_train_tokens += int(inputs["attention_mask"].sum()) if model.training else 0
-        self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
-        return total / (learnt.sum() if num_items_in_batch is None else num_items_in_batch)
+        with _head_on(self.model.get_output_embeddings(), learnt):
+            logits = model(**inputs, use_cache=False).logits  # (n, v)
+        return functional.cross_entropy(
+            logits.float(), targets[learnt], reduction="sum", label_smoothing=smoothing
+        )
+
+    def mean_loss(self, rows: Sequence[Row]) -> float:
+        """The mean cross entropy of the learnt tokens of rows, without dropout or smoothing."""
+        was_training = self.model.training
+        self.model.eval()
+        share = rows[self.ranks.rank :: self.ranks.world]
+        total = 0.0
+        with torch.no_grad():
+            for part in self._micro_batches(share, len(rows)):
+                total += float(self.answer_loss(self.model, part or [self._spare])) * bool(part)
+        self.model.train(was_training)
+        total, learnt = self.ranks.sum(total, sum(map(_learnt, share)))
+        return total / learnt
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add what the library does not know: tokens, their rate since the last line, memory, norms of layers."""
+        if "loss" in logs:
+            rate = (self.tokens - self._tokens_logged) / max(self._seconds, 1e-9)
+            self._tokens_logged, self._seconds = self.tokens, 0.0
+            logs |= {"num_tokens": self.tokens, "tokens_per_second": rate, "memory_gib": _memory_gib()}
+            logs |= {f"grad_norm/{group}": norm for group, norm in self._layer_norms.items()}
+        super().log(logs, start_time)
+
+    def progress(self) -> dict[str, Any]:
+        """What a resumed training needs beside what the library saves."""
+        return {
+            "tokens": self.tokens,
+            "rows_at_a_time": self.rows_at_a_time,
+            # The losses of the steps since the last line of the log.
+            "loss_sum": float(self._tr_loss),
+            "loss_steps": self.state.global_step - self._globalstep_last_logged,
+        }
+
+    def restore(self, progress: dict[str, Any]) -> None:
+        """Go on from what `progress` gave; to be called when the library's loop begins."""
+        self.tokens = self._tokens_logged = progress["tokens"]
+        self.rows_at_a_time = progress["rows_at_a_time"]
+        self._tr_loss.fill_(progress["loss_sum"])
+        self._globalstep_last_logged = self.state.global_step - progress["loss_steps"]
+
+    def whole_state(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Weights and optimizer state to be saved, where the library would see this process's part alone.
+
+        Every process has to call it. None: the library has all of it.
+        """
+        if self._gradient_factor == 1:
+            return None, None
+        return whole_state(self.model, self._bare_optimizer)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self._gradient_factor == 1:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_weights(self.model, Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or self._gradient_factor == 1:
+            super()._load_optimizer_and_scheduler(checkpoint)
+        else:
+            load_optimizer(self.model, self._bare_optimizer, Path(checkpoint))
+            self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm)
+        return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.write_checkpoint()
+
+    def take_up(self, begin: Checkpoint) -> None:
+        """Be where a checkpoint was, without training on."""
+        self._load_from_checkpoint(str(begin.path))
+        self.state = TrainerState.load_from_json(str(begin.path / "trainer_state.json"))
+        self.tokens = begin.progress()["tokens"]
+
+    def begin_with_components(self) -> None:
+        """Begin the adapter with the principal components of what its layers are given (EVA)."""
+        from peft import initialize_lora_eva_weights
+
+        rows = self._rows
+        order = random.Random(self.args.seed).sample(range(len(rows)), min(len(rows), _EVA_ROWS))
+        batches = []
+        for part in micro_batches([rows[index] for index in order], min(self.rows_at_a_time, _EVA_ROWS_AT_A_TIME)):
+            inputs, labels = self._padded(part)
+            batches.append(inputs | {"labels": labels})
+        random.Random(self.args.seed).shuffle(batches)
+        initialize_lora_eva_weights(
+            self.model,
+            batches,
+            # The logits of all positions would be thrown away.
+            forward_fn=lambda model, inputs: model(
+                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=1
+            ),
+            show_progress_bar=False,
+        )
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: the library would look for a tensor of ids."""
+        return 0
+
+    def _forward_backward(self, model: Any, rows: Sequence[Row], learnt: float, of_all: int) -> Any:
+        total = torch.zeros((), device=self.args.device)
+        for part in self._micro_batches(rows, of_all):
+            loss = self.answer_loss(model, part or [self._spare]) * (bool(part) / learnt)
+            self.accelerator.backward(loss * self._gradient_factor)
+            total += loss.detach()
+        return total
+
+    def _micro_batches(self, rows: Sequence[Row], of_all: int) -> list[list[Row]]:
+        """This process's micro batches, of `of_all` rows in all processes.
+
+        Where the base is sharded, every process computes as many: the last may be empty.
+        """
+        parts = micro_batches(rows, self.rows_at_a_time)
+        if self._sharded:
+            parts += [[]] * (-(-self.ranks.most(of_all) // self.rows_at_a_time) - len(parts))
+        return parts
+
+    @property
+    def _spare(self) -> Row:
+        """What is computed for nothing where there is no row."""
+        return min(self._rows, key=len)
+
+    def _draw_for_this_process(self) -> None:
+        """Have dropout draw by seed, step and process alone: a checkpoint holds the first one's state, not all."""
+        if self.ranks.world > 1:
+            torch.manual_seed(
+                random.Random(f"{self.args.seed}/{self.state.global_step}/{self.ranks.rank}").getrandbits(63)
+            )
+
+    @property
+    def _bare_optimizer(self) -> Any:
+        """PyTorch's, out of the library's wrapping."""
+        return getattr(self.optimizer, "optimizer", self.optimizer)
+
+    def _padded(self, rows: Sequence[Row]) -> tuple[dict[str, Any], Any]:
+        """Model inputs and labels of shape (b, s), padded on the right."""
+        longest = max(map(len, rows))
+        spare = [longest - len(row) for row in rows]
+        inputs = {
+            "input_ids": [row.input_ids + [self._pad_id] * more for row, more in zip(rows, spare, strict=True)],
+            "attention_mask": [[1] * len(row) + [0] * more for row, more in zip(rows, spare, strict=True)],
+        }
+        labels = [row.labels + [IGNORED] * more for row, more in zip(rows, spare, strict=True)]
+        return self._tensors(inputs), self._tensors({"labels": labels})["labels"]
+
+    def _packed(self, rows: Sequence[Row]) -> tuple[dict[str, Any], Any]:
+        """Model inputs and labels of shape (1, s), one row after the other.
+
+        Without an attention mask, the library keeps a token from seeing what stands before the place where the
+        positions begin at 0 again. No row's first token is learnt, so no label depends on the row before it.
+        """
+        inputs = {
+            "input_ids": [[token for row in rows for token in row.input_ids]],
+            "position_ids": [[place for row in rows for place in range(len(row))]],
+        }
+        labels = [[label for row in rows for label in row.labels]]
+        return self._tensors(inputs), self._tensors({"labels": labels})["labels"]
+
+    def _tensors(self, lists: dict[str, list[list[int]]]) -> dict[str, Any]:
+        return {name: torch.tensor(value, device=self.args.device) for name, value in lists.items()}
+
+    def _halve(self, now: int, reason: str) -> None:
+        if now <= 1:
+            raise TrainingError(
+                f"step {self.state.global_step + 1}: out of memory with {now} rows at a time ({reason}); lower "
+                "train.micro_batch_size or prompt.max_prompt_tokens, or set train.gradient_checkpointing: on"
+            )
+        self.rows_at_a_time = -(-now // 2)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        say(
+            f"step {self.state.global_step + 1}: out of memory with {now} rows at a time; from now on "
+            f"{self.rows_at_a_time} (the batch stays {self._fields.batch_size})"
+        )
+
+
+def _as_they_are(rows: list[Row]) -> list[Row]:
+    return rows
+
+
+def _memory_gib() -> float:
+    """The most memory that was taken so far: of the GPU, or of the process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_reserved() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def _learnt(row: Row) -> int:
+    return len(row.answer_ids) + 1
+
+
+@contextmanager
+def _head_on(head: Any, learnt: Any) -> Iterator[None]:
+    """Have the model's head see the states (n, h) before the n learnt tokens alone; `learnt` is (b, s - 1)."""
+    hook = head.register_forward_pre_hook(lambda module, inputs: (inputs[0][:, :-1][learnt],))
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from tiny import make_tiny_model
 
+from llm_summ.check.findings import optimizer_notes, prompt_difference
 from llm_summ.check.plan import make_plan
-from llm_summ.check.report import check_recipe, prompt_difference
+from llm_summ.check.report import check_recipe
 from llm_summ.check.show import show_row
 from llm_summ.data import read_dialogues
 from llm_summ.errors import InputError
+from llm_summ.model.device import Device
 from llm_summ.recipe import Recipe
 from llm_summ.run import Run, create_run
 
@@ -67,7 +69,134 @@ def test_a_recipe_that_would_work(make: Make) -> None:
     text = "\n".join(report.lines())
     for part in ("128 rows", "dev       sample:dev: 32 dialogues", "leaks     none", "16 of 8 rows (4 at a time)"):
         assert part in text
+    assert "LoRA r 16, alpha 32\n" in text
+    assert "evaluate  every epoch (once), 32 of 32 dialogues of sample:dev; the best score is kept" in text
+    assert "save      every 10 minutes, at evaluations; the last 2 and the best are kept" in text
     assert "vllm      can serve the adapter" in text
+
+
+@pytest.mark.parametrize(
+    ("train", "steps"),
+    [
+        ({"batch_size": 16, "epochs": 1.0}, 2),  # of 20 rows; the last step has four
+        ({"batch_size": 16, "epochs": 1.5}, 3),
+        ({"batch_size": 7, "micro_batch_size": 5, "epochs": 2.0}, 6),  # a micro batch need not divide a batch
+        ({"batch_size": 64, "epochs": 3.0}, 3),
+        ({"batch_size": 16, "epochs": 1.0, "max_steps": 9}, 9),
+    ],
+)
+def test_steps(make: Make, train: dict[str, Any], steps: int) -> None:
+    plan = make_plan(make(data={"limit": 20, "dev": None, "test": None}, train=train))
+    assert (len(plan.rows), plan.steps) == (20, steps)
+
+
+@pytest.mark.parametrize(
+    ("fields", "evaluations", "said"),
+    [
+        ({}, 2, "every epoch (2 times), 32 of 32 dialogues of sample:dev; the best score is kept"),
+        (
+            {"rows": 20, "pick": "loss"},
+            2,
+            "every epoch (2 times), 20 of 32 dialogues of sample:dev; the best loss",
+        ),
+        ({"rows": None}, 2, "every epoch (2 times), 32 of 32 "),
+        ({"every": 3}, 2, "every 3 steps (2 times), "),  # after 3, and after the last
+        ({"every": 1, "patience": 2}, 4, "the best score is kept; stops after 2 without a better one"),
+        (
+            {"every": 100, "pick": "last"},
+            1,
+            "every 100 steps (once), 32 of 32 dialogues of sample:dev; the last one",
+        ),
+        ({"every": "never"}, 0, "never; the last checkpoint is the result"),
+    ],
+)
+def test_evaluations(make: Make, fields: dict[str, Any], evaluations: int, said: str) -> None:
+    recipe = make(data={"limit": 20, "test": None}, train={"batch_size": 10}, evaluation=fields)
+    report = check_recipe(recipe)  # four steps
+    assert (report.plan.steps, report.plan.evaluations) == (4, evaluations)
+    assert f"evaluate  {said}" in "\n".join(report.lines()) or said in "\n".join(report.lines())
+    assert (report.failures, report.notes) == ([], [])
+
+
+def test_what_cannot_be_evaluated(make: Make, tmp_path: Path) -> None:
+    dev = _rows("dev", 4)
+    bare = [{"fname": row["fname"], "dialogue": row["dialogue"]} for row in dev]
+    none, some = _write(tmp_path / "none.jsonl", bare), _write(tmp_path / "some.jsonl", [*dev[:3], bare[3]])
+    limited = {"limit": 8, "test": None}
+    [failure] = check_recipe(make(data=limited | {"dev": none})).failures
+    assert failure == (
+        f"evaluation.pick: score: no dialogue of {none} has a summary; give them summaries, or set evaluation.every "
+        "to never"
+    )
+    for fields in ({"every": "never"}, {"pick": "last"}):
+        assert check_recipe(make(data=limited | {"dev": none}, evaluation=fields)).failures == []
+    report = check_recipe(make(data=limited | {"dev": some}))
+    assert report.failures == []
+    assert report.notes == [f"{some}: 1 of 4 dialogues have no summary, and are not evaluated ({dev[3]['fname']})"]
+    assert "3 of 4 dialogues of" in "\n".join(report.lines())
+    [note] = check_recipe(make(data=limited | {"dev": None})).notes
+    assert note == "data.dev is not named: nothing is evaluated, and the last checkpoint is the result"
+
+
+def test_a_summary_of_dev_that_does_not_fit_fails_before_the_training(make: Make, tmp_path: Path) -> None:
+    longest = max(len(row.answer_ids) for row in make_plan(make(data={"limit": 8})).rows) + 1
+    dev = _rows("dev", 3)
+    dev[1]["summary"] = dev[1]["summary"] * 9
+    data = {"limit": 8, "test": None, "dev": _write(tmp_path / "dev.jsonl", dev)}
+    prompt = {"max_answer_tokens": 4 * longest}
+    [failure] = check_recipe(make(data=data, prompt=prompt)).failures
+    assert failure.startswith(f"{data['dev']}: a row: answer of ")
+    assert failure.endswith(f"({dev[1]['fname']})")
+    assert check_recipe(make(data=data, prompt=prompt, evaluation={"every": "never"})).failures == []
+
+
+def test_a_patience_that_never_ends(make: Make) -> None:
+    data = {"limit": 16, "test": None}
+    report = check_recipe(make(data=data, train={"epochs": 3.0}, evaluation={"patience": 2}))
+    assert report.notes == ["evaluation.patience is 2, and there are 3 evaluations in all: nothing stops early"]
+    assert check_recipe(make(data=data, train={"epochs": 4.0}, evaluation={"patience": 2})).notes == []
+
+
+def test_a_training_of_all_weights(make: Make, tiny: Path) -> None:
+    recipe = make(
+        model={"base": str(tiny), "quantization": "none"},
+        train={"method": "full", "optimizer": "adafactor", "packing": True, "micro_batch_size": 4},
+        lora={"targets": []},
+    )
+    report = check_recipe(recipe)
+    text = "\n".join(report.lines())
+    assert report.failures == []
+    assert "none; all weights are trained" in text
+    assert "(4 at a time, packed), learning rate 0.0002, adafactor" in text
+    assert "vllm      can serve the model" in text
+
+
+def test_what_the_adapter_is_told_as(make: Make) -> None:
+    lora = {"rslora": True, "init": "eva", "learning_rate_ratio": 16.0}
+    report = check_recipe(make(lora=lora, data={"limit": 4}))
+    assert "rsLoRA r 16, alpha 32, EVA, LoRA+ 16\n" in "\n".join(report.lines())
+    assert (report.failures, report.vllm) == ([], [])
+
+
+def test_the_ranks_that_eva_may_give(make: Make) -> None:
+    """Up to twice the rank, which is what vLLM looks at."""
+    data = {"limit": 4, "dev": None, "test": None}
+    assert check_recipe(make(data=data, lora={"r": 300, "init": "eva"})).vllm == ["rank 600 is over 512"]
+    assert check_recipe(make(data=data, lora={"r": 300, "init": "gaussian", "rslora": True})).vllm == []
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kind", "notes"),
+    [
+        ("paged_adamw_8bit", "cpu", 1),
+        ("paged_adamw_8bit", "cuda", 0),
+        ("adamw_8bit", "cpu", 0),
+        ("auto", "cpu", 0),
+    ],
+)
+def test_a_cpu_does_not_page(make: Make, optimizer: str, kind: str, notes: int) -> None:
+    found = optimizer_notes(make(train={"optimizer": optimizer}), Device(kind, "a device", "float32"))
+    assert len(found) == notes
 
 
 def test_lengths_are_those_of_the_rows(make: Make) -> None:
@@ -159,6 +288,11 @@ def test_more_memory_than_there_is(make: Make, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("llm_summ.check.report.device_memory", lambda device: need.total // 2)
     [failure] = check_recipe(make()).failures
     assert failure.startswith("memory: about ")
+    assert (
+        "; set train.gradient_checkpointing to on, or lower prompt.max_prompt_tokens, or train anyway" in failure
+    )
+    [failure] = check_recipe(make(train={"micro_batch_size": 4})).failures
+    assert "; lower train.micro_batch_size (now 4) or prompt.max_prompt_tokens, or train anyway" in failure
     report = check_recipe(make(), memory_may_not_do=True)
     assert (report.failures, len(report.notes)) == ([], 1)
     monkeypatch.setattr("llm_summ.check.report.device_memory", lambda device: int(need.total / 1.1))
@@ -267,6 +401,7 @@ def test_the_command(tiny: Path, tmp_path: Path) -> None:
     assert report["failures"] == []
     assert report["rows"] == {"train": 128, "dev": 32}
     assert report["memory"]["total"] > 0
+    assert (report["micro_batch_size"], report["evaluations"]) == (1, 2)
     wrong = _check(tmp_path, "r.yaml", "--set", "train.lerning_rate=1")
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.yaml", "tiny"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import asdict
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import make_tiny_model
 
-from llm_summ.check.memory import (
-    Memory,
-    cgroup_limits,
-    device_memory,
-    estimate_memory,
-    optimizer_bytes,
-    weight_bytes,
-)
+from llm_summ.check.memory import Memory, cgroup_limits, device_memory, fit_micro_batch
 from llm_summ.check.micro_batch import MicroBatch, worst_micro_batch
+from llm_summ.check.sizes import Trained, optimizer_bytes, update_bytes, weight_bytes
 from llm_summ.errors import ModelError, RecipeError
 from llm_summ.model.device import Device
 from llm_summ.prompt import Row
@@ -55,12 +49,21 @@ def rows(*lengths: tuple[int, int]) -> list[Row]:
 def estimate(
     base: Path, lengths: list[tuple[int, int]], device: Device = CPU, **sections: dict[str, Any]
 ) -> Memory:
-    from llm_summ.check.activations import build_skeleton
+    return fit(base, lengths, device, 2**50, **sections)[1]
+
+
+def fit(
+    base: Path, lengths: list[tuple[int, int]], device: Device, available: int, **sections: dict[str, Any]
+) -> tuple[int, Memory]:
+    from llm_summ.check.skeleton import build_skeleton
 
     wanted = recipe(base, **sections)
     skeleton = build_skeleton(wanted, str(base), device.dtype)
-    return estimate_memory(wanted, str(base), skeleton, rows(*lengths), device, device.dtype)
+    return fit_micro_batch(wanted, str(base), skeleton, rows(*lengths), device, device.dtype, available)
 
+
+KEEP = {"gradient_checkpointing": "off"}
+FULL = {"method": "full", "optimizer": "adamw_torch"}
 
 # The tiny Llama: hidden 64, inner 128, 2 layers, 2 heads of 32 and one of keys and values, a vocabulary of 1,500.
 LINEAR = 2 * (64 * 64 + 2 * 64 * 32 + 64 * 64 + 3 * 64 * 128)
@@ -90,7 +93,7 @@ def test_weights_counted_by_hand(tiny: Path, fields: dict[str, Any], linear: int
 def test_weights_are_those_that_are_loaded(tiny: Path, kind: str) -> None:
     import torch
 
-    from llm_summ.check.activations import build_skeleton
+    from llm_summ.check.skeleton import build_skeleton
     from llm_summ.model.base import load_base, quantization_config
 
     fields = recipe(tiny, model={"quantization": kind})
@@ -123,21 +126,93 @@ def test_the_adapter_is_the_one_that_peft_makes(tiny: Path, targets: str | list[
     assert found.optimizer == 8 * trainable
 
 
+TENSORS = [Trained((4095,)), Trained((64, 64)), Trained((50, 100)), Trained((50, 100), embedding=True)]
+
+
 @pytest.mark.parametrize(
-    ("optimizer", "on_gpu", "expected"),
+    ("optimizer", "expected"),
     [
-        ("adamw_torch", True, 8 * (4095 + 4096 + 5000)),
-        ("auto", False, 8 * (4095 + 4096 + 5000)),
-        ("auto", True, 8 * 4095 + 2 * (4096 + 4 * 16) + 2 * (5000 + 4 * 20)),
-        ("paged_adamw_8bit", False, 8 * 4095 + 2 * (4096 + 4 * 16) + 2 * (5000 + 4 * 20)),
+        ("adamw_torch", 8 * (4095 + 4096 + 2 * 5000)),
+        ("paged_adamw_32bit", 8 * (4095 + 4096 + 2 * 5000)),
+        ("adamw_8bit", 8 * 4095 + 2 * (4096 + 4 * 16) + 2 * (5000 + 4 * 20) + 8 * 5000),
+        ("paged_adamw_8bit", 8 * 4095 + 2 * (4096 + 4 * 16) + 2 * (5000 + 4 * 20) + 8 * 5000),
+        ("lion_8bit", 4 * 4095 + (4096 + 4 * 16) + (5000 + 4 * 20) + 4 * 5000),
+        ("adafactor", 4 * 4095 + 4 * (64 + 64) + 2 * 4 * (50 + 100)),
+        ("sgd", 0),
     ],
 )
-def test_states_of_the_optimizer(optimizer: str, on_gpu: bool, expected: int) -> None:
-    train = TrainFields.model_validate({"optimizer": optimizer})
-    assert optimizer_bytes([4095, 4096, 5000], train, on_gpu=on_gpu) == expected
+def test_states_of_the_optimizer(optimizer: str, expected: int) -> None:
+    assert optimizer_bytes(TENSORS, optimizer) == expected
 
 
-KEEP = {"gradient_checkpointing": "off"}
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "lion_8bit", "adafactor", "sgd"],
+)
+def test_states_are_those_that_the_optimizer_makes(name: str, tmp_path: Path) -> None:
+    """All of them work without a GPU."""
+    import torch
+    from transformers import Trainer, TrainingArguments
+
+    model = torch.nn.ModuleList([torch.nn.Embedding(80, 64), torch.nn.Linear(64, 96), torch.nn.Linear(96, 2)])
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    trainer = Trainer(model, TrainingArguments(tmp_path, optim=name, use_cpu=True, learning_rate=0.1))
+    optimizer = trainer.create_optimizer()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Paged optimizers are not supported on CPU")
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+    assert all(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+    tensors = [Trained(tuple(parameter.shape), parameter is model[0].weight) for parameter in model.parameters()]
+    states = sum(
+        value.nbytes
+        for state in optimizer.state.values()
+        for key, value in state.items()
+        # Tables that all tensors share, and single numbers.
+        if torch.is_tensor(value) and value.ndim and not key.startswith("qmap")
+    )
+    assert optimizer_bytes(tensors, name) == states
+
+
+def test_what_an_optimizer_works_with() -> None:
+    everything = 4 * (4095 + 4096 + 2 * 5000)
+    assert update_bytes(TENSORS, "adamw_torch", on_gpu=True) == everything
+    assert update_bytes(TENSORS, "adamw_torch", on_gpu=False) == 2 * 4 * 5000
+    assert update_bytes(TENSORS, "paged_adamw_8bit", on_gpu=True) == 0
+    assert update_bytes(TENSORS, "sgd", on_gpu=True) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", [CPU, GPU], ids=lambda device: device.kind)
+def test_all_weights_are_trained_in_float32(tiny: Path, device: Device) -> None:
+    found = estimate(tiny, [(90, 10)], device, model={"quantization": "none"}, train=FULL)
+    everything = 4 * (LINEAR + OTHERS)
+    assert (found.weights, found.adapter, found.gradients) == (everything, 0, everything)
+    assert found.optimizer == 2 * everything
+    assert "adapter" not in found.parts_line()
+    # While PyTorch's AdamW works on a GPU, there is one more of each.
+    resting = found.weights + found.gradients + found.optimizer + found.process
+    assert found.updating == resting + (everything if device == GPU else 2 * 4 * 1500 * 64)
+
+
+@pytest.mark.slow
+def test_trained_weights_are_there_in_the_compute_dtype_as_well(tiny: Path) -> None:
+    """A GPU's autocast keeps a copy of every matrix until the forward pass ends, and autograd until it is used."""
+    frozen, full = (
+        estimate(tiny, [(90, 10)], GPU, model={"quantization": "none"}, train=KEEP | train) for train in ({}, FULL)
+    )
+    assert full.activations >= frozen.activations + 2 * LINEAR - 100 * 2 * 64 * 100
+
+
+@pytest.mark.slow
+def test_gradients_of_the_head_are_a_table(tiny: Path) -> None:
+    """They are made in float32 by TRL's head, beside those that are there."""
+    adapted, full = (
+        estimate(tiny, [(30, 10)], GPU, model={"quantization": "none"}, train=train) for train in ({}, FULL)
+    )
+    assert full.working + full.logits > adapted.working + adapted.logits + 4 * 1500 * 64
 
 
 @pytest.mark.slow
@@ -166,10 +241,64 @@ def test_an_adapter_of_a_quantized_layer_keeps_no_copy_of_its_input_on_a_gpu(tin
 
 @pytest.mark.slow
 def test_logits_of_a_step(tiny: Path) -> None:
-    """At the worst moment there are the logits and, of the learnt tokens alone, three tensors as wide."""
-    prompts = [(30, 12), (20, 10)]  # labels stand at 30 to 41 and at 20 to 29
+    """They are made for learnt tokens alone; at the worst moment there are two or three tensors of them."""
     width = 4 * 1500
-    assert estimate(tiny, prompts).logits == width * (2 * 22 + 3 * 22)
+    found = estimate(tiny, [(30, 12), (20, 10)]).logits
+    assert found in {2 * 22 * width, 3 * 22 * width}
+
+
+@pytest.mark.slow
+def test_label_smoothing_on_a_gpu_needs_the_logits_in_full(tiny: Path) -> None:
+    lengths = [(30, 200), (20, 200)]
+    fused, full = (estimate(tiny, lengths, GPU, train=train) for train in ({}, {"label_smoothing": 0.1}))
+    assert fused.logits <= 2 * 400 * 1500
+    assert full.logits >= 2 * 4 * 400 * 1500
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", [CPU, GPU], ids=lambda device: device.kind)
+def test_packed_rows_need_a_mask(tiny: Path, device: Device) -> None:
+    """Rows of one length: nothing is padded, and attention needs (s, s) of the sum of the lengths."""
+    lengths = [(290, 10)] * 8
+    padded, packed = (
+        estimate(tiny, lengths, device, train=KEEP | {"micro_batch_size": 4, "packing": packing})
+        for packing in (False, True)
+    )
+    width = 4 if device == CPU else 2
+    more = packed.activations - padded.activations
+    assert more >= 1200 * 1200 - 4 * 300 * 300
+    assert more <= 2 * 1200 * 1200 * (width + 1)
+    alone = estimate(tiny, lengths, device, train=KEEP | {"micro_batch_size": 1, "packing": True})
+    assert alone == estimate(tiny, lengths, device, train=KEEP | {"micro_batch_size": 1})
+
+
+@pytest.mark.slow
+def test_auto_takes_what_fits_on_a_gpu(tiny: Path) -> None:
+    lengths = [(400, 40)] * 40
+    train: dict[str, Any] = {"batch_size": 24, "gradient_checkpointing": "off"}
+    needed = {
+        size: estimate(tiny, lengths, GPU, train=train | {"micro_batch_size": size}).total
+        for size in (1, 2, 4, 8, 16)
+    }
+    assert sorted(needed.values()) == list(needed.values())
+    auto = train | {"micro_batch_size": "auto"}
+    for size, total in needed.items():
+        found, memory = fit(tiny, lengths, GPU, int(total / 0.85) + 1, train=auto)
+        assert (found, memory.total) == (size, total)
+    assert fit(tiny, lengths, GPU, 2**20, train=auto)[0] == 1
+    assert fit(tiny, lengths, GPU, 2**50, train=auto)[0] == 16
+
+
+@pytest.mark.slow
+def test_auto_takes_one_row_on_a_cpu(tiny: Path) -> None:
+    lengths = [(400, 40)] * 8
+    size, memory = fit(tiny, lengths, CPU, 2**50, train={"micro_batch_size": "auto"})
+    assert (size, memory) == (1, estimate(tiny, lengths, CPU, train={"micro_batch_size": 1}))
+
+
+@pytest.mark.slow
+def test_a_micro_batch_is_no_larger_than_the_batch(tiny: Path) -> None:
+    assert fit(tiny, [(400, 40)] * 8, CPU, 2**50, train={"micro_batch_size": 64})[0] == 8
 
 
 @pytest.mark.slow
@@ -211,11 +340,7 @@ def test_attention_costs_the_square_of_the_length_where_it_is_not_fused(tiny: Pa
 def test_what_takes_more(tiny: Path, device: Device, less: dict[str, Any], more: dict[str, Any]) -> None:
     lengths = [(300, 40)] * 8
     small, large = (estimate(tiny, lengths, device, **changes) for changes in (less, more))
-
-    def training(memory: Memory) -> int:
-        return sum(asdict(memory).values()) - memory.loading
-
-    assert training(small) < training(large)
+    assert small.training < large.training
 
 
 @pytest.mark.slow
@@ -227,12 +352,12 @@ def test_longer_rows_take_more(tiny: Path, device: Device) -> None:
 
 
 @pytest.mark.slow
-def test_the_total_is_the_worse_of_loading_and_training(tiny: Path) -> None:
+def test_the_total_is_the_worst_of_three_moments(tiny: Path) -> None:
     found = estimate(tiny, [(300, 40)] * 8)
-    parts = asdict(found)
-    loading = parts.pop("loading")
-    assert found.total == max(loading, sum(parts.values()))
-    assert found.to_json() == asdict(found) | {"total": found.total}
+    parts = found.to_json()
+    moments = {parts.pop("loading"), parts.pop("updating"), parts.pop("total")}
+    assert found.training == sum(parts.values())
+    assert found.total == max(*moments, found.training)
     assert "process 0.6 GiB" in found.parts_line()
 
 
@@ -298,36 +423,51 @@ def by_tokens(batch: MicroBatch) -> int:
 
 @given(
     lengths=st.lists(st.tuples(st.integers(1, 60), st.integers(1, 20)), min_size=1, max_size=40),
-    micro=st.integers(1, 5),
+    batch=st.integers(1, 9),
+    size=st.integers(1, 9),
     grouped=st.booleans(),
+    packing=st.booleans(),
     seed=st.integers(0, 9),
 )
 def test_the_worst_micro_batch_is_one_of_rows(
-    lengths: list[tuple[int, int]], micro: int, grouped: bool, seed: int
+    lengths: list[tuple[int, int]], batch: int, size: int, grouped: bool, packing: bool, seed: int
 ) -> None:
-    train = TrainFields(batch_size=2 * micro, micro_batch_size=micro, group_by_length=grouped, epochs=1.0)
-    worst = worst_micro_batch(lengths, train, seed, by_tokens)
-    assert worst.rows <= min(micro, len(lengths))
-    assert worst.length in {sum(row) for row in lengths}
-    assert worst.positions <= worst.learnt <= worst.rows * 20
-    assert max(answer for _, answer in lengths) >= worst.learnt / worst.rows
-    if micro == 1 or (grouped and len(lengths) % micro == 0):
-        assert worst.length == max(sum(row) for row in lengths)
+    train = TrainFields(batch_size=batch, group_by_length=grouped, packing=packing, epochs=1.0)
+    worst = worst_micro_batch(lengths, train, size, seed, by_tokens)
+    longest = max(map(sum, lengths))
+    together = min(size, batch, len(lengths))
+    assert by_tokens(worst) >= longest
+    assert by_tokens(worst) <= longest * together
+    assert worst.learnt <= max(answer for _, answer in lengths) * together
+    if packing:
+        assert worst.rows == 1
+    else:
+        assert worst.rows <= together
+        assert worst.length in {sum(row) for row in lengths}
 
 
 def test_a_micro_batch_by_hand() -> None:
-    train = TrainFields(batch_size=2, micro_batch_size=2, epochs=1.0)
-    # labels at 10 to 14 and at 12 to 19: ten positions in all
-    assert worst_micro_batch([(10, 5), (12, 8)], train, 0, by_tokens) == MicroBatch(2, 20, 10, 13)
+    train = TrainFields(batch_size=3, epochs=1.0)
+    lengths = [(10, 5), (12, 8), (3, 4)]
+    assert worst_micro_batch(lengths, train, 1, 0, by_tokens) == MicroBatch(1, 20, 8)
+    # A step's longest rows come together, and what is left makes the last: 20 and 15, then 7.
+    assert worst_micro_batch(lengths, train, 2, 0, by_tokens) == MicroBatch(2, 20, 13)
+    packed = TrainFields(batch_size=3, epochs=1.0, packing=True)
+    assert worst_micro_batch(lengths, packed, 2, 0, by_tokens) == MicroBatch(1, 35, 13, packed=True)
+    assert worst_micro_batch(lengths, packed, 1, 0, by_tokens) == MicroBatch(1, 20, 8)
 
 
-@pytest.mark.parametrize(
-    ("grouped", "expected"), [(True, MicroBatch(4, 110, 10, 40)), (False, MicroBatch(4, 110, 20, 40))]
-)
-def test_long_rows_come_together_where_they_are_grouped(grouped: bool, expected: MicroBatch) -> None:
-    """Beside short rows, long ones have their labels at other positions."""
-    train = TrainFields(batch_size=8, micro_batch_size=4, group_by_length=grouped, epochs=1.0)
-    assert worst_micro_batch([(100, 10)] * 4 + [(10, 10)] * 4, train, 0, by_tokens) == expected
+@pytest.mark.parametrize("seed", range(5))
+def test_long_rows_come_together_where_they_are_grouped(seed: int) -> None:
+    lengths = [(100, 10)] * 4 + [(10, 10)] * 12
+    grouped, random = (TrainFields(batch_size=4, group_by_length=on, epochs=1.0) for on in (True, False))
+    assert worst_micro_batch(lengths, grouped, 4, seed, lambda batch: batch.learnt + batch.length) == MicroBatch(
+        4, 110, 40
+    )
+    squares = {
+        order.group_by_length: worst_micro_batch(lengths, order, 1, seed, by_tokens) for order in (grouped, random)
+    }
+    assert squares[True] == squares[False] == MicroBatch(1, 110, 10)
 
 
 def test_the_memory_of_this_machine() -> None:

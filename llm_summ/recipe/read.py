@@ -1,9 +1,4 @@
-"""A recipe says everything that a run depends on; nothing else does.
-
-A recipe is a YAML file. Every field has its default here, so a recipe holds what differs; a field that is
-not known is an error that names the line and the nearest known field. Single fields are changed on the
-command line with ``--set train.learning_rate=1e-4``.
-"""
+"""Recipes on disk: found, read with single fields changed, and written; what is wrong is told with its line."""
 
 from __future__ import annotations
 
@@ -13,163 +8,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ValidationError
 
 from llm_summ.errors import RecipeError
+from llm_summ.recipe.fields import Recipe
 
-__all__ = [
-    "DataFields",
-    "GenerateFields",
-    "LoraFields",
-    "ModelFields",
-    "PostStep",
-    "PromptFields",
-    "Recipe",
-    "TrainFields",
-    "bundled_dir",
-    "dump_recipe",
-    "find_recipe",
-    "load_recipe",
-]
-
-PostStep = Literal["strip", "join_lines", "collapse_whitespace", "cut_unfinished"]
+__all__ = ["bundled_dir", "dump_recipe", "find_recipe", "load_recipe"]
 
 # What the YAML reader lets through besides its own errors: for a date such as 2020-13-45, a tag without a value
 # (!!int), a thousand brackets.
 _YAML_FAULTS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class ModelFields(_Section):
-    """Which base model, and how its weights are held while the adapter is trained."""
-
-    base: str = Field(min_length=1)
-    revision: str | None = None
-    trust_remote_code: bool = False
-    quantization: Literal["nf4", "fp4", "int8", "none"] = "nf4"
-    double_quantization: bool = True
-    compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-
-
-class DataFields(_Section):
-    """Where the dialogues are: a CSV, JSONL or parquet path, or ``sample:train``, ``sample:dev``, ``sample:test``.
-
-    `train` may be several files. `shuffle` (by the recipe's seed) and then `limit` say which of their rows are
-    trained, and in which order.
-    """
-
-    train: str | list[str] = Field(min_length=1)
-    dev: str | None = Field(default=None, min_length=1)
-    test: str | None = Field(default=None, min_length=1)
-    shuffle: bool = False
-    limit: int | None = Field(default=None, ge=1)
-
-    @property
-    def train_sources(self) -> list[str]:
-        """The training files, one or several."""
-        return [self.train] if isinstance(self.train, str) else self.train
-
-
-class PromptFields(_Section):
-    """How a dialogue becomes token ids. Lengths are in tokens of the base model."""
-
-    template: str = Field(default="plain", min_length=1)
-    chat: Literal["auto", "always", "never"] = "auto"
-    max_prompt_tokens: int = Field(default=1024, ge=16)
-    max_answer_tokens: int = Field(default=256, ge=2)
-    truncation: Literal["middle", "head", "tail", "error"] = "middle"
-    examples: int = Field(default=0, ge=0, le=32)
-    max_examples_tokens: int = Field(default=512, ge=1)
-    length_buckets: int = Field(default=5, ge=2, le=20)
-
-
-class LoraFields(_Section):
-    """The adapter: LoRA (Hu et al. 2021, https://arxiv.org/abs/2106.09685)."""
-
-    r: int = Field(default=16, ge=1)
-    alpha: int = Field(default=32, ge=1)
-    dropout: float = Field(default=0.05, ge=0, lt=1)
-    targets: Literal["all-linear"] | list[str] = "all-linear"
-
-
-class TrainFields(_Section):
-    """The optimisation. `batch_size` rows make one optimizer step, `micro_batch_size` at a time."""
-
-    epochs: float = Field(default=2.0, gt=0)
-    max_steps: int | None = Field(default=None, ge=1)
-    learning_rate: float = Field(default=2e-4, gt=0)
-    schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
-    warmup_ratio: float = Field(default=0.05, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    batch_size: int = Field(default=16, ge=1)
-    micro_batch_size: int = Field(default=4, ge=1)
-    group_by_length: bool = True
-    gradient_checkpointing: Literal["auto", "on", "off"] = "auto"
-    optimizer: Literal["auto", "adamw_torch", "paged_adamw_8bit"] = "auto"
-    log_every: int = Field(default=1, ge=1)
-
-    def checkpoints(self, *, on_gpu: bool) -> bool:
-        """Whether activations are made anew in the backward pass: what `gradient_checkpointing` means there."""
-        return self.gradient_checkpointing == "on" or (self.gradient_checkpointing == "auto" and on_gpu)
-
-    def optimizer_name(self, *, on_gpu: bool) -> Literal["adamw_torch", "paged_adamw_8bit"]:
-        """The optimizer that `optimizer` means there."""
-        if self.optimizer == "auto":
-            return "paged_adamw_8bit" if on_gpu else "adamw_torch"
-        return self.optimizer
-
-
-class GenerateFields(_Section):
-    """How summaries are generated. Greedy: the likeliest token at every step."""
-
-    engine: Literal["auto", "vllm", "hf"] = "auto"
-    max_new_tokens: int = Field(default=160, ge=1)
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    adapter: Literal["auto", "attach", "merge"] = "auto"
-    base_quantization: Literal["none", "nf4"] = "none"
-    batch_size: int = Field(default=16, ge=1)
-    gpu_memory: float = Field(default=0.9, gt=0, le=1)
-
-
-class Recipe(_Section):
-    """A whole recipe; immutable."""
-
-    seed: int = Field(default=42, ge=0, lt=2**32)
-    model: ModelFields
-    data: DataFields
-    prompt: PromptFields = PromptFields()
-    lora: LoraFields = LoraFields()
-    train: TrainFields = TrainFields()
-    generate: GenerateFields = GenerateFields()
-    post: list[PostStep] = ["strip", "join_lines", "collapse_whitespace", "cut_unfinished"]
-
-    @field_validator("train")
-    @classmethod
-    def _batches_divide(cls, train: TrainFields) -> TrainFields:
-        if train.batch_size % train.micro_batch_size:
-            raise ValueError(
-                f"batch_size {train.batch_size} is not a multiple of micro_batch_size {train.micro_batch_size}"
-            )
-        return train
-
-    @field_validator("generate")
-    @classmethod
-    def _quantized_base_stays_with_hf(cls, generate: GenerateFields) -> GenerateFields:
-        if generate.base_quantization != "none":
-            if generate.engine == "vllm":
-                raise ValueError("base_quantization nf4 works with engine hf only; set it to none for vllm")
-            if generate.adapter == "merge":
-                raise ValueError("adapter merge does not go with base_quantization nf4; choose one of them")
-        return generate
+# What pydantic calls the alternatives of a field that is, say, a number or `auto`; no field has such a name.
+_UNION_PARTS = {"constrained-int": "a whole number", "int": "a whole number"}
 
 
 def bundled_dir(kind: Literal["recipes", "prompts"]) -> Path:
     """The folder of the recipes or prompts that come with the package."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / kind
     return installed if installed.is_dir() else package.parent / kind
 
@@ -310,7 +166,11 @@ def _explain(error: ValidationError, placed: Mapping[tuple[str, ...], str], path
     for finding in error.errors():
         place = finding["loc"]
         if finding["type"] != "extra_forbidden":  # an unknown field may have any name
-            place = tuple(part for part in place if not str(part).startswith(("literal[", "list[")))
+            place = tuple(
+                part
+                for part in place
+                if not str(part).startswith(("literal[", "list[")) and part not in _UNION_PARTS
+            )
         in_union = len(place) < len(finding["loc"])
         keys = tuple(part for part in place if isinstance(part, str))
         if (keys if in_union else place) in told:
@@ -333,6 +193,8 @@ def _reason(finding: Any, keys: tuple[str, ...]) -> str:
     message = finding["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     if kind == "model_type":
         message = f"a section with {', '.join(_field_names(keys)[:3])} …"
+    if str(finding["loc"][-1]) in _UNION_PARTS and kind.endswith("_type"):
+        message = " or ".join([_UNION_PARTS[str(finding["loc"][-1])], *map(repr, _choices(_field(keys)))])
     if kind.startswith("literal"):
         if str(finding["loc"][-1]).startswith("literal["):
             message += " or a list of texts"

@@ -1,0 +1,158 @@
+"""What would fail, and what one should know, of a plan: a line for each."""
+
+from __future__ import annotations
+
+from llm_summ.check.plan import TrainingPlan
+from llm_summ.errors import InputError, listed
+from llm_summ.model.base import context_length
+from llm_summ.model.device import Device
+from llm_summ.model.servable import vllm_refusals
+from llm_summ.prompt import load_template
+from llm_summ.recipe import Recipe
+from llm_summ.run import Run
+
+__all__ = [
+    "adapter_refusals",
+    "beyond_the_context",
+    "changed_topics",
+    "evaluation_failures",
+    "evaluation_notes",
+    "longer_than_generated",
+    "optimizer_notes",
+    "prompt_difference",
+    "trained_otherwise",
+]
+
+
+def prompt_difference(recipe: Recipe, run: Run) -> str:
+    """In what the prompt of a recipe differs from a trained one; empty if in nothing."""
+    trained = run.recipe()
+    found = []
+    if load_template(recipe.prompt.template).sha256 != load_template(trained.prompt.template).sha256:
+        found.append("its text")
+    ours, theirs = recipe.prompt.model_dump(), trained.prompt.model_dump()
+    found += [
+        f"{name} {theirs[name]}, here {ours[name]}"
+        for name in ours
+        if name != "template" and ours[name] != theirs[name]
+    ]
+    if recipe.model.base != trained.model.base:
+        found.append(f"model.base {trained.model.base}, here {recipe.model.base}")
+    return "; ".join(found)
+
+
+def trained_otherwise(recipe: Recipe, run: Run) -> list[str]:
+    """A run that asks with another prompt than the recipe's."""
+    try:
+        difference = prompt_difference(recipe, run)
+    except InputError as error:
+        return [f"{run.path}: its prompt cannot be compared ({error})"]
+    if not difference:
+        return []
+    return [f"{run.path}: trained with another prompt ({difference}); `generate` asks with that one"]
+
+
+def beyond_the_context(plan: TrainingPlan) -> list[str]:
+    """Rows and prompts with their answers that are longer than what the model can look at."""
+    limit = context_length(plan.recipe.model, plan.location)
+    if limit is None:
+        return []
+    new = plan.recipe.generate.max_new_tokens
+    failures = []
+    for part, rows in {"train": plan.rows, **plan.prompts}.items():
+        extra = 1 if part == "train" else new
+        over = [row for row in rows if len(row.prompt_ids) + len(row.answer_ids) + extra > limit]
+        if over:
+            longest = max(len(row.prompt_ids) + len(row.answer_ids) + extra for row in over)
+            with_answer = "" if part == "train" else f" with {new} new ones"
+            failures.append(
+                f"{part}: {len(over)} rows of up to {longest} tokens{with_answer}; {plan.recipe.model.base} takes "
+                f"{limit}; lower prompt.max_prompt_tokens ({listed([row.id for row in over])})"
+            )
+    return failures
+
+
+def longer_than_generated(plan: TrainingPlan) -> list[str]:
+    """Trained answers that are longer than what `generate` lets the model write."""
+    new = plan.recipe.generate.max_new_tokens
+    longer = [row.id for row in plan.rows if len(row.answer_ids) + 1 > new]
+    if not longer:
+        return []
+    return [
+        f"generate.max_new_tokens is {new}, and {len(longer)} trained answers are longer: outputs of that length "
+        f"will be cut ({listed(longer)})"
+    ]
+
+
+def changed_topics(plan: TrainingPlan) -> list[str]:
+    """A prompt that shows a topic in training and none afterwards is another prompt."""
+    if not plan.renderer.template.uses("topic"):
+        return []
+    shares = {part: sum(d.topic is not None for d in rows) / len(rows) for part, rows in plan.data.items()}
+    return [
+        f"the prompt shows a topic, which {shares['train']:.0%} of train have and {share:.0%} of {part}: "
+        "`generate` asks there what was not trained"
+        for part, share in shares.items()
+        if abs(share - shares["train"]) > 0.05
+    ]
+
+
+def evaluation_failures(plan: TrainingPlan) -> list[str]:
+    """A choice by evaluations that cannot be made."""
+    recipe = plan.recipe
+    if not _wants_evaluations(recipe) or plan.scorable or recipe.evaluation.pick == "last":
+        return []
+    return [
+        f"evaluation.pick: {recipe.evaluation.pick}: no dialogue of {recipe.data.dev} has a summary; give them "
+        "summaries, or set evaluation.every to never"
+    ]
+
+
+def evaluation_notes(plan: TrainingPlan) -> list[str]:
+    """Evaluations that are not made, or change nothing."""
+    fields, data = plan.recipe.evaluation, plan.recipe.data
+    if fields.every != "never" and data.dev is None:
+        return ["data.dev is not named: nothing is evaluated, and the last checkpoint is the result"]
+    if not _wants_evaluations(plan.recipe):
+        return []
+    notes = []
+    if bare := [dialogue.id for dialogue in plan.data["dev"] if not dialogue.references]:
+        notes.append(
+            f"{data.dev}: {len(bare)} of {len(plan.data['dev'])} dialogues have no summary, and are not evaluated "
+            f"({listed(bare)})"
+        )
+    if fields.patience is not None and fields.patience + 1 >= plan.evaluations:
+        notes.append(
+            f"evaluation.patience is {fields.patience}, and there are {plan.evaluations} evaluations in all: "
+            "nothing stops early"
+        )
+    return notes
+
+
+def _wants_evaluations(recipe: Recipe) -> bool:
+    return recipe.evaluation.every != "never" and recipe.data.dev is not None
+
+
+def optimizer_notes(recipe: Recipe, device: Device) -> list[str]:
+    """An optimizer that is another one there."""
+    name = recipe.train.optimizer
+    if device.kind == "cuda" or not name.startswith("paged_"):
+        return []
+    return [f"train.optimizer: {name}: a CPU has nowhere to page its states to; they stay in memory"]
+
+
+def adapter_refusals(recipe: Recipe) -> list[str]:
+    """Why vLLM would refuse to attach the adapter to come; empty if it takes it, or if there will be none."""
+    lora = recipe.lora
+    if recipe.train.method == "full":
+        return []
+    config = {
+        "r": lora.r,
+        "lora_alpha": lora.alpha,
+        "target_modules": lora.targets,
+        "use_rslora": lora.rslora,
+        "init_lora_weights": True if lora.init == "default" else lora.init,
+        # PEFT lets EVA move ranks from layer to layer, up to twice the rank.
+        "rank_pattern": {"any": 2 * lora.r} if lora.init == "eva" else {},
+    }
+    return vllm_refusals(config)

@@ -1,0 +1,61 @@
+"""Dialogues of dev and test that stand in train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llm_summ.check.plan import TrainingPlan
+from llm_summ.data import Dialogue
+from llm_summ.data.near import near_duplicates
+from llm_summ.errors import listed
+
+__all__ = ["Leak", "dialogues_stand", "find_leaks", "leak_line"]
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A dialogue that is asked about and was trained.
+
+    Attributes:
+        part: "dev" or "test".
+        id: its id there.
+        trained: the id of its near-duplicate among the training rows.
+        similarity: 0 to 1; 1 is the same dialogue.
+    """
+
+    part: str
+    id: str
+    trained: str
+    similarity: float
+
+
+def find_leaks(data: dict[str, list[Dialogue]]) -> list[Leak]:
+    """The nearest training row of every dialogue of dev and test that has one."""
+    train = data["train"]
+    found: dict[tuple[str, str], Leak] = {}
+    others = [(part, dialogue) for part in ("dev", "test") for dialogue in data.get(part, ())]
+    if not others:
+        return []
+    for pair in near_duplicates([dialogue.text for dialogue in (*train, *(other for _, other in others))]):
+        if pair.first < len(train) <= pair.second:
+            part, dialogue = others[pair.second - len(train)]
+            known = found.get((part, dialogue.id))
+            if known is None or known.similarity < pair.similarity:
+                found[part, dialogue.id] = Leak(part, dialogue.id, train[pair.first].id, pair.similarity)
+    return list(found.values())
+
+
+def leak_line(plan: TrainingPlan, leaks: Sequence[Leak]) -> str:
+    """How many there are, and the first of them."""
+    if not plan.prompts:
+        return "not looked for: the recipe names neither dev nor test"
+    if not leaks:
+        return f"none: no dialogue of {' and '.join(plan.prompts)} stands in train"
+    shown = [f"{leak.id} of {leak.part} is {leak.trained} ({leak.similarity:.0%})" for leak in leaks]
+    return f"{dialogues_stand(len(leaks))} in train: {listed(shown)}"
+
+
+def dialogues_stand(count: int) -> str:
+    """The beginning of a sentence."""
+    return "1 dialogue stands" if count == 1 else f"{count} dialogues stand"

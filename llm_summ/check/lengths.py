@@ -1,0 +1,59 @@
+"""How long the rows are, and which lost something to be no longer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llm_summ.check.plan import TrainingPlan
+from llm_summ.errors import listed
+from llm_summ.prompt import Row
+from llm_summ.recipe import Recipe
+
+__all__ = ["length_lines", "length_percentiles", "shortened_lines"]
+
+_PERCENTILES = (50, 90, 99, 100)
+
+
+def length_percentiles(plan: TrainingPlan) -> dict[str, dict[str, int]]:
+    """Percentiles of token counts; a percentile is a length that occurs (nearest rank)."""
+    measures = {
+        "row": [len(row.prompt_ids) + len(row.answer_ids) + 1 for row in plan.rows],
+        "prompt": [len(row.prompt_ids) for row in plan.rows],
+        "answer": [len(row.answer_ids) + 1 for row in plan.rows],
+    }
+    measures |= {f"prompt of {part}": [len(row.prompt_ids) for row in rows] for part, rows in plan.prompts.items()}
+    return {
+        name: {str(share): _percentile(sorted(counts), share) for share in _PERCENTILES}
+        for name, counts in measures.items()
+        if counts
+    }
+
+
+def _percentile(ordered: Sequence[int], share: int) -> int:
+    return ordered[max(0, -(-share * len(ordered) // 100) - 1)]
+
+
+def length_lines(plan: TrainingPlan) -> list[str]:
+    """The percentiles as a table for people."""
+    lines = [f"{'tokens':<16}{'median':>8}{'90 %':>8}{'99 %':>8}{'longest':>8}"]
+    for name, counts in length_percentiles(plan).items():
+        lines.append(f"{name:<16}" + "".join(f"{count:>8}" for count in counts.values()))
+    return lines
+
+
+def shortened_lines(part: str, rows: Sequence[Row], recipe: Recipe) -> list[str]:
+    """What prompts lost to fit their budget: turns, and before that few-shot examples."""
+    prompt = recipe.prompt
+    lines = []
+    if turns := [row.id for row in rows if row.dropped_turns]:
+        lines.append(
+            f"shortened {part}: {len(turns)} prompts lost turns ({prompt.truncation}) to fit "
+            f"{prompt.max_prompt_tokens} tokens: {listed(turns)}"
+        )
+    if fewer := [row.id for row in rows if row.examples < prompt.examples]:
+        lines.append(
+            f"examples  {part}: {len(fewer)} prompts show fewer than {prompt.examples} (no more fit into "
+            f"{prompt.max_examples_tokens} tokens of examples and {prompt.max_prompt_tokens} in all, or there are "
+            f"no more): {listed(fewer)}"
+        )
+    return lines

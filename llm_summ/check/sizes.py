@@ -1,0 +1,142 @@
+"""Bytes that can be counted by hand: weights, what is trained, and the states of its optimizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_summ.check.activations import BLOCK
+from llm_summ.check.skeleton import quantized_layers
+from llm_summ.recipe import ModelFields
+
+__all__ = ["Trained", "file_bytes", "optimizer_bytes", "still_mapped", "trained", "update_bytes", "weight_bytes"]
+
+_SCALES, _SMALLEST_8_BIT, _BLOCK_8_BIT = 256, 4096, 256  # of bitsandbytes
+
+# States of each parameter; Adafactor has a row and a column of them, SGD without momentum none.
+_STATES = {
+    "adamw_torch": 2,
+    "adamw_8bit": 2,
+    "paged_adamw_8bit": 2,
+    "paged_adamw_32bit": 2,
+    "lion_8bit": 1,
+    "sgd": 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A tensor that is trained.
+
+    Attributes:
+        shape: its shape.
+        embedding: whether it is a table of embeddings, whose states transformers keeps in 32 bits.
+    """
+
+    shape: tuple[int, ...]
+    embedding: bool = False
+
+    @property
+    def count(self) -> int:
+        """Its parameters."""
+        return math.prod(self.shape)
+
+
+def trained(model: Any) -> list[Trained]:
+    """The tensors that are trained; a tied one once.
+
+    Args:
+        model: from `build_skeleton`.
+    """
+    from torch import nn
+
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    return [
+        Trained(tuple(tensor.shape), id(tensor) in tables) for tensor in model.parameters() if tensor.requires_grad
+    ]
+
+
+def weight_bytes(model: Any, fields: ModelFields) -> int:
+    """Bytes of the base model, or of the model itself if all of it is trained.
+
+    Args:
+        model: from `build_skeleton`.
+        fields: how it is quantized.
+    """
+    layers = {id(layer.weight) for layer in quantized_layers(model)}
+    total = 0
+    for parameter in _base(model):
+        count = parameter.numel()
+        if id(parameter) not in layers:
+            total += count * parameter.element_size()
+        elif fields.quantization == "int8":
+            total += count + 4 * parameter.shape[0]
+        else:
+            blocks = math.ceil(count / BLOCK)
+            scales = blocks + 4 * math.ceil(blocks / _SCALES) if fields.double_quantization else 4 * blocks
+            total += math.ceil(count / 2) + scales
+    return total
+
+
+def optimizer_bytes(tensors: Sequence[Trained], name: str) -> int:
+    """Bytes of the optimizer's states.
+
+    Args:
+        tensors: what is trained.
+        name: the optimizer; not `auto`.
+    """
+    return sum(_state_bytes(tensor, name) for tensor in tensors)
+
+
+def _state_bytes(tensor: Trained, name: str) -> int:
+    if name == "adafactor":
+        if len(tensor.shape) < 2:
+            return 4 * tensor.count
+        *others, rows, columns = tensor.shape
+        return 4 * math.prod(others) * (rows + columns)
+    if name.endswith("8bit") and tensor.count >= _SMALLEST_8_BIT and not tensor.embedding:
+        return _STATES[name] * (tensor.count + 4 * math.ceil(tensor.count / _BLOCK_8_BIT))
+    return _STATES[name] * 4 * tensor.count
+
+
+def update_bytes(tensors: Sequence[Trained], name: str, *, on_gpu: bool) -> int:
+    """Bytes that an optimizer takes beside its states while it works.
+
+    Args:
+        tensors: what is trained.
+        name: the optimizer; not `auto`.
+        on_gpu: PyTorch's AdamW there takes all tensors at once; everywhere else one comes after the other.
+    """
+    counts = [tensor.count for tensor in tensors]
+    if name == "adamw_torch" and on_gpu:
+        return 4 * sum(counts)
+    copies = {"sgd": 0, "adamw_torch": 2, "adafactor": 3}.get(name, 0 if on_gpu else 3)
+    return 4 * copies * max(counts)
+
+
+def file_bytes(model: Any, location: str) -> int:
+    """Bytes of the weights' files; if they are not here, of weights in 16 bits, as most models are kept."""
+    files = sum(path.stat().st_size for path in Path(location).glob("*.safetensors"))
+    return files or 2 * sum(parameter.numel() for parameter in _base(model))
+
+
+def still_mapped(model: Any, file: int, dtype: str) -> int:
+    """Bytes of a mapped file that stay on a CPU without being used.
+
+    A file in the compute dtype is used in place, and all of it stays: also the layers that were quantized.
+    """
+    import torch
+
+    width = getattr(torch, dtype).itemsize
+    if abs(file / (width * sum(parameter.numel() for parameter in _base(model))) - 1) > 0.05:
+        return 0
+    return int(width * sum(layer.weight.numel() for layer in quantized_layers(model)))
+
+
+def _base(model: Any) -> list[Any]:
+    """The parameters without those of an adapter, a tied one once; a model without an adapter is trained whole."""
+    parameters = list(model.parameters())
+    return [parameter for parameter in parameters if not parameter.requires_grad] or parameters

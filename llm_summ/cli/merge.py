@@ -1,0 +1,118 @@
+"""The command `merge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from llm_summ.cli.options import debug_option, json_option, open_run_or_latest, print_json, print_table, run_option
+
+__all__ = ["merge"]
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where to write it; by default runs/NAME/merged.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "bfloat16", "float16", "float32"]),
+    help="Of the weights; by default the recipe's generate.dtype. auto: the best that device and model share.",
+)
+@click.option(
+    "--verify/--no-verify",
+    default=None,
+    help="Compare what is generated before and after; by default if there are dev data.",
+)
+@click.option("--data", "source", metavar="PATH", help="What to verify with; by default the recipe's dev data.")
+@click.option(
+    "--rows",
+    type=click.IntRange(min=2),
+    default=64,
+    show_default=True,
+    help="How many dialogues of it, chosen by the recipe's seed.",
+)
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a generate.* field; may be repeated."
+)
+@click.option(
+    "--push", "push_to", metavar="OWNER/NAME", help="Upload it to this repository of the hub, a private one."
+)
+@click.option("--public", is_flag=True, help="Let everyone see what --push uploads.")
+@click.option("--force", is_flag=True, help="Replace a folder that was not made by this command.")
+@json_option
+@run_option
+@debug_option
+def merge(
+    out: Path | None,
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] | None,
+    verify: bool | None,
+    source: str | None,
+    rows: int,
+    overrides: tuple[str, ...],
+    push_to: str | None,
+    public: bool,
+    force: bool,
+    as_json: bool,
+    run_name: str | None,
+) -> None:
+    """Merge a run's adapter into its full-precision base: one folder that transformers and vLLM serve as it is.
+
+    It holds the weights, the tokenizer with its chat template, the stop token, the prompt, the recipe and a model
+    card. The verification generates greedily with the base as it was trained on (nf4, say) and the adapter, with
+    the full-precision base and the adapter, and with the folder, loaded as a user would.
+
+    \b
+    Examples:
+      llm-summ merge
+      llm-summ merge --run qwen3 --dtype bfloat16 --data dev.csv --rows 100
+      llm-summ merge --run qwen3 --out served --no-verify
+      llm-summ merge --run qwen3 --push team/summary-qwen3
+    """
+    if public and push_to is None:
+        raise click.UsageError("--public needs --push, the repository that it is about")
+    if source is not None and verify is False:
+        raise click.UsageError("--data and --no-verify exclude each other; choose one")
+    run = open_run_or_latest(run_name)
+    from llm_summ.merge import job
+    from llm_summ.merge.card import serve_line
+    from llm_summ.merge.verify import texts_folder
+
+    merged = job.merge(
+        run,
+        out=out,
+        dtype=dtype,
+        verify=verify,
+        source=source,
+        rows=rows,
+        overrides=overrides,
+        force=force,
+        push_to=push_to,
+        public=public,
+    )
+    verification = merged.verification
+    if as_json:
+        print_json(merged.to_json())
+    elif verification is not None:
+        print_table(*verification.table())
+        layers = verification.layers
+        if layers is not None:
+            click.echo(
+                f"layers     {layers.layers} compared with W + scale B A: the largest difference is "
+                f"{layers.largest:.1e}, {layers.rounding:.0%} of what rounding explains"
+            )
+        click.echo(f"signature  {verification.to_json()['systems'][-1]['signature']}")
+    if verification is not None:
+        for warning in verification.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        click.echo(f"Texts: {texts_folder(run)}", err=True)
+    if merged.pushed is not None:
+        click.echo(f"Pushed: {merged.pushed}", err=True)
+    click.echo(f"Next: {serve_line(str(merged.folder), merged.facts['dtype'])}", err=True)
+    if not as_json:
+        click.echo(str(merged.folder))

@@ -1,0 +1,131 @@
+"""The model card of a merged folder, and the licence files of its base."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llm_summ.data import Dialogue
+from llm_summ.model.embedded import EMBEDDED
+from llm_summ.prompt import Renderer
+from llm_summ.recipe import ModelFields, Recipe
+
+__all__ = ["copy_terms", "model_card", "serve_line", "shown_prompt"]
+
+_EXAMPLE = Dialogue("example", "#Person1#: 내일 몇 시에 만날까요?\n#Person2#: 열 시에 역 앞에서 만나요.")
+_TERMS = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
+
+
+def copy_terms(location: str, folder: Path) -> None:
+    """Copy what the base says of its licence; a base that came from a hub by its id has nothing to copy."""
+    for pattern in _TERMS:
+        for path in Path(location).glob(pattern):
+            if path.is_file():
+                shutil.copyfile(path, folder / path.name)
+
+
+def serve_line(folder: str, dtype: str) -> str:
+    """The command that serves a merged folder; without being told vLLM makes bfloat16 of float32."""
+    return f"vllm serve {folder}" + (" --dtype float32" if dtype == "float32" else "")
+
+
+def shown_prompt(renderer: Renderer, tokenizer: Any) -> str:
+    """A small dialogue as the model sees it, special tokens written out."""
+    return str(tokenizer.decode(renderer.prompt(_EXAMPLE).prompt_ids, clean_up_tokenization_spaces=False))
+
+
+def model_card(
+    name: str, recipe: Recipe, location: str, facts: Mapping[str, Any], prompt: str | None, stop: str
+) -> str:
+    """The card: metadata that a hub reads, and what one has to know to use the model.
+
+    Args:
+        name: the run's.
+        recipe: the run's.
+        location: of the base.
+        facts: what `merge.json` holds.
+        prompt: a dialogue as the model sees it; None where that would show training data.
+        stop: the token that ends a summary.
+    """
+    base, licence = _base(recipe.model, location)
+    hub = re.fullmatch(r"[\w.-]+/[\w.-]+", base) is not None
+    meta = [
+        "language: [ko]",
+        *([f"base_model: {base}", "base_model_relation: finetune"] if hub else []),
+        *([f"license: {licence}"] if licence else []),
+        "library_name: transformers",
+        "pipeline_tag: text-generation",
+        "tags: [summarization, dialogue, llm-summ]",
+        "metrics: [rouge]",
+    ]
+    terms = f" ({licence})" if licence else f"; see https://huggingface.co/{base}" if hub else ""
+    lora, train = recipe.lora, recipe.train
+    how = f"LoRA r {lora.r}, alpha {lora.alpha}{', rsLoRA' if lora.rslora else ''}"
+    held = "" if recipe.model.quantization == "none" else f" on the base in {recipe.model.quantization}"
+    lines = [
+        "---",
+        *meta,
+        "---",
+        f"# {name}",
+        "",
+        f"{base}, fine-tuned to summarise Korean dialogue, by llm-summ {facts['versions']['llm-summ']}.",
+        "",
+        f"- Training: {how}{held}, learning rate {train.learning_rate:g}, batch {train.batch_size}; every field "
+        "is in `recipe.yaml`.",
+        f"- Weights: {facts['dtype']}, the adapter merged into the full-precision base (adapter SHA-256 "
+        f"{facts['adapter'][:16]}).",
+        f"- Licence: that of the base model{terms}.",
+        "",
+        "## Use",
+        "",
+        f"The model knows one prompt, `prompt.md`. A summary ends with `{stop}`, which is set in tokenizer and "
+        "configuration; decoding is greedy.",
+        "",
+        *_fenced([serve_line("PATH-OF-THIS-FOLDER", facts["dtype"])]),
+    ]
+    if prompt is not None:
+        lines += ["A prompt as the model sees it:", "", *_fenced(prompt.splitlines())]
+        lines += ["A special token at its beginning is added by the tokenizer: leave it out of a text.", ""]
+    return "\n".join([*lines, *_score(facts.get("verification"))]).rstrip() + "\n"
+
+
+def _base(model: ModelFields, location: str) -> tuple[str, str | None]:
+    """The base's name as others know it, and its licence where that is known."""
+    name = model.base.removeprefix("embedded:")
+    if name in EMBEDDED and name != model.base:
+        return f"google/{name}", "gemma"
+    folder = Path(location)
+    if not folder.is_dir():
+        return model.base, None
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    found = re.search(r"\A---\n.*?^license: *([\w.-]+) *$.*?^---$", text, re.MULTILINE | re.DOTALL)
+    return folder.resolve().name, found.group(1) if found else None
+
+
+def _score(verification: Mapping[str, Any] | None) -> list[str]:
+    """The table of the verification."""
+    if verification is None:
+        return []
+    rows, systems = verification["rows"], verification["systems"]
+    lines = [
+        "## Score",
+        "",
+        f"F1 of ROUGE over mecab-ko morphemes, greedy, {rows} dialogues of {Path(verification['data']).name}:",
+        "",
+        "| | R-1 | R-2 | R-L | final | same texts as merged | ended by themselves |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for system in systems:
+        figures = " | ".join(f"{system[name]:.2f}" for name in ("rouge1", "rouge2", "rougeL", "final"))
+        lines.append(f"| {system['name']} | {figures} | {system['same_texts']} | {system['ended']} |")
+    return [*lines, "", f"Signature: `{systems[-1]['signature']}`", ""]
+
+
+def _fenced(lines: list[str]) -> list[str]:
+    longest = max((len(found) for line in lines for found in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [fence, *lines, fence, ""]

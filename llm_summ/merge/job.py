@@ -1,0 +1,187 @@
+"""One merge: the folder, what stands beside its weights, its verification, and the way to a hub."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from llm_summ.data import Dialogue, read_dialogues
+from llm_summ.errors import DataError, InputError, RunError
+from llm_summ.files import write_json, write_text
+from llm_summ.merge.card import copy_terms, model_card, shown_prompt
+from llm_summ.merge.push import check_push, push
+from llm_summ.merge.verify import Verification, texts_folder, verify_merge
+from llm_summ.model.adapter import MERGED_FROM, check_adapter, merged_folder, merged_stamp
+from llm_summ.model.base import base_location, load_tokenizer, pick_dtype
+from llm_summ.model.device import find_device
+from llm_summ.packages import quiet_libraries, require
+from llm_summ.progress import say
+from llm_summ.prompt.trained import trained_renderer
+from llm_summ.recipe import Recipe, dump_recipe
+from llm_summ.run import Run, environment
+
+__all__ = ["DESCRIPTION", "Merged", "merge"]
+
+DESCRIPTION = "merge.json"
+"""What a merged folder is made of, and how it was verified, for programs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A merged folder.
+
+    Attributes:
+        folder: with weights, tokenizer, prompt, recipe and card.
+        facts: what `DESCRIPTION` holds.
+        verification: made now, or None.
+        pushed: the address of the repository, if it was pushed.
+    """
+
+    folder: Path
+    facts: dict[str, Any]
+    verification: Verification | None
+    pushed: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for programs."""
+        return {"folder": str(self.folder), **self.facts, "pushed": self.pushed}
+
+
+def merge(
+    run: Run,
+    *,
+    out: Path | None = None,
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] | None = None,
+    verify: bool | None = None,
+    source: str | None = None,
+    rows: int = 64,
+    overrides: Sequence[str] = (),
+    force: bool = False,
+    push_to: str | None = None,
+    public: bool = False,
+) -> Merged:
+    """Merge a run's adapter into its full-precision base.
+
+    Args:
+        run: whose adapter.
+        out: where to; by default `Run.merged`, where `generate` finds it too.
+        dtype: to merge and write in; None takes `generate.dtype` of the recipe.
+        verify: whether to generate with the result and with what it was made from; None does so if there are data.
+        source: the data to verify with; by default the recipe's dev data.
+        rows: how many dialogues of them, chosen by the recipe's seed.
+        overrides: ``generate.KEY=VALUE``, instead of what the run's recipe says.
+        force: replace a folder that was not made by a merge.
+        push_to: ``owner/name`` on the hub.
+        public: whether that repository is public.
+
+    Raises:
+        InputError: something is wrong with the input; nothing was merged.
+        LlmSummError: the folder cannot be written, or cannot be pushed.
+        GenerationError: the verification failed; the merged folder is whole.
+    """
+    recipe = run.recipe(overrides)
+    if recipe.train.method == "full":
+        raise RunError(
+            f"{run.path}: trained as a whole (train.method: full): nothing to merge; its model is {run.model}"
+        )
+    folder = out or run.merged
+    _check_folder(folder, run, recipe.model.base, force)
+    require("torch", "transformers", "peft", extra="train", why="`llm-summ merge`")
+    quiet_libraries()
+    adapter = check_adapter(run)
+    dialogues = _dialogues(recipe, verify, source, rows)
+    if dialogues and recipe.model.quantization != "none":
+        require("bitsandbytes", extra="train", why="the quantized base of the verification (or: --no-verify)")
+    if push_to is not None:
+        check_push(push_to)
+    location = base_location(recipe.model)
+    tokenizer = load_tokenizer(recipe.model, str(run.adapter))
+    renderer = trained_renderer(run, recipe.prompt, tokenizer)
+    device = find_device()
+    name = pick_dtype(recipe.model, location, device, dtype or recipe.generate.dtype)
+    merged_folder(run, recipe.model, location, device, name, renderer.stop_id, folder)
+
+    prompt = None if recipe.prompt.examples else shown_prompt(renderer, tokenizer)
+    stop = str(tokenizer.convert_ids_to_tokens(renderer.stop_id))
+    facts = _facts(run, folder)
+
+    def describe() -> None:
+        write_text(folder / "prompt.md", run.prompt_path.read_text(encoding="utf-8"))
+        write_text(folder / "recipe.yaml", dump_recipe(run.recipe()))
+        copy_terms(location, folder)
+        write_text(folder / "README.md", model_card(run.name, recipe, location, facts, prompt, stop))
+        write_json(folder / DESCRIPTION, facts)
+
+    describe()  # whatever happens from here on, the folder can be used
+    verification = None
+    if dialogues:
+        data = source or recipe.data.dev or ""
+        verification = verify_merge(
+            run,
+            recipe,
+            adapter,
+            renderer=renderer,
+            location=location,
+            device=device,
+            dtype=name,
+            folder=folder,
+            source=data,
+            dialogues=dialogues,
+        )
+        verification.write_texts(texts_folder(run))
+        facts["verification"] = verification.to_json()
+        describe()
+    return Merged(folder, facts, verification, push(folder, push_to, public=public) if push_to else None)
+
+
+def _check_folder(folder: Path, run: Run, base: str, force: bool) -> None:
+    """Refuse to replace what was not made by a merge, and what must never be replaced."""
+    whole = folder.resolve()
+    needed = [place.resolve() for place in (Path.cwd(), Path.home(), run.path, Path(base).expanduser())]
+    if any(place.is_relative_to(whole) for place in needed):
+        raise InputError(f"--out {folder}: holds what must stay; name a folder of its own")
+    if not folder.exists() or merged_stamp(folder) is not None:
+        return
+    if not folder.is_dir():
+        raise InputError(f"--out {folder}: is a file; name a folder")
+    of_the_run = whole.is_relative_to(run.path.resolve()) and whole != run.merged.resolve()
+    if any(folder.iterdir()) and (of_the_run or not force):
+        raise InputError(
+            f"{folder}: is there, and was not made by `llm-summ merge` (no {MERGED_FROM}); name another folder "
+            "with --out" + ("" if of_the_run else ", or replace it and all that it holds with --force")
+        )
+
+
+def _dialogues(recipe: Recipe, verify: bool | None, source: str | None, rows: int) -> list[Dialogue]:
+    """The dialogues to verify with; none if that is not wanted, or not possible and not asked for."""
+    if verify is False:
+        return []
+    data = source or recipe.data.dev
+    if data is None:
+        if verify:
+            raise InputError("--verify: the recipe has no data.dev; name a file with --data")
+        say("Not verified: the recipe has no data.dev (name a file with --data)")
+        return []
+    try:
+        return read_dialogues(data, references=True, shuffle=recipe.seed, limit=rows)
+    except DataError as error:
+        raise DataError(f"{error}; or leave the check out: --no-verify") from error
+
+
+def _facts(run: Run, folder: Path) -> dict[str, Any]:
+    """What is known of a merged folder; an earlier verification of the same weights stays."""
+    try:
+        earlier = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")).get("verification")
+    except (OSError, ValueError, AttributeError):
+        earlier = None
+    return {
+        "run": run.name,
+        **(merged_stamp(folder) or {}),
+        "written": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "versions": environment()["versions"],
+        "verification": earlier,
+    }

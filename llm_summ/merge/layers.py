@@ -1,0 +1,118 @@
+"""Whether merged weights are W + scale B A: a few layers, by the formula and not by the library that merged them.
+
+LoRA: Hu et al. 2021, https://arxiv.org/abs/2106.09685, section 4.1. The scale is alpha / r, or for rsLoRA
+alpha / sqrt(r): Kalajdzievski 2023, https://arxiv.org/abs/2312.03732.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["LayerCheck", "LayerSum", "check_layers", "expected_layers", "lora_scale"]
+
+_LAYERS = 8
+_ROWS = 256  # of a layer's weight: enough to see a wrong scale, and small for any model
+_PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSum:
+    """What the first rows of a layer's weight should be.
+
+    Attributes:
+        name: the layer's name in the base model.
+        weight: W + scale B A in float64, shape [rows, inputs].
+        rounding: the most that rounding can change, shape [rows, inputs].
+    """
+
+    name: str
+    weight: Any
+    rounding: Any
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCheck:
+    """How far merged weights lie from the formula.
+
+    Attributes:
+        layers: how many were looked at.
+        largest: the largest difference.
+        rounding: the largest share of what rounding explains that a difference takes; above 1 it is wrong.
+        where: the layer of that.
+    """
+
+    layers: int
+    largest: float
+    rounding: float
+    where: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The check, for programs."""
+        return asdict(self)
+
+
+def lora_scale(config: Mapping[str, Any], layer: str, rank: int) -> float:
+    """What a layer's product B A is multiplied by.
+
+    Args:
+        config: the adapter's `adapter_config.json`.
+        layer: its name in the base model; `alpha_pattern` may have an alpha of its own for it.
+        rank: of its own product, which `rank_pattern` may have set.
+    """
+    patterns = dict(config.get("alpha_pattern") or {}).items()
+    own = (alpha for pattern, alpha in patterns if re.fullmatch(rf"(.*\.)?({pattern})", layer))
+    alpha = float(next(own, config["lora_alpha"]))
+    return alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
+
+
+def expected_layers(model: Any, config: Mapping[str, Any], dtype: Any) -> list[LayerSum]:
+    """The sums of a few of the adapted layers, from the first to the last.
+
+    Args:
+        model: the base with the adapter attached.
+        config: the adapter's `adapter_config.json`.
+        dtype: the torch dtype that was merged in.
+    """
+    import torch
+
+    adapted = [
+        (name.removeprefix(_PREFIX), module)
+        for name, module in model.named_modules()
+        if isinstance(getattr(module, "base_layer", None), torch.nn.Linear) and "default" in module.lora_A
+    ]
+    if config.get("use_dora"):
+        return []  # its sum is another one
+    # Evenly spaced: the first, the last, and what lies between.
+    places = sorted(
+        {round(part * (len(adapted) - 1) / (_LAYERS - 1)) for part in range(_LAYERS)} if adapted else ()
+    )
+    sums = []
+    for name, module in (adapted[place] for place in places):
+        a, b = (side["default"].weight.detach() for side in (module.lora_A, module.lora_B))
+        rank = a.shape[0]
+        scale = lora_scale(config, name, rank)
+        weight, a, b = (part.detach().cpu().double() for part in (module.base_layer.weight[:_ROWS], a, b[:_ROWS]))
+        delta = scale * b @ a
+        # The product is summed in float32, rounded to the dtype, added, and rounded again.
+        exact, single = torch.finfo(dtype), torch.finfo(torch.float32)
+        rounding = exact.eps * (weight.abs() + delta.abs() + exact.smallest_normal)
+        rounding += 2 * single.eps * rank * abs(scale) * (b.abs() @ a.abs())
+        sums.append(LayerSum(name, weight + delta, rounding))
+    return sums
+
+
+def check_layers(model: Any, sums: Sequence[LayerSum]) -> LayerCheck | None:
+    """Compare a merged model with what its layers should be; None if there is nothing to compare."""
+    found = []
+    for expected in sums:
+        weight = model.get_submodule(expected.name).weight[: len(expected.weight)].detach().cpu().double()
+        off = (weight - expected.weight).abs()
+        found.append(((off / expected.rounding).max().item(), off.max().item(), expected.name))
+    if not found:
+        return None
+    rounding, _, where = max(found)
+    return LayerCheck(len(found), max(largest for _, largest, _ in found), rounding, where)

@@ -1,0 +1,74 @@
+"""A merged folder on a model hub: in a private repository unless it was asked for a public one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from llm_summ.errors import InputError, LlmSummError, first_line
+
+__all__ = ["check_push", "push"]
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+
+
+def check_push(name: str) -> None:
+    """Check what can be known without the network: the name, and that there is a token.
+
+    Raises:
+        InputError: one of them is missing.
+    """
+    from huggingface_hub import constants, get_token
+
+    if not _NAME.fullmatch(name) or "--" in name or ".." in name:
+        raise InputError(f"--push {name}: not a repository; expected owner/name, such as team/summary-qwen3")
+    if constants.is_offline_mode():
+        raise InputError(f"--push {name}: the hub's client is told to be offline (HF_HUB_OFFLINE); unset that")
+    if get_token() is None:
+        raise InputError(f"--push {name}: no token for the hub; set HF_TOKEN, or log in: hf auth login")
+
+
+def push(folder: Path, name: str, *, public: bool) -> str:
+    """Upload a folder to a model repository, which is made if it is not there.
+
+    Args:
+        folder: what to upload.
+        name: ``owner/name``.
+        public: whether everyone may see it. Without it a repository that is public already is refused.
+
+    Returns:
+        the repository's address.
+
+    Raises:
+        InputError: the repository is public, and `public` is not asked for.
+        LlmSummError: the hub cannot be reached, or refuses; the folder stays as it is.
+    """
+    from huggingface_hub import HfApi
+
+    # HTTPError: of httpx or httpx2, whichever the client uses.
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
+
+    api = HfApi()
+    try:
+        url = api.create_repo(name, private=not public, exist_ok=True)
+        if not public and not api.model_info(name).private:
+            raise InputError(
+                f"--push {name}: is public already, and nothing was uploaded; add --public, or choose another name"
+            )
+        api.upload_folder(repo_id=name, folder_path=folder, commit_message="Merged by llm-summ")
+    except HfHubHTTPError as error:
+        reasons = {
+            401: "the hub does not take the token; set a valid HF_TOKEN, or log in: hf auth login",
+            403: "the token may not write there; make one with the right to write, or choose another owner",
+        }
+        status = error.response.status_code
+        raise _not_pushed(folder, name, reasons.get(status, f"HTTP {status}: {first_line(error)}")) from error
+    except (HTTPError, OSError) as error:
+        raise _not_pushed(folder, name, f"the hub cannot be reached ({first_line(error)})") from error
+    return str(url)
+
+
+def _not_pushed(folder: Path, name: str, reason: str) -> LlmSummError:
+    return LlmSummError(
+        f"--push {name}: {reason}; {folder} stays, and the same command with --no-verify pushes it again"
+    )

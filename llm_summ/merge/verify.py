@@ -1,0 +1,299 @@
+"""What merging changes: greedy summaries of the quantized base, the full one and the merged folder."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_summ.data import Dialogue, dialogue_hash
+from llm_summ.errors import GenerationError
+from llm_summ.files import whole_directory, write_text
+from llm_summ.generate.engine import Output
+from llm_summ.generate.hf_engine import HfEngine
+from llm_summ.generate.store import Prediction
+from llm_summ.merge.layers import LayerCheck, LayerSum, check_layers, expected_layers
+from llm_summ.model.adapter import attach_adapter
+from llm_summ.model.base import load_base, load_tokenizer, pick_dtype, quantization_config
+from llm_summ.model.device import Device
+from llm_summ.post import post_process
+from llm_summ.progress import Progress, say
+from llm_summ.prompt import Renderer
+from llm_summ.prompt.trained import trained_renderer
+from llm_summ.recipe import ModelFields, Recipe
+from llm_summ.run import Run
+from llm_summ.score import CorpusScore, score_corpus
+from llm_summ.score.significance import paired
+
+__all__ = ["System", "Verification", "texts_folder", "verify_merge"]
+
+_CHANCE = 0.01
+_FIGURES = ("rouge1", "rouge2", "rougeL", "final")
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One way to hold the model, and what it wrote.
+
+    Attributes:
+        name: such as ``nf4 + adapter``.
+        predictions: the raw texts, one for each dialogue.
+        score: of the post-processed texts.
+    """
+
+    name: str
+    predictions: tuple[Prediction, ...]
+    score: CorpusScore
+
+    @property
+    def ended(self) -> int:
+        """How many outputs ended by themselves."""
+        return sum(prediction.finish_reason == "stop" for prediction in self.predictions)
+
+    def same(self, other: System) -> int:
+        """How many texts are those of another system."""
+        pairs = zip(self.predictions, other.predictions, strict=True)
+        return sum(one.summary == two.summary for one, two in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The merged folder beside what it was made from.
+
+    Attributes:
+        data: the data file, as the user named it.
+        systems: the quantized base with the adapter, if the training was on one; the full-precision base with the
+            adapter; the merged folder, loaded anew.
+        post: the steps of post-processing that the scores were made with.
+        layers: whether a few layers are what they should be; None where the formula does not hold for them.
+        other_prompts: how many prompts the folder's own tokenizer made other ids of.
+    """
+
+    data: str
+    systems: tuple[System, ...]
+    post: tuple[str, ...]
+    layers: LayerCheck | None
+    other_prompts: int
+
+    @property
+    def merged(self) -> System:
+        """The merged folder."""
+        return self.systems[-1]
+
+    @property
+    def attached(self) -> System:
+        """The base in full precision with the adapter beside it."""
+        return self.systems[-2]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What should not be, a line each."""
+        found = []
+        if self.layers is not None and not self.layers.rounding <= 1:  # nan too
+            found.append(
+                f"{self.layers.where}: merged weights differ from W + scale B A by up to "
+                f"{self.layers.largest:.1e}, {self.layers.rounding:.1f} times what rounding explains; serve the "
+                "adapter beside its base"
+            )
+        if self.other_prompts:
+            found.append(
+                f"the folder's tokenizer gives {self.other_prompts} of {len(self.merged.predictions)} prompts "
+                "other ids than the training's; hand it token ids"
+            )
+        apart = paired(
+            [row.final for row in self.attached.score.per_row], [row.final for row in self.merged.score.per_row]
+        )
+        if apart.p_randomisation < _CHANCE:
+            found.append(
+                f"merged scores {apart.difference:+.2f} points beside {self.attached.name} (95 % "
+                f"{apart.low:+.2f} to {apart.high:+.2f}, p {apart.p_randomisation:.4f}): more than rounding "
+                "explains, which moves rows up as often as down"
+            )
+        return found
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """The systems, a row each."""
+        rows = len(self.merged.predictions)
+        headers = (f"greedy, {rows} dialogues", *("R-1", "R-2", "R-L", "final", "merged −", "same texts", "ended"))
+        return headers, [
+            (
+                system.name,
+                *(f"{getattr(system.score, name):.2f}" for name in _FIGURES),
+                "" if system is self.merged else f"{self.merged.score.final - system.score.final:+.2f}",
+                "" if system is self.merged else f"{system.same(self.merged)} of {rows}",
+                f"{system.ended} of {rows}",
+            )
+            for system in self.systems
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The verification for programs, without the texts."""
+        return {
+            "data": self.data,
+            "rows": len(self.merged.predictions),
+            "systems": [
+                {
+                    "name": system.name,
+                    **{name: getattr(system.score, name) for name in _FIGURES},
+                    "merged_minus": {
+                        name: getattr(self.merged.score, name) - getattr(system.score, name) for name in _FIGURES
+                    },
+                    "same_texts": system.same(self.merged),
+                    "ended": system.ended,
+                    "signature": f"{system.score.signature}|post:{'+'.join(self.post) or 'none'}",
+                }
+                for system in self.systems
+            ],
+            "layers": None if self.layers is None else self.layers.to_json(),
+            "other_prompts": self.other_prompts,
+            "warnings": self.warnings,
+        }
+
+    def write_texts(self, folder: Path) -> None:
+        """Keep every raw text, a file for each system."""
+        with whole_directory(folder) as building:
+            for system in self.systems:
+                lines = (json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in system.predictions)
+                name = system.name.split(",")[0].replace(" ", "")
+                write_text(building / f"{name}.jsonl", "".join(lines))
+
+
+def texts_folder(run: Run) -> Path:
+    """Where the texts of a verification are kept; never in the merged folder, which may be given away."""
+    return run.path / "merged.verify"
+
+
+def verify_merge(
+    run: Run,
+    recipe: Recipe,
+    adapter: Mapping[str, Any],
+    *,
+    renderer: Renderer,
+    location: str,
+    device: Device,
+    dtype: str,
+    folder: Path,
+    source: str,
+    dialogues: Sequence[Dialogue],
+) -> Verification:
+    """Generate with each system, one after the other, and score what they wrote.
+
+    Args:
+        run: whose adapter.
+        recipe: the run's recipe.
+        adapter: the adapter's configuration.
+        renderer: the training's.
+        location: of the base.
+        device: where to compute.
+        dtype: name of the dtype that was merged in.
+        folder: the merged model.
+        source: the data file, as the user named it.
+        dialogues: of it, each with a reference; at least one.
+
+    Raises:
+        GenerationError: the device has too little memory. The merged folder is whole nevertheless.
+    """
+    import torch
+
+    fields, model = recipe.generate, recipe.model
+    full = getattr(torch, dtype)
+    renderer.prepare(dialogues)
+    prompts = [renderer.prompt(dialogue).prompt_ids for dialogue in dialogues]
+
+    def with_adapter(name: str, base: Any) -> tuple[System, list[LayerSum]]:
+        attached = attach_adapter(base, run, merge=False)
+        sums = expected_layers(attached, adapter, full) if name.startswith(dtype) else []
+        engine = HfEngine(attached, pad_id=renderer.pad_id, batch_size=fields.batch_size)
+        outputs = engine.generate(prompts, stop_id=renderer.stop_id, max_new_tokens=fields.max_new_tokens)
+        try:
+            return _system(name, outputs, renderer, recipe, dialogues), sums
+        finally:
+            engine.close()
+
+    systems = []
+    try:
+        if model.quantization != "none":
+            compute = getattr(torch, pick_dtype(model, location, device, model.compute_dtype))
+            kind, double = model.quantization, model.double_quantization
+            say(f"Loading {model.base} ({kind}, {device.name})")
+            quantization = quantization_config(kind, double=double, compute_dtype=compute)
+            base = load_base(model, location, device, compute, quantization)
+            if kind != "int8":
+                # The same products as in a training, bit for bit, without undoing the quantization for each token.
+                base = base.dequantize(dtype=compute)
+            systems.append(with_adapter(f"{kind} + adapter", base)[0])
+            del base
+            _free()
+        say(f"Loading {model.base} ({dtype}, {device.name})")
+        base = load_base(model, location, device, full)
+        system, sums = with_adapter(f"{dtype} + adapter", base)
+        systems.append(system)
+        del base
+        _free()
+        say(f"Loading {folder}")
+        own = ModelFields(base=str(folder), trust_remote_code=model.trust_remote_code)
+        tokenizer = load_tokenizer(own, str(folder))
+        asked = trained_renderer(run, recipe.prompt, tokenizer)
+        asked.prepare(dialogues)
+        own_prompts = [asked.prompt(dialogue).prompt_ids for dialogue in dialogues]
+        loaded = load_base(own, str(folder), device, "auto")
+        layers = check_layers(loaded, sums)
+        outputs = _as_loaded(loaded, tokenizer, own_prompts, fields.max_new_tokens, fields.batch_size)
+        systems.append(_system("merged, as loaded", outputs, asked, recipe, dialogues))
+        del loaded, outputs
+        _free()
+    except torch.OutOfMemoryError as error:
+        raise GenerationError(
+            f"{device.name}: out of memory while verifying; {folder} is whole; lower generate.batch_size with "
+            "--set, or leave the check out: --no-verify"
+        ) from error
+    others = sum(one != two for one, two in zip(prompts, own_prompts, strict=True))
+    return Verification(source, tuple(systems), tuple(recipe.post), layers, others)
+
+
+def _as_loaded(
+    model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int, batch_size: int
+) -> Iterator[Output]:
+    """Generate as a user of the folder would, by its own generation configuration; batches as in `HfEngine`."""
+    stop_id = model.generation_config.eos_token_id
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        rows = {"input_ids": [list(prompts[index]) for index in batch]}
+        padded = tokenizer.pad(rows, padding_side="left", return_tensors="pt").to(model.device)
+        generated = model.generate(**padded, max_new_tokens=max_new_tokens)
+        for index, answer in zip(batch, generated[:, padded["input_ids"].shape[1] :].tolist(), strict=True):
+            if stop_id in answer:
+                yield Output(index, tuple(answer[: answer.index(stop_id) + 1]), "stop")
+            else:
+                yield Output(index, tuple(answer), "length")
+
+
+def _system(
+    name: str, outputs: Iterable[Output], renderer: Renderer, recipe: Recipe, dialogues: Sequence[Dialogue]
+) -> System:
+    """Take in what one system generates, and score it."""
+    predictions: dict[int, Prediction] = {}
+    with Progress(f"Verifying: {name}", len(dialogues)) as progress:
+        for output in outputs:
+            dialogue, ids = dialogues[output.index], output.token_ids
+            predictions[output.index] = Prediction(
+                dialogue.id, dialogue_hash(dialogue.text), renderer.decode(ids), len(ids), output.finish_reason
+            )
+            progress.advance()
+    ordered = tuple(predictions[index] for index in range(len(dialogues)))
+    cut_off = [one.finish_reason == "length" for one in ordered]
+    texts = post_process([one.summary for one in ordered], cut_off, recipe.post).texts
+    score = score_corpus(texts, [dialogue.references for dialogue in dialogues])
+    say(f"{name}: final {score.final:.2f}")
+    return System(name, ordered, score)
+
+
+def _free() -> None:
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()

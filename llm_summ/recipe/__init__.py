@@ -1,0 +1,37 @@
+"""A recipe says everything that a run depends on; nothing else does.
+
+A recipe is a YAML file. Every field has its default in `fields`, so a recipe holds what differs; a field that is
+not known is an error that names the line and the nearest known field. Single fields are changed on the
+command line with ``--set train.learning_rate=1e-4``.
+"""
+
+from llm_summ.recipe.fields import (
+    DataFields,
+    EvaluationFields,
+    GenerateFields,
+    LoraFields,
+    ModelFields,
+    PostStep,
+    PromptFields,
+    Recipe,
+    Tracker,
+    TrainFields,
+)
+from llm_summ.recipe.read import bundled_dir, dump_recipe, find_recipe, load_recipe
+
+__all__ = [
+    "DataFields",
+    "EvaluationFields",
+    "GenerateFields",
+    "LoraFields",
+    "ModelFields",
+    "PostStep",
+    "PromptFields",
+    "Recipe",
+    "Tracker",
+    "TrainFields",
+    "bundled_dir",
+    "dump_recipe",
+    "find_recipe",
+    "load_recipe",
+]

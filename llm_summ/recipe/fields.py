@@ -1,0 +1,234 @@
+"""The fields of a recipe, with their defaults and what goes together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+__all__ = [
+    "DataFields",
+    "EvaluationFields",
+    "GenerateFields",
+    "LoraFields",
+    "ModelFields",
+    "PostStep",
+    "PromptFields",
+    "Recipe",
+    "Tracker",
+    "TrainFields",
+]
+
+PostStep = Literal["strip", "join_lines", "collapse_whitespace", "cut_unfinished"]
+Tracker = Literal["wandb", "trackio", "tensorboard"]
+OptimizerName = Literal[
+    "auto", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "lion_8bit", "adafactor", "sgd"
+]
+
+_Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ModelFields(_Section):
+    """Which base model, and how its weights are held while the adapter is trained."""
+
+    base: str = Field(min_length=1)
+    revision: str | None = None
+    trust_remote_code: bool = False
+    quantization: Literal["nf4", "fp4", "int8", "none"] = "nf4"
+    double_quantization: bool = True
+    compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+
+
+class DataFields(_Section):
+    """Where the dialogues are: a CSV, JSONL or parquet path, or ``sample:train``, ``sample:dev``, ``sample:test``.
+
+    `train` may be several files. `shuffle` (by the recipe's seed) and then `limit` say which of their rows are
+    trained, and in which order.
+    """
+
+    train: str | list[str] = Field(min_length=1)
+    dev: str | None = Field(default=None, min_length=1)
+    test: str | None = Field(default=None, min_length=1)
+    shuffle: bool = False
+    limit: int | None = Field(default=None, ge=1)
+
+    @property
+    def train_sources(self) -> list[str]:
+        """The training files, one or several."""
+        return [self.train] if isinstance(self.train, str) else self.train
+
+
+class PromptFields(_Section):
+    """How a dialogue becomes token ids. Lengths are in tokens of the base model."""
+
+    template: str = Field(default="plain", min_length=1)
+    chat: Literal["auto", "always", "never"] = "auto"
+    max_prompt_tokens: int = Field(default=1024, ge=16)
+    max_answer_tokens: int = Field(default=256, ge=2)
+    truncation: Literal["middle", "head", "tail", "error"] = "middle"
+    examples: int = Field(default=0, ge=0, le=32)
+    max_examples_tokens: int = Field(default=512, ge=1)
+    length_buckets: int = Field(default=5, ge=2, le=20)
+
+
+class LoraFields(_Section):
+    """The adapter: LoRA (Hu et al. 2021, https://arxiv.org/abs/2106.09685).
+
+    Attributes:
+        r: the rank of its products.
+        alpha: it is scaled by alpha / r.
+        dropout: the share of what a layer is given that the adapter does not see.
+        targets: which layers are adapted.
+        rslora: scale it by alpha / sqrt(r) instead (Kalajdzievski 2023, https://arxiv.org/abs/2312.03732).
+        init: how A begins: as PEFT does by default (Kaiming), `gaussian`, or `eva`, from the principal components
+            of what layers are given (Paischer et al. 2024, https://arxiv.org/abs/2410.07170); B begins at zero.
+        learning_rate_ratio: LoRA+'s: how many times faster B learns than A (Hayou et al. 2024,
+            https://arxiv.org/abs/2402.12354).
+    """
+
+    r: int = Field(default=16, ge=1)
+    alpha: int = Field(default=32, ge=1)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    targets: Literal["all-linear"] | list[str] = "all-linear"
+    rslora: bool = False
+    init: Literal["default", "gaussian", "eva"] = "default"
+    learning_rate_ratio: float | None = Field(default=None, ge=1)
+
+
+class TrainFields(_Section):
+    """The optimisation. `batch_size` rows make one optimizer step.
+
+    Attributes:
+        method: an adapter beside the frozen base, or all of the base's weights.
+        micro_batch_size: rows that are computed at a time. The sum of their gradients is the batch's: this changes
+            speed and memory, and nothing else but dropout and rounding. `auto` begins with what is estimated to
+            fit. Where memory does not do, it is halved, and the step is made anew.
+        packing: rows of a micro batch stand one after the other instead of being padded; none sees another.
+        neftune_alpha: noise on the embeddings (Jain et al. 2023, https://arxiv.org/abs/2310.05914).
+        label_smoothing: the share of a target that is spread over the vocabulary.
+        save_minutes: a checkpoint is saved that often; also at every evaluation, at `save_steps`, and at a signal.
+        keep_checkpoints: how many of the last are kept, beside the best.
+        parallel: with several devices, whether each holds the whole model (ddp) or a part of it (fsdp).
+    """
+
+    method: Literal["lora", "full"] = "lora"
+    epochs: float = Field(default=2.0, gt=0)
+    max_steps: int | None = Field(default=None, ge=1)
+    learning_rate: float = Field(default=2e-4, gt=0)
+    schedule: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"] = (
+        "cosine"
+    )
+    warmup_ratio: float = Field(default=0.05, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, ge=0)
+    batch_size: int = Field(default=16, ge=1)
+    micro_batch_size: _Count | Literal["auto"] = "auto"
+    group_by_length: bool = True
+    packing: bool = False
+    gradient_checkpointing: Literal["auto", "on", "off"] = "auto"
+    optimizer: OptimizerName = "auto"
+    neftune_alpha: float | None = Field(default=None, gt=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    log_every: int = Field(default=1, ge=1)
+    log_layers: bool = False
+    save_minutes: float | None = Field(default=10.0, gt=0)
+    save_steps: int | None = Field(default=None, ge=1)
+    keep_checkpoints: int = Field(default=2, ge=1)
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+
+    def checkpoints(self, *, on_gpu: bool) -> bool:
+        """Whether activations are made anew in the backward pass: what `gradient_checkpointing` means there."""
+        return self.gradient_checkpointing == "on" or (self.gradient_checkpointing == "auto" and on_gpu)
+
+    def optimizer_name(self, *, on_gpu: bool) -> OptimizerName:
+        """The optimizer that `optimizer` means there."""
+        if self.optimizer == "auto":
+            return "paged_adamw_8bit" if on_gpu else "adamw_torch"
+        return self.optimizer
+
+
+class EvaluationFields(_Section):
+    """What is done with `data.dev` during the training, and what is made of it.
+
+    Attributes:
+        every: after so many optimizer steps, or after each epoch; the last step is always evaluated, too.
+        rows: how many dialogues, chosen by the seed; None takes all.
+        pick: which checkpoint becomes the result: the best by the competition's score of greedily generated
+            summaries, by the loss, or the last one.
+        patience: stop after so many evaluations in a row that do not better the best before them by `min_gain`.
+        min_gain: in points of the score (0 to 100) if the pick is by score, or else in the loss.
+        batch_size: prompts at a time.
+    """
+
+    every: _Count | Literal["epoch", "never"] = "epoch"
+    rows: int | None = Field(default=64, ge=1)
+    pick: Literal["score", "loss", "last"] = "score"
+    patience: int | None = Field(default=None, ge=1)
+    min_gain: float = Field(default=0.0, ge=0)
+    batch_size: int = Field(default=16, ge=1)
+
+
+class GenerateFields(_Section):
+    """How summaries are generated. Greedy: the likeliest token at every step."""
+
+    engine: Literal["auto", "vllm", "hf"] = "auto"
+    max_new_tokens: int = Field(default=160, ge=1)
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    adapter: Literal["auto", "attach", "merge"] = "auto"
+    base_quantization: Literal["none", "nf4"] = "none"
+    batch_size: int = Field(default=16, ge=1)
+    gpu_memory: float = Field(default=0.9, gt=0, le=1)
+
+
+class Recipe(_Section):
+    """A whole recipe; immutable."""
+
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    model: ModelFields
+    data: DataFields
+    prompt: PromptFields = PromptFields()
+    lora: LoraFields = LoraFields()
+    train: TrainFields = TrainFields()
+    evaluation: EvaluationFields = EvaluationFields()
+    track: list[Tracker] = []
+    generate: GenerateFields = GenerateFields()
+    post: list[PostStep] = ["strip", "join_lines", "collapse_whitespace", "cut_unfinished"]
+
+    @field_validator("train")
+    @classmethod
+    def _goes_together(cls, train: TrainFields, info: ValidationInfo) -> TrainFields:
+        if train.method == "full":
+            model, lora = info.data.get("model"), info.data.get("lora")
+            if model is not None and model.quantization != "none":
+                raise ValueError(
+                    "method full does not go with quantized weights, which cannot be trained; set "
+                    "model.quantization to none"
+                )
+            if lora is not None and (
+                lora.learning_rate_ratio is not None or lora.init != "default" or lora.rslora
+            ):
+                raise ValueError("method full has no adapter; leave lora.learning_rate_ratio, init and rslora out")
+        if train.packing and train.neftune_alpha is not None:
+            raise ValueError("packing does not go with neftune_alpha, whose noise depends on the length of a row")
+        return train
+
+    @field_validator("evaluation")
+    @classmethod
+    def _patience_needs_evaluations(cls, evaluation: EvaluationFields) -> EvaluationFields:
+        if evaluation.patience is not None and evaluation.every == "never":
+            raise ValueError("patience needs evaluations; set every to epoch or to a number of steps")
+        return evaluation
+
+    @field_validator("generate")
+    @classmethod
+    def _quantized_base_stays_with_hf(cls, generate: GenerateFields) -> GenerateFields:
+        if generate.base_quantization != "none":
+            if generate.engine == "vllm":
+                raise ValueError("base_quantization nf4 works with engine hf only; set it to none for vllm")
+            if generate.adapter == "merge":
+                raise ValueError("adapter merge does not go with base_quantization nf4; choose one of them")
+        return generate

@@ -1,0 +1,95 @@
+"""Which rows make an optimizer step, and how a step's rows are cut into micro batches.
+
+A step is the unit: its rows are drawn here, by seed and epoch alone, so that neither the micro batch, nor the
+number of devices, nor a resumption changes what is learnt in which step.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+
+from llm_summ.prompt import Row
+
+__all__ = ["StepBatches", "draw_steps", "micro_batches"]
+
+_STEPS_SORTED_TOGETHER = 50
+
+
+def draw_steps(
+    lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int, grouped: bool
+) -> list[list[int]]:
+    """The rows of every step of an epoch.
+
+    Args:
+        lengths: tokens of each row, shape (n,).
+        batch_size: rows of a step; the last step has what is left.
+        seed: of the order.
+        epoch: from 0; every epoch has an order of its own.
+        grouped: whether rows of like length come together: of 50 steps' rows, drawn at random, those of like
+            length make a step, and the steps are shuffled again. The first step of all then holds the longest row:
+            memory that does not do is found at once.
+
+    Returns:
+        indexes of rows, shape (ceil(n / batch_size), batch_size); every row stands in it once.
+    """
+    generator = random.Random(f"{seed}/{epoch}")
+    order = generator.sample(range(len(lengths)), len(lengths))
+    if not grouped:
+        return [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+    steps = []
+    for at in range(0, len(order), _STEPS_SORTED_TOGETHER * batch_size):
+        together = sorted(order[at : at + _STEPS_SORTED_TOGETHER * batch_size], key=lambda row: -lengths[row])
+        steps += [together[start : start + batch_size] for start in range(0, len(together), batch_size)]
+    # A step of fewer rows stays the last one: it is the last of all that were cut.
+    last = [steps.pop()] if len(steps[-1]) < batch_size else []
+    generator.shuffle(steps)
+    if epoch == 0 and steps:
+        longest = max(range(len(steps)), key=lambda step: max(lengths[row] for row in steps[step]))
+        steps.insert(0, steps.pop(longest))
+    return steps + last
+
+
+class StepBatches:
+    """A batch sampler for PyTorch's `DataLoader` that gives a step's rows at a time.
+
+    Args:
+        lengths: tokens of each row; at least one.
+        batch_size: rows of a step, over all devices.
+        seed: of the order.
+        grouped: as for `draw_steps`.
+        rank: of this process, from 0.
+        world: number of processes; each gets every `world`-th row of a step, which may be none of a short one.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int], batch_size: int, *, seed: int, grouped: bool, rank: int = 0, world: int = 1
+    ) -> None:
+        self._lengths, self._batch_size, self._seed, self._grouped = lengths, batch_size, seed, grouped
+        self._rank, self._world, self._epoch = rank, world, 0
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._lengths) / self._batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        steps = draw_steps(
+            self._lengths, self._batch_size, seed=self._seed, epoch=self._epoch, grouped=self._grouped
+        )
+        for step in steps:
+            yield step[self._rank :: self._world]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of this epoch from now on."""
+        self._epoch = epoch
+
+
+def micro_batches(rows: Sequence[Row], size: int) -> list[list[Row]]:
+    """Cut a step's rows into micro batches of rows of like length, the longest first.
+
+    Args:
+        rows: rows of one step.
+        size: rows of a micro batch.
+    """
+    ordered = sorted(rows, key=lambda row: -len(row))
+    return [ordered[at : at + size] for at in range(0, len(ordered), size)]

@@ -1,0 +1,154 @@
+"""Evaluations during a training: the dev loss, and the competition's score of what the model writes now."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_summ.data import Dialogue, dialogue_hash
+from llm_summ.files import write_text
+from llm_summ.generate.hf_engine import HfEngine
+from llm_summ.generate.store import Prediction
+from llm_summ.post.steps import post_process
+from llm_summ.progress import Progress
+from llm_summ.prompt import Renderer, Row
+from llm_summ.recipe import Recipe
+from llm_summ.score.metric import COMPETITION
+
+__all__ = ["DevSet", "Sample", "make_dev_set"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One generated summary, to be looked at.
+
+    Attributes:
+        id: the dialogue's.
+        dialogue: its text.
+        reference: its first reference.
+        hypothesis: what the model wrote, after post-processing.
+        score: the competition's, 0 to 100.
+    """
+
+    id: str
+    dialogue: str
+    reference: str
+    hypothesis: str
+    score: float
+
+
+@dataclass(frozen=True)
+class DevSet:
+    """The dialogues that are evaluated during a training.
+
+    Attributes:
+        recipe: says how long a summary may be, and its post-processing.
+        renderer: turned them into ids.
+        dialogues: those with references, or some of them.
+        prompts: what the model is asked, a row for each.
+        answers: prompts with their references, a row for each reference.
+    """
+
+    recipe: Recipe
+    renderer: Renderer
+    dialogues: list[Dialogue]
+    prompts: list[Row]
+    answers: list[Row]
+
+    def evaluate(
+        self, trainer: Any, path: Path, stopped: Callable[[], bool]
+    ) -> tuple[dict[str, float | int], list[Sample]] | None:
+        """Evaluate the model as it is now.
+
+        Every process has to call it; each generates its share.
+
+        Args:
+            trainer: holds the model.
+            path: where the generated texts go, as raw predictions.
+            stopped: is asked between batches whether to leave off; must say the same in all processes.
+
+        Returns:
+            the fields of a log line, and every summary; None if it was left off.
+        """
+        loss = trainer.mean_loss(self.answers)
+        found = self._generate(trainer, stopped)
+        if found is None:
+            return None
+        cut_off = [prediction.finish_reason == "length" for prediction in found]
+        texts = post_process([prediction.summary for prediction in found], cut_off, self.recipe.post).texts
+        score = COMPETITION.score(texts, [dialogue.references for dialogue in self.dialogues])
+        samples = [
+            Sample(dialogue.id, dialogue.text, dialogue.references[0], text, row.final)
+            for dialogue, text, row in zip(self.dialogues, texts, score.per_row, strict=True)
+        ]
+        if trainer.ranks.is_first:
+            write_text(path, "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in found))
+        return {
+            "dev_loss": loss,
+            "dev_score": score.final,
+            "dev_rouge1": score.rouge1,
+            "dev_rouge2": score.rouge2,
+            "dev_rougeL": score.rougeL,
+            "dev_by_length": sum(cut_off),
+            "dev_rows": len(texts),
+        }, samples
+
+    def _generate(self, trainer: Any, stopped: Callable[[], bool]) -> list[Prediction] | None:
+        """Greedy summaries of all dialogues, in order; the model is left as it was."""
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        was_training, generation_config = model.training, model.generation_config
+        share = trainer.ranks.share(len(self.prompts))
+        engine = HfEngine(model, pad_id=self.renderer.pad_id, batch_size=self.recipe.evaluation.batch_size)
+        found: dict[int, Prediction] = {}
+        try:
+            with Progress(f"Evaluating step {trainer.state.global_step}", len(share)) as progress:
+                for output in engine.generate(
+                    [self.prompts[index].prompt_ids for index in share],
+                    stop_id=self.renderer.stop_id,
+                    max_new_tokens=self.recipe.generate.max_new_tokens,
+                ):
+                    dialogue = self.dialogues[share[output.index]]
+                    found[share[output.index]] = Prediction(
+                        dialogue.id,
+                        dialogue_hash(dialogue.text),
+                        self.renderer.decode(output.token_ids),
+                        len(output.token_ids),
+                        output.finish_reason,
+                    )
+                    progress.advance(1)
+                    if stopped():
+                        return None
+        finally:
+            model.generation_config = generation_config
+            model.train(was_training)
+        for others in trainer.ranks.gather(found):
+            found |= others
+        return [found[index] for index in range(len(self.prompts))]
+
+
+def make_dev_set(
+    recipe: Recipe, renderer: Renderer, dialogues: list[Dialogue], prompts: list[Row]
+) -> DevSet | None:
+    """Choose the dialogues to evaluate; None if there are none to score.
+
+    Args:
+        recipe: says how many; its seed says which.
+        renderer: renders the answers.
+        dialogues: all of data.dev.
+        prompts: their prompts.
+    """
+    if recipe.evaluation.every == "never":
+        return None
+    asked = [pair for pair in zip(dialogues, prompts, strict=True) if pair[0].references]
+    rows = recipe.evaluation.rows
+    if rows is not None and rows < len(asked):
+        chosen = sorted(random.Random(recipe.seed).sample(range(len(asked)), rows))
+        asked = [asked[index] for index in chosen]
+    if not asked:
+        return None
+    answers = [renderer.example(dialogue, reference) for dialogue, _ in asked for reference in dialogue.references]
+    return DevSet(recipe, renderer, [dialogue for dialogue, _ in asked], [row for _, row in asked], answers)

@@ -1,0 +1,306 @@
+"""The training itself, from its first step or from a checkpoint on, to the adapter that it leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import fcntl
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_summ.check.report import Report
+from llm_summ.errors import LlmSummError, RecipeError, RunError, StoppedError, TrainingError, first_line
+from llm_summ.files import append_lines, whole_directory, write_json
+from llm_summ.model.adapter import lora_config
+from llm_summ.model.base import keep_trainable, load_base, quantization_config
+from llm_summ.model.device import Device, keep_large_buffers
+from llm_summ.model.trained import weights_sha256
+from llm_summ.progress import Progress, say
+from llm_summ.recipe import Recipe
+from llm_summ.run import Run, mark_latest
+from llm_summ.sft.checkpoint import CHECKSUMS, Checkpoint
+from llm_summ.sft.evaluation import make_dev_set
+from llm_summ.sft.history import cut_log, evaluations, pick, stops_early, table
+from llm_summ.sft.ranks import ALONE, Ranks
+from llm_summ.sft.shard import shard
+from llm_summ.sft.stopping import StopSignals
+
+if TYPE_CHECKING:
+    from llm_summ.sft.schedule import Schedule
+
+__all__ = ["fit", "only_one"]
+
+# The library's files beside the weights: what a resumption needs, and nobody else.
+_STATE_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "trainer_state.json", "progress.json", CHECKSUMS)
+
+
+def fit(
+    run: Run, report: Report, manifest: dict[str, Any], begin: Checkpoint | None, ranks: Ranks = ALONE
+) -> None:
+    """Train, and leave `adapter/` (or `model/`) with the picked checkpoint's weights.
+
+    Args:
+        run: its folder, with recipe, prompt and manifest.
+        report: what the check found: the plan, the device, the dtype, the rows at a time.
+        manifest: of the run; gets the key `training` when everything is done.
+        begin: the checkpoint to go on from; None begins at the first step.
+        ranks: the processes that train together; all of them call this, and the first one writes.
+
+    Raises:
+        StoppedError: a signal came; what was done is saved.
+        TrainingError: it failed; the last checkpoint is as it was.
+    """
+    plan = report.plan
+    recipe = plan.recipe
+    last = ranks.of_first(lambda: cut_log(run.log_path, begin.step if begin else 0))
+    sharded = ranks.world > 1 and recipe.train.parallel == "fsdp"
+    # One after the other: the whole model is there before it is divided.
+    model = ranks.in_turn(lambda: _load_part(report, ranks)) if sharded else _load_model(report, report.device)
+    from llm_summ.sft.log import LogCallback
+    from llm_summ.sft.schedule import Schedule
+    from llm_summ.sft.tracking import tracking_callbacks
+
+    dev_set = None
+    if "dev" in plan.prompts:
+        dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"])
+    done = begin.step if begin else 0
+    with (
+        StopSignals() as stops,
+        append_lines(run.log_path) if ranks.is_first else contextlib.nullcontext() as out,
+        Progress("Training", plan.steps, done) as progress,
+    ):
+        log = LogCallback(out, progress, last)
+        trackers = []
+        if ranks.is_first:
+            trackers = tracking_callbacks(recipe.track, run, recipe, resumed="resumed" in manifest)
+        schedule = Schedule(
+            run,
+            recipe,
+            steps=plan.steps,
+            steps_per_epoch=plan.steps_per_epoch,
+            dev_set=dev_set,
+            log=log,
+            stops=stops,
+            trackers=trackers,
+            begin=begin,
+            ranks=ranks,
+        )
+        scratch_in = run.path if ranks.is_first else None
+        try:
+            with tempfile.TemporaryDirectory(dir=scratch_in, prefix=".trainer.") as scratch:
+                trainer = _make_trainer(report, model, [log, schedule, *trackers], Path(scratch), ranks, sharded)
+                schedule.attach(trainer)
+                _train(trainer, schedule, report, begin)
+        finally:
+            for tracker in trackers:
+                tracker.close()
+        step = int(trainer.state.global_step)
+        received = max(ranks.gather(stops.received or 0))
+        if received and not schedule.is_complete():
+            raise StoppedError(
+                f"stopped at step {step} of {plan.steps} by {signal.Signals(received).name}; go on with: "
+                f"llm-summ sft --resume --run {run.argument}",
+                received,
+            )
+    if not ranks.is_first:
+        return
+    found = evaluations(run.log_path)
+    early = step < plan.steps and stops_early(found, recipe.evaluation)
+    picked = pick(found, recipe.evaluation) or step
+    _keep_result(run, plan, picked)
+    manifest["training"] = {
+        "finished": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "seconds": round(log.seconds, 1),
+        "steps": step,
+        "stopped_early": early,
+        "picked_step": picked,
+        "tokens": trainer.tokens,
+        "last_loss": log.last_loss,
+        "memory_gib": round(log.memory_gib, 2),
+        "adapter_sha256": weights_sha256(_result(run, recipe)),
+    }
+    write_json(run.manifest_path, manifest)
+    write_json(_result(run, recipe) / "manifest.json", manifest)
+    mark_latest(run)
+    for line in table(found, recipe.evaluation) if found else []:
+        say(line)
+    say(
+        f"Trained {step} steps in {log.seconds:.0f} s, {trainer.tokens / log.seconds:.0f} tokens/s, last loss "
+        f"{log.last_loss:.3f} -> {_result(run, recipe)}" + (f" (of step {picked})" if picked != step else "")
+    )
+
+
+def _result(run: Run, recipe: Recipe) -> Path:
+    """Where a training leaves what it learnt."""
+    return run.model if recipe.train.method == "full" else run.adapter
+
+
+@contextlib.contextmanager
+def only_one(run: Run) -> Iterator[None]:
+    """Have one process at a time work in a run's folder; the system lets go of it when that process ends.
+
+    Raises:
+        RunError: another process does.
+    """
+    folder = os.open(run.path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(f"{run.path}: is being trained by another process; wait for it, or stop it") from error
+        yield
+    finally:
+        os.close(folder)
+
+
+def _load_part(report: Report, ranks: Ranks) -> Any:
+    """This process's part of a base, and all of the adapter. The whole base need not fit into the device."""
+    from peft import get_peft_model
+    from transformers import set_seed
+
+    recipe = report.plan.recipe
+    model = _load_model(report, dataclasses.replace(report.device, kind="cpu"))
+    if recipe.train.method == "lora":
+        set_seed(recipe.seed)
+        try:
+            model = get_peft_model(model, lora_config(recipe.lora))
+        except ValueError as error:
+            raise _refused(error) from error
+    shard(model, report.device.kind, ranks)
+    return model
+
+
+def _load_model(report: Report, device: Device) -> Any:
+    import torch
+
+    recipe, compute = report.plan.recipe, getattr(torch, report.dtype)
+    # Weights that are trained are kept in float32: smaller dtypes swallow small updates.
+    held = torch.float32 if recipe.train.method == "full" else compute
+    quantization = quantization_config(
+        recipe.model.quantization, double=recipe.model.double_quantization, compute_dtype=compute
+    )
+    say(f"Loading {recipe.model.base}")
+    model = load_base(recipe.model, report.plan.location, device, held, quantization)
+    keep_trainable(model)
+    # The stop contract: what ends a training row also ends a generation.
+    model.config.eos_token_id = model.generation_config.eos_token_id = report.plan.renderer.stop_id
+    return model
+
+
+def _make_trainer(
+    report: Report, model: Any, callbacks: list[Any], scratch: Path, ranks: Ranks, sharded: bool
+) -> Any:
+    from transformers import PrinterCallback, set_seed
+    from trl import SFTConfig
+
+    from llm_summ.sft.trainer import AnswerLossTrainer
+
+    plan, device = report.plan, report.device
+    recipe = plan.recipe
+    train = recipe.train
+    on_gpu = device.kind == "cuda"
+    if not on_gpu:
+        keep_large_buffers()
+    arguments = SFTConfig(
+        output_dir=str(scratch),
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        use_cpu=not on_gpu,
+        num_train_epochs=train.epochs,
+        max_steps=plan.steps,
+        learning_rate=train.learning_rate,
+        lr_scheduler_type=train.schedule,
+        warmup_steps=train.warmup_ratio,
+        weight_decay=train.weight_decay,
+        max_grad_norm=train.max_grad_norm,
+        optim=train.optimizer_name(on_gpu=on_gpu),
+        # A batch of the library is a whole step; micro batches are cut within it.
+        per_device_train_batch_size=train.batch_size,
+        gradient_accumulation_steps=1,
+        gradient_checkpointing=train.checkpoints(on_gpu=on_gpu),
+        bf16=report.dtype == "bfloat16",
+        fp16=on_gpu and report.dtype == "float16",
+        neftune_noise_alpha=train.neftune_alpha,
+        # The rows are rendered already: TRL is neither to tokenize nor to cut them.
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        completion_only_loss=False,
+        save_strategy="no",
+        logging_steps=train.log_every,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to="none",
+        dataloader_pin_memory=False,
+    )
+    set_seed(recipe.seed)  # the adapter is made before the trainer sets it
+    try:
+        trainer = AnswerLossTrainer(
+            model=model,
+            arguments=arguments,
+            rows=plan.rows,
+            tokenizer=plan.tokenizer,
+            adapter=lora_config(recipe.lora) if train.method == "lora" and not sharded else None,
+            callbacks=callbacks,
+            fields=train,
+            rows_at_a_time=report.micro_batch_size,
+            learning_rate_ratio=recipe.lora.learning_rate_ratio,
+            ranks=ranks,
+            sharded=sharded,
+        )
+    except ValueError as error:
+        raise _refused(error) from error
+    trainer.remove_callback(PrinterCallback)
+    # TRL turns the adapter of a quantized base into bfloat16, whose 8 bits of mantissa swallow small
+    # updates; the adapter is small, so its own weights and the optimizer's stay in float32.
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return trainer
+
+
+def _refused(error: ValueError) -> LlmSummError:
+    if "arget modules" in str(error):
+        return RecipeError(f"lora.targets: {first_line(error)}")
+    return TrainingError(f"the trainer refuses this recipe: {first_line(error)}")
+
+
+def _begin_adapter(trainer: Any, report: Report) -> None:
+    """EVA: begin with the principal components of what the layers are given."""
+    recipe = report.plan.recipe
+    if recipe.train.method == "lora" and recipe.lora.init == "eva":
+        say("Initialising the adapter from the training rows (EVA)")
+        trainer.begin_with_components()
+
+
+def _train(trainer: Any, schedule: Schedule, report: Report, begin: Checkpoint | None) -> None:
+    if begin is not None and schedule.has_no_step_left(begin):
+        trainer.take_up(begin)  # an evaluation may be left to do, or not even that
+        schedule.catch_up()
+        return
+    if begin is None:
+        _begin_adapter(trainer, report)
+        trainer.ranks.begin_alike(trainer.model)
+    try:
+        trainer.train(resume_from_checkpoint=None if begin is None else str(begin.path))
+    except OSError as error:
+        raise TrainingError(
+            f"step {trainer.state.global_step}: {error.filename or 'a file'}: {error.strerror or error}; the last "
+            "checkpoint is intact; go on with: llm-summ sft --resume"
+        ) from error
+
+
+def _keep_result(run: Run, plan: Any, step: int) -> None:
+    """Copy the weights of a checkpoint, with all that is needed to use them."""
+    source = run.checkpoints / f"step-{step:06d}"
+    with whole_directory(_result(run, plan.recipe)) as building:
+        for path in source.iterdir():
+            if path.name not in _STATE_FILES and not path.name.startswith("rng_state"):
+                shutil.copyfile(path, building / path.name)
+        plan.tokenizer.save_pretrained(building)
+        shutil.copyfile(run.recipe_path, building / "recipe.yaml")

@@ -1,0 +1,133 @@
+"""Which training to go on with, and what has to be as it was when it began."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+from llm_summ.errors import RunError, listed
+from llm_summ.files import text_sha256
+from llm_summ.progress import say
+from llm_summ.prompt import load_template
+from llm_summ.recipe import Recipe, dump_recipe, load_recipe
+from llm_summ.run import Run, environment, open_run
+
+__all__ = ["differences", "now", "refuse_another_recipe", "refuse_what_changed", "unfinished"]
+
+
+def unfinished(runs: Path, name: str | None) -> Run:
+    """The named run, or of those that did not finish the one that was begun last.
+
+    Raises:
+        RunError: there is none.
+    """
+    if name is not None:
+        run = open_run(runs, name)
+        if "training" in run.manifest():
+            raise RunError(f"{run.path}: its training is finished; next: llm-summ generate --run {run.argument}")
+        return run
+    begun = []
+    for recipe in runs.glob("*/recipe.yaml"):
+        run = Run(recipe.parent)
+        if recipe.parent.is_symlink():
+            continue
+        try:
+            manifest = run.manifest()
+        except RunError:
+            continue  # it has a line of its own when it is named
+        if "training" not in manifest:
+            begun.append((str(manifest.get("started", "")), run))
+    if not begun:
+        raise RunError(f"{runs}: no training here that did not finish; begin one: llm-summ sft RECIPE")
+    return max(begun, key=lambda one: one[0])[1]
+
+
+def refuse_another_recipe(run: Run, recipe: Recipe) -> None:
+    """Refuse to go on with another recipe than the run was begun with.
+
+    Raises:
+        RunError: names the fields that differ.
+    """
+    found = differences(load_recipe(run.recipe_path), recipe)
+    if found:
+        raise RunError(
+            f"{run.path}: was begun with another recipe ({listed(found)}); leave RECIPE and --set out to go on "
+            "as it was begun, or begin a new run"
+        )
+
+
+def differences(begun: Recipe, given: Recipe) -> list[str]:
+    """The fields in which two recipes differ: ``train.epochs: begun with 2.0, now 3.0``."""
+    ours, theirs = _flat(begun.model_dump()), _flat(given.model_dump())
+    return [
+        f"{name}: begun with {ours.get(name)}, now {theirs.get(name)}"
+        for name in {**ours, **theirs}
+        if ours.get(name) != theirs.get(name)
+    ]
+
+
+def refuse_what_changed(run: Run, manifest: dict[str, Any], data: dict[str, Any] | None = None) -> Recipe:
+    """The recipe of a run that is to go on.
+
+    Args:
+        run: the run.
+        manifest: what it was begun with.
+        data: hashes of the data as they are now; None: they are not compared.
+
+    Raises:
+        RunError: recipe, prompt or data are not what they were: the end would be another.
+    """
+    text = run.recipe_path.read_text(encoding="utf-8")
+    recipe = load_recipe(run.recipe_path)
+    again = "put it back, or begin a new run"
+    begun = str((manifest.get("versions") or {}).get("llm-summ"))
+    versions = environment()["versions"]
+    if text_sha256(dump_recipe(recipe)) != manifest.get("recipe_sha256"):
+        if text_sha256(text) == manifest.get("recipe_sha256"):
+            raise RunError(
+                f"{run.recipe_path}: was written by llm-summ {begun}, whose recipes have other fields than those "
+                f"of {versions['llm-summ']}; go on with that version, or begin a new run"
+            )
+        raise RunError(f"{run.recipe_path}: was changed after the training began; {again}")
+    prompt = manifest.get("prompt") or {}
+    if not run.prompt_path.is_file():
+        raise RunError(f"{run.prompt_path}: no such file; {again}")
+    if load_template(str(run.prompt_path)).sha256 != prompt.get("sha256"):
+        raise RunError(f"{run.prompt_path}: was changed after the training began; {again}")
+    if data is not None:
+        _refuse_other_data(run, manifest.get("data") or {}, data, again)
+        changed = [
+            f"{name} {old} -> {versions.get(name, 'none')}"
+            for name, old in (manifest.get("versions") or {}).items()
+            if versions.get(name) != old
+        ]
+        if changed:
+            say(f"note: other versions than at the beginning ({listed(changed)}): the end may differ in rounding")
+    # The run's own copy, since the original may have changed.
+    copied = recipe.prompt.model_copy(update={"template": str(run.prompt_path)})
+    return recipe.model_copy(update={"prompt": copied})
+
+
+def now() -> str:
+    """The time, for a manifest."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+
+
+def _refuse_other_data(run: Run, begun: dict[str, Any], data: dict[str, Any], again: str) -> None:
+    # The test data are not looked at by a training.
+    for part in ("train", "dev"):
+        before, after = (side.get(part, {}).get("sha256", {}) for side in (begun, data))
+        for source in before:
+            if before[source] != after.get(source):
+                raise RunError(f"{source}: was changed after the training of {run.path} began; {again}")
+
+
+def _flat(section: dict[str, Any], before: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in section.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{before}{name}.")
+        else:
+            found[before + name] = value
+    return found

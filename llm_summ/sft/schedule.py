@@ -1,0 +1,157 @@
+"""When a training saves, evaluates and stops."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from llm_summ.recipe import Recipe
+from llm_summ.run import Run
+from llm_summ.sft import checkpoint
+from llm_summ.sft.evaluation import DevSet
+from llm_summ.sft.history import Evaluated, evaluations, pick, stops_early
+from llm_summ.sft.log import LogCallback
+from llm_summ.sft.ranks import Ranks
+from llm_summ.sft.stopping import StopSignals
+from llm_summ.sft.tracking import GuardedTracker
+
+__all__ = ["Schedule"]
+
+
+class Schedule(TrainerCallback):  # type: ignore[misc]
+    """Saves a checkpoint, then evaluates it: a kill during an evaluation costs the evaluation alone.
+
+    Args:
+        run: where checkpoints, evaluations and the log go.
+        recipe: how often.
+        steps: optimizer steps of the whole training.
+        steps_per_epoch: of an epoch.
+        dev_set: what is evaluated; None: nothing.
+        log: the log, and its clock.
+        stops: signals that ask for a stop.
+        trackers: are shown the generated summaries.
+        begin: the checkpoint that the training goes on from, or None.
+        ranks: the processes that train together; what is decided here is decided by all alike.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        recipe: Recipe,
+        *,
+        steps: int,
+        steps_per_epoch: int,
+        dev_set: DevSet | None,
+        log: LogCallback,
+        stops: StopSignals,
+        trackers: list[GuardedTracker],
+        begin: checkpoint.Checkpoint | None,
+        ranks: Ranks,
+    ) -> None:
+        self._run, self._recipe, self._steps, self._steps_per_epoch = run, recipe, steps, steps_per_epoch
+        self._dev_set, self._log, self._stops, self._trackers = dev_set, log, stops, trackers
+        self._begin, self._ranks = begin, ranks
+        self._saved_at = time.monotonic()
+        self.trainer: Any = None
+
+    def attach(self, trainer: Any) -> None:
+        """Work for this trainer."""
+        self.trainer = trainer
+        trainer.write_checkpoint = self._write
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        """Take up what a checkpoint left; evaluate it if a kill prevented that."""
+        self._saved_at = time.monotonic()
+        if self._begin is not None:
+            self.trainer.restore(self._begin.progress())
+            self.catch_up(control)
+        return control
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        """Say whether a checkpoint is due, and whether this was the last step."""
+        train = self._recipe.train
+        minutes = train.save_minutes
+        time_is_up = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
+        stop, save = self._ranks.sum(self._stops.received is not None, time_is_up)
+        if stop:
+            control.should_save = control.should_training_stop = True
+        elif (
+            save
+            or state.global_step >= self._steps
+            or self._evaluation_is_due()
+            or (train.save_steps is not None and state.global_step % train.save_steps == 0)
+        ):
+            control.should_save = True
+        return control
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        """Evaluate what was saved, if that is due."""
+        self.catch_up(control)
+        return control
+
+    def catch_up(self, control: Any = None) -> None:
+        """Evaluate the model as it is now, if that is due and was not done; stop if nothing is gained any more."""
+        found = self._evaluations()
+        step = self.trainer.state.global_step
+        if self._evaluation_is_due() and not any(one.step == step for one in found):
+            self._evaluate(step)
+            found = self._evaluations()
+        self._prune()
+        stop = self._stop_is_asked()
+        if control is not None and (stop or stops_early(found, self._recipe.evaluation)):
+            control.should_training_stop = True
+
+    def has_no_step_left(self, begin: checkpoint.Checkpoint) -> bool:
+        """Whether a training that goes on from a checkpoint would make no step more."""
+        return begin.step >= self._steps or stops_early(self._evaluations(), self._recipe.evaluation)
+
+    def is_complete(self) -> bool:
+        """Whether no step and no evaluation is left to do."""
+        found = self._evaluations()
+        step = self.trainer.state.global_step
+        if stops_early(found, self._recipe.evaluation):
+            return True
+        return step >= self._steps and (not self._evaluation_is_due() or any(one.step == step for one in found))
+
+    def _evaluations(self) -> list[Evaluated]:
+        return self._ranks.of_first(lambda: evaluations(self._run.log_path))
+
+    def _stop_is_asked(self) -> bool:
+        return self._ranks.any(self._stops.received is not None)
+
+    def _evaluation_is_due(self) -> bool:
+        state, every = self.trainer.state, self._recipe.evaluation.every
+        if self._dev_set is None or every == "never" or not state.global_step:
+            return False
+        interval = self._steps_per_epoch if every == "epoch" else every
+        return state.global_step % interval == 0 or state.global_step >= self._steps
+
+    def _evaluate(self, step: int) -> None:
+        if self._dev_set is None or self._stop_is_asked():
+            return
+        path = self._run.evaluations / f"step-{step:06d}.jsonl"
+        # What an evaluation draws, if anything, is nothing to the training that goes on after it.
+        with torch.random.fork_rng():
+            found = self._dev_set.evaluate(self.trainer, path, self._stop_is_asked)
+        if found is not None:
+            figures, samples = found
+            self.trainer.log(dict(figures))
+            for tracker in self._trackers:
+                tracker.show_samples(step, samples)
+
+    def _write(self) -> None:
+        self._log.flush()
+        checkpoint.save(self._run.checkpoints, self.trainer, self.trainer.progress())
+        self._saved_at = time.monotonic()
+        self._prune()
+
+    def _prune(self) -> None:
+        if not self._ranks.is_first:
+            return
+        best = pick(evaluations(self._run.log_path), self._recipe.evaluation)
+        checkpoint.prune(
+            self._run.checkpoints, self._recipe.train.keep_checkpoints, set() if best is None else {best}
+        )

@@ -1,0 +1,308 @@
+"""Merging, with the real libraries on a tiny random model: weights, what stands beside them, verification."""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from tiny_run import STOP_ID, make_run, sha256, weights_of
+
+from llm_summ.cli.merge import merge as command
+from llm_summ.errors import InputError, LlmSummError, ModelError, RunError
+from llm_summ.merge.job import merge
+from llm_summ.model.adapter import merged_folder, merged_stamp
+from llm_summ.model.device import find_device
+from llm_summ.recipe import ModelFields, load_recipe
+from llm_summ.run import Run
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        "ignore:::transformers", "ignore:::peft", "ignore:::bitsandbytes", "ignore:::torch"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return make_run(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def run(made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A copy of the run, and one stands beside it."""
+    shutil.copytree(made.path, tmp_path / "runs" / "tiny")
+    monkeypatch.chdir(tmp_path)
+    return Run(Path("runs/tiny"))
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond 64 KiB: a write fails in its midst, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def left_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_from_the_command_to_the_table(run: Run) -> None:
+    done = CliRunner().invoke(command, ["--run", "tiny", "--rows", "6"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[-1] == "runs/tiny/merged"
+    for shown in (
+        "greedy, 6 dialogues",
+        "nf4 + adapter",
+        "float32 + adapter",
+        "merged, as loaded",
+        "of what rounding",
+    ):
+        assert shown in done.stdout
+    assert "warning" not in done.stderr
+    facts = json.loads((run.merged / "merge.json").read_text(encoding="utf-8"))
+    nf4, attached, merged = facts["verification"]["systems"]
+    assert [system["name"] for system in (nf4, attached, merged)] == [
+        "nf4 + adapter",
+        "float32 + adapter",
+        "merged, as loaded",
+    ]
+    assert attached["same_texts"] == merged["same_texts"] == 6
+    assert attached["merged_minus"] == merged["merged_minus"]  # all 0
+    assert nf4["same_texts"] < 6  # a random model that is quantized is another one
+    assert 0 < facts["verification"]["layers"]["rounding"] <= 1
+    assert facts["verification"]["other_prompts"] == 0
+    assert merged["signature"].endswith("|post:strip+join_lines+collapse_whitespace+cut_unfinished")
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (run.path / "merged.verify").iterdir()}
+    assert texts["merged.jsonl"] == texts["float32+adapter.jsonl"] != texts["nf4+adapter.jsonl"]
+    assert [set(json.loads(line)) for line in texts["merged.jsonl"].splitlines()] == [
+        {"fname", "dialogue", "summary", "tokens", "finish_reason"}
+    ] * 6
+
+
+def test_what_stands_in_the_folder(run: Run) -> None:
+    base = Path(run.recipe().model.base)
+    (base / "LICENSE").write_text("terms", encoding="utf-8")
+    folder = merge(run, verify=False).folder
+    assert left_in(folder) >= {
+        *("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+        *("prompt.md", "recipe.yaml", "README.md", "LICENSE", "merge.json", "merged_from.json"),
+    }
+    (base / "LICENSE").unlink()
+    assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["eos_token_id"] == STOP_ID
+    generation = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    generation.pop("transformers_version")
+    assert {key: value for key, value in generation.items() if value is not None} == {
+        **{"bos_token_id": 1, "eos_token_id": STOP_ID, "pad_token_id": 0},
+        **{"do_sample": False, "temperature": 0.0},
+    }
+    assert (folder / "prompt.md").read_bytes() == run.prompt_path.read_bytes()
+    assert load_recipe(folder / "recipe.yaml").lora.r == 4
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    meta = card.split("---\n")[1]
+    assert "language: [ko]" in meta
+    assert "base_model" not in meta  # a folder's name is no repository
+    assert "`<eos>`" in card
+    assert "<bos>" in card.split("A prompt as the model sees it:")[1]
+    assert "열 시에 역 앞에서 만나요." in card
+    assert "\ufffd" not in card
+
+
+@pytest.mark.parametrize(
+    ("lora", "scales"),
+    [
+        ({}, {"q_proj": 2.0, "up_proj": 2.0}),
+        ({"use_rslora": True}, {"q_proj": 4.0, "up_proj": 4.0}),
+        (
+            {"rank_pattern": {"q_proj": 2, "layers.1.mlp.up_proj": 1}, "alpha_pattern": {"q_proj": 6}},
+            {"q_proj": 3.0, "layers.1.mlp.up_proj": 8.0, "layers.0.mlp.up_proj": 2.0},
+        ),
+    ],
+)
+def test_weights_are_base_plus_scale_b_a(
+    tmp_path: Path, lora: dict[str, Any], scales: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layer by layer from the files; embeddings, which the head shares, are the base's and are there once."""
+    monkeypatch.chdir(tmp_path)
+    run = make_run(tmp_path, **lora)
+    done = merge(run, rows=2)
+    assert done.verification is not None
+    assert done.verification.layers is not None
+    assert done.verification.layers.layers == 8
+    assert done.verification.warnings == []
+    base, adapter, merged = weights_of(tmp_path / "tiny"), weights_of(run.adapter), weights_of(done.folder)
+    assert set(merged) == set(base)
+    assert "lm_head.weight" not in merged
+    np.testing.assert_array_equal(merged["model.embed_tokens.weight"], base["model.embed_tokens.weight"])
+    for layer, scale in scales.items():
+        names = [name for name in base if name.endswith(f"{layer}.weight")]
+        assert names
+        for name in names:
+            a, b = (adapter[f"base_model.model.{name[:-7]}.lora_{side}.weight"] for side in "AB")
+            np.testing.assert_allclose(merged[name], base[name] + scale * b @ a, atol=1e-6)
+            assert not np.allclose(merged[name], base[name], atol=1e-3)
+
+
+def test_nothing_is_merged_twice(run: Run) -> None:
+    """`generate` takes what `merge` made, and `merge` what `generate` made; a new adapter makes it anew."""
+    first = merge(run, rows=2)
+    assert first.verification is not None
+    recipe = run.recipe()
+    weights = run.merged / "model.safetensors"
+    stamp = weights.stat()
+    assert merged_folder(run, recipe.model, recipe.model.base, find_device(), "float32", STOP_ID) == run.merged
+    again = merge(run, verify=False)
+    assert weights.stat() == stamp
+    assert again.verification is None
+    assert again.facts["verification"] == first.facts["verification"]  # of the same weights: it stays
+    other = merge(run, verify=False, dtype="bfloat16")
+    assert weights.stat().st_size < stamp.st_size
+    assert other.facts["verification"] is None
+    assert other.facts["dtype"] == "bfloat16"
+
+
+def test_another_stop_token_goes_into_tokenizer_and_configurations(run: Run) -> None:
+    """As with chat templates, whose turns end with a token of their own."""
+    from transformers import AutoTokenizer
+
+    model = run.recipe().model
+    folder = merged_folder(run, model, model.base, find_device(), "float32", 0, Path("other"))
+    assert AutoTokenizer.from_pretrained(folder).eos_token == "<pad>"
+    for name in ("config.json", "generation_config.json"):
+        assert json.loads((folder / name).read_text(encoding="utf-8"))["eos_token_id"] == 0
+
+
+def test_sampling_of_the_base_does_not_go_on(run: Run, tmp_path: Path) -> None:
+    """Neither does its penalty, which greedy decoding would obey."""
+    base = tmp_path / "sampling"
+    shutil.copytree(run.recipe().model.base, base)
+    asked = {
+        "do_sample": True,
+        "temperature": 0.6,
+        "top_p": 0.9,
+        "repetition_penalty": 1.3,
+        "eos_token_id": [0, 2],
+    }
+    (base / "generation_config.json").write_text(json.dumps(asked), encoding="utf-8")
+    model = ModelFields(base=str(base))
+    folder = merged_folder(run, model, str(base), find_device(), "float32", STOP_ID, Path("greedy"))
+    written = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    found = {name: written.get(name) for name in (*asked, "max_length")}
+    assert found == {
+        **{"do_sample": False, "temperature": 0.0, "top_p": None, "repetition_penalty": None},
+        **{"eos_token_id": 2, "max_length": None},
+    }
+
+
+def test_a_folder_of_ones_own(run: Run) -> None:
+    mine = Path("mine")
+    mine.mkdir()
+    assert merge(run, out=mine, verify=False).folder == mine  # an empty folder may be taken
+    weights = sha256(mine)
+    (mine / "merged_from.json").write_text("{}", encoding="utf-8")
+    assert merge(run, out=mine, verify=False).folder == mine  # it was made by a merge
+    assert sha256(mine) == weights
+    assert not run.merged.exists()
+    (mine / "merged_from.json").unlink()
+    with pytest.raises(InputError, match=r"^mine: is there, and was not made by `llm-summ merge`") as caught:
+        merge(run, out=mine, verify=False)
+    assert "--force" in str(caught.value)
+    merge(run, out=mine, verify=False, force=True)
+    assert merged_stamp(mine) is not None
+
+
+@pytest.mark.parametrize("out", [".", "..", "runs", "runs/tiny", "/", "~", "base", "base/.."])
+def test_what_must_stay_is_never_replaced(run: Run, out: str) -> None:
+    place = Path(out.replace("base", run.recipe().model.base)).expanduser()
+    with pytest.raises(InputError, match=r"^--out .*: holds what must stay; name a folder of its own$"):
+        merge(run, out=place, force=True, verify=False)
+    assert run.adapter.is_dir()
+
+
+def test_parts_of_the_run_are_not_replaced_by_force(run: Run) -> None:
+    with pytest.raises(InputError, match=r"name another folder with --out$"):
+        merge(run, out=run.adapter, force=True, verify=False)
+    other = run.path / "merged-bf16"
+    assert merge(run, out=other, dtype="bfloat16", verify=False).folder == other
+
+
+def test_without_dev_data(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run.recipe_path.write_text(
+        run.recipe_path.read_text(encoding="utf-8").replace("dev: sample:dev", "dev:"), encoding="utf-8"
+    )
+    with pytest.raises(InputError, match=r"^--verify: the recipe has no data\.dev; name a file with --data$"):
+        merge(run, verify=True)
+    assert not run.merged.exists()
+    assert merge(run).verification is None
+    assert "Not verified: the recipe has no data.dev" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"^gone\.csv: no such file; .*; or leave the check out: --no-verify$"):
+        merge(run, source="gone.csv")
+
+
+def test_a_base_that_is_gone(run: Run) -> None:
+    text = run.recipe_path.read_text(encoding="utf-8")
+    run.recipe_path.write_text(text.replace(run.recipe().model.base, "./gone"), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"^model\.base: \./gone: no such folder"):
+        merge(run, verify=False)
+
+
+def test_an_adapter_that_is_gone(run: Run) -> None:
+    shutil.rmtree(run.adapter)
+    with pytest.raises(RunError, match=r"^runs/tiny: no adapter; its training did not finish"):
+        merge(run)
+
+
+def test_a_run_that_was_trained_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run(tmp_path, full=True)
+    with pytest.raises(RunError, match=r"nothing to merge; its model is .*runs/tiny/model$"):
+        merge(run)
+
+
+def test_a_base_of_another_shape(run: Run, tmp_path: Path) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    base = tmp_path / "wider"
+    shutil.copytree(run.recipe().model.base, base)
+    config = LlamaConfig.from_pretrained(base)
+    config.intermediate_size = 96
+    LlamaForCausalLM(config).save_pretrained(base)
+    model = ModelFields(base=str(base))
+    with pytest.raises(ModelError, match="does not fit the base model"):
+        merged_folder(run, model, str(base), find_device(), "float32", STOP_ID)
+    assert not run.merged.exists()
+
+
+def test_weights_beyond_the_range_of_float16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run(tmp_path, size=1e6)
+    with pytest.raises(ModelError, match=r"are not finite in float16; choose bfloat16 or float32$"):
+        merge(run, dtype="float16", verify=False)
+    assert "merged" not in left_in(run.path)
+    merge(run, dtype="bfloat16", verify=False)  # has the range of float32
+
+
+def test_an_adapter_with_a_weight_that_is_not_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run(tmp_path, size=math.inf)
+    with pytest.raises(ModelError, match=r"are not finite in float32; the adapter is broken; train it anew$"):
+        merge(run, verify=False)
+
+
+def test_a_disk_that_is_full(run: Run, full_disk: None) -> None:
+    with pytest.raises(LlmSummError) as caught:
+        merge(run, verify=False)
+    assert str(caught.value).startswith("runs/tiny/merged: cannot be written (")
+    assert str(caught.value).endswith("nothing is left of it; free some room, or choose another folder")
+    assert "\n" not in str(caught.value)
+    assert not [name for name in left_in(run.path) if "merged" in name]

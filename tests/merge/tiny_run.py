@@ -1,0 +1,61 @@
+"""A finished run of a tiny random model, made by PEFT without a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tiny import make_tiny_model
+
+from llm_summ.files import file_sha256
+from llm_summ.prompt import load_template
+from llm_summ.recipe import DataFields, GenerateFields, LoraFields, ModelFields, Recipe, TrainFields
+from llm_summ.run import Run, create_run
+
+STOP_ID = 2
+
+
+def make_run(folder: Path, name: str = "tiny", *, size: float = 0.05, full: bool = False, **lora: Any) -> Run:
+    """Write ``tiny/`` and ``runs/<name>`` with an adapter whose A and B are random, B as large as `size`."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = folder / "tiny"
+    if not base.exists():
+        make_tiny_model(base)
+    recipe = Recipe(
+        model=ModelFields(base=str(base)),
+        data=DataFields(train="sample:train", dev="sample:dev"),
+        lora=LoraFields(r=4, alpha=8),
+        generate=GenerateFields(max_new_tokens=12, batch_size=4),
+    )
+    if full:
+        whole = recipe.model.model_copy(update={"quantization": "none"})
+        recipe = recipe.model_copy(update={"train": TrainFields(method="full"), "model": whole})
+    template = load_template("plain")
+    run = create_run(
+        folder / "runs" / name, recipe, template.text, {"prompt": {"sha256": template.sha256}, "kept": {}}
+    )
+    torch.manual_seed(1)
+    config = LoraConfig(
+        **{"task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "target_modules": "all-linear", **lora}
+    )
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+    for parameter_name, parameter in model.named_parameters():
+        if "lora_B" in parameter_name:
+            torch.nn.init.normal_(parameter, std=size)
+    model.save_pretrained(run.adapter)
+    AutoTokenizer.from_pretrained(base).save_pretrained(run.adapter)
+    return run
+
+
+def weights_of(folder: Path) -> dict[str, Any]:
+    """Every tensor of a folder, as numpy has it."""
+    from safetensors.numpy import load_file
+
+    return {name: tensor for file in folder.glob("*.safetensors") for name, tensor in load_file(file).items()}
+
+
+def sha256(folder: Path) -> str:
+    return file_sha256(folder / "model.safetensors")

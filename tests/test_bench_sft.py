@@ -1,0 +1,141 @@
+"""The bench of the training: what it reads and computes, and that it runs with the tiny model."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import make_tiny_model
+
+from llm_summ.errors import InputError
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "bench_sft.py"
+CURVES = st.lists(st.floats(0, 20), min_size=1, max_size=30)
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_sft", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclass looks there for its annotations
+    spec.loader.exec_module(module)
+    return module
+
+
+bench = load()
+
+
+@pytest.mark.parametrize(
+    ("values", "window", "expected"),
+    [
+        ([4.0, 2.0, 3.0], 2, [3.0, 2.5]),
+        ([4.0, 2.0, 3.0], 1, [4.0, 2.0, 3.0]),
+        ([4.0, 2.0, 3.0], 3, [3.0]),
+        ([4.0, 2.0], 5, [3.0]),
+    ],
+)
+def test_moving_mean(values: list[float], window: int, expected: list[float]) -> None:
+    assert bench.moving_mean(values, window) == expected
+
+
+@given(CURVES, st.integers(1, 10), st.floats(-1, 1))
+def test_the_distance_of_a_shifted_curve_is_the_shift(curve: list[float], window: int, shift: float) -> None:
+    assert bench.difference(curve, [loss + shift for loss in curve], window) == pytest.approx(abs(shift), abs=1e-9)
+
+
+def test_one_step_apart_is_spread_over_the_window() -> None:
+    assert bench.difference([1.0] * 10, [1.0] * 9 + [2.0], window=5) == pytest.approx(0.2)
+
+
+LOG: list[dict[str, Any]] = [
+    {"step": 1, "epoch": 0.5, "loss": 3.0, "seconds": 2.0, "tokens": 100},
+    {"step": 1, "epoch": 0.5, "dev_loss": 9.0, "dev_score": 20.0, "seconds": 4.0},
+    {"step": 2, "epoch": 1.0, "loss": 2.5, "seconds": 6.0, "tokens": 200},
+]
+
+
+def test_a_log_gives_the_losses_of_its_training_lines() -> None:
+    assert bench.read_log(list(map(json.dumps, LOG)), 2) == ((3.0, 2.5), 6.0)
+
+
+@pytest.mark.parametrize("lines", [LOG[:1], [*LOG, LOG[2]], [LOG[2], LOG[0]], []])
+def test_a_log_without_a_loss_for_every_step_is_refused(lines: list[dict[str, Any]]) -> None:
+    with pytest.raises(InputError, match="expected one for each of 2 steps"):
+        bench.read_log(list(map(json.dumps, lines)), 2)
+
+
+def test_a_state_gives_losses_and_seconds() -> None:
+    history = [{"loss": 3.0, "step": 1}, {"loss": 2.5, "step": 2}, {"train_runtime": 8.5, "train_loss": 2.75}]
+    assert bench.read_state({"log_history": history}, 2) == ((3.0, 2.5), 8.5)
+    with pytest.raises(InputError, match="2 losses, expected one for each of 3 steps"):
+        bench.read_state({"log_history": history}, 3)
+    with pytest.raises(InputError, match="did not end"):
+        bench.read_state({"log_history": history[:2]}, 2)
+
+
+def test_the_table_has_medians_and_the_ratios_of_the_rounds() -> None:
+    found = {
+        "ours": [bench.Training((3.0, 2.0), seconds, 2**30) for seconds in (10.0, 20.0)],
+        "plain": [bench.Training((3.0, 2.2), seconds, 3 * 2**30) for seconds in (30.0, 50.0)],
+    }
+    assert bench.table(found, tokens=1000)[2:] == [
+        "| ours | 75 | 1.00 | 1.00 | 3.000, 2.000, 2.000 | 0.0000 |",
+        "| plain | 27 | 2.75 (2.50 to 3.00) | 3.00 | 3.000, 2.200, 2.200 | 0.1000 |",
+    ]
+
+
+def run(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    # One thread: threads that wait for one another on a busy machine are far slower.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(SCRIPT), *options]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--set", "train.batch_size=2"), "--set train.batch_size=2: is the bench's own"),
+        (("--set", "lora.init=eva"), "lora.init eva: the plain script has no such setting"),
+        (("--rows", "300"), "sample:train: 128 rows of at most 1024 tokens, expected 300"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_a_line(
+    options: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    model = make_tiny_model(tmp_path / "tiny")
+    found = run("--model", str(model), "--data", "sample:train", "--rows", "8", *options, folder=tmp_path)
+    assert found.returncode == 2
+    assert found.stderr.startswith(f"bench_sft.py: {message}")
+    assert len(found.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_the_sides_train_the_same_rows_with_the_same_losses(tmp_path: Path) -> None:
+    model = make_tiny_model(tmp_path / "tiny")
+    out = tmp_path / "figures.json"
+    found = run(
+        *("--model", str(model), "--rows", "12", "--batch", "4", "--sides", "ours", "settings"),
+        *("--set", "model.compute_dtype=float32", "--set", "model.quantization=none", "--json", str(out)),
+        folder=tmp_path,
+    )
+    assert found.returncode == 0, found.stderr
+    figures = json.loads(out.read_text(encoding="utf-8"))
+    [ours], [settings] = figures["ours"], figures["settings"]
+    assert len(ours["losses"]) == 3
+    # TRL tokenizes prompt and answer in one: nothing else differs.
+    assert settings["losses"] == pytest.approx(ours["losses"], abs=1e-3)
+    assert figures["tokens"] > 12 * 100
+    assert min(ours["peak"], settings["peak"]) > 100 * 2**20
+    assert "| ours |" in found.stdout
+    assert "| settings |" in found.stdout

@@ -1,0 +1,378 @@
+"""A training that is killed, stopped or refused goes on to the end of an uninterrupted one, or says why not."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import make_tiny_model
+
+from llm_summ.data import read_dialogues
+from llm_summ.errors import InputError, LlmSummError, RunError, StoppedError, TrainingError
+from llm_summ.recipe import load_recipe
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:::transformers", "ignore:::trl", "ignore:::torch", "ignore:::peft"),
+]
+
+RECIPE = """
+model: {base: ./tiny}
+data: {train: train.csv, dev: dev.csv}
+prompt: {max_prompt_tokens: 300}
+lora: {r: 4, dropout: 0.1}
+train: {epochs: 3, learning_rate: 2e-2, batch_size: 6, micro_batch_size: 3, log_every: 2, save_steps: 3}
+evaluation: {every: epoch, rows: 4}
+generate: {max_new_tokens: 12}
+"""
+STEPS, EPOCH = 12, 4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("resume")
+    make_tiny_model(folder / "tiny")
+    for part, rows in (("train", 22), ("dev", 6)):
+        with (folder / f"{part}.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["fname", "dialogue", "summary"])
+            writer.writerows(
+                [item.id, item.text, item.references[0]] for item in read_dialogues(f"sample:{part}")[:rows]
+            )
+    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def train(name: str, *overrides: str) -> Any:
+    from llm_summ.sft.train import sft
+
+    return sft(load_recipe(Path("recipe.yaml"), overrides), runs=Path("runs"), name=name, stem="recipe")
+
+
+def go_on(name: str | None = None, given: Any = None) -> Any:
+    from llm_summ.sft.train import resume
+
+    return resume(Path("runs"), name, given)
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Path) -> Path:
+    """An uninterrupted run, in a process of its own."""
+    subprocess.run(
+        [sys.executable, "-m", "llm_summ", "sft", "recipe.yaml", "--run", "reference"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=600,
+    )
+    return folder / "runs" / "reference"
+
+
+def adapter_of(run: Path) -> str:
+    return hashlib.sha256((run / "adapter" / "adapter_model.safetensors").read_bytes()).hexdigest()
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    # The clock is the only thing that a kill may change.
+    return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
+
+
+def assert_same(run: Path, reference: Path) -> None:
+    assert adapter_of(run) == adapter_of(reference)
+    assert log_of(run) == log_of(reference)
+    for path in (reference / "evaluations").iterdir():
+        assert (run / "evaluations" / path.name).read_bytes() == path.read_bytes()
+    training = [
+        json.loads((one / "manifest.json").read_text(encoding="utf-8"))["training"] for one in (run, reference)
+    ]
+    for name in ("steps", "tokens", "last_loss", "picked_step", "adapter_sha256"):
+        assert training[0][name] == training[1][name]
+    assert not list(run.glob(".*"))
+    assert not list((run / "checkpoints").glob(".*"))
+
+
+def test_the_log_holds_both_curves_and_the_best_is_kept(reference: Path) -> None:
+    log = log_of(reference)
+    assert [line["step"] for line in log if "loss" in line] == [2, 4, 6, 8, 10, 12]
+    evaluated = [line for line in log if "dev_score" in line]
+    assert [line["step"] for line in evaluated] == [EPOCH, 2 * EPOCH, STEPS]
+    best = max(evaluated, key=lambda line: (line["dev_score"], -line["step"]))["step"]
+    manifest = json.loads((reference / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["training"]["picked_step"] == best
+    kept = sorted(path.name for path in (reference / "checkpoints").iterdir())
+    assert set(kept) == {f"step-{step:06d}" for step in (best, 9, STEPS)}
+    weights = (reference / "checkpoints" / f"step-{best:06d}" / "adapter_model.safetensors").read_bytes()
+    assert (reference / "adapter" / "adapter_model.safetensors").read_bytes() == weights
+    for line in evaluated:
+        texts = (reference / "evaluations" / f"step-{line['step']:06d}.jsonl").read_text(encoding="utf-8")
+        assert len(texts.splitlines()) == line["dev_rows"] == 4
+
+
+def during_a_step(run: Path) -> bool:
+    log = run / "log.jsonl"
+    return log.is_file() and '"step": 6' in log.read_text(encoding="utf-8")
+
+
+def during_a_save(run: Path) -> bool:
+    return (run / "checkpoints" / "step-000003").is_dir() and bool(list((run / "checkpoints").glob(".step-*")))
+
+
+def during_an_evaluation(run: Path) -> bool:
+    saved = run / "checkpoints" / f"step-{2 * EPOCH:06d}"
+    return saved.is_dir() and not (run / "evaluations" / f"{saved.name}.jsonl").is_file()
+
+
+@pytest.mark.parametrize("moment", [during_a_step, during_a_save, during_an_evaluation])
+def test_killed_at_any_moment(here: Path, reference: Path, moment: Callable[[Path], bool]) -> None:
+    run = here / "runs" / moment.__name__
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = [sys.executable, "-m", "llm_summ", "sft", "recipe.yaml", "--run", run.name]
+    process = subprocess.Popen(command, **silent)  # type: ignore[call-overload]
+    deadline = time.monotonic() + 500
+    while not moment(run):
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert not (run / "adapter").exists()
+    go_on(run.name)
+    assert_same(run, reference)
+
+
+@contextlib.contextmanager
+def signalled(run: Path, when: Callable[[Path], bool], kind: signal.Signals) -> Iterator[None]:
+    """Send this process a signal at a moment of the training that the block does."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set() and not when(run):
+            time.sleep(0.001)
+        if not over.is_set():
+            os.kill(os.getpid(), kind)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", [during_a_step, during_an_evaluation])
+def test_stopped_by_a_signal(
+    here: Path, reference: Path, kind: signal.Signals, moment: Callable[[Path], bool]
+) -> None:
+    run = here / "runs" / f"{kind.name}-{moment.__name__}"
+    with signalled(run, moment, kind), pytest.raises(StoppedError) as stopped:
+        train(run.name)
+    assert stopped.value.exit_code == 128 + kind
+    assert f"of {STEPS} by {kind.name}; go on with: llm-summ sft --resume --run {run.name}" in str(stopped.value)
+    assert not (run / "adapter").exists()
+    assert go_on().path.resolve() == run  # the last that was begun and did not finish
+    assert_same(run, reference)
+    with pytest.raises(RunError, match="its training is finished; next: llm-summ generate"):
+        go_on(run.name)
+
+
+@pytest.fixture
+def stopped(here: Path, reference: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A run that was stopped after its second epoch."""
+    kept = here / "stopped"
+    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
+    run = here / "runs" / name
+    if not kept.is_dir():
+        with signalled(here / "runs" / "kept", during_an_evaluation, signal.SIGTERM), pytest.raises(StoppedError):
+            train("kept")
+        (here / "runs" / "kept").rename(kept)
+    shutil.copytree(kept, run)
+    yield run
+    shutil.rmtree(run, ignore_errors=True)
+
+
+def test_a_damaged_checkpoint_is_told_and_an_earlier_one_taken(
+    stopped: Path, reference: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = max((stopped / "checkpoints").iterdir())
+    (last / "optimizer.pt").write_bytes((last / "optimizer.pt").read_bytes()[:-100] + bytes(100))
+    go_on(stopped.name)
+    told = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
+    assert len(told) == 1
+    assert f"{last.name}: the checkpoint is damaged (optimizer.pt is not what was written)" in told[0]
+    assert_same(stopped, reference)
+
+
+def test_no_whole_checkpoint_begins_anew(
+    stopped: Path, reference: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for checkpoint in (stopped / "checkpoints").iterdir():
+        (checkpoint / "adapter_model.safetensors").unlink()
+    go_on(stopped.name)
+    assert "from the first step: there is no checkpoint" in capsys.readouterr().err
+    assert_same(stopped, reference)
+
+
+def change_recipe(run: Path) -> None:
+    path = run / "recipe.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("0.02", "0.01"), encoding="utf-8")
+
+
+def change_prompt(run: Path) -> None:
+    path = run / "prompt.md"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("{{ dialogue }}", "- {{ dialogue }}"), encoding="utf-8"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (change_recipe, "recipe.yaml: was changed after the training began"),
+        (change_prompt, "prompt.md: was changed after the training began"),
+        (lambda run: (run / "manifest.json").write_text("{", encoding="utf-8"), "manifest.json: cannot be read"),
+        (lambda run: (run / "recipe.yaml").unlink(), "no recipe.yaml"),
+    ],
+)
+def test_what_the_training_was_begun_with_may_not_change(
+    stopped: Path, change: Callable[[Path], None], told: str
+) -> None:
+    change(stopped)
+    with pytest.raises(InputError, match=told) as refused:
+        go_on(stopped.name)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("train.csv", "train.csv: was changed after the training of runs/"),
+        ("tiny", "model.base: ./tiny: no such folder"),
+    ],
+)
+def test_data_and_base_have_to_be_there_as_they_were(here: Path, stopped: Path, name: str, told: str) -> None:
+    before = sorted(path.name for path in (stopped / "checkpoints").iterdir())
+    away = here / "away"
+    (here / name).rename(away)
+    try:
+        if name == "train.csv":
+            (here / name).write_bytes(away.read_bytes().replace(b"train_1", b"train_x", 1))
+        with pytest.raises(InputError, match=told):
+            go_on(stopped.name)
+    finally:
+        if name == "train.csv":
+            (here / name).unlink()
+        away.rename(here / name)
+    assert sorted(path.name for path in (stopped / "checkpoints").iterdir()) == before
+
+
+def test_another_recipe_is_refused_field_by_field(stopped: Path) -> None:
+    other = load_recipe(Path("recipe.yaml"), ["train.learning_rate=1e-3", "seed=7"])
+    with pytest.raises(RunError) as refused:
+        go_on(stopped.name, other)
+    assert "seed: begun with 42, now 7" in str(refused.value)
+    assert "train.learning_rate: begun with 0.02, now 0.001" in str(refused.value)
+
+
+def test_only_one_process_trains_a_run(stopped: Path) -> None:
+    from llm_summ.run import Run
+    from llm_summ.sft.fit import only_one
+
+    with only_one(Run(stopped)), pytest.raises(RunError, match="is being trained by another process"):
+        go_on(stopped.name)
+
+
+@contextlib.contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """As on a full disk or under a quota, the system refuses to write on."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_refused_write_leaves_the_last_checkpoint(stopped: Path, reference: Path) -> None:
+    before = {path.name for path in (stopped / "checkpoints").iterdir()}
+    with files_no_larger_than(20_000), pytest.raises(TrainingError) as refused:
+        go_on(stopped.name)
+    told = str(refused.value)
+    assert "the checkpoint cannot be written (" in told
+    assert f"{max(before)} is intact; make room, and go on with `llm-summ sft --resume`" in told
+    assert len(told.splitlines()) == 1
+    assert before <= {path.name for path in (stopped / "checkpoints").iterdir()}
+    go_on(stopped.name)
+    assert_same(stopped, reference)
+
+
+def test_early_stopping(here: Path) -> None:
+    run = train("early", "evaluation.every=2", "evaluation.patience=1", "evaluation.min_gain=90")
+    log = log_of(run.path)
+    assert [line["step"] for line in log if "dev_score" in line] == [2, 4]
+    training = run.manifest()["training"]
+    assert (training["steps"], training["stopped_early"], training["picked_step"]) in [(4, True, 2), (4, True, 4)]
+
+
+def test_all_weights_are_trained_by_the_same_recipe(here: Path) -> None:
+    """Full fine-tuning: a model instead of an adapter; `generate` takes it."""
+    from llm_summ.generate.job import generate
+    from llm_summ.model.trained import weights_sha256
+
+    settings = ("train.method=full", "model.quantization=none", "train.epochs=1", "train.learning_rate=1e-3")
+    run = train("full", *settings)
+    assert not run.adapter.exists()
+    assert run.manifest()["training"]["adapter_sha256"] == weights_sha256(run.model)
+    assert weights_sha256(run.model) != weights_sha256(here / "tiny")
+    (file,) = generate(run, sources=["dev.csv"], engine_name="hf")
+    assert len(file.read()) == 6
+    (run.model / "config.json").unlink()
+    with pytest.raises(LlmSummError, match=r"runs/full/model: no config.json; the model is not whole"):
+        generate(run, sources=["dev.csv"], engine_name="hf")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("lora.rslora=true", "lora.init=gaussian", "train.schedule=linear"),
+        ("lora.init=eva", "train.optimizer=adafactor", "train.packing=true"),
+        ("lora.learning_rate_ratio=8", "train.neftune_alpha=5", "train.label_smoothing=0.1"),
+        ("model.quantization=int8", "train.optimizer=sgd", "train.max_grad_norm=0"),
+        ("model.quantization=fp4", "train.gradient_checkpointing=on", "train.schedule=inverse_sqrt"),
+    ],
+)
+def test_every_kind_of_training_resumes_exactly(here: Path, settings: tuple[str, ...]) -> None:
+    settings = (*settings, "evaluation.every=never", "train.max_steps=6", "train.log_every=1")
+    name = "".join(letter if letter.isalnum() else "-" for letter in settings[0])
+    whole = train(f"{name}-whole", *settings)
+    halves = here / "runs" / f"{name}-halves"
+    saved = halves / "checkpoints" / "step-000003"
+    with signalled(halves, lambda run: saved.is_dir(), signal.SIGTERM), pytest.raises(StoppedError):
+        train(halves.name, *settings)
+    go_on(halves.name)
+    assert adapter_of(halves) == adapter_of(whole.path)
+    assert log_of(halves) == log_of(whole.path)
+    losses = [line["loss"] for line in log_of(halves)]
+    assert len(set(losses)) == len(losses) == 6
