@@ -14,7 +14,7 @@ def main() -> None:
     """Run ``llm-summ``.
 
     Exit codes: 0 done; 1 the work failed, or the reader of its output went away (click sees to that); 2 the input
-    was wrong; 130 stopped by Ctrl-C.
+    was wrong; 130 stopped by Ctrl-C; 143 by SIGTERM.
     """
     import click
 

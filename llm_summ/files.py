@@ -110,10 +110,16 @@ def append_lines(path: Path) -> Iterator[TextIO]:
         file.seek(0)
         content = file.read()
         file.truncate(content.rfind(b"\n") + 1)
-    with path.open("a", encoding="utf-8", newline="", buffering=1) as out:
+    out = path.open("a", encoding="utf-8", newline="", buffering=1)
+    try:
         yield out
         out.flush()
         os.fsync(out.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):  # a full disk refuses what is left again, and has been told of
+            out.close()
+        raise
+    out.close()
 
 
 def read_jsonl(path: Path, *, may_be_torn: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -224,6 +224,8 @@ class Bench:
         refused = {
             "model.quantization int8": model.quantization == "int8",
             "train.method full": train.method == "full",
+            "train.neftune_alpha": train.neftune_alpha is not None,
+            "train.label_smoothing": train.label_smoothing != 0,
             "lora.init eva": lora.init == "eva",
             "lora.learning_rate_ratio": lora.learning_rate_ratio is not None,
         }

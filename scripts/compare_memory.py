@@ -1,6 +1,6 @@
 """Compare the estimated with the measured peak memory of trainings on this machine.
 
-    python scripts/compare_memory.py                       # the built-in list, about ten minutes on 2 CPU cores
+    python scripts/compare_memory.py                       # the built-in list, a quarter of an hour on 2 CPU cores
     python scripts/compare_memory.py nf4 int8              # some of it
     python scripts/compare_memory.py --recipe qlora.yaml --set lora.r=8 --set train.micro_batch_size=2
 
@@ -34,6 +34,8 @@ from llm_summ.recipe import find_recipe, load_recipe
 _TESTS = Path(__file__).parents[1] / "tests"
 _TOLERANCE = 0.15
 
+_FULL = ["model.quantization=none", "train.method=full"]
+
 # Names of trainings, with what they change in recipes/qlora.yaml; {tiny} and {llama} are random models.
 BUILT_IN = {
     "nf4": [],
@@ -51,9 +53,6 @@ BUILT_IN = {
     "float32, micro batch 4": ["model.compute_dtype=float32", "train.micro_batch_size=4"],
     "packing, micro batch 4": ["train.packing=true", "train.micro_batch_size=4"],
     "label smoothing": ["train.label_smoothing=0.1"],
-    "all weights": ["model.quantization=none", "train.method=full"],
-    "all weights, Adafactor": ["model.quantization=none", "train.method=full", "train.optimizer=adafactor"],
-    "all weights, 8-bit AdamW": ["model.quantization=none", "train.method=full", "train.optimizer=adamw_8bit"],
     "short prompts": ["prompt.max_prompt_tokens=200"],
     "tiny Llama, micro batch 8": [
         "model.base={tiny}",
@@ -62,6 +61,14 @@ BUILT_IN = {
     ],
     "Llama 190M": ["model.base={llama}"],
     "Llama 190M, micro batch 4": ["model.base={llama}", "train.micro_batch_size=4"],
+    "Llama 190M, float32, micro batch 4": [
+        "model.base={llama}",
+        "model.compute_dtype=float32",
+        "train.micro_batch_size=4",
+    ],
+    "Llama 190M, all weights": ["model.base={llama}", *_FULL],
+    "Llama 190M, all weights, Adafactor": ["model.base={llama}", *_FULL, "train.optimizer=adafactor"],
+    "Llama 190M, all weights, 8-bit AdamW": ["model.base={llama}", *_FULL, "train.optimizer=adamw_8bit"],
 }
 
 # VmHWM belongs to the program and begins anew with it; a child's ru_maxrss begins with its parent's.

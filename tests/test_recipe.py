@@ -140,6 +140,7 @@ def test_an_unknown_field_names_its_line_and_the_nearest(path: Path) -> None:
         ),
         ("track: [mlflow]\n", "FILE:5: track: found 'mlflow', expected 'wandb', 'trackio' or 'tensorboard'"),
         ("track: wandb\n", "FILE:5: track: found 'wandb', expected list"),
+        ("track: [wandb, wandb]\n", "FILE:5: track: a tracker stands twice in [wandb, wandb]; name each once"),
         (
             "post: [strip, strp]\n",
             "FILE:5: post: found 'strp', expected 'strip', 'join_lines', 'collapse_whitespace' or "
@@ -362,7 +363,7 @@ recipes = st.builds(
         rows=st.none() | st.integers(1),
         patience=st.none() | st.integers(1),
     ),
-    track=st.lists(st.sampled_from(["wandb", "trackio", "tensorboard"])),
+    track=st.lists(st.sampled_from(["wandb", "trackio", "tensorboard"]), unique=True),
     post=st.lists(st.sampled_from(["strip", "join_lines", "cut_unfinished"])),
 )
 

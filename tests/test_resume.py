@@ -219,7 +219,7 @@ def test_a_damaged_checkpoint_is_told_and_an_earlier_one_taken(
     last = max((stopped / "checkpoints").iterdir())
     (last / "optimizer.pt").write_bytes((last / "optimizer.pt").read_bytes()[:-100] + bytes(100))
     go_on(stopped.name)
-    told = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
+    told = [line for line in capsys.readouterr().err.splitlines() if "the checkpoint is damaged" in line]
     assert len(told) == 1
     assert f"{last.name}: the checkpoint is damaged (optimizer.pt is not what was written)" in told[0]
     assert_same(stopped, reference)
@@ -232,6 +232,7 @@ def test_no_whole_checkpoint_begins_anew(
         (checkpoint / "adapter_model.safetensors").unlink()
     go_on(stopped.name)
     assert "from the first step: there is no checkpoint" in capsys.readouterr().err
+    assert len(list((stopped / "checkpoints").glob("damaged-step-*"))) >= 2
     assert_same(stopped, reference)
 
 
@@ -298,7 +299,7 @@ def test_another_recipe_is_refused_field_by_field(stopped: Path) -> None:
 
 def test_only_one_process_trains_a_run(stopped: Path) -> None:
     from llm_summ.run import Run
-    from llm_summ.sft.fit import only_one
+    from llm_summ.sft.lock import only_one
 
     with only_one(Run(stopped)), pytest.raises(RunError, match="is being trained by another process"):
         go_on(stopped.name)
@@ -316,14 +317,14 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 
 
 def test_a_refused_write_leaves_the_last_checkpoint(stopped: Path, reference: Path) -> None:
-    before = {path.name for path in (stopped / "checkpoints").iterdir()}
+    last = max(path.name for path in (stopped / "checkpoints").iterdir())
     with files_no_larger_than(20_000), pytest.raises(TrainingError) as refused:
         go_on(stopped.name)
     told = str(refused.value)
     assert "the checkpoint cannot be written (" in told
-    assert f"{max(before)} is intact; make room, and go on with `llm-summ sft --resume`" in told
+    assert f"{last} is intact; make room, and go on with: llm-summ sft --resume --run {stopped.name}" in told
     assert len(told.splitlines()) == 1
-    assert before <= {path.name for path in (stopped / "checkpoints").iterdir()}
+    assert (stopped / "checkpoints" / last).is_dir()
     go_on(stopped.name)
     assert_same(stopped, reference)
 

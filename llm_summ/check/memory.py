@@ -20,12 +20,13 @@ The peak is the largest of three moments::
   pass; what is as wide as the vocabulary; and what is there beside them at the worst moment. To *working* comes
   what the allocator cannot use again. On a CPU that is much: `keep_large_buffers` has glibc keep freed memory, and
   its aligned allocation asks for a little more than the buffer, so a freed buffer is too small for the next of the
-  same size, and is cut up for smaller ones. The share `_NOT_USED_AGAIN` of all that the forward pass makes and
-  does not keep was fitted to measured peaks. On a GPU it is a tenth of the step.
+  same size, and is cut up for smaller ones. How much was fitted to measured peaks: in
+  float32 a share of all that the forward pass makes and does not keep, in 16 bits a share of what it keeps, and up
+  to 256 MiB. On a GPU it is a tenth of the step.
 - *process*: Python with its libraries, the tokenizer by the size of its vocabulary, and free pieces that loading
   left in the heap; on a GPU the CUDA context; all measured.
-- *updating*: PyTorch's AdamW on a GPU takes all tensors at once, and 4 bytes more for each parameter; elsewhere
-  one tensor comes after the other, and the largest of them is there two or three times more.
+- *updating*: PyTorch's AdamW on a GPU takes all tensors at once, and 4 bytes more for each parameter. On a CPU
+  one tensor comes after the other; what the step freed is not used again for it, so it counts with *working*.
 - *loading*: on a CPU the weights' file is mapped, and stays until all of it is read. A file in the compute dtype
   it is used in place, and the layers that were quantized stay in it for ever: they are counted with *process*.
 
@@ -62,7 +63,7 @@ _MIB = 2**20
 _PROCESS = 590 * _MIB
 _PROCESS_PER_TOKEN = 1140  # a tokenizer in memory, for each entry of its vocabulary
 _LEFT_BY_LOADING = 120 * _MIB  # 20 to 200 MiB, from run to run
-_NOT_USED_AGAIN = 0.3
+_NOT_USED_AGAIN, _NOT_USED_AGAIN_AT_LEAST = 0.3, 256 * _MIB
 # Measured on an H100 (torch 2.11, CUDA 13): a context with the libraries' kernels, 750 to 820 MiB, and 64 MiB of
 # cuBLAS's workspace; and what the caching allocator holds and cannot use, 2 to 11 % of a large step.
 _CUDA_CONTEXT = 900 * _MIB
@@ -196,15 +197,18 @@ def estimate_memory(
         checkpointing=train.checkpoints(on_gpu=on_gpu),
         label_smoothing=train.label_smoothing,
     )
+    update = update_bytes(tensors, name, on_gpu=on_gpu)
     if on_gpu:
         unusable = int(_CUDA_UNUSABLE * (step.kept + step.logits + step.working))
         process, left, mapped = _CUDA_CONTEXT, 0, 0
     else:
-        unusable = int(_NOT_USED_AGAIN * step.passing)
+        if dtype == "float32":
+            unusable = int(_NOT_USED_AGAIN * step.passing) + update
+        else:
+            unusable = int(_NOT_USED_AGAIN * step.kept) + min(_NOT_USED_AGAIN_AT_LEAST, weights) + update
         process, left = _PROCESS + _PROCESS_PER_TOKEN * vocabulary, min(_LEFT_BY_LOADING, weights // 3)
         mapped = file_bytes(model, location)
         left += still_mapped(model, mapped, dtype)
-    update = update_bytes(tensors, name, on_gpu=on_gpu)
     return Memory(
         weights=weights,
         adapter=adapter,

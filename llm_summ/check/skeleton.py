@@ -58,8 +58,9 @@ def build_skeleton(recipe: Recipe, location: str, dtype: str) -> Any:
         return model
     model.requires_grad_(False)
     _check_targets(model, recipe.lora.targets)
+    lora = recipe.lora.model_copy(update={"init": "default"})  # no weight gets a value here
     try:
-        model = inject_adapter_in_model(lora_config(recipe.lora), model, low_cpu_mem_usage=True)
+        model = inject_adapter_in_model(lora_config(lora), model, low_cpu_mem_usage=True)
     except ValueError as error:
         raise RecipeError(f"lora.targets: {first_line(error)}") from error
     for parameter in model.parameters():

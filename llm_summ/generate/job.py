@@ -17,6 +17,7 @@ from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.model.adapter import adapter_sha256, check_adapter
 from llm_summ.model.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.model.device import find_device
+from llm_summ.model.servable import largest_rank
 from llm_summ.model.trained import trained_model, weights_sha256
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.progress import Progress, say
@@ -92,7 +93,7 @@ def generate(
     device = find_device()
     dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
     attach = adapter is not None and attaches(recipe, name, adapter)
-    rank = 0 if adapter is None else int(adapter["r"])
+    rank = 0 if adapter is None else largest_rank(adapter)
     identity = _identity(recipe, renderer, name) | {
         "adapter": None if untuned else weights_sha256(run.model) if whole else adapter_sha256(run),
         "kept": kept_sha256(run),

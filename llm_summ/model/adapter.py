@@ -76,7 +76,7 @@ def adapter_sha256(run: Run) -> str:
 
 def lora_config(fields: LoraFields) -> Any:
     """What PEFT is to add to the base model (LoRA, https://arxiv.org/abs/2106.09685)."""
-    from peft import LoraConfig
+    from peft import EvaConfig, LoraConfig
 
     return LoraConfig(
         task_type="CAUSAL_LM",
@@ -86,6 +86,8 @@ def lora_config(fields: LoraFields) -> Any:
         target_modules=fields.targets,
         use_rslora=fields.rslora,
         init_lora_weights=True if fields.init == "default" else fields.init,
+        # rho 1: every layer keeps rank r, so that the adapter is as large as the recipe says.
+        eva_config=EvaConfig(rho=1.0) if fields.init == "eva" else None,
     )
 
 

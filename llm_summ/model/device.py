@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import platform
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Device", "find_device", "keep_large_buffers", "use_attention_without_plans"]
+__all__ = ["Device", "find_device", "use_attention_without_plans"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +61,3 @@ def use_attention_without_plans() -> None:
     import torch
 
     torch.backends.cuda.enable_cudnn_sdp(False)
-
-
-def keep_large_buffers() -> None:
-    """Let glibc keep freed memory instead of giving it back to the system at every step.
-
-    The logits of a vocabulary of 262,144 are hundreds of megabytes a step; by default malloc maps them
-    anew each time, and the kernel zeroes every page again. Elsewhere than on glibc nothing is done.
-    """
-    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(mmap_max, 0)
-    mallopt(trim_threshold, 2**31 - 1)

@@ -221,7 +221,16 @@ class Recipe(_Section):
     def _patience_needs_evaluations(cls, evaluation: EvaluationFields) -> EvaluationFields:
         if evaluation.patience is not None and evaluation.every == "never":
             raise ValueError("patience needs evaluations; set every to epoch or to a number of steps")
+        if evaluation.patience is not None and evaluation.pick == "last":
+            raise ValueError("patience needs something to gain; set pick to score or loss")
         return evaluation
+
+    @field_validator("track")
+    @classmethod
+    def _each_tracker_once(cls, track: list[Tracker]) -> list[Tracker]:
+        if len(set(track)) < len(track):
+            raise ValueError(f"a tracker stands twice in [{', '.join(track)}]; name each once")
+        return track
 
     @field_validator("generate")
     @classmethod

@@ -18,11 +18,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_summ.errors import TrainingError, first_line
+from llm_summ.errors import RunError, TrainingError, first_line
 from llm_summ.files import file_sha256, whole_directory, write_json
 from llm_summ.progress import say
+from llm_summ.run import Run
 
-__all__ = ["CHECKSUMS", "Checkpoint", "checkpoints", "newest_whole", "prune", "save"]
+__all__ = [
+    "CHECKSUMS",
+    "Checkpoint",
+    "checkpoint_path",
+    "checkpoints",
+    "how_to_go_on",
+    "newest_whole",
+    "prune",
+    "save",
+]
 
 CHECKSUMS = "checksums.json"
 _PROGRESS = "progress.json"
@@ -42,7 +52,11 @@ class Checkpoint:
     step: int
 
     def fault(self) -> str:
-        """Why it cannot be used; empty if every file is as it was written."""
+        """Why it cannot be used; empty if every file is as it was written.
+
+        Raises:
+            RunError: the system does not let it be read; it may be whole.
+        """
         try:
             expected = json.loads((self.path / CHECKSUMS).read_text(encoding="utf-8"))
             for name, sha256 in expected.items():
@@ -50,7 +64,12 @@ class Checkpoint:
                     return f"{name} is not what was written"
         except FileNotFoundError as error:
             return f"no {Path(error.filename).name}"
-        except (OSError, ValueError, AttributeError, TypeError) as error:
+        except OSError as error:
+            raise RunError(
+                f"{error.filename or self.path}: cannot be read ({error.strerror or error}); it is left as it is; "
+                "try again when it can be read"
+            ) from error
+        except (ValueError, AttributeError, TypeError) as error:
             return f"{CHECKSUMS}: {first_line(error)}"
         return ""
 
@@ -58,6 +77,19 @@ class Checkpoint:
         """What the training needs to know beside the library's state."""
         found: dict[str, Any] = json.loads((self.path / _PROGRESS).read_text(encoding="utf-8"))
         return found
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step is, among all of a run."""
+    return folder / f"step-{step:06d}"
+
+
+def how_to_go_on(run: Run, world: int) -> str:
+    """What to type after a training has ended too soon, on so many devices."""
+    devices = f" --devices {world}" if world > 1 else ""
+    if not checkpoints(run.checkpoints):
+        return "nothing was saved yet: begin it anew"
+    return f"go on with: llm-summ sft --resume --run {run.argument}{devices}"
 
 
 def checkpoints(folder: Path) -> list[Checkpoint]:
@@ -69,9 +101,12 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
 
 
 def newest_whole(folder: Path) -> Checkpoint | None:
-    """The last checkpoint that can be used; what is wrong with later ones is said, and they are removed.
+    """The last checkpoint that can be used; what is wrong with later ones is said, and they are set aside.
 
-    Also removes what a kill left of a checkpoint that was being written.
+    Also removes what a kill left of a checkpoint that was being written or removed.
+
+    Raises:
+        RunError: the system does not let one be read.
     """
     if folder.is_dir():
         for path in folder.glob(".step-*"):
@@ -80,8 +115,12 @@ def newest_whole(folder: Path) -> Checkpoint | None:
         fault = one.fault()
         if not fault:
             return one
-        say(f"{one.path}: the checkpoint is damaged ({fault}); it is removed, and an earlier one is taken")
-        shutil.rmtree(one.path)
+        aside = folder / f"damaged-{one.path.name}"
+        say(
+            f"{one.path}: the checkpoint is damaged ({fault}); it is now {aside.name}, and an earlier one is taken"
+        )
+        shutil.rmtree(aside, ignore_errors=True)
+        one.path.rename(aside)
     return None
 
 
@@ -99,7 +138,7 @@ def save(folder: Path, trainer: Any, progress: dict[str, Any]) -> Checkpoint:
         TrainingError: it cannot be written; earlier checkpoints are as they were.
     """
     step = int(trainer.state.global_step)
-    path = folder / f"step-{step:06d}"
+    path = checkpoint_path(folder, step)
     trainer.state.log_history.clear()  # it is in log.jsonl
     weights, optimizer = trainer.whole_state()
     trainer.ranks.of_first(lambda: _write(path, trainer, progress, weights, optimizer))
@@ -124,27 +163,27 @@ def _write(path: Path, trainer: Any, progress: dict[str, Any], weights: Any, opt
             write_json(building / _PROGRESS, progress)
             sums = {file.name: file_sha256(file) for file in sorted(building.iterdir()) if file.is_file()}
             write_json(building / CHECKSUMS, sums)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise TrainingError(_cannot_be_written(path, error)) from error
     except Exception as error:
-        if type(error).__name__ != "SafetensorError":
+        # PyTorch's own writer tells of a full disk as a RuntimeError.
+        writing = isinstance(error, OSError) or type(error).__name__ == "SafetensorError"
+        if not writing and not any(sign in str(error) for sign in ("PytorchStreamWriter", "file write failed")):
             raise
-        raise TrainingError(_cannot_be_written(path, error)) from error
+        raise TrainingError(_cannot_be_written(path, error, trainer.ranks.world)) from error
 
 
 def prune(folder: Path, keep: int, best: Collection[int]) -> None:
     """Remove all but the last `keep` checkpoints and those of the steps in `best`."""
     for one in checkpoints(folder)[keep:]:
         if one.step not in best:
-            shutil.rmtree(one.path)
+            going = one.path.rename(folder / f".{one.path.name}.going")  # never half of it under its own name
+            shutil.rmtree(going)
 
 
-def _cannot_be_written(path: Path, error: Exception) -> str:
+def _cannot_be_written(path: Path, error: Exception, world: int) -> str:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
     free = shutil.disk_usage(path.parent if path.parent.is_dir() else path.parents[1]).free
-    last = next((one.path.name for one in checkpoints(path.parent)), None)
-    kept = f"{last} is intact" if last else "there is none yet"
+    last = next((f"{one.path.name} is intact; " for one in checkpoints(path.parent)), "")
     return (
-        f"{path}: the checkpoint cannot be written ({reason}; {free / 2**20:.0f} MiB are free); {kept}; make "
-        "room, and go on with `llm-summ sft --resume`"
+        f"{path}: the checkpoint cannot be written ({reason}; {free / 2**20:.0f} MiB are free); {last}make room, "
+        f"and {how_to_go_on(Run(path.parents[1]), world)}"
     )

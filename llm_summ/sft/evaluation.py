@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.data import Dialogue, dialogue_hash
+from llm_summ.errors import GenerationError
 from llm_summ.files import write_text
 from llm_summ.generate.hf_engine import HfEngine
 from llm_summ.generate.store import Prediction
 from llm_summ.post.steps import post_process
-from llm_summ.progress import Progress
+from llm_summ.progress import Progress, say
 from llm_summ.prompt import Renderer, Row
 from llm_summ.recipe import Recipe
 from llm_summ.score.metric import COMPETITION
@@ -75,7 +76,7 @@ class DevSet:
             the fields of a log line, and every summary; None if it was left off.
         """
         loss = trainer.mean_loss(self.answers)
-        found = self._generate(trainer, stopped)
+        found = self._generate_somehow(trainer, stopped)
         if found is None:
             return None
         cut_off = [prediction.finish_reason == "length" for prediction in found]
@@ -97,15 +98,31 @@ class DevSet:
             "dev_rows": len(texts),
         }, samples
 
-    def _generate(self, trainer: Any, stopped: Callable[[], bool]) -> list[Prediction] | None:
+    def _generate_somehow(self, trainer: Any, stopped: Callable[[], bool]) -> list[Prediction] | None:
+        """Greedy summaries, with fewer prompts at a time where memory does not do for as many as asked for."""
+        batch_size = self.recipe.evaluation.batch_size
+        while True:
+            try:
+                return self._generate(trainer, stopped, batch_size)
+            except GenerationError:
+                # Several processes would have to agree on it while they wait for each other.
+                if batch_size == 1 or trainer.ranks.world > 1:
+                    raise
+            batch_size = -(-batch_size // 2)
+            say(f"out of memory while evaluating; now with {batch_size} prompts at a time")
+
+    def _generate(self, trainer: Any, stopped: Callable[[], bool], batch_size: int) -> list[Prediction] | None:
         """Greedy summaries of all dialogues, in order; the model is left as it was."""
         model = trainer.accelerator.unwrap_model(trainer.model)
         was_training, generation_config = model.training, model.generation_config
         share = trainer.ranks.share(len(self.prompts))
-        engine = HfEngine(model, pad_id=self.renderer.pad_id, batch_size=self.recipe.evaluation.batch_size)
+        engine = HfEngine(model, pad_id=self.renderer.pad_id, batch_size=batch_size)
         found: dict[int, Prediction] = {}
         try:
-            with Progress(f"Evaluating step {trainer.state.global_step}", len(share)) as progress:
+            with (
+                trainer.accelerator.autocast(),
+                Progress(f"Evaluating step {trainer.state.global_step}", len(share)) as progress,
+            ):
                 for output in engine.generate(
                     [self.prompts[index].prompt_ids for index in share],
                     stop_id=self.renderer.stop_id,

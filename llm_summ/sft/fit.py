@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime as dt
-import fcntl
-import os
+import math
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_summ.check.report import Report
-from llm_summ.errors import LlmSummError, RecipeError, RunError, StoppedError, TrainingError, first_line
+from llm_summ.errors import LlmSummError, RecipeError, StoppedError, TrainingError, first_line
 from llm_summ.files import append_lines, whole_directory, write_json
 from llm_summ.model.adapter import lora_config
 from llm_summ.model.base import keep_trainable, load_base, quantization_config
-from llm_summ.model.device import Device, keep_large_buffers
+from llm_summ.model.device import Device
 from llm_summ.model.trained import weights_sha256
 from llm_summ.progress import Progress, say
 from llm_summ.recipe import Recipe
 from llm_summ.run import Run, mark_latest
-from llm_summ.sft.checkpoint import CHECKSUMS, Checkpoint
+from llm_summ.sft.checkpoint import CHECKSUMS, Checkpoint, checkpoint_path, checkpoints, how_to_go_on
 from llm_summ.sft.evaluation import make_dev_set
-from llm_summ.sft.history import cut_log, evaluations, pick, stops_early, table
+from llm_summ.sft.history import Evaluated, cut_log, evaluations, pick, stops_early, table
 from llm_summ.sft.ranks import ALONE, Ranks
+from llm_summ.sft.resume import now
 from llm_summ.sft.shard import shard
 from llm_summ.sft.stopping import StopSignals
 
 if TYPE_CHECKING:
     from llm_summ.sft.schedule import Schedule
 
-__all__ = ["fit", "only_one"]
+__all__ = ["fit"]
 
 # The library's files beside the weights: what a resumption needs, and nobody else.
 _STATE_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "trainer_state.json", "progress.json", CHECKSUMS)
@@ -62,7 +60,7 @@ def fit(
     sharded = ranks.world > 1 and recipe.train.parallel == "fsdp"
     # One after the other: the whole model is there before it is divided.
     model = ranks.in_turn(lambda: _load_part(report, ranks)) if sharded else _load_model(report, report.device)
-    from llm_summ.sft.log import LogCallback
+    from llm_summ.sft.log import LogCallback, memory_gib
     from llm_summ.sft.schedule import Schedule
     from llm_summ.sft.tracking import tracking_callbacks
 
@@ -104,34 +102,35 @@ def fit(
         received = max(ranks.gather(stops.received or 0))
         if received and not schedule.is_complete():
             raise StoppedError(
-                f"stopped at step {step} of {plan.steps} by {signal.Signals(received).name}; go on with: "
-                f"llm-summ sft --resume --run {run.argument}",
+                f"stopped at step {step} of {plan.steps} by {signal.Signals(received).name}; "
+                f"{how_to_go_on(run, ranks.world)}",
                 received,
             )
     if not ranks.is_first:
         return
     found = evaluations(run.log_path)
     early = step < plan.steps and stops_early(found, recipe.evaluation)
-    picked = pick(found, recipe.evaluation) or step
+    picked = _pick_whole(run, recipe, found, step)
     _keep_result(run, plan, picked)
     manifest["training"] = {
-        "finished": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "finished": now(),
         "seconds": round(log.seconds, 1),
         "steps": step,
         "stopped_early": early,
         "picked_step": picked,
         "tokens": trainer.tokens,
-        "last_loss": log.last_loss,
-        "memory_gib": round(log.memory_gib, 2),
+        "last_loss": log.last_loss if math.isfinite(log.last_loss) else None,
+        "memory_gib": round(memory_gib(), 2),
         "adapter_sha256": weights_sha256(_result(run, recipe)),
     }
-    write_json(run.manifest_path, manifest)
     write_json(_result(run, recipe) / "manifest.json", manifest)
     mark_latest(run)
+    write_json(run.manifest_path, manifest)  # the last of all: now the training is finished
     for line in table(found, recipe.evaluation) if found else []:
         say(line)
+    rate = trainer.tokens / max(log.seconds, 1e-9)
     say(
-        f"Trained {step} steps in {log.seconds:.0f} s, {trainer.tokens / log.seconds:.0f} tokens/s, last loss "
+        f"Trained {step} steps in {log.seconds:.0f} s, {rate:.0f} tokens/s, last loss "
         f"{log.last_loss:.3f} -> {_result(run, recipe)}" + (f" (of step {picked})" if picked != step else "")
     )
 
@@ -139,24 +138,6 @@ def fit(
 def _result(run: Run, recipe: Recipe) -> Path:
     """Where a training leaves what it learnt."""
     return run.model if recipe.train.method == "full" else run.adapter
-
-
-@contextlib.contextmanager
-def only_one(run: Run) -> Iterator[None]:
-    """Have one process at a time work in a run's folder; the system lets go of it when that process ends.
-
-    Raises:
-        RunError: another process does.
-    """
-    folder = os.open(run.path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(f"{run.path}: is being trained by another process; wait for it, or stop it") from error
-        yield
-    finally:
-        os.close(folder)
 
 
 def _load_part(report: Report, ranks: Ranks) -> Any:
@@ -205,8 +186,6 @@ def _make_trainer(
     recipe = plan.recipe
     train = recipe.train
     on_gpu = device.kind == "cuda"
-    if not on_gpu:
-        keep_large_buffers()
     arguments = SFTConfig(
         output_dir=str(scratch),
         seed=recipe.seed,
@@ -279,25 +258,45 @@ def _begin_adapter(trainer: Any, report: Report) -> None:
 
 
 def _train(trainer: Any, schedule: Schedule, report: Report, begin: Checkpoint | None) -> None:
-    if begin is not None and schedule.has_no_step_left(begin):
-        trainer.take_up(begin)  # an evaluation may be left to do, or not even that
-        schedule.catch_up()
-        return
     if begin is None:
         _begin_adapter(trainer, report)
         trainer.ranks.begin_alike(trainer.model)
+    else:
+        # Before the library's loop, which makes a step before it looks whether to stop.
+        trainer.take_up(begin)
+        schedule.catch_up()
+        if schedule.stops_here():
+            return
     try:
         trainer.train(resume_from_checkpoint=None if begin is None else str(begin.path))
     except OSError as error:
         raise TrainingError(
-            f"step {trainer.state.global_step}: {error.filename or 'a file'}: {error.strerror or error}; the last "
-            "checkpoint is intact; go on with: llm-summ sft --resume"
+            f"step {trainer.state.global_step}: {error.filename or 'a file'}: {error.strerror or error}; "
+            f"{how_to_go_on(schedule.run, trainer.ranks.world)}"
         ) from error
+
+
+def _pick_whole(run: Run, recipe: Recipe, found: list[Evaluated], last: int) -> int:
+    """The step of the best checkpoint that is there and whole; the last, if nothing was evaluated.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    kept = {one.step: one for one in checkpoints(run.checkpoints)}
+    while kept:
+        step = pick([one for one in found if one.step in kept], recipe.evaluation) or last
+        fault = kept[step].fault() if step in kept else "it is gone"
+        if not fault:
+            return step
+        say(f"{checkpoint_path(run.checkpoints, step)}: cannot be the result ({fault})")
+        if kept.pop(step, None) is None:
+            break
+    raise TrainingError(f"{run.checkpoints}: no whole checkpoint is left to make the result of; train anew")
 
 
 def _keep_result(run: Run, plan: Any, step: int) -> None:
     """Copy the weights of a checkpoint, with all that is needed to use them."""
-    source = run.checkpoints / f"step-{step:06d}"
+    source = checkpoint_path(run.checkpoints, step)
     with whole_directory(_result(run, plan.recipe)) as building:
         for path in source.iterdir():
             if path.name not in _STATE_FILES and not path.name.startswith("rng_state"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_summ.errors import InputError
 from llm_summ.files import read_jsonl, write_text
 from llm_summ.recipe import EvaluationFields
 
@@ -44,7 +47,10 @@ class Evaluated:
         """What a line of the log says; None if it is a line of an optimizer step."""
         if "dev_score" not in entry:
             return None
-        return cls(**{name: entry[name] for name in cls.__slots__})
+        found: dict[str, Any] = {name: entry.get(name) for name in cls.__slots__}
+        for name, value in found.items():
+            found[name] = math.nan if value is None else value
+        return cls(**found)
 
 
 def evaluations(log: Path) -> list[Evaluated]:
@@ -63,17 +69,21 @@ def cut_log(log: Path, step: int) -> dict[str, Any]:
     """Take off a log what came after a step: it will come again.
 
     Returns:
-        the last line that an optimizer step left; empty if there is none.
+        the last value of every field; empty if there is none.
     """
     if not log.is_file():
         return {}
     kept: list[str] = []
     last: dict[str, Any] = {}
-    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-    for number, entry in read_jsonl(log, may_be_torn=True):
-        if entry["step"] <= step:
-            kept.append(lines[number - 1])
-            last = entry if "loss" in entry else last
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    # What a power failure left at the end is no line of ours.
+    with contextlib.suppress(InputError):
+        for number, entry in read_jsonl(log, may_be_torn=True):
+            if not isinstance(entry.get("step"), int):
+                break
+            if entry["step"] <= step:
+                kept.append(lines[number - 1])
+                last |= entry
     write_text(log, "".join(kept))
     return last
 
@@ -124,4 +134,5 @@ def table(found: Sequence[Evaluated], fields: EvaluationFields) -> list[str]:
 
 
 def _merit(one: Evaluated, fields: EvaluationFields) -> float:
-    return -one.dev_loss if fields.pick == "loss" else one.dev_score
+    merit = -one.dev_loss if fields.pick == "loss" else one.dev_score
+    return -math.inf if math.isnan(merit) else merit

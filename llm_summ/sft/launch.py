@@ -17,7 +17,7 @@ from llm_summ.sft.ranks import LOST, RENDEZVOUS
 __all__ = ["is_started", "launch", "refuse_launcher"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_SECONDS_TO_END = 30.0  # what processes are given after one of them has failed
+_SECONDS_TO_END = 90.0  # what processes are given after one of them has failed
 _SECONDS_BETWEEN_LOOKS = 0.1
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
+import resource
 import time
 from typing import Any, TextIO
 
+import torch
 from transformers import TrainerCallback
 
 from llm_summ.errors import TrainingError
 from llm_summ.progress import Progress
 
-__all__ = ["LogCallback"]
+__all__ = ["LogCallback", "memory_gib"]
 
 _FIELDS = ("loss", "learning_rate", "grad_norm")
 
@@ -37,7 +39,6 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
         self._started = 0.0
         self._note = ""
         self.last_loss = float(last.get("loss", math.nan))
-        self.memory_gib = 0.0
 
     @property
     def seconds(self) -> float:
@@ -64,15 +65,14 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
                     f"step {state.global_step}: the loss is {self.last_loss}; lower train.learning_rate, "
                     "or set model.compute_dtype to float32 or bfloat16"
                 )
-            entry = {name: _number(logs.get(name, math.nan)) for name in _FIELDS}
-            entry |= {name: _number(value) for name, value in logs.items() if name.startswith("grad_norm/")}
-            self.memory_gib = float(logs.get("memory_gib", 0.0))
+            entry = {name: _number(float(logs.get(name, math.nan))) for name in _FIELDS}
+            entry |= {name: _number(float(value)) for name, value in logs.items() if name.startswith("grad_norm/")}
             rate = float(logs.get("tokens_per_second", 0.0))
             self._note = f"loss {self.last_loss:.3f}, {rate:.0f} tokens/s"
             self._progress.advance(0, self._note)
             self._write(state, entry | {"tokens": logs["num_tokens"], "seconds": round(self.seconds, 3)})
         elif "dev_score" in logs:
-            found = {name: value for name, value in logs.items() if name.startswith("dev_")}
+            found = {name: _number(value) for name, value in logs.items() if name.startswith("dev_")}
             self._write(state, found | {"seconds": round(self.seconds, 3)})
 
     def flush(self) -> None:
@@ -84,9 +84,19 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
     def _write(self, state: Any, entry: dict[str, Any]) -> None:
         if self._out is not None:
             head = {"step": state.global_step, "epoch": round(float(state.epoch or 0), 4)}
-            self._out.write(json.dumps(head | entry) + "\n")
+            try:
+                self._out.write(json.dumps(head | entry) + "\n")
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, self._out.name) from error
+
+
+def memory_gib() -> float:
+    """The most memory that was taken so far: of the GPU, or of the process."""
+    if torch.cuda.is_available():
+        return float(torch.cuda.max_memory_reserved() / 2**30)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def _number(value: float) -> float | None:
     # In float16 a step can overflow, and is left out by the loss scaler; JSON knows no infinity.
-    return float(value) if math.isfinite(value) else None
+    return value if math.isfinite(value) else None

@@ -6,12 +6,13 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
-from llm_summ.errors import RunError, listed
+from llm_summ.errors import RecipeError, RunError, first_line, listed
 from llm_summ.files import text_sha256
 from llm_summ.progress import say
 from llm_summ.prompt import load_template
-from llm_summ.recipe import Recipe, dump_recipe, load_recipe
+from llm_summ.recipe import Recipe, load_recipe
 from llm_summ.run import Run, environment, open_run
+from llm_summ.sft.lock import is_being_trained
 
 __all__ = ["differences", "now", "refuse_another_recipe", "refuse_what_changed", "unfinished"]
 
@@ -36,7 +37,7 @@ def unfinished(runs: Path, name: str | None) -> Run:
             manifest = run.manifest()
         except RunError:
             continue  # it has a line of its own when it is named
-        if "training" not in manifest:
+        if "training" not in manifest and not is_being_trained(run):
             begun.append((str(manifest.get("started", "")), run))
     if not begun:
         raise RunError(f"{runs}: no training here that did not finish; begin one: llm-summ sft RECIPE")
@@ -78,18 +79,18 @@ def refuse_what_changed(run: Run, manifest: dict[str, Any], data: dict[str, Any]
     Raises:
         RunError: recipe, prompt or data are not what they were: the end would be another.
     """
-    text = run.recipe_path.read_text(encoding="utf-8")
-    recipe = load_recipe(run.recipe_path)
     again = "put it back, or begin a new run"
-    begun = str((manifest.get("versions") or {}).get("llm-summ"))
     versions = environment()["versions"]
-    if text_sha256(dump_recipe(recipe)) != manifest.get("recipe_sha256"):
-        if text_sha256(text) == manifest.get("recipe_sha256"):
-            raise RunError(
-                f"{run.recipe_path}: was written by llm-summ {begun}, whose recipes have other fields than those "
-                f"of {versions['llm-summ']}; go on with that version, or begin a new run"
-            )
+    if text_sha256(run.recipe_path.read_text(encoding="utf-8")) != manifest.get("recipe_sha256"):
         raise RunError(f"{run.recipe_path}: was changed after the training began; {again}")
+    try:
+        recipe = load_recipe(run.recipe_path)
+    except RecipeError as error:
+        raise RunError(
+            f"{run.recipe_path}: was written by llm-summ {(manifest.get('versions') or {}).get('llm-summ')}, and "
+            f"{versions['llm-summ']} does not know all of it ({first_line(error)}); go on with that version, or "
+            "begin a new run"
+        ) from error
     prompt = manifest.get("prompt") or {}
     if not run.prompt_path.is_file():
         raise RunError(f"{run.prompt_path}: no such file; {again}")

@@ -54,6 +54,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         self._run, self._recipe, self._steps, self._steps_per_epoch = run, recipe, steps, steps_per_epoch
         self._dev_set, self._log, self._stops, self._trackers = dev_set, log, stops, trackers
         self._begin, self._ranks = begin, ranks
+        self.run = run
         self._saved_at = time.monotonic()
         self.trainer: Any = None
 
@@ -63,11 +64,10 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         trainer.write_checkpoint = self._write
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        """Take up what a checkpoint left; evaluate it if a kill prevented that."""
+        """Take up what a checkpoint left."""
         self._saved_at = time.monotonic()
         if self._begin is not None:
             self.trainer.restore(self._begin.progress())
-            self.catch_up(control)
         return control
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
@@ -89,24 +89,25 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Evaluate what was saved, if that is due."""
-        self.catch_up(control)
+        self.catch_up()
+        if self.stops_here():
+            control.should_training_stop = True
         return control
 
-    def catch_up(self, control: Any = None) -> None:
-        """Evaluate the model as it is now, if that is due and was not done; stop if nothing is gained any more."""
-        found = self._evaluations()
+    def catch_up(self) -> None:
+        """Evaluate the model as it is now, if that is due and was not done."""
         step = self.trainer.state.global_step
-        if self._evaluation_is_due() and not any(one.step == step for one in found):
+        if self._evaluation_is_due() and not any(one.step == step for one in self._evaluations()):
             self._evaluate(step)
-            found = self._evaluations()
         self._prune()
-        stop = self._stop_is_asked()
-        if control is not None and (stop or stops_early(found, self._recipe.evaluation)):
-            control.should_training_stop = True
 
-    def has_no_step_left(self, begin: checkpoint.Checkpoint) -> bool:
-        """Whether a training that goes on from a checkpoint would make no step more."""
-        return begin.step >= self._steps or stops_early(self._evaluations(), self._recipe.evaluation)
+    def stops_here(self) -> bool:
+        """Whether no step is to be made any more: all are made, nothing is gained, or a signal came."""
+        return (
+            self._stop_is_asked()
+            or self.trainer.state.global_step >= self._steps
+            or stops_early(self._evaluations(), self._recipe.evaluation)
+        )
 
     def is_complete(self) -> bool:
         """Whether no step and no evaluation is left to do."""
@@ -132,26 +133,35 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
     def _evaluate(self, step: int) -> None:
         if self._dev_set is None or self._stop_is_asked():
             return
-        path = self._run.evaluations / f"step-{step:06d}.jsonl"
+        path = self._run.evaluations / f"{checkpoint.checkpoint_path(self._run.checkpoints, step).name}.jsonl"
+        for tracker in self._trackers:  # they have not begun where an evaluation is the first thing to do
+            tracker.on_train_begin(self.trainer.args, self.trainer.state, self.trainer.control)
+        began = time.monotonic()
         # What an evaluation draws, if anything, is nothing to the training that goes on after it.
         with torch.random.fork_rng():
             found = self._dev_set.evaluate(self.trainer, path, self._stop_is_asked)
         if found is not None:
             figures, samples = found
             self.trainer.log(dict(figures))
+            self._log.flush()  # before a checkpoint is removed for it
             for tracker in self._trackers:
                 tracker.show_samples(step, samples)
+        self.trainer.paused += time.monotonic() - began
 
     def _write(self) -> None:
+        began = time.monotonic()
         self._log.flush()
         checkpoint.save(self._run.checkpoints, self.trainer, self.trainer.progress())
-        self._saved_at = time.monotonic()
         self._prune()
+        self._saved_at = time.monotonic()
+        self.trainer.paused += self._saved_at - began
 
     def _prune(self) -> None:
         if not self._ranks.is_first:
             return
-        best = pick(evaluations(self._run.log_path), self._recipe.evaluation)
+        kept = {one.step for one in checkpoint.checkpoints(self._run.checkpoints)}
+        found = [one for one in evaluations(self._run.log_path) if one.step in kept]
+        best = pick(found, self._recipe.evaluation)
         checkpoint.prune(
             self._run.checkpoints, self._recipe.train.keep_checkpoints, set() if best is None else {best}
         )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Self
-
-from llm_summ.progress import say
 
 __all__ = ["StopSignals"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SECONDS_OF_ONE_SIGNAL = 1.0
 
 
 class StopSignals:
@@ -23,6 +25,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self._at = 0.0
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Self:
@@ -38,7 +41,12 @@ class StopSignals:
             signal.signal(one, handler)  # type: ignore[arg-type]
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+        # Whoever starts processes may send the same signal to each of them, and one of them hand it on.
+        if self.received is not None and time.monotonic() - self._at > _SECONDS_OF_ONE_SIGNAL:
             raise KeyboardInterrupt
-        self.received = signal.Signals(number)
-        say(f"{self.received.name}: stopping after this step, which is saved; once more: at once")
+        if self.received is None:
+            self.received, self._at = signal.Signals(number), time.monotonic()
+            # Not through sys.stderr, which may be in the middle of a line.
+            text = f"{self.received.name}: stopping after this step, which is saved; once more: at once\n"
+            with contextlib.suppress(OSError):
+                os.write(2, text.encode())

@@ -64,7 +64,7 @@ def tracking_callbacks(
         GuardedTracker(
             tracker,
             partial(tools[tracker], run, recipe, resumed=resumed),
-            run.path / "tracking" / tracker / "sent.json",
+            run.tracking / tracker / "sent.json",
             resumed=resumed,
         )
         for tracker in trackers
@@ -91,11 +91,13 @@ class GuardedTracker(TrainerCallback):  # type: ignore[misc]
         self._start, self._sent_path, self._resumed = start, sent_path, resumed
         self._sent: dict[str, int] = {}
         self._tool: Any = None
+        self._begun = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the tracker, and say where to look."""
-        if not state.is_world_process_zero:
+        """Start the tracker, and say where to look; the second time nothing is done."""
+        if self._begun or not state.is_world_process_zero:
             return
+        self._begun = True
 
         def begin() -> None:
             if self._resumed and self._sent_path.is_file():

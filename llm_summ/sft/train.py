@@ -10,14 +10,15 @@ from typing import Any
 
 from llm_summ.check.report import Report, check_recipe
 from llm_summ.data.source import resolve_source
-from llm_summ.errors import InputError
+from llm_summ.errors import InputError, RunError
 from llm_summ.files import file_sha256, text_sha256, write_json
 from llm_summ.progress import say
 from llm_summ.prompt.trained import keep, kept_sha256
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.run import Run, create_run, environment, run_path
 from llm_summ.sft.checkpoint import Checkpoint, newest_whole
-from llm_summ.sft.fit import fit, only_one
+from llm_summ.sft.fit import fit
+from llm_summ.sft.lock import only_one
 from llm_summ.sft.ranks import ALONE, Ranks
 from llm_summ.sft.resume import now, refuse_another_recipe, refuse_what_changed, unfinished
 from llm_summ.sft.shard import refuse_what_cannot_be_sharded
@@ -76,7 +77,7 @@ def sft(
                 and not run.checkpoints.is_dir()
                 and not (run.log_path.is_file() and run.log_path.stat().st_size)
             ):
-                shutil.rmtree(run.path)  # not a step was made: the name is free again
+                shutil.rmtree(run.path)  # nothing was saved or logged: the name is free again
             raise
     return run
 
@@ -116,8 +117,20 @@ def resume(runs: Path, name: str | None, given: Recipe | None = None, ranks: Ran
 
 def _where_to_begin(run: Run, report: Report, manifest: dict[str, Any], ranks: Ranks) -> Checkpoint | None:
     """The checkpoint to go on from; None: there is none. It is said, and noted in the manifest."""
-    for leftover in run.path.glob(".trainer.*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in run.path.glob(".*"):  # whatever a kill left half done
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink()
+    plan = report.plan
+    if "kept" not in manifest:
+        keep(run, plan.length, plan.pool)
+        manifest["kept"] = kept_sha256(run)
+    elif kept_sha256(run) != manifest["kept"]:
+        raise RunError(
+            f"{run.path}: {' or '.join(manifest['kept'])} was changed after the training began; put it back, or "
+            "begin a new run"
+        )
     begin = newest_whole(run.checkpoints)
     where = f"step {begin.step} of {report.plan.steps}" if begin else "the first step: there is no checkpoint"
     say(f"Going on with {run.path} from {where}")
@@ -148,6 +161,11 @@ def _check(recipe: Recipe, memory_may_not_do: bool, ranks: Ranks = ALONE) -> Rep
     report = check_recipe(recipe, memory_may_not_do=memory_may_not_do or sharded)
     if report.failures:
         raise InputError("\n".join(report.failures))
+    if recipe.train.batch_size < ranks.world:
+        raise InputError(
+            f"train.batch_size: {recipe.train.batch_size} rows are fewer than {ranks.world} devices; raise it, or "
+            "take fewer devices"
+        )
     if sharded:
         refuse_what_cannot_be_sharded(recipe, on_gpu=report.device.kind == "cuda")
     return report

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import random
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from llm_summ.recipe import TrainFields
 from llm_summ.sft.batches import StepBatches, micro_batches
 from llm_summ.sft.checkpoint import Checkpoint
 from llm_summ.sft.gradients import layer_group_norms
+from llm_summ.sft.log import memory_gib
 from llm_summ.sft.ranks import ALONE, Ranks
 from llm_summ.sft.shard import load_optimizer, load_weights, whole_state
 
@@ -95,7 +95,9 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         self.write_checkpoint: Callable[[], None] = lambda: None
         """Is called when a checkpoint is due."""
         self._layer_norms: dict[str, float] = {}
-        self._tokens_logged, self._seconds = 0, 0.0
+        self._tokens_logged, self._logged_at = 0, time.monotonic()
+        self.paused = 0.0
+        """Seconds since the last line of the log in which nothing was trained."""
         super().__init__(
             model=model,
             args=arguments,
@@ -152,7 +154,6 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             TrainingError: a single row does not fit into memory.
         """
         model.train()
-        started = time.monotonic()
         learnt, tokens, rows = self.ranks.sum(sum(map(_learnt, inputs)), sum(map(len, inputs)), len(inputs))
         while True:
             reason, loss = "", torch.zeros((), device=self.args.device)
@@ -174,8 +175,9 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             loss = loss.new_tensor(self.ranks.sum(float(loss))[0])
         self.tokens += int(tokens)
         if self._fields.log_layers:
-            self._layer_norms = layer_group_norms(model)
-        self._seconds += time.monotonic() - started
+            scaler = self.accelerator.scaler  # of float16: the gradients still have its factor
+            scale = 1.0 if scaler is None else float(scaler.get_scale())
+            self._layer_norms = {group: norm / scale for group, norm in layer_group_norms(model).items()}
         return loss
 
     def answer_loss(self, model: Any, rows: Sequence[Row]) -> Any:
@@ -203,7 +205,8 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         self.model.eval()
         share = rows[self.ranks.rank :: self.ranks.world]
         total = 0.0
-        with torch.no_grad():
+        # Before the first step of a process the library has not yet made this a part of the model.
+        with torch.no_grad(), self.accelerator.autocast():
             for part in self._micro_batches(share, len(rows)):
                 total += float(self.answer_loss(self.model, part or [self._spare])) * bool(part)
         self.model.train(was_training)
@@ -213,9 +216,10 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add what the library does not know: tokens, their rate since the last line, memory, norms of layers."""
         if "loss" in logs:
-            rate = (self.tokens - self._tokens_logged) / max(self._seconds, 1e-9)
-            self._tokens_logged, self._seconds = self.tokens, 0.0
-            logs |= {"num_tokens": self.tokens, "tokens_per_second": rate, "memory_gib": _memory_gib()}
+            now = time.monotonic()
+            rate = (self.tokens - self._tokens_logged) / max(now - self._logged_at - self.paused, 1e-9)
+            self._tokens_logged, self._logged_at, self.paused = self.tokens, now, 0.0
+            logs |= {"num_tokens": self.tokens, "tokens_per_second": rate, "memory_gib": memory_gib()}
             logs |= {f"grad_norm/{group}": norm for group, norm in self._layer_norms.items()}
         super().log(logs, start_time)
 
@@ -235,6 +239,7 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         self.rows_at_a_time = progress["rows_at_a_time"]
         self._tr_loss.fill_(progress["loss_sum"])
         self._globalstep_last_logged = self.state.global_step - progress["loss_steps"]
+        self._logged_at, self.paused = time.monotonic(), 0.0
 
     def whole_state(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """Weights and optimizer state to be saved, where the library would see this process's part alone.
@@ -269,7 +274,8 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         """Be where a checkpoint was, without training on."""
         self._load_from_checkpoint(str(begin.path))
         self.state = TrainerState.load_from_json(str(begin.path / "trainer_state.json"))
-        self.tokens = begin.progress()["tokens"]
+        progress = begin.progress()
+        self.tokens, self.rows_at_a_time = progress["tokens"], progress["rows_at_a_time"]
 
     def begin_with_components(self) -> None:
         """Begin the adapter with the principal components of what its layers are given (EVA)."""
@@ -289,8 +295,12 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             forward_fn=lambda model, inputs: model(
                 input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=1
             ),
+            gather_distributed_inputs=False,  # every process has the same rows
             show_progress_bar=False,
         )
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:  # PEFT makes them anew, in the base's dtype
+                parameter.data = parameter.data.float()
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: the library would look for a tensor of ids."""
@@ -376,13 +386,6 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
 
 def _as_they_are(rows: list[Row]) -> list[Row]:
     return rows
-
-
-def _memory_gib() -> float:
-    """The most memory that was taken so far: of the GPU, or of the process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_reserved() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def _learnt(row: Row) -> int:

@@ -73,7 +73,7 @@ def test_a_log_is_cut_after_a_step(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text("".join(json.dumps(line) + "\n" for line in LINES) + '{"step": 4, "lo', encoding="utf-8")
     assert [one.step for one in evaluations(log)] == [2]
-    assert cut_log(log, 2) == LINES[1]
+    assert cut_log(log, 2) == LINES[1] | LINES[2]
     assert [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] == LINES[:3]
     assert cut_log(log, 0) == {}
     assert log.read_text(encoding="utf-8") == ""

@@ -255,7 +255,7 @@ def in_little_memory(folder: Path, room: int) -> Iterator[str]:
 
 def test_a_micro_batch_that_does_not_fit_is_halved(folder: Path) -> None:
     """With a real limit on memory: the step is made again with fewer rows, and its gradient is the batch's."""
-    out, err = in_little_memory(folder, 400)
+    out, err = in_little_memory(folder, 150)
     assert "out of memory with 6 rows at a time; from now on 3 (the batch stays 6)" in err, err
     left, same_loss, same_gradients = out.split()
     assert int(left) < 6
