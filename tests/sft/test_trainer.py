@@ -229,10 +229,11 @@ import torch
 from llm_summ.prompt import Row
 from test_trainer import gradients, make_trainer
 folder = Path({folder!r})
-rows = [Row(str(n), tuple(range(5, 1405)), tuple(range(600)), 2) for n in range(6)]
+answer = tuple(i % 1400 + 5 for i in range({answer}))
+rows = [Row(str(n), tuple(range(5, 105)), answer, 2) for n in range({count})]
 small = make_trainer(folder, rows, 1)
 expected = float(small.training_step(small.model, rows))
-trainer = make_trainer(folder, rows, 6)
+trainer = make_trainer(folder, rows, {count})
 now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 limit = now + {room} * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
@@ -243,9 +244,11 @@ print(trainer.rows_at_a_time, abs(loss - expected) < 1e-3, float(apart) < 1e-3)
 """
 
 
-def in_little_memory(folder: Path, room: int) -> Iterator[str]:
+def in_little_memory(folder: Path, *, count: int, answer: int, room: int) -> Iterator[str]:
+    """A step with `count` rows of long answers where `room` MiB are left."""
     here = Path(__file__).parent
-    code = MEMORY.format(tests=str(here.parent), sft=str(here), folder=str(folder), room=room)
+    sizes = {"count": count, "answer": answer, "room": room}
+    code = MEMORY.format(tests=str(here.parent), sft=str(here), folder=str(folder), **sizes)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300
     )
@@ -255,7 +258,7 @@ def in_little_memory(folder: Path, room: int) -> Iterator[str]:
 
 def test_a_micro_batch_that_does_not_fit_is_halved(folder: Path) -> None:
     """With a real limit on memory: the step is made again with fewer rows, and its gradient is the batch's."""
-    out, err = in_little_memory(folder, 150)
+    out, err = in_little_memory(folder, count=6, answer=1900, room=150)
     assert "out of memory with 6 rows at a time; from now on 3 (the batch stays 6)" in err, err
     left, same_loss, same_gradients = out.split()
     assert int(left) < 6
@@ -263,7 +266,7 @@ def test_a_micro_batch_that_does_not_fit_is_halved(folder: Path) -> None:
 
 
 def test_a_row_that_does_not_fit_is_told_in_a_line(folder: Path) -> None:
-    out, err = in_little_memory(folder, 1)
+    out, err = in_little_memory(folder, count=1, answer=9000, room=20)
     assert not out
     assert "TrainingError: step 1: out of memory with 1 rows at a time" in err.splitlines()[-1]
 
