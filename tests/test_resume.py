@@ -138,12 +138,22 @@ def during_a_save(run: Path) -> bool:
     return (run / "checkpoints" / "step-000003").is_dir() and bool(list((run / "checkpoints").glob(".step-*")))
 
 
-def during_an_evaluation(run: Path) -> bool:
-    saved = run / "checkpoints" / f"step-{2 * EPOCH:06d}"
+def evaluates(run: Path, step: int) -> bool:
+    saved = run / "checkpoints" / f"step-{step:06d}"
     return saved.is_dir() and not (run / "evaluations" / f"{saved.name}.jsonl").is_file()
 
 
-@pytest.mark.parametrize("moment", [during_a_step, during_a_save, during_an_evaluation])
+def during_an_evaluation(run: Path) -> bool:
+    return evaluates(run, 2 * EPOCH)
+
+
+def during_the_last_evaluation(run: Path) -> bool:
+    return evaluates(run, STEPS)
+
+
+@pytest.mark.parametrize(
+    "moment", [during_a_step, during_a_save, during_an_evaluation, during_the_last_evaluation]
+)
 def test_killed_at_any_moment(here: Path, reference: Path, moment: Callable[[Path], bool]) -> None:
     run = here / "runs" / moment.__name__
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -182,7 +192,7 @@ def signalled(run: Path, when: Callable[[Path], bool], kind: signal.Signals) -> 
 
 
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("moment", [during_a_step, during_an_evaluation])
+@pytest.mark.parametrize("moment", [during_a_step, during_the_last_evaluation])
 def test_stopped_by_a_signal(
     here: Path, reference: Path, kind: signal.Signals, moment: Callable[[Path], bool]
 ) -> None:
@@ -211,6 +221,22 @@ def stopped(here: Path, reference: Path, request: pytest.FixtureRequest) -> Iter
     shutil.copytree(kept, run)
     yield run
     shutil.rmtree(run, ignore_errors=True)
+
+
+def test_a_signal_while_an_evaluation_is_made_up_for(stopped: Path, reference: Path) -> None:
+    """Not a step more is made before the evaluation that is still to be done."""
+
+    def taken_up(run: Path) -> bool:
+        return signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+
+    with (
+        signalled(stopped, taken_up, signal.SIGTERM),
+        pytest.raises(StoppedError, match=f"at step {2 * EPOCH} of"),
+    ):
+        go_on(stopped.name)
+    assert max(line["step"] for line in log_of(stopped)) == 2 * EPOCH
+    go_on(stopped.name)
+    assert_same(stopped, reference)
 
 
 def test_a_damaged_checkpoint_is_told_and_an_earlier_one_taken(
@@ -330,11 +356,19 @@ def test_a_refused_write_leaves_the_last_checkpoint(stopped: Path, reference: Pa
 
 
 def test_early_stopping(here: Path) -> None:
-    run = train("early", "evaluation.every=2", "evaluation.patience=1", "evaluation.min_gain=90")
+    settings = ("evaluation.every=2", "evaluation.patience=1", "evaluation.min_gain=90")
+    run = train("early", *settings)
     log = log_of(run.path)
     assert [line["step"] for line in log if "dev_score" in line] == [2, 4]
     training = run.manifest()["training"]
     assert (training["steps"], training["stopped_early"], training["picked_step"]) in [(4, True, 2), (4, True, 4)]
+    # Killed during the evaluation that ends it: no step is made after it.
+    again = here / "runs" / "early-again"
+    with signalled(again, lambda path: evaluates(path, 4), signal.SIGTERM), pytest.raises(StoppedError):
+        train(again.name, *settings)
+    go_on(again.name)
+    assert log_of(again) == log
+    assert adapter_of(again) == adapter_of(run.path)
 
 
 def test_all_weights_are_trained_by_the_same_recipe(here: Path) -> None:

@@ -152,7 +152,5 @@ def adapter_refusals(recipe: Recipe) -> list[str]:
         "target_modules": lora.targets,
         "use_rslora": lora.rslora,
         "init_lora_weights": True if lora.init == "default" else lora.init,
-        # PEFT lets EVA move ranks from layer to layer, up to twice the rank.
-        "rank_pattern": {"any": 2 * lora.r} if lora.init == "eva" else {},
     }
     return vllm_refusals(config)

@@ -18,11 +18,10 @@ The peak is the largest of three moments::
 - *activations*, *logits*, *working*: of one step in the shape of the worst micro batch
   (`llm_summ.check.micro_batch`), run on fake tensors (`llm_summ.check.activations`): what is kept for the backward
   pass; what is as wide as the vocabulary; and what is there beside them at the worst moment. To *working* comes
-  what the allocator cannot use again. On a CPU that is much: `keep_large_buffers` has glibc keep freed memory, and
-  its aligned allocation asks for a little more than the buffer, so a freed buffer is too small for the next of the
-  same size, and is cut up for smaller ones. How much was fitted to measured peaks: in
-  float32 a share of all that the forward pass makes and does not keep, in 16 bits a share of what it keeps, and up
-  to 256 MiB. On a GPU it is a tenth of the step.
+  what the allocator cannot use again. How much that is on a CPU was fitted to measured
+  peaks: in float32 a share of all that the forward pass makes and does not keep, in 16 bits a share of what it
+  keeps, and up to 256 MiB. (Glibc was then told not to give memory back, and no longer is: the estimate may be too
+  high.) On a GPU it is a tenth of the step.
 - *process*: Python with its libraries, the tokenizer by the size of its vocabulary, and free pieces that loading
   left in the heap; on a GPU the CUDA context; all measured.
 - *updating*: PyTorch's AdamW on a GPU takes all tensors at once, and 4 bytes more for each parameter. On a CPU

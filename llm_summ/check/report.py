@@ -26,7 +26,7 @@ from llm_summ.check.memory import Memory, device_memory, fit_micro_batch
 from llm_summ.check.plan import TrainingPlan, make_plan
 from llm_summ.check.skeleton import build_skeleton
 from llm_summ.data import Dialogue
-from llm_summ.errors import RecipeError
+from llm_summ.errors import InputError, RecipeError, first_line
 from llm_summ.model.base import pick_dtype
 from llm_summ.model.device import Device, find_device
 from llm_summ.packages import quiet_libraries, require_training
@@ -190,6 +190,10 @@ def check_recipe(recipe: Recipe, run: Run | None = None, *, memory_may_not_do: b
             )
         except RecipeError as error:
             failures.append(str(error))
+        except InputError:
+            raise
+        except Exception as error:  # noqa: BLE001  a model's own code may look at numbers, which are not there
+            notes.append(f"memory: cannot be estimated for this model ({first_line(error)})")
     if memory is not None and memory.total > available:
         line = (
             f"memory: about {_gib(memory.total)} are needed, {device.name} has {_gib(available)}; "

@@ -110,7 +110,8 @@ def check_layers(model: Any, sums: Sequence[LayerSum]) -> LayerCheck | None:
     found = []
     for expected in sums:
         weight = model.get_submodule(expected.name).weight[: len(expected.weight)].detach().cpu().double()
-        off = (weight - expected.weight).abs()
+        # What is no number is as far off as can be; Python's max would pass over it.
+        off = (weight - expected.weight).abs().nan_to_num(nan=math.inf)
         found.append(((off / expected.rounding).max().item(), off.max().item(), expected.name))
     if not found:
         return None

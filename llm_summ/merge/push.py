@@ -19,7 +19,13 @@ def check_push(name: str) -> None:
         InputError: one of them is missing.
     """
     from huggingface_hub import constants, get_token
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise InputError(f"--push {name}: not a repository's name ({first_line(error)}); take another") from error
     if not _NAME.fullmatch(name) or "--" in name or ".." in name:
         raise InputError(f"--push {name}: not a repository; expected owner/name, such as team/summary-qwen3")
     if constants.is_offline_mode():

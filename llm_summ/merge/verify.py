@@ -216,7 +216,7 @@ def verify_merge(
     systems = []
     try:
         if model.quantization != "none":
-            compute = getattr(torch, pick_dtype(model, location, device, model.compute_dtype))
+            compute = getattr(torch, pick_dtype(model, location, device, model.compute_dtype, training=True))
             kind, double = model.quantization, model.double_quantization
             say(f"Loading {model.base} ({kind}, {device.name})")
             quantization = quantization_config(kind, double=double, compute_dtype=compute)

@@ -32,10 +32,10 @@ def refuse_launcher(devices: int) -> None:
     Raises:
         InputError: torchrun or `accelerate launch` does.
     """
-    if "RANK" in os.environ and RENDEZVOUS not in os.environ:
+    if is_started() and RENDEZVOUS not in os.environ:
         raise InputError(
-            f"--devices {devices}: found RANK in the environment; torchrun and accelerate launch start the "
-            "processes themselves: leave --devices out"
+            f"--devices {devices}: found WORLD_SIZE {os.environ['WORLD_SIZE']} in the environment; torchrun and "
+            "accelerate launch start the processes themselves: leave --devices out"
         )
 
 

@@ -179,10 +179,10 @@ def test_what_the_adapter_is_told_as(make: Make) -> None:
     assert (report.failures, report.vllm) == ([], [])
 
 
-def test_the_ranks_that_eva_may_give(make: Make) -> None:
-    """Up to twice the rank, which is what vLLM looks at."""
+def test_eva_leaves_every_layer_its_rank(make: Make) -> None:
     data = {"limit": 4, "dev": None, "test": None}
-    assert check_recipe(make(data=data, lora={"r": 300, "init": "eva"})).vllm == ["rank 600 is over 512"]
+    assert check_recipe(make(data=data, lora={"r": 600, "init": "eva"})).vllm == ["rank 600 is over 512"]
+    assert check_recipe(make(data=data, lora={"r": 300, "init": "eva"})).vllm == []
     assert check_recipe(make(data=data, lora={"r": 300, "init": "gaussian", "rslora": True})).vllm == []
 
 

@@ -51,7 +51,7 @@ def test_processes_are_started_by_one_launcher(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     [line] = done.stderr.splitlines()
-    assert line.startswith("llm-summ: --devices 2: found RANK in the environment")
+    assert line.startswith("llm-summ: --devices 2: found WORLD_SIZE 2 in the environment")
 
 
 def test_what_is_wrong_with_a_recipe_is_told_once(tmp_path: Path) -> None:
