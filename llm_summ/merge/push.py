@@ -22,12 +22,12 @@ def check_push(name: str) -> None:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
+    if not _NAME.fullmatch(name) or "--" in name or ".." in name:
+        raise InputError(f"--push {name}: not a repository; expected owner/name, such as team/summary-qwen3")
     try:
         validate_repo_id(name)
     except HFValidationError as error:
         raise InputError(f"--push {name}: not a repository's name ({first_line(error)}); take another") from error
-    if not _NAME.fullmatch(name) or "--" in name or ".." in name:
-        raise InputError(f"--push {name}: not a repository; expected owner/name, such as team/summary-qwen3")
     if constants.is_offline_mode():
         raise InputError(f"--push {name}: the hub's client is told to be offline (HF_HUB_OFFLINE); unset that")
     if get_token() is None:

@@ -231,6 +231,12 @@ def test_a_name_that_is_none(name: str) -> None:
         check_push(name)
 
 
+@pytest.mark.parametrize("name", ["team/summary-", "team/x.", "team/x.git", f"team/{'x' * 100}"])
+def test_a_name_that_the_hub_refuses_is_told_before_anything_is_made(name: str) -> None:
+    with pytest.raises(InputError, match="not a repository's name"):
+        check_push(name)
+
+
 def test_offline_is_told_before_anything_is_merged() -> None:
     with pytest.raises(InputError, match=r"HF_HUB_OFFLINE"):  # tests/conftest.py sets it
         check_push("team/summary")
