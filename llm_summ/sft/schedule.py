@@ -51,10 +51,9 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         begin: checkpoint.Checkpoint | None,
         ranks: Ranks,
     ) -> None:
-        self._run, self._recipe, self._steps, self._steps_per_epoch = run, recipe, steps, steps_per_epoch
+        self.run, self._recipe, self._steps, self._steps_per_epoch = run, recipe, steps, steps_per_epoch
         self._dev_set, self._log, self._stops, self._trackers = dev_set, log, stops, trackers
         self._begin, self._ranks = begin, ranks
-        self.run = run
         self._saved_at = time.monotonic()
         self.trainer: Any = None
 
@@ -118,7 +117,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         return step >= self._steps and (not self._evaluation_is_due() or any(one.step == step for one in found))
 
     def _evaluations(self) -> list[Evaluated]:
-        return self._ranks.of_first(lambda: evaluations(self._run.log_path))
+        return self._ranks.of_first(lambda: evaluations(self.run.log_path))
 
     def _stop_is_asked(self) -> bool:
         return self._ranks.any(self._stops.received is not None)
@@ -133,7 +132,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
     def _evaluate(self, step: int) -> None:
         if self._dev_set is None or self._stop_is_asked():
             return
-        path = self._run.evaluations / f"{checkpoint.checkpoint_path(self._run.checkpoints, step).name}.jsonl"
+        path = self.run.evaluations / f"{checkpoint.checkpoint_path(self.run.checkpoints, step).name}.jsonl"
         for tracker in self._trackers:  # they have not begun where an evaluation is the first thing to do
             tracker.on_train_begin(self.trainer.args, self.trainer.state, self.trainer.control)
         began = time.monotonic()
@@ -151,7 +150,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
     def _write(self) -> None:
         began = time.monotonic()
         self._log.flush()
-        checkpoint.save(self._run.checkpoints, self.trainer, self.trainer.progress())
+        checkpoint.save(self.run.checkpoints, self.trainer, self.trainer.progress())
         self._prune()
         self._saved_at = time.monotonic()
         self.trainer.paused += self._saved_at - began
@@ -159,9 +158,9 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
     def _prune(self) -> None:
         if not self._ranks.is_first:
             return
-        kept = {one.step for one in checkpoint.checkpoints(self._run.checkpoints)}
-        found = [one for one in evaluations(self._run.log_path) if one.step in kept]
+        kept = {one.step for one in checkpoint.checkpoints(self.run.checkpoints)}
+        found = [one for one in evaluations(self.run.log_path) if one.step in kept]
         best = pick(found, self._recipe.evaluation)
         checkpoint.prune(
-            self._run.checkpoints, self._recipe.train.keep_checkpoints, set() if best is None else {best}
+            self.run.checkpoints, self._recipe.train.keep_checkpoints, set() if best is None else {best}
         )
