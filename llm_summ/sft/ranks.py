@@ -208,6 +208,12 @@ def joined() -> Iterator[Ranks]:
                 f"process {rank} lost the others ({first_line(error)}); what they say tells why; go on with: "
                 "llm-summ sft --resume, started as before"
             ) from error
+        finally:
+            _leave()
+
+
+def _leave() -> None:
+    """End the group's threads: C++ aborts a process that ends before its threads do, and says so."""
     import torch
 
     torch.distributed.destroy_process_group()
