@@ -5,15 +5,15 @@
     python scripts/compare_memory.py --recipe qlora.yaml --set lora.r=8 --set train.micro_batch_size=2
 
 Trains the longest rows of the recipe's data for a few steps, so that the worst micro batch is met, each time in
-a process of its own, and prints both peaks (on a CPU: VmHWM of the process) and their ratio. Exits with 1 if one
-is off by more than 15 %. It is to be run from a checkout: the small models are those of the tests.
+a process of its own, and prints both peaks and their ratio: on a CPU VmHWM of the process; on a GPU what torch
+held at the most, and whatever else was taken there at the end (the context; nothing else may run on it). Exits
+with 1 if one is off by more than 15 %. It is to be run from a checkout: the small models are those of the tests.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -73,13 +73,18 @@ BUILT_IN = {
 
 # VmHWM belongs to the program and begins anew with it; a child's ru_maxrss begins with its parent's.
 _CHILD = """
-import sys
+import re
 from pathlib import Path
 from llm_summ.__main__ import main
 try:
     main()
 finally:
-    Path({out!r}).write_text(Path("/proc/self/status").read_text())
+    import torch
+    peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        peak = torch.cuda.max_memory_reserved() + total - free - torch.cuda.memory_reserved()
+    Path({out!r}).write_text(str(peak))
 """
 
 
@@ -111,7 +116,7 @@ def main() -> int:
                 _make_models(folder, [kind for kind in models if any(f"{{{kind}}}" in line for line in overrides)])
                 settings = [line.format(**models) if "{" in line else line for line in overrides]
                 settings += ["data.dev=null", "data.test=null", f"train.max_steps={arguments.steps}"]
-                settings += [f"data.train={_longest(arguments.recipe, folder, arguments.rows)}"]
+                settings += [f"data.train={_longest(arguments.recipe, settings, folder, arguments.rows)}"]
                 estimate, seconds = _estimate(arguments.recipe, settings)
                 measured = _measure(arguments.recipe, settings, folder)
                 ratio = estimate.total / measured
@@ -130,11 +135,11 @@ def main() -> int:
     return 0 if good else 1
 
 
-def _longest(recipe: str, folder: Path, rows: int) -> Path:
+def _longest(recipe: str, settings: list[str], folder: Path, rows: int) -> Path:
     """A file with the longest dialogues of the recipe's training data."""
     path = folder / "longest.jsonl"
     if not path.is_file():
-        dialogues = read_dialogues(load_recipe(find_recipe(recipe)).data.train_sources, references=True)
+        dialogues = read_dialogues(load_recipe(find_recipe(recipe), settings).data.train_sources, references=True)
         longest = sorted(dialogues, key=lambda d: len(d.text) + len(d.references[0]), reverse=True)[:rows]
         lines = [{"fname": d.id, "dialogue": d.text, "summary": d.references[0]} for d in longest]
         write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
@@ -160,15 +165,13 @@ def _estimate(recipe: str, settings: list[str]) -> tuple[Memory, float]:
 
 def _measure(recipe: str, settings: list[str], folder: Path) -> int:
     """Train in a process of its own, and give its peak."""
-    out = folder / "status"
+    out = folder / "peak"
     command = [sys.executable, "-W", "ignore", "-c", _CHILD.format(out=str(out)), "sft"]
     command += [str(find_recipe(recipe).resolve())]
     for setting in settings:
         command += ["--set", setting]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)  # makes its run there
-    found = re.search(r"VmHWM:\s+(\d+) kB", out.read_text(encoding="utf-8"))
-    assert found is not None
-    return int(found[1]) * 1024
+    return int(out.read_text(encoding="utf-8"))
 
 
 def _make_models(folder: Path, kinds: list[str]) -> None:

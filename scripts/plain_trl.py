@@ -22,7 +22,7 @@ if settings["quantization"]:
         load_in_4bit=True,
         bnb_4bit_quant_type=settings["quantization"],
         bnb_4bit_use_double_quant=settings["double_quantization"],
-        bnb_4bit_compute_dtype=torch.float32 if settings["training"].get("bf16") is False else torch.bfloat16,
+        bnb_4bit_compute_dtype=getattr(torch, settings["compute_dtype"]),
     )
 else:
     four_bits = None

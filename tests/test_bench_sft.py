@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -55,6 +56,10 @@ def test_the_distance_of_a_shifted_curve_is_the_shift(curve: list[float], window
 
 def test_one_step_apart_is_spread_over_the_window() -> None:
     assert bench.difference([1.0] * 10, [1.0] * 9 + [2.0], window=5) == pytest.approx(0.2)
+
+
+def test_a_loss_that_is_no_number_is_far_from_every_curve() -> None:
+    assert math.isnan(bench.difference([1.0, 2.0, 3.0], [1.0, math.nan, 3.0], window=1))
 
 
 LOG: list[dict[str, Any]] = [

@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Rooms of one line do not import each other.
 ORDER = [
     ["errors"],
-    ["files", "morphemes", "packages", "progress"],
+    ["batches", "files", "morphemes", "packages", "progress"],
     ["recipe"],
     ["run"],
     ["data"],
@@ -36,7 +36,7 @@ KNOW_MODELS = {
 }
 HEAVY = KNOW_MODELS | {"bm25s", "matplotlib", "numpy", "pyarrow", "rapidfuzz", "rouge", "rouge_score"}
 # They subclass what the libraries give, and are themselves imported only when training starts.
-MAY_BE_HEAVY = {f"llm_summ.sft.{name}" for name in ("log", "schedule", "tracking", "trainer")}
+MAY_BE_HEAVY = {f"llm_summ.sft.{name}" for name in ("inputs", "log", "schedule", "tracking", "trainer")}
 
 
 def module_name(path: Path) -> str:

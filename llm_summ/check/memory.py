@@ -131,7 +131,14 @@ class Memory:
 
 
 def fit_micro_batch(
-    recipe: Recipe, location: str, model: Any, rows: Sequence[Row], device: Device, dtype: str, available: int
+    recipe: Recipe,
+    location: str,
+    model: Any,
+    rows: Sequence[Row],
+    device: Device,
+    dtype: str,
+    available: int,
+    devices: int = 1,
 ) -> tuple[int, Memory]:
     """The micro batch that a training begins with, and the memory that it takes.
 
@@ -146,11 +153,13 @@ def fit_micro_batch(
         device: where it would run.
         dtype: name of the dtype that it would compute in.
         available: the device's memory, in bytes.
+        devices: how many train together, each with its share of a step's rows.
     """
     train, on_gpu = recipe.train, device.kind == "cuda"
-    largest = 2 ** (train.batch_size.bit_length() - 1) if on_gpu else 1
+    share = -(-train.batch_size // devices)
+    largest = 2 ** (share.bit_length() - 1) if on_gpu else 1
     asked = train.micro_batch_size
-    size = largest if asked == "auto" else min(asked, train.batch_size)
+    size = largest if asked == "auto" else min(asked, share)
     memory = estimate_memory(recipe, location, model, rows, device, dtype, size)
     if asked != "auto" or not on_gpu:
         return size, memory

@@ -1,17 +1,17 @@
 """The micro batch that takes most memory.
 
-Steps such as `llm_summ.sft.batches` draws are drawn for all epochs, and each is cut into micro batches as the
-trainer does it. With `group_by_length` the longest rows come together; without it that is unlikely, and the worst
-of a few hundred micro batches is far from the longest rows of all.
+The steps of the training are drawn (`llm_summ.batches`), and each is cut into micro batches, as the trainer does
+it. With `group_by_length` the longest rows come together; without it that is unlikely, and the worst of a few
+hundred micro batches is far from the longest rows of all.
 """
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from llm_summ.batches import draw_steps, micro_batches
 from llm_summ.recipe import TrainFields
 
 __all__ = ["MicroBatch", "worst_micro_batch"]
@@ -35,7 +35,6 @@ class MicroBatch:
 
 
 _EPOCHS = 3
-_STEPS_SORTED_TOGETHER = 50
 
 
 def worst_micro_batch(
@@ -54,29 +53,16 @@ def worst_micro_batch(
         seed: of the order.
         cost: what a micro batch takes.
     """
-    generator = random.Random(seed)
-    epochs = train.epochs
+    epochs, totals = train.epochs, [sum(row) for row in lengths]
     if train.max_steps is not None:
         epochs = train.max_steps / math.ceil(len(lengths) / train.batch_size)
     batches = {
-        _shape(step[at : at + size], packing=train.packing)
-        for _ in range(min(math.ceil(epochs), _EPOCHS))
-        for step in _steps(lengths, train, generator)
-        for at in range(0, len(step), size)
+        _shape(part, packing=train.packing)
+        for epoch in range(min(math.ceil(epochs), _EPOCHS))
+        for step in draw_steps(totals, train.batch_size, seed=seed, epoch=epoch, grouped=train.group_by_length)
+        for part in micro_batches([lengths[row] for row in step], size, sum)
     }
     return max(batches, key=lambda batch: (cost(batch), batch.rows, batch.length, batch.learnt))
-
-
-def _steps(
-    lengths: Sequence[tuple[int, int]], train: TrainFields, generator: random.Random
-) -> Iterator[list[tuple[int, int]]]:
-    """The rows of every step, the longest first."""
-    order = generator.sample(lengths, len(lengths))
-    together = train.batch_size * (_STEPS_SORTED_TOGETHER if train.group_by_length else 1)
-    for start in range(0, len(order), together):
-        rows = sorted(order[start : start + together], key=sum, reverse=True)
-        for at in range(0, len(rows), train.batch_size):
-            yield rows[at : at + train.batch_size]
 
 
 def _shape(rows: Sequence[tuple[int, int]], *, packing: bool) -> MicroBatch:

@@ -48,11 +48,12 @@ class Report:
         dtype: what it would compute in.
         micro_batch_size: rows at a time that it would begin with.
         memory: what it would need.
-        available: the device's memory, in bytes.
+        available: the device's memory, in bytes; a process's share of a CPU's.
         leaks: dialogues of dev and test that stand in train.
         vllm: why vLLM would not take the adapter beside the base's weights; empty if it would.
         failures: why a run would fail.
         notes: what one should know.
+        devices: how many would train together.
     """
 
     plan: TrainingPlan
@@ -65,6 +66,7 @@ class Report:
     vllm: list[str]
     failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    devices: int = 1
 
     def lines(self) -> list[str]:
         """A summary for people, without failures and notes."""
@@ -96,7 +98,8 @@ class Report:
         lines += [f"evaluate  {_evaluation_line(plan)}", f"save      {_save_line(recipe)}"]
         if self.memory is not None:
             lines.append(
-                f"memory    about {_gib(self.memory.total)} of {_gib(self.available)}: {self.memory.parts_line()}"
+                f"memory    about {_gib(self.memory.total)} of {_gib(self.available)}{_each(self.devices)}: "
+                f"{self.memory.parts_line()}"
             )
         lines.append(f"device    {self.device.name} ({self.device.kind}), computing in {self.dtype}")
         lines.append(f"vllm      {_vllm_line(self.vllm, recipe)}")
@@ -153,13 +156,16 @@ def _in_a_hurry() -> Iterator[None]:
 
 
 @_in_a_hurry()
-def check_recipe(recipe: Recipe, run: Run | None = None, *, memory_may_not_do: bool = False) -> Report:
+def check_recipe(
+    recipe: Recipe, run: Run | None = None, *, memory_may_not_do: bool = False, devices: int = 1
+) -> Report:
     """Check a recipe; no weights are loaded, and nothing is written.
 
     Args:
         recipe: the recipe.
         run: a run whose prompt is compared with the recipe's.
         memory_may_not_do: whether too little memory is a note, and no failure.
+        devices: how many train together, each with its share of a step's rows; on a CPU they share its memory.
 
     Raises:
         InputError: so much is wrong that there is no plan; a line for each reason.
@@ -180,13 +186,14 @@ def check_recipe(recipe: Recipe, run: Run | None = None, *, memory_may_not_do: b
     failures, notes = list(plan.problems), list[str]()
     if not plan.rows:
         failures.append("no training row is left")
-    available, memory = device_memory(device), None
+    # A base that is divided among devices is estimated as if each held all of it.
+    available, memory = device_memory(device) // (1 if device.kind == "cuda" else devices), None
     asked = recipe.train.micro_batch_size
     size = 1 if asked == "auto" else min(asked, recipe.train.batch_size)
     if plan.rows:
         try:
             size, memory = fit_micro_batch(
-                recipe, plan.location, skeleton.result(), plan.rows, device, dtype, available
+                recipe, plan.location, skeleton.result(), plan.rows, device, dtype, available, devices
             )
         except RecipeError as error:
             failures.append(str(error))
@@ -196,7 +203,7 @@ def check_recipe(recipe: Recipe, run: Run | None = None, *, memory_may_not_do: b
             notes.append(f"memory: cannot be estimated for this model ({first_line(error)})")
     if memory is not None and memory.total > available:
         line = (
-            f"memory: about {_gib(memory.total)} are needed, {device.name} has {_gib(available)}; "
+            f"memory: about {_gib(memory.total)} are needed, {device.name} has {_gib(available)}{_each(devices)}; "
             f"{_to_save_memory(recipe, size, device)}, or train anyway: sft --force"
         )
         fails = memory.total > _MARGIN * available and not memory_may_not_do
@@ -221,7 +228,7 @@ def check_recipe(recipe: Recipe, run: Run | None = None, *, memory_may_not_do: b
     notes += changed_topics(plan) + evaluation_notes(plan) + optimizer_notes(recipe, device)
     if run is not None:
         notes += trained_otherwise(recipe, run)
-    return Report(plan, device, dtype, size, memory, available, leaks, refusals, failures, notes)
+    return Report(plan, device, dtype, size, memory, available, leaks, refusals, failures, notes, devices)
 
 
 def _method(recipe: Recipe) -> str:
@@ -275,6 +282,10 @@ def _vllm_line(refusals: Sequence[str], recipe: Recipe) -> str:
     if refusals:
         return f"would refuse the adapter ({'; '.join(refusals)}): `generate` merges it into the base first"
     return "can serve the model" if recipe.train.method == "full" else "can serve the adapter"
+
+
+def _each(devices: int) -> str:
+    return f" for each of {devices} processes" if devices > 1 else ""
 
 
 def _gib(count: int) -> str:

@@ -90,6 +90,8 @@ def sft(
         raise click.UsageError("RECIPE is missing; name one, such as recipes/qlora.yaml, or go on with --resume")
     if resume and dry_run:
         raise click.UsageError("--resume and --dry-run do not go together")
+    if resume and force:
+        raise click.UsageError("--force is for a training that begins; one that goes on is not asked again")
     if recipe is None and overrides:
         raise click.UsageError(
             "--set changes a RECIPE; a training that goes on keeps the recipe that it was begun with"
@@ -115,8 +117,10 @@ def sft(
             assert loaded is not None
             path, fields = loaded
             if dry_run:
-                for line in train.dry_run(fields, runs=RUNS, name=run_name, stem=path.stem, force=force):
-                    click.echo(line)
+                lines = train.dry_run(
+                    fields, runs=RUNS, name=run_name, stem=path.stem, force=force, devices=devices or 1
+                )
+                click.echo("\n".join(lines))
                 return None
             run = train.sft(fields, runs=RUNS, name=run_name, stem=path.stem, force=force, ranks=ranks)
         click.echo("Next: llm-summ generate", err=True)

@@ -79,6 +79,7 @@ def merge(
     if source is not None and verify is False:
         raise click.UsageError("--data and --no-verify exclude each other; choose one")
     run = open_run_or_latest(run_name)
+    from llm_summ.generate.start import has_gpu
     from llm_summ.merge import job
     from llm_summ.merge.card import serve_line
     from llm_summ.merge.verify import texts_folder
@@ -113,6 +114,6 @@ def merge(
         click.echo(f"Texts: {texts_folder(run)}", err=True)
     if merged.pushed is not None:
         click.echo(f"Pushed: {merged.pushed}", err=True)
-    click.echo(f"Next: {serve_line(str(merged.folder), merged.facts['dtype'])}", err=True)
+    click.echo(f"Next: {serve_line(str(merged.folder), merged.facts['dtype'], on_cpu=not has_gpu())}", err=True)
     if not as_json:
         click.echo(str(merged.folder))

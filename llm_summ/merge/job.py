@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from llm_summ.files import write_json, write_text
 from llm_summ.merge.card import copy_terms, model_card, shown_prompt
 from llm_summ.merge.push import check_push, push
 from llm_summ.merge.verify import Verification, texts_folder, verify_merge
-from llm_summ.model.adapter import MERGED_FROM, check_adapter, merged_folder, merged_stamp
+from llm_summ.model.adapter import MERGED_FROM, VERIFIED_BY, check_adapter, merged_folder, merged_stamp
 from llm_summ.model.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.model.device import find_device
 from llm_summ.packages import quiet_libraries, require
@@ -24,10 +25,7 @@ from llm_summ.prompt.trained import trained_renderer
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.run import Run, environment
 
-__all__ = ["DESCRIPTION", "Merged", "merge"]
-
-DESCRIPTION = "merge.json"
-"""What a merged folder is made of, and how it was verified, for programs."""
+__all__ = ["Merged", "merge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Merged:
 
     Attributes:
         folder: with weights, tokenizer, prompt, recipe and card.
-        facts: what `DESCRIPTION` holds.
+        facts: what ``merge.json`` holds: what it is made of, and how it was verified.
         verification: made now, or None.
         pushed: the address of the repository, if it was pushed.
     """
@@ -105,16 +103,22 @@ def merge(
     name = pick_dtype(recipe.model, location, device, dtype or recipe.generate.dtype)
     merged_folder(run, recipe.model, location, device, name, renderer.stop_id, folder)
 
+    trained = _without_paths(run.recipe())
     prompt = None if recipe.prompt.examples else shown_prompt(renderer, tokenizer)
     stop = str(tokenizer.convert_ids_to_tokens(renderer.stop_id))
     facts = _facts(run, folder)
 
     def describe() -> None:
         write_text(folder / "prompt.md", run.prompt_path.read_text(encoding="utf-8"))
-        write_text(folder / "recipe.yaml", dump_recipe(run.recipe()))
+        if run.length_path.is_file():
+            shutil.copyfile(run.length_path, folder / run.length_path.name)
+        write_text(folder / "recipe.yaml", dump_recipe(trained))
         copy_terms(location, folder)
-        write_text(folder / "README.md", model_card(run.name, recipe, location, facts, prompt, stop))
-        write_json(folder / DESCRIPTION, facts)
+        write_text(
+            folder / "README.md",
+            model_card(run.name, recipe, location, facts, prompt, stop, uses_length=run.length_path.is_file()),
+        )
+        write_json(folder / VERIFIED_BY, facts)
 
     describe()  # whatever happens from here on, the folder can be used
     verification = None
@@ -136,6 +140,29 @@ def merge(
         facts["verification"] = verification.to_json()
         describe()
     return Merged(folder, facts, verification, push(folder, push_to, public=public) if push_to else None)
+
+
+def _without_paths(recipe: Recipe) -> Recipe:
+    """The recipe with file names instead of paths: what is merged may be given away."""
+
+    def name(source: str) -> str:
+        return Path(source).expanduser().name if source.startswith(("/", "~", "..")) else source
+
+    data = recipe.data
+    train = [name(source) for source in data.train_sources]
+    return recipe.model_copy(
+        update={
+            "data": data.model_copy(
+                update={
+                    "train": train[0] if isinstance(data.train, str) else train,
+                    "dev": data.dev and name(data.dev),
+                    "test": data.test and name(data.test),
+                }
+            ),
+            "model": recipe.model.model_copy(update={"base": name(recipe.model.base)}),
+            "prompt": recipe.prompt.model_copy(update={"template": name(recipe.prompt.template)}),
+        }
+    )
 
 
 def _check_folder(folder: Path, run: Run, base: str, force: bool) -> None:
@@ -175,7 +202,7 @@ def _dialogues(recipe: Recipe, verify: bool | None, source: str | None, rows: in
 def _facts(run: Run, folder: Path) -> dict[str, Any]:
     """What is known of a merged folder; an earlier verification of the same weights stays."""
     try:
-        earlier = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")).get("verification")
+        earlier = json.loads((folder / VERIFIED_BY).read_text(encoding="utf-8")).get("verification")
     except (OSError, ValueError, AttributeError):
         earlier = None
     return {

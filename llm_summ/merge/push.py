@@ -40,13 +40,14 @@ def push(folder: Path, name: str, *, public: bool) -> str:
     Args:
         folder: what to upload.
         name: ``owner/name``.
-        public: whether everyone may see it. Without it a repository that is public already is refused.
+        public: whether everyone may see it. A repository that is there already stays as it is: if it is the other
+            kind, it is refused.
 
     Returns:
         the repository's address.
 
     Raises:
-        InputError: the repository is public, and `public` is not asked for.
+        InputError: the repository is there, and is public or private against what is asked for.
         LlmSummError: the hub cannot be reached, or refuses; the folder stays as it is.
     """
     from huggingface_hub import HfApi
@@ -57,9 +58,11 @@ def push(folder: Path, name: str, *, public: bool) -> str:
     api = HfApi()
     try:
         url = api.create_repo(name, private=not public, exist_ok=True)
-        if not public and not api.model_info(name).private:
+        private = bool(api.model_info(name).private)
+        if private == public:
+            kind, what = ("private", "leave --public out") if private else ("public", "add --public")
             raise InputError(
-                f"--push {name}: is public already, and nothing was uploaded; add --public, or choose another name"
+                f"--push {name}: is {kind} already, and nothing was uploaded; {what}, or choose another name"
             )
         api.upload_folder(repo_id=name, folder_path=folder, commit_message="Merged by llm-summ")
     except HfHubHTTPError as error:

@@ -132,7 +132,7 @@ class Verification:
     def to_json(self) -> dict[str, Any]:
         """The verification for programs, without the texts."""
         return {
-            "data": self.data,
+            "data": Path(self.data).name,  # the folder may be given away
             "rows": len(self.merged.predictions),
             "systems": [
                 {
@@ -245,7 +245,7 @@ def verify_merge(
         systems.append(_system("merged, as loaded", outputs, asked, recipe, dialogues))
         del loaded, outputs
         _free()
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, GenerationError) as error:  # of an engine: the same
         raise GenerationError(
             f"{device.name}: out of memory while verifying; {folder} is whole; lower generate.batch_size with "
             "--set, or leave the check out: --no-verify"

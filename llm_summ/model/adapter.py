@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.errors import LlmSummError, ModelError, RunError, first_line
-from llm_summ.files import file_sha256, whole_directory, write_json
+from llm_summ.files import file_sha256, text_sha256, whole_directory, write_json
 from llm_summ.model.base import load_base
 from llm_summ.model.device import Device
 from llm_summ.progress import say
@@ -19,6 +19,7 @@ from llm_summ.run import Run
 
 __all__ = [
     "MERGED_FROM",
+    "VERIFIED_BY",
     "adapter_sha256",
     "attach_adapter",
     "check_adapter",
@@ -32,7 +33,10 @@ _WEIGHTS = "adapter_model.safetensors"
 MERGED_FROM = "merged_from.json"
 """What a merged folder was made from; by this file it is known as one."""
 
-_FORMAT = 2  # counted up when what is written changes, so that an older folder is made anew
+VERIFIED_BY = "merge.json"
+"""What `llm-summ merge` writes beside it: what was verified, too."""
+
+_FORMAT = 3  # counted up when what is written changes, so that an older folder is made anew
 _SHARD = "5GB"
 
 
@@ -151,23 +155,23 @@ def merged_folder(
         device: where to compute; if its memory does not do, the CPU does it.
         dtype: name of the dtype to merge and to write in.
         stop_id: what ends an answer: tokenizer, configuration and generation configuration will say so.
-        folder: where to write it; by default `Run.merged`. What stands there is replaced.
+        folder: where to write it, and what stands there is replaced. By default `Run.merged`, or beside it, where
+            `llm-summ merge` has written that in another dtype.
 
     Raises:
         ModelError: the base cannot be had, is itself quantized, or does not fit the adapter; or the sum is out of
             the dtype's range; or the disk has too little room.
         LlmSummError: the folder cannot be written.
     """
-    folder = folder or run.merged
     stamp = {
         "format": _FORMAT,
         "adapter": adapter_sha256(run),
-        "base": model.base,
-        "revision": model.revision,
+        **_base_stamp(model, location),
         "dtype": dtype,
         "stop_id": stop_id,
     }
-    if merged_stamp(folder) == stamp:
+    folder = folder or _own_folder(run, dtype)
+    if merged_stamp(folder) == stamp and _is_whole(folder):
         return folder
     say(f"Merging the adapter into {model.base} ({dtype}) -> {folder}")
     import torch
@@ -197,6 +201,37 @@ def merged_folder(
     gc.collect()
     torch.cuda.empty_cache()
     return folder
+
+
+def _own_folder(run: Run, dtype: str) -> Path:
+    """Where to merge for a generation: what somebody had merged and verified is left alone."""
+    there = merged_stamp(run.merged) or {}
+    if (run.merged / VERIFIED_BY).is_file() and there.get("dtype") != dtype:
+        return run.merged.with_name(f"{run.merged.name}.{dtype}")
+    return run.merged
+
+
+def _base_stamp(model: ModelFields, location: str) -> dict[str, Any]:
+    """Which base it was; of a folder its name and a hash of its files' sizes and times, and not its path.
+
+    A merged folder may be given away, and to read gigabytes for each generation would take too long.
+    """
+    folder = Path(location)
+    if model.base.startswith("embedded:") or not folder.is_dir():
+        return {"base": model.base, "revision": model.revision}
+    files = sorted((*folder.glob("*.safetensors"), *folder.glob("config.json")))
+    seen = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return {"base": folder.resolve().name, "files": text_sha256(f"{folder.resolve()} {seen}")}
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether all files of a merged folder are there."""
+    index = folder / "model.safetensors.index.json"
+    shards = {"model.safetensors"}
+    if index.is_file():
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    names = {*shards, "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
+    return all((folder / name).is_file() for name in names)
 
 
 def _merge(run: Run, model: ModelFields, location: str, device: Device, dtype: str) -> Any:

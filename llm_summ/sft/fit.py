@@ -22,11 +22,12 @@ from llm_summ.progress import Progress, say
 from llm_summ.recipe import Recipe
 from llm_summ.run import Run, mark_latest
 from llm_summ.sft.checkpoint import CHECKSUMS, Checkpoint, checkpoint_path, checkpoints, how_to_go_on
+from llm_summ.sft.eva import begin_with_components
 from llm_summ.sft.evaluation import make_dev_set
 from llm_summ.sft.history import Evaluated, cut_log, evaluations, pick, stops_early, table
 from llm_summ.sft.ranks import ALONE, Ranks
 from llm_summ.sft.resume import now
-from llm_summ.sft.shard import shard
+from llm_summ.sft.shard import is_sharded, shard
 from llm_summ.sft.stopping import StopSignals
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def fit(
     plan = report.plan
     recipe = plan.recipe
     last = ranks.of_first(lambda: cut_log(run.log_path, begin.step if begin else 0))
-    sharded = ranks.world > 1 and recipe.train.parallel == "fsdp"
+    sharded = is_sharded(recipe, ranks)
     # One after the other: the whole model is there before it is divided.
     model = ranks.in_turn(lambda: _load_part(report, ranks)) if sharded else _load_model(report, report.device)
     from llm_summ.sft.log import LogCallback, memory_gib
@@ -254,7 +255,14 @@ def _begin_adapter(trainer: Any, report: Report) -> None:
     recipe = report.plan.recipe
     if recipe.train.method == "lora" and recipe.lora.init == "eva":
         say("Initialising the adapter from the training rows (EVA)")
-        trainer.begin_with_components()
+        begin_with_components(
+            trainer.model,
+            report.plan.rows,
+            pad_id=report.plan.renderer.pad_id,
+            device=trainer.args.device,
+            rows_at_a_time=trainer.rows_at_a_time,
+            seed=recipe.seed,
+        )
 
 
 def _train(trainer: Any, schedule: Schedule, report: Report, begin: Checkpoint | None) -> None:

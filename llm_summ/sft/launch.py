@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from llm_summ.errors import InputError, StoppedError, TrainingError
-from llm_summ.sft.ranks import LOST, RENDEZVOUS
+from llm_summ.sft.ranks import LOST, RENDEZVOUS, told
 
 __all__ = ["is_started", "launch", "refuse_launcher"]
 
@@ -23,7 +23,7 @@ _SECONDS_BETWEEN_LOOKS = 0.1
 
 def is_started() -> bool:
     """Whether this process is one of several: `launch`, torchrun or `accelerate launch` started it."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return told("WORLD_SIZE", 1) > 1
 
 
 def refuse_launcher(devices: int) -> None:

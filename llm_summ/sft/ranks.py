@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from llm_summ.errors import InputError, LlmSummError, TrainingError, first_line
 from llm_summ.packages import quiet_libraries, require_training
 
-__all__ = ["ALONE", "LOST", "RENDEZVOUS", "Ranks", "joined"]
+__all__ = ["ALONE", "LOST", "RENDEZVOUS", "Ranks", "joined", "told"]
 
 RENDEZVOUS = "LLM_SUMM_RENDEZVOUS"
 """Environment: the file in which the processes that `launch` started find each other."""
@@ -32,7 +32,11 @@ Result = TypeVar("Result")
 # An evaluation or a large save of one process is waited for by the others.
 _PATIENCE = dt.timedelta(hours=6)
 # What torchrun and accelerate tell a process. The libraries are not to see it.
-_TOLD = ("ACCELERATE_", "FSDP_", "GROUP_", "LOCAL_", "MASTER_", "RANK", "ROLE_", "TORCHELASTIC_", "WORLD_SIZE")
+_TOLD = {
+    *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT", "ROLE_NAME"),
+    *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE"),
+}
+_TOLD_BEGINS = ("ACCELERATE_", "FSDP_", "TORCHELASTIC_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +175,11 @@ def joined() -> Iterator[Ranks]:
     All but the first are silent, except that an error is told by the one that failed first, and by no other.
 
     Raises:
-        InputError: there are fewer GPUs on this machine than processes.
+        InputError: there are fewer GPUs on this machine than processes, or the environment is not a launcher's.
         TrainingError: another process is gone.
         SystemExit: another process has told why it failed.
     """
-    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    world, rank = told("WORLD_SIZE", 1), told("RANK", 0)
     if world == 1:
         _forget_launchers()
         yield Ranks()
@@ -219,11 +223,25 @@ def _leave() -> None:
     torch.distributed.destroy_process_group()
 
 
+def told(name: str, default: int) -> int:
+    """A number that a launcher put into the environment.
+
+    Raises:
+        InputError: it is none.
+    """
+    text = os.environ.get(name, "").strip()
+    if text and not text.isdecimal():
+        raise InputError(
+            f"{name}: found {text!r} in the environment, expected a number, such as torchrun sets; unset it"
+        )
+    return int(text) if text else default
+
+
 def _connect(rank: int, world: int) -> Any:
     """Find the other processes; gives the store that all can write to."""
     require_training()
     quiet_libraries()
-    here, local_rank = int(os.environ.get("LOCAL_WORLD_SIZE", world)), int(os.environ.get("LOCAL_RANK", rank))
+    here, local_rank = told("LOCAL_WORLD_SIZE", world), told("LOCAL_RANK", rank)
     import torch
 
     gpus = torch.cuda.device_count()
@@ -255,7 +273,7 @@ def _connect(rank: int, world: int) -> Any:
 
 def _forget_launchers() -> None:
     for name in list(os.environ):
-        if name.startswith(_TOLD):
+        if name in _TOLD or name.startswith(_TOLD_BEGINS):
             del os.environ[name]
 
 

@@ -14,9 +14,21 @@ from llm_summ.errors import RecipeError
 from llm_summ.recipe import Recipe
 from llm_summ.sft.ranks import Ranks
 
-__all__ = ["load_optimizer", "load_weights", "refuse_what_cannot_be_sharded", "shard", "whole_state"]
+__all__ = [
+    "is_sharded",
+    "load_optimizer",
+    "load_weights",
+    "refuse_what_cannot_be_sharded",
+    "shard",
+    "whole_state",
+]
 
 _SHARDED_OPTIMIZERS = ("adamw_torch", "sgd")
+
+
+def is_sharded(recipe: Recipe, ranks: Ranks) -> bool:
+    """Whether each process of a training holds a part of the base."""
+    return ranks.world > 1 and recipe.train.parallel == "fsdp"
 
 
 def refuse_what_cannot_be_sharded(recipe: Recipe, *, on_gpu: bool) -> None:

@@ -72,7 +72,7 @@ def tracking_callbacks(
 
 
 class GuardedTracker(TrainerCallback):  # type: ignore[misc]
-    """Forwards what happens in a training to a tracker, on the main process.
+    """Forwards what happens in a training to a tracker; the first process alone has one.
 
     A figure is sent once for a step: steps that are made again after a resume are not doubled. What the tracker
     had not yet written when it was killed (a second or so) is missing.
@@ -95,7 +95,7 @@ class GuardedTracker(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the tracker, and say where to look; the second time nothing is done."""
-        if self._begun or not state.is_world_process_zero:
+        if self._begun:
             return
         self._begun = True
 

@@ -21,19 +21,23 @@ from llm_summ.sft.fit import fit
 from llm_summ.sft.lock import only_one
 from llm_summ.sft.ranks import ALONE, Ranks
 from llm_summ.sft.resume import now, refuse_another_recipe, refuse_what_changed, unfinished
-from llm_summ.sft.shard import refuse_what_cannot_be_sharded
+from llm_summ.sft.shard import is_sharded, refuse_what_cannot_be_sharded
 
 __all__ = ["dry_run", "resume", "sft"]
 
 
-def dry_run(recipe: Recipe, *, runs: Path, name: str | None, stem: str, force: bool = False) -> list[str]:
-    """What a training would do; nothing is trained, and no run is made. Arguments as for `sft`.
+def dry_run(
+    recipe: Recipe, *, runs: Path, name: str | None, stem: str, force: bool = False, devices: int = 1
+) -> list[str]:
+    """What a training would do on so many devices; nothing is trained, and no run is made.
+
+    Other arguments as for `sft`.
 
     Raises:
         InputError: the training could not start.
     """
     run_path(runs, name, stem)
-    report = _check(recipe, force)
+    report = _check(recipe, force, Ranks(0, devices))
     return [*report.lines(), *(f"note: {note}" for note in report.notes)]
 
 
@@ -157,15 +161,15 @@ def _check(recipe: Recipe, memory_may_not_do: bool, ranks: Ranks = ALONE) -> Rep
         from llm_summ.sft.tracking import require_trackers
 
         require_trackers(recipe.track)
-    sharded = ranks.world > 1 and recipe.train.parallel == "fsdp"
-    report = check_recipe(recipe, memory_may_not_do=memory_may_not_do or sharded)
-    if report.failures:
-        raise InputError("\n".join(report.failures))
     if recipe.train.batch_size < ranks.world:
         raise InputError(
             f"train.batch_size: {recipe.train.batch_size} rows are fewer than {ranks.world} devices; raise it, or "
             "take fewer devices"
         )
+    sharded = is_sharded(recipe, ranks)
+    report = check_recipe(recipe, memory_may_not_do=memory_may_not_do or sharded, devices=ranks.world)
+    if report.failures:
+        raise InputError("\n".join(report.failures))
     if sharded:
         refuse_what_cannot_be_sharded(recipe, on_gpu=report.device.kind == "cuda")
     return report

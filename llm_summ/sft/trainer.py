@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,20 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState
 from trl import SFTConfig, SFTTrainer
 
+from llm_summ.batches import StepBatches, micro_batches
 from llm_summ.errors import TrainingError, first_line
 from llm_summ.progress import say
 from llm_summ.prompt import Row
 from llm_summ.prompt.render import IGNORED
 from llm_summ.recipe import TrainFields
-from llm_summ.sft.batches import StepBatches, micro_batches
 from llm_summ.sft.checkpoint import Checkpoint
 from llm_summ.sft.gradients import layer_group_norms
+from llm_summ.sft.inputs import head_on, learnt_tokens, packed, padded
 from llm_summ.sft.log import memory_gib
 from llm_summ.sft.ranks import ALONE, Ranks
 from llm_summ.sft.shard import load_optimizer, load_weights, whole_state
 
 __all__ = ["AnswerLossTrainer"]
-
-_EVA_ROWS, _EVA_ROWS_AT_A_TIME = 256, 4
 
 
 class StepLoader(DataLoader):  # type: ignore[misc]
@@ -154,7 +152,7 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             TrainingError: a single row does not fit into memory.
         """
         model.train()
-        learnt, tokens, rows = self.ranks.sum(sum(map(_learnt, inputs)), sum(map(len, inputs)), len(inputs))
+        learnt, tokens, rows = self.ranks.sum(sum(map(learnt_tokens, inputs)), sum(map(len, inputs)), len(inputs))
         while True:
             reason, loss = "", torch.zeros((), device=self.args.device)
             self._draw_for_this_process()
@@ -187,13 +185,14 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             model: the model as the library wrapped it.
             rows: of the micro batch; at least one.
         """
-        inputs, labels = self._packed(rows) if self._fields.packing else self._padded(rows)
+        device = self.args.device
+        inputs, labels = packed(rows, device) if self._fields.packing else padded(rows, self._pad_id, device)
         smoothing = self._fields.label_smoothing if model.training else 0.0
         if labels.device.type != "cpu" and not smoothing and not self._sharded:
             return -model(**inputs, labels=labels, fused_lm_head=True, use_cache=False).log_probs.sum()
         targets = labels[:, 1:]
         learnt = targets != IGNORED
-        with _head_on(self.model.get_output_embeddings(), learnt):
+        with head_on(self.model.get_output_embeddings(), learnt):
             logits = model(**inputs, use_cache=False).logits  # (n, v)
         return functional.cross_entropy(
             logits.float(), targets[learnt], reduction="sum", label_smoothing=smoothing
@@ -210,7 +209,7 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             for part in self._micro_batches(share, len(rows)):
                 total += float(self.answer_loss(self.model, part or [self._spare])) * bool(part)
         self.model.train(was_training)
-        total, learnt = self.ranks.sum(total, sum(map(_learnt, share)))
+        total, learnt = self.ranks.sum(total, sum(map(learnt_tokens, share)))
         return total / learnt
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -277,31 +276,6 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         progress = begin.progress()
         self.tokens, self.rows_at_a_time = progress["tokens"], progress["rows_at_a_time"]
 
-    def begin_with_components(self) -> None:
-        """Begin the adapter with the principal components of what its layers are given (EVA)."""
-        from peft import initialize_lora_eva_weights
-
-        rows = self._rows
-        order = random.Random(self.args.seed).sample(range(len(rows)), min(len(rows), _EVA_ROWS))
-        batches = []
-        for part in micro_batches([rows[index] for index in order], min(self.rows_at_a_time, _EVA_ROWS_AT_A_TIME)):
-            inputs, labels = self._padded(part)
-            batches.append(inputs | {"labels": labels})
-        random.Random(self.args.seed).shuffle(batches)
-        initialize_lora_eva_weights(
-            self.model,
-            batches,
-            # The logits of all positions would be thrown away.
-            forward_fn=lambda model, inputs: model(
-                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=1
-            ),
-            gather_distributed_inputs=False,  # every process has the same rows
-            show_progress_bar=False,
-        )
-        for parameter in self.model.parameters():
-            if parameter.requires_grad:  # PEFT makes them anew, in the base's dtype
-                parameter.data = parameter.data.float()
-
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: the library would look for a tensor of ids."""
         return 0
@@ -341,33 +315,6 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         """PyTorch's, out of the library's wrapping."""
         return getattr(self.optimizer, "optimizer", self.optimizer)
 
-    def _padded(self, rows: Sequence[Row]) -> tuple[dict[str, Any], Any]:
-        """Model inputs and labels of shape (b, s), padded on the right."""
-        longest = max(map(len, rows))
-        spare = [longest - len(row) for row in rows]
-        inputs = {
-            "input_ids": [row.input_ids + [self._pad_id] * more for row, more in zip(rows, spare, strict=True)],
-            "attention_mask": [[1] * len(row) + [0] * more for row, more in zip(rows, spare, strict=True)],
-        }
-        labels = [row.labels + [IGNORED] * more for row, more in zip(rows, spare, strict=True)]
-        return self._tensors(inputs), self._tensors({"labels": labels})["labels"]
-
-    def _packed(self, rows: Sequence[Row]) -> tuple[dict[str, Any], Any]:
-        """Model inputs and labels of shape (1, s), one row after the other.
-
-        Without an attention mask, the library keeps a token from seeing what stands before the place where the
-        positions begin at 0 again. No row's first token is learnt, so no label depends on the row before it.
-        """
-        inputs = {
-            "input_ids": [[token for row in rows for token in row.input_ids]],
-            "position_ids": [[place for row in rows for place in range(len(row))]],
-        }
-        labels = [[label for row in rows for label in row.labels]]
-        return self._tensors(inputs), self._tensors({"labels": labels})["labels"]
-
-    def _tensors(self, lists: dict[str, list[list[int]]]) -> dict[str, Any]:
-        return {name: torch.tensor(value, device=self.args.device) for name, value in lists.items()}
-
     def _halve(self, now: int, reason: str) -> None:
         if now <= 1:
             raise TrainingError(
@@ -386,17 +333,3 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
 
 def _as_they_are(rows: list[Row]) -> list[Row]:
     return rows
-
-
-def _learnt(row: Row) -> int:
-    return len(row.answer_ids) + 1
-
-
-@contextmanager
-def _head_on(head: Any, learnt: Any) -> Iterator[None]:
-    """Have the model's head see the states (n, h) before the n learnt tokens alone; `learnt` is (b, s - 1)."""
-    hook = head.register_forward_pre_hook(lambda module, inputs: (inputs[0][:, :-1][learnt],))
-    try:
-        yield
-    finally:
-        hook.remove()

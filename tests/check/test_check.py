@@ -172,6 +172,15 @@ def test_a_training_of_all_weights(make: Make, tiny: Path) -> None:
     assert "vllm      can serve the model" in text
 
 
+def test_processes_share_the_memory_of_a_cpu_and_the_rows_of_a_step(make: Make) -> None:
+    recipe = make(train={"batch_size": 8, "micro_batch_size": 8}, data={"limit": 16, "test": None})
+    alone, together = check_recipe(recipe), check_recipe(recipe, devices=4)
+    assert together.available == alone.available // 4
+    assert (alone.micro_batch_size, together.micro_batch_size) == (8, 2)
+    assert " for each of 4 processes: " in "\n".join(together.lines())
+    assert "processes" not in "\n".join(alone.lines())
+
+
 def test_what_the_adapter_is_told_as(make: Make) -> None:
     lora = {"rslora": True, "init": "eva", "learning_rate_ratio": 16.0}
     report = check_recipe(make(lora=lora, data={"limit": 4}))

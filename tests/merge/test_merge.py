@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import resource
 import shutil
 from collections.abc import Iterator
@@ -169,6 +170,49 @@ def test_nothing_is_merged_twice(run: Run) -> None:
     assert weights.stat().st_size < stamp.st_size
     assert other.facts["verification"] is None
     assert other.facts["dtype"] == "bfloat16"
+
+
+def test_a_generation_in_another_dtype_leaves_what_was_merged(run: Run) -> None:
+    merge(run, rows=2, dtype="bfloat16")
+    before, base = sha256(run.merged), run.recipe().model
+    other = merged_folder(run, base, base.base, find_device(), "float32", STOP_ID)
+    assert other == run.path / "merged.float32"
+    assert sha256(run.merged) == before
+    assert merged_folder(run, base, base.base, find_device(), "bfloat16", STOP_ID) == run.merged
+
+
+def test_a_base_that_changed_or_a_file_that_is_gone_makes_it_anew(run: Run) -> None:
+    base = Path(run.recipe().model.base)
+    copy = base.with_name("copy")
+    shutil.copytree(base, copy)
+    model = ModelFields(base=str(copy))
+
+    def merged_at() -> int:
+        merged_folder(run, model, str(copy), find_device(), "float32", STOP_ID, Path("mine"))
+        return Path("mine/merged_from.json").stat().st_mtime_ns
+
+    first = merged_at()
+    assert merged_at() == first
+    Path("mine/tokenizer.json").unlink()
+    second = merged_at()
+    assert Path("mine/tokenizer.json").is_file()
+    os.utime(copy / "model.safetensors")
+    assert first < second < merged_at()
+
+
+def test_no_path_of_this_machine_goes_into_a_folder_that_may_be_given_away(run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "secret-customer" / "calls.csv"
+    data.parent.mkdir()
+    data.write_text("fname,dialogue,summary\na,#Person1#: 네.,짧다.\nb,#Person1#: 응.,길다.\n", encoding="utf-8")
+    folder = merge(run, source=str(data), rows=2).folder
+    texts = [
+        path.read_text(encoding="utf-8")
+        for path in folder.iterdir()
+        if path.suffix in (".json", ".yaml", ".md") and path.name != "tokenizer.json"
+    ]
+    assert len(texts) >= 7
+    assert not [text for text in texts if str(tmp_path) in text or "secret-customer" in text]
+    assert load_recipe(folder / "recipe.yaml").model.base == Path(run.recipe().model.base).name
 
 
 def test_another_stop_token_goes_into_tokenizer_and_configurations(run: Run) -> None:

@@ -190,6 +190,15 @@ def test_public_only_if_asked_for(hub: Hub, merged: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_private_repository_is_not_taken_for_a_public_one(hub: Hub, merged: Path) -> None:
+    hub.private["team/closed"] = True
+    code, said = pushed(hub.url, "team/closed", "public")
+    assert code == 2
+    assert said.startswith("--push team/closed: is private already, and nothing was uploaded; leave --public out")
+    assert hub.files == {}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "told"),
     [

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tiny import make_tiny_model
 
 from llm_summ.data import read_dialogues
-from llm_summ.sft.ranks import ALONE, Ranks
+from llm_summ.sft.ranks import ALONE, Ranks, joined
 
 COMMAND = [sys.executable, "-m", "llm_summ", "sft"]
 FULL = ["--set", "train.method=full", "--set", "model.quantization=none"]
@@ -90,8 +90,15 @@ generate: {max_new_tokens: 8}
     return folder
 
 
-def sft(folder: Path, *arguments: str, code: int = 0, start: list[str] = COMMAND) -> Any:
-    done = subprocess.run([*start, *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
+def sft(folder: Path, *arguments: str, code: int = 0, start: list[str] = COMMAND, **environment: str) -> Any:
+    done = subprocess.run(
+        [*start, *arguments],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done
@@ -201,6 +208,22 @@ def wait_for(path: Path) -> None:
     while not (path.is_file() and path.stat().st_size):
         assert time.monotonic() < until, f"{path} did not come"
         time.sleep(0.05)
+
+
+def test_an_environment_that_no_launcher_made(tmp_path: Path) -> None:
+    done = sft(tmp_path, "recipe.yaml", "--dry-run", code=2, WORLD_SIZE="two")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("llm-summ: WORLD_SIZE: found 'two' in the environment, expected a number")
+
+
+def test_only_what_launchers_say_is_taken_out_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = ("RANK", "LOCAL_RANK", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "ACCELERATE_USE_FSDP")
+    for name in (*told, "LOCAL_BIN", "RANKING", "MASTER_PASSWORD", "ROLE_ARN"):
+        monkeypatch.setenv(name, "1")
+    with joined() as ranks:
+        assert (ranks.rank, ranks.world) == (1, 1)
+    assert not set(told) & set(os.environ)
+    assert {"LOCAL_BIN", "RANKING", "MASTER_PASSWORD", "ROLE_ARN"} <= set(os.environ)
 
 
 @pytest.mark.slow

@@ -326,19 +326,6 @@ def test_wandb_without_an_answer_is_given_up(
     assert not [content for content in written if key.encode() in content]
 
 
-def test_other_processes_do_not_track(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
-    from transformers import TrainerControl, TrainerState
-
-    state = TrainerState(is_world_process_zero=False)
-    for tracker in TRACKERS:
-        (callback,) = callbacks_for(tracker, run)
-        callback.on_train_begin(None, state, TrainerControl())
-        callback.on_log(None, state, TrainerControl(), logs={"loss": 1.0})
-        callback.on_train_end(None, state, TrainerControl())
-    assert list(run.path.iterdir()) == []
-    assert capfd.readouterr().err == ""
-
-
 def test_a_tracker_that_is_not_installed_is_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
-
-from llm_summ.prompt import Row
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 __all__ = ["StepBatches", "draw_steps", "micro_batches"]
+
+T = TypeVar("T")
 
 _STEPS_SORTED_TOGETHER = 50
 
@@ -84,12 +85,13 @@ class StepBatches:
         self._epoch = epoch
 
 
-def micro_batches(rows: Sequence[Row], size: int) -> list[list[Row]]:
+def micro_batches(rows: Sequence[T], size: int, length: Callable[[Any], int] = len) -> list[list[T]]:
     """Cut a step's rows into micro batches of rows of like length, the longest first.
 
     Args:
         rows: rows of one step.
         size: rows of a micro batch.
+        length: tokens of a row.
     """
-    ordered = sorted(rows, key=lambda row: -len(row))
+    ordered = sorted(rows, key=lambda row: -length(row))
     return [ordered[at : at + size] for at in range(0, len(ordered), size)]

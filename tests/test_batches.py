@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_summ.batches import StepBatches, draw_steps, micro_batches
 from llm_summ.prompt import Row
-from llm_summ.sft.batches import StepBatches, draw_steps, micro_batches
 
 LENGTHS = st.lists(st.integers(1, 900), min_size=1, max_size=400)
 
