@@ -3,9 +3,10 @@
 ::
 
     runs/<name>/recipe.yaml prompt.md manifest.json log.jsonl adapter/ merged/ predictions/ scores/
+                candidates/ sweeps/, of several texts or settings
                 checkpoints/ evaluations/ tracking/, of the training
                 model/ instead of adapter/, if all weights were trained
-                length.json examples.jsonl, if the prompt uses them
+                budget.json, and length.json examples.jsonl if the prompt uses them
                 submissions.jsonl, a line for every submission of it
 """
 
@@ -91,6 +92,11 @@ class Run:
         return self.path / "manifest.json"
 
     @property
+    def budget_path(self) -> Path:
+        """What predicts how many tokens a summary may have."""
+        return self.path / "budget.json"
+
+    @property
     def log_path(self) -> Path:
         """One JSON object for every logged optimizer step."""
         return self.path / "log.jsonl"
@@ -131,6 +137,16 @@ class Run:
         return self.path / "predictions"
 
     @property
+    def candidates(self) -> Path:
+        """Raw predictions where a dialogue has several: one file for every data file, engine and decoding."""
+        return self.path / "candidates"
+
+    @property
+    def sweeps(self) -> Path:
+        """What `sweep` generated and found: prediction files, and a JSON file for each sweep."""
+        return self.path / "sweeps"
+
+    @property
     def scores(self) -> Path:
         """Scores, one file for every prediction file."""
         return self.path / "scores"
@@ -162,7 +178,7 @@ class Run:
         """The recipe of this run, with its own copy of the prompt.
 
         Args:
-            overrides: ``generate.KEY=VALUE``; nothing else can be changed after the training.
+            overrides: ``generate.KEY=VALUE`` or ``post=[…]``; nothing else can be changed after the training.
 
         Raises:
             RunError: the folder holds none, or an override is of what was trained.
@@ -170,8 +186,10 @@ class Run:
         if not self.recipe_path.is_file():
             raise RunError(f"{self.path}: no recipe.yaml; expected a folder made by `llm-summ sft`")
         for override in overrides:
-            if not override.startswith("generate."):
-                raise RunError(f"--set {override}: was fixed by the training; only generate.* can be changed now")
+            if not override.startswith(("generate.", "post=")):
+                raise RunError(
+                    f"--set {override}: was fixed by the training; only generate.* and post can be changed now"
+                )
         # Not above: whoever only looks for a file need not wait for pydantic.
         from llm_summ.recipe import load_recipe
 

@@ -17,7 +17,8 @@ from llm_summ.cli import cli
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CHANGELOG.md", ROOT / "recipes" / "README.md"]
 # In a block, a line of its own; what stands in running text may be a name alone (`llm-summ sft`).
-COMMAND = re.compile(r"^ *(llm-summ (?:sft|generate|eval|data|check|prompts)[^`#\n]*)", re.MULTILINE)
+NAMES = "sft|generate|eval|data|check|prompts|merge|post|runs|select|submit|sweep"
+COMMAND = re.compile(rf"^ *(llm-summ (?:{NAMES})[^`#\n]*)", re.MULTILINE)
 
 
 def commands() -> list[str]:
@@ -59,6 +60,7 @@ def test_a_wheel_holds_recipes_prompts_and_sample(tmp_path: Path) -> None:
         files = {f"llm_summ/{kind}/{path.name}" for path in (ROOT / kind).glob(pattern)}
         assert files
         assert files <= names
+    assert {f"llm_summ/evaluate/page/page.{ending}" for ending in ("html", "css", "js")} <= names
     assert {f"llm_summ/data/sample/{name}" for name in ("train.csv", "dev.csv", "test.csv", "README.md")} <= names
     # Installed elsewhere, it finds them: unpacked, on the path before this tree, in an empty folder.
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")

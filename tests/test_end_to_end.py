@@ -253,6 +253,91 @@ def test_generation_goes_on_where_it_was_killed(folder: Path, run: Path) -> None
     assert len(resumed) == 48
 
 
+def test_candidates_stand_apart_from_predictions_and_go_on_where_they_were_torn(folder: Path, run: Path) -> None:
+    arguments = ["generate", "--run", "first", "--engine", "hf", "--data", "dev.csv"]
+    arguments += ["--set", "generate.n=3", "--set", "generate.temperature=0.8", "--set", "generate.batch_size=4"]
+    done = llm_summ(*arguments, cwd=folder)
+    assert done.stdout == "runs/first/candidates/dev.hf.n3-t0.8.jsonl\n"
+    path = run / "candidates" / "dev.hf.n3-t0.8.jsonl"
+    rows = lines(path)
+    assert sorted((row["fname"], row["sample"]) for row in rows) == [
+        (item.id, sample) for item in read_dialogues(str(folder / "dev.csv")) for sample in range(3)
+    ]
+    assert all(float(str(row["logprob"])) < 0 for row in rows)
+    assert len({row["summary"] for row in rows}) > 12
+    identity = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert identity["decoding"]["temperature"] == 0.8
+    assert identity["decoding"]["seed"] == 42
+    whole = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(whole[:7]) + '\n{"fname": "to', encoding="utf-8")
+    assert "7 of 18 are there already" in llm_summ(*arguments, cwd=folder).stderr
+    assert sorted(path.read_text(encoding="utf-8").splitlines()) == sorted(whole)
+
+
+def test_a_limit_for_each_dialogue(folder: Path, run: Path) -> None:
+    """It is learnt in the training and kept with the run, and never above the recipe's."""
+    from llm_summ.prompt.budget import TokenBudget
+
+    budget = TokenBudget.from_json((run / "budget.json").read_text(encoding="utf-8"))
+    arguments = ["generate", "--run", "first", "--engine", "hf", "--data", "dev.csv"]
+    arguments += ["--set", "generate.limit=predicted", "--set", "generate.max_new_tokens=200"]
+    llm_summ(*arguments, cwd=folder)
+    rows = {row["fname"]: row for row in lines(run / "predictions" / "dev.hf.jsonl")}
+    for dialogue in read_dialogues(str(folder / "dev.csv")):
+        row, limit = rows[dialogue.id], min(200, budget.limit(dialogue))
+        assert row["finish_reason"] == "stop" or row["tokens"] == limit
+    (run / "budget.json").rename(run / "away")
+    refused = llm_summ(*arguments, cwd=folder, check=False)
+    (run / "away").rename(run / "budget.json")
+    assert refused.returncode == 2
+    assert "budget.json: no such file" in refused.stderr
+
+
+def test_a_sweep_generates_what_is_not_stored_and_shows_what_each_setting_is_worth(
+    folder: Path, run: Path
+) -> None:
+    arguments = ["sweep", "dev.csv", "--run", "first", "--engine", "hf", "--json"]
+    arguments += ["--over", "generate.max_new_tokens=8,24", "--over", "post=[strip],[strip,cut_unfinished]"]
+    done = llm_summ(*arguments, cwd=folder)
+    found = json.loads(done.stdout)
+    assert [one["setting"] for one in found["tried"]] == [
+        {},
+        *(
+            {"generate.max_new_tokens": limit, "post": post}
+            for limit in ("8", "24")
+            for post in ("[strip]", "[strip,cut_unfinished]")
+        ),
+    ]
+    own, short, _, same, _ = found["tried"]
+    assert own["versus"] is None
+    assert short["versus"]["difference"] == pytest.approx(short["final"] - own["final"])
+    assert short["predictions"] != own["predictions"] == same["predictions"]
+    assert short["signature"].endswith("|post:strip")
+    for one, limit in ((short, 8), (own, 24)):
+        rows = lines(folder / str(one["predictions"]))
+        assert len(rows) == 6
+        assert all(row["finish_reason"] == "stop" or row["tokens"] == limit for row in rows)
+    again = llm_summ(*arguments, cwd=folder)
+    assert json.loads(again.stdout) == found
+    assert "Loading" not in again.stderr
+    table = llm_summ(*[one for one in arguments if one != "--json"], cwd=folder).stdout
+    assert "the recipe's own" in table
+    assert "Best: " in table or "Nothing beats" in table
+    for wrong in ("generate.n=2", "train.epochs=1"):
+        refused = llm_summ(*arguments[:4], "--over", wrong, cwd=folder, check=False)
+        assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (2, "", 1)
+
+
+def test_the_lead_of_each_dialogue(folder: Path, run: Path) -> None:
+    done = llm_summ("generate", "--run", "first", "--engine", "echo", "--data", "dev.csv", cwd=folder)
+    assert "Loading" not in done.stderr
+    rows = {row["fname"]: row["summary"] for row in lines(run / "predictions" / "dev.echo.jsonl")}
+    for dialogue in read_dialogues(str(folder / "dev.csv")):
+        assert str(rows[dialogue.id]).startswith(dialogue.turns[0].strip())
+    refused = llm_summ("generate", "--run", "first", "--engine", "echo", "--untuned", cwd=folder, check=False)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+
+
 @pytest.mark.skipif(not HAS_VLLM, reason="vllm is not installed")
 def test_generate_and_score_with_vllm(folder: Path, run: Path) -> None:
     done = llm_summ("generate", "--run", "first", "--engine", "vllm", cwd=folder)

@@ -26,6 +26,10 @@ from llm_summ.recipe import (
 
 SECTIONS = "seed, model, data, prompt, lora, train, evaluation, track, generate, post"
 LORA = "r, alpha, dropout, targets, rslora, init, learning_rate_ratio"
+STEPS = (
+    "'clean_characters', 'repair_tags', 'drop_prompt', 'cut_loops', 'drop_repeats', 'repair_speakers', 'strip', "
+    "'join_lines', 'collapse_whitespace', 'cut_unfinished' or 'whole_sentences'"
+)
 LEAST = "model:\n  base: some/model\ndata:\n  train: train.csv\n"  # four lines
 
 
@@ -89,7 +93,8 @@ def test_an_unknown_field_names_its_line_and_the_nearest(path: Path) -> None:
         ("lora:\n  dropout: 1\n", "FILE:6: lora.dropout: found 1, expected less than 1"),
         (
             "generate:\n  engine: vlm\n",
-            "FILE:6: generate.engine: found 'vlm', expected 'auto', 'vllm' or 'hf'; did you mean vllm?",
+            "FILE:6: generate.engine: found 'vlm', expected 'auto', 'vllm', 'hf', 'openai' or 'echo'; did you "
+            "mean vllm?",
         ),
         (
             "prompt:\n  truncation: 7\n",
@@ -143,8 +148,7 @@ def test_an_unknown_field_names_its_line_and_the_nearest(path: Path) -> None:
         ("track: [wandb, wandb]\n", "FILE:5: track: a tracker stands twice in [wandb, wandb]; name each once"),
         (
             "post: [strip, strp]\n",
-            "FILE:5: post: found 'strp', expected 'strip', 'join_lines', 'collapse_whitespace' or "
-            "'cut_unfinished'; did you mean strip?",
+            f"FILE:5: post: found 'strp', expected {STEPS}; did you mean strip?",
         ),
         ("post: strip\n", "FILE:5: post: found 'strip', expected list"),
     ],
@@ -162,7 +166,7 @@ def test_what_must_be_there(path: Path) -> None:
 
 def test_everything_that_is_wrong_is_said_at_once(path: Path) -> None:
     text = LEAST + "train:\n  epochs: -1\n  lerning_rate: 1\nseed: x\npost: [a, b]\n"
-    expected = "expected 'strip', 'join_lines', 'collapse_whitespace' or 'cut_unfinished'"
+    expected = f"expected {STEPS}"
     assert sorted(refusal(path, text).splitlines()) == [
         "FILE:6: train.epochs: found -1, expected greater than 0",
         "FILE:7: train.lerning_rate: unknown field; did you mean learning_rate?",

@@ -20,6 +20,7 @@ from llm_summ.prompt import (
     make_renderer,
     render_rows,
 )
+from llm_summ.prompt.budget import TokenBudget
 from llm_summ.recipe import Recipe
 
 __all__ = ["TrainingPlan", "make_plan"]
@@ -95,6 +96,12 @@ class TrainingPlan:
         fields = self.recipe.data
         sources = {"train": ", ".join(fields.train_sources), "dev": fields.dev, "test": fields.test}
         return [f"{sources[part]}: {refused.line()}" for part, found in self.refused.items() for refused in found]
+
+    def budget(self) -> TokenBudget:
+        """What the training answers say of how long a summary is."""
+        dialogues = {dialogue.id: dialogue for dialogue in self.data["train"]}
+        tokens = [len(row.answer_ids) + 1 for row in self.rows]
+        return TokenBudget.fit([dialogues[row.id] for row in self.rows], tokens)
 
     @property
     def shortened(self) -> list[str]:

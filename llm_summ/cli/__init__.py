@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,8 +18,14 @@ from llm_summ.cli.options import (
     run_option,
     set_option,
 )
+from llm_summ.cli.post import post
 from llm_summ.cli.runs import runs
+from llm_summ.cli.select import select
 from llm_summ.cli.submit import submit
+from llm_summ.cli.sweep import sweep
+
+if TYPE_CHECKING:
+    from llm_summ.recipe import EngineChoice
 
 __all__ = ["cli"]
 
@@ -35,6 +41,9 @@ def cli() -> None:
     llm-summ sft recipes/qlora.yaml     train an adapter
     llm-summ generate --engine vllm     write summaries with it
     llm-summ eval dev.csv               score them
+    llm-summ sweep                      try settings of decoding and post-processing
+    llm-summ post                       clean them up, and see what each step is worth
+    llm-summ select                     choose among several summaries of a dialogue
     llm-summ submit                     hand them in
     llm-summ merge                      make one folder that vLLM serves
     llm-summ runs                       see all runs and their scores
@@ -131,8 +140,8 @@ def sft(
 @cli.command()
 @click.option(
     "--engine",
-    type=click.Choice(["auto", "vllm", "hf"]),
-    help="By default the recipe's; auto: vllm if it can be used.",
+    type=click.Choice(["auto", "vllm", "hf", "openai", "echo"]),
+    help="By default the recipe's; auto: vllm if it can be used; openai: a server; echo: a dialogue's beginning.",
 )
 @click.option(
     "--data", "sources", multiple=True, metavar="PATH", help="A data file; by default the recipe's test and dev."
@@ -144,7 +153,7 @@ def sft(
 @run_option
 @debug_option
 def generate(
-    engine: Literal["auto", "vllm", "hf"] | None,
+    engine: EngineChoice | None,
     sources: tuple[str, ...],
     untuned: bool,
     overrides: tuple[str, ...],
@@ -160,13 +169,20 @@ def generate(
       llm-summ generate --engine vllm --data test.csv
       llm-summ generate --untuned --data dev.csv
       llm-summ generate --engine hf --set generate.base_quantization=nf4
+      llm-summ generate --set generate.n=8 --set generate.temperature=0.7
+      llm-summ generate --engine openai --set generate.server.url=http://127.0.0.1:8000/v1
     """
     run = open_run_or_latest(run_name)
     from llm_summ.generate import job
 
     files = job.generate(run, sources=list(sources), engine_name=engine, untuned=untuned, overrides=overrides)
-    dev = sources[0] if sources else run.recipe().data.dev or "dev.csv"
-    click.echo(f"Next: llm-summ eval {dev}" + (f" --run {run_name}" if run_name else ""), err=True)
+    of_run = f" --run {run_name}" if run_name else ""
+    if run.recipe(overrides).generate.n > 1:
+        data = sources[0] if sources else run.recipe().data.test or "test.csv"
+        click.echo(f"Next: llm-summ select --data {data}{of_run} --out chosen.csv", err=True)
+    else:
+        dev = sources[0] if sources else run.recipe().data.dev or "dev.csv"
+        click.echo(f"Next: llm-summ eval {dev}{of_run}", err=True)
     for file in files:
         click.echo(str(file.path))
 
@@ -175,6 +191,9 @@ cli.add_command(evaluate)
 cli.add_command(check)
 cli.add_command(prompts)
 cli.add_command(data)
+cli.add_command(post)
 cli.add_command(submit)
 cli.add_command(runs)
 cli.add_command(merge)
+cli.add_command(sweep)
+cli.add_command(select)

@@ -41,6 +41,13 @@ __all__ = ["evaluate"]
     help="Recompute with the packages rouge and rouge-score themselves, on the same tokens.",
 )
 @click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a page with every dialogue and what its score counts.",
+)
+@click.option(
     "--rouge",
     "variant",
     type=click.Choice(["rouge", "rouge-score"]),
@@ -73,6 +80,7 @@ def evaluate(
     brief: bool,
     explain: bool,
     verify: bool,
+    page: Path | None,
     variant: Variant,
     tokens: TokenizerName,
     aggregate: Aggregate,
@@ -90,6 +98,7 @@ def evaluate(
       llm-summ eval dev.csv
       llm-summ eval sample:dev --json
       llm-summ eval dev.csv --predictions submission.csv --explain --verify
+      llm-summ eval dev.csv --html page.html
       llm-summ eval dev.csv --compare qwen3 solar ensemble.csv
     """
     from llm_summ.score.metric import Metric
@@ -101,6 +110,8 @@ def evaluate(
                 "--compare takes its systems behind DATA: leave out --run, --predictions, --brief, --explain and "
                 "--verify"
             )
+        if page is not None:
+            raise click.UsageError("--html is of one system: leave it out with --compare")
         from llm_summ.evaluate.compare import compare_systems
 
         comparison = compare_systems(systems, data, metric)
@@ -121,11 +132,18 @@ def evaluate(
     from llm_summ.evaluate.evaluation import evaluate_file, evaluate_run
     from llm_summ.score.verify import EXACT
 
+    if page is not None:
+        from llm_summ.evaluate.page.write import check_page, write_page
+
+        check_page(page)
     result = (
         evaluate_file(predictions, data, metric, explained=explain, verified=verify)
         if predictions is not None
         else evaluate_run(open_run_or_latest(run_name), data, metric, explained=explain, verified=verify)
     )
+    # Before anything is printed: `| head` ends the program there.
+    if page is not None:
+        write_page(result, page)
     if as_json:
         print_json(result.to_json())
     else:
@@ -138,6 +156,8 @@ def evaluate(
         click.echo(f"warning: {warning}", err=True)
     for note in result.floors.notes():
         click.echo(f"note: {note}", err=True)
+    if page is not None:
+        click.echo(str(page), err=True)
     wrong = [found for found in result.verifications if found.largest > EXACT]
     for found in wrong:
         click.echo(f"error: the figures are not those of {found.package} {found.version}: {found.where}", err=True)

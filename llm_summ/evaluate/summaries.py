@@ -61,7 +61,7 @@ def run_summaries(run: Run, source: str, dialogues: Sequence[Dialogue]) -> Summa
         PredictionError: the run has no predictions for them; says which command makes them.
     """
     file, predictions = _find(run, source, dialogues)
-    return _post_process(run, file, predictions)
+    return _post_process(run, file, predictions, dialogues)
 
 
 def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Summaries:
@@ -80,7 +80,13 @@ def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Su
     run = run_of(path)
     if run is not None:
         file = PredictionFile(path)
-        raw = {prediction.fname: prediction for prediction in file.read()}
+        found = file.read()
+        raw = {prediction.fname: prediction for prediction in found}
+        if len(raw) < len(found):
+            raise PredictionError(
+                f"{path}: holds {len(found)} candidates of {len(raw)} dialogues; choose one of each first: "
+                f"llm-summ select {path} --data {source} --out chosen.csv"
+            )
         _check_ids(path, source, list(raw), dialogues)
         other = [
             dialogue.id for dialogue in dialogues if raw[dialogue.id].dialogue != dialogue_hash(dialogue.text)
@@ -91,7 +97,7 @@ def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Su
                 f"{listed(other)}); "
                 f"make them: llm-summ generate --run {run.argument} --data {source}"
             )
-        return _post_process(run, file, [raw[dialogue.id] for dialogue in dialogues])
+        return _post_process(run, file, [raw[dialogue.id] for dialogue in dialogues], dialogues)
     if path.suffix == ".jsonl" and PredictionFile(path).identity():
         say(f"{path}: raw predictions away from their run: scored as they stand, without post-processing")
     hypotheses = read_hypotheses(path)
@@ -111,9 +117,12 @@ def run_of(path: Path) -> Run | None:
     return Run(found.path.relative_to(here)) if found.path.is_relative_to(here) else found
 
 
-def _post_process(run: Run, file: PredictionFile, predictions: Sequence[Prediction]) -> Summaries:
+def _post_process(
+    run: Run, file: PredictionFile, predictions: Sequence[Prediction], dialogues: Sequence[Dialogue]
+) -> Summaries:
     cut_off = [prediction.finish_reason == "length" for prediction in predictions]
-    report = post_process([prediction.summary for prediction in predictions], cut_off, run.recipe().post)
+    texts, spoken = [one.summary for one in predictions], [dialogue.text for dialogue in dialogues]
+    report = post_process(texts, cut_off, run.recipe().post, spoken)
     engine = str(file.identity().get("engine", "unknown")) + (".untuned" if not _is_tuned(file) else "")
     return Summaries(file.path, tuple(report.texts), tuple(cut_off), report.changed, engine)
 

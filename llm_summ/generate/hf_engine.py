@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from llm_summ.errors import GenerationError
-from llm_summ.generate.engine import Output
+from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request
 
 __all__ = ["HfEngine"]
 
 
 class HfEngine:
-    """Greedy generation with transformers.
+    """Generation with transformers: greedy, sampled, or by beam search.
 
     Args:
         model: a causal language model, on its device.
         pad_id: fills shorter prompts of a batch, on the left; it is masked out.
-        batch_size: prompts at a time.
+        batch_size: candidates at a time.
     """
 
     name = "hf"
@@ -26,51 +26,109 @@ class HfEngine:
     def __init__(self, model: Any, *, pad_id: int, batch_size: int) -> None:
         self._model, self._pad_id, self._batch_size = model.eval(), pad_id, batch_size
 
-    def generate(self, prompts: Sequence[Sequence[int]], *, stop_id: int, max_new_tokens: int) -> Iterator[Output]:
-        """Yield outputs batch by batch, longest prompts first: what does not fit fails at once.
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        stop_id: int,
+        decoding: Decoding = GREEDY,
+        done: Collection[Key] = (),
+    ) -> Iterator[Output]:
+        """Yield candidates batch by batch, longest prompts first: what does not fit fails at once.
+
+        Batches are cut as if nothing were done, and one that lacks a candidate is made as a whole: what comes is
+        the same to the last bit, however often the work was broken off.
 
         Raises:
             GenerationError: the device has too little memory.
         """
-        import torch
-        from transformers import GenerationConfig
+        order = sorted(range(len(requests)), key=lambda index: len(requests[index].prompt_ids), reverse=True)
+        # Beam search gives all candidates of a prompt at once; samples are rows like any other.
+        samples = 1 if decoding.beams > 1 else decoding.n
+        rows = [(index, sample) for index in order for sample in range(samples)]
+        size = max(1, self._batch_size // decoding.beams)
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            each = range(decoding.n if decoding.beams > 1 else 1)
+            if any((index, sample + more) not in done for index, sample in batch for more in each):
+                yield from self._batch(requests, batch, stop_id, decoding)
 
-        config = GenerationConfig(
-            max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=stop_id, pad_token_id=self._pad_id
-        )
+    def _batch(
+        self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
+    ) -> Iterator[Output]:
+        """Generate for (index, sample) pairs, side by side."""
+        import torch
+        from transformers import LogitsProcessorList
+
+        from llm_summ.generate.sampling import LogProbs, NoRepeat, SeededDraw
+
+        device, logprobs = self._model.device, None if decoding.beams > 1 else LogProbs()
+        ids, mask = self._padded([requests[index].prompt_ids for index, _ in rows])
+        longest = ids.shape[1]
+        processors = LogitsProcessorList([logprobs] if logprobs else [])
+        if decoding.no_repeat_ngram:
+            processors.append(NoRepeat(decoding.no_repeat_ngram, longest))
+        if decoding.temperature:
+            seeds = [requests[index].seed + sample for index, sample in rows]
+            processors.append(SeededDraw(seeds, decoding, device))
+        config = self._config(max(requests[index].max_new_tokens for index, _ in rows), stop_id, decoding)
         # What the model's own file says (temperature, other stop ids) would fill the gaps in ours.
         self._model.generation_config = config
-        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
-        for start in range(0, len(order), self._batch_size):
-            batch = order[start : start + self._batch_size]
-            longest = len(prompts[batch[0]])
-            ids = torch.full((len(batch), longest), self._pad_id)  # (b, s)
-            mask = torch.zeros_like(ids)
-            for row, index in enumerate(batch):
-                prompt = torch.tensor(prompts[index])
-                ids[row, longest - len(prompt) :] = prompt
-                mask[row, longest - len(prompt) :] = 1
-            try:
-                with torch.inference_mode():
-                    generated = self._model.generate(
-                        input_ids=ids.to(self._model.device),
-                        attention_mask=mask.to(self._model.device),
-                        generation_config=config,
-                    )[:, longest:].tolist()
-            except torch.OutOfMemoryError as error:
-                raise GenerationError(
-                    f"hf: out of memory with {len(batch)} prompts of up to {longest} tokens; "
-                    + (
-                        f"halve them: --set generate.batch_size={len(batch) // 2}"
-                        if len(batch) > 1
-                        else "use --set generate.base_quantization=nf4"
-                    )
-                ) from error
-            for index, answer in zip(batch, generated, strict=True):
-                if stop_id in answer:
-                    yield Output(index, tuple(answer[: answer.index(stop_id) + 1]), "stop")
-                else:
-                    yield Output(index, tuple(answer), "length")
+        try:
+            with torch.inference_mode():
+                generated = self._model.generate(
+                    input_ids=ids.to(device),
+                    attention_mask=mask.to(device),
+                    generation_config=config,
+                    logits_processor=processors,
+                )[:, longest:]
+                probabilities = logprobs.finish(generated[:, -1]) if logprobs else []
+        except torch.OutOfMemoryError as error:
+            at_once = len(rows) * decoding.beams
+            if len(rows) > 1:
+                hint = f"halve them: --set generate.batch_size={at_once // 2}"
+            elif decoding.beams > 1:
+                hint = f"take fewer beams than {decoding.beams}, or --set generate.base_quantization=nf4"
+            else:
+                hint = "use --set generate.base_quantization=nf4"
+            raise GenerationError(
+                f"hf: out of memory with {at_once} candidates of prompts of up to {longest} tokens; {hint}"
+            ) from error
+        each = decoding.n if decoding.beams > 1 else 1
+        for place, answer in enumerate(generated.tolist()):
+            index, sample = rows[place // each]
+            answer = answer[: requests[index].max_new_tokens]
+            stopped = stop_id in answer
+            tokens = tuple(answer[: answer.index(stop_id) + 1] if stopped else answer)
+            logprob = sum(probabilities[place][: len(tokens)]) if logprobs else None
+            yield Output(index, tokens, "stop" if stopped else "length", sample + place % each, logprob)
+
+    def _config(self, max_new_tokens: int, stop_id: int, decoding: Decoding) -> Any:
+        from transformers import GenerationConfig
+
+        beams = {}
+        if decoding.beams > 1:
+            # As soon as there are as many finished texts as beams, no other one is looked for.
+            beams = {"num_beams": decoding.beams, "num_return_sequences": decoding.n, "early_stopping": True}
+        return GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            do_sample=False,  # draws are made by our own processor
+            eos_token_id=stop_id,
+            pad_token_id=self._pad_id,
+            **beams,
+        )
+
+    def _padded(self, prompts: Sequence[Sequence[int]]) -> tuple[Any, Any]:
+        """Ids and attention mask of prompts, padded on the left; shape (b, s)."""
+        import torch
+
+        longest = max(map(len, prompts))
+        ids = torch.full((len(prompts), longest), self._pad_id)
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(prompts):
+            ids[row, longest - len(prompt) :] = torch.tensor(prompt)
+            mask[row, longest - len(prompt) :] = 1
+        return ids, mask
 
     def close(self) -> None:
         """Let go of the model."""

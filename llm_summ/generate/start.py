@@ -7,32 +7,51 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from llm_summ.errors import EngineError, MissingPackageError, pip_line
+from llm_summ.errors import EngineError, MissingPackageError, RecipeError, pip_line
 from llm_summ.generate.engine import Engine
 from llm_summ.model.adapter import attach_adapter, merged_folder
 from llm_summ.model.base import load_base, quantization_config
 from llm_summ.model.device import Device
 from llm_summ.model.servable import vllm_refusals
-from llm_summ.packages import is_installed
+from llm_summ.packages import is_installed, require
 from llm_summ.progress import say
 from llm_summ.prompt import Renderer
-from llm_summ.recipe import Recipe
+from llm_summ.recipe import EngineChoice, GenerateFields, Recipe
 from llm_summ.run import Run
 
-__all__ = ["EngineName", "attaches", "choose_engine", "has_gpu", "start_engine"]
+__all__ = ["EngineName", "LocalEngineName", "attaches", "choose_engine", "has_gpu", "start_engine"]
 
-EngineName = Literal["vllm", "hf"]
+LocalEngineName = Literal["vllm", "hf"]
+EngineName = Literal["vllm", "hf", "openai", "echo"]
 
 
-def choose_engine(wanted: Literal["auto", "vllm", "hf"]) -> EngineName:
-    """The engine to use; says why if it is not vLLM.
+def choose_engine(fields: GenerateFields, wanted: EngineChoice) -> EngineName:
+    """The engine to use; says why if it is not vLLM, where that is the first choice.
+
+    Args:
+        fields: the recipe's section `generate`.
+        wanted: the engine that was asked for.
 
     Raises:
-        MissingPackageError: vLLM was asked for and is not there.
+        MissingPackageError: it was asked for by name and is not there.
         EngineError: it is there, and does not work on this machine.
+        RecipeError: what the recipe asks for does not go with it.
     """
-    if wanted == "hf":
+    only_hf = {
+        "generate.base_quantization nf4": fields.base_quantization != "none",
+        f"generate.beams {fields.beams}": fields.beams > 1,
+        f"generate.no_repeat_ngram {fields.no_repeat_ngram}": fields.no_repeat_ngram > 0,
+    }
+    if found := [name for name, asked in only_hf.items() if asked]:
+        if wanted not in ("auto", "hf"):
+            raise RecipeError(f"--engine {wanted}: {found[0]} works with --engine hf only")
+        if fields.base_quantization != "none":
+            require("bitsandbytes", extra="train", why="generate.base_quantization")
         return "hf"
+    if wanted == "openai":
+        require("openai", extra="openai", why="--engine openai")
+    if wanted in ("hf", "openai", "echo"):
+        return wanted
     reason = "not installed"
     if is_installed("vllm"):
         from llm_summ.generate.vllm_engine import vllm_is_usable
@@ -52,7 +71,7 @@ def choose_engine(wanted: Literal["auto", "vllm", "hf"]) -> EngineName:
     return "hf"
 
 
-def attaches(recipe: Recipe, name: EngineName, adapter: Mapping[str, Any]) -> bool:
+def attaches(recipe: Recipe, name: LocalEngineName, adapter: Mapping[str, Any]) -> bool:
     """Whether the adapter stays beside the base's weights instead of being added to them.
 
     Args:
@@ -87,7 +106,7 @@ def start_engine(
     location: str,
     device: Device,
     dtype: str,
-    name: EngineName,
+    name: LocalEngineName,
     rank: int,
     attach: bool,
     longest_prompt: int,
@@ -137,6 +156,7 @@ def start_engine(
         dtype=dtype,
         max_tokens=longest_prompt + fields.max_new_tokens,
         gpu_memory=fields.gpu_memory,
+        tensor_parallel=fields.tensor_parallel,
         adapter=(run.adapter, rank) if attach else None,
         trust_remote_code=recipe.model.trust_remote_code,
         seed=recipe.seed,

@@ -1,5 +1,6 @@
 """Raw predictions on disk: ``predictions/<data>.<engine>.jsonl``, a line each, and what made them beside it.
 
+Where several candidates are asked for, they stand in ``candidates/<data>.<engine>.<decoding>.jsonl``, a line each.
 The identity (``<data>.<engine>.json``) names what the texts depend on: model, adapter, prompt, data, decoding,
 engine and its version, device and dtype. A file is continued only under the same identity; under another one
 it is moved into ``earlier/``, and a new file is begun.
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -17,7 +18,7 @@ from typing import Any, Literal, TextIO
 from llm_summ.errors import InputError, PredictionError
 from llm_summ.files import append_lines, read_jsonl, text_sha256, write_json
 
-__all__ = ["FinishReason", "Prediction", "PredictionFile"]
+__all__ = ["FinishReason", "Prediction", "PredictionFile", "take_over"]
 
 FinishReason = Literal["stop", "length"]
 
@@ -32,6 +33,8 @@ class Prediction:
         summary: the text, unchanged.
         tokens: generated tokens, the stop token included.
         finish_reason: "stop" if it ended by itself, "length" if it was cut off.
+        sample: which of the dialogue's candidates it is, from 0.
+        logprob: the sum of the tokens' log-probabilities (natural logarithm); None where the engine does not say.
     """
 
     fname: str
@@ -39,9 +42,12 @@ class Prediction:
     summary: str
     tokens: int
     finish_reason: FinishReason
+    sample: int = 0
+    logprob: float | None = None
 
 
 _TYPES = {"fname": str, "dialogue": str, "summary": str, "tokens": int, "finish_reason": str}
+_LATER = {"sample": (int,), "logprob": (float, int, type(None))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class PredictionFile:
         predictions = []
         try:
             for line, value in read_jsonl(self.path, may_be_torn=True):
-                if {key: type(item) for key, item in value.items()} != _TYPES:
+                if not _is_prediction(value):
                     raise PredictionError(f"{self.path}:{line}: not a prediction of `llm-summ generate`")
                 predictions.append(Prediction(**value))
         except PredictionError:
@@ -116,6 +122,51 @@ class PredictionFile:
             self.identity_path.replace(aside.with_suffix(".json"))
         self.path.replace(aside)
         return aside
+
+
+def take_over(file: PredictionFile, identity: dict[str, Any], folders: Sequence[Path]) -> None:
+    """Begin a prediction file with what other files hold for the same identity, but for the limit.
+
+    A text that ended by itself within a limit is the text for any limit that it keeps to. Nothing is done if the
+    file has lines already.
+
+    Args:
+        file: the file to begin.
+        identity: what makes its predictions.
+        folders: where other files are; damaged ones are left out.
+    """
+    if file.kept(identity):
+        return
+    limit = identity["max_new_tokens"]
+    found: dict[tuple[str, int], Prediction] = {}
+    for path in sorted(path for folder in folders for path in folder.glob("*.jsonl") if path != file.path):
+        other = PredictionFile(path)
+        of = other.identity()
+        if {**of, "max_new_tokens": limit, "data": None} != {**identity, "data": None}:
+            continue
+        if (of.get("data") or {}).get("sha256") != identity["data"]["sha256"]:
+            continue
+        same = of["max_new_tokens"] == limit
+        # Beams that are cut off compete with those that ended: another limit, another text.
+        by_beams = isinstance(of["decoding"], dict) and of["decoding"]["beams"] > 1
+        if by_beams and not same:
+            continue
+        with contextlib.suppress(PredictionError):
+            for one in other.read():
+                if same or (one.finish_reason == "stop" and 0 < one.tokens <= limit):
+                    found.setdefault((one.fname, one.sample), one)
+    if found:
+        file.begin(identity)
+        with file.appending() as out:
+            for one in found.values():
+                out.add(one)
+
+
+def _is_prediction(value: dict[str, Any]) -> bool:
+    """Whether a line has the fields of a prediction; those that were added later may be missing."""
+    later = {key: value[key] for key in _LATER if key in value}
+    first = {key: type(item) for key, item in value.items() if key not in later}
+    return first == _TYPES and all(isinstance(item, _LATER[key]) for key, item in later.items())
 
 
 class _Appender:

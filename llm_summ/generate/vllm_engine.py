@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from llm_summ.errors import GenerationError, first_line
-from llm_summ.generate.engine import Output
+from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request, unfinished
 from llm_summ.generate.store import FinishReason
 from llm_summ.model.servable import LORA_RANKS
 
@@ -43,7 +43,7 @@ def vllm_runs_on_cpu() -> bool:
 
 
 class VllmEngine:
-    """Greedy generation with vLLM.
+    """Generation with vLLM: greedy or sampled.
 
     Args:
         model: a folder or hub id of the (merged or base) model.
@@ -51,6 +51,7 @@ class VllmEngine:
         dtype: name of the dtype.
         max_tokens: the longest prompt with its answer.
         gpu_memory: the share of the GPU's memory to take.
+        tensor_parallel: GPUs that the model is divided among.
         adapter: a LoRA folder to attach, with its rank; None for a merged or an untuned model.
         trust_remote_code: whether the model's own code may run.
         seed: the seed of the engine.
@@ -69,6 +70,7 @@ class VllmEngine:
         dtype: str,
         max_tokens: int,
         gpu_memory: float,
+        tensor_parallel: int,
         adapter: tuple[Path, int] | None,
         trust_remote_code: bool,
         seed: int,
@@ -81,7 +83,7 @@ class VllmEngine:
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
             options |= {"enforce_eager": True, "max_num_seqs": _CPU_SEQUENCES}
         else:
-            options["gpu_memory_utilization"] = gpu_memory
+            options |= {"gpu_memory_utilization": gpu_memory, "tensor_parallel_size": tensor_parallel}
         if adapter is not None:
             rank = next((rank for rank in LORA_RANKS if rank >= adapter[1]), None)
             if rank is None:
@@ -116,37 +118,60 @@ class VllmEngine:
 
             self._adapter = LoRARequest("adapter", 1, str(adapter[0]))
 
-    def generate(self, prompts: Sequence[Sequence[int]], *, stop_id: int, max_new_tokens: int) -> Iterator[Output]:
-        """Hand in every prompt at once, and yield what each of the engine's steps finishes.
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        stop_id: int,
+        decoding: Decoding = GREEDY,
+        done: Collection[Key] = (),
+    ) -> Iterator[Output]:
+        """Hand in every request at once, and yield what each of the engine's steps finishes.
 
         Raises:
             GenerationError: the engine failed.
         """
         from vllm import SamplingParams
 
-        sampling = SamplingParams(
-            temperature=0.0,
-            max_tokens=max_new_tokens,
-            stop_token_ids=[stop_id],
-            ignore_eos=True,  # the stop id alone ends an answer, here as in every engine
-            detokenize=False,
-        )
+        left = unfinished(len(requests), decoding.n, done)
+        sampling = [
+            SamplingParams(
+                n=decoding.n,
+                temperature=decoding.temperature,
+                top_p=decoding.top_p,
+                top_k=decoding.top_k,
+                seed=requests[index].seed if decoding.temperature else None,
+                max_tokens=requests[index].max_new_tokens,
+                stop_token_ids=[stop_id],
+                ignore_eos=True,  # the stop id alone ends an answer, here as in every engine
+                logprobs=0,  # of the chosen token alone
+                detokenize=False,
+            )
+            for index in left
+        ]
         try:
             names = self._llm.enqueue(
-                [{"prompt_token_ids": list(prompt)} for prompt in prompts],
+                [{"prompt_token_ids": list(requests[index].prompt_ids)} for index in left],
                 sampling,
                 lora_request=self._adapter,
                 use_tqdm=False,
             )
             # `enqueue` gives names such as "7-1f0c9a2e"; the outputs carry what stands before the hyphen.
-            index_of = {name.split("-", 1)[0]: index for index, name in enumerate(names)}
+            index_of = {name.split("-", 1)[0]: index for index, name in zip(left, names, strict=True)}
             engine = self._llm.llm_engine
             while engine.has_unfinished_requests():
                 for output in engine.step():
-                    if output.finished:
-                        answer = output.outputs[0]
+                    if not output.finished:
+                        continue
+                    for answer in output.outputs:
                         reason: FinishReason = "stop" if answer.finish_reason == "stop" else "length"
-                        yield Output(index_of[output.request_id], tuple(answer.token_ids), reason)
+                        yield Output(
+                            index_of[output.request_id],
+                            tuple(answer.token_ids),
+                            reason,
+                            answer.index,
+                            answer.cumulative_logprob,
+                        )
         except Exception as error:
             raise GenerationError(
                 f"vllm: {first_line(error)}; what was finished is kept, and the same command goes on from there"

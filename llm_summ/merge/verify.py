@@ -12,7 +12,7 @@ from typing import Any
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.errors import GenerationError
 from llm_summ.files import whole_directory, write_text
-from llm_summ.generate.engine import Output
+from llm_summ.generate.engine import Output, greedy_requests
 from llm_summ.generate.hf_engine import HfEngine
 from llm_summ.generate.store import Prediction
 from llm_summ.merge.layers import LayerCheck, LayerSum, check_layers, expected_layers
@@ -207,7 +207,7 @@ def verify_merge(
         attached = attach_adapter(base, run, merge=False)
         sums = expected_layers(attached, adapter, full) if name.startswith(dtype) else []
         engine = HfEngine(attached, pad_id=renderer.pad_id, batch_size=fields.batch_size)
-        outputs = engine.generate(prompts, stop_id=renderer.stop_id, max_new_tokens=fields.max_new_tokens)
+        outputs = engine.generate(greedy_requests(prompts, fields.max_new_tokens), stop_id=renderer.stop_id)
         try:
             return _system(name, outputs, renderer, recipe, dialogues), sums
         finally:
@@ -286,7 +286,8 @@ def _system(
             progress.advance()
     ordered = tuple(predictions[index] for index in range(len(dialogues)))
     cut_off = [one.finish_reason == "length" for one in ordered]
-    texts = post_process([one.summary for one in ordered], cut_off, recipe.post).texts
+    spoken = [dialogue.text for dialogue in dialogues]
+    texts = post_process([one.summary for one in ordered], cut_off, recipe.post, spoken).texts
     score = score_corpus(texts, [dialogue.references for dialogue in dialogues])
     say(f"{name}: final {score.final:.2f}")
     return System(name, ordered, score)

@@ -1,54 +1,72 @@
-"""The steps. Each takes a text and whether its generation ended by length, and gives a text."""
+"""The steps by their names, and how they are run."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from llm_summ.data.handed_in import is_empty
+from llm_summ.post.draft import Draft
+from llm_summ.post.remains import clean_characters, cut_loops, drop_prompt
+from llm_summ.post.sentences import cut_unfinished, drop_repeats, whole_sentences
+from llm_summ.post.speakers import repair_speakers, repair_tags
 
 if TYPE_CHECKING:
     from llm_summ.recipe import PostStep
 
-__all__ = ["STEPS", "PostReport", "post_process"]
-
-# A mark that ends a sentence, with the quotes and brackets that close behind it. What follows is white space
-# or the end: so the dot of 3.5 ends nothing.
-_SENTENCE_END = re.compile(r"""[.!?…。]+["'”’)\]」』]*(?=\s|$)""")
-# 1. at the start of a line, or 오전 9. 30: a number's dot is not the end of a sentence either
-_NUMBERED = re.compile(r"(?:^|\s)\d{1,3}\.$")
+__all__ = ["NEED_DIALOGUE", "STEPS", "Change", "PostReport", "post_process"]
 
 
-def strip(text: str, cut_off: bool) -> str:
+def strip(draft: Draft) -> str:
     """Remove white space around the text."""
-    return text.strip()
+    return draft.text.strip()
 
 
-def join_lines(text: str, cut_off: bool) -> str:
+def join_lines(draft: Draft) -> str:
     """Make one line of several."""
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+    return " ".join(line.strip() for line in draft.text.splitlines() if line.strip())
 
 
-def collapse_whitespace(text: str, cut_off: bool) -> str:
+def collapse_whitespace(draft: Draft) -> str:
     """Make one space of every run of spaces and tabs; line ends stay."""
-    return re.sub(r"[^\S\n]+", " ", text)
+    return re.sub(r"[^\S\n]+", " ", draft.text)
 
 
-def cut_unfinished(text: str, cut_off: bool) -> str:
-    """Remove an unfinished last sentence if the generation ended by length and a finished one precedes it."""
-    if not cut_off:
-        return text
-    ends = [match.end() for match in _SENTENCE_END.finditer(text) if not _NUMBERED.search(text[: match.end()])]
-    return text[: ends[-1]] if ends else text
-
-
-STEPS: Mapping[PostStep, Callable[[str, bool], str]] = {
+STEPS: Mapping[PostStep, Callable[[Draft], str]] = {
+    "clean_characters": clean_characters,
+    "repair_tags": repair_tags,
+    "drop_prompt": drop_prompt,
+    "cut_loops": cut_loops,
+    "drop_repeats": drop_repeats,
+    "repair_speakers": repair_speakers,
     "strip": strip,
     "join_lines": join_lines,
     "collapse_whitespace": collapse_whitespace,
     "cut_unfinished": cut_unfinished,
+    "whole_sentences": whole_sentences,
 }
-"""Every step by its name in a recipe."""
+"""Every step by its name in a recipe, in an order that makes sense: what is repaired first is seen by the next."""
+
+NEED_DIALOGUE: frozenset[PostStep] = frozenset({"repair_speakers"})
+"""The steps that cannot work without the dialogues."""
+
+
+class Change(NamedTuple):
+    """What one step did to one text.
+
+    Attributes:
+        step: its name.
+        row: index of the text.
+        before: the text.
+        after: the text.
+    """
+
+    step: str
+    row: int
+    before: str
+    after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +76,52 @@ class PostReport:
     Attributes:
         texts: the texts after the last step, shape (n,).
         changed: how many texts each step changed, in the order in which they ran.
+        changes: every change, in that order.
     """
 
     texts: list[str]
     changed: dict[str, int]
+    changes: list[Change] = field(default_factory=list)
 
 
-def post_process(texts: Sequence[str], cut_off: Sequence[bool], steps: Sequence[PostStep]) -> PostReport:
+def post_process(
+    texts: Sequence[str],
+    cut_off: Sequence[bool | None],
+    steps: Sequence[PostStep],
+    dialogues: Sequence[str] | None = None,
+) -> PostReport:
     """Run steps in order.
+
+    A step that would leave neither a letter nor a figure of a text that has any leaves it as it was.
 
     Args:
         texts: raw predictions, shape (n,).
-        cut_off: whether each generation ended by length, shape (n,).
+        cut_off: whether each generation ended by length, None where that is not known; shape (n,).
         steps: names of `STEPS`.
+        dialogues: the text of each dialogue, shape (n,); None if none of the steps is one of `NEED_DIALOGUE`.
+
+    Raises:
+        ValueError: there are not as many of the one as of the other, or a step needs the dialogues.
     """
+    if dialogues is None and (needing := [name for name in steps if name in NEED_DIALOGUE]):
+        raise ValueError(f"the step {needing[0]} needs the dialogues; found None")
+    spoken = [None] * len(texts) if dialogues is None else dialogues
     current = list(texts)
     changed: dict[str, int] = {}
+    changes: list[Change] = []
     for name in steps:
-        after = [STEPS[name](text, cut) for text, cut in zip(current, cut_off, strict=True)]
-        changed[name] = sum(old != new for old, new in zip(current, after, strict=True))
+        drafts = [Draft(*one) for one in zip(current, cut_off, spoken, strict=True)]
+        after = [_run(STEPS[name], draft) for draft in drafts]
+        pairs = enumerate(zip(current, after, strict=True))
+        found = [Change(name, row, old, new) for row, (old, new) in pairs if old != new]
+        changed[name] = len(found)
+        changes += found
         current = after
-    return PostReport(current, changed)
+    return PostReport(current, changed, changes)
+
+
+def _run(step: Callable[[Draft], str], draft: Draft) -> str:
+    after = step(draft)
+    before = draft.text
+    emptied = (is_empty(after) and not is_empty(before)) or (before.strip() and not after.strip())
+    return before if emptied else after

@@ -17,7 +17,7 @@ from typing import Any, Self
 from llm_summ.data import Dialogue
 from llm_summ.errors import PromptError
 
-__all__ = ["LengthTarget"]
+__all__ = ["LengthTarget", "features"]
 
 _FEATURES = 3
 
@@ -63,8 +63,8 @@ class LengthTarget:
         edges = quantiles[quantiles > lengths.min()]
         which = np.digitize(lengths, edges)
         medians = [float(np.median(lengths[which == bucket])) for bucket in range(len(edges) + 1)]
-        features = np.array([_features(dialogue) for dialogue, _ in pairs])
-        weights = np.linalg.lstsq(features, np.log(lengths), rcond=None)[0]
+        measured = np.array([features(dialogue) for dialogue, _ in pairs])
+        weights = np.linalg.lstsq(measured, np.log(lengths), rcond=None)[0]
         return cls(
             tuple(map(int, edges)),
             tuple(max(10, 10 * math.floor(median / 10 + 0.5)) for median in medians),
@@ -77,9 +77,7 @@ class LengthTarget:
 
     def predict(self, dialogue: Dialogue) -> int:
         """The target for a dialogue, from its text alone: for generation."""
-        logarithm = sum(
-            weight * feature for weight, feature in zip(self.weights, _features(dialogue), strict=True)
-        )
+        logarithm = sum(weight * feature for weight, feature in zip(self.weights, features(dialogue), strict=True))
         return self.targets[bisect_right([math.log(edge) for edge in self.edges], logarithm)]
 
     def to_json(self) -> str:
@@ -121,7 +119,7 @@ def _length(summary: str) -> int:
     return max(1, len(summary.strip()))
 
 
-def _features(dialogue: Dialogue) -> tuple[float, ...]:
+def features(dialogue: Dialogue) -> tuple[float, ...]:
     """What the length is predicted from; line ends and blank lines do not count."""
     lines = dialogue.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     turns = [line.strip() for line in lines if line.strip()]

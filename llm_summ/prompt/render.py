@@ -175,6 +175,18 @@ class Renderer:
             )
         return Row(dialogue.id, found[1], (), self.stop_id, len(turns) - found[0])
 
+    def messages(self, dialogue: Dialogue) -> tuple[tuple[str, str], ...]:
+        """The prompt as (role, text), for a server with a tokenizer and a chat template of its own.
+
+        No turn is left out, however long it is: the tokens that it makes there are not known.
+
+        Raises:
+            PromptError: our template fails with this dialogue; the message begins with its id.
+        """
+        length = self._length.predict(dialogue) if self._length is not None else None
+        made = self.template.messages(dialogue, length=length, examples=self._examples(dialogue)[::-1])
+        return tuple((message["role"], message["content"]) for message in made)
+
     def example(self, dialogue: Dialogue, summary: str) -> Row:
         """The row for training; the prompt asks for the length that `summary` has.
 

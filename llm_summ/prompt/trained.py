@@ -4,6 +4,7 @@
 
     runs/<name>/prompt.md        the template
                 length.json      targets and predictor, if the template asks for a length
+                budget.json      predicts how many tokens a summary may have
                 examples.jsonl   the dialogues that few-shot examples are taken from, if there are any
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 from llm_summ.data import read_dialogues
 from llm_summ.errors import RunError
 from llm_summ.files import file_sha256, write_text
+from llm_summ.prompt.budget import TokenBudget
 from llm_summ.prompt.examples import ExamplePool
 from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.render import Renderer, make_renderer
@@ -22,11 +24,15 @@ from llm_summ.prompt.template import load_template
 from llm_summ.recipe import PromptFields
 from llm_summ.run import Run
 
-__all__ = ["keep", "kept_sha256", "trained_renderer"]
+__all__ = ["keep", "kept_sha256", "trained_budget", "trained_renderer"]
 
 
-def keep(run: Run, length: LengthTarget | None, pool: ExamplePool | None) -> None:
-    """Write what the renderer of a training was made of, beside the template."""
+def keep(
+    run: Run, length: LengthTarget | None, pool: ExamplePool | None, budget: TokenBudget | None = None
+) -> None:
+    """Write what the renderer of a training was made of, beside the template, and what was learnt of lengths."""
+    if budget is not None:
+        write_text(run.budget_path, budget.to_json() + "\n")
     if length is not None:
         write_text(run.length_path, length.to_json() + "\n")
     if pool is not None:
@@ -80,6 +86,22 @@ def trained_renderer(run: Run, fields: PromptFields, tokenizer: Any) -> Renderer
             raise RunError(f"{run.examples_path}: no such file, and the prompt shows examples; {again}")
         pool = ExamplePool(read_dialogues(str(run.examples_path), references=True))
     return make_renderer(fields, tokenizer, template=template, examples=pool, length=length)
+
+
+def trained_budget(run: Run) -> TokenBudget:
+    """The token budget of a run's training.
+
+    Raises:
+        RunError: the run has none.
+        PromptError: it is broken.
+    """
+    if not run.budget_path.is_file():
+        raise RunError(
+            f"{run.budget_path}: no such file, and generate.limit is predicted; set it to fixed, or train the run "
+            "anew"
+        )
+    text = run.budget_path.read_text(encoding="utf-8", errors="replace")
+    return TokenBudget.from_json(text, str(run.budget_path))
 
 
 def kept_sha256(run: Run) -> dict[str, str]:

@@ -7,6 +7,7 @@ command line with ``--set train.learning_rate=1e-4``.
 
 from llm_summ.recipe.fields import (
     DataFields,
+    EngineChoice,
     EvaluationFields,
     GenerateFields,
     LoraFields,
@@ -14,6 +15,7 @@ from llm_summ.recipe.fields import (
     PostStep,
     PromptFields,
     Recipe,
+    ServerFields,
     Tracker,
     TrainFields,
 )
@@ -21,6 +23,7 @@ from llm_summ.recipe.read import bundled_dir, dump_recipe, find_recipe, load_rec
 
 __all__ = [
     "DataFields",
+    "EngineChoice",
     "EvaluationFields",
     "GenerateFields",
     "LoraFields",
@@ -28,6 +31,7 @@ __all__ = [
     "PostStep",
     "PromptFields",
     "Recipe",
+    "ServerFields",
     "Tracker",
     "TrainFields",
     "bundled_dir",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 __all__ = [
     "DataFields",
+    "EngineChoice",
     "EvaluationFields",
     "GenerateFields",
     "LoraFields",
@@ -15,17 +17,32 @@ __all__ = [
     "PostStep",
     "PromptFields",
     "Recipe",
+    "ServerFields",
     "Tracker",
     "TrainFields",
 ]
 
-PostStep = Literal["strip", "join_lines", "collapse_whitespace", "cut_unfinished"]
+PostStep = Literal[
+    "clean_characters",
+    "repair_tags",
+    "drop_prompt",
+    "cut_loops",
+    "drop_repeats",
+    "repair_speakers",
+    "strip",
+    "join_lines",
+    "collapse_whitespace",
+    "cut_unfinished",
+    "whole_sentences",
+]
+EngineChoice = Literal["auto", "vllm", "hf", "openai", "echo"]
 Tracker = Literal["wandb", "trackio", "tensorboard"]
 OptimizerName = Literal[
     "auto", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "lion_8bit", "adafactor", "sgd"
 ]
 
 _Count = Annotated[int, Field(ge=1)]
+_LEAST_TEMPERATURE = 0.01
 
 
 class _Section(BaseModel):
@@ -172,16 +189,106 @@ class EvaluationFields(_Section):
     batch_size: int = Field(default=16, ge=1)
 
 
-class GenerateFields(_Section):
-    """How summaries are generated. Greedy: the likeliest token at every step."""
+class ServerFields(_Section):
+    """A server that speaks OpenAI's protocol, for the engine openai. Its key comes from OPENAI_API_KEY.
 
-    engine: Literal["auto", "vllm", "hf"] = "auto"
+    Attributes:
+        url: where its paths begin, as a rule with /v1 at the end.
+        model: its name there; None: the only one that it serves.
+        prompt: ``tokens`` sends the ids that were trained, which vLLM's servers take; ``chat`` sends messages, and
+            the server applies its own chat template.
+        concurrency: requests at a time.
+        requests_per_minute: no more than that; None: as many as can be.
+        patience_minutes: how long a server that fails, or is not there, is asked again.
+        price: for a million tokens asked and answered, in any currency; the sum is said at the end.
+    """
+
+    url: str = "http://127.0.0.1:8000/v1"
+    model: str | None = None
+    prompt: Literal["tokens", "chat"] = "tokens"
+    concurrency: int = Field(default=16, ge=1)
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    patience_minutes: float = Field(default=10, gt=0)
+    price: list[Annotated[float, Field(ge=0)]] | None = Field(default=None, min_length=2, max_length=2)
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_secret(cls, url: str) -> str:
+        parts = urlsplit(url)
+        try:
+            is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port that is no number
+            is_address = False
+        if not is_address:
+            raise ValueError(f"found {url!r}, expected an address such as http://127.0.0.1:8000/v1")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError(
+                "holds a user, a password or a query, which would be written into the run; put the key into "
+                "OPENAI_API_KEY"
+            )
+        return url
+
+
+class GenerateFields(_Section):
+    """How summaries are generated.
+
+    Attributes:
+        limit: ``predicted`` cuts a generation off where 99.5 % of the training answers to dialogues of such a
+            length had ended, and at `max_new_tokens` at the latest; ``fixed`` at `max_new_tokens`.
+        n: candidates for each dialogue.
+        temperature: 0: the likeliest token at every step (greedy); above it tokens are drawn.
+        top_p: drawn from the likeliest tokens that together have this probability.
+        top_k: drawn from so many of the likeliest; 0: from all.
+        beams: texts that are kept side by side (beam search), with the engine hf.
+        no_repeat_ngram: no run of so many tokens comes twice in an answer, with the engine hf; 0: it may.
+        tensor_parallel: GPUs that a model is divided among, with the engine vllm.
+        server: for the engine openai.
+    """
+
+    engine: EngineChoice = "auto"
     max_new_tokens: int = Field(default=160, ge=1)
+    limit: Literal["fixed", "predicted"] = "fixed"
+    n: int = Field(default=1, ge=1)
+    temperature: float = Field(default=0.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    beams: int = Field(default=1, ge=1)
+    no_repeat_ngram: int = Field(default=0, ge=0)
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     adapter: Literal["auto", "attach", "merge"] = "auto"
     base_quantization: Literal["none", "nf4"] = "none"
     batch_size: int = Field(default=16, ge=1)
     gpu_memory: float = Field(default=0.9, gt=0, le=1)
+    tensor_parallel: int = Field(default=1, ge=1)
+    server: ServerFields = ServerFields()
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.beams > 1 and self.temperature:
+            raise ValueError(
+                f"beams {self.beams} does not go with temperature {self.temperature:g}; set one of them"
+            )
+        if self.n > 1 and not self.temperature and self.beams < self.n:
+            raise ValueError(
+                f"n {self.n}: greedy candidates would all be the same; set temperature above 0, or beams to at "
+                f"least {self.n}"
+            )
+        if 0 < self.temperature < _LEAST_TEMPERATURE:
+            raise ValueError(
+                f"temperature {self.temperature:g}: draws nothing but the likeliest token; set it to 0, or to "
+                f"{_LEAST_TEMPERATURE:g} at least"
+            )
+        if not self.temperature and (self.top_p < 1 or self.top_k):
+            raise ValueError("top_p and top_k are for drawn tokens; set temperature above 0, or leave them out")
+        if self.beams > 1 and self.limit == "predicted":
+            raise ValueError("limit predicted does not go with beams, of which a limit decides which text wins")
+        if self.engine == "openai" and self.server.prompt == "chat" and self.top_k:
+            raise ValueError("top_k: messages (server.prompt chat) cannot ask for it; leave it out")
+        if self.engine == "echo" and self.n > 1:
+            raise ValueError("n: the engine echo knows one text for each dialogue; set it to 1")
+        if (self.beams > 1 or self.no_repeat_ngram) and self.engine not in ("auto", "hf"):
+            raise ValueError(f"beams and no_repeat_ngram work with engine hf only, found {self.engine}")
+        return self
 
 
 class Recipe(_Section):

@@ -12,6 +12,7 @@ from typing import Any
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.errors import GenerationError
 from llm_summ.files import write_text
+from llm_summ.generate.engine import greedy_requests
 from llm_summ.generate.hf_engine import HfEngine
 from llm_summ.generate.store import Prediction
 from llm_summ.post.steps import post_process
@@ -80,7 +81,8 @@ class DevSet:
         if found is None:
             return None
         cut_off = [prediction.finish_reason == "length" for prediction in found]
-        texts = post_process([prediction.summary for prediction in found], cut_off, self.recipe.post).texts
+        spoken = [dialogue.text for dialogue in self.dialogues]
+        texts = post_process([one.summary for one in found], cut_off, self.recipe.post, spoken).texts
         score = COMPETITION.score(texts, [dialogue.references for dialogue in self.dialogues])
         samples = [
             Sample(dialogue.id, dialogue.text, dialogue.references[0], text, row.final)
@@ -124,9 +126,11 @@ class DevSet:
                 Progress(f"Evaluating step {trainer.state.global_step}", len(share)) as progress,
             ):
                 for output in engine.generate(
-                    [self.prompts[index].prompt_ids for index in share],
+                    greedy_requests(
+                        [self.prompts[index].prompt_ids for index in share],
+                        self.recipe.generate.max_new_tokens,
+                    ),
                     stop_id=self.renderer.stop_id,
-                    max_new_tokens=self.recipe.generate.max_new_tokens,
                 ):
                     dialogue = self.dialogues[share[output.index]]
                     found[share[output.index]] = Prediction(

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from llm_summ.errors import InputError, StoppedError, TrainingError
+from llm_summ.score.workers import cores
 from llm_summ.sft.ranks import LOST, RENDEZVOUS, told
 
 __all__ = ["is_started", "launch", "refuse_launcher"]
@@ -90,8 +91,7 @@ def _start(rank: int, devices: int, rendezvous: Path) -> subprocess.Popen[bytes]
     }
     if Path("/sys/class/net/lo").exists():
         told["GLOO_SOCKET_IFNAME"] = "lo"  # a container's own name need not be known to it
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    shared = {"OMP_NUM_THREADS": str(max(1, cores // devices))}
+    shared = {"OMP_NUM_THREADS": str(max(1, cores() // devices))}
     return subprocess.Popen(
         [sys.executable, *sys.orig_argv[1:]],
         env={**shared, **os.environ, **told},

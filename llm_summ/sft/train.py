@@ -71,7 +71,7 @@ def sft(
     with only_one(run) if ranks.is_first else contextlib.nullcontext():
         try:
             if ranks.is_first:
-                keep(run, plan.length, plan.pool)
+                keep(run, plan.length, plan.pool, plan.budget())
                 manifest["kept"] = kept_sha256(run)
                 write_json(run.manifest_path, manifest)
             fit(run, report, manifest, None, ranks)
@@ -128,7 +128,7 @@ def _where_to_begin(run: Run, report: Report, manifest: dict[str, Any], ranks: R
             leftover.unlink()
     plan = report.plan
     if "kept" not in manifest:
-        keep(run, plan.length, plan.pool)
+        keep(run, plan.length, plan.pool, plan.budget())
         manifest["kept"] = kept_sha256(run)
     elif kept_sha256(run) != manifest["kept"]:
         raise RunError(

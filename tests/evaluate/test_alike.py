@@ -8,8 +8,8 @@ import pytest
 from test_compare import FAR, NEAR, REFERENCE, WORDS, write_rows, write_words
 from test_evaluate import DIALOGUES, SUMMARIES, WRONG, write_data
 
-from llm_summ.evaluate.alike import Alike
 from llm_summ.evaluate.compare import compare_systems
+from llm_summ.score.alike import Alike
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llm_summ.errors import PredictionError
-from llm_summ.generate.store import Prediction, PredictionFile
+from llm_summ.generate.store import FinishReason, Prediction, PredictionFile, take_over
 
 IDENTITY: dict[str, Any] = {"engine": "hf", "adapter": "abc", "prompt": {"template": "plain"}, "revision": None}
 FIRST = Prediction("dev_0", "0" * 16, " 요약\n둘\u2028 ", 7, "stop")
@@ -51,6 +51,8 @@ def test_a_line_is_an_object_that_other_programs_can_read(file: PredictionFile) 
         "summary": " 요약\n둘\u2028 ",
         "tokens": 7,
         "finish_reason": "stop",
+        "sample": 0,
+        "logprob": None,
     }
 
 
@@ -148,3 +150,59 @@ def test_a_line_that_is_no_prediction_is_named(file: PredictionFile, line: str) 
         file.read()
     assert str(error.value).startswith(f"{file.path}:2: ")
     assert len(str(error.value).splitlines()) == 1
+
+
+def of(limit: int, data: str = "d") -> dict[str, Any]:
+    made_of = {"source": "dev.csv", "sha256": data}
+    return {"engine": "hf", "decoding": "greedy", "max_new_tokens": limit, "data": made_of}
+
+
+def test_texts_that_keep_to_another_limit_are_taken_over(tmp_path: Path) -> None:
+    def prediction(name: str, tokens: int, finish: FinishReason) -> Prediction:
+        return Prediction(name, "0" * 16, f"{name} 요약", tokens, finish)
+
+    short, long = prediction("a", 30, "stop"), prediction("b", 90, "stop")
+    there = PredictionFile(tmp_path / "predictions" / "dev.hf.jsonl")
+    fill(there, of(100), short, long, prediction("c", 100, "length"))
+    for data, identity, expected in (
+        ("lower", of(80), [short]),
+        ("equal", of(100), there.read()),
+        ("higher", of(120), [short, long]),
+        ("other data", of(80, "e"), []),
+        ("other engine", of(80) | {"engine": "vllm"}, []),
+    ):
+        file = PredictionFile(tmp_path / "sweeps" / f"{data}.jsonl")
+        take_over(file, identity, [tmp_path / "predictions", tmp_path / "sweeps"])
+        assert file.kept(identity) == expected, data
+        take_over(file, identity, [tmp_path / "predictions", tmp_path / "sweeps"])
+        assert file.kept(identity) == expected, data
+
+
+def test_a_damaged_file_is_not_taken_over(tmp_path: Path) -> None:
+    there = PredictionFile(tmp_path / "predictions" / "dev.hf.jsonl")
+    fill(there, of(100), FIRST)
+    with there.path.open("a", encoding="utf-8") as out:
+        out.write('{"no": "prediction"}\n')
+    file = PredictionFile(tmp_path / "sweeps" / "dev.jsonl")
+    take_over(file, of(100), [tmp_path / "predictions"])
+    assert not file.path.exists()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"sample": -0.5}, {"sample": "0"}, {"logprob": "x"}, {"logprob": [1]}, {"more": 1}, {"tokens": None}],
+)
+def test_a_line_that_is_no_prediction(file: PredictionFile, changed: dict[str, Any]) -> None:
+    fill(file, IDENTITY, FIRST)
+    line = json.loads(file.path.read_text(encoding="utf-8")) | changed
+    file.path.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    with pytest.raises(PredictionError, match=r":1: not a prediction of"):
+        file.read()
+
+
+def test_lines_without_the_later_fields_are_read(file: PredictionFile) -> None:
+    fill(file, IDENTITY, FIRST)
+    line = json.loads(file.path.read_text(encoding="utf-8"))
+    del line["sample"], line["logprob"]
+    file.path.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    assert file.read() == [FIRST]

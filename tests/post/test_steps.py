@@ -15,7 +15,7 @@ DEFAULT: list[PostStep] = Recipe.model_fields["post"].default
 
 
 def one(text: str, *steps: PostStep, cut_off: bool = False) -> str:
-    return post_process([text], [cut_off], steps).texts[0]
+    return post_process([text], [cut_off], steps, [""]).texts[0]
 
 
 def test_every_step_that_a_recipe_may_name_is_there() -> None:

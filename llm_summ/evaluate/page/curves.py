@@ -1,0 +1,165 @@
+"""Curves of length as SVG: every row a dot, and what the rows have in the middle as a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from math import ceil, floor, log10
+from statistics import fmean, median
+
+from llm_summ.evaluate.groups import length_ratio
+from llm_summ.evaluate.rows import ScoredRow
+from llm_summ.score.significance import interval
+
+__all__ = ["Curve", "length_curves"]
+
+_WIDTH, _HEIGHT = 440, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 10, 40
+_ROWS_A_PART, _MOST_PARTS = 25, 10
+_MOST_DOTS = 2000
+_BEYOND = 0.995  # the share of the rows up to which an axis reaches
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A picture.
+
+    Attributes:
+        title: what it shows.
+        note: how to read it.
+        svg: the picture; what rows are called is escaped in it.
+    """
+
+    title: str
+    note: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """Values between 0 and `end`, drawn from pixel `first` to pixel `last`."""
+
+    label: str
+    end: float
+    first: float
+    last: float
+
+    def at(self, value: float) -> float:
+        return round(self.first + (self.last - self.first) * min(value, self.end) / self.end, 1)
+
+    def ticks(self) -> list[float]:
+        step = _step(self.end / 5)
+        return [place * step for place in range(floor(self.end / step + 1e-9) + 1)]
+
+
+def length_curves(rows: Sequence[ScoredRow]) -> tuple[Curve, ...]:
+    """How long summaries are beside their references, and the score by that and by the dialogue's length.
+
+    Lines are of up to ten equal parts of the rows in the order of x, of about 25 rows at least: the median of the
+    lengths; of the scores the mean, with its 95 % bootstrap interval.
+
+    Args:
+        rows: of a file, shape ``[at least 1]``.
+    """
+    ids = [row.dialogue.id for row in rows]
+    summaries = [float(len(row.summary)) for row in rows]
+    references = [fmean(map(len, row.dialogue.references)) for row in rows]
+    dialogues = [float(len(row.dialogue.text)) for row in rows]
+    ratios = [length_ratio(row) for row in rows]
+    finals = [row.score.final for row in rows]
+    scores = "선은 같은 수의 행으로 나눈 구간별 평균, 띠는 95% 구간입니다."
+    return (
+        Curve(
+            "정답 길이와 요약 길이",
+            "선은 구간별 중앙값, 점선은 길이가 같은 곳입니다. 정답 길이는 정답들의 평균입니다.",
+            _draw("정답 글자 수", references, "요약 글자 수", summaries, ids, median, diagonal=True),
+        ),
+        Curve("대화 길이별 점수", scores, _draw("대화 글자 수", dialogues, "최종 점수", finals, ids, fmean)),
+        Curve(
+            "길이 비율별 점수",
+            f"길이 비율은 요약 글자 수 ÷ 정답 평균 글자 수입니다. {scores}",
+            _draw("길이 비율", ratios, "최종 점수", finals, ids, fmean),
+        ),
+    )
+
+
+def _draw(
+    x_label: str,
+    xs: Sequence[float],
+    y_label: str,
+    ys: Sequence[float],
+    ids: Sequence[str],
+    middle: Callable[[Sequence[float]], float],
+    *,
+    diagonal: bool = False,
+) -> str:
+    """A picture with one dot a row; dots of rows beyond the end of an axis lie on its end."""
+    x = _Axis(x_label, _end(xs), _LEFT, _WIDTH - _RIGHT)
+    y = _Axis(y_label, _end(ys), _HEIGHT - _BOTTOM, _TOP)
+    if diagonal:
+        end = max(x.end, y.end)
+        x, y = _Axis(x_label, end, x.first, x.last), _Axis(y_label, end, y.first, y.last)
+    parts = _parts(xs)
+    line = [(x.at(median([xs[at] for at in part])), y.at(middle([ys[at] for at in part]))) for part in parts]
+    drawn = [*_axes(x, y)]
+    if diagonal:
+        drawn.append(f'<path class="same" d="M{x.at(0)} {y.at(0)}L{x.at(end)} {y.at(end)}"/>')
+    if middle is fmean and min(map(len, parts)) > 1:
+        ends = [interval([ys[at] for at in part]) for part in parts]
+        low, high = ([y.at(getattr(one, side)) for one in ends] for side in ("low", "high"))
+        border = [*zip([place for place, _ in line], high, strict=True)]
+        border += reversed([*zip([place for place, _ in line], low, strict=True)])
+        drawn.append(f'<path class="band" d="{_path(border)}Z"/>')
+    # Of very many rows every k-th: the picture says no more with all of them.
+    for at in range(0, len(xs), ceil(len(xs) / _MOST_DOTS)):
+        name = escape(f"{ids[at]}: {x_label} {_figure(xs[at])}, {y_label} {_figure(ys[at])}")
+        drawn.append(f'<circle cx="{x.at(xs[at])}" cy="{y.at(ys[at])}" r="2.5"><title>{name}</title></circle>')
+    drawn.append(f'<path class="line" d="{_path(line)}"/>')
+    drawn += [f'<circle class="part" cx="{left}" cy="{top}" r="3.5"/>' for left, top in line]
+    opening = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{x.label}, {y.label}">'
+    return f"{opening}{''.join(drawn)}</svg>"
+
+
+def _axes(x: _Axis, y: _Axis) -> list[str]:
+    drawn = [
+        f'<text x="{x.at(value)}" y="{y.first + 16}" text-anchor="middle">{_figure(value)}</text>'
+        for value in x.ticks()
+    ]
+    for value in y.ticks():
+        drawn.append(f'<path class="grid" d="M{x.first} {y.at(value)}H{x.last}"/>')
+        drawn.append(f'<text x="{x.first - 6}" y="{y.at(value) + 4}" text-anchor="end">{_figure(value)}</text>')
+    drawn.append(f'<text x="{(x.first + x.last) / 2}" y="{_HEIGHT - 6}" text-anchor="middle">{x.label}</text>')
+    place = (y.first + y.last) / 2
+    drawn.append(
+        f'<text x="12" y="{place}" transform="rotate(-90 12 {place})" text-anchor="middle">{y.label}</text>'
+    )
+    return drawn
+
+
+def _parts(xs: Sequence[float]) -> list[list[int]]:
+    """The indexes of the values in equal parts, in order."""
+    order = sorted(range(len(xs)), key=lambda at: xs[at])
+    count = max(1, min(_MOST_PARTS, len(xs) // _ROWS_A_PART))
+    edges = [len(xs) * part // count for part in range(count + 1)]
+    return [order[edges[part] : edges[part + 1]] for part in range(count)]
+
+
+def _end(values: Sequence[float]) -> float:
+    """Where an axis ends: a few odd rows do not press all others together."""
+    last = sorted(values)[ceil(len(values) * _BEYOND) - 1]
+    return max(last * 1.02, 1.0)
+
+
+def _step(wanted: float) -> float:
+    """A round number that is about as large."""
+    power = 10.0 ** floor(log10(wanted))
+    return min((factor * power for factor in (1, 2, 5, 10)), key=lambda step: abs(step - wanted))
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{left} {top}" for left, top in points)

@@ -1,0 +1,338 @@
+// The rows of the page: filtered, sorted, and written out when they are opened. What is chosen stands in the
+// address behind "#", so that it can be kept and passed on. Texts reach the page as text nodes only, never as HTML.
+"use strict";
+
+const { rows, flags: LABELS } = JSON.parse(document.getElementById("data").textContent);
+const FIGURES = ["rouge1", "rouge2", "rougeL", "final"];
+const METRICS = ["R-1", "R-2", "R-L"];
+const AT_ONCE = 200; // rows in the list, until more are asked for
+
+const controls = document.getElementById("controls");
+const list = document.getElementById("rows");
+const more = document.getElementById("more");
+const count = document.getElementById("count");
+
+const opened = new Set(); // ids of the rows that are open
+const chosen = new Map(); // by id, which reference the summary's marks are of
+let shown = []; // the rows that pass the filter, sorted
+let limit = AT_ONCE;
+
+// ---------------------------------------------------------------- small helpers
+
+/** An element with properties and children; a child that is a string becomes a text node. */
+function make(tag, properties, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+/** Letters as they are compared: Hangul composed, without capitals. */
+function plain(text) {
+  return text.normalize("NFC").toLowerCase();
+}
+
+/** What can be searched of a row; made once, when it is needed. */
+function haystack(row) {
+  row.haystack ??= plain([row.id, row.dialogue, row.summary.text].join("\n"));
+  return row.haystack;
+}
+
+/** Characters as Python counts them. */
+function characters(text) {
+  return `${[...text].length.toLocaleString("ko")}자`;
+}
+
+function mean(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+// ---------------------------------------------------------------- filter and sort
+
+/** What the form says; fields at their default are left out. */
+function choices() {
+  return new Map([...new FormData(controls)].filter(([, value]) => value !== ""));
+}
+
+function passes(row, wanted) {
+  const final = row.scores[3];
+  return (
+    (!wanted.has("filter") || haystack(row).includes(plain(wanted.get("filter")))) &&
+    (!wanted.has("min") || final >= Number(wanted.get("min"))) &&
+    (!wanted.has("max") || final <= Number(wanted.get("max"))) &&
+    (!wanted.has("topic") || row.topic === wanted.get("topic")) &&
+    (!wanted.has("speakers") || String(row.speakers) === wanted.get("speakers")) &&
+    (!wanted.has("flag") || Object.hasOwn(row.flags, wanted.get("flag")))
+  );
+}
+
+/** The rows that are to be shown, in order; rows of one value stay in the order of the file. */
+function select(wanted) {
+  const found = rows.filter((row) => passes(row, wanted));
+  const down = wanted.get("order") === "down";
+  if (!wanted.has("sort")) return down ? found.reverse() : found;
+  const place = FIGURES.indexOf(wanted.get("sort"));
+  const value = place < 0 ? (row) => row.ratio : (row) => row.scores[place];
+  return found.sort((one, other) => (down ? value(other) - value(one) : value(one) - value(other)));
+}
+
+// ---------------------------------------------------------------- marks
+
+/** Where the words of a text begin and end. */
+function spans(text) {
+  const found = [];
+  let at = 0;
+  for (let word = 0; word < text.words.length; word += 2) {
+    at += text.words[word];
+    found.push([at, at + text.words[word + 1]]);
+    at += text.words[word + 1];
+  }
+  return found;
+}
+
+/**
+ * The stretches of a text to be marked: [start, end, whether the score counts it].
+ *
+ * A digit to the base 27 a word holds the three metrics. Of bigrams it is the word's with the one behind it: pairs
+ * that share a word are one stretch.
+ */
+function stretches(text, digits, show) {
+  const power = { "": 1, 2: 3, L: 9 }[show];
+  if (power === undefined) return [];
+  const states = [...digits].map((digit) => Math.floor(parseInt(digit, 27) / power) % 3);
+  const words = spans(text);
+  const found = [];
+  // What was counted before is painted first, and covered by what counts.
+  for (const state of [2, 1]) {
+    for (let first = 0; first < words.length; first++) {
+      if (states[first] !== state) continue;
+      let last = first;
+      if (show === "2") {
+        while (states[last] === state) last++;
+      }
+      found.push([words[first][0], words[last][1], state === 1]);
+      first = Math.max(first, last - 1);
+    }
+  }
+  return found;
+}
+
+/** Write a text with its marks and with the tags that are amiss in it. */
+function marked(text, digits, show, tags) {
+  const none = {};
+  const kinds = new Array(text.text.length).fill(none);
+  for (const [start, end, counts] of stretches(text, digits, show)) {
+    kinds.fill({ mark: counts ? "counted" : "again" }, start, end);
+  }
+  const odd = new Array(text.text.length).fill(false);
+  for (const tag of tags) {
+    for (let at = text.text.indexOf(tag); at >= 0; at = text.text.indexOf(tag, at + tag.length)) {
+      odd.fill(true, at, at + tag.length);
+    }
+  }
+  const written = make("p", { className: "text" });
+  let start = 0;
+  for (let end = 1; end <= text.text.length; end++) {
+    if (end < text.text.length && kinds[end] === kinds[start] && odd[end] === odd[start]) continue;
+    const part = text.text.slice(start, end);
+    const classes = [kinds[start].mark, odd[start] && "odd"].filter(Boolean).join(" ");
+    written.append(classes ? make(kinds[start].mark ? "mark" : "span", { className: classes }, part) : part);
+    start = end;
+  }
+  if (!text.text.trim()) written.append(make("span", { className: "empty" }, "(빈 요약)"));
+  return written;
+}
+
+// ---------------------------------------------------------------- rows
+
+function chips(row) {
+  return Object.entries(row.flags).map(([flag, tags]) =>
+    make("span", { className: "chip" }, [LABELS[flag], ...tags].join(" ")),
+  );
+}
+
+function finalOf(reference) {
+  return mean(reference.scores.map((figures) => figures[2]));
+}
+
+/** The reference that the summary fits best, unless another one was chosen. */
+function chosenOf(row) {
+  if (chosen.has(row.id)) return chosen.get(row.id);
+  const finals = row.references.map(finalOf);
+  return finals.indexOf(Math.max(...finals));
+}
+
+/** The lines of a dialogue; who speaks is told as in `Dialogue.speakers`. */
+function turns(row) {
+  const speaker = /^#Person\d+#:/m.test(row.dialogue) ? /^#Person\d+#(?=:)/ : /^[^\s:#][^:]{0,19}(?=: )/;
+  const lines = row.dialogue.split("\n").map((line) => {
+    const [name] = speaker.exec(line) ?? [""];
+    return make("li", {}, make("b", {}, name), line.slice(name.length));
+  });
+  return make("ol", { className: "turns" }, ...lines);
+}
+
+function pairTable(reference) {
+  const head = make("tr", {}, make("th", { scope: "col" }), ...METRICS.map((name) => make("th", { scope: "col" }, name)));
+  const lines = ["정밀도", "재현율", "F1"].map((name, at) =>
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, name),
+      ...reference.scores.map((figures) => make("td", {}, figures[at].toFixed(2))),
+    ),
+  );
+  return make("table", { className: "pair" }, make("thead", {}, head), make("tbody", {}, ...lines));
+}
+
+function referenceBlock(row, place, show, body) {
+  const reference = row.references[place];
+  const label = make("label", {});
+  const several = row.references.length > 1;
+  if (several) {
+    const radio = make("input", { type: "radio", name: `reference of ${row.id}`, checked: place === chosenOf(row) });
+    radio.addEventListener("change", () => {
+      chosen.set(row.id, place);
+      fill(row, body);
+      body.querySelectorAll("input")[place].focus();
+    });
+    label.append(radio);
+  }
+  label.append(make("strong", {}, several ? `정답 ${place + 1}` : "정답"), `최종 ${finalOf(reference).toFixed(2)} · ${characters(reference.text)}`);
+  const lost = ["lost speakers", "lost masks"].flatMap((flag) => row.flags[flag] ?? []);
+  return make(
+    "div",
+    { className: several && place === chosenOf(row) ? "reference chosen" : "reference" },
+    label,
+    marked(reference, reference.marks, show, lost),
+    pairTable(reference),
+  );
+}
+
+/** Write a row out, or write it anew. */
+function fill(row, body) {
+  const show = choices().get("show") ?? "";
+  const place = chosenOf(row);
+  const amiss = ["invented speakers", "invented masks", "broken tags"].flatMap((flag) => row.flags[flag] ?? []);
+  const which = show === "none" || row.references.length === 1 ? "" : ` (정답 ${place + 1} 기준으로 표시)`;
+  const left = make("section", {}, make("h3", {}, `대화 · ${characters(row.dialogue)}`));
+  if (row.topic) left.append(make("p", { className: "topic" }, `주제: ${row.topic}`));
+  left.append(turns(row));
+  const right = make(
+    "section",
+    {},
+    make("h3", {}, `요약 · ${characters(row.summary.text)}${which}`),
+    ...chips(row),
+    marked(row.summary, row.references[place].own, show, amiss),
+    ...row.references.map((_, at) => referenceBlock(row, at, show, body)),
+  );
+  body.replaceChildren(left, right);
+}
+
+function headline(row) {
+  const [one, two, longest, final] = row.scores.map((score) => score.toFixed(2));
+  return make(
+    "summary",
+    {},
+    make("span", { className: "id" }, row.id),
+    make(
+      "span",
+      { className: "final" },
+      final,
+      make("meter", { min: 0, max: 100, value: row.scores[3], ariaHidden: "true" }),
+    ),
+    make("span", { className: "parts", title: "ROUGE-1, ROUGE-2, ROUGE-L" }, `${one} · ${two} · ${longest}`),
+    make("span", { className: "ratio", title: "요약 길이 ÷ 정답 길이" }, `${row.ratio.toFixed(2)}배`),
+    make("span", { className: "start" }, ...chips(row), row.summary.text.slice(0, 200)),
+  );
+}
+
+/** A row of the list; what is in it is written when it is opened, and taken out when it is closed. */
+function entry(row) {
+  const head = headline(row);
+  const body = make("div", { className: "body" });
+  const details = make("details", { open: opened.has(row.id) }, head, body);
+  details.dataset.id = row.id;
+  details.refresh = () => (details.open ? fill(row, body) : body.replaceChildren());
+  details.refresh();
+  // Not "toggle", which comes later: by then the list may be another one. Keys make clicks, too.
+  head.addEventListener("click", (event) => {
+    event.preventDefault();
+    details.open = !details.open;
+    if (details.open) opened.add(row.id);
+    else opened.delete(row.id);
+    details.refresh();
+    remember();
+  });
+  return details;
+}
+
+// ---------------------------------------------------------------- the page
+
+/** Put what is chosen into the address. */
+function remember() {
+  const kept = new URLSearchParams([...choices(), ...[...opened].map((id) => ["open", id])]);
+  history.replaceState(null, "", `#${kept}`);
+}
+
+/** Take over what the address says; what it does not name is at its default. */
+function recall() {
+  const kept = new URLSearchParams(location.hash.slice(1));
+  controls.reset();
+  for (const [name, value] of kept) {
+    const field = controls.elements.namedItem(name);
+    if (field && name !== "open") field.value = value;
+  }
+  // A value that is no option leaves a list without a choice.
+  for (const field of controls.querySelectorAll("select")) {
+    if (field.selectedIndex < 0) field.selectedIndex = 0;
+  }
+  if (!controls.querySelector("[name=show]:checked")) controls.elements.namedItem("show").value = "";
+  opened.clear();
+  for (const id of kept.getAll("open")) opened.add(id);
+  refilter();
+}
+
+function refilter() {
+  limit = AT_ONCE;
+  shown = select(choices());
+  const all = `${rows.length.toLocaleString("ko")}개`;
+  const average = shown.length ? `, 최종 점수 평균 ${mean(shown.map((row) => row.scores[3])).toFixed(2)}` : "";
+  count.textContent = `${all} 중 ${shown.length.toLocaleString("ko")}개${average}`;
+  list.replaceChildren();
+  extend();
+}
+
+/** Add the rows up to the limit that are not in the list yet. */
+function extend() {
+  list.append(...shown.slice(list.childElementCount, limit).map(entry));
+  const rest = shown.length - list.childElementCount;
+  more.hidden = rest <= 0;
+  more.textContent = `더 보기 (${rest.toLocaleString("ko")}개 남음)`;
+}
+
+controls.addEventListener("submit", (event) => event.preventDefault());
+controls.addEventListener("input", (event) => {
+  if (event.target.name === "show") {
+    for (const details of list.children) details.refresh();
+  } else {
+    refilter();
+  }
+  remember();
+});
+document.getElementById("default").addEventListener("click", () => {
+  controls.reset();
+  refilter();
+  remember();
+});
+more.addEventListener("click", () => {
+  const first = list.childElementCount;
+  limit += AT_ONCE;
+  extend();
+  list.children[first].querySelector("summary").focus();
+});
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address holds what is chosen
+  list.focus();
+});
+addEventListener("hashchange", recall);
+recall();

@@ -1,0 +1,76 @@
+"""Steps on speaker tags and masks: how they are spelt, and whether the dialogue has such a speaker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Set as AbstractSet
+
+from llm_summ.data.dialogue import SPEAKER_TAG, Dialogue
+from llm_summ.data.tags import is_tagged, proper_tags
+from llm_summ.post.draft import Draft
+from llm_summ.post.sentences import sentences
+
+__all__ = ["repair_speakers", "repair_tags"]
+
+# Behind a consonant, behind a vowel.
+_PARTICLES = (("은", "는"), ("이", "가"), ("을", "를"), ("과", "와"), ("이랑", "랑"), ("으로", "로"))
+_IN_A_CONSONANT, _IN_L = "013678", "178"  # 영 일 삼 육 칠 팔; behind 일, 칠 and 팔 it is 로
+_WITH_PARTICLE = r"(\s?)({particles})(?=[\s,.?!]|$)".format(
+    particles="|".join(sorted((one for pair in _PARTICLES for one in pair), key=len, reverse=True))
+)
+
+
+def repair_tags(draft: Draft) -> str:
+    """Spell tags and masks as they should be: ``# Person1 #``, ``#person1#`` and ``#Person1`` are ``#Person1#``.
+
+    `Person1` without any sign is a tag only where the dialogue has tags.
+    """
+    text, tagged = draft.text, draft.dialogue is not None and is_tagged(draft.dialogue)
+    while (after := proper_tags(text, tagged)) != text:
+        text = after
+    return text
+
+
+def repair_speakers(draft: Draft) -> str:
+    """Replace a speaker that the dialogue does not have, where it can only be one of those that it has.
+
+    That is: all of the dialogue's speakers but one are named in the same sentence, or if it names none, in the
+    summary. In a dialogue of two, ``#Person1#은 묻고, #Person3#은 답합니다.`` is about #Person2#. Particles
+    follow. Two such speakers in a text are left alone, and so is one below the dialogue's largest number: then
+    all may be shifted.
+    """
+    text = draft.text
+    if draft.dialogue is None or not is_tagged(draft.dialogue):
+        return text
+    dialogue = proper_tags(draft.dialogue, tagged=True)
+    speakers = {speaker for speaker in Dialogue("", dialogue).speakers if SPEAKER_TAG.fullmatch(speaker)}
+    if not speakers:
+        return text
+    named = set(SPEAKER_TAG.findall(text))
+    invented = named - set(SPEAKER_TAG.findall(dialogue))
+    if len(invented) != 1 or _number(next(iter(invented))) < max(map(_number, speakers)):
+        return text
+    wrong = next(iter(invented))
+    parts = []
+    for part in sentences(text):
+        others = set(SPEAKER_TAG.findall(part)) & speakers or named & speakers
+        parts.append(_replaced(part, wrong, speakers - others) if wrong in part else part)
+    return "".join(parts)
+
+
+def _number(tag: str) -> int:
+    return int(tag.removeprefix("#Person").removesuffix("#"))
+
+
+def _replaced(part: str, wrong: str, left: AbstractSet[str]) -> str:
+    """The part with the only speaker that is left in place of a wrong one."""
+    if len(left) != 1:
+        return part
+    right = next(iter(left))
+
+    def with_particle(match: re.Match[str]) -> str:
+        pair = next(pair for pair in _PARTICLES if match[2] in pair)
+        behind = right[-2] in _IN_A_CONSONANT and not (pair[1] == "로" and right[-2] in _IN_L)
+        return f"{right}{match[1]}{pair[0 if behind else 1]}"
+
+    return re.sub(re.escape(wrong) + _WITH_PARTICLE, with_particle, part).replace(wrong, right)

@@ -1,0 +1,164 @@
+"""What each step is worth: the score with it and without it, and whether the difference is more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm_summ.post.steps import STEPS, PostReport, post_process
+
+if TYPE_CHECKING:
+    from llm_summ.recipe import PostStep
+
+__all__ = ["Gain", "StepWorth", "Sweep", "placed", "sweep"]
+
+_SURE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """How much better the second of two lists of scores is, row by row.
+
+    Attributes:
+        difference: of the means.
+        low: lower end of its 95 % interval.
+        high: its upper end.
+        p: how likely such a difference is by chance, two-sided.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepWorth:
+    """A step in its place of the list.
+
+    Attributes:
+        step: its name.
+        listed: whether the list has it.
+        rows: how many summaries are others with it than without it, at the end of the list.
+        final_without: mean final score of all rows without it, from 0 to 100.
+        final_with: the same with it.
+        gain: of having it.
+        more_than_chance: whether p is below 0.05 divided by the number of steps that change anything
+            (Bonferroni's correction: of twenty worthless steps, one would seem to be worth something).
+    """
+
+    step: PostStep
+    listed: bool
+    rows: int
+    final_without: float
+    final_with: float
+    gain: Gain
+    more_than_chance: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Every step tried.
+
+    Attributes:
+        steps: the list that was begun with.
+        final: its mean final score.
+        worths: the step that gains most first.
+    """
+
+    steps: tuple[PostStep, ...]
+    final: float
+    worths: tuple[StepWorth, ...]
+
+    @property
+    def added(self) -> list[PostStep]:
+        """Steps that are not in the list, and gain more than chance."""
+        return [
+            one.step for one in self.worths if one.more_than_chance and not one.listed and one.gain.difference > 0
+        ]
+
+    @property
+    def removed(self) -> list[PostStep]:
+        """Steps of the list that cost more than chance."""
+        return [one.step for one in self.worths if one.more_than_chance and one.listed and one.gain.difference < 0]
+
+    @property
+    def recommended(self) -> list[PostStep]:
+        """The list for the recipe: what was there, without what costs, with what gains."""
+        steps: Sequence[PostStep] = [step for step in self.steps if step not in self.removed]
+        for step in self.added:
+            steps = placed(steps, step)
+        return list(steps)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for programs."""
+        return {
+            "steps": list(self.steps),
+            "final": self.final,
+            "worths": [asdict(one) for one in self.worths],
+            "added": self.added,
+            "removed": self.removed,
+            "recommended": self.recommended,
+        }
+
+
+def placed(steps: Sequence[PostStep], step: PostStep) -> list[PostStep]:
+    """The list with a step more: before the first that comes after it in `STEPS`."""
+    order = list(STEPS)
+    later = (at for at, other in enumerate(steps) if order.index(other) > order.index(step))
+    at = next(later, len(steps))
+    return [*steps[:at], step, *steps[at:]]
+
+
+def sweep(
+    texts: Sequence[str],
+    cut_off: Sequence[bool | None],
+    dialogues: Sequence[str],
+    steps: Sequence[PostStep],
+    score: Callable[[Sequence[int], Sequence[str]], Sequence[float]],
+    compare: Callable[[Sequence[float], Sequence[float]], Gain],
+) -> Sweep:
+    """Try the list without each of its steps, and with each other step in its place.
+
+    Args:
+        texts: raw predictions, shape (n,).
+        cut_off: whether each generation ended by length, None where that is not known; shape (n,).
+        dialogues: their texts, shape (n,).
+        steps: the list.
+        score: gives the final scores, from 0 to 100, of texts for rows; a row may come several times. It is called
+            once, with all rows of the list and those that a trial changes.
+        compare: what the second of two lists of scores has more than the first, shape (n,) each.
+    """
+    rows = list(range(len(texts)))
+    own = post_process(texts, cut_off, steps, dialogues)
+    trials: list[tuple[PostStep, PostReport, list[int]]] = []
+    for step in STEPS:
+        other = [one for one in steps if one != step] if step in steps else placed(steps, step)
+        report = post_process(texts, cut_off, other, dialogues)
+        trials.append((step, report, [row for row in rows if report.texts[row] != own.texts[row]]))
+    asked = [(row, own.texts[row]) for row in rows]
+    asked += [(row, report.texts[row]) for _, report, changed in trials for row in changed]
+    found = list(score([row for row, _ in asked], [text for _, text in asked]))
+    finals, rest = found[: len(rows)], iter(found[len(rows) :])
+    tried = sum(bool(changed) for _, _, changed in trials)
+    worths = []
+    for step, _, changed in trials:
+        others = list(finals)
+        for row in changed:
+            others[row] = next(rest)
+        without, with_it = (others, finals) if step in steps else (finals, others)
+        gain = compare(without, with_it) if changed else Gain(0.0, 0.0, 0.0, 1.0)
+        worths.append(
+            StepWorth(
+                step,
+                step in steps,
+                len(changed),
+                sum(without) / len(rows),
+                sum(with_it) / len(rows),
+                gain,
+                bool(changed) and gain.p < _SURE / tried,
+            )
+        )
+    worths.sort(key=lambda one: -one.gain.difference)
+    return Sweep(tuple(steps), sum(finals) / len(rows), tuple(worths))

@@ -1,0 +1,173 @@
+"""What was chosen, and what there is to say of the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_summ.data.stats import SideBySide
+from llm_summ.errors import listed
+from llm_summ.score.alike import Alike
+from llm_summ.select.choose import Settings
+from llm_summ.select.pool import Pool
+from llm_summ.select.tune import Tuned
+
+__all__ = ["MemberReport", "Selection"]
+
+_MOST_ALIKE = 5  # pairs that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class MemberReport:
+    """A file of the pool, and its part in what was chosen.
+
+    Attributes:
+        name: of the file.
+        each: its texts for a dialogue.
+        weight: of the file.
+        chosen: dialogues whose text was taken from it; an equal text counts for the first file that has it.
+        equal: dialogues for which one of its texts is equal to what was chosen, white space aside.
+        agreement: mean final score of its texts with those of the other files, both ways, from 0 to 100; None
+            where there is no other.
+        empty: texts without a letter or a figure.
+    """
+
+    name: str
+    each: int
+    weight: float
+    chosen: int
+    equal: int
+    agreement: float | None
+    empty: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """One text for every dialogue.
+
+    Attributes:
+        pool: what it was chosen from.
+        settings: how.
+        texts: what was chosen, in the order of the pool's ids.
+        members: the part of each file.
+        picks: the file, the sample's place in it and the score of every choice.
+        ties: ids for which another text was as good, and the first was taken.
+        undecided: ids for which a vote decided nothing, since all texts differ.
+        identical: how many dialogues have two equal texts or more, and how many have nothing but equal ones.
+        empty: ids for which there is no text with a letter or a figure.
+        alike: every pair of files by their first samples, the most alike first.
+        tuned: what a dev set said.
+    """
+
+    pool: Pool
+    settings: Settings
+    texts: tuple[str, ...]
+    members: tuple[MemberReport, ...]
+    picks: tuple[tuple[int, int, float], ...]
+    ties: tuple[str, ...]
+    undecided: tuple[str, ...]
+    identical: tuple[int, int]
+    empty: tuple[str, ...]
+    alike: tuple[Alike, ...]
+    tuned: Tuned | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for programs."""
+        return {
+            "rows": len(self.texts),
+            "candidates": sum(member.each for member in self.members),
+            "settings": self.settings.to_json(),
+            "members": [
+                {
+                    "name": one.name,
+                    "path": str(member.path),
+                    "texts": one.each,
+                    "weight": one.weight,
+                    "chosen": one.chosen,
+                    "equal": one.equal,
+                    "agreement": one.agreement,
+                    "empty": one.empty,
+                    "post": list(member.post),
+                }
+                for one, member in zip(self.members, self.pool.members, strict=True)
+            ],
+            "ties": list(self.ties),
+            "undecided": list(self.undecided),
+            "some_equal": self.identical[0],
+            "all_equal": self.identical[1],
+            "empty": list(self.empty),
+            "alike": [
+                {
+                    "members": [one.first, one.second],
+                    "equal": one.equal,
+                    "agreement": one.agreement,
+                    "nearly_same": one.nearly_same,
+                }
+                for one in self.alike
+            ],
+            "tuned": None if self.tuned is None else self.tuned.to_json(),
+            "choices": [
+                {"fname": identity, "member": self.members[member].name, "sample": sample, "score": score}
+                for identity, (member, sample, score) in zip(self.pool.ids, self.picks, strict=True)
+            ],
+        }
+
+    def table(self) -> SideBySide:
+        """For people: a line a file."""
+        headers = ["", "texts", "weight", "chosen", "equal", "agreement"]
+        rows = []
+        for place, one in enumerate(self.members):
+            agreement = "" if one.agreement is None else f"{one.agreement:.1f}"
+            row = [one.name, f"{one.each}", f"{one.weight:g}", f"{one.chosen:,}", f"{one.equal:,}", agreement]
+            if self.tuned is not None:
+                tuned = self.tuned.members[place]
+                row += [f"{tuned.alone:.2f}", "" if tuned.without is None else f"{tuned.without:.2f}"]
+            rows.append(row)
+        return SideBySide(headers + ["dev alone", "dev without"] * (self.tuned is not None), rows)
+
+    def lines(self) -> list[str]:
+        """For people: what the table does not say."""
+        rows = len(self.texts)
+        same = [found for found in self.alike if found.nearly_same]
+        lines = list(map(str, same[:_MOST_ALIKE] or self.alike[:1]))
+        some, every = self.identical
+        lines.append(f"equal      texts in {some:,} of {rows:,} dialogues, nothing but equal ones in {every:,}")
+        lines.append(f"ties       {_count(self.ties, rows)}; the first file's text was taken")
+        settings = self.settings
+        if settings.method == "vote":
+            lines.append(
+                f"vote       decided nothing in {_count(self.undecided, rows)}: all texts differ; "
+                "the medoid was taken"
+            )
+        if self.tuned is not None:
+            lines += self.tuned.lines()
+        how = [f"weights {','.join(f'{weight:g}' for weight in settings.weights)}"]
+        if len(set(settings.rouge)) > 1:
+            how.append(f"rouge {','.join(f'{weight:g}' for weight in settings.rouge)}")
+        if settings.length:
+            how.append(f"length {settings.length:g} around {settings.target or 'the median'}")
+        if settings.temperature is not None:
+            how.append(f"temperature {settings.temperature:g}")
+        return [*lines, f"method     {settings.method}, {', '.join(how)}"]
+
+    def warnings(self) -> list[str]:
+        """What makes the selection worth less than it seems."""
+        found = []
+        members = self.pool.members
+        for place, member in enumerate(members):
+            twin = next((one for one in members[:place] if one.texts == member.texts), None)
+            if twin is not None:
+                found.append(f"{twin.name} and {member.name} have the same texts: one file is in the pool twice")
+        used = sum(member.each for member in self.members if member.weight)
+        if used == 1 and self.tuned is None:
+            found.append("there is one text a dialogue: nothing was chosen")
+        if used == 2 and self.settings.method in ("mbr", "medoid"):
+            found.append("of two texts neither agrees more with the other: take three files or more")
+        if self.empty:
+            found.append(f"nothing but empty texts in {_count(self.empty, len(self.texts))}")
+        return found
+
+
+def _count(ids: Sequence[str], rows: int) -> str:
+    return f"{len(ids):,} of {rows:,}" + (f" ({listed(ids)})" if ids else "")

@@ -1,0 +1,198 @@
+"""From files to one text for every dialogue: read, tuned, chosen, written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from llm_summ.data.source import check_folder
+from llm_summ.data.table import Record, Table
+from llm_summ.data.write import write_table
+from llm_summ.errors import DataError, InputError, listed
+from llm_summ.score.alike import find_alike
+from llm_summ.score.metric import COMPETITION, Metric
+from llm_summ.score.workers import cores
+from llm_summ.select.choose import Candidates, Choices, Settings, choose, compare_candidates
+from llm_summ.select.pool import Pool, read_pool
+from llm_summ.select.report import MemberReport, Selection
+from llm_summ.select.tune import Tuned, tune
+
+__all__ = ["check_target", "select", "write_selection"]
+
+_MANY_PAIRS = 500_000  # of texts: from here on a second process gains more than its start costs
+
+
+def select(
+    paths: Sequence[Path],
+    source: str | None,
+    settings: Settings,
+    *,
+    dev: str | None = None,
+    dev_paths: Sequence[Path] = (),
+    only_best: bool = False,
+    metric: Metric = COMPETITION,
+    workers: int | None = None,
+) -> Selection:
+    """Choose one text for every dialogue.
+
+    Args:
+        paths: the pool's files.
+        source: the data that they are of; None takes the ids of the first file.
+        settings: how to choose; with `dev`, where the search begins.
+        dev: data with references, on which settings are to be found.
+        dev_paths: the files for the dev data, in the order of `paths`.
+        only_best: take the file that is the best on the dev data, alone.
+        metric: the utility, and the score on the dev data.
+        workers: processes; None takes more than one where there is much to do.
+
+    Raises:
+        InputError: a file or the data cannot be used, or they do not fit each other.
+    """
+    pool = read_pool(paths, source)
+    if len(settings.weights) != len(pool.members):
+        raise InputError(
+            f"--weights: found {len(settings.weights)} for {len(pool.members)} files; expected one for each, in "
+            "their order"
+        )
+    if settings.temperature is not None and all(member.confidence is None for member in pool.members):
+        raise InputError(
+            f"--temperature: no file has log-probabilities ({listed([member.name for member in pool.members])}); "
+            "leave it out, or generate them anew"
+        )
+    tuned = None
+    if dev is not None:
+        tuned = _tune(pool, dev, dev_paths, settings, only_best, metric, workers)
+        settings = tuned.settings
+    candidates = compare_candidates(pool, metric, _workers(pool) if workers is None else workers)
+    return _selection(pool, candidates, settings, choose(candidates, settings), metric, tuned)
+
+
+def write_selection(selection: Selection, out: Path, *, force: bool = False) -> None:
+    """Write what was chosen, as CSV with `fname` and `summary`; the file appears whole or not at all.
+
+    Raises:
+        DataError: as `check_target`; or the file cannot be written.
+    """
+    check_target(out, [member.path for member in selection.pool.members], force=force)
+    rows = zip(selection.pool.ids, selection.texts, strict=True)
+    records = [Record(line, {"fname": name, "summary": text}) for line, (name, text) in enumerate(rows, 2)]
+    write_table(Table(out, ("fname", "summary"), records), out)
+
+
+def check_target(out: Path, paths: Sequence[Path], *, force: bool = False) -> None:
+    """Check, before any work, that a selection can be written.
+
+    Raises:
+        DataError: the name is not a CSV's, is one of the pool's, or another file is there already.
+    """
+    if out.suffix.lower() != ".csv":
+        raise DataError(f"--out {out}: expected a name that ends in .csv")
+    check_folder(out.parent, f"a folder for {out.name}")
+    try:
+        there = out.exists() or out.is_symlink()
+        if there and any(path.exists() and out.samefile(path) for path in paths):
+            raise DataError(f"--out {out}: is a file of the pool; choose another name")
+    except OSError as error:
+        raise DataError(
+            f"--out {str(out)[:80]}: cannot be used ({error.strerror}); choose another name"
+        ) from error
+    if there and not force:
+        raise DataError(f"--out {out}: is there already; choose another name, or replace it: --force")
+
+
+def _tune(
+    pool: Pool,
+    dev: str,
+    dev_paths: Sequence[Path],
+    settings: Settings,
+    only_best: bool,
+    metric: Metric,
+    workers: int | None,
+) -> Tuned:
+    if len(dev_paths) != len(pool.members):
+        raise InputError(
+            f"--dev-pool: found {len(dev_paths)} files for {dev}, and {len(pool.members)} in the pool; "
+            "expected one for each, in their order"
+        )
+    beside = read_pool(dev_paths, dev)
+    for one, other in zip(pool.members, beside.members, strict=True):
+        if one.each != other.each:
+            raise InputError(
+                f"{other.path}: holds {other.each} texts a dialogue, and {one.path} {one.each}; weights that are "
+                "found on the one are not for the other: generate as many for both"
+            )
+    # What is tuned must be there to be used.
+    logprobs = all(
+        (one.confidence is None) == (other.confidence is None)
+        for one, other in zip(pool.members, beside.members, strict=True)
+    )
+    members = tuple(replace(other, name=one.name) for one, other in zip(pool.members, beside.members, strict=True))
+    return tune(
+        replace(beside, members=members),
+        dev,
+        settings,
+        logprobs=logprobs,
+        only_best=only_best,
+        metric=metric,
+        workers=_workers(beside) if workers is None else workers,
+    )
+
+
+def _selection(
+    pool: Pool, candidates: Candidates, settings: Settings, choices: Choices, metric: Metric, tuned: Tuned | None
+) -> Selection:
+    import numpy as np
+
+    rows = np.arange(len(pool.ids))
+    member, index = candidates.member, choices.index
+    first = np.searchsorted(member, np.arange(len(pool.members)))
+    texts = pool.candidates()
+    # An equal text counts for the first file that has it and is not left out.
+    same = candidates.text == candidates.text[rows, index][:, None]
+    table = candidates.f1.mean(axis=(0, 3))
+    reports = []
+    for place, one in enumerate(pool.members):
+        own = member == place
+        others = ~own
+        agreement = None
+        if others.any():
+            both = (table[np.ix_(own, others)].mean() + table[np.ix_(others, own)].mean()) / 2
+            agreement = 100 * float(both)
+        reports.append(
+            MemberReport(
+                one.name,
+                one.each,
+                settings.weights[place],
+                int((member[index] == place).sum()),
+                int(same[:, own].any(axis=1).sum()),
+                agreement,
+                int(candidates.empty[:, own].sum()),
+            )
+        )
+    distinct = np.array([len(set(row)) for row in candidates.text.tolist()])
+    ids = np.array(pool.ids, dtype=object)
+    n = len(member)
+    return Selection(
+        pool=pool,
+        settings=settings,
+        texts=tuple(texts[row][place] for row, place in enumerate(index.tolist())),
+        members=tuple(reports),
+        picks=tuple(
+            (int(member[place]), int(place - first[member[place]]), float(score))
+            for place, score in zip(index.tolist(), choices.score.tolist(), strict=True)
+        ),
+        ties=tuple(ids[choices.tied]),
+        undecided=tuple(ids[choices.undecided]),
+        identical=(int((distinct < n).sum()), int(((distinct == 1) & (n > 1)).sum())),
+        empty=tuple(ids[candidates.empty[rows, index]]),
+        alike=find_alike(
+            [one.name for one in pool.members], [[row[0] for row in one.texts] for one in pool.members], metric
+        ),
+        tuned=tuned,
+    )
+
+
+def _workers(pool: Pool) -> int:
+    pairs = len(pool.ids) * sum(member.each for member in pool.members) ** 2
+    return cores() if pairs >= _MANY_PAIRS else 1

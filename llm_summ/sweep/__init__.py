@@ -1,0 +1,6 @@
+"""Settings of decoding and post-processing beside each other: what each is worth on data with references."""
+
+from llm_summ.sweep.grid import Setting, grid
+from llm_summ.sweep.job import Sweep, Swept, sweep
+
+__all__ = ["Setting", "Sweep", "Swept", "grid", "sweep"]

@@ -1,0 +1,143 @@
+"""The command `post`, as a user runs it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from test_cli import Result, llm_summ, refused
+
+from llm_summ.data import dialogue_hash, read_dialogues, read_hypotheses
+from llm_summ.generate.store import Prediction, PredictionFile
+from llm_summ.recipe import DataFields, ModelFields, Recipe
+from llm_summ.run import Run, create_run, mark_latest
+
+DIALOGUES = read_dialogues("sample:dev")
+BROKEN = {
+    one.id: " " + one.references[0].replace("#Person1#", "# person 1 #").replace("#Person2#", "#Person 2#")
+    for one in DIALOGUES
+}
+TAGGED = sum(BROKEN[one.id] != f" {one.references[0]}" for one in DIALOGUES)
+
+
+@pytest.fixture
+def run(in_tmp: Path) -> Run:
+    """The latest run, with predictions whose tags are broken; the first was cut off."""
+    recipe = Recipe(model=ModelFields(base="x"), data=DataFields(train="sample:train", dev="sample:dev"))
+    run = create_run(Path("runs") / "mine", recipe, "", {})
+    mark_latest(run)
+    file = PredictionFile(run.predictions / "sample-dev.hf.jsonl")
+    file.begin({"engine": "hf", "adapter": "abc"})
+    with file.appending() as out:
+        for number, one in enumerate(DIALOGUES):
+            text = BROKEN[one.id] + ("" if number else " #Person1#은 그")
+            out.add(Prediction(one.id, dialogue_hash(one.text), text, 9, "stop" if number else "length"))
+    return run
+
+
+def write_file(name: str, texts: dict[str, str]) -> None:
+    with Path(name).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("fname", "summary"), *texts.items()])
+
+
+def shown(result: Result) -> str:
+    assert result.code == 0, result
+    return result.out
+
+
+def test_the_latest_runs_recipe_says_the_steps(run: Run) -> None:
+    result = llm_summ("post", "--json")
+    [found] = json.loads(shown(result))
+    assert result.err.splitlines()[0] == "Run: runs/mine (the latest)"
+    assert (found["predictions"], found["data"]) == ("runs/mine/predictions/sample-dev.hf.jsonl", "sample:dev")
+    assert found["rows"] == len(DIALOGUES)
+    assert found["changed"] == {
+        "strip": len(DIALOGUES),
+        "join_lines": 0,
+        "collapse_whitespace": 0,
+        "cut_unfinished": 1,
+    }
+    assert found["changes"][-1]["step"] == "cut_unfinished"
+    assert found["changes"][-1]["fname"] == DIALOGUES[0].id
+
+
+def test_examples_show_what_is_not_seen(run: Run) -> None:
+    out = shown(llm_summ("post", "--steps", "strip,cut_unfinished", "--show", "2"))
+    lines = out.splitlines()
+    assert lines.count(f"strip  {DIALOGUES[1].id}") == 1
+    assert f"  before  «{BROKEN[DIALOGUES[1].id]}»" in lines
+    assert f"  after   «{BROKEN[DIALOGUES[1].id].strip()}»" in lines
+    assert f"strip  {DIALOGUES[2].id}" not in lines
+
+
+def test_what_is_written_scores_what_the_sweep_said(run: Run) -> None:
+    [swept] = json.loads(shown(llm_summ("post", "--sweep", "--json")))
+    worths = {one["step"]: one for one in swept["worths"]}
+    assert (swept["added"], swept["recommended"][0]) == (["repair_tags"], "repair_tags")
+    assert worths["repair_tags"]["rows"] == TAGGED
+    assert worths["repair_tags"]["gain"]["low"] > 0
+    shown(llm_summ("post", "--steps", ",".join(swept["recommended"]), "--out", "out.csv"))
+    assert list(read_hypotheses(Path("out.csv"))) == [one.id for one in DIALOGUES]
+    for predictions, final in (
+        ("out.csv", worths["repair_tags"]["final_with"]),
+        ("runs/mine/predictions/sample-dev.hf.jsonl", swept["final"]),
+    ):
+        scored = json.loads(shown(llm_summ("eval", "sample:dev", "--predictions", predictions, "--json")))
+        assert scored["final"] == pytest.approx(final)
+
+
+def test_the_sweep_says_plainly_what_to_write_or_that_there_is_nothing(run: Run) -> None:
+    assert shown(llm_summ("post", "--sweep")).splitlines()[-2:] == [
+        "gain more than chance: repair_tags",
+        "for the recipe: post: [repair_tags, strip, join_lines, collapse_whitespace, cut_unfinished]",
+    ]
+    write_file("good.csv", {one.id: one.references[1] for one in DIALOGUES})
+    out = shown(llm_summ("post", "good.csv", "--data", "sample:dev", "--sweep"))
+    assert out.splitlines()[-1] == "no step gains or costs more than chance here: leave the list as it is"
+
+
+def test_several_files_are_shown_one_after_the_other(in_tmp: Path) -> None:
+    write_file("first.csv", BROKEN)
+    write_file("second.csv", {one.id: one.references[0] for one in DIALOGUES})
+    arguments = ("post", "first.csv", "second.csv", "--data", "sample:dev", "--steps", "repair_tags,strip")
+    found = json.loads(shown(llm_summ(*arguments, "--json")))
+    assert [(one["predictions"], one["changed"]["repair_tags"]) for one in found] == [
+        ("first.csv", TAGGED),
+        ("second.csv", 0),
+    ]
+    out = shown(llm_summ(*arguments))
+    assert out.index(f"first.csv: {len(DIALOGUES)} summaries") < out.index("second.csv: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--steps", "strip,repair_tag"], "--steps: found 'repair_tag', no step; did you mean repair_tags?"),
+        (["f.csv", "--run", "mine"], "--run and FILE exclude each other; choose one"),
+        (
+            ["f.csv", "g.csv", "--data", "sample:dev", "--out", "o.csv"],
+            "--out takes the result of one FILE, found 2",
+        ),
+        (["f.csv"], "--data is missing: name the data that f.csv is of"),
+        (["--sweep", "--out", "o.csv"], "--sweep scores: leave out --show and --out"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(in_tmp: Path, arguments: list[str], said: str) -> None:
+    result = llm_summ("post", *arguments)
+    assert (result.code, result.out) == (2, ""), result
+    assert " ".join(result.err.partition("Error: ")[2].split()).startswith(said)
+
+
+def test_nothing_is_overwritten_and_nothing_is_scored_without_references(in_tmp: Path) -> None:
+    write_file("f.csv", BROKEN)
+    line = refused(llm_summ("post", "f.csv", "--data", "sample:dev", "--out", "f.csv"))
+    assert line == "--out f.csv: is there already; choose another name, nothing is overwritten"
+    line = refused(llm_summ("post", "f.csv", "--data", "sample:dev", "--out", "o.txt"))
+    assert line == "--out o.txt: expected a name that ends in .csv"
+    with Path("bare.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("fname", "dialogue"), *((one.id, one.text) for one in DIALOGUES)])
+    assert "this command needs references" in refused(llm_summ("post", "f.csv", "--data", "bare.csv", "--sweep"))
+    line = refused(llm_summ("post"))
+    assert line.startswith("runs: no finished run here")

@@ -1,0 +1,206 @@
+"""What is read into a pool, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from pools import write_jsonl
+from test_evaluate import DIALOGUES, SUMMARIES, make_run, predict, write_data
+
+from llm_summ.data import dialogue_hash
+from llm_summ.errors import PredictionError
+from llm_summ.select.pool import dev_files, read_pool, run_files
+
+IDS = tuple(DIALOGUES)
+
+
+def write_rows(path: str, rows: Sequence[Sequence[object]], header: Sequence[str] = ("fname", "summary")) -> Path:
+    with Path(path).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return Path(path)
+
+
+def sampled(path: str, texts: int = 2, **changes: object) -> Path:
+    """A candidate file, its samples out of order; `changes` are of its last line."""
+    rows: list[dict[str, object]] = [
+        {
+            "fname": identity,
+            "dialogue": dialogue_hash(DIALOGUES[identity]),
+            "summary": f" {identity}의 {sample}번. 그리",
+            "tokens": 4,
+            "finish_reason": "length",
+            "sample": sample,
+            "logprob": -2.0 - 4 * sample,
+        }
+        for identity in reversed(IDS)
+        for sample in reversed(range(texts))
+    ]
+    rows[-1] = {key: value for key, value in (rows[-1] | changes).items() if value is not ...}
+    return write_jsonl(path, rows)
+
+
+def refusal(*paths: Path, source: str | None = None) -> str:
+    with pytest.raises(PredictionError) as error:
+        read_pool(paths, source)
+    [line] = str(error.value).splitlines()
+    return line
+
+
+@pytest.fixture
+def data(in_tmp: Path) -> str:
+    return write_data(Path("dev.csv"))
+
+
+def test_the_rows_are_in_the_order_of_the_data_or_else_of_the_first_file(data: str) -> None:
+    one = write_rows("one.csv", [(identity, SUMMARIES[identity]) for identity in reversed(IDS)])
+    two = write_rows("two.csv", [(identity, f"둘째 {identity}") for identity in IDS])
+    pool = read_pool([one, two], data)
+    assert pool.ids == IDS
+    assert pool.candidates() == [[SUMMARIES[identity], f"둘째 {identity}"] for identity in IDS]
+    assert [member.name for member in pool.members] == ["A one.csv", "B two.csv"]
+    assert read_pool([one, two]).ids == IDS[::-1]
+
+
+def test_samples_are_in_the_order_of_their_numbers_with_the_log_probability_of_a_token(data: str) -> None:
+    [member] = read_pool([sampled("many.jsonl")], data).members
+    assert member.texts[0] == (" dev_0의 0번. 그리", " dev_0의 1번. 그리")
+    assert member.confidence == ((-0.5, -1.5),) * 3
+    assert (member.each, member.post) == (2, ())
+
+
+def test_a_csv_may_have_several_texts_for_an_id_in_any_place(data: str) -> None:
+    path = write_rows("two.csv", [(identity, f"{number}번") for number in (1, 2) for identity in IDS])
+    assert read_pool([path], data).candidates() == [["1번", "2번"]] * 3
+    columns = ("fname", "summary", "sample", "logprob", "tokens")
+    path = write_rows("more.csv", [(one, f"{at}", at, -3, 2) for at in (1, 0) for one in IDS], columns)
+    [member] = read_pool([path], data).members
+    assert member.texts == (("0", "1"),) * 3
+    assert member.confidence == ((-1.5, -1.5),) * 3
+
+
+def test_raw_predictions_are_post_processed_as_their_run_says(data: str) -> None:
+    make_run("mine")
+    path = sampled("runs/mine/candidates/dev.hf.sample.jsonl")
+    [member] = read_pool([path], data).members
+    assert member.texts[0] == ("dev_0의 0번.", "dev_0의 1번.")
+    assert member.post == ("strip", "cut_unfinished")
+
+
+def test_a_step_that_needs_the_dialogues_has_them_or_asks_for_them(data: str) -> None:
+    make_run("mine", ["repair_speakers"])
+    path = write_jsonl(
+        "runs/mine/candidates/dev.hf.n2.jsonl",
+        [
+            {"fname": one, "summary": f"{text} {sample}", "finish_reason": "stop", "sample": sample}
+            for one, text in SUMMARIES.items()
+            for sample in (0, 1)
+        ],
+    )
+    assert read_pool([path], data).candidates()[1] == ["회의는 세 시입니다. 0", "회의는 세 시입니다. 1"]
+    assert refusal(path) == (
+        f"{path}: the post-processing of its run (repair_speakers) needs the dialogues; name them: --data FILE"
+    )
+
+
+def test_raw_predictions_away_from_their_run_are_taken_as_they_stand_and_it_is_said(
+    data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert read_pool([sampled("many.jsonl")], data).candidates()[0][0].startswith(" ")
+    assert "many.jsonl: raw predictions away from their run: taken as they stand" in capsys.readouterr().err
+
+
+def test_a_runs_files_are_found_by_their_content(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("mine")
+    predict(run, "dev.vllm")
+    predict(run, "dev.vllm.untuned", adapter=None)
+    predict(run, "test.vllm", dialogues=DIALOGUES | {"dev_3": "#Person1#: 다른 대화"})
+    predict(run, "dev.hf", {"dev_0": "하나"})
+    many = sampled("runs/mine/candidates/dev.vllm.sample.jsonl")
+    assert run_files(run, data) == [run.predictions / "dev.vllm.jsonl", many]
+    said = capsys.readouterr().err
+    assert "dev.vllm.untuned.jsonl: a floor, written without an adapter; left out" in said
+    assert "dev.hf.jsonl: lacks 2 of the 3 ids of dev.csv (dev_3, dev_4); expected exactly the ids" in said
+    assert "test.vllm" not in said
+
+
+def test_a_run_without_predictions_says_how_to_make_them(data: str) -> None:
+    with pytest.raises(PredictionError) as error:
+        run_files(make_run("mine"), data)
+    assert str(error.value) == (
+        "runs/mine: no predictions for the dialogues of dev.csv; make them: "
+        "llm-summ generate --run mine --data dev.csv"
+    )
+
+
+def test_the_dev_file_of_a_runs_file_is_named_alike() -> None:
+    files = [Path("runs/mine/predictions/test.vllm.jsonl"), Path("runs/mine/candidates/test.vllm.n8.jsonl")]
+    assert dev_files(files, "data/test.csv", "data/dev.csv") == [
+        Path("runs/mine/predictions/dev.vllm.jsonl"),
+        Path("runs/mine/candidates/dev.vllm.n8.jsonl"),
+    ]
+    with pytest.raises(
+        PredictionError, match=r"is not named after other\.csv; say which file is of data/dev\.csv"
+    ):
+        dev_files(files, "other.csv", "data/dev.csv")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sample": 1}, "many.jsonl:6: dev_0: found the samples 1, 1; expected another number for each text"),
+        ({"sample": -1}, "many.jsonl:6: sample: found -1; expected a whole number from 0 on"),
+        ({"sample": "a"}, "many.jsonl:6: sample: found 'a'; expected a number"),
+        ({"sample": True}, "many.jsonl:6: sample: found 'True'; expected a number"),
+        ({"tokens": None}, "many.jsonl:6: logprob without tokens; expected how many tokens it is the sum of"),
+        ({"dialogue": "0" * 16}, "many.jsonl: made from other dialogues than those of dev.csv (1 differ: dev_0)"),
+        ({"fname": "dev_4", "sample": 2}, "many.jsonl:6: found 3 texts for dev_4, and 2 for others"),
+        ({"summary": 3}, "many.jsonl:6: summary: found int; expected a text"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(data: str, changes: dict[str, object], said: str) -> None:
+    line = refusal(sampled("many.jsonl", **changes), source=data)
+    assert line.startswith(said)
+
+
+@pytest.mark.parametrize("changes", [{"logprob": ...}, {"logprob": None}, {"tokens": 0}])
+def test_a_line_without_its_probability_leaves_out_all_of_them(
+    data: str, changes: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The texts can be chosen from all the same."""
+    [member] = read_pool([sampled("many.jsonl", **changes)], data).members
+    assert member.confidence is None
+    assert member.each == 2
+    assert "many.jsonl:6: no logprob, as in 1 lines; none of the file's is used" in capsys.readouterr().err
+
+
+def test_files_that_do_not_fit_each_other_are_refused(data: str) -> None:
+    whole = write_rows("whole.csv", [(identity, "요약") for identity in IDS])
+    part = write_rows("part.csv", [("dev_0", "요약"), ("dev_9", "요약")])
+    said = "part.csv: lacks 2 of the 3 ids of {} (dev_3, dev_4) and has 1 ids that are not in {} (dev_9); expected"
+    assert refusal(whole, part, source=data).startswith(said.format("dev.csv", "dev.csv"))
+    assert refusal(whole, part).startswith(said.format("whole.csv", "whole.csv"))
+    counted = write_rows("counted.csv", [(f"dev_{number}", "요약") for number in range(3)])
+    assert refusal(whole, counted, source=data).startswith(
+        "counted.csv: its ids were made by counting, and from dev_1 on they belong to other rows (dev.csv has"
+    )
+    first, second = sampled("first.jsonl"), sampled("second.jsonl", dialogue="f" * 16)
+    assert refusal(first, second).startswith("second.jsonl: made from other dialogues than those of first.jsonl")
+
+
+def test_an_id_that_stands_there_twice_is_refused(data: str) -> None:
+    path = write_rows("twice.csv", [(identity, "요약") for identity in (*IDS, "dev_0")])
+    assert refusal(path, source=data) == (
+        "twice.csv:5: found 2 texts for dev_0, and 1 for others; expected as many for every id"
+    )
+
+
+def test_files_that_are_none_are_refused(data: str) -> None:
+    assert refusal().startswith("found no prediction file")
+    assert refusal(Path("nowhere.csv")).startswith(
+        "nowhere.csv: no such file; expected predictions as CSV or JSONL"
+    )
+    assert refusal(write_rows("empty.csv", [])).startswith("empty.csv: no rows")
+    assert refusal(write_rows("other.csv", [("a", "b")], ("id", "text"))).startswith("other.csv: no column fname")

@@ -1,0 +1,232 @@
+"""`select`, as a user runs it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from pools import write_jsonl
+from test_cli import HEAVY, llm_summ, refused
+from test_evaluate import DIALOGUES, SUMMARIES, make_run, predict, write_data
+from test_pool import write_rows
+
+from llm_summ.data import read_dialogues, read_hypotheses
+from llm_summ.run import mark_latest
+
+IDS = tuple(DIALOGUES)
+APPLES, PEARS = "친구가 사과를 두 개 샀다.", "친구가 배를 두 개 샀다."
+
+
+def wrong_options(*arguments: str) -> str:
+    result = llm_summ("select", *arguments)
+    assert (result.code, result.out) == (2, ""), result
+    assert "Traceback" not in result.err
+    return " ".join(result.err.partition("Error: ")[2].split())
+
+
+@pytest.fixture
+def files(in_tmp: Path) -> list[str]:
+    """Of dev_0 a.csv agrees most, of dev_3 none agree, of dev_4 b.csv and c.csv are equal but for a space."""
+    write_data(Path("dev.csv"))
+    rows = {
+        "a.csv": (APPLES, "가나", "비가 온다."),
+        "b.csv": ("친구가 사과를 세 개 샀다.", "다라", "우산이 없다."),
+        "c.csv": ("친구가 사과를 두 개 팔았다.", "마바", "우산이  없다."),
+    }
+    for name, texts in rows.items():
+        write_rows(name, list(zip(IDS, texts, strict=True)))
+    return list(rows)
+
+
+def test_what_was_chosen_is_written_in_the_order_of_the_data(files: list[str]) -> None:
+    arguments = ("select", *files, "--data", "dev.csv", "--out", "out.csv")
+    result = llm_summ(*arguments)
+    assert (result.code, result.err) == (0, "")
+    written = read_hypotheses(Path("out.csv"))
+    assert list(written.items()) == [("dev_0", APPLES), ("dev_3", "가나"), ("dev_4", "우산이 없다.")]
+    lines = result.out.splitlines()
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
+    assert [row[:5] for row in cells] == [
+        ["A a.csv", "1", "1", "2", "2"],
+        ["B b.csv", "1", "1", "1", "1"],
+        ["C c.csv", "1", "1", "0", "1"],
+    ]
+    assert "equal      texts in 1 of 3 dialogues, nothing but equal ones in 0" in lines
+    assert "ties       1 of 3 (dev_3); the first file's text was taken" in lines
+    assert "method     mbr, weights 1,1,1" in lines
+    assert lines[-1] == "out.csv"
+    # Another file is not overwritten by chance, and never one of the pool.
+    said = "--out out.csv: is there already; choose another name, or replace it: --force"
+    assert refused(llm_summ(*arguments)) == said
+    assert llm_summ(*arguments, "--force").code == 0
+    pool = llm_summ("select", *files, "--out", "a.csv", "--force")
+    assert refused(pool) == "--out a.csv: is a file of the pool; choose another name"
+
+
+def test_everything_is_there_for_programs(files: list[str]) -> None:
+    value = json.loads(llm_summ("select", *files, "--method", "vote", "--weights", "1,1,1", "--json").out)
+    assert value["choices"][2]["member"] == "B b.csv"
+    assert value["choices"][2]["score"] == 2
+    assert value["undecided"] == ["dev_0", "dev_3"]
+    assert value["settings"]["method"] == "vote"
+    assert value["tuned"] is None
+    assert value["alike"][0]["members"] == ["B b.csv", "C c.csv"]
+
+
+def test_a_vote_says_where_it_decided_nothing(files: list[str]) -> None:
+    out = llm_summ("select", *files, "--method", "vote").out
+    assert "vote       decided nothing in 2 of 3 (dev_0, dev_3): all texts differ; the medoid was taken" in out
+
+
+def test_a_file_that_is_in_the_pool_twice_is_warned_of(files: list[str]) -> None:
+    Path("copy.csv").write_bytes(Path("a.csv").read_bytes())
+    result = llm_summ("select", *files, "copy.csv", "a.csv")
+    assert result.code == 0
+    assert result.err.splitlines() == [
+        "warning: A a.csv and D copy.csv have the same texts: one file is in the pool twice",
+        "warning: A a.csv and E a.csv have the same texts: one file is in the pool twice",
+    ]
+    assert "A a.csv and D copy.csv are the same: all 3 summaries are equal" in result.out
+
+
+def test_a_pool_that_leaves_no_choice_is_warned_of(files: list[str]) -> None:
+    assert "warning: there is one text a dialogue: nothing was chosen" in llm_summ("select", "a.csv").err
+    assert "warning: of two texts neither agrees more" in llm_summ("select", "a.csv", "b.csv").err
+    assert "of two texts" not in llm_summ("select", "a.csv", "b.csv", "--method", "longest").err
+    write_rows("empty.csv", [(identity, " ") for identity in IDS])
+    result = llm_summ("select", "empty.csv", "empty.csv")
+    assert "warning: nothing but empty texts in 3 of 3 (dev_0, dev_3, dev_4)" in result.err
+
+
+def candidates(path: str, texts: Sequence[str], ids: Sequence[str] = IDS) -> Path:
+    rows = ({"fname": one, "summary": text, "sample": at} for one in ids for at, text in enumerate(texts))
+    return write_jsonl(path, list(rows))
+
+
+def test_without_files_a_runs_predictions_and_candidates_are_the_pool(in_tmp: Path) -> None:
+    write_data(Path("dev.csv"))
+    run = make_run("mine")
+    predict(run, "dev.vllm", dict.fromkeys(IDS, PEARS))
+    candidates(
+        "runs/mine/candidates/dev.vllm.n3.jsonl", [APPLES, "친구가 사과를 두 개 팔았다.", "사과를 두 개 샀다."]
+    )
+    mark_latest(run)
+    result = llm_summ("select", "--data", "dev.csv", "--out", "out.csv")
+    assert result.code == 0, result.err
+    assert result.err == "Run: runs/mine (the latest)\n"
+    assert set(read_hypotheses(Path("out.csv")).values()) == {APPLES}
+    assert "A dev.vllm.jsonl" in result.out
+    named = llm_summ("select", "--run", "mine")
+    assert "runs/mine/recipe.yaml: names no data.test; say what the summaries are of: --data FILE" in refused(
+        named
+    )
+
+
+@pytest.fixture
+def sample(in_tmp: Path) -> list[str]:
+    """Five files for sample:dev, each a reference with every fifth word of its own left out."""
+    rows = read_dialogues("sample:dev")
+    names = []
+    for place in range(5):
+        texts = [
+            " ".join(word for at, word in enumerate(row.references[0].split()) if at % 5 != place) for row in rows
+        ]
+        names.append(
+            str(write_rows(f"{place}.csv", [(row.id, text) for row, text in zip(rows, texts, strict=True)]))
+        )
+    return names
+
+
+def test_settings_are_found_on_dev_data_and_told_with_what_they_are_worth(sample: list[str]) -> None:
+    pools = [option for name in sample for option in ("--dev-pool", name)]
+    result = llm_summ("select", *sample, "--tune", "sample:dev", *pools, "--out", "out.csv")
+    assert result.code == 0, result.err
+    for told in (
+        "dev alone",
+        "dev without",
+        "ensemble   ",
+        " out of fold (",
+        "best file  ",
+        "difference ",
+        "chosen     ",
+    ):
+        assert told in result.out
+    value = json.loads(llm_summ("select", *sample, "--data", "sample:dev", "--tune", "sample:dev", "--json").out)
+    found = value["tuned"]
+    assert (found["rows"], found["folds"]) == (32, 5)
+    best = max(one["alone"] for one in found["members"])
+    # What is told is what `eval` says of each file.
+    score = json.loads(llm_summ("eval", "sample:dev", "--predictions", "0.csv", "--json").out)["final"]
+    assert found["members"][0]["alone"] == pytest.approx(score)
+    assert found["fell_back"] is (found["out_of_fold"] <= best)
+    assert value["settings"] == found["settings"]
+
+
+def test_the_best_file_can_be_taken_alone(sample: list[str]) -> None:
+    arguments = ("--data", "sample:dev", "--tune", "sample:dev", "--method", "best", "--out", "out.csv", "--json")
+    value = json.loads(llm_summ("select", *sample, *arguments).out)
+    best = max(value["tuned"]["members"], key=lambda one: one["alone"])["name"]
+    assert read_hypotheses(Path("out.csv")) == read_hypotheses(Path(best.split()[1]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--method", "best"], "--method best needs --tune DEV, where the files are compared"),
+        (
+            ["--method", "vote", "--tune", "dev.csv"],
+            "--tune finds nothing for --method vote; it is for mbr, medoid",
+        ),
+        (["--tune", "dev.csv", "--length", "0.1"], "--tune finds --length itself: leave it out"),
+        (["--dev-pool", "a.csv"], "--dev-pool is for --tune DEV"),
+        (["--run", "mine"], "--run and FILEs exclude each other; choose one"),
+        (["--rouge", "1,1"], "--rouge: found 2 numbers; expected three, for ROUGE-1, -2 and -L"),
+        (
+            ["--rouge", "1,a,1"],
+            "Invalid value for '--rouge': found 1,a,1; expected numbers between commas, such as",
+        ),
+        (["--method", "longest", "--length", "0.1"], "--method longest does not know --length"),
+        (["--length-target", "80"], "--length-target needs --length, the weight of the prior"),
+        (["--method", "first"], "Invalid value for '--method'"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(files: list[str], arguments: list[str], said: str) -> None:
+    assert wrong_options(*files, *arguments).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--weights", "1,2"], "--weights: found 2 for 3 files; expected one for each, in their order"),
+        (["--weights", "0,0,0"], "--weights 0,0,0: expected numbers from 0 on, and one above it"),
+        (
+            ["--temperature", "1"],
+            "--temperature: no file has log-probabilities (A a.csv, B b.csv, C c.csv); leave",
+        ),
+        (["--tune", "dev.csv"], "--dev-pool: found 0 files for dev.csv, and 3 in the pool; expected one for each"),
+        (["--data", "dev.csv", "--tune", "dev.csv"], "dev.csv: found 3 dialogues; --tune needs 10 at least"),
+        (["--out", "out.txt"], "--out out.txt: expected a name that ends in .csv"),
+        (["nowhere.csv"], "nowhere.csv: no such file; expected predictions as CSV or JSONL"),
+        (["--data", "nowhere.csv"], "nowhere.csv: no such file; "),
+    ],
+)
+def test_what_is_wrong_is_one_line(files: list[str], arguments: list[str], said: str) -> None:
+    assert refused(llm_summ("select", *files, *arguments)).startswith(said)
+
+
+def test_nothing_heavy_is_loaded(files: list[str]) -> None:
+    result = llm_summ("select", *files, python=("-X", "importtime"))
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.err.splitlines()}
+    assert "numpy" in loaded
+    assert not loaded & HEAVY
+
+
+def test_line_breaks_and_commas_survive(in_tmp: Path) -> None:
+    text = '그는 "네, 좋아요"라고\n말했다.'
+    write_rows("one.csv", [(identity, text) for identity in SUMMARIES])
+    assert llm_summ("select", "one.csv", "one.csv", "--out", "out.csv").code == 0
+    with Path("out.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["summary"] for row in csv.DictReader(file)] == [text] * 3
