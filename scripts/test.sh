@@ -10,4 +10,7 @@ source .venv/bin/activate
 ruff format --check .
 ruff check .
 mypy
-pytest "$@"
+# Two files at a time. A test computes too little for threads to pay, and threads of several processes that share
+# cores wait for one another.
+export OMP_NUM_THREADS=1
+pytest --numprocesses 2 --dist loadfile "$@"
