@@ -117,6 +117,17 @@ def test_a_nucleus_is_what_the_likeliest_tokens_make_up() -> None:
     assert set(draws.argmax(1).tolist()) == {0, 1}
 
 
+def test_the_head_is_given_states_that_need_no_copies(model: Any) -> None:
+    """Of a view, PyTorch would copy its weights for every row; and the model is left as it was."""
+    head, seen = model.get_output_embeddings(), []
+    hook = head.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].is_contiguous()))
+    candidates(model, requests(), GREEDY)
+    hook.remove()
+    assert len(seen) > 2
+    assert all(seen)
+    assert not head._forward_pre_hooks
+
+
 def test_limits_are_those_of_each_request(model: Any) -> None:
     asked = [Request(request.prompt_ids, 2 + row) for row, request in enumerate(requests(5))]
     for (index, _), output in candidates(model, asked, GREEDY, batch_size=5).items():
