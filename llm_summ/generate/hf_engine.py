@@ -144,12 +144,11 @@ class HfEngine:
 def _head_on_whole_rows(model: Any) -> Iterator[None]:
     """Give the model's head contiguous states.
 
-    The library takes the last position out of (b, s, h), which is a view, and PyTorch's product of a view in 16 bits
-    on a CPU copies the head's weights for every row: 0.3 GiB each with a vocabulary of 262,144.
+    The library takes the last position out of (b, s, h), which is a view, and PyTorch's product of a view in 16
+    bits on a CPU copies the head's weights for every row: 0.3 GiB each with a vocabulary of 262,144.
     """
-    hook = model.get_output_embeddings().register_forward_pre_hook(
-        lambda module, inputs: (inputs[0].contiguous(),)
-    )
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(),))
     try:
         yield
     finally:
