@@ -163,8 +163,12 @@ def test_whatever_json_a_run_holds_it_is_listed(
 def test_fields_are_those_of_the_recipe(in_tmp: Path, path: Path) -> None:
     made = load_recipe(path)
     make("a", made=made)
-    tree, fields = made.model_dump(), entry("a").fields
-    for section, values in tree.items():
-        for name, value in values.items() if isinstance(values, dict) else [("", values)]:
-            assert fields[f"{section}.{name}" if name else section] == value
+    fields = entry("a").fields
+    left: list[tuple[str, Any]] = list(made.model_dump().items())
+    while left:
+        name, value = left.pop()
+        if isinstance(value, dict):
+            left += [(f"{name}.{within}", one) for within, one in value.items()]
+        else:
+            assert fields[name] == value
     assert dump_recipe(made) == (RUNS / "a" / "recipe.yaml").read_text(encoding="utf-8")

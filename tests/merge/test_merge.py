@@ -87,7 +87,7 @@ def test_from_the_command_to_the_table(run: Run) -> None:
     texts = {path.name: path.read_text(encoding="utf-8") for path in (run.path / "merged.verify").iterdir()}
     assert texts["merged.jsonl"] == texts["float32+adapter.jsonl"] != texts["nf4+adapter.jsonl"]
     assert [set(json.loads(line)) for line in texts["merged.jsonl"].splitlines()] == [
-        {"fname", "dialogue", "summary", "tokens", "finish_reason"}
+        {"fname", "dialogue", "summary", "tokens", "finish_reason", "sample", "logprob"}
     ] * 6
 
 
