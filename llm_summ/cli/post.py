@@ -226,10 +226,8 @@ def _show_sweep(raw: _Raw, data: str, swept: Sweep) -> None:
             click.echo("each was tried alone; score the whole list: llm-summ post --sweep --steps …")
     else:
         tried = sum(one.rows > 0 for one in swept.worths)
-        click.echo(
-            "no step gains or costs more than chance here (p below 0.05 divided by the "
-            f"{tried} steps that change anything): leave the list as it is"
-        )
+        why = f" (p below 0.05 / {tried}, the steps that change anything)" if tried else ""
+        click.echo(f"no step gains or costs more than chance here{why}: leave the list as it is")
 
 
 def _gain(gain: Gain) -> tuple[str, str, str]:

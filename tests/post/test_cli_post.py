@@ -91,7 +91,8 @@ def test_what_is_written_scores_what_the_sweep_said(run: Run) -> None:
 def test_the_sweep_says_plainly_what_to_write_or_that_there_is_nothing(run: Run) -> None:
     assert shown(llm_summ("post", "--sweep")).splitlines()[-2:] == [
         "gain more than chance: repair_tags",
-        "for the recipe, and for runs/NAME/recipe.yaml: post: [repair_tags, strip, join_lines, collapse_whitespace, cut_unfinished]",
+        "for the recipe, and for runs/NAME/recipe.yaml: post: [repair_tags, strip, join_lines, "
+        "collapse_whitespace, cut_unfinished]",
     ]
     write_file("good.csv", {one.id: one.references[1] for one in DIALOGUES})
     out = shown(llm_summ("post", "good.csv", "--data", "sample:dev", "--sweep"))
