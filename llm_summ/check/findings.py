@@ -75,7 +75,7 @@ def beyond_the_context(plan: TrainingPlan) -> list[str]:
 def longer_than_generated(plan: TrainingPlan) -> list[str]:
     """Trained answers that are longer than what `generate` lets the model write."""
     new = plan.recipe.generate.max_new_tokens
-    longer = [row.id for row in plan.rows if len(row.answer_ids) + 1 > new]
+    longer = [row.id for row in plan.rows if row.learnt > new]
     if not longer:
         return []
     return [

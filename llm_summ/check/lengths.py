@@ -17,9 +17,9 @@ _PERCENTILES = (50, 90, 99, 100)
 def length_percentiles(plan: TrainingPlan) -> dict[str, dict[str, int]]:
     """Percentiles of token counts; a percentile is a length that occurs (nearest rank)."""
     measures = {
-        "row": [len(row.prompt_ids) + len(row.answer_ids) + 1 for row in plan.rows],
+        "row": [len(row) for row in plan.rows],
         "prompt": [len(row.prompt_ids) for row in plan.rows],
-        "answer": [len(row.answer_ids) + 1 for row in plan.rows],
+        "answer": [row.learnt for row in plan.rows],
     }
     measures |= {f"prompt of {part}": [len(row.prompt_ids) for row in rows] for part, rows in plan.prompts.items()}
     return {

@@ -232,7 +232,7 @@ def estimate_memory(
 
 
 def _worst(recipe: Recipe, rows: Sequence[Row], size: int, cost: Callable[[MicroBatch], float]) -> MicroBatch:
-    lengths = [(len(row.prompt_ids), len(row.answer_ids) + 1) for row in rows]
+    lengths = [(len(row.prompt_ids), row.learnt) for row in rows]
     return worst_micro_batch(lengths, recipe.train, size, recipe.seed, cost)
 
 

@@ -88,7 +88,7 @@ class TrainingPlan:
     @property
     def answer_tokens(self) -> int:
         """Tokens of one epoch that are learnt."""
-        return sum(len(row.answer_ids) + 1 for row in self.rows)
+        return sum(row.learnt for row in self.rows)
 
     @property
     def problems(self) -> list[str]:
@@ -100,8 +100,7 @@ class TrainingPlan:
     def budget(self) -> TokenBudget:
         """What the training answers say of how long a summary is."""
         dialogues = {dialogue.id: dialogue for dialogue in self.data["train"]}
-        tokens = [len(row.answer_ids) + 1 for row in self.rows]
-        return TokenBudget.fit([dialogues[row.id] for row in self.rows], tokens)
+        return TokenBudget.fit([dialogues[row.id] for row in self.rows], [row.learnt for row in self.rows])
 
     @property
     def shortened(self) -> list[str]:

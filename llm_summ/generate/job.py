@@ -190,7 +190,8 @@ def _held_elsewhere(run: Run, recipe: Recipe, name: Literal["openai", "echo"]) -
     where = {"url": server.url, "model": server.model or engine.find_model(), "prompt": server.prompt}
 
     def start(renderer: Renderer, longest: int) -> Engine:
-        engine.find_model()
+        if server.model:  # else it was asked
+            engine.find_model()
         return engine
 
     return _Held(tokenizer_at, {"adapter": "the server's", "server": where}, start)

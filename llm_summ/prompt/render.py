@@ -63,6 +63,11 @@ class Row:
         return [*self.prompt_ids, *self.answer_ids, self.stop_id]
 
     @property
+    def learnt(self) -> int:
+        """How many of its tokens are learnt: the answer's and the stop token."""
+        return len(self.answer_ids) + 1
+
+    @property
     def labels(self) -> list[int]:
         """`input_ids` with the prompt ignored; shape (p + a + 1,)."""
         return [IGNORED] * len(self.prompt_ids) + [*self.answer_ids, self.stop_id]

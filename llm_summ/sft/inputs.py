@@ -11,12 +11,7 @@ import torch
 from llm_summ.prompt import Row
 from llm_summ.prompt.render import IGNORED
 
-__all__ = ["head_on", "learnt_tokens", "packed", "padded"]
-
-
-def learnt_tokens(row: Row) -> int:
-    """How many tokens of a row are learnt: the answer's and the stop token."""
-    return len(row.answer_ids) + 1
+__all__ = ["head_on", "packed", "padded"]
 
 
 def padded(rows: Sequence[Row], pad_id: int, device: Any) -> tuple[dict[str, Any], Any]:

@@ -26,7 +26,7 @@ from llm_summ.prompt.render import IGNORED
 from llm_summ.recipe import TrainFields
 from llm_summ.sft.checkpoint import Checkpoint
 from llm_summ.sft.gradients import layer_group_norms
-from llm_summ.sft.inputs import head_on, learnt_tokens, packed, padded
+from llm_summ.sft.inputs import head_on, packed, padded
 from llm_summ.sft.log import memory_gib
 from llm_summ.sft.ranks import ALONE, Ranks
 from llm_summ.sft.shard import load_optimizer, load_weights, whole_state
@@ -152,7 +152,9 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             TrainingError: a single row does not fit into memory.
         """
         model.train()
-        learnt, tokens, rows = self.ranks.sum(sum(map(learnt_tokens, inputs)), sum(map(len, inputs)), len(inputs))
+        learnt, tokens, rows = self.ranks.sum(
+            sum(row.learnt for row in inputs), sum(map(len, inputs)), len(inputs)
+        )
         while True:
             reason, loss = "", torch.zeros((), device=self.args.device)
             self._draw_for_this_process()
@@ -209,7 +211,7 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             for part in self._micro_batches(share, len(rows)):
                 total += float(self.answer_loss(self.model, part or [self._spare])) * bool(part)
         self.model.train(was_training)
-        total, learnt = self.ranks.sum(total, sum(map(learnt_tokens, share)))
+        total, learnt = self.ranks.sum(total, sum(row.learnt for row in share))
         return total / learnt
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

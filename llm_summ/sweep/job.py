@@ -14,7 +14,7 @@ from llm_summ.files import text_sha256, write_json
 from llm_summ.generate.job import generate
 from llm_summ.post import post_process
 from llm_summ.progress import say
-from llm_summ.recipe import EngineChoice
+from llm_summ.recipe import EngineChoice, PostStep
 from llm_summ.run import Run
 from llm_summ.score import CorpusScore
 from llm_summ.score.metric import COMPETITION
@@ -139,8 +139,8 @@ def sweep(
                 "llm-summ select --tune"
             )
     tried: list[Swept] = []
-    for number, setting in enumerate(wanted, 1):
-        swept = _try(run, source, dialogues, setting, engine, tried[0] if tried else None)
+    for number, (setting, recipe) in enumerate(zip(wanted, recipes, strict=True), 1):
+        swept = _try(run, source, dialogues, setting, recipe.post, engine, tried[0] if tried else None)
         tried.append(swept)
         say(f"{number} of {len(wanted)}: {swept.name}: final {swept.score.final:.2f}")
     found = Sweep(source, len(dialogues), tuple(tried))
@@ -154,16 +154,15 @@ def _try(
     source: str,
     dialogues: Sequence[Dialogue],
     setting: Setting,
+    steps: Sequence[PostStep],
     engine: EngineChoice | None,
     first: Swept | None,
 ) -> Swept:
-    overrides = [f"{field}={value}" for field, value in setting]
-    decoding = [one for one in overrides if one.startswith("generate.")]
+    decoding = [f"{field}={value}" for field, value in setting if field.startswith("generate.")]
     [file] = generate(run, sources=[source], engine_name=engine, overrides=decoding, into=run.sweeps)
     by_id = {one.fname: one for one in file.read()}
     predictions = [by_id[dialogue.id] for dialogue in dialogues]
     cut_off = [one.finish_reason == "length" for one in predictions]
-    steps = run.recipe(overrides).post
     texts = post_process(
         [one.summary for one in predictions], cut_off, steps, [dialogue.text for dialogue in dialogues]
     ).texts
