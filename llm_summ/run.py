@@ -6,7 +6,7 @@
                 candidates/ sweeps/, of several texts or settings
                 checkpoints/ evaluations/ tracking/, of the training
                 model/ instead of adapter/, if all weights were trained
-                budget.json, and length.json examples.jsonl if the prompt uses them
+                budget.json, limits.json, and length.json examples.jsonl if the prompt uses them
                 submissions.jsonl, a line for every submission of it
 """
 
@@ -95,6 +95,11 @@ class Run:
     def budget_path(self) -> Path:
         """What predicts how many tokens a summary may have."""
         return self.path / "budget.json"
+
+    @property
+    def limits_path(self) -> Path:
+        """How long a summary may be, as `post --learn-limits` found it."""
+        return self.path / "limits.json"
 
     @property
     def log_path(self) -> Path:

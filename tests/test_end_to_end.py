@@ -328,6 +328,58 @@ def test_a_sweep_generates_what_is_not_stored_and_shows_what_each_setting_is_wor
         assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (2, "", 1)
 
 
+def test_another_prompt_gives_candidates_beside_the_predictions(folder: Path, run: Path) -> None:
+    asked = ("generate", "--run", "first", "--engine", "hf", "--data", "test.csv", "--prompt", "plain", "--prompt")
+    done = llm_summ(*asked, "english", cwd=folder)
+    own, other = map(Path, done.stdout.split())
+    assert own == Path("runs/first/predictions/test.hf.jsonl")  # the prompt that was trained is no other one
+    assert other == Path("runs/first/candidates/test.hf.prompt-english.jsonl")
+    assert [line["fname"] for line in lines(folder / other)] == [line["fname"] for line in lines(folder / own)]
+    hashes = [
+        json.loads((folder / path).with_suffix(".json").read_text())["prompt"]["sha256"] for path in (own, other)
+    ]
+    assert hashes[0] != hashes[1]
+    chosen = llm_summ("select", "--run", "first", "--data", "test.csv", "--out", "of_prompts.csv", cwd=folder)
+    assert "english" in chosen.stdout
+    assert (folder / "of_prompts.csv").is_file()
+    for prompt, told in (
+        ("length", "asks for length, and runs/first was trained without; take a prompt that does not, or train"),
+        (
+            "few-shot",
+            "asks for examples, and runs/first was trained without; take a prompt that does not, or train",
+        ),
+        ("nowhere.md", "nowhere.md: no such"),
+    ):
+        refused = llm_summ(*asked, prompt, cwd=folder, check=False)
+        assert refused.returncode == 2
+        assert told in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+def test_copies_of_the_model_share_the_dialogues_of_two_runs(folder: Path, run: Path) -> None:
+    shutil.copytree(folder / "runs/first", folder / "runs/twin", ignore=shutil.ignore_patterns("predictions"))
+    data = ("--data", "test.csv", "--data", "dev.csv")
+    llm_summ("generate", "--run", "first", "--engine", "hf", *data, cwd=folder)
+    expected = {one: lines(folder / f"runs/first/predictions/{one}.hf.jsonl") for one in ("test", "dev")}
+    asked = ("generate", "--run", "twin", "--run", "first", "--engine", "hf", "--set", "generate.data_parallel=2")
+    done = llm_summ(*asked, *data, cwd=folder)
+    assert "Next: llm-summ select FILE" in done.stderr
+    assert done.stdout.split() == [
+        f"runs/{name}/predictions/{one}.hf.jsonl" for name in ("twin", "first") for one in ("test", "dev")
+    ]
+    for one, written in expected.items():
+        twin = lines(folder / f"runs/twin/predictions/{one}.hf.jsonl")
+        assert {(line["fname"], line["summary"]) for line in twin} == {
+            (line["fname"], line["summary"]) for line in written
+        }
+        assert lines(folder / f"runs/first/predictions/{one}.hf.jsonl") == written  # nothing was left to do
+    refused = llm_summ(
+        "generate", "--engine", "echo", "--set", "generate.data_parallel=2", cwd=folder, check=False
+    )
+    assert refused.returncode == 2
+    assert "data_parallel does not go with the engine echo; set it to 1" in refused.stderr
+
+
 def test_the_lead_of_each_dialogue(folder: Path, run: Path) -> None:
     done = llm_summ("generate", "--run", "first", "--engine", "echo", "--data", "dev.csv", cwd=folder)
     assert "Loading" not in done.stderr

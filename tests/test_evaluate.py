@@ -205,6 +205,37 @@ def test_a_jsonl_of_another_program_is_scored_as_it_stands(data: str) -> None:
     assert scores(evaluate_file(path, data)) == (100, 100)
 
 
+@pytest.mark.parametrize("with_identity", [True, False])
+def test_raw_predictions_away_from_their_run_are_scored_as_they_stand_and_it_is_said(
+    run: Run, data: str, capsys: pytest.CaptureFixture[str], with_identity: bool
+) -> None:
+    raw = {identity: f"  {summary} 그리고 남은" for identity, summary in SUMMARIES.items()}
+    file, moved = predict(run, "dev.hf", raw, finish="length"), Path("moved.jsonl")
+    file.path.rename(moved)
+    if with_identity:
+        file.identity_path.rename("moved.json")
+    result = evaluate_file(moved, data)
+    assert capsys.readouterr().err == (
+        "moved.jsonl: raw predictions away from their run: taken as they stand, without its post-processing\n"
+    )
+    assert result.score.final < 99
+    assert (result.summaries.post, result.by_length) == ({}, list(DIALOGUES))
+    assert (result.summaries.raw, result.summaries.run) == (result.summaries.texts, None)
+    assert result.summaries.engine == ("hf" if with_identity else "unknown")
+    assert result.to_json()["signature"].endswith("|post:none")
+
+
+def test_raw_predictions_of_other_dialogues_are_refused_wherever_they_lie(run: Run, data: str) -> None:
+    file = predict(run, "dev.hf", dialogues=DIALOGUES | {"dev_3": "#Person1#: 다른 대화"})
+    file.path.rename("moved.jsonl")
+    with pytest.raises(PredictionError) as error:
+        evaluate_file(Path("moved.jsonl"), data)
+    assert str(error.value) == (
+        "moved.jsonl: made from other dialogues than those of dev.csv (1 differ: dev_3); "
+        "make them: llm-summ generate --data dev.csv"
+    )
+
+
 def test_nothing_is_written_for_a_file(data: str, in_tmp: Path) -> None:
     path = write_summaries(Path("submission.csv"), list(SUMMARIES.items()))
     evaluate_file(path, data)

@@ -28,7 +28,7 @@ SECTIONS = "seed, model, data, prompt, lora, train, evaluation, track, generate,
 LORA = "r, alpha, dropout, targets, rslora, init, learning_rate_ratio"
 STEPS = (
     "'clean_characters', 'repair_tags', 'drop_prompt', 'cut_loops', 'drop_repeats', 'repair_speakers', 'strip', "
-    "'join_lines', 'collapse_whitespace', 'cut_unfinished' or 'whole_sentences'"
+    "'join_lines', 'collapse_whitespace', 'cut_unfinished', 'whole_sentences' or 'cut_to_limit'"
 )
 LEAST = "model:\n  base: some/model\ndata:\n  train: train.csv\n"  # four lines
 

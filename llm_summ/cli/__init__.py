@@ -15,7 +15,6 @@ from llm_summ.cli.options import (
     debug_option,
     load_named_recipe,
     open_run_or_latest,
-    run_option,
     set_option,
 )
 from llm_summ.cli.post import post
@@ -150,18 +149,33 @@ def sft(
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a generate.* field; may be repeated."
 )
-@run_option
+@click.option(
+    "--prompt",
+    "prompts",
+    multiple=True,
+    metavar="PROMPT",
+    help="Ask with this prompt (a name or a file) instead of the trained one; repeat it for several.",
+)
+@click.option(
+    "--run",
+    "run_names",
+    multiple=True,
+    metavar="NAME",
+    help="The run; by default the latest. Repeat it for several.",
+)
 @debug_option
 def generate(
     engine: EngineChoice | None,
     sources: tuple[str, ...],
     untuned: bool,
     overrides: tuple[str, ...],
-    run_name: str | None,
+    prompts: tuple[str, ...],
+    run_names: tuple[str, ...],
 ) -> None:
     """Generate a summary for every dialogue, with a run's adapter and prompt.
 
-    Writes raw predictions to runs/NAME/predictions/. If it is stopped, the same command goes on from there.
+    Writes raw predictions to runs/NAME/predictions/, and to runs/NAME/candidates/ what there are several of for a
+    dialogue (n above 1), or what other prompts give. If it is stopped, the same command goes on from there.
 
     \b
     Examples:
@@ -170,18 +184,32 @@ def generate(
       llm-summ generate --untuned --data dev.csv
       llm-summ generate --engine hf --set generate.base_quantization=nf4
       llm-summ generate --set generate.n=8 --set generate.temperature=0.7
+      llm-summ generate --prompt expert --prompt english --data test.csv
+      llm-summ generate --run qwen3 --run solar --data test.csv
       llm-summ generate --engine openai --set generate.server.url=http://127.0.0.1:8000/v1
     """
-    run = open_run_or_latest(run_name)
+    # All of them are looked for before the first begins.
+    opened = [open_run_or_latest(name) for name in run_names or (None,)]
     from llm_summ.generate import job
 
-    files = job.generate(run, sources=list(sources), engine_name=engine, untuned=untuned, overrides=overrides)
-    of_run = f" --run {run_name}" if run_name else ""
-    if run.recipe(overrides).generate.n > 1:
-        data = sources[0] if sources else run.recipe().data.test or "test.csv"
+    files = []
+    for run in opened:
+        files += job.generate(
+            run,
+            sources=list(sources),
+            engine_name=engine,
+            untuned=untuned,
+            overrides=overrides,
+            prompts=prompts,
+        )
+    of_run = f" --run {run_names[0]}" if run_names else ""
+    if len(opened) > 1:
+        click.echo("Next: llm-summ select FILE… --data test.csv --out chosen.csv", err=True)
+    elif files[0].path.parent == opened[0].candidates:
+        data = sources[0] if sources else opened[0].recipe().data.test or "test.csv"
         click.echo(f"Next: llm-summ select --data {data}{of_run} --out chosen.csv", err=True)
     else:
-        dev = sources[0] if sources else run.recipe().data.dev or "dev.csv"
+        dev = sources[0] if sources else opened[0].recipe().data.dev or "dev.csv"
         click.echo(f"Next: llm-summ eval {dev}{of_run}", err=True)
     for file in files:
         click.echo(str(file.path))

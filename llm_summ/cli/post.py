@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,21 +12,14 @@ from llm_summ.cli.options import debug_option, json_option, open_run_or_latest, 
 
 if TYPE_CHECKING:
     from llm_summ.data import Dialogue
+    from llm_summ.evaluate.summaries import Summaries
     from llm_summ.post import PostReport
+    from llm_summ.post.limits import LengthLimits
     from llm_summ.post.sweep import Gain, Sweep
     from llm_summ.recipe import PostStep
     from llm_summ.run import Run
 
 __all__ = ["post"]
-
-
-class _Raw(NamedTuple):
-    """Predictions before any step."""
-
-    path: Path
-    texts: list[str]
-    cut_off: list[bool | None]
-    steps: list[PostStep]
 
 
 @click.command()
@@ -41,12 +34,14 @@ class _Raw(NamedTuple):
     "--show", type=click.IntRange(min=1), metavar="N", help="Show N texts of each step before and after."
 )
 @click.option("--sweep", is_flag=True, help="Score DATA with and without every step.")
+@click.option("--learn-limits", is_flag=True, help="Find how long summaries may be, for the step cut_to_limit.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
     help="Write the result, fname and summary, as CSV.",
 )
+@click.option("--force", is_flag=True, help="Replace another file at --out.")
 @json_option
 @run_option
 @debug_option
@@ -56,7 +51,9 @@ def post(
     named: str | None,
     show: int | None,
     sweep: bool,
+    learn_limits: bool,
     out: Path | None,
+    force: bool,
     as_json: bool,
     run_name: str | None,
 ) -> None:
@@ -64,10 +61,14 @@ def post(
 
     The predictions are a run's, as the model wrote them, or those of FILEs (CSV or JSONL with fname and summary).
     They stay as they are: `eval` and `submit` run the steps of the recipe (`post`) each time. FILEs that are no
-    raw predictions of a run get the default steps, unless --steps names others.
+    raw predictions in a run's folder get the default steps, unless --steps names others.
 
     --sweep tries the list without each of its steps, and with each other one in its place. It recommends to add
     what gains more than chance, and to take out what costs more than chance; choose on dev, not on test.
+
+    --learn-limits finds, for each decile of DATA's dialogues by length, the limit with which the run's summaries
+    score best, when whole sentences beyond it are cut. The limits are kept in runs/NAME/limits.json if they gain
+    anything on dialogues on which they were not found.
 
     \b
     Steps, in an order that makes sense:
@@ -82,11 +83,13 @@ def post(
       collapse_whitespace  one space of several
       cut_unfinished       an unfinished last sentence, if the generation ended by length
       whole_sentences      the same, also where that is not known
+      cut_to_limit         whole sentences beyond the limit for a dialogue of such a length (--learn-limits)
 
     \b
     Examples:
       llm-summ post
       llm-summ post --sweep --run qwen3
+      llm-summ post --learn-limits --data dev.csv
       llm-summ post --steps repair_tags,strip,whole_sentences --show 3
       llm-summ post first.csv second.csv --data dev.csv
       llm-summ post ensemble.csv --data test.csv --steps repair_tags,strip --out cleaned.csv
@@ -97,34 +100,53 @@ def post(
         raise click.UsageError(f"--out takes the result of one FILE, found {len(files)}; name one")
     if sweep and (show is not None or out is not None):
         raise click.UsageError("--sweep scores: leave out --show and --out")
+    if learn_limits and (sweep or show is not None or out is not None or files):
+        raise click.UsageError("--learn-limits is for a run: leave out FILE, --sweep, --show and --out")
     from llm_summ.data import read_dialogues
+    from llm_summ.data.source import check_out, resolve_source
+    from llm_summ.evaluate.limits import learn_run_limits
+    from llm_summ.evaluate.summaries import file_summaries, run_summaries
     from llm_summ.post import post_process
+    from llm_summ.post.limits import limits_for
 
-    if out is not None:
-        _check_out(out)
     steps = None if named is None else _steps(named)
     run = None if files else open_run_or_latest(run_name)
     data = source or _dev(files, run)
-    dialogues = read_dialogues(data, references=sweep)
+    if out is not None:
+        check_out(out, inputs=[*files, resolve_source(data)], force=force)
+    dialogues = read_dialogues(data, references=sweep or learn_limits)
+    if learn_limits:
+        assert run is not None
+        learnt = learn_run_limits(run, data, dialogues, steps)
+        if as_json:
+            print_json(learnt.to_json())
+            return
+        print_table(*learnt.table())
+        click.echo("\n".join(learnt.lines()))
+        return
     found = (
-        [_of_run(run, data, dialogues)] if run is not None else [_of_file(one, data, dialogues) for one in files]
+        [run_summaries(run, data, dialogues)]
+        if run is not None
+        else [file_summaries(one, data, dialogues) for one in files]
     )
     texts = [dialogue.text for dialogue in dialogues]
     values: list[dict[str, Any]] = []
-    for raw in found:
-        chosen = raw.steps if steps is None else steps
+    for one in found:
+        chosen = _own_steps(one) if steps is None else steps
+        cut_off = one.cut_off or [None] * len(dialogues)
+        limits = limits_for(one.run, chosen)
         if sweep:
-            swept = _sweep(raw, dialogues, chosen)
-            values.append({"predictions": str(raw.path), "data": data, **swept.to_json()})
+            swept = _sweep(one.raw, cut_off, dialogues, chosen, limits)
+            values.append({"predictions": str(one.path), "data": data, **swept.to_json()})
             if not as_json:
-                _show_sweep(raw, data, swept)
+                _show_sweep(one.path, data, swept)
             continue
-        report = post_process(raw.texts, raw.cut_off, chosen, texts)
-        values.append(_report_json(raw, data, dialogues, report))
+        report = post_process(one.raw, cut_off, chosen, texts, limits)
+        values.append(_report_json(one.path, data, dialogues, report))
         if out is not None:  # before anything is printed: whoever reads that may stop
             _write(out, dialogues, report)
         if not as_json:
-            _show_report(raw, dialogues, report, show or 0)
+            _show_report(one.path, dialogues, report, show or 0)
     if as_json:
         print_json(values)
 
@@ -147,8 +169,8 @@ def _steps(named: str) -> list[PostStep]:
 
 def _dev(files: Sequence[Path], run: Run | None) -> str:
     """The data that the predictions are of, where they are not named."""
+    from llm_summ.data.raw import run_of
     from llm_summ.errors import RunError
-    from llm_summ.evaluate.summaries import run_of
 
     owner = run or run_of(files[0])
     if owner is None:
@@ -159,51 +181,33 @@ def _dev(files: Sequence[Path], run: Run | None) -> str:
     return dev
 
 
-def _of_run(run: Run, data: str, dialogues: Sequence[Dialogue]) -> _Raw:
-    from llm_summ.evaluate.summaries import run_summaries
-
-    return _raw(run_summaries(run, data, dialogues).path, run, dialogues)
-
-
-def _of_file(path: Path, data: str, dialogues: Sequence[Dialogue]) -> _Raw:
-    from llm_summ.evaluate.summaries import file_summaries, run_of
+def _own_steps(summaries: Summaries) -> Sequence[PostStep]:
+    """The steps of the recipe of their run, or else the default ones."""
     from llm_summ.recipe import Recipe
 
-    summaries = file_summaries(path, data, dialogues)
-    run = run_of(path)
-    if run is not None:
-        return _raw(path, run, dialogues)
-    return _Raw(path, list(summaries.texts), [None] * len(dialogues), Recipe.model_fields["post"].default)
+    default: list[PostStep] = Recipe.model_fields["post"].default
+    return default if summaries.run is None else summaries.run.recipe().post
 
 
-def _raw(path: Path, run: Run, dialogues: Sequence[Dialogue]) -> _Raw:
-    """A run's predictions, which were found to be of the dialogues, as the model wrote them."""
-    from llm_summ.data import dialogue_hash
-    from llm_summ.generate.store import PredictionFile
-
-    there = {(one.fname, one.dialogue): one for one in PredictionFile(path).read()}
-    own = [there[dialogue.id, dialogue_hash(dialogue.text)] for dialogue in dialogues]
-    cut_off: list[bool | None] = [one.finish_reason == "length" for one in own]
-    return _Raw(path, [one.summary for one in own], cut_off, run.recipe().post)
-
-
-def _sweep(raw: _Raw, dialogues: Sequence[Dialogue], steps: Sequence[PostStep]) -> Sweep:
+def _sweep(
+    raw: Sequence[str],
+    cut_off: Sequence[bool | None],
+    dialogues: Sequence[Dialogue],
+    steps: Sequence[PostStep],
+    limits: LengthLimits | None,
+) -> Sweep:
+    from llm_summ.evaluate.limits import final_scores
     from llm_summ.post.sweep import Gain, sweep
-    from llm_summ.score.metric import COMPETITION
     from llm_summ.score.significance import paired
-
-    def score(rows: Sequence[int], texts: Sequence[str]) -> list[float]:
-        references = [dialogues[row].references for row in rows]
-        return [row.final for row in COMPETITION.score(texts, references).per_row]
 
     def compare(before: Sequence[float], after: Sequence[float]) -> Gain:
         found = paired(before, after)
         return Gain(found.difference, found.low, found.high, found.p_randomisation)
 
-    return sweep(raw.texts, raw.cut_off, [one.text for one in dialogues], steps, score, compare)
+    return sweep(raw, cut_off, [one.text for one in dialogues], steps, final_scores(dialogues), compare, limits)
 
 
-def _show_sweep(raw: _Raw, data: str, swept: Sweep) -> None:
+def _show_sweep(path: Path, data: str, swept: Sweep) -> None:
     rows = [
         [
             one.step,
@@ -215,7 +219,7 @@ def _show_sweep(raw: _Raw, data: str, swept: Sweep) -> None:
         ]
         for one in swept.worths
     ]
-    click.echo(f"{raw.path} on {data}: {swept.final:.2f} with [{', '.join(swept.steps)}]")
+    click.echo(f"{path} on {data}: {swept.final:.2f} with [{', '.join(swept.steps)}]")
     print_table(["step", "", "rows", "without", "with", "more", "95 % interval", "p"], rows)
     for what, steps in (("gain", swept.added), ("cost", swept.removed)):
         if steps:
@@ -235,10 +239,10 @@ def _gain(gain: Gain) -> tuple[str, str, str]:
     return f"{gain.difference:+.2f}", f"{gain.low:+.2f} to {gain.high:+.2f}", p
 
 
-def _show_report(raw: _Raw, dialogues: Sequence[Dialogue], report: PostReport, most: int) -> None:
+def _show_report(path: Path, dialogues: Sequence[Dialogue], report: PostReport, most: int) -> None:
     from llm_summ.evaluate.worst import printable
 
-    click.echo(f"{raw.path}: {len(raw.texts):,} summaries")
+    click.echo(f"{path}: {len(report.texts):,} summaries")
     print_table(["step", "rows changed"], [[step, f"{rows:,}"] for step, rows in report.changed.items()])
     for step in report.changed if most else ():
         for change in [one for one in report.changes if one.step == step][:most]:
@@ -253,29 +257,17 @@ def _visible(text: str) -> str:
     return f"«{''.join(shown)}»"
 
 
-def _report_json(raw: _Raw, data: str, dialogues: Sequence[Dialogue], report: PostReport) -> dict[str, Any]:
+def _report_json(path: Path, data: str, dialogues: Sequence[Dialogue], report: PostReport) -> dict[str, Any]:
     return {
-        "predictions": str(raw.path),
+        "predictions": str(path),
         "data": data,
-        "rows": len(raw.texts),
+        "rows": len(report.texts),
         "changed": report.changed,
         "changes": [
             {"step": one.step, "fname": dialogues[one.row].id, "before": one.before, "after": one.after}
             for one in report.changes
         ],
     }
-
-
-def _check_out(out: Path) -> None:
-    """Refuse, before any work, what cannot be written."""
-    from llm_summ.data.source import check_folder
-    from llm_summ.errors import DataError
-
-    if out.suffix.lower() != ".csv":
-        raise DataError(f"--out {out}: expected a name that ends in .csv")
-    check_folder(out.parent, f"a folder for {out.name}")
-    if out.exists():
-        raise DataError(f"--out {out}: is there already; choose another name, nothing is overwritten")
 
 
 def _write(out: Path, dialogues: Sequence[Dialogue], report: PostReport) -> None:

@@ -108,11 +108,11 @@ def select(
         raise click.UsageError("--run and FILEs exclude each other; choose one")
     if rouge is not None and len(rouge) != 3:
         raise click.UsageError(f"--rouge: found {len(rouge)} numbers; expected three, for ROUGE-1, -2 and -L")
+    from llm_summ.data.source import check_out, resolve_source
     from llm_summ.errors import RunError
     from llm_summ.select import Settings, write_selection
     from llm_summ.select import select as choose
     from llm_summ.select.pool import dev_files, run_files
-    from llm_summ.select.selection import check_target
 
     if not files:
         run = open_run_or_latest(run_name)
@@ -125,7 +125,8 @@ def select(
     if tune is not None and not dev_pool and tune == source:
         dev_pool = files
     if out is not None:
-        check_target(out, files, force=force)
+        data = [resolve_source(one) for one in (source, tune) if one is not None]
+        check_out(out, inputs=[*files, *dev_pool, *data], force=force)
     settings = Settings(
         weights or (1.0,) * len(files),
         "mbr" if method == "best" else method,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from llm_summ.errors import DataError
@@ -15,6 +15,7 @@ __all__ = [
     "KINDS",
     "check_folder",
     "check_new_files",
+    "check_out",
     "copy_sample",
     "file_kind",
     "make_folder",
@@ -133,6 +134,55 @@ def check_new_files(folder: Path, names: Sequence[str]) -> list[Path]:
         if target.exists():
             raise DataError(f"{target}: is there already; choose an empty folder")
     return targets
+
+
+def check_out(
+    out: Path,
+    endings: Sequence[str] = (".csv",),
+    *,
+    option: str = "--out",
+    inputs: Iterable[Path] = (),
+    force: bool | None = False,
+) -> bool:
+    """Check, before any work, that a file can be written; its folder need not be there yet.
+
+    Args:
+        out: the file.
+        endings: what its name may end in; the first is the one that is told.
+        option: what named it, for the error.
+        inputs: files that it is made from, which are never replaced.
+        force: whether ``--force`` was given, and a file that is there is to be replaced; None where there is no
+            such option.
+
+    Returns:
+        whether something is there, which will be replaced.
+
+    Raises:
+        DataError: the name ends in something else; it is a folder's or an input's; a file is there already, be it
+            a link to nowhere; or as `check_folder`.
+    """
+    if out.suffix.lower() not in endings:
+        raise DataError(f"{option} {out}: expected a name that ends in {endings[0]}")
+    check_folder(out.parent, f"a folder for {out.name}")
+    found = None
+    try:
+        there = out.exists()
+        if there and not out.is_file():
+            found = "is a folder" if out.is_dir() else "is not a regular file"
+        elif there and any(path.exists() and out.samefile(path) for path in inputs):
+            found = "is one of the input files"
+    except OSError as error:
+        raise DataError(
+            f"{option} {str(out)[:80]}: cannot be used ({error.strerror}); choose another name"
+        ) from error
+    there = there or out.is_symlink()
+    hint = "choose another name" + (", nothing is overwritten" if force is None else "")
+    if found is None and there and not force:
+        found = "is there already"
+        hint += "" if force is None else ", or replace it: --force"
+    if found is not None:
+        raise DataError(f"{option} {out}: {found}; {hint}")
+    return there
 
 
 def copy_sample(folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.run import RUNS, Run, open_run
 from llm_summ.score import CorpusScore
-from llm_summ.score.alike import Alike, find_alike
+from llm_summ.score.alike import Alike, alike_lines, find_alike
 from llm_summ.score.leaderboard import Lead, Worth, simulate_lead, worth
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.significance import FEW_ROWS, Interval, Paired, interval, paired
@@ -214,7 +214,7 @@ class Comparison:
     def lines(self) -> list[str]:
         """For people: what the tables do not say."""
         same = [found for found in self.alike if found.nearly_same]
-        lines = list(map(str, same[:_MOST_ALIKE] or self.alike[:1]))
+        lines = alike_lines(self.alike, _MOST_ALIKE)
         if len(same) > _MOST_ALIKE:
             lines.append(f"and {len(same) - _MOST_ALIKE} more pairs are the same or nearly so (--json has all)")
         lines += [

@@ -11,14 +11,16 @@ from pathlib import Path
 
 from llm_summ.data import Dialogue, dialogue_hash, read_hypotheses
 from llm_summ.data.handed_in import first_counted
+from llm_summ.data.raw import is_raw, run_of
 from llm_summ.errors import PredictionError, listed
 from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.post import post_process
+from llm_summ.post.limits import limits_for
 from llm_summ.progress import say
 from llm_summ.run import Run
 from llm_summ.score import CorpusScore
 
-__all__ = ["Summaries", "file_summaries", "run_of", "run_summaries"]
+__all__ = ["Summaries", "file_summaries", "find_predictions", "run_summaries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Summaries:
         cut_off: whether each generation ended by length; None where the file does not say.
         post: the steps that ran, with the number of texts each changed; empty if none ran.
         engine: what made them, ``.untuned`` added where no adapter was used; None where the file does not say.
+        raw: the summaries as the file has them.
+        run: whose raw predictions they are; None for any other file.
     """
 
     path: Path
@@ -38,6 +42,8 @@ class Summaries:
     cut_off: tuple[bool, ...] | None = None
     post: Mapping[str, int] = field(default_factory=dict)
     engine: str | None = None
+    raw: tuple[str, ...] = ()
+    run: Run | None = None
 
     @property
     def untuned(self) -> bool:
@@ -60,14 +66,15 @@ def run_summaries(run: Run, source: str, dialogues: Sequence[Dialogue]) -> Summa
     Raises:
         PredictionError: the run has no predictions for them; says which command makes them.
     """
-    file, predictions = _find(run, source, dialogues)
+    file, predictions = find_predictions(run, source, dialogues)
     return _post_process(run, file, predictions, dialogues)
 
 
 def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Summaries:
     """The summaries of a prediction file: a CSV or JSONL with fname and summary, as it stands.
 
-    The raw predictions of a run are post-processed as that run's recipe says.
+    The raw predictions of a run are post-processed as that run's recipe says. Those that were moved out of their
+    run are taken as they stand, which is said.
 
     Args:
         path: the prediction file.
@@ -77,8 +84,8 @@ def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Su
     Raises:
         PredictionError: the predictions cannot be used, or are not of the same ids or dialogues.
     """
-    run = run_of(path)
-    if run is not None:
+    if is_raw(path):
+        run = run_of(path, tell=True)
         file = PredictionFile(path)
         found = file.read()
         raw = {prediction.fname: prediction for prediction in found}
@@ -92,43 +99,43 @@ def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Su
             dialogue.id for dialogue in dialogues if raw[dialogue.id].dialogue != dialogue_hash(dialogue.text)
         ]
         if other:
+            of_run = "" if run is None else f" --run {run.argument}"
             raise PredictionError(
                 f"{path}: made from other dialogues than those of {source} ({len(other)} differ: "
-                f"{listed(other)}); "
-                f"make them: llm-summ generate --run {run.argument} --data {source}"
+                f"{listed(other)}); make them: llm-summ generate{of_run} --data {source}"
             )
         return _post_process(run, file, [raw[dialogue.id] for dialogue in dialogues], dialogues)
-    if path.suffix == ".jsonl" and PredictionFile(path).identity():
-        say(f"{path}: raw predictions away from their run: scored as they stand, without post-processing")
     hypotheses = read_hypotheses(path)
     _check_ids(path, source, list(hypotheses), dialogues)
-    return Summaries(path, tuple(hypotheses[dialogue.id] for dialogue in dialogues))
-
-
-def run_of(path: Path) -> Run | None:
-    """The run whose raw predictions a file holds; None if it is another file."""
-    if path.suffix != ".jsonl" or not PredictionFile(path).identity():
-        return None
-    folder = path.absolute().parent
-    found = Run((folder.parent if folder.name == "earlier" else folder).parent)
-    if not found.recipe_path.is_file():
-        return None
-    here = Path.cwd()
-    return Run(found.path.relative_to(here)) if found.path.is_relative_to(here) else found
+    texts = tuple(hypotheses[dialogue.id] for dialogue in dialogues)
+    return Summaries(path, texts, raw=texts)
 
 
 def _post_process(
-    run: Run, file: PredictionFile, predictions: Sequence[Prediction], dialogues: Sequence[Dialogue]
+    run: Run | None, file: PredictionFile, predictions: Sequence[Prediction], dialogues: Sequence[Dialogue]
 ) -> Summaries:
     cut_off = [prediction.finish_reason == "length" for prediction in predictions]
     texts, spoken = [one.summary for one in predictions], [dialogue.text for dialogue in dialogues]
-    report = post_process(texts, cut_off, run.recipe().post, spoken)
-    engine = str(file.identity().get("engine", "unknown")) + (".untuned" if not _is_tuned(file) else "")
-    return Summaries(file.path, tuple(report.texts), tuple(cut_off), report.changed, engine)
+    steps = [] if run is None else run.recipe().post
+    limits = limits_for(run, steps)
+    report = post_process(texts, cut_off, steps, spoken, limits)
+    # Other limits, another signature.
+    names = {"cut_to_limit": f"cut_to_limit:{limits.mark}"} if limits is not None else {}
+    changed = {names.get(step, step): count for step, count in report.changed.items()}
+    identity = file.identity()
+    untuned = "adapter" in identity and identity["adapter"] is None
+    engine = str(identity.get("engine", "unknown")) + ".untuned" * untuned
+    return Summaries(file.path, tuple(report.texts), tuple(cut_off), changed, engine, tuple(texts), run)
 
 
-def _find(run: Run, source: str, dialogues: Sequence[Dialogue]) -> tuple[PredictionFile, list[Prediction]]:
-    """The newest prediction file of the run that covers the data; tuned before untuned."""
+def find_predictions(
+    run: Run, source: str, dialogues: Sequence[Dialogue]
+) -> tuple[PredictionFile, list[Prediction]]:
+    """The newest prediction file of the run that covers the data; tuned before untuned.
+
+    Raises:
+        PredictionError: there is none; says which command makes it.
+    """
     wanted = [(dialogue.id, dialogue_hash(dialogue.text)) for dialogue in dialogues]
     nearest: tuple[int, Path | None] = (0, None)
     found: list[tuple[bool, float, PredictionFile, list[Prediction]]] = []

@@ -15,7 +15,7 @@ from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
 from llm_summ.errors import PromptError, RecipeError, RunError, listed
 from llm_summ.files import file_sha256, text_sha256
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Request, unfinished
-from llm_summ.generate.start import EngineName, LocalEngineName, attaches, choose_engine, start_engine
+from llm_summ.generate.start import EngineName, LocalEngineName, LocalModel, attaches, choose_engine
 from llm_summ.generate.store import Prediction, PredictionFile, take_over
 from llm_summ.model.adapter import adapter_sha256, check_adapter
 from llm_summ.model.base import base_location, load_tokenizer, pick_dtype
@@ -25,7 +25,8 @@ from llm_summ.model.trained import trained_model, weights_sha256
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.progress import Progress, say
 from llm_summ.prompt import Renderer, Row, render_rows
-from llm_summ.prompt.trained import kept_sha256, trained_budget, trained_renderer
+from llm_summ.prompt.template import load_template
+from llm_summ.prompt.trained import kept_sha256, other_renderer, trained_budget, trained_renderer
 from llm_summ.recipe import EngineChoice, GenerateFields, Recipe
 from llm_summ.run import Run
 
@@ -41,6 +42,7 @@ class _Job:
     source: str
     file: PredictionFile
     identity: dict[str, Any]
+    renderer: Renderer
     dialogues: list[Dialogue]
     rows: list[Row]
     done: frozenset[Key]
@@ -57,6 +59,7 @@ def generate(
     engine_name: EngineChoice | None = None,
     untuned: bool = False,
     overrides: Sequence[str] = (),
+    prompts: Sequence[str] = (),
     into: Path | None = None,
 ) -> list[PredictionFile]:
     """Generate a summary, or several candidates, for every dialogue of every source.
@@ -67,6 +70,8 @@ def generate(
         engine_name: None takes the recipe's.
         untuned: leave the adapter out (a floor to compare with).
         overrides: ``generate.KEY=VALUE``, instead of what the run's recipe says.
+        prompts: templates to ask with, one after the other, instead of the trained one; what they give are
+            candidates.
         into: a folder in which files of different settings stand beside each other; by default the run's own
             folders, where those of other settings are set aside. What the run's other files say of the same
             settings, and of the same ones with a higher limit, is taken over.
@@ -83,16 +88,17 @@ def generate(
             f"--set {found[0]}: changes nothing that is generated, and raw predictions stay as they are written; "
             f"for post change {run.recipe_path}, or see llm-summ post --steps"
         )
-    recipe = run.recipe(overrides)
+    # What goes together depends on the engine.
+    recipe = run.recipe([*overrides, *([] if engine_name is None else [f"generate.engine={engine_name}"])])
     sources = sources or [source for source in (recipe.data.test, recipe.data.dev) if source is not None]
     if not sources:
         raise RecipeError(f"{run.recipe_path}: neither data.test nor data.dev; name a file with --data")
-    _refuse_same_names(sources)
+    _refuse_same_names("--data", sources)
     data = [read_dialogues(source) for source in sources]
     require("torch", "transformers", "peft", extra="train", why="`llm-summ generate`")
     quiet_libraries()
     fields = recipe.generate
-    name = choose_engine(fields, engine_name or fields.engine)
+    name = choose_engine(fields, fields.engine)
     if name == "openai" or name == "echo":
         if untuned:
             raise RecipeError(f"--untuned: the engine {name} knows no adapter; leave it out, or take vllm or hf")
@@ -100,40 +106,59 @@ def generate(
     else:
         held = _held_here(run, recipe, name, untuned)
     tokenizer = load_tokenizer(recipe.model, held.tokenizer_at)
-    renderer = trained_renderer(run, recipe.prompt, tokenizer)
-    renderer.prepare([dialogue for dialogues in data for dialogue in dialogues])
-    rows = _prompts(renderer, sources, data)
+    trained = trained_renderer(run, recipe.prompt, tokenizer)
+    renderers = _renderers(run, recipe, trained, tokenizer, prompts)
     decoding, limit = decoding_of(fields), _limit(run, fields)
-    identity = _identity(recipe, renderer, name, decoding) | {"kept": kept_sha256(run)} | held.identity
+    identity = {"kept": kept_sha256(run)} | held.identity
     if fields.limit == "predicted":
         identity["budget"] = file_sha256(run.budget_path)
     jobs = []
-    for source, dialogues, rendered in zip(sources, data, rows, strict=True):
-        fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
-        made_of = identity | {"data": {"source": source, "sha256": fingerprint}}
-        parts = [source_name(source), name, "untuned" if untuned else "", decoding.label]
-        folder = run.predictions if decoding.n == 1 else run.candidates
-        if into is not None:
-            folder = into
-            parts.append(text_sha256(json.dumps(made_of, sort_keys=True))[:8])
-        file = PredictionFile(folder / f"{'.'.join(filter(None, parts))}.jsonl")
-        if into is not None:
-            take_over(file, made_of, [run.predictions, run.candidates, into])
-        place = {dialogue.id: index for index, dialogue in enumerate(dialogues)}
-        done = frozenset((place[one.fname], one.sample) for one in file.kept(made_of))
-        if done:
-            say(f"{file.path}: {len(done)} of {len(dialogues) * decoding.n} are there already")
-        jobs.append(_Job(source, file, made_of, dialogues, rendered, done))
+    for label, renderer in renderers.items():
+        renderer.prepare([dialogue for dialogues in data for dialogue in dialogues])
+        asked = _identity(recipe, renderer, name, decoding) | identity
+        for source, dialogues, rendered in zip(sources, data, _prompts(renderer, sources, data), strict=True):
+            fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
+            made_of = asked | {"data": {"source": source, "sha256": fingerprint}}
+            parts = [source_name(source), name, "untuned" if untuned else "", label, decoding.label]
+            folder = run.predictions if decoding.n == 1 and not label else run.candidates
+            if into is not None:
+                folder = into
+                parts.append(text_sha256(json.dumps(made_of, sort_keys=True))[:8])
+            file = PredictionFile(folder / f"{'.'.join(filter(None, parts))}.jsonl")
+            if into is not None:
+                take_over(file, made_of, [run.predictions, run.candidates, into])
+            place = {dialogue.id: index for index, dialogue in enumerate(dialogues)}
+            done = frozenset((place[one.fname], one.sample) for one in file.kept(made_of))
+            if done:
+                say(f"{file.path}: {len(done)} of {len(dialogues) * decoding.n} are there already")
+            jobs.append(_Job(source, file, made_of, renderer, dialogues, rendered, done))
     if to_do := [job for job in jobs if job.left(decoding.n)]:
         longest = max(len(job.rows[index].prompt_ids) for job in to_do for index in job.left(decoding.n))
-        engine = held.start(renderer, longest)
+        engine = held.start(trained, longest)
         try:
             for job in to_do:
                 job.file.begin(job.identity)  # only now: an engine that does not start has changed nothing
-                _fill(job, engine, recipe, renderer, decoding, limit)
+                _fill(job, engine, recipe, decoding, limit)
         finally:
             engine.close()
     return [job.file for job in jobs]
+
+
+def _renderers(
+    run: Run, recipe: Recipe, trained: Renderer, tokenizer: Any, prompts: Sequence[str]
+) -> dict[str, Renderer]:
+    """What asks, by what its files are called: nothing for the prompt that was trained."""
+    if not prompts:
+        return {"": trained}
+    _refuse_same_names("--prompt", prompts)
+    renderers = {}
+    for prompt in prompts:
+        other = other_renderer(run, recipe.prompt, tokenizer, load_template(prompt))
+        if other.template.sha256 == trained.template.sha256:
+            renderers[""] = trained
+        else:
+            renderers[f"prompt-{source_name(prompt)}"] = other
+    return renderers
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +186,7 @@ def _held_here(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -
     dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
     attach = adapter is not None and attaches(recipe, name, adapter)
     rank = 0 if adapter is None else largest_rank(adapter)
+    model = LocalModel(run, recipe, name, location, device, dtype, rank, attach)
     identity = {
         "adapter": None if untuned else weights_sha256(run.model) if whole else adapter_sha256(run),
         "attached": attach,
@@ -169,7 +195,7 @@ def _held_here(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -
     }
 
     def start(renderer: Renderer, longest: int) -> Engine:
-        return start_engine(run, recipe, renderer, location, device, dtype, name, rank, attach, longest)
+        return model.start(renderer.pad_id, renderer.stop_id, longest)
 
     return _Held(location if adapter is None else str(run.adapter), identity, start)
 
@@ -209,16 +235,9 @@ def _prompts(renderer: Renderer, sources: Sequence[str], data: Sequence[Sequence
     return rendered
 
 
-def _fill(
-    job: _Job,
-    engine: Engine,
-    recipe: Recipe,
-    renderer: Renderer,
-    decoding: Decoding,
-    limit: Callable[[Dialogue], int],
-) -> None:
+def _fill(job: _Job, engine: Engine, recipe: Recipe, decoding: Decoding, limit: Callable[[Dialogue], int]) -> None:
     """Generate what one source still lacks; `limit` says how many tokens a summary may have."""
-    dialogues, rows = job.dialogues, job.rows
+    dialogues, rows, renderer = job.dialogues, job.rows, job.renderer
     by_messages = engine.name == "openai" and recipe.generate.server.prompt == "chat"
     shortened = [rows[index].id for index in job.left(decoding.n) if rows[index].dropped_turns]
     if shortened and not by_messages:
@@ -315,10 +334,10 @@ def _has(distribution: str) -> bool:
     return True
 
 
-def _refuse_same_names(sources: list[str]) -> None:
-    names = [source_name(source) for source in sources]
-    for name, source in zip(names, sources, strict=True):
+def _refuse_same_names(option: str, files: Sequence[str]) -> None:
+    names = [source_name(file) for file in files]
+    for name, file in zip(names, files, strict=True):
         if names.count(name) > 1:
             raise RunError(
-                f"--data {source}: another file is called {name} too; rename one, or generate them apart"
+                f"{option} {file}: another one is called {name} too; rename one, or generate them apart"
             )

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any, TypeVar
 
 from llm_summ.errors import EngineError, GenerationError, first_line
@@ -74,20 +74,27 @@ class OpenaiEngine:
         """
         self._answered_at = time.monotonic()
         ask = self._ask_with_ids if self._fields.prompt == "tokens" else self._ask_with_messages
+        given: set[Future[list[Output]]] = set()
         with ThreadPoolExecutor(self._fields.concurrency) as pool:
             left = unfinished(len(requests), decoding.n, done)
             asked = [pool.submit(ask, index, requests[index], stop_id, decoding) for index in left]
             try:
                 for future in as_completed(asked):
-                    yield from future.result()
+                    outputs = future.result()
+                    given.add(future)
+                    yield from outputs
             except BaseException as error:
                 self._stopped.set()
                 for future in asked:
                     future.cancel()
                 self._client.close()  # nobody waits for what is under way
-                if isinstance(error, EngineError):
-                    raise GenerationError(f"{error}; what was finished is kept") from error
-                raise
+                if not isinstance(error, EngineError):
+                    raise
+                for future in asked:  # answered and paid for in the meantime
+                    finished = future.done() and not future.cancelled() and future not in given
+                    if finished and future.exception() is None:
+                        yield from future.result()
+                raise GenerationError(f"{error}; what was finished is kept") from error
 
     def close(self) -> None:
         """Say what was used, and let go of the connections."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +15,12 @@ from llm_summ.model.adapter import attach_adapter, merged_folder
 from llm_summ.model.base import load_base, quantization_config
 from llm_summ.model.device import Device
 from llm_summ.model.servable import vllm_refusals
-from llm_summ.packages import is_installed, require
+from llm_summ.packages import is_installed, quiet_libraries, require
 from llm_summ.progress import say
-from llm_summ.prompt import Renderer
 from llm_summ.recipe import EngineChoice, GenerateFields, Recipe
 from llm_summ.run import Run
 
-__all__ = ["EngineName", "LocalEngineName", "attaches", "choose_engine", "has_gpu", "start_engine"]
+__all__ = ["EngineName", "LocalEngineName", "LocalModel", "attaches", "choose_engine", "has_gpu"]
 
 LocalEngineName = Literal["vllm", "hf"]
 EngineName = Literal["vllm", "hf", "openai", "echo"]
@@ -99,68 +100,95 @@ def attaches(recipe: Recipe, name: LocalEngineName, adapter: Mapping[str, Any]) 
     return fields.adapter == "auto" and not refusals and not vllm_runs_on_cpu()
 
 
-def start_engine(
-    run: Run,
-    recipe: Recipe,
-    renderer: Renderer,
-    location: str,
-    device: Device,
-    dtype: str,
-    name: LocalEngineName,
-    rank: int,
-    attach: bool,
-    longest_prompt: int,
-) -> Engine:
-    """Load the model into an engine.
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model on this machine, and the engine that is to generate with it.
 
-    Args:
+    Attributes:
         run: whose adapter.
         recipe: the run's recipe.
-        renderer: knows the stop id and the padding id.
+        name: the engine.
         location: the base model's folder or hub id.
         device: where to compute.
         dtype: name of the dtype to compute in.
-        name: the engine.
         rank: of the adapter; 0 leaves it out.
         attach: keep the adapter beside the base's weights instead of adding it to them.
-        longest_prompt: in tokens.
-
-    Raises:
-        ModelError: the base model cannot be had.
-        GenerationError: the engine does not start.
     """
-    fields = recipe.generate
-    if name == "hf":
+
+    run: Run
+    recipe: Recipe
+    name: LocalEngineName
+    location: str
+    device: Device
+    dtype: str
+    rank: int
+    attach: bool
+
+    def start(self, pad_id: int, stop_id: int, longest_prompt: int) -> Engine:
+        """Load the model into an engine, or into several copies of it (`generate.data_parallel`).
+
+        Args:
+            pad_id: fills shorter prompts of a batch.
+            stop_id: ends an answer.
+            longest_prompt: in tokens.
+
+        Raises:
+            ModelError: the base model cannot be had.
+            EngineError: there are too few devices.
+            GenerationError: the engine does not start.
+        """
+        fields, model = self.recipe.generate, self.recipe.model
+        where, revision = self.location, None if Path(self.location).is_dir() else model.revision
+        gpus = 0
+        if self.device.kind == "cuda":
+            import torch
+
+            gpus = torch.cuda.device_count()
+        elif fields.tensor_parallel > 1:
+            say("generate.tensor_parallel is for GPUs: not used here")
+        from llm_summ.generate.parallel_engine import ParallelEngine, places
+
+        environments = places(fields.data_parallel, fields.tensor_parallel, gpus)
+        if self.name == "vllm":
+            if self.rank and not self.attach:  # once, whatever copies there are
+                where = str(merged_folder(self.run, model, self.location, self.device, self.dtype, stop_id))
+                revision = None
+            say(f"Starting vllm with {where} ({self.device.name}); this takes about a minute")
+            start = partial(self._vllm, where, revision, longest_prompt)
+        else:
+            say(f"Loading {model.base} (hf, {self.device.name})")
+            start = partial(self._hf, pad_id)
+        return start() if len(environments) == 1 else ParallelEngine(self.name, start, environments)
+
+    def _hf(self, pad_id: int) -> Engine:
+        quiet_libraries()  # a copy begins anew
         import torch
 
         from llm_summ.generate.hf_engine import HfEngine
 
-        torch_dtype = getattr(torch, dtype)
-        quantization = quantization_config(fields.base_quantization, double=True, compute_dtype=torch_dtype)
-        say(f"Loading {recipe.model.base} (hf, {device.name})")
-        model = load_base(recipe.model, location, device, torch_dtype, quantization)
-        if rank:
-            model = attach_adapter(model, run, merge=not attach)
-        return HfEngine(model, pad_id=renderer.pad_id, batch_size=fields.batch_size)
+        fields, dtype = self.recipe.generate, getattr(torch, self.dtype)
+        quantization = quantization_config(fields.base_quantization, double=True, compute_dtype=dtype)
+        model = load_base(self.recipe.model, self.location, self.device, dtype, quantization)
+        if self.rank:
+            model = attach_adapter(model, self.run, merge=not self.attach)
+        return HfEngine(model, pad_id=pad_id, batch_size=fields.batch_size)
 
-    from llm_summ.generate.vllm_engine import VllmEngine
+    def _vllm(self, model: str, revision: str | None, longest_prompt: int) -> Engine:
+        quiet_libraries()
+        from llm_summ.generate.vllm_engine import VllmEngine
 
-    model_at, revision = location, None if Path(location).is_dir() else recipe.model.revision
-    if rank and not attach:
-        model_at = str(merged_folder(run, recipe.model, location, device, dtype, renderer.stop_id))
-        revision = None
-    say(f"Starting vllm with {model_at} ({device.name}); this takes about a minute")
-    return VllmEngine(
-        model_at,
-        revision=revision,
-        dtype=dtype,
-        max_tokens=longest_prompt + fields.max_new_tokens,
-        gpu_memory=fields.gpu_memory,
-        tensor_parallel=fields.tensor_parallel,
-        adapter=(run.adapter, rank) if attach else None,
-        trust_remote_code=recipe.model.trust_remote_code,
-        seed=recipe.seed,
-    )
+        fields = self.recipe.generate
+        return VllmEngine(
+            model,
+            revision=revision,
+            dtype=self.dtype,
+            max_tokens=longest_prompt + fields.max_new_tokens,
+            gpu_memory=fields.gpu_memory,
+            tensor_parallel=fields.tensor_parallel,
+            adapter=(self.run.adapter, self.rank) if self.attach else None,
+            trust_remote_code=self.recipe.model.trust_remote_code,
+            seed=self.recipe.seed,
+        )
 
 
 def has_gpu() -> bool:

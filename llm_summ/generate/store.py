@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+from llm_summ.data.raw import identity_path, is_prediction, read_identity
 from llm_summ.errors import InputError, PredictionError
 from llm_summ.files import append_lines, read_jsonl, text_sha256, write_json
 
@@ -46,10 +47,6 @@ class Prediction:
     logprob: float | None = None
 
 
-_TYPES = {"fname": str, "dialogue": str, "summary": str, "tokens": int, "finish_reason": str}
-_LATER = {"sample": (int,), "logprob": (float, int, type(None))}
-
-
 @dataclass(frozen=True, slots=True)
 class PredictionFile:
     """A prediction file and its identity."""
@@ -59,14 +56,11 @@ class PredictionFile:
     @property
     def identity_path(self) -> Path:
         """The JSON file beside it."""
-        return self.path.with_suffix(".json")
+        return identity_path(self.path)
 
     def identity(self) -> dict[str, Any]:
         """What made the predictions; empty if it is not known."""
-        try:
-            return dict(json.loads(self.identity_path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return {}
+        return read_identity(self.path)
 
     def read(self) -> list[Prediction]:
         """Every whole line; shape (n,).
@@ -77,7 +71,7 @@ class PredictionFile:
         predictions = []
         try:
             for line, value in read_jsonl(self.path, may_be_torn=True):
-                if not _is_prediction(value):
+                if not is_prediction(value):
                     raise PredictionError(f"{self.path}:{line}: not a prediction of `llm-summ generate`")
                 predictions.append(Prediction(**value))
         except PredictionError:
@@ -160,13 +154,6 @@ def take_over(file: PredictionFile, identity: dict[str, Any], folders: Sequence[
         with file.appending() as out:
             for one in found.values():
                 out.add(one)
-
-
-def _is_prediction(value: dict[str, Any]) -> bool:
-    """Whether a line has the fields of a prediction; those that were added later may be missing."""
-    later = {key: value[key] for key in _LATER if key in value}
-    first = {key: type(item) for key, item in value.items() if key not in later}
-    return first == _TYPES and all(isinstance(item, _LATER[key]) for key, item in later.items())
 
 
 class _Appender:

@@ -10,7 +10,6 @@ from typing import Any
 
 from llm_summ.errors import GenerationError, first_line
 from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request, unfinished
-from llm_summ.generate.store import FinishReason
 from llm_summ.model.servable import LORA_RANKS
 
 __all__ = ["VllmEngine", "vllm_is_usable", "vllm_runs_on_cpu"]
@@ -164,11 +163,12 @@ class VllmEngine:
                     if not output.finished:
                         continue
                     for answer in output.outputs:
-                        reason: FinishReason = "stop" if answer.finish_reason == "stop" else "length"
+                        if answer.finish_reason not in ("stop", "length"):
+                            raise GenerationError(f"gave an answer up ({answer.finish_reason})")
                         yield Output(
                             index_of[output.request_id],
                             tuple(answer.token_ids),
-                            reason,
+                            answer.finish_reason,
                             answer.index,
                             answer.cumulative_logprob,
                         )

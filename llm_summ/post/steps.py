@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from llm_summ.data.handed_in import is_empty
 from llm_summ.post.draft import Draft
+from llm_summ.post.limits import LengthLimits, cut_to_limit
 from llm_summ.post.remains import clean_characters, cut_loops, drop_prompt
 from llm_summ.post.sentences import cut_unfinished, drop_repeats, whole_sentences
 from llm_summ.post.speakers import repair_speakers, repair_tags
@@ -46,10 +47,11 @@ STEPS: Mapping[PostStep, Callable[[Draft], str]] = {
     "collapse_whitespace": collapse_whitespace,
     "cut_unfinished": cut_unfinished,
     "whole_sentences": whole_sentences,
+    "cut_to_limit": cut_to_limit,
 }
 """Every step by its name in a recipe, in an order that makes sense: what is repaired first is seen by the next."""
 
-NEED_DIALOGUE: frozenset[PostStep] = frozenset({"repair_speakers"})
+NEED_DIALOGUE: frozenset[PostStep] = frozenset({"repair_speakers", "cut_to_limit"})
 """The steps that cannot work without the dialogues."""
 
 
@@ -89,6 +91,7 @@ def post_process(
     cut_off: Sequence[bool | None],
     steps: Sequence[PostStep],
     dialogues: Sequence[str] | None = None,
+    limits: LengthLimits | None = None,
 ) -> PostReport:
     """Run steps in order.
 
@@ -99,6 +102,7 @@ def post_process(
         cut_off: whether each generation ended by length, None where that is not known; shape (n,).
         steps: names of `STEPS`.
         dialogues: the text of each dialogue, shape (n,); None if none of the steps is one of `NEED_DIALOGUE`.
+        limits: of the step `cut_to_limit`, which changes nothing without.
 
     Raises:
         ValueError: there are not as many of the one as of the other, or a step needs the dialogues.
@@ -106,11 +110,12 @@ def post_process(
     if dialogues is None and (needing := [name for name in steps if name in NEED_DIALOGUE]):
         raise ValueError(f"the step {needing[0]} needs the dialogues; found None")
     spoken = [None] * len(texts) if dialogues is None else dialogues
+    most = [None if limits is None or one is None else limits.of(one) for one in spoken]
     current = list(texts)
     changed: dict[str, int] = {}
     changes: list[Change] = []
     for name in steps:
-        drafts = [Draft(*one) for one in zip(current, cut_off, spoken, strict=True)]
+        drafts = [Draft(*one) for one in zip(current, cut_off, spoken, most, strict=True)]
         after = [_run(STEPS[name], draft) for draft in drafts]
         pairs = enumerate(zip(current, after, strict=True))
         found = [Change(name, row, old, new) for row, (old, new) in pairs if old != new]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llm_summ.post.steps import STEPS, PostReport, post_process
 
 if TYPE_CHECKING:
+    from llm_summ.post.limits import LengthLimits
     from llm_summ.recipe import PostStep
 
 __all__ = ["Gain", "StepWorth", "Sweep", "placed", "sweep"]
@@ -118,6 +119,7 @@ def sweep(
     steps: Sequence[PostStep],
     score: Callable[[Sequence[int], Sequence[str]], Sequence[float]],
     compare: Callable[[Sequence[float], Sequence[float]], Gain],
+    limits: LengthLimits | None = None,
 ) -> Sweep:
     """Try the list without each of its steps, and with each other step in its place.
 
@@ -129,13 +131,14 @@ def sweep(
         score: gives the final scores, from 0 to 100, of texts for rows; a row may come several times. It is called
             once, with all rows of the list and those that a trial changes.
         compare: what the second of two lists of scores has more than the first, shape (n,) each.
+        limits: of the step `cut_to_limit`.
     """
     rows = list(range(len(texts)))
-    own = post_process(texts, cut_off, steps, dialogues)
+    own = post_process(texts, cut_off, steps, dialogues, limits)
     trials: list[tuple[PostStep, PostReport, list[int]]] = []
     for step in STEPS:
         other = [one for one in steps if one != step] if step in steps else placed(steps, step)
-        report = post_process(texts, cut_off, other, dialogues)
+        report = post_process(texts, cut_off, other, dialogues, limits)
         trials.append((step, report, [row for row in rows if report.texts[row] != own.texts[row]]))
     asked = [(row, own.texts[row]) for row in rows]
     asked += [(row, report.texts[row]) for _, report, changed in trials for row in changed]

@@ -20,11 +20,11 @@ from llm_summ.prompt.budget import TokenBudget
 from llm_summ.prompt.examples import ExamplePool
 from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.render import Renderer, make_renderer
-from llm_summ.prompt.template import load_template
+from llm_summ.prompt.template import Template, load_template
 from llm_summ.recipe import PromptFields
 from llm_summ.run import Run
 
-__all__ = ["keep", "kept_sha256", "trained_budget", "trained_renderer"]
+__all__ = ["keep", "kept_sha256", "other_renderer", "trained_budget", "trained_renderer"]
 
 
 def keep(
@@ -74,6 +74,38 @@ def trained_renderer(run: Run, fields: PromptFields, tokenizer: Any) -> Renderer
             raise RunError(
                 f"{run.path / name}: was changed after the training, which taught another prompt; {again}"
             )
+    return _made(run, fields, tokenizer, template)
+
+
+def other_renderer(run: Run, fields: PromptFields, tokenizer: Any, template: Template) -> Renderer:
+    """A renderer of another prompt for a run's model, with the lengths and examples of its training.
+
+    Args:
+        run: its folder.
+        fields: the section `prompt` of the run's recipe.
+        tokenizer: a transformers tokenizer.
+        template: the prompt.
+
+    Raises:
+        RunError: what the template asks for was not part of the training.
+        PromptError: it cannot be used with this tokenizer.
+    """
+    for variable, there in (("length", run.length_path.is_file()), ("examples", fields.examples > 0)):
+        if template.uses(variable) and not there:
+            raise RunError(
+                f"{template.path}: asks for {variable}, and {run.path} was trained without; take a prompt that "
+                "does not, or train a run with one that does"
+            )
+    return _made(
+        run,
+        fields if template.uses("examples") else fields.model_copy(update={"examples": 0}),
+        tokenizer,
+        template,
+    )
+
+
+def _made(run: Run, fields: PromptFields, tokenizer: Any, template: Template) -> Renderer:
+    again = "put it back, or train the run anew"
     length = pool = None
     if template.uses("length"):
         if not run.length_path.is_file():

@@ -34,6 +34,7 @@ PostStep = Literal[
     "collapse_whitespace",
     "cut_unfinished",
     "whole_sentences",
+    "cut_to_limit",
 ]
 EngineChoice = Literal["auto", "vllm", "hf", "openai", "echo"]
 Tracker = Literal["wandb", "trackio", "tensorboard"]
@@ -242,6 +243,7 @@ class GenerateFields(_Section):
         beams: texts that are kept side by side (beam search), with the engine hf.
         no_repeat_ngram: no run of so many tokens comes twice in an answer, with the engine hf; 0: it may.
         tensor_parallel: GPUs that a model is divided among, with the engine vllm.
+        data_parallel: copies of the model that share the dialogues, with the engines vllm and hf.
         server: for the engine openai.
     """
 
@@ -260,6 +262,7 @@ class GenerateFields(_Section):
     batch_size: int = Field(default=16, ge=1)
     gpu_memory: float = Field(default=0.9, gt=0, le=1)
     tensor_parallel: int = Field(default=1, ge=1)
+    data_parallel: int = Field(default=1, ge=1)
     server: ServerFields = ServerFields()
 
     @model_validator(mode="after")
@@ -286,6 +289,8 @@ class GenerateFields(_Section):
             raise ValueError("top_k: messages (server.prompt chat) cannot ask for it; leave it out")
         if self.engine == "echo" and self.n > 1:
             raise ValueError("n: the engine echo knows one text for each dialogue; set it to 1")
+        if self.data_parallel > 1 and self.engine in ("openai", "echo"):
+            raise ValueError(f"data_parallel does not go with the engine {self.engine}; set it to 1")
         if (self.beams > 1 or self.no_repeat_ngram) and self.engine not in ("auto", "hf"):
             raise ValueError(f"beams and no_repeat_ngram work with engine hf only, found {self.engine}")
         return self

@@ -9,7 +9,7 @@ from itertools import combinations
 from llm_summ.score.batch import TextBatch
 from llm_summ.score.metric import Metric
 
-__all__ = ["Alike", "find_alike"]
+__all__ = ["Alike", "alike_lines", "find_alike"]
 
 _NEARLY, _MOST_EQUAL = 90.0, 0.5  # points, and the share of equal summaries
 
@@ -45,6 +45,24 @@ class Alike:
     def nearly_same(self) -> bool:
         """Whether an ensemble of the two is hardly more than one of them."""
         return self.agreement >= _NEARLY or self.equal >= _MOST_EQUAL * self.rows
+
+
+def alike_lines(alike: Sequence[Alike], most: int) -> list[str]:
+    """For people: which systems are nearly the same, or else which pair comes nearest to it.
+
+    That pair is told with how far all others agree, so that one sees whether it stands out.
+
+    Args:
+        alike: every pair, the most alike first, as `find_alike` gives them.
+        most: pairs that are told at the most.
+    """
+    if same := [pair for pair in alike if pair.nearly_same]:
+        return list(map(str, same[:most]))
+    if len(alike) < 2:
+        return list(map(str, alike))
+    # None of them is the same, so they stand in the order of their agreement.
+    ends = dict.fromkeys(f"{pair.agreement:.1f}" for pair in (alike[-1], alike[1]))
+    return [f"{alike[0]}; the other pairs {' to '.join(ends)}"]
 
 
 def find_alike(names: Sequence[str], texts: Sequence[Sequence[str]], metric: Metric) -> tuple[Alike, ...]:

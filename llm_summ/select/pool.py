@@ -10,11 +10,13 @@ from typing import Any
 
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
 from llm_summ.data.handed_in import first_counted
+from llm_summ.data.raw import run_of
 from llm_summ.data.read import text_of
 from llm_summ.data.source import short_names
 from llm_summ.data.table import Record, Table, place, read_table
 from llm_summ.errors import DataError, PredictionError, listed
 from llm_summ.post import post_process
+from llm_summ.post.limits import limits_for
 from llm_summ.post.steps import NEED_DIALOGUE
 from llm_summ.progress import say
 from llm_summ.run import Run
@@ -86,7 +88,7 @@ def read_pool(paths: Sequence[Path], source: str | None = None) -> Pool:
     A file is a CSV, JSONL or parquet with `fname` and `summary`, and any number of rows for an id, but as many for
     every id. Optional: `sample` (their order, or else the file's), `dialogue` (its hash, beside `finish_reason`),
     and `logprob` (the sum over the generated tokens) with `tokens`. Raw predictions in a run's folder are
-    post-processed as its recipe says.
+    post-processed as its recipe says; those that were moved out of it are taken as they stand, which is said.
 
     Args:
         paths: of the files; a file that is named twice is in the pool twice.
@@ -270,21 +272,15 @@ def _member(name: str, path: Path, rows: Sequence[Sequence[_Line]], dialogues: S
     texts = [line.text for row in rows for line in row]
     cut_off = [line.cut_off for row in rows for line in row]
     each = len(rows[0])
-    steps: list[Any] = []
-    if None not in cut_off:
-        run = _run_of(path)
-        if run is None:
-            say(f"{path}: raw predictions away from their run: taken as they stand, without post-processing")
-        else:
-            steps = list(run.recipe().post)
-            needing = [step for step in steps if step in NEED_DIALOGUE]
-            if needing and not dialogues:
-                raise PredictionError(
-                    f"{path}: the post-processing of its run ({needing[0]}) needs the dialogues; name them: "
-                    "--data FILE"
-                )
-            spoken = [dialogue.text for dialogue in dialogues for _ in range(each)]
-            texts = post_process(texts, cut_off, steps, spoken if dialogues else None).texts
+    run = run_of(path, tell=True)
+    steps = [] if run is None else run.recipe().post
+    needing = [step for step in steps if step in NEED_DIALOGUE]
+    if needing and not dialogues:
+        raise PredictionError(
+            f"{path}: the post-processing of its run ({needing[0]}) needs the dialogues; name them: --data FILE"
+        )
+    spoken = [dialogue.text for dialogue in dialogues for _ in range(each)]
+    texts = post_process(texts, cut_off, steps, spoken if dialogues else None, limits_for(run, steps)).texts
     confidence = tuple(tuple(one.confidence for one in row if one.confidence is not None) for row in rows)
     return Member(
         name,
@@ -293,10 +289,3 @@ def _member(name: str, path: Path, rows: Sequence[Sequence[_Line]], dialogues: S
         confidence if confidence[0] else None,
         tuple(steps),
     )
-
-
-def _run_of(path: Path) -> Run | None:
-    """The run whose raw predictions a file holds."""
-    folder = path.absolute().parent
-    found = Run((folder.parent if folder.name == "earlier" else folder).parent)
-    return found if found.recipe_path.is_file() else None

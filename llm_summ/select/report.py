@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from llm_summ.data.stats import SideBySide
 from llm_summ.errors import listed
-from llm_summ.score.alike import Alike
+from llm_summ.score.alike import Alike, alike_lines
 from llm_summ.select.choose import Settings
 from llm_summ.select.pool import Pool
 from llm_summ.select.tune import Tuned
 
-__all__ = ["MemberReport", "Selection"]
+__all__ = ["MemberReport", "Selection", "Unlike"]
 
 _MOST_ALIKE = 5  # pairs that are shown
 
@@ -43,6 +44,27 @@ class MemberReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlike:
+    """A file of the pool whose file for the dev data was not made alike.
+
+    Attributes:
+        name: of the file.
+        dev: the file for the dev data.
+        fields: what differs between their identities, but for the data.
+    """
+
+    name: str
+    dev: Path
+    fields: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} and {self.dev} were not generated alike ({', '.join(self.fields)} differ): what --tune "
+            "finds on the one may not hold for the other; generate both with the same settings"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """One text for every dialogue.
 
@@ -58,6 +80,8 @@ class Selection:
         empty: ids for which there is no text with a letter or a figure.
         alike: every pair of files by their first samples, the most alike first.
         tuned: what a dev set said.
+        unlike: the files that were not made as those for the dev data were.
+        inputs: every file that was read.
     """
 
     pool: Pool
@@ -71,6 +95,8 @@ class Selection:
     empty: tuple[str, ...]
     alike: tuple[Alike, ...]
     tuned: Tuned | None = None
+    unlike: tuple[Unlike, ...] = ()
+    inputs: tuple[Path, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for programs."""
@@ -107,6 +133,9 @@ class Selection:
                 for one in self.alike
             ],
             "tuned": None if self.tuned is None else self.tuned.to_json(),
+            "unlike": [
+                {"member": one.name, "dev": str(one.dev), "fields": list(one.fields)} for one in self.unlike
+            ],
             "choices": [
                 {"fname": identity, "member": self.members[member].name, "sample": sample, "score": score}
                 for identity, (member, sample, score) in zip(self.pool.ids, self.picks, strict=True)
@@ -129,8 +158,7 @@ class Selection:
     def lines(self) -> list[str]:
         """For people: what the table does not say."""
         rows = len(self.texts)
-        same = [found for found in self.alike if found.nearly_same]
-        lines = list(map(str, same[:_MOST_ALIKE] or self.alike[:1]))
+        lines = alike_lines(self.alike, _MOST_ALIKE)
         some, every = self.identical
         lines.append(f"equal      texts in {some:,} of {rows:,} dialogues, nothing but equal ones in {every:,}")
         lines.append(f"ties       {_count(self.ties, rows)}; the first file's text was taken")
@@ -166,7 +194,7 @@ class Selection:
             found.append("of two texts neither agrees more with the other: take three files or more")
         if self.empty:
             found.append(f"nothing but empty texts in {_count(self.empty, len(self.texts))}")
-        return found
+        return [*found, *map(str, self.unlike)]
 
 
 def _count(ids: Sequence[str], rows: int) -> str:

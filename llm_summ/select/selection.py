@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from llm_summ.data.source import check_folder
+from llm_summ.data.raw import differences
+from llm_summ.data.source import check_out, resolve_source
 from llm_summ.data.table import Record, Table
 from llm_summ.data.write import write_table
-from llm_summ.errors import DataError, InputError, listed
+from llm_summ.errors import InputError, listed
 from llm_summ.score.alike import find_alike
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.workers import cores
 from llm_summ.select.choose import Candidates, Choices, Settings, choose, compare_candidates
 from llm_summ.select.pool import Pool, read_pool
-from llm_summ.select.report import MemberReport, Selection
+from llm_summ.select.report import MemberReport, Selection, Unlike
 from llm_summ.select.tune import Tuned, tune
 
-__all__ = ["check_target", "select", "write_selection"]
+__all__ = ["select", "write_selection"]
 
 _MANY_PAIRS = 500_000  # of texts: from here on a second process gains more than its start costs
 
@@ -65,40 +66,23 @@ def select(
         tuned = _tune(pool, dev, dev_paths, settings, only_best, metric, workers)
         settings = tuned.settings
     candidates = compare_candidates(pool, metric, _workers(pool) if workers is None else workers)
-    return _selection(pool, candidates, settings, choose(candidates, settings), metric, tuned)
+    selection = _selection(pool, candidates, settings, choose(candidates, settings), metric, tuned)
+    pairs = zip(pool.members, dev_paths, strict=True) if tuned is not None else ()
+    unlike = [Unlike(one.name, path, tuple(differences(one.path, path))) for one, path in pairs]
+    inputs = [*paths, *dev_paths, *(resolve_source(name) for name in (source, dev) if name is not None)]
+    return replace(selection, unlike=tuple(one for one in unlike if one.fields), inputs=tuple(inputs))
 
 
 def write_selection(selection: Selection, out: Path, *, force: bool = False) -> None:
     """Write what was chosen, as CSV with `fname` and `summary`; the file appears whole or not at all.
 
     Raises:
-        DataError: as `check_target`; or the file cannot be written.
+        DataError: as `check_out`; or the file cannot be written.
     """
-    check_target(out, [member.path for member in selection.pool.members], force=force)
+    check_out(out, inputs=selection.inputs, force=force)
     rows = zip(selection.pool.ids, selection.texts, strict=True)
     records = [Record(line, {"fname": name, "summary": text}) for line, (name, text) in enumerate(rows, 2)]
     write_table(Table(out, ("fname", "summary"), records), out)
-
-
-def check_target(out: Path, paths: Sequence[Path], *, force: bool = False) -> None:
-    """Check, before any work, that a selection can be written.
-
-    Raises:
-        DataError: the name is not a CSV's, is one of the pool's, or another file is there already.
-    """
-    if out.suffix.lower() != ".csv":
-        raise DataError(f"--out {out}: expected a name that ends in .csv")
-    check_folder(out.parent, f"a folder for {out.name}")
-    try:
-        there = out.exists() or out.is_symlink()
-        if there and any(path.exists() and out.samefile(path) for path in paths):
-            raise DataError(f"--out {out}: is a file of the pool; choose another name")
-    except OSError as error:
-        raise DataError(
-            f"--out {str(out)[:80]}: cannot be used ({error.strerror}); choose another name"
-        ) from error
-    if there and not force:
-        raise DataError(f"--out {out}: is there already; choose another name, or replace it: --force")
 
 
 def _tune(

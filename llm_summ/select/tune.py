@@ -10,11 +10,11 @@ begins with all of them here, since of two texts neither agrees more with the ot
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from llm_summ.data.folds import FOLDS, fold_of_each
 from llm_summ.errors import DataError, listed
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.significance import Paired, paired
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["FOLDS", "MemberScore", "Tuned", "tune"]
-
-FOLDS = 5
+__all__ = ["MemberScore", "Tuned", "tune"]
 
 _LEAST_ROWS = 10
 _GAIN = 0.05  # points: less is noise, and plain settings are worth more
@@ -168,7 +166,7 @@ def tune(
 
     rows, members = len(truth), range(len(pool.members))
     confident = logprobs and not np.isnan(candidates.confidence).all()
-    folds = _folds(pool.ids, seed)
+    folds = fold_of_each(pool.ids, seed)
     alone = np.stack([score(_alone(start, member)) for member in members])
     best = int(alone.mean(axis=1).argmax())
     ensemble = np.empty(rows)
@@ -237,16 +235,6 @@ def _truth(pool: Pool, metric: Metric) -> Floats:
     ]
     found = metric.score([text for text, _ in pairs], [references for _, references in pairs])
     return np.array([row.final for row in found.per_row]).reshape(len(rows), -1)
-
-
-def _folds(ids: Sequence[str], seed: int) -> NDArray[np.int64]:
-    """The fold of each dialogue; it does not depend on their order."""
-    import numpy as np
-
-    shuffled = sorted(ids)
-    random.Random(seed).shuffle(shuffled)
-    place = {identity: number % FOLDS for number, identity in enumerate(shuffled)}
-    return np.array([place[identity] for identity in ids])
 
 
 def _alone(settings: Settings, member: int) -> Settings:

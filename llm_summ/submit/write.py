@@ -13,8 +13,10 @@ from pathlib import Path
 
 from llm_summ.data import Dialogue, read_dialogues, read_hypotheses
 from llm_summ.data.handed_in import first_counted, is_empty
+from llm_summ.data.raw import run_of
+from llm_summ.data.source import check_out, resolve_source
 from llm_summ.errors import DataError, PredictionError, RunError, listed
-from llm_summ.evaluate.summaries import Summaries, file_summaries, run_of, run_summaries
+from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.files import append_lines, file_sha256, whole_file
 from llm_summ.progress import say
 from llm_summ.run import Run
@@ -33,12 +35,14 @@ class Texts:
         by_id: a summary for each id.
         run: whose raw predictions the file holds; None if it is any other file.
         engine: what made them; None where the file does not say.
+        data: the data file that they are of; None if none was named.
     """
 
     path: Path
     by_id: Mapping[str, str]
     run: Run | None = None
     engine: str | None = None
+    data: Path | None = None
 
 
 def data_of(run: Run, source: str | None) -> str:
@@ -65,11 +69,11 @@ def run_texts(run: Run, source: str) -> Texts:
         PredictionError: the run has no predictions for them; says which command makes them.
     """
     dialogues = read_dialogues(source)
-    return _texts(run_summaries(run, source, dialogues), dialogues, run)
+    return _texts(run_summaries(run, source, dialogues), source, dialogues)
 
 
 def file_texts(path: Path, source: str | None) -> Texts:
-    """The summaries of a prediction file, as they stand; raw predictions of a run are post-processed.
+    """The summaries of a prediction file, as they stand; raw predictions in a run's folder are post-processed.
 
     Args:
         path: a CSV or JSONL with `fname` and `summary`.
@@ -80,20 +84,20 @@ def file_texts(path: Path, source: str | None) -> Texts:
         PredictionError: the predictions cannot be used, or are not of the data.
         RunError: raw predictions of a run, but its recipe names no test data.
     """
-    run = run_of(path)
+    run = run_of(path, tell=source is None)
     if run is not None and source is None:
         source = data_of(run, None)
     if source is None:
         return Texts(path, read_hypotheses(path))
     dialogues = read_dialogues(source)
-    return _texts(file_summaries(path, source, dialogues), dialogues, run)
+    return _texts(file_summaries(path, source, dialogues), source, dialogues)
 
 
-def _texts(summaries: Summaries, dialogues: Sequence[Dialogue], run: Run | None) -> Texts:
+def _texts(summaries: Summaries, source: str, dialogues: Sequence[Dialogue]) -> Texts:
     if summaries.untuned:
         say(f"{summaries.path}: written by the base model, without an adapter")
     by_id = {dialogue.id: text for dialogue, text in zip(dialogues, summaries.texts, strict=True)}
-    return Texts(summaries.path, by_id, run, summaries.engine)
+    return Texts(summaries.path, by_id, summaries.run, summaries.engine, resolve_source(source))
 
 
 def write_submission(
@@ -115,12 +119,17 @@ def write_submission(
 
     Raises:
         PredictionError: an id has no summary, or an empty one without `allow_empty`.
-        DataError: another file is at `out`, or it cannot be written.
+        DataError: another file is at `out`, or it is one of those that the submission is made from, or it cannot
+            be written.
     """
+    inputs = [path for path in (texts.path, texts.data, sample.path) if path is not None]
+    check_out(out, inputs=inputs, force=True)
     _check_texts(texts, sample, allow_empty)
     content = _csv_text(texts.by_id, sample).encode("utf-8-sig" if sample.byte_order_mark else "utf-8")
     own = texts.run is not None and out == texts.run.path / "submission.csv"
-    _check_target(out, content, (texts.path, sample.path), force or own)
+    same = _holds(out, content)
+    if check_out(out, inputs=inputs, force=force or own or same) and not same:
+        say(f"{out}: replaces another that was there")
     wanted = set(sample.ids)
     if extra := [identity for identity in texts.by_id if identity not in wanted]:
         say(f"{texts.path}: {len(extra)} ids are not in {sample.path} and are left out ({listed(extra)})")
@@ -172,27 +181,12 @@ def _check_texts(texts: Texts, sample: Sample, allow_empty: bool) -> None:
         )
 
 
-def _check_target(out: Path, content: bytes, sources: Sequence[Path], replace: bool) -> None:
-    if out.suffix.lower() != ".csv":
-        raise DataError(f"--out {out}: expected a name that ends in .csv")
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file holds just this already."""
     try:
-        if not out.exists():
-            return
-        if not out.is_file():
-            raise DataError(f"--out {out}: is not a regular file; choose another name")
-        for source in sources:
-            if source.exists() and out.samefile(source):
-                raise DataError(f"--out {out}: is what the submission is made from; choose another name")
-        if out.read_bytes() != content:
-            if not replace:
-                raise DataError(
-                    f"--out {out}: another file is there already; choose another name, or replace it: --force"
-                )
-            say(f"{out}: replaces another that was there")
-    except OSError as error:
-        raise DataError(
-            f"--out {str(out)[:80]}: cannot be used ({error.strerror}); choose another name"
-        ) from error
+        return path.read_bytes() == content
+    except OSError:
+        return False
 
 
 def _csv_text(texts: Mapping[str, str], sample: Sample) -> str:

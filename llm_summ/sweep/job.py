@@ -13,6 +13,7 @@ from llm_summ.errors import DataError, RecipeError
 from llm_summ.files import text_sha256, write_json
 from llm_summ.generate.job import generate
 from llm_summ.post import post_process
+from llm_summ.post.limits import limits_for
 from llm_summ.progress import say
 from llm_summ.recipe import EngineChoice, PostStep
 from llm_summ.run import Run
@@ -163,9 +164,8 @@ def _try(
     by_id = {one.fname: one for one in file.read()}
     predictions = [by_id[dialogue.id] for dialogue in dialogues]
     cut_off = [one.finish_reason == "length" for one in predictions]
-    texts = post_process(
-        [one.summary for one in predictions], cut_off, steps, [dialogue.text for dialogue in dialogues]
-    ).texts
+    raw, spoken = [one.summary for one in predictions], [dialogue.text for dialogue in dialogues]
+    texts = post_process(raw, cut_off, steps, spoken, limits_for(run, steps)).texts
     references = [dialogue.references for dialogue in dialogues]
     score = COMPETITION.score(texts, references)
     finals = [row.final for row in score.per_row]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from test_cli import llm_summ
 from test_compare import FAR, NEAR, REFERENCE, WORDS, write_rows, write_words
 from test_evaluate import DIALOGUES, SUMMARIES, WRONG, write_data
 
 from llm_summ.evaluate.compare import compare_systems
-from llm_summ.score.alike import Alike
+from llm_summ.score.alike import Alike, alike_lines, find_alike
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_where_none_are_nearly_the_same_the_most_alike_are_said(data: str) -> No
         write_rows("c.csv", WRONG | {"dev_4": SUMMARIES["dev_4"]}),
     ]
     assert [line for line in compare_systems(names, data).lines() if "summaries are equal" in line] == [
-        "most alike: A a.csv and C c.csv agree to 33.3; 1 of 3 summaries are equal"
+        "most alike: A a.csv and C c.csv agree to 33.3; 1 of 3 summaries are equal; the other pairs 0.0"
     ]
 
 
@@ -109,7 +110,9 @@ def test_the_most_alike_agree_most_however_many_are_equal(in_tmp: Path) -> None:
         ("A a.csv", "B b.csv", 1, 33.33),
         ("B b.csv", "C c.csv", 0, 20.37),
     ]
-    assert found.lines()[0] == "most alike: A a.csv and C c.csv agree to 61.1; 0 of 3 summaries are equal"
+    assert found.lines()[0] == (
+        "most alike: A a.csv and C c.csv agree to 61.1; 0 of 3 summaries are equal; the other pairs 20.4 to 33.3"
+    )
 
 
 def test_the_same_come_first_though_nothing_is_in_them_to_agree(in_tmp: Path) -> None:
@@ -117,3 +120,42 @@ def test_the_same_come_first_though_nothing_is_in_them_to_agree(in_tmp: Path) ->
     [same, *_] = compare_systems(names, data, WORDS).alike
     assert (same.first, same.second, same.equal, same.agreement) == ("A a.csv", "C c.csv", 2, 0)
     assert str(same) == "A a.csv and C c.csv are the same: all 2 summaries are equal"
+
+
+def test_the_most_alike_pair_is_told_beside_all_others() -> None:
+    texts = [[REFERENCE] * 3, [REFERENCE, FAR, FAR], [NEAR] * 3]
+    pairs = find_alike(["A", "B", "C"], texts, WORDS)
+    assert alike_lines(pairs, 5) == [
+        "most alike: A and C agree to 61.1; 0 of 3 summaries are equal; the other pairs 20.4 to 33.3"
+    ]
+    assert alike_lines(find_alike(["A", "B", "C"], [[REFERENCE], [NEAR], [FAR]], WORDS), 5) == [
+        "most alike: A and B agree to 61.1; 0 of 1 summaries are equal; the other pairs 0.0"
+    ]
+    # Of two systems there is no other pair, and of one none at all.
+    assert alike_lines(find_alike(["A", "C"], texts[::2], WORDS), 5) == [
+        "most alike: A and C agree to 61.1; 0 of 3 summaries are equal"
+    ]
+    assert alike_lines(find_alike(["A"], texts[:1], WORDS), 5) == []
+
+
+def test_pairs_that_are_nearly_the_same_are_told_without_the_others() -> None:
+    texts = [[REFERENCE] * 3, [REFERENCE] * 3, [REFERENCE] * 2 + [FAR], [FAR] * 3]
+    pairs = find_alike(["A", "B", "C", "D"], texts, WORDS)
+    told = [
+        "A and B are the same: all 3 summaries are equal",
+        "A and C are nearly the same: 2 of 3 summaries are equal, and they agree to 66.7",
+        "B and C are nearly the same: 2 of 3 summaries are equal, and they agree to 66.7",
+    ]
+    assert alike_lines(pairs, 5) == told
+    assert alike_lines(pairs, 2) == told[:2]
+
+
+def test_select_tells_the_most_alike_files_beside_all_others(data: str) -> None:
+    names = [
+        write_rows("a.csv", SUMMARIES),
+        write_rows("b.csv", dict.fromkeys(DIALOGUES, "사과를 샀다")),
+        write_rows("c.csv", WRONG | {"dev_4": SUMMARIES["dev_4"]}),
+    ]
+    told = "most alike: A a.csv and C c.csv agree to 33.3; 1 of 3 summaries are equal; the other pairs 0.0"
+    result = llm_summ("select", *names, "--data", data)
+    assert (result.code, told in result.out.splitlines()) == (0, True), result

@@ -20,6 +20,7 @@ from test_evaluate import DIALOGUES, make_run, predict, write_data, write_summar
 from llm_summ.data import read_dialogues
 from llm_summ.errors import DataError
 from llm_summ.evaluate.evaluation import Evaluation, evaluate_file, evaluate_run
+from llm_summ.evaluate.page import curves
 from llm_summ.evaluate.page.curves import length_curves
 from llm_summ.evaluate.page.write import check_page, page_html, write_page
 from llm_summ.score.metric import COMPETITION, Metric
@@ -216,14 +217,34 @@ def test_curves_have_a_dot_a_row_and_a_line_of_the_middle(in_tmp: Path) -> None:
         "sample:dev",
     ).rows
     for curve in length_curves(rows * 4):
+        assert curve.left_out == ""
         assert curve.svg.count("<title>dev_") == 128
         assert curve.svg.count('class="part"') == 5
         places = [float(number) for number in re.findall(r'c[xy]="([^"]*)"', curve.svg)]
         assert min(places) >= 0
         assert max(places) <= 440
-    # More rows than a picture shows: every so many of them.
-    assert length_curves(rows * 100)[0].svg.count("<title>dev_") == 1600
     assert [curve.svg.count('class="part"') for curve in length_curves(rows[:1])] == [1, 1, 1]
+
+
+def test_rows_without_a_dot_are_told_below_the_picture(in_tmp: Path) -> None:
+    text = "#Person1#: 네"
+    rows = evaluated({f"dev_{place}": (text, "네" * (1 + place % 9), ["네네네"]) for place in range(10)}).rows
+    told = "점은 대화 {}개 중 {}개마다 하나씩 그렸고, 선은 모든 대화로 계산했습니다."
+    for times, dots, left_out in (
+        (200, 2000, ""),
+        (201, 1005, told.format("2,010", 2)),
+        (600, 2000, told.format("6,000", 3)),
+    ):
+        for curve in length_curves(rows * times):
+            assert curve.svg.count("<title>dev_") == dots
+            assert curve.left_out == left_out
+
+
+def test_the_page_tells_which_dots_are_left_out(plain: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "<p>점은 대화 3개 중 2개마다 하나씩 그렸고, 선은 모든 대화로 계산했습니다.</p>"
+    assert page_html(plain).decode().count(told) == 0
+    monkeypatch.setattr(curves, "_MOST_DOTS", 2)
+    assert page_html(plain).decode().count(f"</svg>\n{told}\n</figure>") == 3
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ ROWS = {
         ["회의는 세 시입니다.", "세 시에 만납니다."],
     ),
     "dev_4": (f"#Person1#: {HOSTILE}", "회의", f"{HOSTILE} #Person9#", ["회의입니다.", "회의합니다."]),
-    "dev_7": (
+    "dev:7": (
         "민수: 안녕\n수지: 응\n영희: 그래",
         "",
         "셋은 서로 인사합니다.",
@@ -131,20 +131,30 @@ def test_what_is_behind_the_hash_filters_sorts_and_marks(page: Path) -> None:
     every = list(ROWS)
     expected: dict[str, tuple[list[str], list[str]]] = {
         # fragment: the rows, and the marks in the open one
-        "sort=final&order=down": (["dev_0", "dev_7", "dev_3", "dev_4"], []),  # ties in the order of the file
-        "sort=ratio": (["dev_3", "dev_0", "dev_7", "dev_4"], []),
+        "sort=final&order=down": (["dev_0", "dev:7", "dev_3", "dev_4"], []),  # ties in the order of the file
+        "sort=ratio": (["dev_3", "dev_0", "dev:7", "dev_4"], []),
         "order=down": (every[::-1], []),
         f"filter={quote('점심')}": (["dev_0"], []),
         f"filter={quote(unicodedata.normalize('NFD', '점심'))}": (["dev_0"], []),
         "filter=ONERROR": (["dev_4"], []),
-        "filter=dev_7": (["dev_7"], []),
+        "filter=dev:7": (["dev:7"], []),
         f"topic={quote('회의')}&flag=empty": (["dev_3"], []),
-        "speakers=3&min=1&max=99": (["dev_7"], []),
+        "speakers=3&min=1&max=99": (["dev:7"], []),
         "flag=invented+speakers": (["dev_4"], []),
         "min=99.5": ([], []),
+        "open=dev_0&show=2&reference=2:dev_0": (every, ["을 먹습니다", "점심을 먹습니다", "을 먹습니다"]),
         "open=dev_0&show=2": (every, ["점심을 먹습니다", "점심을 먹습니다", "을 먹습니다"]),
         "open=dev_0&show=L": (every, ["점심", "을", "먹", "습니다"] * 2 + ["을", "먹", "습니다"]),
         "open=dev_0&show=none": (every, []),
+        "open=dev:7&show=L": (
+            every,
+            ["셋", "은", "인사", "합니다", "인사", "합니다", "셋", "은", "인사", "합니다"],
+        ),
+        "open=dev:7&show=L&reference=1:dev:7": (every, ["인사", "합니다"] * 2 + ["셋", "은", "인사", "합니다"]),
+        "open=dev_0&show=2&reference=3:dev_0&reference=x:dev_0&reference=2:nothing&reference=2&reference=": (
+            every,
+            ["점심을 먹습니다", "점심을 먹습니다", "을 먹습니다"],
+        ),
         "sort=nothing&topic=nothing&flag=nothing&min=nothing&count=nothing": (every, []),
     }
     changed = with_script(
@@ -173,8 +183,8 @@ def test_what_is_behind_the_hash_filters_sorts_and_marks(page: Path) -> None:
 
 
 def test_open_rows_show_what_the_score_counts_and_texts_are_not_run(page: Path) -> None:
-    shown = browse(page, "sort=final&order=down&open=dev_0&open=dev_3&open=dev_4&open=dev_7")
-    assert shown.rows == list(shown.open) == ["dev_0", "dev_7", "dev_3", "dev_4"]
+    shown = browse(page, "sort=final&order=down&open=dev_0&open=dev_3&open=dev_4&open=dev:7")
+    assert shown.rows == list(shown.open) == ["dev_0", "dev:7", "dev_3", "dev_4"]
     # The summary beside the reference that it fits best, then each reference: 점심|을| 먹|습니다|.
     counted = ["점심", "을", "먹", "습니다"]
     assert shown.parts("dev_0", "mark.counted") == [*counted, *counted, "을", "먹", "습니다"]
@@ -182,7 +192,7 @@ def test_open_rows_show_what_the_score_counts_and_texts_are_not_run(page: Path) 
     assert shown.parts("dev_0", "strong") == ["정답 1", "정답 2"]
     assert shown.parts("dev_3", "span.chip") == ["빈 요약", "너무 짧음"] * 2
     assert shown.parts("dev_3", "span.empty") == ["(빈 요약)"]
-    assert shown.parts("dev_7", "b") == ["민수", "수지", "영희"]
+    assert shown.parts("dev:7", "b") == ["민수", "수지", "영희"]
     assert shown.parts("dev_4", "li") == [f": {HOSTILE}"]
     assert shown.parts("dev_4", "span.odd") == ["#Person9#"]
     assert re.fullmatch(r"\d+\.\d\d · out\.csv", shown.title)
@@ -212,6 +222,26 @@ def test_a_reader_opens_rows_and_changes_what_is_shown(page: Path) -> None:
     shown = browse(changed)
     assert shown.rows == ["dev_3", "dev_4", "dev_0"]
     assert list(shown.open) == ["dev_0"]
-    assert shown.title == "#filter=person&sort=final&show=2&open=dev_0 rows"
+    assert shown.title == "#filter=person&sort=final&show=2&open=dev_0&reference=2%3Adev_0 rows"
     # Beside the second reference, 밥을 먹습니다.
-    assert shown.parts("dev_0", "mark.counted") == ["을 먹습니다", "점심을 먹습니다", "을 먹습니다"]
+    marks = ["을 먹습니다", "점심을 먹습니다", "을 먹습니다"]
+    assert shown.parts("dev_0", "mark.counted") == marks
+    # Who is given this address sees the same.
+    again = browse(page, shown.title.removeprefix("#").removesuffix(" rows"))
+    assert (again.rows, list(again.open)) == (["dev_3", "dev_4", "dev_0"], ["dev_0"])
+    assert again.parts("dev_0", "mark.counted") == marks
+
+
+def test_the_reference_that_fits_best_needs_no_word_in_the_address(page: Path) -> None:
+    changed = with_script(
+        page,
+        """
+        document.querySelector("[data-id=dev_0] summary").click();
+        const seen = [1, 0].map((place) => {
+          document.querySelectorAll("[data-id=dev_0] input")[place].click();
+          return location.hash;
+        });
+        document.title = JSON.stringify(seen);
+        """,
+    )
+    assert json.loads(browse(changed).title) == ["#open=dev_0&reference=2%3Adev_0", "#open=dev_0"]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import threading
-import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from server import KEY, Handler, Server, serving
 
 from llm_summ.errors import EngineError, GenerationError
 from llm_summ.generate.engine import Decoding, Output, Request
@@ -17,120 +14,13 @@ from llm_summ.recipe import ServerFields
 
 pytest.importorskip("openai")
 
-KEY = "sk-secret-of-the-test"
-
-
-class Server(ThreadingHTTPServer):
-    """Answers each request with its ids backwards.
-
-    Attributes:
-        failures: what is sent first, in order: status, body and headers; or None, which drops the connection.
-        asked: the bodies of all requests that came.
-        most: how many came at a time, at the most.
-    """
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.failures: list[tuple[int, dict[str, Any], dict[str, str]] | None] = []
-        self.models = ["summary"]
-        self.key: str | None = None
-        self.gives_ids = True
-        self.asked: list[dict[str, Any]] = []
-        self.times: list[float] = []
-        self.lock = threading.Lock()
-        self.now = self.most = 0
-
-    def handle_error(self, *_: Any) -> None:
-        """A client that has failed does not wait for the other answers."""
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def send(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def do_GET(self) -> None:
-        if self.server.key is not None and self.headers["Authorization"] != f"Bearer {self.server.key}":
-            message = f"wrong key: {self.headers['Authorization']}"
-            self.send(401, {"error": {"message": message, "code": "invalid_api_key"}})
-            return
-        data = [{"id": name, "object": "model", "created": 0, "owned_by": "me"} for name in self.server.models]
-        self.send(200, {"object": "list", "data": data})
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            self.server.times.append(time.monotonic())
-            self.server.now += 1
-            self.server.most = max(self.server.most, self.server.now)
-            failing = bool(self.server.failures)
-            failure = self.server.failures.pop(0) if failing else None
-        time.sleep(0.02)
-        with self.server.lock:
-            self.server.now -= 1
-        if failing and failure is None:
-            self.close_connection = True
-            return
-        if failure is not None:
-            status, error, headers = failure
-            error["error"]["message"] += f" ({self.headers['Authorization']})"
-            self.send(status, error, headers)
-            return
-        with self.server.lock:
-            self.server.asked.append(body)
-        self.send(200, self.chat(body) if self.path.endswith("/chat/completions") else self.complete(body))
-
-    def complete(self, body: dict[str, Any]) -> dict[str, Any]:
-        [ids] = body["prompt"]
-        choices = [
-            {
-                "index": sample,
-                "text": "x",
-                "finish_reason": "length" if len(ids) > 3 else "stop",
-                "logprobs": {"token_logprobs": [-0.5] * len(ids), "tokens": ["x"] * len(ids)},
-                **({"token_ids": [*ids[::-1], sample]} if self.server.gives_ids else {}),
-            }
-            for sample in reversed(range(body["n"]))
-        ]
-        return self.whole("text_completion", choices, len(ids))
-
-    def chat(self, body: dict[str, Any]) -> dict[str, Any]:
-        text = body["messages"][-1]["content"]
-        message = {"role": "assistant", "content": f"요약: {text}"}
-        return self.whole("chat.completion", [{"index": 0, "message": message, "finish_reason": "stop"}], 7)
-
-    @staticmethod
-    def whole(kind: str, choices: list[dict[str, Any]], asked: int) -> dict[str, Any]:
-        usage = {"prompt_tokens": asked, "completion_tokens": 3, "total_tokens": asked + 3}
-        return {"id": "1", "object": kind, "created": 0, "model": "summary", "choices": choices, "usage": usage}
-
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
+    with serving() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def ask(server: Server, count: int = 6, decoding: Decoding | None = None, **fields: Any) -> list[Output]:

@@ -112,6 +112,22 @@ def test_several_files_are_shown_one_after_the_other(in_tmp: Path) -> None:
     assert out.index(f"first.csv: {len(DIALOGUES)} summaries") < out.index("second.csv: ")
 
 
+def test_raw_predictions_away_from_their_run_get_the_default_steps(run: Run) -> None:
+    """They still say which of them was cut off."""
+    (run.predictions / "sample-dev.hf.jsonl").rename("moved.jsonl")
+    result = llm_summ("post", "moved.jsonl", "--data", "sample:dev", "--json")
+    assert result.err == (
+        "moved.jsonl: raw predictions away from their run: taken as they stand, without its post-processing\n"
+    )
+    [found] = json.loads(shown(result))
+    assert found["changed"] == {
+        "strip": len(DIALOGUES),
+        "join_lines": 0,
+        "collapse_whitespace": 0,
+        "cut_unfinished": 1,
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -133,12 +149,20 @@ def test_options_that_do_not_go_together_are_refused(in_tmp: Path, arguments: li
 
 def test_nothing_is_overwritten_and_nothing_is_scored_without_references(in_tmp: Path) -> None:
     write_file("f.csv", BROKEN)
-    line = refused(llm_summ("post", "f.csv", "--data", "sample:dev", "--out", "f.csv"))
-    assert line == "--out f.csv: is there already; choose another name, nothing is overwritten"
-    line = refused(llm_summ("post", "f.csv", "--data", "sample:dev", "--out", "o.txt"))
-    assert line == "--out o.txt: expected a name that ends in .csv"
     with Path("bare.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("fname", "dialogue"), *((one.id, one.text) for one in DIALOGUES)])
+    Path("o.csv").write_text("mine", encoding="utf-8")
+    arguments = ("post", "f.csv", "--data", "bare.csv", "--out")
+    assert refused(llm_summ(*arguments, "o.csv")) == (
+        "--out o.csv: is there already; choose another name, or replace it: --force"
+    )
+    assert refused(llm_summ(*arguments, "o.txt")) == "--out o.txt: expected a name that ends in .csv"
+    for name in ("f.csv", "bare.csv"):
+        line = refused(llm_summ(*arguments, name, "--force"))
+        assert line == f"--out {name}: is one of the input files; choose another name"
+    assert Path("o.csv").read_text(encoding="utf-8") == "mine"
+    shown(llm_summ(*arguments, "o.csv", "--force"))
+    assert list(read_hypotheses(Path("o.csv"))) == [one.id for one in DIALOGUES]
     assert "this command needs references" in refused(llm_summ("post", "f.csv", "--data", "bare.csv", "--sweep"))
     line = refused(llm_summ("post"))
     assert line.startswith("runs: no finished run here")

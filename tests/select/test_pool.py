@@ -15,6 +15,7 @@ from llm_summ.errors import PredictionError
 from llm_summ.select.pool import dev_files, read_pool, run_files
 
 IDS = tuple(DIALOGUES)
+MOVED = "{}: raw predictions away from their run: taken as they stand, without its post-processing\n"
 
 
 def write_rows(path: str, rows: Sequence[Sequence[object]], header: Sequence[str] = ("fname", "summary")) -> Path:
@@ -94,7 +95,14 @@ def test_a_step_that_needs_the_dialogues_has_them_or_asks_for_them(data: str) ->
     path = write_jsonl(
         "runs/mine/candidates/dev.hf.n2.jsonl",
         [
-            {"fname": one, "summary": f"{text} {sample}", "finish_reason": "stop", "sample": sample}
+            {
+                "fname": one,
+                "dialogue": dialogue_hash(DIALOGUES[one]),
+                "summary": f"{text} {sample}",
+                "tokens": 4,
+                "finish_reason": "stop",
+                "sample": sample,
+            }
             for one, text in SUMMARIES.items()
             for sample in (0, 1)
         ],
@@ -109,7 +117,20 @@ def test_raw_predictions_away_from_their_run_are_taken_as_they_stand_and_it_is_s
     data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert read_pool([sampled("many.jsonl")], data).candidates()[0][0].startswith(" ")
-    assert "many.jsonl: raw predictions away from their run: taken as they stand" in capsys.readouterr().err
+    assert capsys.readouterr().err == MOVED.format("many.jsonl")
+
+
+def test_why_a_text_ended_makes_no_raw_predictions_of_it(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Other programs say that, too; and what is raw is a JSONL, not a table that was made of one."""
+    make_run("mine")
+    rows = [{"fname": one, "summary": f" {text}", "finish_reason": "stop"} for one, text in SUMMARIES.items()]
+    foreign = write_jsonl("runs/mine/predictions/foreign.jsonl", rows)
+    columns = ("fname", "summary", "finish_reason")
+    table = write_rows("runs/mine/predictions/table.csv", [list(row.values()) for row in rows], columns)
+    for path in (foreign, table):
+        [member] = read_pool([path], data).members
+        assert (member.texts[0], member.post) == ((f" {SUMMARIES['dev_0']}",), ())
+    assert capsys.readouterr().err == ""
 
 
 def test_a_runs_files_are_found_by_their_content(data: str, capsys: pytest.CaptureFixture[str]) -> None:

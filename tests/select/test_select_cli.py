@@ -13,8 +13,9 @@ from test_cli import HEAVY, llm_summ, refused
 from test_evaluate import DIALOGUES, SUMMARIES, make_run, predict, write_data
 from test_pool import write_rows
 
-from llm_summ.data import read_dialogues, read_hypotheses
+from llm_summ.data import dialogue_hash, read_dialogues, read_hypotheses
 from llm_summ.run import mark_latest
+from llm_summ.select import Settings, select
 
 IDS = tuple(DIALOGUES)
 APPLES, PEARS = "친구가 사과를 두 개 샀다.", "친구가 배를 두 개 샀다."
@@ -63,7 +64,9 @@ def test_what_was_chosen_is_written_in_the_order_of_the_data(files: list[str]) -
     assert refused(llm_summ(*arguments)) == said
     assert llm_summ(*arguments, "--force").code == 0
     pool = llm_summ("select", *files, "--out", "a.csv", "--force")
-    assert refused(pool) == "--out a.csv: is a file of the pool; choose another name"
+    assert refused(pool) == "--out a.csv: is one of the input files; choose another name"
+    data = llm_summ(*arguments[:-1], "dev.csv", "--force")
+    assert refused(data) == "--out dev.csv: is one of the input files; choose another name"
 
 
 def test_everything_is_there_for_programs(files: list[str]) -> None:
@@ -170,6 +173,73 @@ def test_the_best_file_can_be_taken_alone(sample: list[str]) -> None:
     value = json.loads(llm_summ("select", *sample, *arguments).out)
     best = max(value["tuned"]["members"], key=lambda one: one["alone"])["name"]
     assert read_hypotheses(Path("out.csv")) == read_hypotheses(Path(best.split()[1]))
+
+
+IDENTITY: dict[str, object] = {
+    "engine": "vllm",
+    "adapter": "abc",
+    "prompt": {"sha256": "0", "examples": 2},
+    "decoding": {"n": 4, "temperature": 0.7},
+    "data": {"source": "test.csv", "sha256": "1"},
+}
+
+
+def made(name: str, identity: dict[str, object] | None) -> str:
+    """Raw predictions for sample:dev, as what `identity` says makes them."""
+    rows = [
+        {
+            "fname": one.id,
+            "dialogue": dialogue_hash(one.text),
+            "summary": one.references[0],
+            "tokens": 9,
+            "finish_reason": "stop",
+        }
+        for one in read_dialogues("sample:dev")
+    ]
+    path = write_jsonl(f"{name}.jsonl", rows)
+    if identity is not None:
+        path.with_suffix(".json").write_text(json.dumps(identity), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"data": {"source": "dev.csv", "sha256": "2"}}, None),
+        ({"adapter": "abd"}, "adapter"),
+        ({"adapter": None, "engine": "hf"}, "engine, adapter"),
+        ({"prompt": {"sha256": "9", "examples": 2}}, "prompt.sha256"),
+        ({"decoding": {"n": 4, "temperature": 1.0}}, "decoding.temperature"),
+        ({"decoding": "greedy"}, "decoding"),
+        ({"budget": "5"}, "budget"),
+        (None, None),
+    ],
+)
+def test_a_dev_file_that_was_made_otherwise_is_warned_of(
+    in_tmp: Path, changes: dict[str, object] | None, fields: str | None
+) -> None:
+    one, dev = made("one", IDENTITY), made("dev", None if changes is None else IDENTITY | changes)
+    chosen = select([Path(one)], None, Settings((1.0,)), dev="sample:dev", dev_paths=[Path(dev)], workers=1)
+    wanted = (
+        f"A one.jsonl and dev.jsonl were not generated alike ({fields} differ): what --tune finds on the one may "
+        "not hold for the other; generate both with the same settings"
+    )
+    assert chosen.warnings() == ([] if fields is None else [wanted])
+    told = [] if fields is None else [{"member": "A one.jsonl", "dev": "dev.jsonl", "fields": fields.split(", ")}]
+    assert chosen.to_json()["unlike"] == told
+
+
+def test_files_that_say_not_what_made_them_are_not_compared(in_tmp: Path) -> None:
+    """A JSON file of their name may be anything, such as the scores of `eval --json`."""
+    one = made("one", IDENTITY)
+    dialogues = read_dialogues("sample:dev")
+    dev = str(write_rows("dev.csv", [(row.id, row.references[0]) for row in dialogues]))
+    Path("dev.json").write_text(json.dumps(IDENTITY | {"adapter": "other"}), encoding="utf-8")
+    scored = made("scored", {"final": 50.0})
+    for other in (dev, scored):
+        result = llm_summ("select", one, "--tune", "sample:dev", "--dev-pool", other)
+        assert result.code == 0, result.err
+        assert "generated alike" not in result.err
 
 
 @pytest.mark.parametrize(

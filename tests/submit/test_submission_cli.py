@@ -61,7 +61,8 @@ def test_predictions_become_a_submission(there: Path) -> None:
     assert Path("submission.csv").read_text(encoding="utf-8") == GOOD
     assert run("--predictions", "texts.csv").exit_code == 0
     Path("texts.csv").write_text(PLAIN_GOOD.replace("민수", "영수"), encoding="utf-8")
-    assert "another file is there already" in refused("--predictions", "texts.csv")
+    said = "--out submission.csv: is there already; choose another name, or replace it: --force"
+    assert refused("--predictions", "texts.csv") == said
     assert run("--predictions", "texts.csv", "--force").exit_code == 0
     assert json.loads(run("--predictions", "texts.csv", "--json").stdout)["path"] == "submission.csv"
 

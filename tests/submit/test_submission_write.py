@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from submissions import GOOD, IDS, PLAIN_GOOD, PLAIN_SAMPLE, SAMPLE, TEXTS, kinds_and_lines, sample_of
 
 from llm_summ.data import dialogue_hash, read_dialogues
+from llm_summ.data.source import resolve_source
 from llm_summ.errors import DataError, PredictionError, RunError
 from llm_summ.files import file_sha256
 from llm_summ.generate.store import Prediction, PredictionFile
@@ -158,23 +159,17 @@ def test_force_replaces_a_file_and_no_more(tmp_path: Path) -> None:
 def test_no_other_file_is_replaced(tmp_path: Path) -> None:
     assert written(tmp_path, BY_ID) == written(tmp_path, BY_ID)
     other = BY_ID | {"test_0": "다른 요약을 여기에 적습니다."}
-    with pytest.raises(DataError, match="another file is there already"):
+    with pytest.raises(DataError, match="is there already; choose another name, or replace it: --force"):
         written(tmp_path, other)
     assert (tmp_path / "out.csv").read_bytes() == GOOD.encode()
     assert written(tmp_path, other, force=True) != GOOD.encode()
     sample = sample_of(tmp_path)
-    for source in (sample.path, tmp_path / "texts.csv"):
+    for source in (sample.path, tmp_path / "texts.csv", tmp_path / "test.csv"):
         source.touch()
-        with pytest.raises(DataError, match="is what the submission is made from"):
-            write_submission(Texts(tmp_path / "texts.csv", BY_ID), sample, source, force=True)
-    for name, said in (
-        ("out.xlsx", "ends in .csv"),
-        ("x" * 300 + ".csv", "cannot be used"),
-        ("d.csv", "regular file"),
-    ):
-        (tmp_path / "d.csv").mkdir(exist_ok=True)
-        with pytest.raises(DataError, match=said):
-            write_submission(Texts(tmp_path / "texts.csv", BY_ID), sample, tmp_path / name)
+        with pytest.raises(DataError, match="is one of the input files; choose another name"):
+            write_submission(
+                Texts(tmp_path / "texts.csv", BY_ID, data=tmp_path / "test.csv"), sample, source, force=True
+            )
 
 
 def make_run(folder: Path, test: str | None = "sample:test") -> Run:
@@ -195,7 +190,7 @@ def test_a_runs_summaries_are_post_processed(tmp_path: Path) -> None:
     wanted = {dialogue.id: f"{dialogue.id}의 요약을 적습니다." for dialogue in read_dialogues("sample:test")}
     texts = run_texts(run, data_of(run, None))
     raw = run.predictions / "sample-test.hf.jsonl"
-    assert texts == Texts(raw, wanted, run, "hf")
+    assert texts == Texts(raw, wanted, run, "hf", resolve_source("sample:test"))
     assert file_texts(raw, None) == file_texts(raw, "sample:test") == texts
     with pytest.raises(PredictionError, match="no predictions for the dialogues of sample:dev"):
         run_texts(run, "sample:dev")
@@ -216,6 +211,19 @@ def test_a_plain_file_is_taken_as_it_stands(tmp_path: Path) -> None:
         "".join(json.dumps({"fname": one, "summary": f" {text}"}) + "\n" for one, text in BY_ID.items()), "utf-8"
     )
     assert file_texts(path, None) == Texts(path, {one: f" {text}" for one, text in BY_ID.items()})
+
+
+@pytest.mark.parametrize("source", [None, "sample:test"])
+def test_raw_predictions_away_from_their_run_are_taken_as_they_stand_and_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str | None
+) -> None:
+    run, path = make_run(tmp_path), tmp_path / "moved.jsonl"
+    (run.predictions / "sample-test.hf.jsonl").rename(path)
+    texts = file_texts(path, source)
+    assert (texts.run, {text[:2] for text in texts.by_id.values()}) == (None, {"  "})
+    assert capsys.readouterr().err == (
+        f"{path}: raw predictions away from their run: taken as they stand, without its post-processing\n"
+    )
 
 
 def test_a_runs_submissions_are_noted(tmp_path: Path) -> None:

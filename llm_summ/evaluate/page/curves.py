@@ -29,11 +29,13 @@ class Curve:
         title: what it shows.
         note: how to read it.
         svg: the picture; what rows are called is escaped in it.
+        left_out: which rows have no dot; empty if every row has one.
     """
 
     title: str
     note: str
     svg: str
+    left_out: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +71,27 @@ def length_curves(rows: Sequence[ScoredRow]) -> tuple[Curve, ...]:
     ratios = [length_ratio(row) for row in rows]
     finals = [row.score.final for row in rows]
     scores = "선은 같은 수의 행으로 나눈 구간별 평균, 띠는 95% 구간입니다."
+    every = _dot_every(len(rows))
+    left_out = (
+        f"점은 대화 {len(rows):,}개 중 {every:,}개마다 하나씩 그렸고, 선은 모든 대화로 계산했습니다."
+        if every > 1
+        else ""
+    )
     return (
         Curve(
             "정답 길이와 요약 길이",
             "선은 구간별 중앙값, 점선은 길이가 같은 곳입니다. 정답 길이는 정답들의 평균입니다.",
             _draw("정답 글자 수", references, "요약 글자 수", summaries, ids, median, diagonal=True),
+            left_out,
         ),
-        Curve("대화 길이별 점수", scores, _draw("대화 글자 수", dialogues, "최종 점수", finals, ids, fmean)),
+        Curve(
+            "대화 길이별 점수", scores, _draw("대화 글자 수", dialogues, "최종 점수", finals, ids, fmean), left_out
+        ),
         Curve(
             "길이 비율별 점수",
             f"길이 비율은 요약 글자 수 ÷ 정답 평균 글자 수입니다. {scores}",
             _draw("길이 비율", ratios, "최종 점수", finals, ids, fmean),
+            left_out,
         ),
     )
 
@@ -94,7 +106,7 @@ def _draw(
     *,
     diagonal: bool = False,
 ) -> str:
-    """A picture with one dot a row; dots of rows beyond the end of an axis lie on its end."""
+    """A picture with a dot for every row, or for every k-th; dots beyond the end of an axis lie on its end."""
     x = _Axis(x_label, _end(xs), _LEFT, _WIDTH - _RIGHT)
     y = _Axis(y_label, _end(ys), _HEIGHT - _BOTTOM, _TOP)
     if diagonal:
@@ -111,14 +123,18 @@ def _draw(
         border = [*zip([place for place, _ in line], high, strict=True)]
         border += reversed([*zip([place for place, _ in line], low, strict=True)])
         drawn.append(f'<path class="band" d="{_path(border)}Z"/>')
-    # Of very many rows every k-th: the picture says no more with all of them.
-    for at in range(0, len(xs), ceil(len(xs) / _MOST_DOTS)):
+    for at in range(0, len(xs), _dot_every(len(xs))):
         name = escape(f"{ids[at]}: {x_label} {_figure(xs[at])}, {y_label} {_figure(ys[at])}")
         drawn.append(f'<circle cx="{x.at(xs[at])}" cy="{y.at(ys[at])}" r="2.5"><title>{name}</title></circle>')
     drawn.append(f'<path class="line" d="{_path(line)}"/>')
     drawn += [f'<circle class="part" cx="{left}" cy="{top}" r="3.5"/>' for left, top in line]
     opening = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{x.label}, {y.label}">'
     return f"{opening}{''.join(drawn)}</svg>"
+
+
+def _dot_every(rows: int) -> int:
+    """Of how many rows one has a dot: of very many, the picture says no more with all of them."""
+    return ceil(rows / _MOST_DOTS)
 
 
 def _axes(x: _Axis, y: _Axis) -> list[str]:

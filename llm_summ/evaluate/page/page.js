@@ -13,7 +13,7 @@ const more = document.getElementById("more");
 const count = document.getElementById("count");
 
 const opened = new Set(); // ids of the rows that are open
-const chosen = new Map(); // by id, which reference the summary's marks are of
+const chosen = new Map(); // by id, which reference the summary's marks are of, if not the one that fits best
 let shown = []; // the rows that pass the filter, sorted
 let limit = AT_ONCE;
 
@@ -154,11 +154,20 @@ function finalOf(reference) {
   return mean(reference.scores.map((figures) => figures[2]));
 }
 
-/** The reference that the summary fits best, unless another one was chosen. */
-function chosenOf(row) {
-  if (chosen.has(row.id)) return chosen.get(row.id);
+/** The reference that the summary fits best. */
+function bestOf(row) {
   const finals = row.references.map(finalOf);
   return finals.indexOf(Math.max(...finals));
+}
+
+function chosenOf(row) {
+  return chosen.get(row.id) ?? bestOf(row);
+}
+
+/** Choose one of a row's references; one that it does not have leaves the choice as it is. */
+function choose(row, place) {
+  if (place === bestOf(row)) chosen.delete(row.id);
+  else if (place in row.references) chosen.set(row.id, place);
 }
 
 /** The lines of a dialogue; who speaks is told as in `Dialogue.speakers`. */
@@ -191,9 +200,10 @@ function referenceBlock(row, place, show, body) {
   if (several) {
     const radio = make("input", { type: "radio", name: `reference of ${row.id}`, checked: place === chosenOf(row) });
     radio.addEventListener("change", () => {
-      chosen.set(row.id, place);
+      choose(row, place);
       fill(row, body);
       body.querySelectorAll("input")[place].focus();
+      remember();
     });
     label.append(radio);
   }
@@ -271,6 +281,8 @@ function entry(row) {
 /** Put what is chosen into the address. */
 function remember() {
   const kept = new URLSearchParams([...choices(), ...[...opened].map((id) => ["open", id])]);
+  // The number first, as the page shows it: what stands behind the first colon is the id, whatever is in it.
+  for (const [id, place] of chosen) kept.append("reference", `${place + 1}:${id}`);
   history.replaceState(null, "", `#${kept}`);
 }
 
@@ -289,6 +301,12 @@ function recall() {
   if (!controls.querySelector("[name=show]:checked")) controls.elements.namedItem("show").value = "";
   opened.clear();
   for (const id of kept.getAll("open")) opened.add(id);
+  chosen.clear();
+  for (const text of kept.getAll("reference")) {
+    const [number] = text.split(":", 1);
+    const row = rows.find((one) => one.id === text.slice(number.length + 1));
+    if (row) choose(row, Number(number) - 1);
+  }
   refilter();
 }
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ import __version__
-from llm_summ.data.source import check_folder
+from llm_summ.data.raw import run_of
+from llm_summ.data.source import check_out
 from llm_summ.errors import DataError
 from llm_summ.evaluate.evaluation import FIGURES, Evaluation
 from llm_summ.evaluate.page.content import FLAGS, row_flags, script_data
 from llm_summ.evaluate.page.curves import length_curves
-from llm_summ.evaluate.summaries import run_of
 from llm_summ.files import whole_file
 from llm_summ.score import CorpusScore
 from llm_summ.score.metric import PACKAGES
@@ -33,17 +33,7 @@ def check_page(out: Path) -> None:
         DataError: the name does not end in .html, something of that name is there, or its folder cannot be
             written.
     """
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise DataError(f"--html {out}: expected a name that ends in .html")
-    check_folder(out.parent, f"a folder for {out.name}")
-    try:
-        if out.is_symlink() or out.exists():
-            what = "is a folder" if out.is_dir() else "is there already"
-            raise DataError(f"--html {out}: {what}; choose another name, nothing is overwritten")
-    except OSError as error:
-        raise DataError(
-            f"--html {str(out)[:80]}: cannot be used ({error.strerror}); choose another name"
-        ) from error
+    check_out(out, (".html", ".htm"), option="--html", force=None)
 
 
 def write_page(evaluation: Evaluation, out: Path) -> None:
@@ -88,7 +78,10 @@ def page_html(evaluation: Evaluation) -> bytes:
         name=evaluation.predictions.name if run is None else f"{run.name} · {evaluation.predictions.name}",
         scores=_scores(evaluation),
         few=len(rows) < FEW_ROWS,
-        curves=[(curve.title, curve.note, Markup(curve.svg)) for curve in length_curves(evaluation.rows)],
+        curves=[
+            (curve.title, curve.note, Markup(curve.svg), curve.left_out)
+            for curve in length_curves(evaluation.rows)
+        ],
         flags=[(name, label, counts[name]) for name, label in FLAGS.items() if counts[name]],
         topics=Counter(row["topic"] for row in rows if row["topic"]).most_common(),
         speakers=sorted(Counter(row["speakers"] for row in rows).items()),

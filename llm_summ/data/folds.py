@@ -1,0 +1,25 @@
+"""Dialogues in parts of like size, for cross-validation."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["FOLDS", "fold_of_each"]
+
+FOLDS = 5
+
+
+def fold_of_each(ids: Sequence[str], seed: int = 0) -> NDArray[np.int64]:
+    """The fold of each dialogue, from 0 to `FOLDS` - 1; it does not depend on their order, shape ``[rows]``."""
+    import numpy as np
+
+    shuffled = sorted(ids)
+    random.Random(seed).shuffle(shuffled)
+    place = {identity: number % FOLDS for number, identity in enumerate(shuffled)}
+    return np.array([place[identity] for identity in ids])

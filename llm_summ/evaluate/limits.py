@@ -1,0 +1,136 @@
+"""Limits of length for a run, found on data with references, and kept if they are worth anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_summ.data import Dialogue
+from llm_summ.evaluate.summaries import find_predictions
+from llm_summ.files import write_text
+from llm_summ.post import post_process
+from llm_summ.post.limits import LearntLimits, learn_limits
+from llm_summ.recipe import PostStep
+from llm_summ.run import Run
+from llm_summ.score.metric import COMPETITION
+from llm_summ.score.significance import Paired, paired
+
+__all__ = ["RunLimits", "final_scores", "learn_run_limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """What was found for a run.
+
+    Attributes:
+        run: the run.
+        predictions: the file that they were found with.
+        data: the data, as the user named it.
+        learnt: the limits.
+        versus: summaries with limits, each found on other dialogues, beside those without.
+        recommended: the steps for the run's recipe.
+    """
+
+    run: Run
+    predictions: Path
+    data: str
+    learnt: LearntLimits
+    versus: Paired
+    recommended: tuple[PostStep, ...]
+
+    @property
+    def kept(self) -> bool:
+        """Whether they gain anything, and were written."""
+        return self.versus.difference > 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for programs."""
+        learnt, versus = self.learnt, self.versus
+        return {
+            "predictions": str(self.predictions),
+            "data": self.data,
+            "edges": list(learnt.limits.edges),
+            "limits": list(learnt.limits.limits),
+            "rows": list(learnt.rows),
+            "cut": list(learnt.cut),
+            "before": float(learnt.before.mean()),
+            "out_of_fold": float(learnt.after.mean()),
+            "in_sample": learnt.in_sample,
+            "difference": {"mean": versus.difference, "low": versus.low, "high": versus.high},
+            "p": versus.p_randomisation,
+            "kept": str(self.run.limits_path) if self.kept else None,
+        }
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """For people: headers, and a row for each decile."""
+        learnt, edges = self.learnt, self.learnt.limits.edges
+        spans = zip((None, *edges), (*edges, None), strict=True)
+        names = [
+            f"below {high}" if low is None else f"from {low} on" if high is None else f"{low} to {high - 1}"
+            for low, high in spans
+            if low is not None or high is not None
+        ] or ["any"]
+        columns = zip(names, learnt.rows, learnt.limits.limits, learnt.cut, strict=True)
+        return ["characters of a dialogue", "dialogues", "limit of a summary", "summaries cut"], [
+            [name, f"{rows:,}", "none" if limit is None else f"{limit:,}", f"{cut:,}"]
+            for name, rows, limit, cut in columns
+        ]
+
+    def lines(self) -> list[str]:
+        """For people: what the table does not say."""
+        learnt, versus, path = self.learnt, self.versus, self.run.limits_path
+        lines = [
+            f"without    {learnt.before.mean():.2f}: {self.predictions} on {self.data}",
+            f"with       {learnt.after.mean():.2f} on dialogues on which they were not found (where they were: "
+            f"{learnt.in_sample:.2f})",
+            f"difference {versus.difference:+.2f}, 95 % {versus.low:+.2f} to {versus.high:+.2f}, p "
+            f"{versus.p_randomisation:.3f}",
+        ]
+        if not self.kept:
+            as_it_was = f"; {path} stays as it is" if path.is_file() else ""
+            return [*lines, f"kept       nothing: limits gain nothing here{as_it_was}"]
+        unsure = "; the gain may be chance: the interval holds 0" if versus.low <= 0 else ""
+        lines.append(f"kept       {path}{unsure}")
+        if list(self.recommended) != self.run.recipe().post:
+            lines.append(f"to use it  {self.run.recipe_path}: post: [{', '.join(self.recommended)}]")
+        return lines
+
+
+def learn_run_limits(
+    run: Run, data: str, dialogues: Sequence[Dialogue], steps: Sequence[PostStep] | None = None
+) -> RunLimits:
+    """Find limits with a run's newest predictions, and write them into the run if they gain anything.
+
+    Args:
+        run: the run.
+        data: data with references, as the user named it.
+        dialogues: its rows.
+        steps: of post-processing, before the limits; None takes the recipe's.
+
+    Raises:
+        PredictionError: the run has no predictions for them.
+        RunError: there are too few of them.
+    """
+    file, found = find_predictions(run, data, dialogues)
+    cut_off = [one.finish_reason == "length" for one in found]
+    before: list[PostStep] = [step for step in steps or run.recipe().post if step != "cut_to_limit"]
+    spoken = [dialogue.text for dialogue in dialogues]
+    texts = post_process([one.summary for one in found], cut_off, before, spoken).texts
+    learnt = learn_limits([dialogue.id for dialogue in dialogues], spoken, texts, final_scores(dialogues))
+    versus = paired(learnt.before.tolist(), learnt.after.tolist())
+    limits = RunLimits(run, file.path, data, learnt, versus, (*before, "cut_to_limit"))
+    if limits.kept:
+        write_text(run.limits_path, learnt.limits.to_json() + "\n")
+    return limits
+
+
+def final_scores(dialogues: Sequence[Dialogue]) -> Callable[[Sequence[int], Sequence[str]], list[float]]:
+    """A function that gives the final scores, from 0 to 100, of texts for rows of the dialogues."""
+
+    def score(rows: Sequence[int], texts: Sequence[str]) -> list[float]:
+        references = [dialogues[row].references for row in rows]
+        return [row.final for row in COMPETITION.score(texts, references).per_row]
+
+    return score

@@ -1,0 +1,202 @@
+"""`generate --engine openai` as a user starts it: a run without weights, and a small server of our own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from server import KEY, Server, serving
+from test_cli import Result, refused
+from tiny import make_tiny_model
+
+from llm_summ.__main__ import main
+from llm_summ.data import read_dialogues
+from llm_summ.generate.job import request_seed
+from llm_summ.prompt import load_template
+from llm_summ.recipe import DataFields, GenerateFields, ModelFields, Recipe
+from llm_summ.run import create_run
+
+pytest.importorskip("openai")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:::transformers")]
+
+IDS = [dialogue.id for dialogue in read_dialogues("sample:dev")]
+PREDICTIONS = Path("runs/mine/predictions/sample-dev.openai.jsonl")
+SEED = 42
+
+Generate = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server that wants the key, which is in the environment."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serving() as server:
+        server.key = KEY
+        yield server
+
+
+@pytest.fixture
+def generate(
+    base: Path,
+    server: Server,
+    in_tmp: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Generate:
+    """Runs the command with settings, and looks for the key in what it printed and in every file."""
+    recipe = Recipe(
+        seed=SEED,
+        model=ModelFields(base=str(base)),
+        data=DataFields(train="sample:train", dev="sample:dev"),
+        generate=GenerateFields(max_new_tokens=24),
+    )
+    template = load_template("plain")
+    manifest = {"prompt": {"sha256": template.sha256}, "kept": {}}
+    create_run(Path("runs/mine"), recipe, template.text, manifest)
+
+    def generate(*settings: str) -> Result:
+        arguments = ["generate", "--run", "mine", "--engine", "openai"]
+        for setting in (f"server.url={server.url}", *settings):
+            arguments += ["--set", f"generate.{setting}"]
+        monkeypatch.setattr(sys, "argv", ["llm-summ", *arguments])
+        code: Any = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        shown = capfd.readouterr()
+        assert KEY not in shown.out + shown.err
+        files = [path for path in Path().rglob("*") if path.is_file()]
+        assert Path("runs/mine/recipe.yaml") in files
+        assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+        return Result(code, shown.out, shown.err)
+
+    return generate
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_dialogue_has_the_line_that_was_answered_to_it(generate: Generate, server: Server) -> None:
+    done = generate("server.price=[1.0,2.0]")
+    assert (done.code, done.out) == (0, f"{PREDICTIONS}\n"), done.err
+    assert f"{PREDICTIONS}: {len(IDS)} new" in done.err
+    assert "Next: llm-summ eval sample:dev" in done.err
+    rows = {row["fname"]: row for row in lines(PREDICTIONS)}
+    assert sorted(rows) == sorted(IDS)
+    assert len(server.asked) == len(IDS)
+    # The server answers with the prompt's ids and one more; a dialogue's seed is its own.
+    prompts = {body["seed"]: body["prompt"][0] for body in server.asked}
+    for identity, row in rows.items():
+        prompt = prompts[request_seed(SEED, identity)]
+        assert prompt.count(1) == 1  # BOS
+        assert row["tokens"] == len(prompt) + 1
+        assert row["logprob"] == -0.5 * len(prompt)
+    assert {body["max_tokens"] for body in server.asked} == {24}
+    identity = json.loads(PREDICTIONS.with_suffix(".json").read_text(encoding="utf-8"))
+    assert identity["server"] == {"url": server.url, "model": "summary", "prompt": "tokens"}
+
+
+def test_a_server_with_a_template_of_its_own_is_sent_the_dialogue(generate: Generate) -> None:
+    assert generate("server.prompt=chat").code == 0
+    rows = {row["fname"]: row for row in lines(PREDICTIONS)}
+    assert sorted(rows) == sorted(IDS)
+    for dialogue in read_dialogues("sample:dev"):
+        assert rows[dialogue.id]["summary"].startswith("요약: ")
+        assert dialogue.text in rows[dialogue.id]["summary"]
+
+
+def test_what_is_broken_off_goes_on_with_what_is_missing(generate: Generate, server: Server) -> None:
+    server.credit = 20
+    broken = generate("server.concurrency=1")
+    assert (broken.code, broken.out) == (1, "")
+    told = [line for line in broken.err.splitlines() if line.startswith("llm-summ: ")]
+    assert told == [broken.err.splitlines()[-1]]
+    assert "Traceback" not in broken.err
+    assert "HTTP 429" in told[0]
+    assert "the account is empty" in told[0]
+    assert told[0].endswith("; what was finished is kept")
+    kept = PREDICTIONS.read_bytes()
+    there = {row["fname"] for row in lines(PREDICTIONS)}
+    assert 1 <= len(there) == kept.count(b"\n") <= 20
+    # The same command, once the bill is paid.
+    server.credit = None
+    server.asked.clear()
+    done = generate("server.concurrency=1")
+    assert done.code == 0
+    assert f"{PREDICTIONS}: {len(there)} of {len(IDS)} are there already" in done.err
+    assert {body["seed"] for body in server.asked} == {request_seed(SEED, one) for one in set(IDS) - there}
+    assert len(server.asked) == len(IDS) - len(there)
+    whole = PREDICTIONS.read_bytes()
+    assert whole.startswith(kept)
+    assert sorted(row["fname"] for row in lines(PREDICTIONS)) == sorted(IDS)
+    # And once more: nothing is left to ask for.
+    server.asked.clear()
+    assert generate("server.concurrency=1").code == 0
+    assert server.asked == []
+    assert PREDICTIONS.read_bytes() == whole
+
+
+def test_another_model_begins_a_new_file_and_the_old_one_is_set_aside(generate: Generate, server: Server) -> None:
+    server.models = ["one", "other"]
+    assert generate("server.model=one").code == 0
+    first = PREDICTIONS.read_bytes()
+    server.asked.clear()
+    assert generate("server.model=other").code == 0
+    assert {body["model"] for body in server.asked} == {"other"}
+    assert len(server.asked) == len(lines(PREDICTIONS)) == len(IDS)
+    earlier = PREDICTIONS.parent / "earlier"
+    [aside] = earlier.glob("*.jsonl")
+    assert aside.read_bytes() == first
+    for path, model in ((aside, "one"), (PREDICTIONS, "other")):
+        identity = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        assert identity["server"]["model"] == model
+    # Of two models none is taken by chance.
+    line = refused(generate())
+    assert "serves 2 models (one, other); name one: --set generate.server.model=…" in line
+
+
+def test_a_wrong_key_is_told_in_a_line_that_does_not_hold_it(
+    generate: Generate, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else")
+    line = refused(generate())
+    assert line == f"{server.url}: refuses the key in OPENAI_API_KEY; set it in the environment"
+    monkeypatch.delenv("OPENAI_API_KEY")
+    line = refused(generate())
+    assert line == f"{server.url}: wants a key, and there is none in OPENAI_API_KEY; set it in the environment"
+    assert server.asked == []
+    assert not Path("runs/mine/predictions").exists()
+
+
+def test_several_candidates_stand_apart_and_go_on_where_they_were_torn(generate: Generate, server: Server) -> None:
+    path = Path("runs/mine/candidates/sample-dev.openai.n3-t0.7.jsonl")
+    settings = ("n=3", "temperature=0.7")
+    done = generate(*settings)
+    assert (done.code, done.out) == (0, f"{path}\n"), done.err
+    assert "Next: llm-summ select" in done.err
+    assert not PREDICTIONS.exists()
+    assert sorted((row["fname"], row["sample"]) for row in lines(path)) == sorted(
+        (identity, sample) for identity in IDS for sample in range(3)
+    )
+    assert [(body["n"], body["temperature"]) for body in server.asked] == [(3, 0.7)] * len(IDS)
+    whole = path.read_text(encoding="utf-8").splitlines()
+    # Two dialogues with all of theirs, and a third with one.
+    path.write_text("\n".join(whole[:7]) + '\n{"fname": "to', encoding="utf-8")
+    server.asked.clear()
+    again = generate(*settings)
+    assert again.code == 0
+    assert f"{path}: 7 of {3 * len(IDS)} are there already" in again.err
+    assert len(server.asked) == len(IDS) - 2
+    assert sorted(path.read_text(encoding="utf-8").splitlines()) == sorted(whole)

@@ -1,0 +1,231 @@
+"""Limits of length: cut to whole sentences, found by decile, told what they are worth, and kept with the run."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_cli import llm_summ
+
+from llm_summ.data import Dialogue, dialogue_hash
+from llm_summ.data.table import Record, Table
+from llm_summ.data.write import write_table
+from llm_summ.errors import RunError
+from llm_summ.generate.store import Prediction, PredictionFile
+from llm_summ.post import post_process
+from llm_summ.post.limits import LengthLimits, learn_limits, limits_for, within
+from llm_summ.recipe import DataFields, ModelFields, Recipe
+from llm_summ.run import Run, create_run, mark_latest
+
+TEXT = "#Person1#은 3.5점을 받았습니다. #Person2#는 기뻐합니다. 둘은 집에 갑니다."
+SENTENCE = st.text("가나다 #", min_size=1, max_size=12).map(lambda text: f"가{text.strip()}.")
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (None, TEXT),
+        (len(TEXT), TEXT),
+        (len(TEXT) - 1, "#Person1#은 3.5점을 받았습니다. #Person2#는 기뻐합니다."),
+        (41, "#Person1#은 3.5점을 받았습니다. #Person2#는 기뻐합니다."),
+        (40, "#Person1#은 3.5점을 받았습니다."),
+        (1, "#Person1#은 3.5점을 받았습니다."),  # no less than a sentence
+    ],
+)
+def test_whole_sentences_that_fit(limit: int | None, expected: str) -> None:
+    assert within(TEXT, limit) == expected
+
+
+@given(st.lists(SENTENCE, min_size=1, max_size=6).map(" ".join), st.integers(1, 80))
+def test_a_limit_keeps_the_longest_beginning_of_whole_sentences(text: str, limit: int) -> None:
+    cut = within(text, limit)
+    assert text.startswith(cut)
+    assert cut.endswith(".")
+    assert within(cut, limit) == cut
+    longer = text[len(cut) :].lstrip()
+    if len(cut) <= limit and longer:  # another sentence would have been too much
+        assert len(text[: text.index(".", len(cut)) + 1]) > limit
+
+
+def test_the_limit_depends_on_the_length_of_the_dialogue() -> None:
+    limits = LengthLimits((10, 20), (41, None, 5))
+    assert [limits.of("가" * length) for length in (1, 9, 10, 19, 20, 500)] == [41, 41, None, None, 5, 5]
+    assert limits.of(f"\n  {'가' * 9}  ") == 41
+    report = post_process([TEXT] * 3, [None] * 3, ["cut_to_limit"], ["가" * 5, "가" * 15, "가" * 25], limits)
+    assert [len(text) for text in report.texts] == [41, len(TEXT), 23]
+    assert report.changed == {"cut_to_limit": 2}
+
+
+def scored(ideal: Sequence[int]) -> Callable[[Sequence[int], Sequence[str]], list[float]]:
+    """100 points less what a text is longer or shorter than it should be."""
+    return lambda rows, texts: [100.0 - abs(len(text) - ideal[row]) for row, text in zip(rows, texts, strict=True)]
+
+
+def made(rows: int, noise: int) -> tuple[list[str], list[str], list[str], list[int]]:
+    """Ids, dialogues of 10 to 1,000 characters, summaries of six sentences of ten, and how long each should be."""
+    rng = random.Random(1)
+    lengths = [rng.randint(10, 1000) for _ in range(rows)]
+    ideal = [(20 if length < 500 else 64) + rng.randint(-noise, noise) for length in lengths]
+    return (
+        [f"row_{row}" for row in range(rows)],
+        ["가" * one for one in lengths],
+        [("가나다라마바사아자. " * 6).strip()] * rows,
+        ideal,
+    )
+
+
+def test_limits_are_found_where_they_are_worth_something() -> None:
+    ids, dialogues, texts, ideal = made(400, 3)
+    learnt = learn_limits(ids, dialogues, texts, scored(ideal))
+    assert len(learnt.limits.limits) == 10
+    assert sum(learnt.rows) == 400
+    for one, edge in zip(learnt.limits.limits, learnt.limits.edges, strict=False):
+        if edge < 450:
+            assert one in (20, 21)  # two sentences of ten, and the space between them
+    assert learnt.limits.limits[-1] is None
+    assert learnt.cut[0] == learnt.rows[0]
+    assert learnt.cut[-1] == 0
+    assert learnt.after.mean() - learnt.before.mean() > 15
+    assert learnt.in_sample == pytest.approx(learnt.after.mean(), abs=2)
+    shortened = post_process(texts, [None] * 400, ["cut_to_limit"], dialogues, learnt.limits).texts
+    assert learnt.in_sample == pytest.approx(np.mean(scored(ideal)(range(400), shortened)))
+
+
+def test_what_chance_finds_is_told_as_such() -> None:
+    rng = random.Random(2)
+    ids, dialogues, texts, _ = made(300, 0)
+    # A score that has nothing to do with the length: the best limit of many is best by chance.
+    learnt = learn_limits(ids, dialogues, texts, lambda rows, some: [rng.uniform(0, 100) for _ in rows])
+    assert learnt.in_sample > learnt.before.mean()
+    assert learnt.after.mean() < learnt.in_sample - 1
+
+
+def test_the_order_of_the_dialogues_does_not_matter() -> None:
+    ids, dialogues, texts, ideal = made(120, 20)
+    learnt = learn_limits(ids, dialogues, texts, scored(ideal))
+    order = random.Random(3).sample(range(120), 120)
+    again = learn_limits(
+        *([column[row] for row in order] for column in (ids, dialogues, texts)),
+        scored([ideal[row] for row in order]),
+    )
+    assert again.limits == learnt.limits
+    assert again.after.tolist() == pytest.approx([learnt.after[row] for row in order])
+
+
+def test_dialogues_of_one_length_have_one_limit() -> None:
+    learnt = learn_limits([str(row) for row in range(60)], ["가" * 9] * 60, [TEXT] * 60, scored([23] * 60))
+    assert learnt.limits == LengthLimits((), (23,))
+
+
+def test_too_few_dialogues_are_refused() -> None:
+    with pytest.raises(RunError, match="found 49 dialogues; expected 50 at least"):
+        learn_limits(["x"] * 49, ["x"] * 49, ["x"] * 49, scored([1] * 49))
+
+
+@given(st.sets(st.integers(1, 900), max_size=9).map(sorted), st.data())
+def test_what_is_written_is_read(edges: list[int], data: st.DataObject) -> None:
+    size = len(edges) + 1
+    some = data.draw(st.lists(st.none() | st.integers(1, 999), min_size=size, max_size=size))
+    limits = LengthLimits(tuple(edges), tuple(some))
+    assert LengthLimits.from_json(limits.to_json()) == limits
+    assert all(one < other for one, other in pairwise(limits.edges))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"edges": []}', '{"edges": [], "limits": []}'])
+def test_what_is_no_limits_file_is_refused(text: str) -> None:
+    with pytest.raises(RunError) as caught:
+        LengthLimits.from_json(text, "runs/x/limits.json")
+    assert str(caught.value) == (
+        "runs/x/limits.json: not what `llm-summ post --learn-limits` writes; learn them again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("edges", "limits"), [([2, 1], [1, 1, 1]), ([1], [1, 0]), ([1.5], [1, 2]), ([], [True]), ([1, 1], [1, 2, 3])]
+)
+def test_limits_that_cannot_be_are_refused(edges: list[float], limits: list[int]) -> None:
+    with pytest.raises(RunError):
+        LengthLimits.from_json(json.dumps({"edges": edges, "limits": limits}))
+
+
+@pytest.fixture
+def run(in_tmp: Path) -> Run:
+    """The latest run: its summaries of short dialogues have a sentence too much."""
+    rng = random.Random(4)
+    nouns = ["사과", "학교", "우산", "기차", "영화", "시계", "바다", "책상", "전화", "편지", "의사", "감자"]
+    dialogues = []
+    for row in range(100):
+        first, second = rng.sample(nouns, 2)
+        turns = "\n".join([f"#Person1#: {first} 이야기", f"#Person2#: {second} 이야기"] * (1 if row % 2 else 12))
+        summary = f"둘은 {first} 이야기를 합니다." + ("" if row % 2 else f" 그리고 {second} 이야기를 합니다.")
+        dialogues.append(Dialogue(f"d_{row}", turns, (summary,)))
+    records = [
+        Record(at, {"fname": one.id, "dialogue": one.text, "summary": one.references[0]})
+        for at, one in enumerate(dialogues, 2)
+    ]
+    write_table(Table(Path("dev.csv"), ("fname", "dialogue", "summary"), records), Path("dev.csv"))
+    recipe = Recipe(model=ModelFields(base="x"), data=DataFields(train="dev.csv", dev="dev.csv"))
+    run = create_run(Path("runs") / "mine", recipe, "", {})
+    mark_latest(run)
+    file = PredictionFile(run.predictions / "dev.hf.jsonl")
+    file.begin({"engine": "hf", "adapter": "abc"})
+    with file.appending() as out:
+        for row, one in enumerate(dialogues):
+            text = one.references[0] + (" 날씨가 매우 좋다고 합니다." if row % 2 else "")
+            out.add(Prediction(one.id, dialogue_hash(one.text), text, 9, "stop"))
+    return run
+
+
+def test_limits_are_learnt_kept_and_used(run: Run) -> None:
+    before = json.loads(llm_summ("eval", "dev.csv", "--json").out)
+    found = json.loads(llm_summ("post", "--learn-limits", "--json").out)
+    assert found["kept"] == "runs/mine/limits.json"
+    assert found["before"] == pytest.approx(before["final"])
+    assert found["out_of_fold"] == pytest.approx(100)
+    assert found["difference"]["low"] > 0
+    assert json.loads(run.limits_path.read_text()) == {"edges": found["edges"], "limits": found["limits"]}
+    # Nothing uses them before the recipe says so.
+    assert json.loads(llm_summ("eval", "dev.csv", "--json").out)["final"] == before["final"]
+    steps = "strip, cut_to_limit"
+    recipe = run.recipe_path.read_text(encoding="utf-8")
+    run.recipe_path.write_text(recipe[: recipe.index("post:")] + f"post: [{steps}]\n", encoding="utf-8")
+    after = json.loads(llm_summ("eval", "dev.csv", "--json").out)
+    assert after["final"] == pytest.approx(100)
+    limits = limits_for(run, [])
+    assert limits is not None
+    assert after["signature"].endswith(f"post:strip+cut_to_limit:{limits.mark}")
+    shown = llm_summ("post", "--learn-limits")  # again, with the step in the list
+    assert "with       100.00 on dialogues on which they were not found" in shown.out
+    assert "to use it" not in shown.out.replace("[strip, cut_to_limit]", "")
+    swept = json.loads(llm_summ("post", "--sweep", "--json").out)[0]
+    assert next(one for one in swept["worths"] if one["step"] == "cut_to_limit")["rows"] == 50
+
+
+def test_a_step_without_limits_says_how_to_learn_them(run: Run) -> None:
+    asked = llm_summ("post", "--steps", "cut_to_limit")
+    assert asked.code == 2
+    assert asked.err.splitlines()[-1] == (
+        "llm-summ: runs/mine/limits.json: no such file, and cut_to_limit needs the limits of a run; learn them: "
+        "llm-summ post --learn-limits --run mine"
+    )
+    assert llm_summ("post", "--learn-limits", "--sweep").code == 2
+    run.limits_path.write_text("{}", encoding="utf-8")
+    assert "limits.json: not what" in llm_summ("post", "--steps", "cut_to_limit").err
+
+
+def test_limits_that_gain_nothing_are_not_kept(run: Run) -> None:
+    path = run.predictions / "dev.hf.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    first = [{**row, "summary": row["summary"].split(".")[0] + "."} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in first), encoding="utf-8")
+    shown = llm_summ("post", "--learn-limits")
+    assert shown.code == 0
+    assert "kept       nothing: limits gain nothing here" in shown.out
+    assert not run.limits_path.exists()
