@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 import traceback
-import warnings
 
 __all__ = ["main"]
 
@@ -20,10 +19,10 @@ def main() -> None:
 
     from llm_summ.cli import cli
     from llm_summ.errors import LlmSummError, first_line
+    from llm_summ.packages import quiet_warnings
 
     debug = "--debug" in sys.argv
-    if not debug and not sys.warnoptions:
-        warnings.simplefilter("ignore")  # the libraries' advice to their developers
+    quiet_warnings()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file's name may be no text: its bytes are shown as escapes
             stream.reconfigure(errors="backslashreplace")

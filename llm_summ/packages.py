@@ -6,10 +6,11 @@ import importlib.util
 import logging
 import os
 import sys
+import warnings
 
 from llm_summ.errors import MissingPackageError
 
-__all__ = ["is_installed", "quiet_libraries", "require", "require_training"]
+__all__ = ["is_installed", "quiet_libraries", "quiet_warnings", "require", "require_training"]
 
 _TRAIN = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "accelerate")
 
@@ -33,6 +34,12 @@ def require(*packages: str, extra: str, why: str) -> None:
 def require_training() -> None:
     """Check for the packages of extra `train`."""
     require(*_TRAIN, extra="train", why="`llm-summ sft`")
+
+
+def quiet_warnings() -> None:
+    """Keep the libraries' advice to their developers off the terminal, but for ``--debug`` and ``python -W``."""
+    if "--debug" not in sys.argv and not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 def quiet_libraries() -> None:

@@ -333,7 +333,8 @@ def test_another_prompt_gives_candidates_beside_the_predictions(folder: Path, ru
     done = llm_summ(*asked, "english", cwd=folder)
     own, other = map(Path, done.stdout.split())
     assert own == Path("runs/first/predictions/test.hf.jsonl")  # the prompt that was trained is no other one
-    assert other == Path("runs/first/candidates/test.hf.prompt-english.jsonl")
+    assert other.parent == Path("runs/first/candidates")
+    assert other.name.startswith("test.hf.prompt-english-")
     assert [line["fname"] for line in lines(folder / other)] == [line["fname"] for line in lines(folder / own)]
     hashes = [
         json.loads((folder / path).with_suffix(".json").read_text())["prompt"]["sha256"] for path in (own, other)
@@ -363,7 +364,6 @@ def test_copies_of_the_model_share_the_dialogues_of_two_runs(folder: Path, run: 
     expected = {one: lines(folder / f"runs/first/predictions/{one}.hf.jsonl") for one in ("test", "dev")}
     asked = ("generate", "--run", "twin", "--run", "first", "--engine", "hf", "--set", "generate.data_parallel=2")
     done = llm_summ(*asked, *data, cwd=folder)
-    assert "Next: llm-summ select FILE" in done.stderr
     assert done.stdout.split() == [
         f"runs/{name}/predictions/{one}.hf.jsonl" for name in ("twin", "first") for one in ("test", "dev")
     ]

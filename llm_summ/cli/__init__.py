@@ -188,13 +188,12 @@ def generate(
       llm-summ generate --run qwen3 --run solar --data test.csv
       llm-summ generate --engine openai --set generate.server.url=http://127.0.0.1:8000/v1
     """
-    # All of them are looked for before the first begins.
     opened = [open_run_or_latest(name) for name in run_names or (None,)]
     from llm_summ.generate import job
 
-    files = []
-    for run in opened:
-        files += job.generate(
+    data = sources[0] if sources else None
+    for run, name in zip(opened, run_names or (None,), strict=True):
+        files = job.generate(
             run,
             sources=list(sources),
             engine_name=engine,
@@ -202,17 +201,15 @@ def generate(
             overrides=overrides,
             prompts=prompts,
         )
-    of_run = f" --run {run_names[0]}" if run_names else ""
-    if len(opened) > 1:
-        click.echo("Next: llm-summ select FILE… --data test.csv --out chosen.csv", err=True)
-    elif files[0].path.parent == opened[0].candidates:
-        data = sources[0] if sources else opened[0].recipe().data.test or "test.csv"
-        click.echo(f"Next: llm-summ select --data {data}{of_run} --out chosen.csv", err=True)
-    else:
-        dev = sources[0] if sources else opened[0].recipe().data.dev or "dev.csv"
-        click.echo(f"Next: llm-summ eval {dev}{of_run}", err=True)
-    for file in files:
-        click.echo(str(file.path))
+        for file in files:
+            click.echo(str(file.path))
+        of_run = f" --run {name}" if name else ""
+        recipe = run.recipe()
+        if any(file.path.parent == run.candidates for file in files):
+            test = data or recipe.data.test or "test.csv"
+            click.echo(f"Next: llm-summ select --data {test}{of_run} --out chosen.csv", err=True)
+        else:
+            click.echo(f"Next: llm-summ eval {data or recipe.data.dev or 'dev.csv'}{of_run}", err=True)
 
 
 cli.add_command(evaluate)

@@ -98,6 +98,8 @@ def post(
         raise click.UsageError("--run and FILE exclude each other; choose one")
     if out is not None and len(files) > 1:
         raise click.UsageError(f"--out takes the result of one FILE, found {len(files)}; name one")
+    if force and out is None:
+        raise click.UsageError("--force is for --out")
     if sweep and (show is not None or out is not None):
         raise click.UsageError("--sweep scores: leave out --show and --out")
     if learn_limits and (sweep or show is not None or out is not None or files):
@@ -125,16 +127,17 @@ def post(
         click.echo("\n".join(learnt.lines()))
         return
     found = (
-        [run_summaries(run, data, dialogues)]
+        [run_summaries(run, data, dialogues, ())]
         if run is not None
-        else [file_summaries(one, data, dialogues) for one in files]
+        else [file_summaries(one, data, dialogues, ()) for one in files]
     )
     texts = [dialogue.text for dialogue in dialogues]
     values: list[dict[str, Any]] = []
     for one in found:
         chosen = _own_steps(one) if steps is None else steps
         cut_off = one.cut_off or [None] * len(dialogues)
-        limits = limits_for(one.run, chosen)
+        there = one.run is not None and one.run.limits_path.is_file()
+        limits = limits_for(one.run, [*chosen, "cut_to_limit"] if sweep and there else chosen, texts)
         if sweep:
             swept = _sweep(one.raw, cut_off, dialogues, chosen, limits)
             values.append({"predictions": str(one.path), "data": data, **swept.to_json()})
@@ -144,6 +147,7 @@ def post(
         report = post_process(one.raw, cut_off, chosen, texts, limits)
         values.append(_report_json(one.path, data, dialogues, report))
         if out is not None:  # before anything is printed: whoever reads that may stop
+            check_out(out, inputs=[*files, resolve_source(data)], force=force)
             _write(out, dialogues, report)
         if not as_json:
             _show_report(one.path, dialogues, report, show or 0)

@@ -121,7 +121,8 @@ def select(
             raise RunError(f"{run.recipe_path}: names no data.test; say what the summaries are of: --data FILE")
         files = tuple(run_files(run, source))
         if tune is not None and not dev_pool and tune != source:
-            dev_pool = tuple(dev_files(files, source, tune))
+            pairs = dev_files(files, source, tune)
+            files, dev_pool = tuple(one for one, _ in pairs), tuple(other for _, other in pairs)
     if tune is not None and not dev_pool and tune == source:
         dev_pool = files
     if out is not None:

@@ -7,6 +7,7 @@ no recipe any more, and are taken as they stand.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ __all__ = ["differences", "identity_path", "is_prediction", "is_raw", "read_iden
 
 # The fields of `llm_summ.generate.store.Prediction`.
 _TYPES = {"fname": str, "dialogue": str, "summary": str, "tokens": int, "finish_reason": str}
+_HASH = re.compile("[0-9a-f]{16}")
 _LATER = {"sample": (int,), "logprob": (float, int, type(None))}
 
 
@@ -39,19 +41,20 @@ def read_identity(path: Path) -> dict[str, Any]:
     """What made the raw predictions of a file; empty if it is not known."""
     try:
         return dict(json.loads(identity_path(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}
 
 
 def is_raw(path: Path) -> bool:
     """Whether a file holds raw predictions: a JSONL whose first line is one, or with an identity beside it."""
-    if path.suffix != ".jsonl":
+    if path.suffix.lower() != ".jsonl":
         return False
     try:
         _, first = next(read_jsonl(path), (0, {}))
     except (OSError, InputError):
         first = {}
-    return is_prediction(first) or bool(_known(path))
+    # In a file of a user's own the dialogue itself may stand there.
+    return (is_prediction(first) and _HASH.fullmatch(first["dialogue"]) is not None) or bool(_known(path))
 
 
 def run_of(path: Path, *, tell: bool = False) -> Run | None:
@@ -86,8 +89,8 @@ def differences(one: Path, other: Path) -> list[str]:
 
 def _known(path: Path) -> dict[str, Any]:
     """The identity of raw predictions; empty for what else may stand in a JSON file of that name."""
-    found = read_identity(path) if path.suffix == ".jsonl" else {}
-    return found if "adapter" in found else {}
+    found = read_identity(path) if path.suffix.lower() == ".jsonl" else {}
+    return found if {"engine", "adapter"} <= set(found) else {}
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any], above: str = "") -> Iterator[str]:

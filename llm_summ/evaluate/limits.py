@@ -60,6 +60,7 @@ class RunLimits:
             "in_sample": learnt.in_sample,
             "difference": {"mean": versus.difference, "low": versus.low, "high": versus.high},
             "p": versus.p_randomisation,
+            "recommended": list(self.recommended),
             "kept": str(self.run.limits_path) if self.kept else None,
         }
 
@@ -115,7 +116,9 @@ def learn_run_limits(
     """
     file, found = find_predictions(run, data, dialogues)
     cut_off = [one.finish_reason == "length" for one in found]
-    before: list[PostStep] = [step for step in steps or run.recipe().post if step != "cut_to_limit"]
+    before: list[PostStep] = [
+        step for step in (run.recipe().post if steps is None else steps) if step != "cut_to_limit"
+    ]
     spoken = [dialogue.text for dialogue in dialogues]
     texts = post_process([one.summary for one in found], cut_off, before, spoken).texts
     learnt = learn_limits([dialogue.id for dialogue in dialogues], spoken, texts, final_scores(dialogues))

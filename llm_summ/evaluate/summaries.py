@@ -17,6 +17,7 @@ from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.post import post_process
 from llm_summ.post.limits import limits_for
 from llm_summ.progress import say
+from llm_summ.recipe import PostStep
 from llm_summ.run import Run
 from llm_summ.score import CorpusScore
 
@@ -55,22 +56,27 @@ class Summaries:
         return f"{score.signature}|post:{'+'.join(self.post) or 'none'}"
 
 
-def run_summaries(run: Run, source: str, dialogues: Sequence[Dialogue]) -> Summaries:
+def run_summaries(
+    run: Run, source: str, dialogues: Sequence[Dialogue], steps: Sequence[PostStep] | None = None
+) -> Summaries:
     """A run's newest predictions for the dialogues, post-processed as its recipe says.
 
     Args:
         run: whose predictions.
         source: the data file, as the user named it.
         dialogues: its rows.
+        steps: instead of the recipe's, on raw predictions.
 
     Raises:
         PredictionError: the run has no predictions for them; says which command makes them.
     """
     file, predictions = find_predictions(run, source, dialogues)
-    return _post_process(run, file, predictions, dialogues)
+    return _post_process(run, file, predictions, dialogues, steps)
 
 
-def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Summaries:
+def file_summaries(
+    path: Path, source: str, dialogues: Sequence[Dialogue], steps: Sequence[PostStep] | None = None
+) -> Summaries:
     """The summaries of a prediction file: a CSV or JSONL with fname and summary, as it stands.
 
     The raw predictions of a run are post-processed as that run's recipe says. Those that were moved out of their
@@ -80,6 +86,7 @@ def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Su
         path: the prediction file.
         source: the data file, as the user named it.
         dialogues: its rows.
+        steps: instead of the recipe's, on raw predictions.
 
     Raises:
         PredictionError: the predictions cannot be used, or are not of the same ids or dialogues.
@@ -104,7 +111,7 @@ def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Su
                 f"{path}: made from other dialogues than those of {source} ({len(other)} differ: "
                 f"{listed(other)}); make them: llm-summ generate{of_run} --data {source}"
             )
-        return _post_process(run, file, [raw[dialogue.id] for dialogue in dialogues], dialogues)
+        return _post_process(run, file, [raw[dialogue.id] for dialogue in dialogues], dialogues, steps)
     hypotheses = read_hypotheses(path)
     _check_ids(path, source, list(hypotheses), dialogues)
     texts = tuple(hypotheses[dialogue.id] for dialogue in dialogues)
@@ -112,20 +119,22 @@ def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Su
 
 
 def _post_process(
-    run: Run | None, file: PredictionFile, predictions: Sequence[Prediction], dialogues: Sequence[Dialogue]
+    run: Run | None,
+    file: PredictionFile,
+    predictions: Sequence[Prediction],
+    dialogues: Sequence[Dialogue],
+    steps: Sequence[PostStep] | None,
 ) -> Summaries:
     cut_off = [prediction.finish_reason == "length" for prediction in predictions]
     texts, spoken = [one.summary for one in predictions], [dialogue.text for dialogue in dialogues]
-    steps = [] if run is None else run.recipe().post
-    limits = limits_for(run, steps)
+    if steps is None:
+        steps = [] if run is None else run.recipe().post
+    limits = limits_for(run, steps, spoken)
     report = post_process(texts, cut_off, steps, spoken, limits)
-    # Other limits, another signature.
-    names = {"cut_to_limit": f"cut_to_limit:{limits.mark}"} if limits is not None else {}
-    changed = {names.get(step, step): count for step, count in report.changed.items()}
     identity = file.identity()
     untuned = "adapter" in identity and identity["adapter"] is None
     engine = str(identity.get("engine", "unknown")) + ".untuned" * untuned
-    return Summaries(file.path, tuple(report.texts), tuple(cut_off), changed, engine, tuple(texts), run)
+    return Summaries(file.path, tuple(report.texts), tuple(cut_off), report.changed, engine, tuple(texts), run)
 
 
 def find_predictions(

@@ -37,15 +37,21 @@ _LOGPROB_DECIMALS = 2  # what lies behind depends on which others are computed a
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is to be done for one source; `done` are the candidates that are there."""
+    """What is to be done for one source and prompt; `done` are the candidates that are there."""
 
     source: str
+    prompt: str
     file: PredictionFile
     identity: dict[str, Any]
     renderer: Renderer
     dialogues: list[Dialogue]
     rows: list[Row]
     done: frozenset[Key]
+
+    @property
+    def name(self) -> str:
+        """The source, with the prompt if it is not the trained one."""
+        return f"{self.source} {self.prompt}".rstrip()
 
     def left(self, n: int) -> list[int]:
         """Indexes of dialogues that lack one or more of n candidates."""
@@ -71,13 +77,13 @@ def generate(
         untuned: leave the adapter out (a floor to compare with).
         overrides: ``generate.KEY=VALUE``, instead of what the run's recipe says.
         prompts: templates to ask with, one after the other, instead of the trained one; what they give are
-            candidates.
+            candidates. The trained one may be among them.
         into: a folder in which files of different settings stand beside each other; by default the run's own
             folders, where those of other settings are set aside. What the run's other files say of the same
             settings, and of the same ones with a higher limit, is taken over.
 
     Returns:
-        a prediction file for each source.
+        a prediction file for each prompt and source.
 
     Raises:
         InputError: something is wrong with the input; nothing was generated.
@@ -88,12 +94,14 @@ def generate(
             f"--set {found[0]}: changes nothing that is generated, and raw predictions stay as they are written; "
             f"for post change {run.recipe_path}, or see llm-summ post --steps"
         )
+    if engine_name and (twice := [one for one in overrides if one.startswith("generate.engine=")]):
+        raise RunError(f"--set {twice[0]}: --engine {engine_name} says another; leave one of them out")
     # What goes together depends on the engine.
     recipe = run.recipe([*overrides, *([] if engine_name is None else [f"generate.engine={engine_name}"])])
     sources = sources or [source for source in (recipe.data.test, recipe.data.dev) if source is not None]
     if not sources:
         raise RecipeError(f"{run.recipe_path}: neither data.test nor data.dev; name a file with --data")
-    _refuse_same_names("--data", sources)
+    _refuse_same_names(sources)
     data = [read_dialogues(source) for source in sources]
     require("torch", "transformers", "peft", extra="train", why="`llm-summ generate`")
     quiet_libraries()
@@ -116,7 +124,9 @@ def generate(
     for label, renderer in renderers.items():
         renderer.prepare([dialogue for dialogues in data for dialogue in dialogues])
         asked = _identity(recipe, renderer, name, decoding) | identity
-        for source, dialogues, rendered in zip(sources, data, _prompts(renderer, sources, data), strict=True):
+        for source, dialogues, rendered in zip(
+            sources, data, _prompts(renderer, label, sources, data), strict=True
+        ):
             fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
             made_of = asked | {"data": {"source": source, "sha256": fingerprint}}
             parts = [source_name(source), name, "untuned" if untuned else "", label, decoding.label]
@@ -131,10 +141,10 @@ def generate(
             done = frozenset((place[one.fname], one.sample) for one in file.kept(made_of))
             if done:
                 say(f"{file.path}: {len(done)} of {len(dialogues) * decoding.n} are there already")
-            jobs.append(_Job(source, file, made_of, renderer, dialogues, rendered, done))
+            jobs.append(_Job(source, label, file, made_of, renderer, dialogues, rendered, done))
     if to_do := [job for job in jobs if job.left(decoding.n)]:
         longest = max(len(job.rows[index].prompt_ids) for job in to_do for index in job.left(decoding.n))
-        engine = held.start(trained, longest)
+        engine = held.start(trained, longest, sum(len(job.left(decoding.n)) for job in to_do))
         try:
             for job in to_do:
                 job.file.begin(job.identity)  # only now: an engine that does not start has changed nothing
@@ -150,14 +160,15 @@ def _renderers(
     """What asks, by what its files are called: nothing for the prompt that was trained."""
     if not prompts:
         return {"": trained}
-    _refuse_same_names("--prompt", prompts)
     renderers = {}
     for prompt in prompts:
-        other = other_renderer(run, recipe.prompt, tokenizer, load_template(prompt))
-        if other.template.sha256 == trained.template.sha256:
+        template = load_template(prompt)
+        if template.sha256 == trained.template.sha256:
             renderers[""] = trained
         else:
-            renderers[f"prompt-{source_name(prompt)}"] = other
+            # By the hash, too: another file of that name is another prompt.
+            label = f"prompt-{source_name(prompt)}-{template.sha256[:6]}"
+            renderers[label] = other_renderer(run, recipe.prompt, tokenizer, template)
     return renderers
 
 
@@ -168,12 +179,12 @@ class _Held:
     Attributes:
         tokenizer_at: where the tokenizer is.
         identity: what the texts depend on of it.
-        start: makes the engine, given the renderer and the tokens of the longest prompt.
+        start: makes the engine, given the renderer, the tokens of the longest prompt and the number of prompts.
     """
 
     tokenizer_at: str
     identity: dict[str, Any]
-    start: Callable[[Renderer, int], Engine]
+    start: Callable[[Renderer, int, int], Engine]
 
 
 def _held_here(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -> _Held:
@@ -194,8 +205,8 @@ def _held_here(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -
         "dtype": dtype,
     }
 
-    def start(renderer: Renderer, longest: int) -> Engine:
-        return model.start(renderer.pad_id, renderer.stop_id, longest)
+    def start(renderer: Renderer, longest: int, prompts: int) -> Engine:
+        return model.start(renderer.pad_id, renderer.stop_id, longest, prompts)
 
     return _Held(location if adapter is None else str(run.adapter), identity, start)
 
@@ -207,7 +218,7 @@ def _held_elsewhere(run: Run, recipe: Recipe, name: Literal["openai", "echo"]) -
     if name == "echo":
         from llm_summ.generate.echo_engine import EchoEngine
 
-        return _Held(tokenizer_at, {"adapter": None}, lambda renderer, longest: EchoEngine())
+        return _Held(tokenizer_at, {"adapter": None}, lambda *_: EchoEngine())
     from llm_summ.generate.openai_engine import OpenaiEngine
 
     server = recipe.generate.server
@@ -215,7 +226,7 @@ def _held_elsewhere(run: Run, recipe: Recipe, name: Literal["openai", "echo"]) -
     # The texts depend on the model: where the recipe does not name it, the server has to be asked.
     where = {"url": server.url, "model": server.model or engine.find_model(), "prompt": server.prompt}
 
-    def start(renderer: Renderer, longest: int) -> Engine:
+    def start(renderer: Renderer, longest: int, prompts: int) -> Engine:
         if server.model:  # else it was asked
             engine.find_model()
         return engine
@@ -223,13 +234,15 @@ def _held_elsewhere(run: Run, recipe: Recipe, name: Literal["openai", "echo"]) -
     return _Held(tokenizer_at, {"adapter": "the server's", "server": where}, start)
 
 
-def _prompts(renderer: Renderer, sources: Sequence[str], data: Sequence[Sequence[Dialogue]]) -> list[list[Row]]:
+def _prompts(
+    renderer: Renderer, label: str, sources: Sequence[str], data: Sequence[Sequence[Dialogue]]
+) -> list[list[Row]]:
     """The prompts of every source; all that do not fit are told at once."""
     rendered, lines = [], []
     for source, dialogues in zip(sources, data, strict=True):
         rows, refused = render_rows(renderer, ((dialogue, None) for dialogue in dialogues))
         rendered.append(rows)
-        lines += [f"{source}: {one.line()}" for one in refused]
+        lines += [f"{source}: {label}{label and ': '}{one.line()}" for one in refused]
     if lines:
         raise PromptError("\n".join(lines))
     return rendered
@@ -241,7 +254,7 @@ def _fill(job: _Job, engine: Engine, recipe: Recipe, decoding: Decoding, limit: 
     by_messages = engine.name == "openai" and recipe.generate.server.prompt == "chat"
     shortened = [rows[index].id for index in job.left(decoding.n) if rows[index].dropped_turns]
     if shortened and not by_messages:
-        say(f"{job.source}: {len(shortened)} prompts lost turns to fit: {listed(shortened)}")
+        say(f"{job.name}: {len(shortened)} prompts lost turns to fit: {listed(shortened)}")
     requests = [
         Request(
             row.prompt_ids,
@@ -254,7 +267,7 @@ def _fill(job: _Job, engine: Engine, recipe: Recipe, decoding: Decoding, limit: 
     ]
     outputs = engine.generate(requests, stop_id=renderer.stop_id, decoding=decoding, done=job.done)
     started, tokens, new, by_length = time.monotonic(), 0, 0, 0
-    label = f"Generating {job.source} ({engine.name})"
+    label = f"Generating {job.name} ({engine.name})"
     with (
         Progress(label, len(dialogues) * decoding.n, len(job.done)) as progress,
         job.file.appending() as out,
@@ -334,10 +347,8 @@ def _has(distribution: str) -> bool:
     return True
 
 
-def _refuse_same_names(option: str, files: Sequence[str]) -> None:
-    names = [source_name(file) for file in files]
-    for name, file in zip(names, files, strict=True):
+def _refuse_same_names(sources: list[str]) -> None:
+    names = [source_name(source) for source in sources]
+    for name, source in zip(names, sources, strict=True):
         if names.count(name) > 1:
-            raise RunError(
-                f"{option} {file}: another one is called {name} too; rename one, or generate them apart"
-            )
+            raise RunError(f"--data {source}: another file is called {name} too; rename one of them")

@@ -7,10 +7,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from typing import Any, TypeVar
 
-from llm_summ.errors import EngineError, GenerationError, first_line
+from llm_summ.errors import EngineError, GenerationError, LlmSummError, first_line
 from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request, unfinished
 from llm_summ.progress import say
 from llm_summ.recipe import ServerFields
@@ -24,6 +24,7 @@ Answer = TypeVar("Answer")
 
 _LONGEST_PAUSE = 30.0
 _SECONDS_FOR_AN_ANSWER = 600.0
+_LAST_ANSWERS = 20.0  # seconds in which requests under way may be answered after one has failed for good
 _PER_MILLION = 1e6
 
 
@@ -87,14 +88,18 @@ class OpenaiEngine:
                 self._stopped.set()
                 for future in asked:
                     future.cancel()
-                self._client.close()  # nobody waits for what is under way
-                if not isinstance(error, EngineError):
+                if isinstance(error, LlmSummError):  # others are being answered, and will be paid for
+                    wait(asked, timeout=_LAST_ANSWERS)
+                self._client.close()
+                if not isinstance(error, LlmSummError):
                     raise
-                for future in asked:  # answered and paid for in the meantime
+                for future in asked:
                     finished = future.done() and not future.cancelled() and future not in given
                     if finished and future.exception() is None:
                         yield from future.result()
-                raise GenerationError(f"{error}; what was finished is kept") from error
+                if isinstance(error, EngineError):
+                    raise GenerationError(f"{error}; what was finished is kept") from error
+                raise
 
     def close(self) -> None:
         """Say what was used, and let go of the connections."""

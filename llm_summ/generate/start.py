@@ -124,13 +124,14 @@ class LocalModel:
     rank: int
     attach: bool
 
-    def start(self, pad_id: int, stop_id: int, longest_prompt: int) -> Engine:
+    def start(self, pad_id: int, stop_id: int, longest_prompt: int, prompts: int) -> Engine:
         """Load the model into an engine, or into several copies of it (`generate.data_parallel`).
 
         Args:
             pad_id: fills shorter prompts of a batch.
             stop_id: ends an answer.
             longest_prompt: in tokens.
+            prompts: how many there are: no more copies are made.
 
         Raises:
             ModelError: the base model cannot be had.
@@ -144,11 +145,12 @@ class LocalModel:
             import torch
 
             gpus = torch.cuda.device_count()
-        elif fields.tensor_parallel > 1:
-            say("generate.tensor_parallel is for GPUs: not used here")
+        each = fields.tensor_parallel if gpus and self.name == "vllm" else 1
+        if each < fields.tensor_parallel:
+            say("generate.tensor_parallel is for vllm on GPUs: not used here")
         from llm_summ.generate.parallel_engine import ParallelEngine, places
 
-        environments = places(fields.data_parallel, fields.tensor_parallel, gpus)
+        environments = places(fields.data_parallel, each, gpus)[:prompts]
         if self.name == "vllm":
             if self.rank and not self.attach:  # once, whatever copies there are
                 where = str(merged_folder(self.run, model, self.location, self.device, self.dtype, stop_id))

@@ -23,7 +23,7 @@ from llm_summ.post import post_process
 from llm_summ.progress import Progress, say
 from llm_summ.prompt import Renderer
 from llm_summ.prompt.trained import trained_renderer
-from llm_summ.recipe import ModelFields, Recipe
+from llm_summ.recipe import ModelFields, PostStep, Recipe
 from llm_summ.run import Run
 from llm_summ.score import CorpusScore, score_corpus
 from llm_summ.score.significance import paired
@@ -251,7 +251,7 @@ def verify_merge(
             "--set, or leave the check out: --no-verify"
         ) from error
     others = sum(one != two for one, two in zip(prompts, own_prompts, strict=True))
-    return Verification(source, tuple(systems), tuple(recipe.post), layers, others)
+    return Verification(source, tuple(systems), tuple(_steps(recipe)), layers, others)
 
 
 def _as_loaded(
@@ -287,7 +287,7 @@ def _system(
     ordered = tuple(predictions[index] for index in range(len(dialogues)))
     cut_off = [one.finish_reason == "length" for one in ordered]
     spoken = [dialogue.text for dialogue in dialogues]
-    texts = post_process([one.summary for one in ordered], cut_off, recipe.post, spoken).texts
+    texts = post_process([one.summary for one in ordered], cut_off, _steps(recipe), spoken).texts
     score = score_corpus(texts, [dialogue.references for dialogue in dialogues])
     say(f"{name}: final {score.final:.2f}")
     return System(name, ordered, score)
@@ -298,3 +298,8 @@ def _free() -> None:
 
     gc.collect()
     torch.cuda.empty_cache()
+
+
+def _steps(recipe: Recipe) -> list[PostStep]:
+    """The recipe's steps, but for limits, which were learnt with other texts."""
+    return [step for step in recipe.post if step != "cut_to_limit"]

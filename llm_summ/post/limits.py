@@ -7,13 +7,17 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Self
 
+from llm_summ.data.dialogue import dialogue_hash
 from llm_summ.data.folds import FOLDS, fold_of_each
+from llm_summ.data.handed_in import is_empty
 from llm_summ.errors import RunError
 from llm_summ.files import text_sha256
 from llm_summ.post.draft import Draft
 from llm_summ.post.sentences import sentences
+from llm_summ.progress import say
 from llm_summ.run import Run
 
 if TYPE_CHECKING:
@@ -24,7 +28,16 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["DECILES", "LearntLimits", "LengthLimits", "cut_to_limit", "learn_limits", "limits_for", "within"]
+__all__ = [
+    "DECILES",
+    "LearntLimits",
+    "LengthLimits",
+    "cut_to_limit",
+    "dialogues_sha256",
+    "learn_limits",
+    "limits_for",
+    "within",
+]
 
 DECILES = 10
 _LEAST_ROWS = 5 * DECILES
@@ -38,10 +51,12 @@ class LengthLimits:
         edges: ascending; decile i has the dialogues from edges[i - 1] up to but not including edges[i]; 9 of them,
             or fewer where many dialogues are of one length.
         limits: characters that a summary may have; None: any number. One more than `edges`.
+        learnt_on: the hash of the dialogues that they were found on; see `dialogues_sha256`.
     """
 
     edges: tuple[int, ...]
     limits: tuple[int | None, ...]
+    learnt_on: str = ""
 
     def of(self, dialogue: str) -> int | None:
         """The limit for a dialogue."""
@@ -69,9 +84,10 @@ class LengthLimits:
         """
         try:
             found = json.loads(text)
-            edges, limits = found["edges"], found["limits"]
+            edges, limits, learnt_on = found["edges"], found["limits"], found["learnt_on"]
             sound = (
-                all(type(edge) is int for edge in edges)
+                isinstance(learnt_on, str)
+                and all(type(edge) is int for edge in edges)
                 and sorted(set(edges)) == edges
                 and len(limits) == len(edges) + 1
                 and all(limit is None or (type(limit) is int and limit > 0) for limit in limits)
@@ -80,7 +96,7 @@ class LengthLimits:
             sound = False
         if not sound:
             raise RunError(f"{where}: not what `llm-summ post --learn-limits` writes; learn them again")
-        return cls(tuple(edges), tuple(limits))
+        return cls(tuple(edges), tuple(limits), learnt_on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +125,10 @@ def within(text: str, limit: int | None) -> str:
 
     Args:
         text: a summary.
-        limit: characters; None: any number.
+        limit: characters, without white space behind the text; None: any number.
     """
-    if limit is None or len(text) <= limit:
-        return text
-    return max((short for short in _shorter(text) if len(short) <= limit), key=len, default=_shorter(text)[0])
+    versions = _versions(text)
+    return versions[_fitting(versions, limit)]
 
 
 def learn_limits(
@@ -124,9 +139,10 @@ def learn_limits(
 ) -> LearntLimits:
     """For each decile of dialogues, the limit with which their summaries score best.
 
-    Tried are the lengths of all beginnings of summaries in the decile; a limit that gains less than its standard
-    error (Breiman et al. 1984, Classification and Regression Trees, 3.4.3) is none. What limits are worth is told
-    by cross-validation in five folds: they are found on four, and scored on the fifth.
+    Tried are limits between the lengths of all beginnings of summaries in the decile. Of those that gain more than
+    the standard error of their gain the best one is taken, and of several that come to the same the largest; where
+    there is none, there is no limit. What limits are worth is told by cross-validation: they are found on four
+    folds, and scored on the fifth.
 
     Args:
         ids: of the dialogues, shape (n,).
@@ -145,10 +161,9 @@ def learn_limits(
             f"--learn-limits: found {len(texts)} dialogues; expected {_LEAST_ROWS} at least, and hundreds to tell "
             "anything"
         )
-    versions = [[*_shorter(text)[:-1], text] for text in texts]
-    found = iter(
-        score([row for row, some in enumerate(versions) for _ in some], [one for some in versions for one in some])
-    )
+    versions = [_versions(text) for text in texts]
+    asked = [(row, version) for row, some in enumerate(versions) for version in some]
+    found = iter(score([row for row, _ in asked], [version for _, version in asked]))
     scores = [[next(found) for _ in some] for some in versions]
     lengths = np.array([_length(dialogue) for dialogue in dialogues])
     edges = np.unique(np.quantile(lengths, np.arange(1, DECILES) / DECILES, method="higher"))
@@ -158,7 +173,7 @@ def learn_limits(
     # Of each row: the score with each limit that is tried in its decile, the last being none.
     tried = [_limits_to_try([versions[row] for row in np.flatnonzero(decile == one)]) for one in range(count)]
     table = [
-        np.array([_with_limit(versions[row], scores[row], limit) for limit in tried[one]])
+        np.array([scores[row][_fitting(versions[row], limit)] for limit in tried[one]])
         for row, one in enumerate(decile)
     ]
     folds, before = fold_of_each(ids), np.array([some[-1] for some in scores])
@@ -169,8 +184,9 @@ def learn_limits(
             return -1
         gains = np.stack([table[row] - table[row][-1] for row in rows])
         means = gains.mean(axis=0)
-        place = int(means.argmax()) - len(means)
-        return place if means[place] > gains[:, place].std(ddof=1) / math.sqrt(len(rows)) else -1
+        means[means <= gains.std(axis=0, ddof=1) / math.sqrt(len(rows))] = -np.inf
+        means[-1] = 0
+        return int(np.flatnonzero(means >= means.max() - 1e-9)[-1]) - len(means)
 
     after = before.copy()
     for fold in range(FOLDS):
@@ -183,7 +199,7 @@ def learn_limits(
     own = np.array([table[row][places[one]] for row, one in enumerate(decile)])
     shortened = np.array([within(text, limits[one]) != text for text, one in zip(texts, decile, strict=True)])
     return LearntLimits(
-        LengthLimits(tuple(map(int, edges)), limits),
+        LengthLimits(tuple(map(int, edges)), limits, dialogues_sha256(dialogues)),
         tuple(int((decile == one).sum()) for one in range(count)),
         tuple(int(shortened[decile == one].sum()) for one in range(count)),
         before,
@@ -192,24 +208,38 @@ def learn_limits(
     )
 
 
-def limits_for(run: Run | None, steps: Sequence[PostStep]) -> LengthLimits | None:
-    """What was learnt for a run; None if nothing was, or if there is no run.
+def limits_for(run: Run | None, steps: Sequence[PostStep], dialogues: Sequence[str]) -> LengthLimits | None:
+    """What was learnt for a run, if one of the steps asks for it; says so if it was learnt on the same dialogues.
 
     Args:
-        run: the run.
+        run: the run; None: the texts are of no run.
         steps: that are to be run.
+        dialogues: that the texts are of.
 
     Raises:
-        RunError: the file is broken, or there is none and one of the steps needs it.
+        RunError: a step asks for it, and it is not there or broken.
     """
-    if run is not None and run.limits_path.is_file():
-        path = run.limits_path
-        return LengthLimits.from_json(path.read_text(encoding="utf-8", errors="replace"), str(path))
-    if "cut_to_limit" in steps:
-        where = "the step cut_to_limit" if run is None else f"{run.limits_path}: no such file, and cut_to_limit"
-        of_run = "" if run is None else f" --run {run.argument}"
-        raise RunError(f"{where} needs the limits of a run; learn them: llm-summ post --learn-limits{of_run}")
-    return None
+    if "cut_to_limit" not in steps:
+        return None
+    if run is None:
+        raise RunError(
+            "the step cut_to_limit is for raw predictions in a run's folder, and these are none; leave it out"
+        )
+    path = run.limits_path
+    if not path.is_file():
+        raise RunError(
+            f"{path}: no such file, and the step cut_to_limit needs it; llm-summ post --learn-limits --run "
+            f"{run.argument} writes it if limits gain anything; or leave the step out"
+        )
+    limits = LengthLimits.from_json(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    if limits.learnt_on == dialogues_sha256(dialogues):
+        say(f"{path}: was learnt on these dialogues; their score is too good to hold for others")
+    return limits
+
+
+def dialogues_sha256(dialogues: Sequence[str]) -> str:
+    """A hash of dialogues that does not depend on their order."""
+    return text_sha256("\n".join(sorted(map(dialogue_hash, dialogues))))
 
 
 def cut_to_limit(draft: Draft) -> str:
@@ -217,24 +247,23 @@ def cut_to_limit(draft: Draft) -> str:
     return within(draft.text, draft.limit)
 
 
-def _shorter(text: str) -> list[str]:
-    """The beginnings of a text that end with a sentence; the last is the text without white space behind it."""
-    found, end = [], 0
-    for part in sentences(text):
-        end += len(part)
-        found.append(text[:end].rstrip())
-    return [one for one in found if one.strip()] or [text]
+def _versions(text: str) -> list[str]:
+    """The beginnings of a text that end with a sentence and say anything, from the shortest to the text itself."""
+    ends = accumulate(map(len, sentences(text)))
+    found = [text[:end].rstrip() for end in ends if end < len(text.rstrip())]
+    return [*(one for one in found if not is_empty(one)), text]
+
+
+def _fitting(versions: Sequence[str], limit: int | None) -> int:
+    """The place of the longest version that fits into a limit, or of the shortest."""
+    fits = (place for place, one in enumerate(versions) if limit is None or len(one.rstrip()) <= limit)
+    return max(fits, default=0)
 
 
 def _limits_to_try(versions: Sequence[Sequence[str]]) -> list[int | None]:
-    """The lengths at which another beginning fits; the last is None."""
-    return [*sorted({len(one) for some in versions for one in some}), None]
-
-
-def _with_limit(versions: Sequence[str], scores: Sequence[float], limit: int | None) -> float:
-    """The score of the longest version that fits, or of the shortest."""
-    fitting = [place for place, one in enumerate(versions) if limit is None or len(one) <= limit]
-    return scores[max(fitting, default=0)]
+    """The largest limit with each effect: one below the length at which another version fits; the last is None."""
+    lengths = sorted({len(one.rstrip()) for some in versions for one in some})
+    return [*(length - 1 for length in lengths[1:]), None]
 
 
 def _length(dialogue: str) -> int:

@@ -59,7 +59,7 @@ class Change(NamedTuple):
     """What one step did to one text.
 
     Attributes:
-        step: its name.
+        step: its name, as in `PostReport.changed`.
         row: index of the text.
         before: the text.
         after: the text.
@@ -77,7 +77,8 @@ class PostReport:
 
     Attributes:
         texts: the texts after the last step, shape (n,).
-        changed: how many texts each step changed, in the order in which they ran.
+        changed: how many texts each step changed, in the order in which they ran; the name of `cut_to_limit` comes
+            with the mark of its limits. Joined by +, the names stand in a score's signature.
         changes: every change, in that order.
     """
 
@@ -115,11 +116,12 @@ def post_process(
     changed: dict[str, int] = {}
     changes: list[Change] = []
     for name in steps:
+        label = f"{name}:{limits.mark}" if name == "cut_to_limit" and limits is not None else name
         drafts = [Draft(*one) for one in zip(current, cut_off, spoken, most, strict=True)]
         after = [_run(STEPS[name], draft) for draft in drafts]
         pairs = enumerate(zip(current, after, strict=True))
-        found = [Change(name, row, old, new) for row, (old, new) in pairs if old != new]
-        changed[name] = len(found)
+        found = [Change(label, row, old, new) for row, (old, new) in pairs if old != new]
+        changed[label] = len(found)
         changes += found
         current = after
     return PostReport(current, changed, changes)

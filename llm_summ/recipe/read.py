@@ -72,7 +72,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             raise RecipeError(f"--set {override}: expected key=value, such as train.learning_rate=1e-4")
         _assign(tree, keys, _parse_scalar(override, text), override)
         for depth in range(1, len(keys)):
-            placed.setdefault(keys[:depth], f"--set {override}")
+            placed[keys[:depth]] = f"--set {override}"  # what does not go together did so before
         placed[keys] = f"--set {override}"
     try:
         return Recipe.model_validate(tree)

@@ -146,11 +146,13 @@ def run_files(run: Run, source: str) -> list[Path]:
     return found
 
 
-def dev_files(files: Sequence[Path], source: str, dev: str) -> list[Path]:
-    """The files of a run for the dev data beside those for other data: ``test.vllm.jsonl``, ``dev.vllm.jsonl``.
+def dev_files(files: Sequence[Path], source: str, dev: str) -> list[tuple[Path, Path]]:
+    """The files of a run with those for the dev data beside them: ``test.vllm.jsonl``, ``dev.vllm.jsonl``.
+
+    A file that has none for the dev data is left out, which is said.
 
     Raises:
-        PredictionError: a file is not named after its data.
+        PredictionError: a file is not named after its data, or none has one for the dev data.
     """
     found = []
     for path in files:
@@ -158,7 +160,13 @@ def dev_files(files: Sequence[Path], source: str, dev: str) -> list[Path]:
             raise PredictionError(
                 f"{path}: is not named after {source}; say which file is of {dev}: --dev-pool FILE"
             )
-        found.append(path.with_name(source_name(dev) + path.name.removeprefix(source_name(source))))
+        other = path.with_name(source_name(dev) + path.name.removeprefix(source_name(source)))
+        if other.is_file():
+            found.append((path, other))
+        else:
+            say(f"{other}: no such file; {path.name} is left out: generate it for {dev}, too")
+    if not found:
+        raise PredictionError(f"no file of {source} has one for {dev} beside it; generate as many for {dev}")
     return found
 
 
@@ -280,7 +288,8 @@ def _member(name: str, path: Path, rows: Sequence[Sequence[_Line]], dialogues: S
             f"{path}: the post-processing of its run ({needing[0]}) needs the dialogues; name them: --data FILE"
         )
     spoken = [dialogue.text for dialogue in dialogues for _ in range(each)]
-    texts = post_process(texts, cut_off, steps, spoken if dialogues else None, limits_for(run, steps)).texts
+    limits = limits_for(run, steps, [dialogue.text for dialogue in dialogues])
+    texts = post_process(texts, cut_off, steps, spoken if dialogues else None, limits).texts
     confidence = tuple(tuple(one.confidence for one in row if one.confidence is not None) for row in rows)
     return Member(
         name,

@@ -82,6 +82,7 @@ class DevSet:
             return None
         cut_off = [prediction.finish_reason == "length" for prediction in found]
         spoken = [dialogue.text for dialogue in self.dialogues]
+        # There are no limits of length yet: the step cut_to_limit changes nothing.
         texts = post_process([one.summary for one in found], cut_off, self.recipe.post, spoken).texts
         score = COMPETITION.score(texts, [dialogue.references for dialogue in self.dialogues])
         samples = [

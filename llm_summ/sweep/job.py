@@ -131,8 +131,10 @@ def sweep(
     if not dialogues:
         raise DataError(f"{source}: no dialogue with a reference to score")
     wanted: list[Setting] = [(), *(setting for setting in settings if setting)]
-    recipes = [run.recipe([f"{field}={value}" for field, value in setting]) for setting in wanted]
+    asked = [] if engine is None else [f"generate.engine={engine}"]  # what goes together depends on it
+    recipes = [run.recipe([*(f"{field}={value}" for field, value in setting), *asked]) for setting in wanted]
     for setting, recipe in zip(wanted, recipes, strict=True):
+        limits_for(run, recipe.post, ())  # if it is missing, it is missing now
         if recipe.generate.n > 1:
             where = " ".join(f"{field}={value}" for field, value in setting) or str(run.recipe_path)
             raise RecipeError(
@@ -165,7 +167,8 @@ def _try(
     predictions = [by_id[dialogue.id] for dialogue in dialogues]
     cut_off = [one.finish_reason == "length" for one in predictions]
     raw, spoken = [one.summary for one in predictions], [dialogue.text for dialogue in dialogues]
-    texts = post_process(raw, cut_off, steps, spoken, limits_for(run, steps)).texts
+    report = post_process(raw, cut_off, steps, spoken, limits_for(run, steps, spoken))
+    texts = report.texts
     references = [dialogue.references for dialogue in dialogues]
     score = COMPETITION.score(texts, references)
     finals = [row.final for row in score.per_row]
@@ -179,5 +182,5 @@ def _try(
         paired([row.final for row in first.score.per_row], finals) if several and first is not None else None,
         sum(map(len, texts)) / max(lengths, 1),
         sum(cut_off),
-        f"{score.signature}|post:{'+'.join(steps) or 'none'}",
+        f"{score.signature}|post:{'+'.join(report.changed) or 'none'}",
     )

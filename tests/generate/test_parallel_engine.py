@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import make_tiny_model
 
-from llm_summ.errors import EngineError, GenerationError, ModelError
+from llm_summ.errors import EngineError, GenerationError, LlmSummError, MissingPackageError, ModelError
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request
 from llm_summ.generate.parallel_engine import ParallelEngine, places
 
@@ -34,12 +39,43 @@ class Start:
         return HfEngine(AutoModelForCausalLM.from_pretrained(self.folder), pad_id=PAD_ID, batch_size=4)
 
 
+class Sleeper:
+    """An engine that takes its time: what each prompt asks for, in tenths of a second."""
+
+    name = "sleeper"
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    def generate(
+        self, requests: Sequence[Request], *, stop_id: int, decoding: Decoding = GREEDY, done: Collection[Key] = ()
+    ) -> Iterator[Output]:
+        for index, request in enumerate(requests):
+            time.sleep(request.prompt_ids[0] / 10)
+            if len(request.prompt_ids) > 1:
+                raise self.error or EOFError("half a file")
+            yield Output(index, (STOP_ID,), "stop")
+
+    def close(self) -> None:
+        pass
+
+
 def refuse() -> Engine:
     raise ModelError("tiny: no such model")
 
 
 def break_down() -> Engine:
     raise ZeroDivisionError("nothing to divide by")
+
+
+def lack() -> Engine:
+    raise MissingPackageError("x", "train", "this")
+
+
+def with_orphan() -> Engine:
+    """Like vLLM's, it begins a process that inherits the pipe and outlives it."""
+    subprocess.Popen(["sleep", "20"], close_fds=False)
+    return Sleeper()
 
 
 @pytest.fixture(scope="module")
@@ -99,21 +135,96 @@ def test_a_copy_that_dies_is_told_and_takes_the_others_along(start: Start) -> No
 
 
 @pytest.mark.parametrize(
-    ("start", "told"),
-    [(refuse, "tiny: no such model"), (break_down, "ZeroDivisionError: nothing to divide by")],
+    ("start", "error", "told"),
+    [
+        (refuse, ModelError, "tiny: no such model"),
+        (break_down, GenerationError, "ZeroDivisionError: nothing to divide by (--debug shows where)"),
+        (lack, GenerationError, "MissingPackageError: this: the package x is not installed; install it: pip"),
+    ],
 )
-def test_a_copy_that_does_not_start_says_why(start: type, told: str) -> None:
+def test_a_copy_that_does_not_start_says_why(start: Any, error: type[LlmSummError], told: str) -> None:
     before = set(multiprocessing.active_children())
-    with pytest.raises(GenerationError) as caught:
+    with pytest.raises(error) as caught:
         ParallelEngine("hf", start, [{}, {}])
-    assert str(caught.value) == told
+    assert str(caught.value).startswith(told)
+    assert "in _serve" in caught.value.__notes__[0]  # where it happened, for --debug
     assert set(multiprocessing.active_children()) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "told"),
+    [
+        (None, GenerationError, "EOFError: half a file (--debug shows where)"),
+        (GenerationError("hf: out of memory"), GenerationError, "hf: out of memory"),
+    ],
+)
+def test_what_the_others_finished_is_kept_where_one_fails(error: Any, kind: type[Exception], told: str) -> None:
+    engine = ParallelEngine("sleeper", partial(Sleeper, error), [{}, {}])
+    # The longest prompt comes first, and to the first copy; the second copy has four to answer in the meantime.
+    asked = [Request([2, 0], 5), *(Request([0], 5) for _ in range(7))]
+    outputs: list[Output] = []
+    with pytest.raises(kind) as caught:
+        outputs.extend(engine.generate(asked, stop_id=STOP_ID))
+    assert str(caught.value).startswith(told)
+    assert sorted(output.index for output in outputs) == [1, 3, 5, 7]
+    with pytest.raises(GenerationError, match="was closed"):
+        list(engine.generate(asked, stop_id=STOP_ID))
+
+
+def test_who_stops_before_the_end_gets_nothing_of_it_later() -> None:
+    engine = ParallelEngine("sleeper", Sleeper, [{}, {}])
+    outputs = engine.generate([Request([1], 5)] * 6, stop_id=STOP_ID)
+    next(outputs)
+    outputs.close()
+    with pytest.raises(GenerationError, match="sleeper: was closed"):
+        next(engine.generate([Request([1], 5)], stop_id=STOP_ID))
+
+
+def test_the_death_of_a_copy_is_seen_though_a_process_of_its_own_lives_on() -> None:
+    before = set(multiprocessing.active_children())
+    with closing(ParallelEngine("sleeper", with_orphan, [{}])) as engine:
+        [copy] = set(multiprocessing.active_children()) - before
+        outputs = engine.generate([Request([1], 5), Request([100], 5)], stop_id=STOP_ID)
+        next(outputs)
+        copy.kill()
+        started = time.monotonic()
+        with pytest.raises(GenerationError, match="copy 1 of 1 died"):
+            next(outputs)
+        assert time.monotonic() - started < 15  # and not when the other one ends
+
+
+def test_copies_end_when_the_first_process_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+        "import multiprocessing\n"
+        "from test_parallel_engine import Request, Sleeper, STOP_ID\n"
+        "from llm_summ.generate.parallel_engine import ParallelEngine\n"
+        "if __name__ == '__main__':\n"
+        "    engine = ParallelEngine('sleeper', Sleeper, [{}, {}])\n"
+        "    print(*(child.pid for child in multiprocessing.active_children()), flush=True)\n"
+        "    list(engine.generate([Request([100], 5)] * 4, stop_id=STOP_ID))\n",
+        encoding="utf-8",
+    )
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        parent.kill()
+    assert len(pids) == 2
+    for _ in range(600):
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            return
+        time.sleep(0.1)
+    pytest.fail("a copy lives on")
 
 
 @pytest.mark.parametrize(
     ("visible", "copies", "each", "expected"),
     [
         (None, 2, 1, ["0", "1"]),
+        (None, 4, 1, ["0", "1", "2", "3"]),
         (None, 2, 2, ["0,1", "2,3"]),
         ("3,5,6,7", 2, 2, ["3,5", "6,7"]),
         ("GPU-a,GPU-b", 2, 1, ["GPU-a", "GPU-b"]),
@@ -127,7 +238,7 @@ def test_each_copy_has_gpus_of_its_own(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     found = places(copies, each, 4 if visible is None else len(visible.split(",")))
-    assert found == [{"CUDA_VISIBLE_DEVICES": gpus} for gpus in expected]
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == expected
 
 
 def test_too_many_copies_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,8 +246,12 @@ def test_too_many_copies_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EngineError) as caught:
         places(4, 2, 4)
     assert str(caught.value) == (
-        "generate.data_parallel 4 with tensor_parallel 2: needs 8 GPUs, found 4; set it to 2"
+        "generate.data_parallel 4 with tensor_parallel 2: needs 8 GPUs, found 4; set it to 2 or less"
     )
+    with pytest.raises(
+        EngineError, match=r"^generate.tensor_parallel 8: needs 8 GPUs, found 4; set it to 4 or less$"
+    ):
+        places(1, 8, 4)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     with pytest.raises(EngineError, match="this machine has 2 cores"):
         places(3, 1, 0)

@@ -20,7 +20,7 @@ from llm_summ.data.write import write_table
 from llm_summ.errors import RunError
 from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.post import post_process
-from llm_summ.post.limits import LengthLimits, learn_limits, limits_for, within
+from llm_summ.post.limits import LengthLimits, dialogues_sha256, learn_limits, limits_for, within
 from llm_summ.recipe import DataFields, ModelFields, Recipe
 from llm_summ.run import Run, create_run, mark_latest
 
@@ -54,13 +54,34 @@ def test_a_limit_keeps_the_longest_beginning_of_whole_sentences(text: str, limit
         assert len(text[: text.index(".", len(cut)) + 1]) > limit
 
 
+@given(st.text("가나. \n:?\"'", max_size=30), st.integers(0, 40))
+def test_a_limit_never_empties_a_text_and_does_no_more_at_a_second_pass(text: str, limit: int) -> None:
+    cut = within(text, limit)
+    assert text.startswith(cut)
+    assert bool(set(cut) & set("가나")) == bool(set(text) & set("가나"))
+    assert within(cut, limit) == cut
+    limits = LengthLimits((), (limit,))
+    assert post_process([text], [None], ["cut_to_limit"], [""], limits).texts == [cut]
+
+
+@given(st.lists(st.text("가나. \n:", max_size=24), min_size=50, max_size=70), st.randoms())
+def test_what_is_learnt_is_what_the_step_does(texts: list[str], rng: random.Random) -> None:
+    ids, dialogues = [str(row) for row in range(len(texts))], ["가" * rng.randint(1, 99) for _ in texts]
+    ideal = [rng.randint(0, 24) for _ in texts]
+    learnt = learn_limits(ids, dialogues, texts, scored(ideal))
+    assert LengthLimits.from_json(learnt.limits.to_json()) == learnt.limits
+    cut = post_process(texts, [None] * len(texts), ["cut_to_limit"], dialogues, learnt.limits).texts
+    assert learnt.in_sample == pytest.approx(np.mean(scored(ideal)(range(len(texts)), cut)))
+    assert learnt.in_sample >= learnt.before.mean() - 1e-9
+
+
 def test_the_limit_depends_on_the_length_of_the_dialogue() -> None:
     limits = LengthLimits((10, 20), (41, None, 5))
     assert [limits.of("가" * length) for length in (1, 9, 10, 19, 20, 500)] == [41, 41, None, None, 5, 5]
     assert limits.of(f"\n  {'가' * 9}  ") == 41
     report = post_process([TEXT] * 3, [None] * 3, ["cut_to_limit"], ["가" * 5, "가" * 15, "가" * 25], limits)
     assert [len(text) for text in report.texts] == [41, len(TEXT), 23]
-    assert report.changed == {"cut_to_limit": 2}
+    assert report.changed == {f"cut_to_limit:{limits.mark}": 2}
 
 
 def scored(ideal: Sequence[int]) -> Callable[[Sequence[int], Sequence[str]], list[float]]:
@@ -88,7 +109,7 @@ def test_limits_are_found_where_they_are_worth_something() -> None:
     assert sum(learnt.rows) == 400
     for one, edge in zip(learnt.limits.limits, learnt.limits.edges, strict=False):
         if edge < 450:
-            assert one in (20, 21)  # two sentences of ten, and the space between them
+            assert one == 31  # two sentences of ten and the space between them, and not a third
     assert learnt.limits.limits[-1] is None
     assert learnt.cut[0] == learnt.rows[0]
     assert learnt.cut[-1] == 0
@@ -121,7 +142,7 @@ def test_the_order_of_the_dialogues_does_not_matter() -> None:
 
 def test_dialogues_of_one_length_have_one_limit() -> None:
     learnt = learn_limits([str(row) for row in range(60)], ["가" * 9] * 60, [TEXT] * 60, scored([23] * 60))
-    assert learnt.limits == LengthLimits((), (23,))
+    assert learnt.limits == LengthLimits((), (40,), dialogues_sha256(["가" * 9] * 60))
 
 
 def test_too_few_dialogues_are_refused() -> None:
@@ -133,12 +154,12 @@ def test_too_few_dialogues_are_refused() -> None:
 def test_what_is_written_is_read(edges: list[int], data: st.DataObject) -> None:
     size = len(edges) + 1
     some = data.draw(st.lists(st.none() | st.integers(1, 999), min_size=size, max_size=size))
-    limits = LengthLimits(tuple(edges), tuple(some))
+    limits = LengthLimits(tuple(edges), tuple(some), "abc")
     assert LengthLimits.from_json(limits.to_json()) == limits
     assert all(one < other for one, other in pairwise(limits.edges))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"edges": []}', '{"edges": [], "limits": []}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"edges": []}', '{"edges": [], "limits": [3]}'])
 def test_what_is_no_limits_file_is_refused(text: str) -> None:
     with pytest.raises(RunError) as caught:
         LengthLimits.from_json(text, "runs/x/limits.json")
@@ -152,7 +173,7 @@ def test_what_is_no_limits_file_is_refused(text: str) -> None:
 )
 def test_limits_that_cannot_be_are_refused(edges: list[float], limits: list[int]) -> None:
     with pytest.raises(RunError):
-        LengthLimits.from_json(json.dumps({"edges": edges, "limits": limits}))
+        LengthLimits.from_json(json.dumps({"edges": edges, "limits": limits, "learnt_on": ""}))
 
 
 @pytest.fixture
@@ -190,15 +211,18 @@ def test_limits_are_learnt_kept_and_used(run: Run) -> None:
     assert found["before"] == pytest.approx(before["final"])
     assert found["out_of_fold"] == pytest.approx(100)
     assert found["difference"]["low"] > 0
-    assert json.loads(run.limits_path.read_text()) == {"edges": found["edges"], "limits": found["limits"]}
+    kept = json.loads(run.limits_path.read_text(encoding="utf-8"))
+    assert (kept["edges"], kept["limits"]) == (found["edges"], found["limits"])
     # Nothing uses them before the recipe says so.
     assert json.loads(llm_summ("eval", "dev.csv", "--json").out)["final"] == before["final"]
     steps = "strip, cut_to_limit"
     recipe = run.recipe_path.read_text(encoding="utf-8")
     run.recipe_path.write_text(recipe[: recipe.index("post:")] + f"post: [{steps}]\n", encoding="utf-8")
-    after = json.loads(llm_summ("eval", "dev.csv", "--json").out)
+    scored = llm_summ("eval", "dev.csv", "--json")
+    after = json.loads(scored.out)
     assert after["final"] == pytest.approx(100)
-    limits = limits_for(run, [])
+    assert "runs/mine/limits.json: was learnt on these dialogues; their score is too good" in scored.err
+    limits = limits_for(run, ["cut_to_limit"], ["another dialogue"])
     assert limits is not None
     assert after["signature"].endswith(f"post:strip+cut_to_limit:{limits.mark}")
     shown = llm_summ("post", "--learn-limits")  # again, with the step in the list
@@ -212,12 +236,25 @@ def test_a_step_without_limits_says_how_to_learn_them(run: Run) -> None:
     asked = llm_summ("post", "--steps", "cut_to_limit")
     assert asked.code == 2
     assert asked.err.splitlines()[-1] == (
-        "llm-summ: runs/mine/limits.json: no such file, and cut_to_limit needs the limits of a run; learn them: "
-        "llm-summ post --learn-limits --run mine"
+        "llm-summ: runs/mine/limits.json: no such file, and the step cut_to_limit needs it; llm-summ post "
+        "--learn-limits --run mine writes it if limits gain anything; or leave the step out"
     )
     assert llm_summ("post", "--learn-limits", "--sweep").code == 2
     run.limits_path.write_text("{}", encoding="utf-8")
     assert "limits.json: not what" in llm_summ("post", "--steps", "cut_to_limit").err
+    assert llm_summ("eval", "dev.csv", "--brief").code == 0  # nothing asks for it
+    alone = llm_summ("post", "dev.csv", "--data", "dev.csv", "--steps", "cut_to_limit")
+    assert "is for raw predictions in a run's folder, and these are none; leave it out" in alone.err
+
+
+def test_a_recipe_with_the_step_can_learn_what_it_needs(run: Run) -> None:
+    recipe = run.recipe_path.read_text(encoding="utf-8")
+    run.recipe_path.write_text(recipe[: recipe.index("post:")] + "post: [strip, cut_to_limit]\n", encoding="utf-8")
+    assert llm_summ("eval", "dev.csv").code == 2
+    assert llm_summ("post", "--steps", "strip").code == 0
+    without = json.loads(llm_summ("post", "--learn-limits", "--steps", "", "--json").out)
+    assert without["recommended"] == ["cut_to_limit"]
+    assert llm_summ("eval", "dev.csv").code == 0
 
 
 def test_limits_that_gain_nothing_are_not_kept(run: Run) -> None:

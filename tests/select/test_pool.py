@@ -156,12 +156,20 @@ def test_a_run_without_predictions_says_how_to_make_them(data: str) -> None:
     )
 
 
-def test_the_dev_file_of_a_runs_file_is_named_alike() -> None:
-    files = [Path("runs/mine/predictions/test.vllm.jsonl"), Path("runs/mine/candidates/test.vllm.n8.jsonl")]
-    assert dev_files(files, "data/test.csv", "data/dev.csv") == [
-        Path("runs/mine/predictions/dev.vllm.jsonl"),
-        Path("runs/mine/candidates/dev.vllm.n8.jsonl"),
-    ]
+def test_the_dev_file_of_a_runs_file_is_named_alike(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("runs/mine/predictions")
+    files = [folder / "test.vllm.jsonl", folder / "test.hf.jsonl", folder / "test.vllm.prompt-expert-1a2b3c.jsonl"]
+    others = [folder / path.name.replace("test.", "dev.") for path in files]
+    folder.mkdir(parents=True)
+    for path in others[:2]:
+        path.touch()
+    assert dev_files(files, "data/test.csv", "data/dev.csv") == list(zip(files, others, strict=True))[:2]
+    assert capsys.readouterr().err == (
+        "runs/mine/predictions/dev.vllm.prompt-expert-1a2b3c.jsonl: no such file; "
+        "test.vllm.prompt-expert-1a2b3c.jsonl is left out: generate it for data/dev.csv, too\n"
+    )
+    with pytest.raises(PredictionError, match=r"no file of data/test\.csv has one for data/dev\.csv beside it"):
+        dev_files(files[2:], "data/test.csv", "data/dev.csv")
     with pytest.raises(
         PredictionError, match=r"is not named after other\.csv; say which file is of data/dev\.csv"
     ):
