@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from llm_summ.errors import LlmSummError
-from llm_summ.generate.job import generate
+from llm_summ.generate.job import prepare
 from llm_summ.generate.store import Prediction
 from llm_summ.run import open_run
 
@@ -29,7 +29,7 @@ def main() -> int:
     try:
         run = open_run(Path("runs"), arguments.run)
         for engine in ("hf", "vllm"):
-            (file,) = generate(run, sources=[arguments.data], engine_name=engine)
+            (file,) = prepare(run, sources=[arguments.data], engine_name=engine).run()
             outputs.append({prediction.fname: prediction for prediction in file.read()})
     except LlmSummError as error:
         print(f"compare_engines.py: {error}", file=sys.stderr)

@@ -317,6 +317,16 @@ def test_fields_that_exclude_each_other(path: Path, quantization: str, fields: s
     assert refusal(path, text) == said
 
 
+def test_what_does_not_go_together_is_told_where_it_began(path: Path) -> None:
+    greedy = (
+        "generate: n 8: greedy candidates would all be the same; set temperature above 0, or beams to at least 8"
+    )
+    of_file = LEAST + "generate: {n: 8}\n"
+    assert refusal(path, of_file) == f"FILE:5: {greedy}"
+    assert refusal(path, of_file, "generate.max_new_tokens=100") == f"FILE:5: {greedy}"
+    assert refusal(path, LEAST, "generate.engine=hf", "generate.n=8") == f"--set generate.n=8: {greedy}"
+
+
 @pytest.mark.parametrize(
     ("override", "value"),
     [

@@ -373,7 +373,7 @@ def test_early_stopping(here: Path) -> None:
 
 def test_all_weights_are_trained_by_the_same_recipe(here: Path) -> None:
     """Full fine-tuning: a model instead of an adapter; `generate` takes it."""
-    from llm_summ.generate.job import generate
+    from llm_summ.generate.job import prepare
     from llm_summ.model.trained import weights_sha256
 
     settings = ("train.method=full", "model.quantization=none", "train.epochs=1", "train.learning_rate=1e-3")
@@ -381,11 +381,11 @@ def test_all_weights_are_trained_by_the_same_recipe(here: Path) -> None:
     assert not run.adapter.exists()
     assert run.manifest()["training"]["adapter_sha256"] == weights_sha256(run.model)
     assert weights_sha256(run.model) != weights_sha256(here / "tiny")
-    (file,) = generate(run, sources=["dev.csv"], engine_name="hf")
+    (file,) = prepare(run, sources=["dev.csv"], engine_name="hf").run()
     assert len(file.read()) == 6
     (run.model / "config.json").unlink()
     with pytest.raises(LlmSummError, match=r"runs/full/model: no config.json; the model is not whole"):
-        generate(run, sources=["dev.csv"], engine_name="hf")
+        prepare(run, sources=["dev.csv"], engine_name="hf")
 
 
 @pytest.mark.parametrize(

@@ -189,11 +189,11 @@ def generate(
       llm-summ generate --engine openai --set generate.server.url=http://127.0.0.1:8000/v1
     """
     opened = [open_run_or_latest(name) for name in run_names or (None,)]
-    from llm_summ.generate import job
+    from llm_summ.generate.job import prepare
 
-    data = sources[0] if sources else None
-    for run, name in zip(opened, run_names or (None,), strict=True):
-        files = job.generate(
+    # What is wrong with the last of them is told before the first begins.
+    prepared = [
+        prepare(
             run,
             sources=list(sources),
             engine_name=engine,
@@ -201,11 +201,18 @@ def generate(
             overrides=overrides,
             prompts=prompts,
         )
+        for run in opened
+    ]
+    data = sources[0] if sources else None
+    for generation, run, name in zip(prepared, opened, run_names or (None,), strict=True):
+        files = generation.run()
         for file in files:
             click.echo(str(file.path))
         of_run = f" --run {name}" if name else ""
         recipe = run.recipe()
-        if any(file.path.parent == run.candidates for file in files):
+        if len(opened) > 1:
+            click.echo("Next: llm-summ select FILE… --data test.csv --out chosen.csv", err=True)
+        elif any(file.path.parent == run.candidates for file in files):
             test = data or recipe.data.test or "test.csv"
             click.echo(f"Next: llm-summ select --data {test}{of_run} --out chosen.csv", err=True)
         else:

@@ -136,8 +136,8 @@ def post(
     for one in found:
         chosen = _own_steps(one) if steps is None else steps
         cut_off = one.cut_off or [None] * len(dialogues)
-        there = one.run is not None and one.run.limits_path.is_file()
-        limits = limits_for(one.run, [*chosen, "cut_to_limit"] if sweep and there else chosen, texts)
+        try_limits = sweep and one.run is not None and one.run.limits_path.is_file()
+        limits = limits_for(one.run, ["cut_to_limit"] if try_limits else chosen, texts)
         if sweep:
             swept = _sweep(one.raw, cut_off, dialogues, chosen, limits)
             values.append({"predictions": str(one.path), "data": data, **swept.to_json()})

@@ -104,6 +104,8 @@ def select(
         "--temperature": temperature,
     }
     _check(method, {name for name, value in given.items() if value is not None}, tune, dev_pool)
+    if force and out is None:
+        raise click.UsageError("--force is for --out")
     if files and run_name is not None:
         raise click.UsageError("--run and FILEs exclude each other; choose one")
     if rouge is not None and len(rouge) != 3:

@@ -17,7 +17,7 @@ from llm_summ.files import read_jsonl
 from llm_summ.progress import say
 from llm_summ.run import Run
 
-__all__ = ["differences", "identity_path", "is_prediction", "is_raw", "read_identity", "run_of"]
+__all__ = ["differences", "identity_path", "is_hash", "is_prediction", "is_raw", "read_identity", "run_of"]
 
 # The fields of `llm_summ.generate.store.Prediction`.
 _TYPES = {"fname": str, "dialogue": str, "summary": str, "tokens": int, "finish_reason": str}
@@ -30,6 +30,11 @@ def is_prediction(line: Mapping[str, Any]) -> bool:
     later = {key: line[key] for key in _LATER if key in line}
     first = {key: type(item) for key, item in line.items() if key not in later}
     return first == _TYPES and all(isinstance(item, _LATER[key]) for key, item in later.items())
+
+
+def is_hash(dialogue: str) -> bool:
+    """Whether it is a dialogue's hash; in a file of a user's own the dialogue itself may stand there."""
+    return _HASH.fullmatch(dialogue) is not None
 
 
 def identity_path(path: Path) -> Path:
@@ -47,14 +52,13 @@ def read_identity(path: Path) -> dict[str, Any]:
 
 def is_raw(path: Path) -> bool:
     """Whether a file holds raw predictions: a JSONL whose first line is one, or with an identity beside it."""
-    if path.suffix.lower() != ".jsonl":
+    if path.suffix.lower() != ".jsonl" or not path.is_file():
         return False
     try:
         _, first = next(read_jsonl(path), (0, {}))
     except (OSError, InputError):
         first = {}
-    # In a file of a user's own the dialogue itself may stand there.
-    return (is_prediction(first) and _HASH.fullmatch(first["dialogue"]) is not None) or bool(_known(path))
+    return (is_prediction(first) and is_hash(first["dialogue"])) or bool(_known(path))
 
 
 def run_of(path: Path, *, tell: bool = False) -> Run | None:

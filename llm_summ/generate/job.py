@@ -9,19 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
 from llm_summ.errors import PromptError, RecipeError, RunError, listed
 from llm_summ.files import file_sha256, text_sha256
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Request, unfinished
-from llm_summ.generate.start import EngineName, LocalEngineName, LocalModel, attaches, choose_engine
+from llm_summ.generate.held import Held, hold
+from llm_summ.generate.start import EngineName, choose_engine
 from llm_summ.generate.store import Prediction, PredictionFile, take_over
-from llm_summ.model.adapter import adapter_sha256, check_adapter
-from llm_summ.model.base import base_location, load_tokenizer, pick_dtype
-from llm_summ.model.device import find_device
-from llm_summ.model.servable import largest_rank
-from llm_summ.model.trained import trained_model, weights_sha256
+from llm_summ.model.base import load_tokenizer
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.progress import Progress, say
 from llm_summ.prompt import Renderer, Row, render_rows
@@ -30,7 +27,7 @@ from llm_summ.prompt.trained import kept_sha256, other_renderer, trained_budget,
 from llm_summ.recipe import EngineChoice, GenerateFields, Recipe
 from llm_summ.run import Run
 
-__all__ = ["decoding_of", "generate", "request_seed"]
+__all__ = ["Generation", "decoding_of", "prepare", "request_seed", "with_engine"]
 
 _LOGPROB_DECIMALS = 2  # what lies behind depends on which others are computed at the same time
 
@@ -58,7 +55,41 @@ class _Job:
         return unfinished(len(self.dialogues), n, self.done)
 
 
-def generate(
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A generation of which nothing can be wrong but the engine."""
+
+    jobs: tuple[_Job, ...]
+    held: Held
+    trained: Renderer
+    recipe: Recipe
+    decoding: Decoding
+    limit: Callable[[Dialogue], int]
+
+    def run(self) -> list[PredictionFile]:
+        """Generate what is not there yet.
+
+        Returns:
+            a prediction file for each prompt and source.
+
+        Raises:
+            InputError: the model cannot be had, or the engine cannot work here.
+            GenerationError: the engine failed; what was finished is kept, and the same command goes on from there.
+        """
+        n = self.decoding.n
+        if to_do := [job for job in self.jobs if job.left(n)]:
+            longest = max(len(job.rows[index].prompt_ids) for job in to_do for index in job.left(n))
+            engine = self.held.start(self.trained, longest, sum(len(job.rows) * n for job in self.jobs))
+            try:
+                for job in to_do:
+                    job.file.begin(job.identity)  # only now: an engine that does not start has changed nothing
+                    _fill(job, engine, self.recipe, self.decoding, self.limit)
+            finally:
+                engine.close()
+        return [job.file for job in self.jobs]
+
+
+def prepare(
     run: Run,
     *,
     sources: list[str],
@@ -67,8 +98,8 @@ def generate(
     overrides: Sequence[str] = (),
     prompts: Sequence[str] = (),
     into: Path | None = None,
-) -> list[PredictionFile]:
-    """Generate a summary, or several candidates, for every dialogue of every source.
+) -> Generation:
+    """Look at everything that a generation needs: one summary or several of every dialogue of every source.
 
     Args:
         run: whose adapter, recipe and prompt.
@@ -82,22 +113,16 @@ def generate(
             folders, where those of other settings are set aside. What the run's other files say of the same
             settings, and of the same ones with a higher limit, is taken over.
 
-    Returns:
-        a prediction file for each prompt and source.
-
     Raises:
         InputError: something is wrong with the input; nothing was generated.
-        GenerationError: the engine failed; what was finished is kept, and the same command goes on from there.
+        GenerationError: a server that is to be asked cannot be reached.
     """
     if found := [one for one in overrides if not one.startswith("generate.")]:
         raise RunError(
             f"--set {found[0]}: changes nothing that is generated, and raw predictions stay as they are written; "
             f"for post change {run.recipe_path}, or see llm-summ post --steps"
         )
-    if engine_name and (twice := [one for one in overrides if one.startswith("generate.engine=")]):
-        raise RunError(f"--set {twice[0]}: --engine {engine_name} says another; leave one of them out")
-    # What goes together depends on the engine.
-    recipe = run.recipe([*overrides, *([] if engine_name is None else [f"generate.engine={engine_name}"])])
+    recipe = run.recipe(with_engine(engine_name, overrides))
     sources = sources or [source for source in (recipe.data.test, recipe.data.dev) if source is not None]
     if not sources:
         raise RecipeError(f"{run.recipe_path}: neither data.test nor data.dev; name a file with --data")
@@ -107,12 +132,7 @@ def generate(
     quiet_libraries()
     fields = recipe.generate
     name = choose_engine(fields, fields.engine)
-    if name == "openai" or name == "echo":
-        if untuned:
-            raise RecipeError(f"--untuned: the engine {name} knows no adapter; leave it out, or take vllm or hf")
-        held = _held_elsewhere(run, recipe, name)
-    else:
-        held = _held_here(run, recipe, name, untuned)
+    held = hold(run, recipe, name, untuned)
     tokenizer = load_tokenizer(recipe.model, held.tokenizer_at)
     trained = trained_renderer(run, recipe.prompt, tokenizer)
     renderers = _renderers(run, recipe, trained, tokenizer, prompts)
@@ -142,16 +162,21 @@ def generate(
             if done:
                 say(f"{file.path}: {len(done)} of {len(dialogues) * decoding.n} are there already")
             jobs.append(_Job(source, label, file, made_of, renderer, dialogues, rendered, done))
-    if to_do := [job for job in jobs if job.left(decoding.n)]:
-        longest = max(len(job.rows[index].prompt_ids) for job in to_do for index in job.left(decoding.n))
-        engine = held.start(trained, longest, sum(len(job.left(decoding.n)) for job in to_do))
-        try:
-            for job in to_do:
-                job.file.begin(job.identity)  # only now: an engine that does not start has changed nothing
-                _fill(job, engine, recipe, decoding, limit)
-        finally:
-            engine.close()
-    return [job.file for job in jobs]
+    return Generation(tuple(jobs), held, trained, recipe, decoding, limit)
+
+
+def with_engine(engine_name: EngineChoice | None, overrides: Sequence[str]) -> list[str]:
+    """Overrides of a recipe with the engine among them: what goes together depends on it.
+
+    Raises:
+        RunError: they name another engine.
+    """
+    if engine_name is None:
+        return list(overrides)
+    own = f"generate.engine={engine_name}"
+    if other := [one for one in overrides if one.startswith("generate.engine=") and one != own]:
+        raise RunError(f"--set {other[0]}: --engine {engine_name} says another; leave one of them out")
+    return [own, *overrides]
 
 
 def _renderers(
@@ -170,68 +195,6 @@ def _renderers(
             label = f"prompt-{source_name(prompt)}-{template.sha256[:6]}"
             renderers[label] = other_renderer(run, recipe.prompt, tokenizer, template)
     return renderers
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """Where the model is.
-
-    Attributes:
-        tokenizer_at: where the tokenizer is.
-        identity: what the texts depend on of it.
-        start: makes the engine, given the renderer, the tokens of the longest prompt and the number of prompts.
-    """
-
-    tokenizer_at: str
-    identity: dict[str, Any]
-    start: Callable[[Renderer, int, int], Engine]
-
-
-def _held_here(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -> _Held:
-    """A base on this machine, with the run's adapter, or all that was trained."""
-    # All weights were trained: what was learnt is a model, and there is no adapter.
-    whole = recipe.train.method == "full" and not untuned
-    adapter = None if untuned or whole else check_adapter(run)
-    location = str(trained_model(run)) if whole else base_location(recipe.model)
-    device = find_device()
-    dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
-    attach = adapter is not None and attaches(recipe, name, adapter)
-    rank = 0 if adapter is None else largest_rank(adapter)
-    model = LocalModel(run, recipe, name, location, device, dtype, rank, attach)
-    identity = {
-        "adapter": None if untuned else weights_sha256(run.model) if whole else adapter_sha256(run),
-        "attached": attach,
-        "device": device.kind,
-        "dtype": dtype,
-    }
-
-    def start(renderer: Renderer, longest: int, prompts: int) -> Engine:
-        return model.start(renderer.pad_id, renderer.stop_id, longest, prompts)
-
-    return _Held(location if adapter is None else str(run.adapter), identity, start)
-
-
-def _held_elsewhere(run: Run, recipe: Recipe, name: Literal["openai", "echo"]) -> _Held:
-    """A model that a server has, or none at all."""
-    trained = [folder for folder in (run.adapter, run.model) if (folder / "tokenizer.json").is_file()]
-    tokenizer_at = str(trained[0]) if trained else base_location(recipe.model)
-    if name == "echo":
-        from llm_summ.generate.echo_engine import EchoEngine
-
-        return _Held(tokenizer_at, {"adapter": None}, lambda *_: EchoEngine())
-    from llm_summ.generate.openai_engine import OpenaiEngine
-
-    server = recipe.generate.server
-    engine = OpenaiEngine(server)
-    # The texts depend on the model: where the recipe does not name it, the server has to be asked.
-    where = {"url": server.url, "model": server.model or engine.find_model(), "prompt": server.prompt}
-
-    def start(renderer: Renderer, longest: int, prompts: int) -> Engine:
-        if server.model:  # else it was asked
-            engine.find_model()
-        return engine
-
-    return _Held(tokenizer_at, {"adapter": "the server's", "server": where}, start)
 
 
 def _prompts(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from typing import Any, TypeVar
 
-from llm_summ.errors import EngineError, GenerationError, LlmSummError, first_line
+from llm_summ.errors import EngineError, GenerationError, first_line
 from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request, unfinished
 from llm_summ.progress import say
 from llm_summ.recipe import ServerFields
@@ -24,7 +24,6 @@ Answer = TypeVar("Answer")
 
 _LONGEST_PAUSE = 30.0
 _SECONDS_FOR_AN_ANSWER = 600.0
-_LAST_ANSWERS = 20.0  # seconds in which requests under way may be answered after one has failed for good
 _PER_MILLION = 1e6
 
 
@@ -88,12 +87,11 @@ class OpenaiEngine:
                 self._stopped.set()
                 for future in asked:
                     future.cancel()
-                if isinstance(error, LlmSummError):  # others are being answered, and will be paid for
-                    wait(asked, timeout=_LAST_ANSWERS)
-                self._client.close()
-                if not isinstance(error, LlmSummError):
-                    raise
-                for future in asked:
+                failed = isinstance(error, Exception)
+                if failed:  # others are being answered, and will be paid for
+                    wait(asked)
+                self._client.close()  # where it was stopped, nobody waits for what is under way
+                for future in asked if failed else ():
                     finished = future.done() and not future.cancelled() and future not in given
                     if finished and future.exception() is None:
                         yield from future.result()
@@ -173,7 +171,7 @@ class OpenaiEngine:
                 },
             )
         )
-        self._count(found.usage)
+        self._count(found)
         outputs = []
         for choice in found.choices:
             ids = (choice.model_extra or {}).get("token_ids")
@@ -208,7 +206,7 @@ class OpenaiEngine:
                 seed=request.seed,
             )
         )
-        self._count(found.usage)
+        self._count(found)
         answered = found.usage.completion_tokens if found.usage else 0
         outputs = [
             Output(
@@ -290,11 +288,14 @@ class OpenaiEngine:
             return EngineError(f"{url}: no such address or model; such a URL ends with /v1 (generate.server.url)")
         return EngineError(f"{url}: HTTP {status}: {_without_key(first_line(error))}")
 
-    def _count(self, usage: Any) -> None:
-        if usage is not None:
+    def _count(self, answer: Any) -> None:
+        """Add up what an answer used, after a look whether it is one."""
+        if not answer.choices:
+            raise EngineError(f"{self._fields.url}: answers without a text; is it such a server?")
+        if answer.usage is not None:
             with self._lock:
-                self.prompt_tokens += usage.prompt_tokens
-                self.completion_tokens += usage.completion_tokens
+                self.prompt_tokens += answer.usage.prompt_tokens
+                self.completion_tokens += answer.usage.completion_tokens
 
 
 def _key() -> str:

@@ -52,8 +52,8 @@ def places(copies: int, gpus_each: int, gpus: int) -> list[dict[str, str]]:
                 f"set it to {len(names) // gpus_each} or less"
             )
         shares = [names[place * gpus_each : (place + 1) * gpus_each] for place in range(copies)]
-        # A copy on one GPU is vLLM's only process: one that it began itself would outlive a kill of the copy.
-        alone = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} if gpus_each == 1 else {}
+        # A copy is vLLM's first process: one that it would begin itself would outlive a kill of the copy.
+        alone = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
         return [{"CUDA_VISIBLE_DEVICES": ",".join(share)} | alone for share in shares]
     cores = sorted(os.sched_getaffinity(0))
     if copies > len(cores):
@@ -219,22 +219,23 @@ def _serve(pipe: Connection, start: Callable[[], Engine]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the first one tells the others
     quiet_warnings()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with contextlib.suppress(_GoneError):
-        try:
-            engine = start()
-            try:
-                _send(pipe, None)
-                while (asked := _receive(pipe)) is not None:
-                    requests, stop_id, decoding, done = asked
-                    for output in engine.generate(requests, stop_id=stop_id, decoding=decoding, done=done):
-                        _send(pipe, output)
-                    _send(pipe, None)
-            finally:
-                engine.close()
-        except _GoneError:
-            raise
-        except Exception as error:  # noqa: BLE001  whatever it is, the first process tells it
+    engine: Engine | None = None
+    try:
+        engine = start()
+        _send(pipe, None)
+        while (asked := _receive(pipe)) is not None:
+            requests, stop_id, decoding, done = asked
+            for output in engine.generate(requests, stop_id=stop_id, decoding=decoding, done=done):
+                _send(pipe, output)
+            _send(pipe, None)
+    except _GoneError:
+        pass
+    except Exception as error:  # noqa: BLE001  whatever it is, the first process tells it
+        with contextlib.suppress(_GoneError):
             _send(pipe, _sendable(error))
+    finally:
+        if engine is not None:
+            engine.close()
 
 
 def _sendable(error: Exception) -> LlmSummError:

@@ -124,14 +124,14 @@ class LocalModel:
     rank: int
     attach: bool
 
-    def start(self, pad_id: int, stop_id: int, longest_prompt: int, prompts: int) -> Engine:
+    def start(self, pad_id: int, stop_id: int, longest_prompt: int, candidates: int) -> Engine:
         """Load the model into an engine, or into several copies of it (`generate.data_parallel`).
 
         Args:
             pad_id: fills shorter prompts of a batch.
             stop_id: ends an answer.
             longest_prompt: in tokens.
-            prompts: how many there are: no more copies are made.
+            candidates: how many there are to be: no more copies are made.
 
         Raises:
             ModelError: the base model cannot be had.
@@ -150,7 +150,7 @@ class LocalModel:
             say("generate.tensor_parallel is for vllm on GPUs: not used here")
         from llm_summ.generate.parallel_engine import ParallelEngine, places
 
-        environments = places(fields.data_parallel, each, gpus)[:prompts]
+        environments = places(min(fields.data_parallel, candidates), each, gpus)
         if self.name == "vllm":
             if self.rank and not self.attach:  # once, whatever copies there are
                 where = str(merged_folder(self.run, model, self.location, self.device, self.dtype, stop_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -65,6 +66,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     for name, value in tree.items():
         if value is None and _section((name,)):
             tree[name] = {}  # a section of which every line is commented out
+    at_file, before = dict(placed), copy.deepcopy(tree)
     for override in overrides:
         key, equals, text = override.partition("=")
         keys = tuple(key.strip().split("."))
@@ -72,14 +74,17 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             raise RecipeError(f"--set {override}: expected key=value, such as train.learning_rate=1e-4")
         _assign(tree, keys, _parse_scalar(override, text), override)
         for depth in range(1, len(keys)):
-            placed[keys[:depth]] = f"--set {override}"  # what does not go together did so before
+            placed[keys[:depth]] = f"--set {override}"
         placed[keys] = f"--set {override}"
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError(
-            "\n".join(" ".join(line.splitlines()) for line in _explain(error, placed, path))
-        ) from error
+        # What does not go together in the file itself is no override's fault.
+        in_file = [] if not overrides else list(_explain_or_nothing(before, at_file, path))
+        found = list(_explain(error, placed, path))
+        told = {line.partition(": ")[2]: line for line in in_file}
+        lines_told = [told.get(line.partition(": ")[2], line) for line in found]
+        raise RecipeError("\n".join(" ".join(line.splitlines()) for line in lines_told)) from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -158,6 +163,14 @@ def _assign(tree: dict[str, Any], keys: tuple[str, ...], value: Any, override: s
             raise RecipeError(f"--set {override}: {key} is a single value, not a section")
         node = child
     node[keys[-1]] = value
+
+
+def _explain_or_nothing(tree: dict[str, Any], placed: Mapping[tuple[str, ...], str], path: Path) -> Iterable[str]:
+    """What is wrong with a recipe as it stands in its file."""
+    try:
+        Recipe.model_validate(tree)
+    except ValidationError as error:
+        yield from _explain(error, placed, path)
 
 
 def _explain(error: ValidationError, placed: Mapping[tuple[str, ...], str], path: Path) -> Iterable[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
 from llm_summ.data.handed_in import first_counted
-from llm_summ.data.raw import run_of
+from llm_summ.data.raw import is_hash, run_of
 from llm_summ.data.read import text_of
 from llm_summ.data.source import short_names
 from llm_summ.data.table import Record, Table, place, read_table
@@ -152,21 +152,24 @@ def dev_files(files: Sequence[Path], source: str, dev: str) -> list[tuple[Path, 
     A file that has none for the dev data is left out, which is said.
 
     Raises:
-        PredictionError: a file is not named after its data, or none has one for the dev data.
+        PredictionError: none has one for the dev data.
     """
     found = []
     for path in files:
-        if not path.name.startswith(f"{source_name(source)}."):
-            raise PredictionError(
-                f"{path}: is not named after {source}; say which file is of {dev}: --dev-pool FILE"
-            )
         other = path.with_name(source_name(dev) + path.name.removeprefix(source_name(source)))
-        if other.is_file():
+        if not path.name.startswith(f"{source_name(source)}."):
+            say(
+                f"{path}: is not named after {source}, so which file of {dev} belongs to it is not known; left out"
+            )
+        elif other.is_file():
             found.append((path, other))
         else:
             say(f"{other}: no such file; {path.name} is left out: generate it for {dev}, too")
     if not found:
-        raise PredictionError(f"no file of {source} has one for {dev} beside it; generate as many for {dev}")
+        raise PredictionError(
+            f"no file of {source} has one for {dev} beside it; generate as many for {dev}, or name FILEs and "
+            "--dev-pool"
+        )
     return found
 
 
@@ -218,12 +221,11 @@ def _line(table: Table, record: Record) -> _Line:
     if sample is not None and (sample < 0 or sample != int(sample)):
         raise PredictionError(f"{where}: sample: found {sample:g}; expected a whole number from 0 on")
     finish = text_of(table, record, "finish_reason")
-    # In a CSV of a user's own the dialogue itself may stand there.
     dialogue = text_of(table, record, "dialogue") if finish else ""
     return _Line(
         record.line,
         text_of(table, record, "summary"),
-        dialogue or None,
+        dialogue if is_hash(dialogue) else None,
         finish == "length" if finish else None,
         None if sample is None else int(sample),
         None if logprob is None or not tokens or tokens < 0 else logprob / tokens,

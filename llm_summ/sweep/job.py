@@ -11,7 +11,7 @@ from typing import Any
 from llm_summ.data import Dialogue, read_dialogues, source_name
 from llm_summ.errors import DataError, RecipeError
 from llm_summ.files import text_sha256, write_json
-from llm_summ.generate.job import generate
+from llm_summ.generate.job import prepare, with_engine
 from llm_summ.post import post_process
 from llm_summ.post.limits import limits_for
 from llm_summ.progress import say
@@ -127,14 +127,16 @@ def sweep(
         InputError: the data have no references, or a setting cannot be.
         GenerationError: an engine failed; what was finished is kept, and the same command goes on from there.
     """
-    dialogues = read_dialogues(source, references=True)[:rows]
+    everything = read_dialogues(source, references=True)
+    dialogues = everything[:rows]
     if not dialogues:
         raise DataError(f"{source}: no dialogue with a reference to score")
     wanted: list[Setting] = [(), *(setting for setting in settings if setting)]
-    asked = [] if engine is None else [f"generate.engine={engine}"]  # what goes together depends on it
-    recipes = [run.recipe([*(f"{field}={value}" for field, value in setting), *asked]) for setting in wanted]
+    written = [[f"{field}={value}" for field, value in setting] for setting in wanted]
+    recipes = [run.recipe(with_engine(engine, overrides)) for overrides in written]
     for setting, recipe in zip(wanted, recipes, strict=True):
-        limits_for(run, recipe.post, ())  # if it is missing, it is missing now
+        # What is missing is missing now; and what was learnt on all was learnt on the first of them.
+        limits_for(run, recipe.post, [dialogue.text for dialogue in everything])
         if recipe.generate.n > 1:
             where = " ".join(f"{field}={value}" for field, value in setting) or str(run.recipe_path)
             raise RecipeError(
@@ -162,12 +164,12 @@ def _try(
     first: Swept | None,
 ) -> Swept:
     decoding = [f"{field}={value}" for field, value in setting if field.startswith("generate.")]
-    [file] = generate(run, sources=[source], engine_name=engine, overrides=decoding, into=run.sweeps)
+    [file] = prepare(run, sources=[source], engine_name=engine, overrides=decoding, into=run.sweeps).run()
     by_id = {one.fname: one for one in file.read()}
     predictions = [by_id[dialogue.id] for dialogue in dialogues]
     cut_off = [one.finish_reason == "length" for one in predictions]
     raw, spoken = [one.summary for one in predictions], [dialogue.text for dialogue in dialogues]
-    report = post_process(raw, cut_off, steps, spoken, limits_for(run, steps, spoken))
+    report = post_process(raw, cut_off, steps, spoken, limits_for(run, steps, ()))
     texts = report.texts
     references = [dialogue.references for dialogue in dialogues]
     score = COMPETITION.score(texts, references)

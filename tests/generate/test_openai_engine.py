@@ -106,6 +106,7 @@ def test_a_rate_is_kept(server: Server) -> None:
         ((404, {"error": {"message": "no"}}, {}), "no such address or model; such a URL ends with /v1"),
         ((400, {"error": {"message": "too long"}}, {}), "HTTP 400: .*too long"),
         ((429, {"error": {"message": "pay", "code": "insufficient_quota"}}, {}), "HTTP 429: .*pay"),
+        ((200, {"error": {"message": "no"}}, {}), "answers without a text; is it such a server"),
     ],
 )
 def test_what_does_not_pass_ends_it(

@@ -170,10 +170,12 @@ def test_the_dev_file_of_a_runs_file_is_named_alike(in_tmp: Path, capsys: pytest
     )
     with pytest.raises(PredictionError, match=r"no file of data/test\.csv has one for data/dev\.csv beside it"):
         dev_files(files[2:], "data/test.csv", "data/dev.csv")
-    with pytest.raises(
-        PredictionError, match=r"is not named after other\.csv; say which file is of data/dev\.csv"
-    ):
+    with pytest.raises(PredictionError, match=r"no file of other\.csv has one"):
         dev_files(files, "other.csv", "data/dev.csv")
+    assert (
+        "is not named after other.csv, so which file of data/dev.csv belongs to it is not"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
