@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 __all__ = [
-    "DECILES",
     "LearntLimits",
     "LengthLimits",
     "cut_to_limit",
@@ -39,8 +38,8 @@ __all__ = [
     "within",
 ]
 
-DECILES = 10
-_LEAST_ROWS = 5 * DECILES
+_DECILES = 10
+_LEAST_ROWS = 5 * _DECILES
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ def learn_limits(
     found = iter(score([row for row, _ in asked], [version for _, version in asked]))
     scores = [[next(found) for _ in some] for some in versions]
     lengths = np.array([_length(dialogue) for dialogue in dialogues])
-    edges = np.unique(np.quantile(lengths, np.arange(1, DECILES) / DECILES, method="higher"))
+    edges = np.unique(np.quantile(lengths, np.arange(1, _DECILES) / _DECILES, method="higher"))
     edges = edges[edges > lengths.min()]
     decile = np.digitize(lengths, edges)
     count = len(edges) + 1

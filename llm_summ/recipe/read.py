@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -66,7 +65,6 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     for name, value in tree.items():
         if value is None and _section((name,)):
             tree[name] = {}  # a section of which every line is commented out
-    at_file, before = dict(placed), copy.deepcopy(tree)
     for override in overrides:
         key, equals, text = override.partition("=")
         keys = tuple(key.strip().split("."))
@@ -80,11 +78,9 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         return Recipe.model_validate(tree)
     except ValidationError as error:
         # What does not go together in the file itself is no override's fault.
-        in_file = [] if not overrides else list(_explain_or_nothing(before, at_file, path))
-        found = list(_explain(error, placed, path))
-        told = {line.partition(": ")[2]: line for line in in_file}
-        lines_told = [told.get(line.partition(": ")[2], line) for line in found]
-        raise RecipeError("\n".join(" ".join(line.splitlines()) for line in lines_told)) from error
+        in_file = {_finding(line): line for line in (_wrong_in_file(path) if overrides else ())}
+        found = (" ".join(line.splitlines()) for line in _explain(error, placed, path))
+        raise RecipeError("\n".join(in_file.get(_finding(line), line) for line in found)) from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -165,12 +161,18 @@ def _assign(tree: dict[str, Any], keys: tuple[str, ...], value: Any, override: s
     node[keys[-1]] = value
 
 
-def _explain_or_nothing(tree: dict[str, Any], placed: Mapping[tuple[str, ...], str], path: Path) -> Iterable[str]:
+def _wrong_in_file(path: Path) -> list[str]:
     """What is wrong with a recipe as it stands in its file."""
     try:
-        Recipe.model_validate(tree)
-    except ValidationError as error:
-        yield from _explain(error, placed, path)
+        load_recipe(path)
+    except RecipeError as error:
+        return str(error).splitlines()
+    return []
+
+
+def _finding(line: str) -> str:
+    """A line without its place."""
+    return line.partition(": ")[2]
 
 
 def _explain(error: ValidationError, placed: Mapping[tuple[str, ...], str], path: Path) -> Iterable[str]:
