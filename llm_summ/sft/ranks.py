@@ -267,8 +267,19 @@ def _connect(rank: int, world: int) -> Any:
     torch.distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if gpus else "gloo", store=store, rank=rank, world_size=world, timeout=_PATIENCE
     )
+    _await_all(store, world)
     _forget_launchers()
     return store
+
+
+def _await_all(store: Any, world: int) -> None:
+    """Wait until all are connected: one that fails at once, and leaves, breaks what another is still building.
+
+    That other one would tell of a lost connection, in C++ and before anybody could silence it.
+    """
+    if store.add("connected", 1) == world:
+        store.set("all connected", "")
+    store.wait(["all connected"])
 
 
 def _forget_launchers() -> None:

@@ -230,8 +230,8 @@ def test_only_what_launchers_say_is_taken_out_of_the_environment(monkeypatch: py
 def test_an_error_in_all_is_told_once(folder: Path) -> None:
     done = sft(folder, "recipe.yaml", "--devices", "2", "--set", "data.train=none.csv", code=2)
     assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1, done.stderr  # what else was said, if anything was
-    assert done.stderr.startswith("llm-summ: none.csv")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("llm-summ: none.csv")
 
 
 FAILING = """
@@ -271,6 +271,45 @@ def test_an_error_in_one_ends_all_with_its_line(tmp_path: Path, what: str, line:
     assert (done.returncode, done.stdout) == (1, "")
     [told] = done.stderr.splitlines()
     assert told.startswith(line)
+
+
+SLOW_TO_CONNECT = """
+import os, pathlib, time
+import torch.distributed as dist
+from llm_summ.sft.ranks import joined
+
+connect, connected = dist.init_process_group, pathlib.Path("connected")
+
+def slowly(*arguments, **named):
+    connect(*arguments, **named)
+    if os.environ["RANK"] == "1":
+        time.sleep(1)
+        connected.touch()
+
+dist.init_process_group = slowly
+with joined():
+    assert connected.exists()
+"""
+
+
+@pytest.mark.slow
+def test_none_begins_before_all_are_connected(tmp_path: Path) -> None:
+    """What one that fails at once leaves behind, another would report while it is still connecting."""
+    told = os.environ | {"LLM_SUMM_RENDEZVOUS": str(tmp_path / "rendezvous"), "WORLD_SIZE": "2"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", SLOW_TO_CONNECT],
+            cwd=tmp_path,
+            env=told | {"RANK": rank, "LOCAL_RANK": rank, "GLOO_SOCKET_IFNAME": "lo"},
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    assert [(one.wait(timeout=100), one.stderr.read()) for one in started if one.stderr] == [(0, ""), (0, "")]
+    for one in started:
+        one.communicate()
 
 
 @pytest.mark.slow
