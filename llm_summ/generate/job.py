@@ -131,7 +131,7 @@ def prepare(
     require("torch", "transformers", "peft", extra="train", why="`llm-summ generate`")
     quiet_libraries()
     fields = recipe.generate
-    name = choose_engine(fields, fields.engine)
+    name = choose_engine(fields)
     held = hold(run, recipe, name, untuned)
     tokenizer = load_tokenizer(recipe.model, held.tokenizer_at)
     trained = trained_renderer(run, recipe.prompt, tokenizer)

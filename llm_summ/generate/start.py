@@ -17,7 +17,7 @@ from llm_summ.model.device import Device
 from llm_summ.model.servable import vllm_refusals
 from llm_summ.packages import is_installed, quiet_libraries, require
 from llm_summ.progress import say
-from llm_summ.recipe import EngineChoice, GenerateFields, Recipe
+from llm_summ.recipe import GenerateFields, Recipe
 from llm_summ.run import Run
 
 __all__ = ["EngineName", "LocalEngineName", "LocalModel", "attaches", "choose_engine", "has_gpu"]
@@ -26,18 +26,18 @@ LocalEngineName = Literal["vllm", "hf"]
 EngineName = Literal["vllm", "hf", "openai", "echo"]
 
 
-def choose_engine(fields: GenerateFields, wanted: EngineChoice) -> EngineName:
+def choose_engine(fields: GenerateFields) -> EngineName:
     """The engine to use; says why if it is not vLLM, where that is the first choice.
 
     Args:
-        fields: the recipe's section `generate`.
-        wanted: the engine that was asked for.
+        fields: the recipe's section `generate`, with the engine that is asked for.
 
     Raises:
         MissingPackageError: it was asked for by name and is not there.
         EngineError: it is there, and does not work on this machine.
         RecipeError: what the recipe asks for does not go with it.
     """
+    wanted = fields.engine
     only_hf = {
         "generate.base_quantization nf4": fields.base_quantization != "none",
         f"generate.beams {fields.beams}": fields.beams > 1,

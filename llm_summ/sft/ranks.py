@@ -11,6 +11,7 @@ import contextlib
 import datetime as dt
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,6 +203,7 @@ def joined() -> Iterator[Ranks]:
         except SystemExit:
             raise
         except BaseException as error:
+            _forget_locals(error)
             if not _is_first_to_fail(store):
                 raise SystemExit(_exit_code(error)) from error
             if not _has_lost_others(error):
@@ -214,6 +216,13 @@ def joined() -> Iterator[Ranks]:
             ) from error
         finally:
             _leave()
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """Clear what the frames that an error came through hold: the group among it, and so its threads."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _leave() -> None:

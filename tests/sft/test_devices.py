@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -291,25 +292,50 @@ with joined():
     assert connected.exists()
 """
 
+LOSING_THE_OTHER = """
+import os, pathlib
+from llm_summ.sft.ranks import joined
+
+try:
+    with joined() as ranks:
+        assert ranks.is_first
+        ranks.gather("x")
+except (AssertionError, SystemExit):
+    running = [(one / "comm").read_text() for one in pathlib.Path("/proc/self/task").iterdir()]
+    assert not [one for one in running if "gloo" in one], running
+"""
+
 
 @pytest.mark.slow
-def test_none_begins_before_all_are_connected(tmp_path: Path) -> None:
-    """What one that fails at once leaves behind, another would report while it is still connecting."""
-    told = os.environ | {"LLM_SUMM_RENDEZVOUS": str(tmp_path / "rendezvous"), "WORLD_SIZE": "2"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", SLOW_TO_CONNECT],
-            cwd=tmp_path,
-            env=told | {"RANK": rank, "LOCAL_RANK": rank, "GLOO_SOCKET_IFNAME": "lo"},
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in "01"
-    ]
-    assert [(one.wait(timeout=100), one.stderr.read()) for one in started if one.stderr] == [(0, ""), (0, "")]
-    for one in started:
-        one.communicate()
+@pytest.mark.parametrize(
+    "script",
+    [
+        # What one that fails at once leaves behind, another would report while it is still connecting.
+        pytest.param(SLOW_TO_CONNECT, id="none begins before all are connected"),
+        # C++ would abort the process when it ends.
+        pytest.param(LOSING_THE_OTHER, id="no thread stays when another process is gone"),
+    ],
+)
+def test_processes_come_and_go_in_order(tmp_path: Path, script: str) -> None:
+    told = {"LLM_SUMM_RENDEZVOUS": str(tmp_path / "rendezvous"), "GLOO_SOCKET_IFNAME": "lo", "WORLD_SIZE": "2"}
+    said = [tmp_path / "0.txt", tmp_path / "1.txt"]
+    with contextlib.ExitStack() as ending:
+        started = [
+            ending.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", script],
+                    cwd=tmp_path,
+                    env={**os.environ, **told, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                    stdin=subprocess.PIPE,  # open until both have ended: one whose input is closed ends
+                    stderr=ending.enter_context(path.open("w")),
+                )
+            )
+            for rank, path in enumerate(said)
+        ]
+        for one in started:
+            ending.callback(one.kill)
+        codes = [one.wait(timeout=100) for one in started]
+    assert (codes, [path.read_text() for path in said]) == ([0, 0], ["", ""])
 
 
 @pytest.mark.slow
