@@ -471,6 +471,12 @@ def test_a_recipe_that_is_not_there(in_tmp: Path) -> None:
     ("fields", "said"),
     [
         ("{base_quantization: nf4, engine: vllm}", "generate: base_quantization nf4 works with engine hf only"),
+        ("{base_quantization: nf4, engine: openai}", "generate: base_quantization nf4 works with engine hf only"),
+        ("{beams: 4, engine: vllm}", "generate: beams 4 works with engine hf only, found vllm"),
+        (
+            "{no_repeat_ngram: 2, engine: echo}",
+            "generate: no_repeat_ngram 2 works with engine hf only, found echo",
+        ),
         ("{base_quantization: nf4, adapter: merge}", "generate: adapter merge does not go with base_quantization"),
     ],
 )

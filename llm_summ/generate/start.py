@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from llm_summ.errors import EngineError, MissingPackageError, RecipeError, pip_line
+from llm_summ.errors import EngineError, MissingPackageError, pip_line
 from llm_summ.generate.engine import Engine
 from llm_summ.model.adapter import attach_adapter, merged_folder
 from llm_summ.model.base import load_base, quantization_config
@@ -35,20 +35,12 @@ def choose_engine(fields: GenerateFields) -> EngineName:
     Raises:
         MissingPackageError: it was asked for by name and is not there.
         EngineError: it is there, and does not work on this machine.
-        RecipeError: what the recipe asks for does not go with it.
     """
     wanted = fields.engine
-    only_hf = {
-        "generate.base_quantization nf4": fields.base_quantization != "none",
-        f"generate.beams {fields.beams}": fields.beams > 1,
-        f"generate.no_repeat_ngram {fields.no_repeat_ngram}": fields.no_repeat_ngram > 0,
-    }
-    if found := [name for name, asked in only_hf.items() if asked]:
-        if wanted not in ("auto", "hf"):
-            raise RecipeError(f"--engine {wanted}: {found[0]} works with --engine hf only")
-        if fields.base_quantization != "none":
-            require("bitsandbytes", extra="train", why="generate.base_quantization")
-        return "hf"
+    if fields.base_quantization != "none":
+        require("bitsandbytes", extra="train", why="generate.base_quantization")
+    if fields.beams > 1 or fields.no_repeat_ngram or fields.base_quantization != "none":
+        return "hf"  # the recipe takes no other engine for them than auto
     if wanted == "openai":
         require("openai", extra="openai", why="--engine openai")
     if wanted in ("hf", "openai", "echo"):

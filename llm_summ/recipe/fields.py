@@ -291,8 +291,16 @@ class GenerateFields(_Section):
             raise ValueError("n: the engine echo knows one text for each dialogue; set it to 1")
         if self.data_parallel > 1 and self.engine in ("openai", "echo"):
             raise ValueError(f"data_parallel does not go with the engine {self.engine}; set it to 1")
-        if (self.beams > 1 or self.no_repeat_ngram) and self.engine not in ("auto", "hf"):
-            raise ValueError(f"beams and no_repeat_ngram work with engine hf only, found {self.engine}")
+        only_hf = {
+            f"beams {self.beams}": self.beams > 1,
+            f"no_repeat_ngram {self.no_repeat_ngram}": self.no_repeat_ngram > 0,
+            f"base_quantization {self.base_quantization}": self.base_quantization != "none",
+        }
+        asked = [name for name, is_asked in only_hf.items() if is_asked]
+        if asked and self.engine not in ("auto", "hf"):
+            raise ValueError(f"{asked[0]} works with engine hf only, found {self.engine}; leave one of them out")
+        if self.base_quantization != "none" and self.adapter == "merge":
+            raise ValueError("adapter merge does not go with base_quantization nf4; choose one of them")
         return self
 
 
@@ -343,13 +351,3 @@ class Recipe(_Section):
         if len(set(track)) < len(track):
             raise ValueError(f"a tracker stands twice in [{', '.join(track)}]; name each once")
         return track
-
-    @field_validator("generate")
-    @classmethod
-    def _quantized_base_stays_with_hf(cls, generate: GenerateFields) -> GenerateFields:
-        if generate.base_quantization != "none":
-            if generate.engine == "vllm":
-                raise ValueError("base_quantization nf4 works with engine hf only; set it to none for vllm")
-            if generate.adapter == "merge":
-                raise ValueError("adapter merge does not go with base_quantization nf4; choose one of them")
-        return generate

@@ -16,7 +16,7 @@ from llm_summ.data.source import short_names
 from llm_summ.data.table import Record, Table, place, read_table
 from llm_summ.errors import DataError, PredictionError, listed
 from llm_summ.post import post_process
-from llm_summ.post.limits import limits_for
+from llm_summ.post.limits import LengthLimits, limits_for
 from llm_summ.post.steps import NEED_DIALOGUE
 from llm_summ.progress import say
 from llm_summ.run import Run
@@ -104,17 +104,17 @@ def read_pool(paths: Sequence[Path], source: str | None = None) -> Pool:
     files = [_read(path) for path in paths]
     ids = [dialogue.id for dialogue in dialogues] or list(files[0])
     others = str(paths[0]) if source is None else source
-    hashes = {dialogue.id: dialogue_hash(dialogue.text) for dialogue in dialogues}
+    hashes = _hashes(dialogues)
     for path, lines in zip(paths, files, strict=True):
-        _check_ids(path, others, list(lines), ids)
-        _check_dialogues(path, others, lines, hashes)
+        _check(path, others, lines, ids, hashes)
     shown = short_names(list(dict.fromkeys(map(str, paths))))
     names = dict(zip(dict.fromkeys(map(str, paths)), shown, strict=True))
-    members = []
+    members: list[Member] = []
+    learnt: dict[Path, LengthLimits | None] = {}
     for number, (path, lines) in enumerate(zip(paths, files, strict=True)):
         label = chr(ord("A") + number) if len(paths) <= _LETTERS else str(number + 1)
         rows = [lines[identity] for identity in ids]
-        members.append(_member(f"{label} {names[str(path)]}", path, rows, dialogues))
+        members.append(_member(f"{label} {names[str(path)]}", path, rows, dialogues, learnt))
     return Pool(tuple(ids), tuple(members), dialogues)
 
 
@@ -125,11 +125,12 @@ def run_files(run: Run, source: str) -> list[Path]:
         DataError: the data cannot be used.
         PredictionError: there are none; says which command makes them.
     """
-    read_dialogues(source)  # what is wrong with the data is no fault of a file
+    dialogues = read_dialogues(source)
+    ids, hashes = [dialogue.id for dialogue in dialogues], _hashes(dialogues)
     found = []
     for path in [*sorted(run.predictions.glob("*.jsonl")), *sorted(run.candidates.glob("*.jsonl"))]:
         try:
-            read_pool([path], source)
+            _check(path, source, _read(path), ids, hashes)
         except PredictionError as error:
             if path.name.startswith(f"{source_name(source)}."):
                 say(f"{error}; left out")
@@ -245,6 +246,18 @@ def _number(where: str, values: dict[str, Any], key: str) -> float | None:
     return number
 
 
+def _hashes(dialogues: Sequence[Dialogue]) -> dict[str, str]:
+    return {dialogue.id: dialogue_hash(dialogue.text) for dialogue in dialogues}
+
+
+def _check(
+    path: Path, others: str, lines: dict[str, list[_Line]], ids: Sequence[str], hashes: dict[str, str]
+) -> None:
+    """Whether a file is of the ids and dialogues of the others; hashes that were not known are added."""
+    _check_ids(path, others, list(lines), ids)
+    _check_dialogues(path, others, lines, hashes)
+
+
 def _check_ids(path: Path, others: str, found: Sequence[str], wanted: Sequence[str]) -> None:
     there, known = set(found), set(wanted)
     missing = [identity for identity in wanted if identity not in there]
@@ -278,7 +291,14 @@ def _check_dialogues(path: Path, others: str, lines: dict[str, list[_Line]], has
         )
 
 
-def _member(name: str, path: Path, rows: Sequence[Sequence[_Line]], dialogues: Sequence[Dialogue]) -> Member:
+def _member(
+    name: str,
+    path: Path,
+    rows: Sequence[Sequence[_Line]],
+    dialogues: Sequence[Dialogue],
+    learnt: dict[Path, LengthLimits | None],
+) -> Member:
+    """A file's texts after post-processing; `learnt` keeps each run's limits, which speak when they are read."""
     texts = [line.text for row in rows for line in row]
     cut_off = [line.cut_off for row in rows for line in row]
     each = len(rows[0])
@@ -290,7 +310,9 @@ def _member(name: str, path: Path, rows: Sequence[Sequence[_Line]], dialogues: S
             f"{path}: the post-processing of its run ({needing[0]}) needs the dialogues; name them: --data FILE"
         )
     spoken = [dialogue.text for dialogue in dialogues for _ in range(each)]
-    limits = limits_for(run, steps, [dialogue.text for dialogue in dialogues])
+    if run is not None and run.path not in learnt:
+        learnt[run.path] = limits_for(run, steps, [dialogue.text for dialogue in dialogues])
+    limits = None if run is None else learnt[run.path]
     texts = post_process(texts, cut_off, steps, spoken if dialogues else None, limits).texts
     confidence = tuple(tuple(one.confidence for one in row if one.confidence is not None) for row in rows)
     return Member(

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from llm_summ.errors import EngineError, MissingPackageError, RecipeError
+from llm_summ.errors import EngineError, MissingPackageError
 from llm_summ.generate import start
-from llm_summ.recipe import EngineChoice, GenerateFields
+from llm_summ.recipe import GenerateFields
 
 
 def test_hf_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,9 +51,3 @@ def test_vllm_that_does_not_work_is_not_called_missing(
 @pytest.mark.parametrize("fields", [{"beams": 4}, {"no_repeat_ngram": 2}, {"base_quantization": "nf4"}])
 def test_what_transformers_alone_can_do_is_given_to_it(fields: dict[str, Any]) -> None:
     assert start.choose_engine(GenerateFields(**fields)) == "hf"
-    others: tuple[EngineChoice, ...] = ("vllm", "openai", "echo")
-    for engine in others:
-        with pytest.raises(
-            RecipeError, match=rf"^--engine {engine}: generate\.\w+ \w+ works with --engine hf only$"
-        ):
-            start.choose_engine(GenerateFields(engine=engine, **fields))

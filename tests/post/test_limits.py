@@ -225,6 +225,10 @@ def test_limits_are_learnt_kept_and_used(run: Run) -> None:
     limits = limits_for(run, ["cut_to_limit"], ["another dialogue"])
     assert limits is not None
     assert after["signature"].endswith(f"post:strip+cut_to_limit:{limits.mark}")
+    (run.predictions / "dev.vllm.jsonl").write_bytes((run.predictions / "dev.hf.jsonl").read_bytes())
+    chosen = llm_summ("select", "--data", "dev.csv")
+    assert chosen.err.count("was learnt on these dialogues") == 1  # two files, one run
+    (run.predictions / "dev.vllm.jsonl").unlink()
     shown = llm_summ("post", "--learn-limits")  # again, with the step in the list
     assert "with       100.00 on dialogues on which they were not found" in shown.out
     assert "to use it" not in shown.out.replace("[strip, cut_to_limit]", "")
