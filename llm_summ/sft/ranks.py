@@ -272,7 +272,7 @@ def _connect(rank: int, world: int) -> Any:
         threading.Thread(target=_end_with_launcher, daemon=True).start()
     else:
         store, rank, world = next(iter(torch.distributed.rendezvous("env://", rank, world)))
-        store.set_timeout(_PATIENCE)
+    store.set_timeout(_PATIENCE)
     torch.distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if gpus else "gloo", store=store, rank=rank, world_size=world, timeout=_PATIENCE
     )
