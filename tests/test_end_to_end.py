@@ -19,6 +19,7 @@ import pytest
 from tiny import make_tiny_model
 
 from llm_summ.data import read_dialogues
+from llm_summ.post.limits import LengthLimits, dialogues_sha256
 
 pytestmark = pytest.mark.slow
 
@@ -323,6 +324,18 @@ def test_a_sweep_generates_what_is_not_stored_and_shows_what_each_setting_is_wor
     table = llm_summ(*[one for one in arguments if one != "--json"], cwd=folder).stdout
     assert "the recipe's own" in table
     assert "Best: " in table or "Nothing beats" in table
+    limits = LengthLimits(
+        (), (20,), dialogues_sha256([one.text for one in read_dialogues(str(folder / "dev.csv"))])
+    )
+    over = ("--over", "post=[strip],[cut_to_limit],[strip,cut_to_limit]")
+    refused = llm_summ(*arguments[:7], *over, cwd=folder, check=False)
+    assert (refused.returncode, "runs/first/limits.json: no such file" in refused.stderr) == (2, True)
+    (run / "limits.json").write_text(limits.to_json())
+    limited = llm_summ(*arguments[:7], *over, cwd=folder)
+    (run / "limits.json").unlink()
+    assert limited.stderr.count("was learnt on these dialogues") == 1
+    signatures = [one["signature"].rpartition("|")[2] for one in json.loads(limited.stdout)["tried"][1:]]
+    assert signatures == ["post:strip", *(f"post:{first}cut_to_limit:{limits.mark}" for first in ("", "strip+"))]
     for wrong in ("generate.n=2", "train.epochs=1"):
         refused = llm_summ(*arguments[:4], "--over", wrong, cwd=folder, check=False)
         assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (2, "", 1)

@@ -13,7 +13,7 @@ from llm_summ.errors import DataError, RecipeError
 from llm_summ.files import text_sha256, write_json
 from llm_summ.generate.job import prepare, with_engine
 from llm_summ.post import post_process
-from llm_summ.post.limits import limits_for
+from llm_summ.post.limits import LengthLimits, limits_for
 from llm_summ.progress import say
 from llm_summ.recipe import EngineChoice, PostStep
 from llm_summ.run import Run
@@ -134,9 +134,10 @@ def sweep(
     wanted: list[Setting] = [(), *(setting for setting in settings if setting)]
     written = [[f"{field}={value}" for field, value in setting] for setting in wanted]
     recipes = [run.recipe(with_engine(engine, overrides)) for overrides in written]
+    # What is missing is missing now; and what was learnt on all was learnt on the first of them.
+    steps = [step for recipe in recipes for step in recipe.post]
+    limits = limits_for(run, steps, [dialogue.text for dialogue in everything])
     for setting, recipe in zip(wanted, recipes, strict=True):
-        # What is missing is missing now; and what was learnt on all was learnt on the first of them.
-        limits_for(run, recipe.post, [dialogue.text for dialogue in everything])
         if recipe.generate.n > 1:
             where = " ".join(f"{field}={value}" for field, value in setting) or str(run.recipe_path)
             raise RecipeError(
@@ -145,7 +146,7 @@ def sweep(
             )
     tried: list[Swept] = []
     for number, (setting, recipe) in enumerate(zip(wanted, recipes, strict=True), 1):
-        swept = _try(run, source, dialogues, setting, recipe.post, engine, tried[0] if tried else None)
+        swept = _try(run, source, dialogues, setting, recipe.post, limits, engine, tried[0] if tried else None)
         tried.append(swept)
         say(f"{number} of {len(wanted)}: {swept.name}: final {swept.score.final:.2f}")
     found = Sweep(source, len(dialogues), tuple(tried))
@@ -160,6 +161,7 @@ def _try(
     dialogues: Sequence[Dialogue],
     setting: Setting,
     steps: Sequence[PostStep],
+    limits: LengthLimits | None,
     engine: EngineChoice | None,
     first: Swept | None,
 ) -> Swept:
@@ -169,7 +171,7 @@ def _try(
     predictions = [by_id[dialogue.id] for dialogue in dialogues]
     cut_off = [one.finish_reason == "length" for one in predictions]
     raw, spoken = [one.summary for one in predictions], [dialogue.text for dialogue in dialogues]
-    report = post_process(raw, cut_off, steps, spoken, limits_for(run, steps, ()))
+    report = post_process(raw, cut_off, steps, spoken, limits)
     texts = report.texts
     references = [dialogue.references for dialogue in dialogues]
     score = COMPETITION.score(texts, references)
