@@ -62,6 +62,7 @@ def test_a_wheel_holds_recipes_prompts_and_sample(tmp_path: Path) -> None:
         assert files <= names
     assert {f"llm_summ/evaluate/page/page.{ending}" for ending in ("html", "css", "js")} <= names
     assert {f"llm_summ/data/sample/{name}" for name in ("train.csv", "dev.csv", "test.csv", "README.md")} <= names
+    assert "llm_summ/py.typed" in names  # or a user's type checker takes everything for Any
     # Installed elsewhere, it finds them: unpacked, on the path before this tree, in an empty folder.
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (

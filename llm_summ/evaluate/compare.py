@@ -143,15 +143,7 @@ class Comparison:
                 {"characters": group.name, "rows": group.rows, "finals": list(group.finals)}
                 for group in self.by_length
             ],
-            "alike": [
-                {
-                    "systems": [found.first, found.second],
-                    "equal": found.equal,
-                    "agreement": found.agreement,
-                    "nearly_same": found.nearly_same,
-                }
-                for found in self.alike
-            ],
+            "alike": [pair.to_json() for pair in self.alike],
         }
 
     def table(self) -> SideBySide:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from llm_summ.score.batch import TextBatch
 from llm_summ.score.metric import Metric
@@ -40,6 +41,15 @@ class Alike:
         if self.nearly_same:
             return f"{pair} are nearly the same: {equal}, and they agree to {self.agreement:.1f}"
         return f"most alike: {pair} agree to {self.agreement:.1f}; {equal}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The pair, for programs."""
+        return {
+            "systems": [self.first, self.second],
+            "equal": self.equal,
+            "agreement": self.agreement,
+            "nearly_same": self.nearly_same,
+        }
 
     @property
     def nearly_same(self) -> bool:

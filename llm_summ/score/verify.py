@@ -21,10 +21,10 @@ _FIGURES = tuple(
     for figure in ("precision", "recall", "F1")
 )
 _F1 = (2, 5, 8)
-# `rouge` keeps a table of words by words in a dictionary, some 150 bytes an entry.
 EXACT = 1e-9
 """A larger difference is no rounding."""
 
+# `rouge` keeps a table of words by words in a dictionary, some 150 bytes an entry.
 _LARGEST_TABLE = 1_000_000
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
 from llm_summ.data.handed_in import first_counted
-from llm_summ.data.raw import run_of
+from llm_summ.data.raw import read_identity, run_of
 from llm_summ.data.source import short_names
 from llm_summ.errors import PredictionError, listed
 from llm_summ.post import post_process
@@ -120,7 +120,8 @@ def run_files(run: Run, source: str) -> list[Path]:
             if path.name.startswith(f"{source_name(source)}."):
                 say(f"{error}; left out")
             continue
-        if any(f".{word}." in path.name for word in ("untuned", "echo")):
+        identity = read_identity(path)
+        if "adapter" in identity and identity["adapter"] is None:
             say(f"{path}: a floor, written without an adapter; left out")
         else:
             found.append(path)

@@ -123,15 +123,7 @@ class Selection:
             "some_equal": self.identical[0],
             "all_equal": self.identical[1],
             "empty": list(self.empty),
-            "alike": [
-                {
-                    "members": [one.first, one.second],
-                    "equal": one.equal,
-                    "agreement": one.agreement,
-                    "nearly_same": one.nearly_same,
-                }
-                for one in self.alike
-            ],
+            "alike": [pair.to_json() for pair in self.alike],
             "tuned": None if self.tuned is None else self.tuned.to_json(),
             "unlike": [
                 {"member": one.name, "dev": str(one.dev), "fields": list(one.fields)} for one in self.unlike

@@ -137,12 +137,16 @@ def test_a_runs_files_are_found_by_their_content(data: str, capsys: pytest.Captu
     run = make_run("mine")
     predict(run, "dev.vllm")
     predict(run, "dev.vllm.untuned", adapter=None)
+    predict(run, "dev.other", adapter=None)
+    predict(run, "my.untuned.vllm")  # a floor is known by what made it: names may say anything
     predict(run, "test.vllm", dialogues=DIALOGUES | {"dev_3": "#Person1#: 다른 대화"})
     predict(run, "dev.hf", {"dev_0": "하나"})
     many = sampled("runs/mine/candidates/dev.vllm.sample.jsonl")
-    assert run_files(run, data) == [run.predictions / "dev.vllm.jsonl", many]
+    tuned = [run.predictions / f"{name}.jsonl" for name in ("dev.vllm", "my.untuned.vllm")]
+    assert run_files(run, data) == [*tuned, many]
     said = capsys.readouterr().err
-    assert "dev.vllm.untuned.jsonl: a floor, written without an adapter; left out" in said
+    for name in ("dev.vllm.untuned", "dev.other"):
+        assert f"{name}.jsonl: a floor, written without an adapter; left out" in said
     assert "dev.hf.jsonl: lacks 2 of the 3 ids of dev.csv (dev_3, dev_4); expected exactly the ids" in said
     assert "test.vllm" not in said
 

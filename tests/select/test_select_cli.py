@@ -76,7 +76,8 @@ def test_everything_is_there_for_programs(files: list[str]) -> None:
     assert value["undecided"] == ["dev_0", "dev_3"]
     assert value["settings"]["method"] == "vote"
     assert value["tuned"] is None
-    assert value["alike"][0]["members"] == ["B b.csv", "C c.csv"]
+    assert value["alike"][0].keys() == {"systems", "equal", "agreement", "nearly_same"}
+    assert value["alike"][0]["systems"] == ["B b.csv", "C c.csv"]
 
 
 def test_a_vote_says_where_it_decided_nothing(files: list[str]) -> None:
