@@ -12,7 +12,7 @@ from typing import Any
 from llm_summ.data import Dialogue, read_dialogues, source_name
 from llm_summ.data.handed_in import is_empty
 from llm_summ.data.source import resolve_source
-from llm_summ.errors import listed
+from llm_summ.errors import RunError, listed
 from llm_summ.evaluate.explain import Explanation, explain
 from llm_summ.evaluate.fidelity import Fidelity, check_fidelity
 from llm_summ.evaluate.floors import Floors, find_floors
@@ -120,6 +120,7 @@ class Evaluation:
             "data": self.data,
             "data_sha256": self.data_sha256,
             "predictions": str(self.predictions),
+            "engine": self.summaries.engine,
             "untuned": self.summaries.untuned,
             "rows": self.score.rows,
             "references": list(self.score.references_per_row),
@@ -162,9 +163,12 @@ def evaluate_run(
     if metric == COMPETITION:
         scored = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         try:
-            write_json(_score_path(run, evaluation), {**evaluation.to_json(), "scored": scored})
+            with run.lock_files():
+                write_json(_score_path(run, evaluation), {**evaluation.to_json(), "scored": scored})
         except OSError as error:
             say(f"{run.scores}: the score is not kept ({error.strerror})")
+        except RunError as error:
+            say(f"{run.scores}: the score is not kept ({error})")
     return evaluation
 
 

@@ -27,7 +27,6 @@ from llm_summ.run import Run
 
 __all__ = ["Entry", "Score", "flatten", "pick", "read_entry"]
 
-_WEIGHTS = "adapter_model.safetensors"
 _Figure = Annotated[float, Field(ge=0, le=100)]
 _T = TypeVar("_T")
 
@@ -89,7 +88,7 @@ class Entry:
         scores: the oldest first.
         submissions: the oldest first.
         leaderboard: the leaderboard scores, in the order in which they were noted.
-        adapter_bytes: size of the adapter's weights on disk; None if there are none.
+        weights_bytes: size on disk of what was trained, the adapter or all weights; None if there is none.
         time: when the training ended, or else began, or else the folder changed; ISO, UTC.
     """
 
@@ -102,7 +101,7 @@ class Entry:
     scores: tuple[Score, ...]
     submissions: tuple[Submission, ...]
     leaderboard: tuple[LeaderboardScore, ...]
-    adapter_bytes: int | None
+    weights_bytes: int | None
     time: str
 
     @property
@@ -133,7 +132,7 @@ class Entry:
             "manifest": self.manifest,
             "scores": [score.model_dump(mode="json") for score in self.scores],
             "submissions": [submission.model_dump() for submission in self.submissions],
-            "adapter_bytes": self.adapter_bytes,
+            "weights_bytes": self.weights_bytes,
             "leaderboard_scores": [note.model_dump() for note in self.leaderboard],
         }
 
@@ -165,9 +164,12 @@ def _read(run: Run, latest: bool, damage: list[str]) -> Entry:
     notes = _tried(lambda: read_notes(leaderboard_path(run)), damage) or []
     scores = sorted(_scores(run, damage), key=lambda score: (score.scored, score.path.name))
     trained = pick(manifest, dict, "training") is not None
-    weights = run.adapter / _WEIGHTS
-    if trained and not weights.is_file():
-        damage.append(f"{weights}: not there, though the training ended")
+    folder = run.model if fields.get("train.method") == "full" else run.adapter
+    if not fields and not folder.is_dir():  # the recipe is damaged, and does not say what was trained
+        folder = run.model
+    weights = sorted(folder.glob("*.safetensors"))
+    if trained and not weights:
+        damage.append(f"{folder}: no weights (*.safetensors), though the training ended")
     ended, began = pick(manifest, str, "training", "finished"), pick(manifest, str, "started")
     return Entry(
         run=run,
@@ -179,7 +181,7 @@ def _read(run: Run, latest: bool, damage: list[str]) -> Entry:
         scores=tuple(scores),
         submissions=tuple(submissions),
         leaderboard=tuple(notes),
-        adapter_bytes=weights.stat().st_size if weights.is_file() else None,
+        weights_bytes=sum(path.stat().st_size for path in weights) if weights else None,
         time=ended or began or _changed(run),
     )
 
@@ -235,18 +237,21 @@ def _behind(manifest: dict[str, Any]) -> dict[str, Any]:
 def _scores(run: Run, damage: list[str]) -> list[Score]:
     found = []
     for path in sorted(run.scores.glob("*.json")):
-        # <data>.<engine>.json or <data>.<engine>.untuned.json
-        untuned = ".untuned" if path.stem.endswith(".untuned") else ""
-        engine = path.stem.removesuffix(untuned).rpartition(".")[2] + untuned
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(values, dict):
                 raise ValueError(f"found {type(values).__name__}, expected an object")
-            found.append(Score.model_validate(values | {"path": path, "engine": engine}))
+            found.append(Score.model_validate({"engine": _engine_by_name(path)} | values | {"path": path}))
         except (OSError, ValueError) as error:
             why = first_fault(error) if isinstance(error, ValidationError) else first_line(error)
             damage.append(f"{path}: no score that can be read ({why}); score it again: llm-summ eval")
     return found
+
+
+def _engine_by_name(path: Path) -> str:
+    """The engine, where a score of an earlier version does not say: ``<data>.<engine>[.untuned].json``."""
+    untuned = ".untuned" if path.stem.endswith(".untuned") else ""
+    return path.stem.removesuffix(untuned).rpartition(".")[2] + untuned
 
 
 def _changed(run: Run) -> str:

@@ -109,7 +109,7 @@ def _row(ledger: Ledger, entry: Entry) -> dict[str, str]:
         "lb": "" if entry.best_posted is None else f"{entry.best_posted:.2f}",
         "finished (UTC)": _time(entry.time) if entry.state == "finished" else entry.state,
         "min": "" if seconds is None else f"{seconds / 60:,.1f}",
-        "MB": "" if entry.adapter_bytes is None else f"{entry.adapter_bytes / 1e6:,.1f}",
+        "MB": "" if entry.weights_bytes is None else f"{entry.weights_bytes / 1e6:,.1f}",
     }
 
 

@@ -21,8 +21,9 @@ DEV = "d" * 64
 
 
 def recipe(**train: Any) -> Recipe:
+    quantization = "none" if train.get("method") == "full" else "nf4"
     return Recipe(
-        model=ModelFields(base="x/y-8b"),
+        model=ModelFields(base="x/y-8b", quantization=quantization),
         data=DataFields(train="train.csv"),
         prompt=PromptFields(template="expert"),
         train=TrainFields(**train),
@@ -57,8 +58,10 @@ def make(
         }
     run = create_run(RUNS / name, made or recipe(), "prompt", manifest)
     if trained:
-        run.adapter.mkdir()
-        (run.adapter / "adapter_model.safetensors").write_bytes(b"\0")
+        full = made is not None and made.train.method == "full"
+        weights = run.model / "model.safetensors" if full else run.adapter / "adapter_model.safetensors"
+        weights.parent.mkdir()
+        weights.write_bytes(b"\0")
     return run
 
 

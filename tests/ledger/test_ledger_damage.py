@@ -75,7 +75,6 @@ def test_a_training_that_has_not_ended(in_tmp: Path) -> None:
         ("leaderboard.json", '[{"score": 5, "noted": 1}]', ": entry 1.noted: Input should be a valid string"),
         ("submissions.jsonl", "[1]\n", ":1: found list; expected a JSON object a line"),
         ("submissions.jsonl", "{}\n", ":1: written: Field required; mend the line or remove it"),
-        ("adapter/adapter_model.safetensors", None, ": not there, though the training ended"),
     ],
 )
 def test_a_damaged_run_is_listed_with_the_reason(
@@ -98,6 +97,34 @@ def test_a_damaged_run_is_listed_with_the_reason(
         code, out, _ = runs(*arguments)
         assert code == 0
         assert "damaged" in out
+
+
+@pytest.mark.parametrize(
+    ("method", "folder", "name"),
+    [("lora", "adapter", "adapter_model.safetensors"), ("full", "model", "model.safetensors")],
+)
+def test_a_run_has_the_weights_of_its_method(in_tmp: Path, method: str, folder: str, name: str) -> None:
+    run = make("a", made=recipe(method=method))
+    assert (entry("a").state, entry("a").reasons) == ("finished", ())
+    assert entry("a").weights_bytes == 1
+    (run.path / folder / "model-00002-of-00002.safetensors").write_bytes(b"\0\0")
+    assert entry("a").weights_bytes == 3
+    for path in (run.path / folder).iterdir():
+        path.unlink()
+    said = f"runs/a/{folder}: no weights (*.safetensors), though the training ended"
+    assert (entry("a").state, entry("a").reasons, entry("a").weights_bytes) == ("damaged", (said,), None)
+    # The weights of the other method do not count.
+    other = run.path / ("model" if folder == "adapter" else "adapter")
+    other.mkdir()
+    (other / name).write_bytes(b"\0")
+    assert entry("a").state == "damaged"
+
+
+def test_a_damaged_recipe_is_the_only_damage_of_a_run_that_was_trained_as_a_whole(in_tmp: Path) -> None:
+    run = make("a", made=recipe(method="full"))
+    run.recipe_path.write_text("a: [", encoding="utf-8")
+    assert len(entry("a").reasons) == 1
+    assert entry("a").weights_bytes == 1
 
 
 def test_a_torn_record_of_a_submission_is_simply_not_there_yet(in_tmp: Path) -> None:

@@ -46,6 +46,15 @@ def test_runs_side_by_side(in_tmp: Path) -> None:
     ]
 
 
+def test_the_engine_is_what_the_score_says(in_tmp: Path) -> None:
+    run = make("a")
+    give_score(run, 40, name="dev.v2")  # by an earlier version, which named it in the file's name only
+    assert [score.engine for score in entry("a").scores] == ["v2"]
+    give_score(run, 40, name="dev.v2", engine="hf.untuned")
+    [score] = entry("a").scores
+    assert (score.engine, score.untuned) == ("hf.untuned", True)
+
+
 def test_data_that_changed_under_their_name_are_seen(in_tmp: Path) -> None:
     make("a", hour=1)
     make("b", hour=2, train={"train.csv": "1" * 64, "둘.jsonl": "2" * 64})
