@@ -20,6 +20,7 @@ __all__ = [
     "file_sha256",
     "read_jsonl",
     "text_sha256",
+    "umask",
     "whole_directory",
     "whole_file",
     "write_json",
@@ -45,7 +46,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         with building.open("rb+") as file:
             os.fsync(file.fileno())
         # mkstemp makes a private file; a result is as readable as any other file of its owner
-        building.chmod(0o666 & ~_umask())
+        building.chmod(0o666 & ~umask())
         building.replace(path)
     except BaseException:
         building.unlink(missing_ok=True)
@@ -83,7 +84,7 @@ def whole_directory(path: Path) -> Iterator[Path]:
     building = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield building
-        building.chmod(0o777 & ~_umask())
+        building.chmod(0o777 & ~umask())
         for file in building.rglob("*"):
             if file.is_file():
                 with file.open("rb") as opened:
@@ -160,7 +161,8 @@ def text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return the permissions that new files of this process are not given."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

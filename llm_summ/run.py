@@ -8,6 +8,7 @@
                 model/ instead of adapter/, if all weights were trained
                 budget.json, limits.json, and length.json examples.jsonl if the prompt uses them
                 submissions.jsonl, a line for every submission of it
+                .locks/, for the processes that change these files (`llm_summ.locks`)
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import json
+import math
 import os
 import platform
 import re
+import secrets
 import subprocess
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -28,15 +32,17 @@ from typing import TYPE_CHECKING, Any
 from llm_summ import __version__
 from llm_summ.errors import RunError, first_line, listed
 from llm_summ.files import write_json, write_text
+from llm_summ.locks import locked
 
 if TYPE_CHECKING:
     from llm_summ.recipe import Recipe
 
-__all__ = ["RUNS", "Run", "create_run", "environment", "mark_latest", "open_run", "run_path"]
+__all__ = ["RUNS", "Run", "create_run", "environment", "mark_latest", "open_run", "reserve_run", "run_path"]
 
 RUNS = Path("runs")
 """The folder of all runs, below where one stands."""
 
+_SECONDS_FOR_SMALL_FILES = 20.0
 _PACKAGES = (
     "torch",
     "transformers",
@@ -161,6 +167,35 @@ class Run:
         """What `submit` wrote of this run, a line each."""
         return self.path / "submissions.jsonl"
 
+    def lock_training(self) -> AbstractContextManager[None]:
+        """Hold the run for a training: checkpoints, log, manifest, and the trained weights.
+
+        Raises:
+            RunError: another process trains it; names that.
+        """
+        return locked(self.path, "training", f"{self.path}: is being trained")
+
+    def lock_files(self) -> AbstractContextManager[None]:
+        """Hold the small files: scores, limits, submissions, leaderboard scores. Waits for a few seconds.
+
+        Raises:
+            RunError: another process still holds them; names that.
+        """
+        busy = f"{self.path}: its scores, limits and submissions are being written"
+        return locked(self.path, "files", busy, wait=_SECONDS_FOR_SMALL_FILES)
+
+    def lock_merged(self, *, wait: bool) -> AbstractContextManager[None]:
+        """Hold what is merged of this run, to write it or to load it; also where `merge` writes it elsewhere.
+
+        Args:
+            wait: for another process that holds it, or else refuse at once.
+
+        Raises:
+            RunError: another process holds it, and this one does not wait; names that.
+        """
+        busy = f"{self.path}: its merged model is being written or loaded"
+        return locked(self.path, "merged", busy, wait=math.inf if wait else 0)
+
     def manifest(self) -> dict[str, Any]:
         """What `manifest_path` holds.
 
@@ -213,7 +248,7 @@ def run_path(runs: Path, name: str | None, stem: str) -> Path:
         now = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
         path = runs / f"{stem}-{now}"
         counter = 1
-        while path.exists():
+        while os.path.lexists(path):
             counter += 1
             path = runs / f"{stem}-{now}-{counter}"
         return path
@@ -222,15 +257,34 @@ def run_path(runs: Path, name: str | None, stem: str) -> Path:
             f"--run {name}: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"
         )
     path = runs / name
-    if path.exists():
+    if os.path.lexists(path):
         raise RunError(f"--run {name}: {path} is there already; choose another name or remove that folder")
     return path
 
 
+def reserve_run(runs: Path, name: str | None, stem: str) -> Run:
+    """Make the empty folder of a new run; of several processes that want the same name, one gets it.
+
+    Arguments and errors are those of `run_path`.
+    """
+    while True:
+        path = run_path(runs, name, stem)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue  # another process was faster; the next round refuses the name, or makes up another
+        return Run(path)
+
+
 def create_run(path: Path, recipe: Recipe, prompt: str, manifest: dict[str, Any]) -> Run:
-    """Make the folder of a new run with its recipe, its prompt (the file's text) and its manifest."""
+    """Fill the folder of a new run with its recipe, its prompt (the file's text) and its manifest.
+
+    Raises:
+        RunError: there is a run already.
+    """
     run = Run(path)
-    path.mkdir(parents=True)
+    if run.recipe_path.exists():
+        raise RunError(f"{path}: is a run already; choose another name")
     from llm_summ.recipe import dump_recipe
 
     write_text(run.recipe_path, dump_recipe(recipe))
@@ -242,8 +296,8 @@ def create_run(path: Path, recipe: Recipe, prompt: str, manifest: dict[str, Any]
 def mark_latest(run: Run) -> None:
     """Point ``runs/latest`` to this run."""
     link = run.path.parent / "latest"
-    fresh = run.path.parent / f".latest.{os.getpid()}"
-    fresh.unlink(missing_ok=True)
+    # Not by the process's id: two containers that share the folder may have the same.
+    fresh = run.path.parent / f".latest.{secrets.token_hex(8)}"
     fresh.symlink_to(run.path.name, target_is_directory=True)
     fresh.replace(link)
 

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def assert_same(run: Path, reference: Path) -> None:
     ]
     for name in ("steps", "tokens", "last_loss", "picked_step", "adapter_sha256"):
         assert training[0][name] == training[1][name]
-    assert not list(run.glob(".*"))
+    assert [path.name for path in run.glob(".*")] == [".locks"]
     assert not list((run / "checkpoints").glob(".*"))
 
 
@@ -325,10 +326,12 @@ def test_another_recipe_is_refused_field_by_field(stopped: Path) -> None:
 
 def test_only_one_process_trains_a_run(stopped: Path) -> None:
     from llm_summ.run import Run
-    from llm_summ.sft.lock import only_one
 
-    with only_one(Run(stopped)), pytest.raises(RunError, match="is being trained by another process"):
-        go_on(stopped.name)
+    # In a thread: one that holds a run may hold it again.
+    with Run(stopped).lock_training(), ThreadPoolExecutor(1) as other:
+        refused = other.submit(go_on, stopped.name).exception()
+    assert isinstance(refused, RunError)
+    assert f"is being trained by process {os.getpid()} (" in str(refused)
 
 
 @contextlib.contextmanager

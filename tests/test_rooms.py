@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     ["errors"],
     ["batches", "files", "morphemes", "packages", "progress"],
-    ["recipe"],
+    ["locks", "recipe"],
     ["run"],
     ["data"],
     ["prompt"],
@@ -80,6 +81,14 @@ def imports(path: Path, *, when_loaded: bool) -> Iterator[str]:
 
 def test_the_order_names_every_room() -> None:
     assert {room(module_name(path)) for path in FILES} - {""} == set(RANK)
+
+
+def test_the_package_describes_its_rooms_in_their_order() -> None:
+    import llm_summ
+
+    lines = re.findall(r"^ +(\d+)  (\w+) +\S", llm_summ.__doc__ or "", re.MULTILINE)
+    described = [(int(number), name) for number, name in lines]
+    assert described == sorted((rank + 1, name) for name, rank in RANK.items())
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)

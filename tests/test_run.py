@@ -77,7 +77,7 @@ def test_a_run_keeps_its_recipe_and_manifest(in_tmp: Path) -> None:
 
 def test_a_run_is_not_made_over_another(in_tmp: Path) -> None:
     run = create_run(RUNS / "mine", RECIPE, PROMPT, {"seed": 1})
-    with pytest.raises(FileExistsError):
+    with pytest.raises(RunError, match="is a run already"):
         create_run(RUNS / "mine", RECIPE, PROMPT, {"seed": 2})
     assert json.loads(run.manifest_path.read_text(encoding="utf-8")) == {"seed": 1}
 

@@ -112,7 +112,7 @@ def learn_run_limits(
 
     Raises:
         PredictionError: the run has no predictions for them.
-        RunError: there are too few of them.
+        RunError: there are too few of them, or another process holds the run's files.
     """
     file, found = find_predictions(run, data, dialogues)
     cut_off = [one.finish_reason == "length" for one in found]
@@ -125,7 +125,8 @@ def learn_run_limits(
     versus = paired(learnt.before.tolist(), learnt.after.tolist())
     limits = RunLimits(run, file.path, data, learnt, versus, (*before, "cut_to_limit"))
     if limits.kept:
-        write_text(run.limits_path, learnt.limits.to_json() + "\n")
+        with run.lock_files():
+            write_text(run.limits_path, learnt.limits.to_json() + "\n")
     return limits
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,10 @@ class _Job:
         """Indexes of dialogues that lack one or more of n candidates."""
         return unfinished(len(self.dialogues), n, self.done)
 
+    def up_to_date(self) -> _Job:
+        """The job with what is there now."""
+        return replace(self, done=_done(self.file, self.identity, self.dialogues))
+
 
 @dataclass(frozen=True, slots=True)
 class Generation:
@@ -73,20 +78,26 @@ class Generation:
             a prediction file for each prompt and source.
 
         Raises:
-            InputError: the model cannot be had, or the engine cannot work here.
+            InputError: the model cannot be had, or the engine cannot work here, or another process writes a file.
             GenerationError: the engine failed; what was finished is kept, and the same command goes on from there.
         """
+        with contextlib.ExitStack() as stack:
+            for job in self.jobs:
+                stack.enter_context(job.file.writing())
+            self._run([job.up_to_date() for job in self.jobs])
+        return [job.file for job in self.jobs]
+
+    def _run(self, jobs: Sequence[_Job]) -> None:
         n = self.decoding.n
-        if to_do := [job for job in self.jobs if job.left(n)]:
+        if to_do := [job for job in jobs if job.left(n)]:
             longest = max(len(job.rows[index].prompt_ids) for job in to_do for index in job.left(n))
-            engine = self.held.start(self.trained, longest, sum(len(job.rows) * n for job in self.jobs))
+            engine = self.held.start(self.trained, longest, sum(len(job.rows) * n for job in jobs))
             try:
                 for job in to_do:
                     job.file.begin(job.identity)  # only now: an engine that does not start has changed nothing
                     _fill(job, engine, self.recipe, self.decoding, self.limit)
             finally:
                 engine.close()
-        return [job.file for job in self.jobs]
 
 
 def prepare(
@@ -155,14 +166,20 @@ def prepare(
                 folder = into
                 parts.append(text_sha256(json.dumps(made_of, sort_keys=True))[:8])
             file = PredictionFile(folder / f"{'.'.join(filter(None, parts))}.jsonl")
-            if into is not None:
-                take_over(file, made_of, [run.predictions, run.candidates, into])
-            place = {dialogue.id: index for index, dialogue in enumerate(dialogues)}
-            done = frozenset((place[one.fname], one.sample) for one in file.kept(made_of))
+            with file.writing():  # a file that another process writes is refused before a model is loaded
+                if into is not None:
+                    take_over(file, made_of, [run.predictions, run.candidates, into])
+                done = _done(file, made_of, dialogues)
             if done:
                 say(f"{file.path}: {len(done)} of {len(dialogues) * decoding.n} are there already")
             jobs.append(_Job(source, label, file, made_of, renderer, dialogues, rendered, done))
     return Generation(tuple(jobs), held, trained, recipe, decoding, limit)
+
+
+def _done(file: PredictionFile, identity: dict[str, Any], dialogues: Sequence[Dialogue]) -> frozenset[Key]:
+    """The candidates that a file holds already."""
+    place = {dialogue.id: index for index, dialogue in enumerate(dialogues)}
+    return frozenset((place[one.fname], one.sample) for one in file.kept(identity))
 
 
 def with_engine(engine_name: EngineChoice | None, overrides: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -143,16 +144,18 @@ class LocalModel:
         from llm_summ.generate.parallel_engine import ParallelEngine, places
 
         environments = places(min(fields.data_parallel, candidates), each, gpus)
-        if self.name == "vllm":
-            if self.rank and not self.attach:  # once, whatever copies there are
-                where = str(merged_folder(self.run, model, self.location, self.device, self.dtype, stop_id))
-                revision = None
-            say(f"Starting vllm with {where} ({self.device.name}); this takes about a minute")
-            start = partial(self._vllm, where, revision, longest_prompt)
-        else:
-            say(f"Loading {model.base} (hf, {self.device.name})")
-            start = partial(self._hf, pad_id)
-        return start() if len(environments) == 1 else ParallelEngine(self.name, start, environments)
+        with contextlib.ExitStack() as stack:
+            if self.name == "vllm":
+                if self.rank and not self.attach:  # once, whatever copies there are
+                    stack.enter_context(self.run.lock_merged(wait=True))  # until it is loaded
+                    where = str(merged_folder(self.run, model, self.location, self.device, self.dtype, stop_id))
+                    revision = None
+                say(f"Starting vllm with {where} ({self.device.name}); this takes about a minute")
+                start = partial(self._vllm, where, revision, longest_prompt)
+            else:
+                say(f"Loading {model.base} (hf, {self.device.name})")
+                start = partial(self._hf, pad_id)
+            return start() if len(environments) == 1 else ParallelEngine(self.name, start, environments)
 
     def _hf(self, pad_id: int) -> Engine:
         quiet_libraries()  # a copy begins anew

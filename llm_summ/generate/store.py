@@ -1,6 +1,7 @@
 """Raw predictions on disk: ``predictions/<data>.<engine>.jsonl``, a line each, and what made them beside it.
 
 Where several candidates are asked for, they stand in ``candidates/<data>.<engine>.<decoding>.jsonl``, a line each.
+One process at a time writes a file (`PredictionFile.writing`); those of other data or engines have other files.
 The identity (``<data>.<engine>.json``) names what the texts depend on: model, adapter, prompt, data, decoding,
 engine and its version, device and dtype. A file is continued only under the same identity; under another one
 it is moved into ``earlier/``, and a new file is begun.
@@ -18,6 +19,7 @@ from typing import Any, Literal, TextIO
 from llm_summ.data.raw import identity_path, is_prediction, read_identity
 from llm_summ.errors import InputError, PredictionError
 from llm_summ.files import append_lines, read_jsonl, text_sha256, write_json
+from llm_summ.locks import locked
 
 __all__ = ["FinishReason", "Prediction", "PredictionFile", "take_over"]
 
@@ -79,6 +81,15 @@ class PredictionFile:
         except InputError as error:
             raise PredictionError(str(error)) from error
         return predictions
+
+    def writing(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the file and its identity; they are in a folder of their run.
+
+        Raises:
+            RunError: another process writes them; names that.
+        """
+        folder = self.path.absolute().parent
+        return locked(folder.parent, f"{folder.name}/{self.path.name}", f"{self.path}: is being written")
 
     def kept(self, identity: dict[str, Any]) -> list[Prediction]:
         """The predictions that the file holds already under `identity`; nothing is changed."""

@@ -89,7 +89,8 @@ def note_score(
 
     Raises:
         InputError: it is no such number, or `submission` is no file.
-        RunError: the run's ``leaderboard.json`` or ``submissions.jsonl`` is damaged; nothing was changed.
+        RunError: ``leaderboard.json`` or ``submissions.jsonl`` is damaged, or another process holds the run's
+            files; nothing was changed.
     """
     try:
         value = float(score)
@@ -99,6 +100,11 @@ def note_score(
         raise InputError(
             f"--add-lb {run.name} {score}: not a score; expected a number from 0 to 100, such as 51.24"
         )
+    with run.lock_files():
+        return _note(run, value, note, submission)
+
+
+def _note(run: Run, value: float, note: str | None, submission: Path | None) -> tuple[LeaderboardScore, bool]:
     path = leaderboard_path(run)
     notes = read_notes(path)
     sha256 = _handed_in(run, submission)

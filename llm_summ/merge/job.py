@@ -77,7 +77,7 @@ def merge(
         public: whether that repository is public.
 
     Raises:
-        InputError: something is wrong with the input; nothing was merged.
+        InputError: something is wrong with the input, or another process merges the run; nothing was merged.
         LlmSummError: the folder cannot be written, or cannot be pushed.
         GenerationError: the verification failed; the merged folder is whole.
     """
@@ -86,7 +86,34 @@ def merge(
         raise RunError(
             f"{run.path}: trained as a whole (train.method: full): nothing to merge; its model is {run.model}"
         )
-    folder = out or run.merged
+    with run.lock_merged(wait=False):
+        return _merge(
+            run,
+            recipe,
+            out or run.merged,
+            dtype=dtype,
+            verify=verify,
+            source=source,
+            rows=rows,
+            force=force,
+            push_to=push_to,
+            public=public,
+        )
+
+
+def _merge(
+    run: Run,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] | None,
+    verify: bool | None,
+    source: str | None,
+    rows: int,
+    force: bool,
+    push_to: str | None,
+    public: bool,
+) -> Merged:
     _check_folder(folder, run, recipe.model.base, force)
     require("torch", "transformers", "peft", extra="train", why="`llm-summ merge`")
     quiet_libraries()

@@ -170,9 +170,22 @@ def merged_folder(
         "dtype": dtype,
         "stop_id": stop_id,
     }
-    folder = folder or _own_folder(run, dtype)
-    if merged_stamp(folder) == stamp and _is_whole(folder):
-        return folder
+    with run.lock_merged(wait=True):
+        folder = folder or _own_folder(run, dtype)
+        if merged_stamp(folder) != stamp or not _is_whole(folder):
+            _write_merged(run, model, location, device, dtype, stamp, folder)
+    return folder
+
+
+def _write_merged(
+    run: Run,
+    model: ModelFields,
+    location: str,
+    device: Device,
+    dtype: str,
+    stamp: dict[str, Any],
+    folder: Path,
+) -> None:
     say(f"Merging the adapter into {model.base} ({dtype}) -> {folder}")
     import torch
     from safetensors import SafetensorError
@@ -189,7 +202,7 @@ def merged_folder(
     _check_room(folder, sum(tensor.numel() * tensor.element_size() for tensor in merged.parameters()))
     try:
         with whole_directory(folder) as building:
-            _write(merged, run, building, stop_id)
+            _write(merged, run, building, stamp["stop_id"])
             write_json(building / MERGED_FROM, stamp)
     except (OSError, SafetensorError) as error:
         raise LlmSummError(
@@ -200,7 +213,6 @@ def merged_folder(
     del merged
     gc.collect()
     torch.cuda.empty_cache()
-    return folder
 
 
 def _own_folder(run: Run, dtype: str) -> Path:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Device", "find_device", "use_attention_without_plans"]
+__all__ = ["Device", "find_device", "one_gpu", "use_attention_without_plans"]
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,23 @@ def find_device() -> Device:
         "bfloat16" if has_amx else "float32",
         "bfloat16" if has_products else None,
     )
+
+
+@contextlib.contextmanager
+def one_gpu() -> Iterator[None]:
+    """Show this process its first GPU only, while the block runs; a process that has used CUDA sees what it saw.
+
+    With several in sight, the trainer would wrap the model in DataParallel, which TRL refuses.
+    """
+    before = os.environ.get(_VISIBLE)
+    os.environ[_VISIBLE] = "0" if before is None else before.split(",")[0]
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_VISIBLE]
+        else:
+            os.environ[_VISIBLE] = before
 
 
 def use_attention_without_plans() -> None:

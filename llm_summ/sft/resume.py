@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +14,53 @@ from llm_summ.progress import say
 from llm_summ.prompt import load_template
 from llm_summ.recipe import Recipe, load_recipe
 from llm_summ.run import Run, environment, open_run
-from llm_summ.sft.lock import is_being_trained
 
-__all__ = ["differences", "now", "refuse_another_recipe", "refuse_what_changed", "unfinished"]
+__all__ = ["differences", "hold_unfinished", "now", "refuse_another_recipe", "refuse_what_changed"]
 
 
-def unfinished(runs: Path, name: str | None) -> Run:
-    """The named run, or of those that did not finish the one that was begun last.
+@contextlib.contextmanager
+def hold_unfinished(runs: Path, name: str | None) -> Iterator[Run]:
+    """Hold the named run for its training, or of those that nobody trains the one that was begun last.
 
     Raises:
-        RunError: there is none.
+        RunError: there is none; or the named one is finished, or is being trained.
     """
-    if name is not None:
-        run = open_run(runs, name)
+    with contextlib.ExitStack() as stack:
+        yield _named(runs, name, stack) if name is not None else _latest(runs, stack)
+
+
+def _named(runs: Path, name: str, stack: contextlib.ExitStack) -> Run:
+    run = open_run(runs, name)
+    for held in (False, True):  # once more when it is held: the process that trained it may have finished
         if "training" in run.manifest():
             raise RunError(f"{run.path}: its training is finished; next: llm-summ generate --run {run.argument}")
-        return run
+        if not held:
+            stack.enter_context(run.lock_training())
+    return run
+
+
+def _latest(runs: Path, stack: contextlib.ExitStack) -> Run:
     begun = []
     for recipe in runs.glob("*/recipe.yaml"):
         run = Run(recipe.parent)
         if recipe.parent.is_symlink():
             continue
-        try:
+        with contextlib.suppress(RunError):  # a damaged manifest has a line of its own when the run is named
             manifest = run.manifest()
-        except RunError:
-            continue  # it has a line of its own when it is named
-        if "training" not in manifest and not is_being_trained(run):
-            begun.append((str(manifest.get("started", "")), run))
-    if not begun:
-        raise RunError(f"{runs}: no training here that did not finish; begin one: llm-summ sft RECIPE")
-    return max(begun, key=lambda one: one[0])[1]
+            if "training" not in manifest:
+                begun.append((str(manifest.get("started", "")), run))
+    busy: list[RunError] = []
+    for _, run in sorted(begun, key=lambda one: one[0], reverse=True):
+        try:
+            with contextlib.ExitStack() as held:
+                held.enter_context(run.lock_training())
+                if "training" not in run.manifest():
+                    stack.push(held.pop_all())
+                    return run
+        except RunError as error:
+            busy.append(error)
+    none = RunError(f"{runs}: no training here that did not finish; begin one: llm-summ sft RECIPE")
+    raise (busy or [none])[0]
 
 
 def refuse_another_recipe(run: Run, recipe: Recipe) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,22 @@ from llm_summ.check.report import Report, check_recipe
 from llm_summ.data.source import resolve_source
 from llm_summ.errors import InputError, RunError
 from llm_summ.files import file_sha256, text_sha256, write_json
+from llm_summ.locks import FOLDER
+from llm_summ.model.device import one_gpu
 from llm_summ.progress import say
 from llm_summ.prompt.trained import keep, kept_sha256
 from llm_summ.recipe import Recipe, dump_recipe
-from llm_summ.run import Run, create_run, environment, run_path
+from llm_summ.run import Run, create_run, environment, reserve_run, run_path
 from llm_summ.sft.checkpoint import Checkpoint, newest_whole
 from llm_summ.sft.fit import fit
-from llm_summ.sft.lock import only_one
 from llm_summ.sft.ranks import ALONE, Ranks
-from llm_summ.sft.resume import now, refuse_another_recipe, refuse_what_changed, unfinished
+from llm_summ.sft.resume import hold_unfinished, now, refuse_another_recipe, refuse_what_changed
 from llm_summ.sft.shard import is_sharded, refuse_what_cannot_be_sharded
 
 __all__ = ["dry_run", "resume", "sft"]
 
 
+@one_gpu()
 def dry_run(
     recipe: Recipe, *, runs: Path, name: str | None, stem: str, force: bool = False, devices: int = 1
 ) -> list[str]:
@@ -41,6 +42,7 @@ def dry_run(
     return [*report.lines(), *(f"note: {note}" for note in report.notes)]
 
 
+@one_gpu()
 def sft(
     recipe: Recipe, *, runs: Path, name: str | None, stem: str, force: bool = False, ranks: Ranks = ALONE
 ) -> Run:
@@ -62,13 +64,19 @@ def sft(
         TrainingError: it failed; what there is of its log and its checkpoints stays.
         StoppedError: a signal came; `resume` goes on.
     """
-    path = ranks.of_first(lambda: run_path(runs, name, stem))
+    ranks.of_first(lambda: run_path(runs, name, stem))
     report = ranks.agree(lambda: _check(recipe, force, ranks))
     _tell(report)
     plan = report.plan
     manifest = _manifest(report, ranks)
-    run = ranks.of_first(lambda: create_run(path, recipe, plan.renderer.template.text, manifest))
-    with only_one(run) if ranks.is_first else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+
+        def begin() -> Run:
+            reserved = reserve_run(runs, name, stem)
+            stack.enter_context(reserved.lock_training())  # before `--resume` of another process can see it
+            return create_run(reserved.path, recipe, plan.renderer.template.text, manifest)
+
+        run = ranks.of_first(begin)
         try:
             if ranks.is_first:
                 keep(run, plan.length, plan.pool, plan.budget())
@@ -86,6 +94,7 @@ def sft(
     return run
 
 
+@one_gpu()
 def resume(runs: Path, name: str | None, given: Recipe | None = None, ranks: Ranks = ALONE) -> Run:
     """Go on with a training where its last whole checkpoint left it; the end is that of an uninterrupted one.
 
@@ -103,10 +112,8 @@ def resume(runs: Path, name: str | None, given: Recipe | None = None, ranks: Ran
         TrainingError: as of `sft`.
         StoppedError: as of `sft`.
     """
-    run = ranks.of_first(lambda: unfinished(runs, name))
     with contextlib.ExitStack() as stack:
-        if ranks.is_first:
-            stack.enter_context(only_one(run))
+        run = ranks.of_first(lambda: stack.enter_context(hold_unfinished(runs, name)))
         if given is not None:
             ranks.of_first(lambda: refuse_another_recipe(run, given))
         manifest = ranks.agree(run.manifest)
@@ -122,6 +129,8 @@ def resume(runs: Path, name: str | None, given: Recipe | None = None, ranks: Ran
 def _where_to_begin(run: Run, report: Report, manifest: dict[str, Any], ranks: Ranks) -> Checkpoint | None:
     """The checkpoint to go on from; None: there is none. It is said, and noted in the manifest."""
     for leftover in run.path.glob(".*"):  # whatever a kill left half done
+        if leftover.name == FOLDER:
+            continue
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
@@ -155,8 +164,6 @@ def _check(recipe: Recipe, memory_may_not_do: bool, ranks: Ranks = ALONE) -> Rep
     Raises:
         InputError: a training would fail; a line for each reason.
     """
-    # One GPU: with several in sight the trainer would wrap the model in DataParallel, which TRL refuses.
-    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     if recipe.track:
         from llm_summ.sft.tracking import require_trackers
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime as dt
+import hashlib
 import io
 import json
 import os
@@ -17,7 +19,7 @@ from llm_summ.data.raw import run_of
 from llm_summ.data.source import check_out, resolve_source
 from llm_summ.errors import DataError, PredictionError, RunError, listed
 from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
-from llm_summ.files import append_lines, file_sha256, whole_file
+from llm_summ.files import append_lines, whole_file
 from llm_summ.progress import say
 from llm_summ.run import Run
 from llm_summ.submit.sample import Sample
@@ -121,11 +123,17 @@ def write_submission(
         PredictionError: an id has no summary, or an empty one without `allow_empty`.
         DataError: another file is at `out`, or it is one of those that the submission is made from, or it cannot
             be written.
+        RunError: another process holds the run's files.
     """
     inputs = [path for path in (texts.path, texts.data, sample.path) if path is not None]
     check_out(out, inputs=inputs, force=True)
     _check_texts(texts, sample, allow_empty)
     content = _csv_text(texts.by_id, sample).encode("utf-8-sig" if sample.byte_order_mark else "utf-8")
+    with contextlib.nullcontext() if texts.run is None else texts.run.lock_files():
+        _write(texts, sample, out, content, inputs, force)
+
+
+def _write(texts: Texts, sample: Sample, out: Path, content: bytes, inputs: Sequence[Path], force: bool) -> None:
     own = texts.run is not None and out == texts.run.path / "submission.csv"
     same = _holds(out, content)
     if check_out(out, inputs=inputs, force=force or own or same) and not same:
@@ -141,15 +149,15 @@ def write_submission(
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror})") from error
     if texts.run is not None:
-        _note(texts, texts.run, out)
+        _note(texts, texts.run, out, content)
 
 
-def _note(texts: Texts, run: Run, out: Path) -> None:
+def _note(texts: Texts, run: Run, out: Path, content: bytes) -> None:
     """Append a line to the run's `submissions_path`."""
     line = {
         "written": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "out": str(out),
-        "sha256": file_sha256(out),
+        "sha256": hashlib.sha256(content).hexdigest(),
         "predictions": os.path.relpath(texts.path, run.predictions),
         "engine": texts.engine,
     }
