@@ -224,14 +224,17 @@ class HfEngine:
             **options,
         )
         # What the model's own file says (temperature, other stop ids) would fill the gaps in ours.
-        self._model.generation_config = config
-        return self._model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            generation_config=config,
-            logits_processor=LogitsProcessorList(processors),
-            **arguments,
-        )
+        own, self._model.generation_config = self._model.generation_config, config
+        try:
+            return self._model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=config,
+                logits_processor=LogitsProcessorList(processors),
+                **arguments,
+            )
+        finally:
+            self._model.generation_config = own
 
     def close(self) -> None:
         """Let go of the model."""

@@ -1,8 +1,8 @@
 """4-bit layers on a CPU: their weights dequantized once, where memory allows it.
 
 On a CPU bitsandbytes dequantizes the weights of a layer for every product, forward and backward, and then
-multiplies as PyTorch does. With the dequantized weights at hand the products, and so the results, are the same to
-the last bit.
+multiplies as PyTorch does. With the dequantized weights at hand the products are the same; sums may be rounded in
+another order.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from llm_summ.model.duration import ModelSize
 from llm_summ.model.speed import Speed
 from llm_summ.prompt import Row
 
-__all__ = ["Budget", "FixedSteps", "by_tokens"]
+__all__ = ["Budget", "FixedSteps", "by_tokens", "fitting"]
 
 _MEASURED_STEPS, _MEASURED_SHARE = 3, 0.08  # the first of them warms up, and does not count
 _FOR_EVALUATIONS = 0.3  # of the budget: beyond it fewer dialogues are evaluated
@@ -122,25 +122,24 @@ class Budget:
             evaluation = _TO_SAVE
             if rows:
                 evaluation += factor * self._expected.evaluation(self._prompts[:rows], self._answers[:rows])
-            steps, evaluations = self._fitting(left, [factor * one for one in expected[step:]], evaluation, step)
+            steps, evaluations = fitting(
+                left,
+                [factor * one for one in expected[step:]],
+                evaluation=evaluation,
+                interval=self._interval,
+                done=step,
+            )
             share = evaluations * evaluation / self._seconds
             if share <= _FOR_EVALUATIONS or rows <= _FEWEST_ROWS:
                 return FixedSteps(steps, rows, step, self._plan.all_steps)
             rows = max(_FEWEST_ROWS, min(rows - 1, int(rows * _FOR_EVALUATIONS / share)))
 
-    def _fitting(self, left: float, steps: Sequence[float], evaluation: float, done: int) -> tuple[int, int]:
-        """Return how many steps there are in all, and how many evaluations are still to come."""
+    @property
+    def _interval(self) -> int:
         every = self._plan.recipe.evaluation.every
-        interval = {"never": 0, "epoch": self._plan.steps_per_epoch}.get(str(every), every)
-        fits, evaluations, used = done, 1, 0.0
-        for step, seconds in enumerate(steps, done + 1):
-            used += seconds
-            # At every multiple of the interval before this step, and at this step if it is the last.
-            count = 1 + ((step - 1) // int(interval) - done // int(interval) if interval else 0)
-            if used + count * evaluation > left:
-                break
-            fits, evaluations = step, count
-        return fits, evaluations
+        if every == "never":
+            return 0
+        return self._plan.steps_per_epoch if every == "epoch" else every
 
     def _step_seconds(self) -> Iterator[float]:
         """Yield what each step is expected to take, in the order of the training."""
@@ -151,6 +150,30 @@ class Budget:
                 lengths, train.batch_size, seed=plan.recipe.seed, epoch=epoch, grouped=train.group_by_length
             ):
                 yield self._expected.step([plan.rows[index] for index in indexes])
+
+
+def fitting(
+    left: float, steps: Sequence[float], *, evaluation: float, interval: int, done: int
+) -> tuple[int, int]:
+    """Return how many steps fit into a time, and how many evaluations are still to come then.
+
+    Args:
+        left: seconds.
+        steps: seconds of every step that could follow.
+        evaluation: seconds of one; the last step always has one.
+        interval: steps between evaluations; 0: the last step alone has one.
+        done: steps that are made.
+    """
+    fits, evaluations, used = done, 0, 0.0
+    for step, seconds in enumerate(steps, done + 1):
+        used += seconds
+        # At every multiple of the interval before this step, and at this step if it is the last.
+        count = 1 + ((step - 1) // interval - done // interval if interval else 0)
+        # A step that does not fit may be followed by none that does: the time that is needed only grows.
+        if used + count * evaluation > left:
+            break
+        fits, evaluations = step, count
+    return fits, evaluations
 
 
 def by_tokens(plan: TrainingPlan) -> TrainingTime:

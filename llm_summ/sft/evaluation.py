@@ -129,7 +129,7 @@ class DevSet:
     ) -> list[Prediction] | None:
         """Greedy summaries of all dialogues, in order; the model is left as it was."""
         model = trainer.accelerator.unwrap_model(trainer.model)
-        was_training, generation_config = model.training, model.generation_config
+        was_training = model.training
         share = trainer.ranks.share(len(self.prompts))
         engine = HfEngine(
             model,
@@ -165,7 +165,6 @@ class DevSet:
                     if stopped():
                         return None
         finally:
-            model.generation_config = generation_config
             model.train(was_training)
         for others in trainer.ranks.gather(found):
             found |= others
