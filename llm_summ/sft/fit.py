@@ -38,7 +38,7 @@ from llm_summ.sft.stopping import StopSignals
 if TYPE_CHECKING:
     from llm_summ.sft.schedule import Schedule
 
-__all__ = ["fit"]
+__all__ = ["fit", "load_model", "make_trainer"]
 
 # The library's files beside the weights: what a resumption needs, and nobody else.
 _STATE_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "trainer_state.json", "progress.json", CHECKSUMS)
@@ -74,7 +74,7 @@ def fit(
     last = ranks.of_first(lambda: cut_log(run.log_path, begin.step if begin else 0))
     sharded = is_sharded(recipe, ranks)
     # One after the other: the whole model is there before it is divided.
-    model = ranks.in_turn(lambda: _load_part(report, ranks)) if sharded else _load_model(report, report.device)
+    model = ranks.in_turn(lambda: _load_part(report, ranks)) if sharded else load_model(report, report.device)
     from llm_summ.sft.log import LogCallback, memory_gib
     from llm_summ.sft.schedule import Schedule
     from llm_summ.sft.tracking import tracking_callbacks
@@ -118,7 +118,7 @@ def fit(
         scratch_in = run.path if ranks.is_first else None
         try:
             with tempfile.TemporaryDirectory(dir=scratch_in, prefix=".trainer.") as scratch:
-                trainer = _make_trainer(report, model, [log, schedule, *trackers], Path(scratch), ranks, sharded)
+                trainer = make_trainer(report, model, [log, schedule, *trackers], Path(scratch), ranks, sharded)
                 schedule.attach(trainer)
                 _train(trainer, schedule, report, begin)
         finally:
@@ -197,7 +197,7 @@ def _load_part(report: Report, ranks: Ranks) -> Any:
     from transformers import set_seed
 
     recipe = report.plan.recipe
-    model = _load_model(report, dataclasses.replace(report.device, kind="cpu"))
+    model = load_model(report, dataclasses.replace(report.device, kind="cpu"))
     if recipe.train.method == "lora":
         set_seed(recipe.seed)
         try:
@@ -208,7 +208,14 @@ def _load_part(report: Report, ranks: Ranks) -> Any:
     return model
 
 
-def _load_model(report: Report, device: Device) -> Any:
+def load_model(report: Report, device: Device, *, dequantized: bool = True) -> Any:
+    """Load the base as it is trained.
+
+    Args:
+        report: of the check.
+        device: where to put it.
+        dequantized: whether to keep dequantized weights, if the check found room for them.
+    """
     import torch
 
     recipe, compute = report.plan.recipe, getattr(torch, report.dtype)
@@ -220,16 +227,17 @@ def _load_model(report: Report, device: Device) -> Any:
     say(f"Loading {recipe.model.base}")
     model = load_base(recipe.model, report.plan.location, device, held, quantization)
     keep_trainable(model)
-    if report.memory is not None and report.memory.dequantized and device.kind == "cpu":
+    if dequantized and report.memory is not None and report.memory.dequantized and device.kind == "cpu":
         keep_dequantized(model, report.memory.dequantized)
     # The stop contract: what ends a training row also ends a generation.
     model.config.eos_token_id = model.generation_config.eos_token_id = report.plan.renderer.stop_id
     return model
 
 
-def _make_trainer(
+def make_trainer(
     report: Report, model: Any, callbacks: list[Any], scratch: Path, ranks: Ranks, sharded: bool
 ) -> Any:
+    """Make the trainer of a loaded base; `scratch` is for the library's files."""
     from transformers import PrinterCallback, set_seed
     from trl import SFTConfig
 

@@ -81,7 +81,9 @@ model: {base: ./tiny, quantization: none}
 data: {train: 'sample:train', dev: 'sample:dev'}
 prompt: {max_prompt_tokens: 200}
 lora: {r: 4, dropout: 0.1}
-train: {epochs: 200, learning_rate: 2e-3, batch_size: 4, warmup_ratio: 0.1, save_steps: 5, keep_checkpoints: 99, max_minutes: 0.35}
+train:
+  {epochs: 200, learning_rate: 2e-3, batch_size: 4, warmup_ratio: 0.1, save_steps: 5, keep_checkpoints: 99,
+   max_minutes: 0.35}
 evaluation: {every: 25, rows: 6}
 generate: {max_new_tokens: 12}
 """
