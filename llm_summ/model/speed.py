@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
 
 from llm_summ.files import write_text
 from llm_summ.model.device import Device
@@ -58,15 +61,13 @@ def machine_speed(device: Device, dtype: str) -> Speed:
 
     cores = torch.get_num_threads() if device.kind == "cpu" else 0
     key = f"{device.name}|{cores}|{dtype}|torch {torch.__version__}"
-    known = _read()
-    found = known.get("speeds", {}).get(key)
-    try:
-        many, most, few = (float(value) for value in found)
-    except (TypeError, ValueError):
-        many, most, few = _probe(device, dtype)
-        known.setdefault("speeds", {})[key] = [round(many, 2), round(most, 2), round(few, 2)]
-        _write(known)
-    return Speed(device.name, cores, many, most, few)
+    rates = _read().speeds.get(key)
+    if rates is None:
+        many, most, few = (round(rate, 2) for rate in _probe(device, dtype))
+        rates = many, most, few
+        with _changing() as known:
+            known.speeds[key] = rates
+    return Speed(device.name, cores, *rates)
 
 
 def corrected(kind: str, seconds: float) -> float:
@@ -76,10 +77,8 @@ def corrected(kind: str, seconds: float) -> float:
         kind: names what the estimate depends on, such as ``train|gemma3_text|float32|AMD EPYC, AVX2``.
         seconds: the estimate.
     """
-    ratios = _read().get("ratios", {}).get(kind)
-    if not isinstance(ratios, list) or not ratios:
-        return seconds
-    return seconds * statistics.median(float(ratio) for ratio in ratios)
+    ratios = _read().ratios.get(kind)
+    return seconds * statistics.median(ratios) if ratios else seconds
 
 
 def note_duration(kind: str, estimate: float, seconds: float) -> None:
@@ -90,11 +89,10 @@ def note_duration(kind: str, estimate: float, seconds: float) -> None:
         estimate: before it was corrected.
         seconds: what it took.
     """
-    known = _read()
-    ratios = known.setdefault("ratios", {}).setdefault(kind, [])
-    ratios.append(round(seconds / max(estimate, 1e-9), 4))
-    del ratios[:-_KEPT]
-    _write(known)
+    with _changing() as known:
+        ratios = known.ratios.setdefault(kind, [])
+        ratios.append(round(seconds / max(estimate, 1e-9), 4))
+        del ratios[:-_KEPT]
 
 
 def _probe(device: Device, dtype: str) -> tuple[float, float, float]:
@@ -134,17 +132,31 @@ def _path() -> Path:
     return cache_dir() / "speed.json"
 
 
-def _read() -> dict[str, Any]:
+class _Known(BaseModel):
+    """The file in the cache: rates by device, and durations compared with their estimates by kind of job."""
+
+    speeds: dict[str, tuple[float, float, float]] = {}
+    ratios: dict[str, list[float]] = {}
+
+
+def _read() -> _Known:
     try:
-        found = json.loads(_path().read_text(encoding="utf-8"))
+        return _Known.model_validate_json(_path().read_bytes())
     except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return _Known()
 
 
-def _write(known: dict[str, Any]) -> None:
-    try:
-        _path().parent.mkdir(parents=True, exist_ok=True)
-        write_text(_path(), json.dumps(known, indent=1, ensure_ascii=False) + "\n")
-    except OSError:
-        pass  # a cache that cannot be written costs a second the next time
+@contextmanager
+def _changing() -> Iterator[_Known]:
+    """Give what is known, and keep what it is changed to. Where it cannot be kept, it is measured the next time."""
+    path = _path()
+    with suppress(OSError, Timeout), ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(path.with_suffix(".lock"), timeout=5))
+        except (OSError, Timeout):
+            yield _Known()
+            return
+        known = _read()
+        yield known
+        write_text(path, known.model_dump_json(indent=1) + "\n")
