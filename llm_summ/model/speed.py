@@ -148,7 +148,7 @@ def _read() -> _Known:
 
 @contextmanager
 def _changing() -> Iterator[_Known]:
-    """Give what is known, and keep what it is changed to. Where it cannot be kept, it is measured the next time."""
+    """Give what is known, and keep what it is changed to; where it cannot be kept, it is measured again."""
     path = _path()
     with suppress(OSError, Timeout), ExitStack() as stack:
         try:
