@@ -115,7 +115,7 @@ def _probe(device: Device, dtype: str) -> tuple[float, float, float]:
 
 
 def _seconds(work: Callable[[], Any], wait: Callable[[], None] | None) -> float:
-    """Return what a piece of work takes, in the median; `wait` returns when the device has done it."""
+    """Return what a piece of work takes at best: others may use the machine. `wait` returns when it is done."""
     work()  # the first time takes memory
     times: list[float] = []
     end = time.perf_counter() + _SECONDS
@@ -125,7 +125,7 @@ def _seconds(work: Callable[[], Any], wait: Callable[[], None] | None) -> float:
         if wait is not None:
             wait()
         times.append(time.perf_counter() - began)
-    return statistics.median(times)
+    return min(times)
 
 
 def _path() -> Path:
