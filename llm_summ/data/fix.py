@@ -28,10 +28,9 @@ from llm_summ.data.oddities import (
     LITERAL_LINE_FEED,
     is_repairable,
     stripped_id,
-    topic_columns,
     visible,
 )
-from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, turn_keys
+from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, topic_columns, turn_keys
 from llm_summ.data.report import shown_id
 from llm_summ.data.source import check_folder, file_kind
 from llm_summ.data.table import Record, Table

@@ -1,7 +1,7 @@
 """Speaker labels: what at the beginning of a line says who speaks in it.
 
 1. A tag and a colon, ``#Person1#: 네``. Where a dialogue has any of them, nothing else is a label.
-2. A name of at most 20 characters and a colon: ``상담사: 네``, ``상담사:네``, ``Speaker A： 네``.
+2. A name of at most three words and 20 characters, and a colon: ``상담사: 네``, ``상담사:네``, ``Speaker A： 네``.
 3. A name in brackets: ``[상담사] 네``, and as messengers export it, ``[상담사] [오후 3:15] 네``.
 
 Of 2 and 3, a dialogue has the one that more of its lines have. These are not labels: the fields of a notice
@@ -54,7 +54,7 @@ _BRACKETED = re.compile(
     rf"(?:{GAP}*\[(?:오전|오후|[AaPp][Mm])?{GAP}*\d{{1,2}}:\d{{2}}[^\[\]\n]{{0,9}}\])?{GAP}*[:：]?(?={GAP}*\S)",
     re.MULTILINE,
 )
-_NO_NAME = re.compile(r"[?!…~\"“”]")
+_NO_NAME = re.compile(rf"[?!…~\"“”]|(?:\S+{GAP}+){{3}}\S")
 _SENTENCE = re.compile(rf"[.,'‘’]|{GAP}\S+{GAP}")  # where nothing but a colon says that it is a name
 _FIGURES = re.compile(rf"\d{GAP}*[:：]\d")
 _FIELDS = frozenset(
@@ -128,8 +128,8 @@ def joined_turns(text: str) -> Iterator[tuple[int, int]]:
     r"""Find the labels that should begin a line and do not: every second one of a line.
 
     The first one of a line should only if a sentence ends before it. A label right behind a colon, an opening
-    quotation mark or a bracket is quoted; one behind a line break that is written out (``\n``, ``<br>``) does begin
-    a line.
+    quotation mark or a bracket is quoted; one behind a line break that is written out (``\n``, ``<br>``) does
+    begin a line.
 
     Yields:
         where the white space before the label begins and ends.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html.entities import name2codepoint
 from itertools import accumulate, chain
@@ -24,7 +24,7 @@ from llm_summ.data.labels import (
     split_turns,
     tagging_of,
 )
-from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, text_of
+from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, text_of, topic_columns
 from llm_summ.data.table import Record, Table
 from llm_summ.data.tags import GAP, TAG, odd_tags, proper_tags
 from llm_summ.errors import DataError
@@ -40,7 +40,6 @@ __all__ = [
     "is_repairable",
     "row_oddities",
     "stripped_id",
-    "topic_columns",
     "visible",
 ]
 
@@ -100,7 +99,11 @@ _Found = Iterator[tuple[str, int, int]]  # the kind, and where it begins and end
 
 
 def row_oddities(table: Table, record: Record) -> list[Oddity]:
-    """What is odd in a row, the first of each kind."""
+    """Return what is odd in a row, the first of each kind."""
+    if table.is_empty(record):
+        return [
+            Oddity("empty-row", "", record.line, ",".join(str(value or "") for value in record.values.values()))
+        ]
     source = dialogue_column(record)
     references = reference_columns(table.columns)
     topics = topic_columns(table.columns)
@@ -137,11 +140,6 @@ def row_oddities(table: Table, record: Record) -> list[Oddity]:
     for kind, column in chain(_missing(texts, references, topics), _equal(texts, references)):
         add(kind, column, texts[column])
     return list(found.values())
-
-
-def topic_columns(columns: Sequence[str]) -> list[str]:
-    """Those of the columns that hold topics."""
-    return [name for name in columns if re.fullmatch(r"topic\d*", name)]
 
 
 def stripped_id(identity: str) -> str:
