@@ -293,6 +293,7 @@ def test_the_sample_needs_no_repair(tmp_path: Path) -> None:
 
 PIECES = [
     *("#Person1#", "#Person2#:", "#Person1", "Person2#", "person1", "# ", "#", "＃", "：", ":", " : ", "1", "２"),
+    *("#Peron1#", "#Ferson2", "persan1#", "#사람2#", "#Person일#", "“", '"'),
     *("#PhoneNumber#", "#phone number#", "Email#", "#SSN", "#Name#", "네", "가.", "a", "_", "-", " ", "\n", "\r"),
     *("\\n", "\\", "n", "&amp;", "&", "amp;", "lt;", "&#38;", "&#13;", "&nbsp;", "&#8203;", "<br>", "<", ">"),
     *("\t", "\u200b", "\u200d", "\ufeff", "\u3164", "\u2028", "\x1f", "\x85", "\u3000", "\ufffd", "👨"),
