@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,26 +139,6 @@ class Report:
         }
 
 
-@contextlib.contextmanager
-def _in_a_hurry() -> Iterator[None]:
-    """Leave cycles of garbage alone for a while, and let threads take turns more often.
-
-    A vocabulary of 262,144 and 12,457 rows are millions of objects that stay; looking through them again and again
-    took a fifth of a check. And a thread that tokenizes gives Python's lock away for a tenth of a millisecond at a
-    time, but by default waits five to get it back.
-    """
-    was_on, interval = gc.isenabled(), sys.getswitchinterval()
-    gc.disable()
-    sys.setswitchinterval(1e-4)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
-        if was_on:
-            gc.enable()
-
-
-@_in_a_hurry()
 def check_recipe(
     recipe: Recipe, run: Run | None = None, *, memory_may_not_do: bool = False, devices: int = 1
 ) -> Report:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny import make_tiny_model
 
 from llm_summ.errors import ModelError
 from llm_summ.model import embedded
@@ -64,14 +63,13 @@ def test_a_hub_id_is_taken_as_it_is(in_tmp: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:::transformers", "ignore:::bitsandbytes", "ignore:::torch")
 @pytest.mark.parametrize(("kind", "double"), [("nf4", True), ("fp4", False), ("int8", False), ("none", False)])
-def test_quantized_weights_are_what_the_recipe_says(tmp_path: Path, kind: str, double: bool) -> None:
+def test_quantized_weights_are_what_the_recipe_says(tiny_model: Path, kind: str, double: bool) -> None:
     import torch
     from bitsandbytes.nn import Linear4bit, Linear8bitLt
 
     from llm_summ.model.device import find_device
 
-    make_tiny_model(tmp_path / "tiny")
-    fields = ModelFields(base=str(tmp_path / "tiny"))
+    fields = ModelFields(base=str(tiny_model))
     quantization = quantization_config(kind, double=double, compute_dtype=torch.float32)
     torch.backends.cuda.enable_cudnn_sdp(True)
     model = load_base(fields, base_location(fields), find_device(), torch.float32, quantization)
@@ -132,9 +130,8 @@ def test_a_conversion_is_made_once_and_is_whole(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-def test_a_conversion_with_a_wrong_tokenizer_is_refused(tmp_path: Path) -> None:
+def test_a_conversion_with_a_wrong_tokenizer_is_refused(tiny_model: Path) -> None:
     from tokenizers import Tokenizer
 
-    make_tiny_model(tmp_path / "tiny")
     with pytest.raises(ModelError, match=r"tokens, expected 14\); pip install --upgrade 'transformers>=5\.18'$"):
-        embedded._check_tokenizer("gemma-3-270m", Tokenizer.from_file(str(tmp_path / "tiny" / "tokenizer.json")))
+        embedded._check_tokenizer("gemma-3-270m", Tokenizer.from_file(str(tiny_model / "tokenizer.json")))
