@@ -5,8 +5,8 @@
 Each conversion is a process of its own, one after the other, that has imported torch and transformers before its
 time begins. Both verify the package's file and write a folder in bfloat16; transformers' is `from_pretrained` with
 `gguf_file`, `save_pretrained`, and a load of the tokenizer to check it. The best round counts. A later load is
-`from_pretrained` on the folder. Where other work shares the cores, compare the CPU seconds. Exit 1 if a file differs
-by a byte, or if ours takes more memory.
+`from_pretrained` on the folder. Where other work shares the cores, compare the CPU seconds. Exit 1 if a file
+differs by a byte, or if ours takes more memory.
 """
 
 from __future__ import annotations

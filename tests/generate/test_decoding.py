@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import make_tiny_model
 
 from llm_summ.generate.engine import GREEDY, Decoding, Request
 
@@ -30,12 +30,12 @@ def sliding_model() -> Any:
 
 
 @pytest.fixture(scope="module", params=["llama", "gemma3"])
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def model(request: pytest.FixtureRequest, tiny_model: Path) -> Any:
     from transformers import AutoModelForCausalLM
 
     if request.param == "gemma3":
         return sliding_model()
-    return AutoModelForCausalLM.from_pretrained(make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")).eval()
+    return AutoModelForCausalLM.from_pretrained(tiny_model).eval()
 
 
 def requests() -> list[Request]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import make_tiny_model
 
 from llm_summ.errors import EngineError, MissingPackageError
 from llm_summ.generate import start
@@ -69,15 +68,14 @@ def test_auto_takes_what_is_faster_and_says_why(
 
 
 @pytest.mark.slow
-def test_few_outputs_are_not_worth_the_start_of_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_outputs_are_not_worth_the_start_of_vllm(tiny_model: Path) -> None:
     from llm_summ.generate.duration import GenerationTime, faster_engine
     from llm_summ.model.device import find_device
     from llm_summ.model.duration import ModelSize
     from llm_summ.model.speed import Speed
     from llm_summ.recipe import Recipe
 
-    make_tiny_model(tmp_path / "tiny")
-    recipe = Recipe.model_validate({"model": {"base": str(tmp_path / "tiny")}, "data": {"train": "sample:train"}})
+    recipe = Recipe.model_validate({"model": {"base": str(tiny_model)}, "data": {"train": "sample:train"}})
     if find_device().kind == "cpu":
         engine, why = faster_engine(recipe, [430] * 32)
         assert engine == "hf"

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import make_tiny_model
 
 from llm_summ.errors import RunError
 from llm_summ.recipe import load_recipe
@@ -90,9 +89,9 @@ generate: {max_new_tokens: 12}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     folder = tmp_path_factory.mktemp("budget")
-    make_tiny_model(folder / "tiny")
+    (folder / "tiny").symlink_to(tiny_model)
     (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     return folder
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import make_tiny_model
 
 from llm_summ.prompt import Row
 from llm_summ.recipe import TrainFields
@@ -19,9 +18,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     folder = tmp_path_factory.mktemp("dev-loss")
-    make_tiny_model(folder / "tiny")
+    (folder / "tiny").symlink_to(tiny_model)
     return folder
 
 
