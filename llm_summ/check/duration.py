@@ -139,12 +139,14 @@ def training_time(
     """
     on_gpu = device.kind == "cuda"
     quantized = recipe.model.quantization in ("nf4", "fp4")
-    architecture = str(model.config.model_type)
+    size, architecture = model_size(model), str(model.config.model_type)
     return TrainingTime(
         recipe,
-        model_size(model),
+        size,
         machine_speed(device, dtype),
-        "|".join(("train", architecture, recipe.train.method, recipe.model.quantization, dtype, device.name)),
+        "|".join(
+            ("train", architecture, str(size), recipe.train.method, recipe.model.quantization, dtype, device.name)
+        ),
         micro_batch_size,
         quantized and not on_gpu and not dense,
         recipe.train.checkpoints(on_gpu=on_gpu),

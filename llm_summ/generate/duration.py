@@ -72,8 +72,9 @@ def generation_time(engine: Literal["hf", "vllm"], recipe: Recipe, device: Devic
         ModelError: the base model is unavailable.
     """
     model = empty_model(recipe.model, base_location(recipe.model))
-    kind = "|".join(("generate", engine, str(model.config.model_type), dtype, device.name))
-    return GenerationTime(engine, model_size(model), machine_speed(device, dtype), kind)
+    size = model_size(model)
+    kind = "|".join(("generate", engine, str(model.config.model_type), str(size), dtype, device.name))
+    return GenerationTime(engine, size, machine_speed(device, dtype), kind)
 
 
 def faster_engine(recipe: Recipe, characters: Sequence[int]) -> tuple[Literal["hf", "vllm"], str]:

@@ -49,6 +49,10 @@ class ModelSize:
     layers: int
     head: int
 
+    def __str__(self) -> str:
+        """Millions of weights, for the names of kinds of jobs: ``268M``."""
+        return f"{(self.layers + self.head) / 1e6:.0f}M"
+
 
 def model_size(model: Any) -> ModelSize:
     """Count the weights of a model, which may be on PyTorch's meta device."""
