@@ -68,6 +68,12 @@ class Progress:
         elif kind is None and self._told != self._done:
             self._line()
 
+    def resize(self, total: int) -> None:
+        """Change how much work there is."""
+        self._total = total
+        if self._bar:
+            self._bar.update(self._task, total=total)
+
     def advance(self, units: int = 1, note: str = "") -> None:
         """Count `units` more, and show `note` (loss, tokens/s) beside the bar."""
         self._done += units

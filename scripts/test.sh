@@ -4,13 +4,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 bash scripts/install.sh dev track
+bash scripts/browser.sh
 # shellcheck disable=SC1091
 source .venv/bin/activate
 
 ruff format --check .
 ruff check .
 mypy
-# Two files at a time. A test computes too little for threads to pay, and threads of several processes that share
-# cores wait for one another.
-export OMP_NUM_THREADS=1
-pytest --numprocesses 2 --dist loadfile "$@"
+# Two files at a time, each with one thread (tests/conftest.py).
+pytest --numprocesses 2 --dist loadfile --durations 25 "$@"

@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
-import os
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Any, NamedTuple
+from typing import Any
 
 _barrier: Any = None
-
-
-class Ended(NamedTuple):
-    """A command that ended.
-
-    Attributes:
-        pid: the process.
-        code: its exit code.
-        out: what it printed.
-        err: what it said on stderr.
-    """
-
-    pid: int
-    code: int
-    out: str
-    err: str
 
 
 def at_once(work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], *, preload: Sequence[str] = ()) -> Any:
@@ -44,20 +24,6 @@ def at_once(work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], *, p
     """
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(_fork_all, work, list(arguments), list(preload)).result()
-
-
-def command(*arguments: str) -> Ended:
-    """Run a command of llm-summ in this process, as the console script does."""
-    from llm_summ.__main__ import main
-
-    sys.argv = ["llm-summ", *arguments]
-    code: Any = 0
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-    return Ended(os.getpid(), code, out.getvalue(), err.getvalue())
 
 
 def _fork_all(work: Callable[..., Any], arguments: list[tuple[Any, ...]], preload: list[str]) -> list[Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tiny import make_tiny_model
 
 # How long an example takes depends on what else the machine does; how many are thrown away, on chance.
 UNSURE = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
@@ -15,6 +16,22 @@ settings.load_profile("suite")
 
 # No test asks a model hub for anything.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# A test computes too little for threads to pay, and threads of processes that share cores wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tiny model, made once for all processes of the tests; who changes it takes a copy."""
+    from filelock import FileLock
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # which the processes share
+    with FileLock(folder / "tiny.lock"):
+        if not (folder / "tiny").exists():
+            make_tiny_model(folder / "tiny.part").rename(folder / "tiny")
+    return folder / "tiny"
 
 
 @pytest.fixture

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from at_once import Ended, at_once, command
-from tiny import make_tiny_model
+from at_once import at_once
+from command_line import Result, llm_summ
 
 from llm_summ.data import dialogue_hash, read_dialogues
 from llm_summ.generate.store import Prediction, PredictionFile
@@ -44,9 +45,13 @@ def predict(run: Run, part: str) -> None:
             out.add(Prediction(one.id, dialogue_hash(one.text), one.references[0], 9, "stop"))
 
 
-def commands(*lines: Sequence[str], preload: Sequence[str] = LIGHT) -> list[Ended]:
-    found: list[Ended] = at_once(command, [tuple(line) for line in lines], preload=preload)
-    return found
+def commands(*lines: Sequence[str], preload: Sequence[str] = LIGHT) -> dict[int, Result]:
+    """What commands that run at once print, by their process."""
+    return dict(at_once(_command, [tuple(line) for line in lines], preload=preload))
+
+
+def _command(*arguments: str) -> tuple[int, Result]:
+    return os.getpid(), llm_summ(*arguments)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -62,7 +67,7 @@ def no_leftovers(run: Run) -> bool:
 def test_no_leaderboard_score_is_lost(in_tmp: Path) -> None:
     run = make_run()
     done = commands(*(["runs", "--add-lb", "mine", str(40 + score)] for score in EIGHT))
-    assert [one.code for one in done] == [0] * 8, done
+    assert [one.code for one in done.values()] == [0] * 8, done
     found = json.loads((run.path / "leaderboard.json").read_text(encoding="utf-8"))
     assert sorted(one["score"] for one in found) == [40.0 + score for score in EIGHT]
     assert no_leftovers(run)
@@ -78,7 +83,7 @@ def test_every_submission_is_recorded_with_its_own_hash(in_tmp: Path) -> None:
     own = ["submit", "--run", "mine", "--sample", "sample.csv"]
     # Half of them write the run's own submission, the others a file each.
     done = commands(*([*own, *(["--out", f"{number}.csv"] * (number % 2))] for number in EIGHT))
-    assert [one.code for one in done] == [0] * 8, done
+    assert [one.code for one in done.values()] == [0] * 8, done
     recorded = lines(run.submissions_path)
     own_out = str(run.path / "submission.csv")
     assert sorted(one["out"] for one in recorded) == sorted(["1.csv", "3.csv", "5.csv", "7.csv", *[own_out] * 4])
@@ -97,7 +102,7 @@ def test_scores_of_different_data_with_one_name_keep_files_of_their_own(in_tmp: 
             rows = [[one.id, one.text, f"{number} {one.references[0]}"] for one in dialogues]
             csv.writer(file).writerows([["fname", "dialogue", "summary"], *rows])
     done = commands(*(["eval", f"{number}/dev.csv", "--run", "mine", "--json"] for number in EIGHT))
-    assert [one.code for one in done] == [0] * 8, done
+    assert [one.code for one in done.values()] == [0] * 8, done
     kept = [json.loads(path.read_text(encoding="utf-8")) for path in run.scores.glob("*.json")]
     assert {one["data"] for one in kept} == {f"{number}/dev.csv" for number in EIGHT}
     assert no_leftovers(run)
@@ -152,21 +157,17 @@ def test_a_stopped_training_is_taken_up_by_one(in_tmp: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_prediction_file_is_written_by_one(in_tmp: Path) -> None:
-    make_tiny_model(in_tmp / "tiny")
-    run = make_run("./tiny")
-    generate = ["generate", "--run", "mine", "--engine", "echo"]
-    done = commands(*([*generate, "--data", "sample:dev"] for _ in EIGHT), preload=HEAVY)
-    pids = {one.pid for one in done}
-    for one in done:
-        if one.code == 0:
-            continue
-        assert one.code == 2
-        [line] = [line for line in one.err.splitlines() if line.startswith("llm-summ: ")]
-        told = int(line.partition("by process ")[2].partition(" ")[0])
-        assert told in pids - {one.pid}
-        assert "(llm-summ generate --run mine --engine echo --data sample:dev, since " in line
-    assert 0 in {one.code for one in done}
+def test_a_prediction_file_is_written_by_one(in_tmp: Path, tiny_model: Path) -> None:
+    run = make_run(str(tiny_model))
+    generate = ["generate", "--run", "mine", "--engine", "echo", "--data", "sample:dev"]
+    done = commands(*[generate] * 8, preload=HEAVY)
+    assert 0 in {one.code for one in done.values()}
+    for pid, one in done.items():
+        if one.code:
+            [line] = [line for line in one.err.splitlines() if line.startswith("llm-summ: ")]
+            assert int(line.partition("by process ")[2].partition(" ")[0]) in done.keys() - {pid}
+            assert f"({' '.join(['llm-summ', *generate])}, since " in line
+            assert one.code == 2
     found = lines(run.predictions / "sample-dev.echo.jsonl")
     assert [one["fname"] for one in found] == [one.id for one in read_dialogues("sample:dev")]
     assert no_leftovers(run)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-import os
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from command_line import run_script
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import make_tiny_model
 
 from llm_summ.errors import InputError
 
@@ -99,13 +97,6 @@ def test_the_table_has_medians_and_the_ratios_of_the_rounds() -> None:
     ]
 
 
-def run(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    # One thread: threads that wait for one another on a busy machine are far slower.
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(SCRIPT), *options]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
@@ -116,25 +107,25 @@ def run(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_a_line(
-    options: tuple[str, ...], message: str, tmp_path: Path
+    options: tuple[str, ...], message: str, tiny_model: Path, tmp_path: Path
 ) -> None:
-    model = make_tiny_model(tmp_path / "tiny")
-    found = run("--model", str(model), "--data", "sample:train", "--rows", "8", *options, folder=tmp_path)
-    assert found.returncode == 2
-    assert found.stderr.startswith(f"bench_sft.py: {message}")
-    assert len(found.stderr.splitlines()) == 1
+    command = ("--model", str(tiny_model), "--data", "sample:train", "--rows", "8", *options)
+    found = run_script(SCRIPT, *command, cwd=tmp_path)
+    assert found.code == 2
+    assert found.err.startswith(f"bench_sft.py: {message}")
+    assert len(found.err.splitlines()) == 1
 
 
 @pytest.mark.slow
-def test_the_sides_train_the_same_rows_with_the_same_losses(tmp_path: Path) -> None:
-    model = make_tiny_model(tmp_path / "tiny")
+def test_the_sides_train_the_same_rows_with_the_same_losses(tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
-    found = run(
-        *("--model", str(model), "--rows", "12", "--batch", "4", "--sides", "ours", "settings"),
+    found = run_script(
+        SCRIPT,
+        *("--model", str(tiny_model), "--rows", "12", "--batch", "4", "--sides", "ours", "settings"),
         *("--set", "model.compute_dtype=float32", "--set", "model.quantization=none", "--json", str(out)),
-        folder=tmp_path,
+        cwd=tmp_path,
     )
-    assert found.returncode == 0, found.stderr
+    assert found.code == 0, found.err
     figures = json.loads(out.read_text(encoding="utf-8"))
     [ours], [settings] = figures["ours"], figures["settings"]
     assert len(ours["losses"]) == 3
@@ -142,5 +133,5 @@ def test_the_sides_train_the_same_rows_with_the_same_losses(tmp_path: Path) -> N
     assert settings["losses"] == pytest.approx(ours["losses"], abs=1e-3)
     assert figures["tokens"] > 12 * 100
     assert min(ours["peak"], settings["peak"]) > 100 * 2**20
-    assert "| ours |" in found.stdout
-    assert "| settings |" in found.stdout
+    assert "| ours |" in found.out
+    assert "| settings |" in found.out

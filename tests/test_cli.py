@@ -1,16 +1,15 @@
-"""The command line, as a user runs it: a process, its exit code, and what it prints where."""
+"""The command line, as a user runs it: its exit code, and what it prints where."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from command_line import Result, llm_summ, llm_summ_process, refused
 
 from llm_summ import __version__
 from llm_summ.data import dialogue_hash, read_dialogues
@@ -20,35 +19,6 @@ from llm_summ.run import Run, create_run, mark_latest
 
 PROMPT = (bundled_dir("prompts") / "plain.md").read_text(encoding="utf-8")
 HEAVY = {"torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "vllm", "accelerate", "safetensors"}
-
-
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-def llm_summ(*arguments: str, python: tuple[str, ...] = ()) -> Result:
-    done = subprocess.run(
-        [sys.executable, *python, "-m", "llm_summ", *arguments],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-        env={**os.environ, "COLUMNS": "100"},
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
-
-
-def refused(result: Result, code: int = 2) -> str:
-    """The one line of an error that is no surprise."""
-    assert result.code == code, result
-    assert result.out == ""
-    [line] = result.err.splitlines()
-    assert "Traceback" not in line
-    assert line.startswith("llm-summ: ")
-    return line.removeprefix("llm-summ: ")
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +54,7 @@ def test_help_is_given(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["sft", "--help"], ["eval", "sample:dev", "--json"]])
 def test_what_is_cheap_loads_no_heavy_library(there: Path, arguments: list[str]) -> None:
-    result = llm_summ(*arguments, python=("-X", "importtime"))
+    result = llm_summ_process(*arguments, python=("-X", "importtime"))
     assert result.code == 0
     loaded = set(re.findall(r"^import time:.*\| +([\w.]+)$", result.err, re.MULTILINE))
     assert "llm_summ.cli" in loaded

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_cli import llm_summ, refused
+from command_line import llm_summ, refused
 from test_cli_eval import shown, write_summaries, write_systems, wrong_options
 from test_evaluate import SUMMARIES, WRONG, make_run, predict, write_data
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cli import Result, llm_summ, refused
+from command_line import Result, llm_summ, refused
 
 from llm_summ.data import read_dialogues
 

@@ -11,8 +11,9 @@ from typing import get_args
 
 import click
 import pytest
+from command_line import Result, llm_summ, llm_summ_process
 from rouge_score.rouge_scorer import RougeScorer
-from test_cli import HEAVY, Result, llm_summ
+from test_cli import HEAVY
 
 from llm_summ.cli.evaluate import evaluate
 from llm_summ.data import read_dialogues
@@ -268,7 +269,7 @@ def test_a_single_row_is_scored(in_tmp: Path) -> None:
     [["--predictions", "first.csv"], ["--compare", "first.csv", "second.csv"]],
 )
 def test_a_plain_score_loads_nothing_heavy(there: Path, arguments: list[str]) -> None:
-    loaded = modules(llm_summ("eval", "sample:dev", *arguments, python=("-X", "importtime")))
+    loaded = modules(llm_summ_process("eval", "sample:dev", *arguments, python=("-X", "importtime")))
     assert (HEAVY | NOT_FOR_A_PLAIN_SCORE) & loaded == set()
 
 
@@ -280,7 +281,7 @@ def test_the_packages_are_loaded_where_they_are_asked_for(
     there: Path, option: list[str], wanted: set[str]
 ) -> None:
     arguments = ["eval", "sample:dev", "--predictions", "first.csv", *option]
-    loaded = modules(llm_summ(*arguments, python=("-X", "importtime")))
+    loaded = modules(llm_summ_process(*arguments, python=("-X", "importtime")))
     assert loaded >= wanted
     assert HEAVY & loaded == set()
 

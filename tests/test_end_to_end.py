@@ -1,6 +1,6 @@
 """The main job with the real libraries on a tiny random model: train, generate with both engines, score.
 
-Every step is a process of its own, as a user starts it.
+The first training, vLLM, and what is killed are processes of their own, as a user starts them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import sys
 import time
 from pathlib import Path
 
+import command_line
 import pytest
-from tiny import make_tiny_model
+from command_line import Result
 
 from llm_summ.data import read_dialogues
 from llm_summ.post.limits import LengthLimits, dialogues_sha256
@@ -26,20 +27,25 @@ pytestmark = pytest.mark.slow
 HAS_VLLM = bool(__import__("importlib.util").util.find_spec("vllm"))
 
 
-def llm_summ(*arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "llm_summ", *arguments], cwd=cwd, capture_output=True, text=True, timeout=600
-    )
+def llm_summ(*arguments: str, cwd: Path, check: bool = True) -> Result:
+    return checked(command_line.llm_summ(*arguments, cwd=cwd), check)
+
+
+def llm_summ_process(*arguments: str, cwd: Path, check: bool = True) -> Result:
+    return checked(command_line.llm_summ_process(*arguments, cwd=cwd), check)
+
+
+def checked(result: Result, check: bool) -> Result:
     if check:
-        assert done.returncode == 0, done.stderr
-    return done
+        assert result.code == 0, result.err
+    return result
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny model, a recipe, a small training file and a dev.csv."""
     folder = tmp_path_factory.mktemp("work")
-    make_tiny_model(folder / "tiny")
+    shutil.copytree(tiny_model, folder / "tiny")
     for part, rows in (("train", 48), ("dev", 6), ("test", 5)):
         dialogues = read_dialogues(f"sample:{part}")[:rows]
         with (folder / f"{part}.csv").open("w", encoding="utf-8", newline="") as file:
@@ -63,9 +69,9 @@ generate: {max_new_tokens: 24}
 @pytest.fixture(scope="module")
 def run(folder: Path) -> Path:
     """A finished run."""
-    done = llm_summ("sft", "recipe.yaml", "--run", "first", cwd=folder)
-    assert done.stdout.strip() == "runs/first"
-    assert "Next: llm-summ generate" in done.stderr
+    done = llm_summ_process("sft", "recipe.yaml", "--run", "first", cwd=folder)
+    assert done.out.strip() == "runs/first"
+    assert "Next: llm-summ generate" in done.err
     return folder / "runs" / "first"
 
 
@@ -84,8 +90,8 @@ def steps_of(run: Path) -> list[dict[str, object]]:
 
 def test_dry_run_writes_nothing(folder: Path) -> None:
     done = llm_summ("sft", "recipe.yaml", "--dry-run", "--run", "dry", cwd=folder)
-    assert "48 rows" in done.stdout
-    assert "18 of 8 rows" in done.stdout
+    assert "48 rows" in done.out
+    assert "18 of 8 rows" in done.out
     assert not (folder / "runs" / "dry").exists()
 
 
@@ -157,7 +163,7 @@ def test_the_prompt_that_was_trained_is_the_prompt_that_is_asked(folder: Path) -
     llm_summ(*arguments, cwd=folder)
     prompt.unlink()
     again = llm_summ(*arguments, cwd=folder)
-    assert "6 of 6 are there already" in again.stderr
+    assert "6 of 6 are there already" in again.err
     assert (folder / "runs" / "prompted" / "prompt.md").read_text(encoding="utf-8") == text
 
 
@@ -176,19 +182,19 @@ def test_examples_and_lengths_are_those_of_the_training(folder: Path) -> None:
     shots = folder / "runs" / "shots"
     (folder / "gone.csv").unlink()
     done = llm_summ("generate", "--run", "shots", "--engine", "hf", "--data", "dev.csv", cwd=folder)
-    assert "6 new" in done.stderr
+    assert "6 new" in done.err
     assert len((shots / "examples.jsonl").read_text(encoding="utf-8").splitlines()) == 48
     for name in ("length.json", "examples.jsonl"):
         (shots / name).rename(shots / "away")
         refused = llm_summ("generate", "--run", "shots", "--engine", "hf", cwd=folder, check=False)
-        assert refused.returncode == 2
-        assert f"runs/shots/{name}: no such file" in refused.stderr
+        assert refused.code == 2
+        assert f"runs/shots/{name}: no such file" in refused.err
         (shots / "away").rename(shots / name)
     prompt = (shots / "prompt.md").read_text(encoding="utf-8")
     (shots / "prompt.md").write_text(prompt.replace("자:", "글자:"), encoding="utf-8")
     refused = llm_summ("generate", "--run", "shots", "--engine", "hf", cwd=folder, check=False)
-    assert refused.returncode == 2
-    assert "prompt.md: was changed after the training" in refused.stderr
+    assert refused.code == 2
+    assert "prompt.md: was changed after the training" in refused.err
 
 
 def test_attached_or_merged_or_on_a_quantized_base(folder: Path, run: Path) -> None:
@@ -209,7 +215,7 @@ def test_attached_or_merged_or_on_a_quantized_base(folder: Path, run: Path) -> N
 
 def test_generate_and_score_with_hf(folder: Path, run: Path) -> None:
     done = llm_summ("generate", "--run", "first", "--engine", "hf", cwd=folder)
-    assert done.stdout.split() == [
+    assert done.out.split() == [
         "runs/first/predictions/test.hf.jsonl",
         "runs/first/predictions/dev.hf.jsonl",
     ]
@@ -219,7 +225,7 @@ def test_generate_and_score_with_hf(folder: Path, run: Path) -> None:
         tokens = int(str(row["tokens"]))
         assert row["finish_reason"] == "stop" or tokens == 24
         assert 1 <= tokens <= 24
-    scored = json.loads(llm_summ("eval", "dev.csv", "--run", "first", "--json", cwd=folder).stdout)
+    scored = json.loads(llm_summ("eval", "dev.csv", "--run", "first", "--json", cwd=folder).out)
     assert scored["rows"] == 6
     assert 0 <= scored["final"] <= 100
     assert "post:strip+join_lines+collapse_whitespace+cut_unfinished" in scored["signature"]
@@ -246,7 +252,7 @@ def test_generation_goes_on_where_it_was_killed(folder: Path, run: Path) -> None
         file.write('{"fname": "torn')
     kept = path.read_text(encoding="utf-8").count("\n")
     done = llm_summ(*arguments, cwd=folder)
-    assert f"{kept} of 48 are there already" in done.stderr
+    assert f"{kept} of 48 are there already" in done.err
     resumed = sorted(path.read_text(encoding="utf-8").splitlines())
     path.unlink()
     llm_summ(*arguments, cwd=folder)
@@ -258,7 +264,7 @@ def test_candidates_stand_apart_from_predictions_and_go_on_where_they_were_torn(
     arguments = ["generate", "--run", "first", "--engine", "hf", "--data", "dev.csv"]
     arguments += ["--set", "generate.n=3", "--set", "generate.temperature=0.8", "--set", "generate.batch_size=4"]
     done = llm_summ(*arguments, cwd=folder)
-    assert done.stdout == "runs/first/candidates/dev.hf.n3-t0.8.jsonl\n"
+    assert done.out == "runs/first/candidates/dev.hf.n3-t0.8.jsonl\n"
     path = run / "candidates" / "dev.hf.n3-t0.8.jsonl"
     rows = lines(path)
     assert sorted((row["fname"], row["sample"]) for row in rows) == [
@@ -271,7 +277,7 @@ def test_candidates_stand_apart_from_predictions_and_go_on_where_they_were_torn(
     assert identity["decoding"]["seed"] == 42
     whole = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(whole[:7]) + '\n{"fname": "to', encoding="utf-8")
-    assert "7 of 18 are there already" in llm_summ(*arguments, cwd=folder).stderr
+    assert "7 of 18 are there already" in llm_summ(*arguments, cwd=folder).err
     assert sorted(path.read_text(encoding="utf-8").splitlines()) == sorted(whole)
 
 
@@ -290,8 +296,8 @@ def test_a_limit_for_each_dialogue(folder: Path, run: Path) -> None:
     (run / "budget.json").rename(run / "away")
     refused = llm_summ(*arguments, cwd=folder, check=False)
     (run / "away").rename(run / "budget.json")
-    assert refused.returncode == 2
-    assert "budget.json: no such file" in refused.stderr
+    assert refused.code == 2
+    assert "budget.json: no such file" in refused.err
 
 
 def test_a_sweep_generates_what_is_not_stored_and_shows_what_each_setting_is_worth(
@@ -300,7 +306,7 @@ def test_a_sweep_generates_what_is_not_stored_and_shows_what_each_setting_is_wor
     arguments = ["sweep", "dev.csv", "--run", "first", "--engine", "hf", "--json"]
     arguments += ["--over", "generate.max_new_tokens=8,24", "--over", "post=[strip],[strip,cut_unfinished]"]
     done = llm_summ(*arguments, cwd=folder)
-    found = json.loads(done.stdout)
+    found = json.loads(done.out)
     assert [one["setting"] for one in found["tried"]] == [
         {},
         *(
@@ -319,9 +325,9 @@ def test_a_sweep_generates_what_is_not_stored_and_shows_what_each_setting_is_wor
         assert len(rows) == 6
         assert all(row["finish_reason"] == "stop" or row["tokens"] == limit for row in rows)
     again = llm_summ(*arguments, cwd=folder)
-    assert json.loads(again.stdout) == found
-    assert "Loading" not in again.stderr
-    table = llm_summ(*[one for one in arguments if one != "--json"], cwd=folder).stdout
+    assert json.loads(again.out) == found
+    assert "Loading" not in again.err
+    table = llm_summ(*[one for one in arguments if one != "--json"], cwd=folder).out
     assert "the recipe's own" in table
     assert "Best: " in table or "Nothing beats" in table
     limits = LengthLimits(
@@ -329,22 +335,22 @@ def test_a_sweep_generates_what_is_not_stored_and_shows_what_each_setting_is_wor
     )
     over = ("--over", "post=[strip],[cut_to_limit],[strip,cut_to_limit]")
     refused = llm_summ(*arguments[:7], *over, cwd=folder, check=False)
-    assert (refused.returncode, "runs/first/limits.json: no such file" in refused.stderr) == (2, True)
+    assert (refused.code, "runs/first/limits.json: no such file" in refused.err) == (2, True)
     (run / "limits.json").write_text(limits.to_json())
     limited = llm_summ(*arguments[:7], *over, cwd=folder)
     (run / "limits.json").unlink()
-    assert limited.stderr.count("was learnt on these dialogues") == 1
-    signatures = [one["signature"].rpartition("|")[2] for one in json.loads(limited.stdout)["tried"][1:]]
+    assert limited.err.count("was learnt on these dialogues") == 1
+    signatures = [one["signature"].rpartition("|")[2] for one in json.loads(limited.out)["tried"][1:]]
     assert signatures == ["post:strip", *(f"post:{first}cut_to_limit:{limits.mark}" for first in ("", "strip+"))]
     for wrong in ("generate.n=2", "train.epochs=1"):
         refused = llm_summ(*arguments[:4], "--over", wrong, cwd=folder, check=False)
-        assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (2, "", 1)
+        assert (refused.code, refused.out, len(refused.err.splitlines())) == (2, "", 1)
 
 
 def test_another_prompt_gives_candidates_beside_the_predictions(folder: Path, run: Path) -> None:
     asked = ("generate", "--run", "first", "--engine", "hf", "--data", "test.csv", "--prompt", "plain", "--prompt")
     done = llm_summ(*asked, "english", cwd=folder)
-    own, other = map(Path, done.stdout.split())
+    own, other = map(Path, done.out.split())
     assert own == Path("runs/first/predictions/test.hf.jsonl")  # the prompt that was trained is no other one
     assert other.parent == Path("runs/first/candidates")
     assert other.name.startswith("test.hf.prompt-english-")
@@ -354,7 +360,7 @@ def test_another_prompt_gives_candidates_beside_the_predictions(folder: Path, ru
     ]
     assert hashes[0] != hashes[1]
     chosen = llm_summ("select", "--run", "first", "--data", "test.csv", "--out", "of_prompts.csv", cwd=folder)
-    assert "english" in chosen.stdout
+    assert "english" in chosen.out
     assert (folder / "of_prompts.csv").is_file()
     for prompt, told in (
         ("length", "asks for length, and runs/first was trained without; take a prompt that does not, or train"),
@@ -365,9 +371,9 @@ def test_another_prompt_gives_candidates_beside_the_predictions(folder: Path, ru
         ("nowhere.md", "nowhere.md: no such"),
     ):
         refused = llm_summ(*asked, prompt, cwd=folder, check=False)
-        assert refused.returncode == 2
-        assert told in refused.stderr
-        assert "Traceback" not in refused.stderr
+        assert refused.code == 2
+        assert told in refused.err
+        assert "Traceback" not in refused.err
 
 
 def test_copies_of_the_model_share_the_dialogues_of_two_runs(folder: Path, run: Path) -> None:
@@ -377,7 +383,7 @@ def test_copies_of_the_model_share_the_dialogues_of_two_runs(folder: Path, run: 
     expected = {one: lines(folder / f"runs/first/predictions/{one}.hf.jsonl") for one in ("test", "dev")}
     asked = ("generate", "--run", "twin", "--run", "first", "--engine", "hf", "--set", "generate.data_parallel=2")
     done = llm_summ(*asked, *data, cwd=folder)
-    assert done.stdout.split() == [
+    assert done.out.split() == [
         f"runs/{name}/predictions/{one}.hf.jsonl" for name in ("twin", "first") for one in ("test", "dev")
     ]
     for one, written in expected.items():
@@ -389,24 +395,29 @@ def test_copies_of_the_model_share_the_dialogues_of_two_runs(folder: Path, run: 
     refused = llm_summ(
         "generate", "--engine", "echo", "--set", "generate.data_parallel=2", cwd=folder, check=False
     )
-    assert refused.returncode == 2
-    assert "data_parallel does not go with the engine echo; set it to 1" in refused.stderr
+    assert refused.code == 2
+    assert "data_parallel does not go with the engine echo; set it to 1" in refused.err
 
 
 def test_the_lead_of_each_dialogue(folder: Path, run: Path) -> None:
     done = llm_summ("generate", "--run", "first", "--engine", "echo", "--data", "dev.csv", cwd=folder)
-    assert "Loading" not in done.stderr
+    assert "Loading" not in done.err
     rows = {row["fname"]: row["summary"] for row in lines(run / "predictions" / "dev.echo.jsonl")}
     for dialogue in read_dialogues(str(folder / "dev.csv")):
         assert str(rows[dialogue.id]).startswith(dialogue.turns[0].strip())
     refused = llm_summ("generate", "--run", "first", "--engine", "echo", "--untuned", cwd=folder, check=False)
-    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+
+
+@pytest.fixture(scope="module")
+def vllm(folder: Path, run: Path) -> Result:
+    """The generation with vLLM: a process of its own, which vLLM changes; it is started once."""
+    return llm_summ_process("generate", "--run", "first", "--engine", "vllm", cwd=folder)
 
 
 @pytest.mark.skipif(not HAS_VLLM, reason="vllm is not installed")
-def test_generate_and_score_with_vllm(folder: Path, run: Path) -> None:
-    done = llm_summ("generate", "--run", "first", "--engine", "vllm", cwd=folder)
-    assert "runs/first/predictions/dev.vllm.jsonl" in done.stdout
+def test_generate_and_score_with_vllm(folder: Path, run: Path, vllm: Result) -> None:
+    assert "runs/first/predictions/dev.vllm.jsonl" in vllm.out
     llm_summ("generate", "--run", "first", "--engine", "hf", cwd=folder)
     by_engine = []
     for engine in ("vllm", "hf"):
@@ -417,21 +428,21 @@ def test_generate_and_score_with_vllm(folder: Path, run: Path) -> None:
     assert len(by_engine[0]) == 11
     same = sum(by_engine[0][key] == by_engine[1][key] for key in by_engine[1])
     assert same >= 10  # greedy and float32: only a tie that rounding decides may differ
-    scored = json.loads(llm_summ("eval", "dev.csv", "--json", "--run", "first", cwd=folder).stdout)
+    scored = json.loads(llm_summ("eval", "dev.csv", "--json", "--run", "first", cwd=folder).out)
     assert scored["rows"] == 6
     # Everything is there: nothing is loaded, nothing is generated.
     again = llm_summ("generate", "--run", "first", "--engine", "vllm", cwd=folder)
-    assert "6 of 6 are there already" in again.stderr
-    assert "Starting" not in again.stderr
+    assert "6 of 6 are there already" in again.err
+    assert "Starting" not in again.err
 
 
 @pytest.mark.skipif(not HAS_VLLM, reason="vllm is not installed")
+@pytest.mark.usefixtures("vllm")
 def test_merged_weights_are_base_plus_adapter(folder: Path, run: Path) -> None:
     """W + alpha / r B A, layer by layer, in the folder that vLLM served."""
     import numpy as np
     from safetensors import safe_open
 
-    llm_summ("generate", "--run", "first", "--engine", "vllm", cwd=folder)
     config = json.loads((run / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
     scale = config["lora_alpha"] / config["r"]
     with (
@@ -459,9 +470,9 @@ def test_merged_weights_are_base_plus_adapter(folder: Path, run: Path) -> None:
 @pytest.mark.skipif(HAS_VLLM, reason="vllm is installed")
 def test_vllm_that_is_not_installed_says_what_to_type(folder: Path, run: Path) -> None:
     done = llm_summ("generate", "--run", "first", "--engine", "vllm", cwd=folder, check=False)
-    assert done.returncode == 2
-    assert "pip install" in done.stderr
-    assert len(done.stderr.splitlines()) <= 2
+    assert done.code == 2
+    assert "pip install" in done.err
+    assert len(done.err.splitlines()) <= 2
 
 
 def test_untuned_predictions_stand_beside_the_tuned(folder: Path, run: Path) -> None:
@@ -469,10 +480,10 @@ def test_untuned_predictions_stand_beside_the_tuned(folder: Path, run: Path) -> 
     llm_summ("generate", "--run", "first", "--engine", "hf", "--data", "dev.csv", cwd=folder)
     untuned = run / "predictions" / "dev.hf.untuned.jsonl"
     assert lines(untuned) != lines(run / "predictions" / "dev.hf.jsonl")
-    scored = json.loads(llm_summ("eval", "dev.csv", "--run", "first", "--json", cwd=folder).stdout)
+    scored = json.loads(llm_summ("eval", "dev.csv", "--run", "first", "--json", cwd=folder).out)
     assert "untuned" not in scored["predictions"]
     floor = llm_summ("eval", "dev.csv", "--predictions", str(untuned), "--json", cwd=folder)
-    assert json.loads(floor.stdout)["predictions"] == str(untuned)
+    assert json.loads(floor.out)["predictions"] == str(untuned)
 
 
 @pytest.mark.parametrize(
@@ -493,9 +504,9 @@ def test_broken_adapter_is_told_in_a_line(folder: Path, run: Path, damage: objec
     shutil.copytree(run, broken, ignore=shutil.ignore_patterns("predictions", "merged", "scores"))
     damage(broken / "adapter")  # type: ignore[operator]
     done = llm_summ("generate", "--run", "broken", "--engine", "hf", cwd=folder, check=False)
-    assert done.returncode == 2
-    assert told in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert done.code == 2
+    assert told in done.err
+    assert len(done.err.splitlines()) == 1
     assert not (broken / "predictions").exists()
 
 
@@ -516,9 +527,9 @@ def test_broken_adapter_is_told_in_a_line(folder: Path, run: Path, damage: objec
 )
 def test_training_that_cannot_start_leaves_nothing(folder: Path, setting: str, told: str) -> None:
     done = llm_summ("sft", "recipe.yaml", "--run", "refused", "--set", setting, cwd=folder, check=False)
-    assert done.returncode == 2, done.stderr
-    assert told in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.code == 2, done.err
+    assert told in done.err
+    assert "Traceback" not in done.err
     assert not (folder / "runs" / "refused").exists()
 
 
@@ -527,6 +538,6 @@ def test_weights_that_are_not_whole_are_refused(folder: Path) -> None:
     weights = folder / "torn" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
     done = llm_summ("sft", "recipe.yaml", "--run", "torn", "--set", "model.base=./torn", cwd=folder, check=False)
-    assert done.returncode == 2
-    assert "model.base: ./torn: cannot be had" in done.stderr
+    assert done.code == 2
+    assert "model.base: ./torn: cannot be had" in done.err
     assert not (folder / "runs" / "torn").exists()

@@ -1,4 +1,4 @@
-"""The installation says what stops it."""
+"""The scripts that install say what stops them, with stand-ins for the programs that they call."""
 
 from __future__ import annotations
 
@@ -66,3 +66,70 @@ def test_why_vllm_cannot_be_had_is_told_and_the_rest_is_installed(folder: Path) 
     assert (done.returncode, done.stderr) == (0, "")
     assert "cannot be installed here (No such thing; more in .venv/vllm.log); generation will use" in done.stdout
     assert (folder / "installed").read_text().endswith("-e .[train,embedded,plots]\n")
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SKIPPED = "the tests of the page in a browser are skipped"
+
+
+def browser(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
+    """Run the script where nothing can be called but Bash, sed, tail and these programs, each a line of shell."""
+    place = folder / "bin"
+    for name, text in programs.items():
+        program(place / name.replace("_", "-"), text)
+    for name in ("sed", "tail"):
+        (place / name).symlink_to(str(shutil.which(name)))
+    return subprocess.run(
+        [str(shutil.which("bash")), str(ROOT / "scripts" / "browser.sh")],
+        cwd=folder,
+        env={"PATH": str(place)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+@pytest.mark.parametrize("name", BROWSERS)
+def test_a_browser_that_is_there_is_not_installed(tmp_path: Path, name: str) -> None:
+    done = browser(tmp_path, **{name: "echo Chromium 150"}, id="echo 0", apt_get="touch called")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not (tmp_path / "called").exists()
+
+
+def test_a_browser_is_installed_by_root(tmp_path: Path) -> None:
+    """One that only says where it could be got from, as Ubuntu's does, is none."""
+    apt = 'echo "$*" >> called; case "$*" in *update*) echo "E: no such host" >&2; exit 100;; esac'
+    done = browser(tmp_path, chromium_browser="exit 1", id="echo 0", apt_get=apt)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "browser.sh: installing Chromium (about 450 MB)\n",
+        "",
+    )
+    update, install = (tmp_path / "called").read_text().splitlines()
+    assert update.endswith(" update")
+    assert install.endswith(" install --yes --no-install-recommends chromium")
+
+
+@pytest.mark.parametrize(
+    ("programs", "printed"),
+    [
+        ({"id": "echo 0"}, f"browser.sh: no Chromium, and no apt-get to install it with; {SKIPPED}"),
+        (
+            {"id": "echo 1000", "apt_get": "touch called"},
+            f"browser.sh: no Chromium, and only root may install it; {SKIPPED}; to run them: "
+            "sudo apt-get install chromium",
+        ),
+        (
+            {"id": "echo 0", "apt_get": "printf 'W: slow\\nE: No room\\n' >&2; exit 100"},
+            f"browser.sh: Chromium cannot be installed here (No room); {SKIPPED}",
+        ),
+    ],
+    ids=["no apt-get", "not root", "apt-get fails"],
+)
+def test_where_no_browser_can_be_installed_a_line_says_why(
+    tmp_path: Path, programs: dict[str, str], printed: str
+) -> None:
+    done = browser(tmp_path, **programs)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == printed
+    assert not (tmp_path / "called").exists()

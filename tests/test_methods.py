@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import command_line
 import pytest
-from at_once import Ended, command
-from tiny import make_tiny_model
+from command_line import Result
 
 from llm_summ.data import read_dialogues
 
@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 RECIPE = """
-model: {{base: ./tiny, quantization: {quantization}}}
+model: {{base: {base}, quantization: {quantization}}}
 data: {{train: train.csv, dev: dev.csv, test: test.csv}}
 prompt: {{max_prompt_tokens: 300}}
 lora: {{r: 4}}
@@ -45,7 +45,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("methods")
     before = Path.cwd()
     os.chdir(folder)
-    make_tiny_model(Path("tiny"))
     for part, rows in ROWS.items():
         with Path(f"{part}.csv").open("w", encoding="utf-8", newline="") as file:
             dialogues = read_dialogues(f"sample:{part}")[:rows]
@@ -60,30 +59,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module", params=["lora", "full"])
-def trained(folder: Path, request: pytest.FixtureRequest) -> Trained:
+def trained(folder: Path, tiny_model: Path, request: pytest.FixtureRequest) -> Trained:
     method = request.param
     quantization = "none" if method == "full" else "nf4"
-    Path(f"{method}.yaml").write_text(RECIPE.format(method=method, quantization=quantization), encoding="utf-8")
+    Path(f"{method}.yaml").write_text(
+        RECIPE.format(base=tiny_model, method=method, quantization=quantization), encoding="utf-8"
+    )
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    done = command("sft", f"{method}.yaml", "--run", method)
-    assert (done.code, done.out) == (0, f"runs/{method}\n"), done.err
+    assert llm_summ("sft", f"{method}.yaml", "--run", method).out == f"runs/{method}\n"
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
-    done = command("generate", "--run", method)
-    assert done.code == 0, done.err
+    llm_summ("generate", "--run", method)
     return Trained(method, method, Path("runs") / method)
 
 
-def llm_summ(*arguments: str) -> Ended:
-    done = command(*arguments)
+def llm_summ(*arguments: str) -> Result:
+    done = command_line.llm_summ(*arguments)
     assert done.code == 0, done.err
     return done
 
 
 def refused(*arguments: str) -> str:
-    done = command(*arguments)
+    done = command_line.llm_summ(*arguments)
     assert (done.code, done.out) == (2, "")
-    [line] = [line for line in done.err.splitlines() if line.startswith("llm-summ: ")]
-    return line
+    return done.err.splitlines()[-1].removeprefix("llm-summ: ")
 
 
 def test_runs(trained: Trained) -> None:
@@ -123,7 +121,7 @@ def test_select(trained: Trained) -> None:
 
 
 def test_submit(trained: Trained) -> None:
-    done = command("submit", "--run", trained.name, "--allow-empty")
+    done = command_line.llm_summ("submit", "--run", trained.name, "--allow-empty")
     assert done.code in (0, 1)  # a model of two layers writes what the check finds fault with
     with (trained.path / "submission.csv").open(encoding="utf-8", newline="") as file:
         assert [row["fname"] for row in csv.DictReader(file)] == [one.id for one in read_dialogues("test.csv")]
@@ -144,8 +142,7 @@ def test_sweep(trained: Trained) -> None:
 def test_merge(trained: Trained) -> None:
     if trained.method == "full":
         assert refused("merge", "--run", trained.name, "--no-verify") == (
-            "llm-summ: runs/full: trained as a whole (train.method: full): nothing to merge; its model is "
-            "runs/full/model"
+            "runs/full: trained as a whole (train.method: full): nothing to merge; its model is runs/full/model"
         )
     else:
         assert llm_summ("merge", "--run", trained.name, "--no-verify").out == "runs/lora/merged\n"
@@ -154,7 +151,7 @@ def test_merge(trained: Trained) -> None:
 
 def test_resume(trained: Trained) -> None:
     assert refused("sft", "--resume", "--run", trained.name) == (
-        f"llm-summ: {trained.path}: its training is finished; next: llm-summ generate --run {trained.name}"
+        f"{trained.path}: its training is finished; next: llm-summ generate --run {trained.name}"
     )
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import make_tiny_model
 
 from llm_summ.data import read_dialogues
 from llm_summ.errors import InputError, LlmSummError, RunError, StoppedError, TrainingError
@@ -44,9 +43,9 @@ STEPS, EPOCH = 12, 4
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("resume")
-    make_tiny_model(folder / "tiny")
+    shutil.copytree(tiny_model, folder / "tiny")
     for part, rows in (("train", 22), ("dev", 6)):
         with (folder / f"{part}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)

@@ -39,7 +39,7 @@ KNOW_MODELS = {
 HEAVY = KNOW_MODELS | {"bm25s", "openai", "matplotlib", "numpy", "pyarrow", "rapidfuzz", "rouge", "rouge_score"}
 # They subclass what the libraries give, and are themselves imported only when a model is there.
 MAY_BE_HEAVY = {f"llm_summ.sft.{name}" for name in ("inputs", "log", "schedule", "tracking", "trainer")}
-MAY_BE_HEAVY |= {"llm_summ.generate.sampling"}
+MAY_BE_HEAVY |= {"llm_summ.generate.growing_cache", "llm_summ.generate.sampling"}
 
 
 def module_name(path: Path) -> str:

@@ -2,8 +2,8 @@
 
 The peak is the largest of three moments::
 
-    training = weights + adapter + gradients + optimizer + activations + logits + working + process
-    updating = weights + adapter + gradients + optimizer + what it works with + process
+    training = weights + dequantized + adapter + gradients + optimizer + activations + logits + working + process
+    updating = weights + dequantized + adapter + gradients + optimizer + what it works with + process
     loading  = weights + the weights' file + process
 
 - *weights*: the base model. A weight of a quantized layer takes half a byte in nf4 and fp4, and 4 bytes for the
@@ -26,6 +26,8 @@ The peak is the largest of three moments::
   left in the heap; on a GPU the CUDA context; all measured.
 - *updating*: PyTorch's AdamW on a GPU takes all tensors at once, and 4 bytes more for each parameter. On a CPU
   one tensor comes after the other; what the step freed is not used again for it, so it counts with *working*.
+- *dequantized*: on a CPU with room for them, the weights of 4-bit layers in the compute dtype
+  (`llm_summ.model.dense`).
 - *loading*: on a CPU the weights' file is mapped, and stays until all of it is read. A file in the compute dtype
   it is used in place, and the layers that were quantized stay in it for ever: they are counted with *process*.
 
@@ -37,11 +39,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llm_summ.check.activations import trace_step
+from llm_summ.check.duration import quickest_micro_batch
 from llm_summ.check.micro_batch import MicroBatch, worst_micro_batch
 from llm_summ.check.sizes import (
     file_bytes,
@@ -51,7 +54,10 @@ from llm_summ.check.sizes import (
     update_bytes,
     weight_bytes,
 )
+from llm_summ.model.dense import dense_bytes
 from llm_summ.model.device import Device
+from llm_summ.model.duration import model_size
+from llm_summ.model.speed import machine_speed
 from llm_summ.prompt import Row
 from llm_summ.recipe import Recipe
 
@@ -69,6 +75,7 @@ _CUDA_CONTEXT = 900 * _MIB
 _CUDA_UNUSABLE = 0.1
 
 _FITS = 0.85  # of a GPU's memory: no estimate measured there was too low by that much
+_ROOMY = 0.5  # of a CPU's memory: what only saves time leaves the rest to others
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,7 @@ class Memory:
         logits: what is as wide as the vocabulary.
         working: the rest of a step.
         process: everything that is no tensor.
+        dequantized: copies of 4-bit weights, which a CPU keeps where it has the memory (`model.dense`).
         updating: all that is there while the optimizer works.
         loading: all that is there at the worst moment before the training.
     """
@@ -98,6 +106,7 @@ class Memory:
     process: int
     updating: int
     loading: int
+    dequantized: int = 0
 
     @property
     def training(self) -> int:
@@ -114,6 +123,7 @@ class Memory:
         rest = "gradients and optimizer"
         parts = {
             "weights": self.weights,
+            "dequantized weights": self.dequantized,
             f"adapter with {rest}" if self.adapter else rest: self.adapter + self.gradients + self.optimizer,
             "activations": self.activations,
             "logits": self.logits,
@@ -142,8 +152,10 @@ def fit_micro_batch(
 ) -> tuple[int, Memory]:
     """The micro batch that a training begins with, and the memory that it takes.
 
-    `auto` means 1 on a CPU, where more rows at a time only take more memory; on a GPU the largest power of two up
-    to the batch that is estimated to take 85 % of its memory at most, or else 1.
+    On a CPU `auto` means 1 where dequantized weights are kept or there are no 4-bit ones: more rows at a time only
+    take more memory. Otherwise it is what the probe of the machine says is fastest, within half of the memory. On
+    a GPU it is the largest power of two up to the batch that is estimated to take 85 % of its memory at most, or
+    else 1.
 
     Args:
         recipe: the recipe.
@@ -161,7 +173,19 @@ def fit_micro_batch(
     asked = train.micro_batch_size
     size = largest if asked == "auto" else min(asked, share)
     memory = estimate_memory(recipe, location, model, rows, device, dtype, size)
-    if asked != "auto" or not on_gpu:
+    if not on_gpu:
+        dense = dense_bytes(model)
+        memory = _with_dequantized(memory, dense, available)
+        if asked != "auto" or memory.dequantized or not dense or share == 1:
+            return size, memory
+        wanted = min(share, quickest_micro_batch(recipe, rows, model_size(model), machine_speed(device, dtype)))
+        while size < wanted:
+            more = estimate_memory(recipe, location, model, rows, device, dtype, 2 * size)
+            if more.total > _ROOMY * available:
+                break
+            size, memory = 2 * size, more
+        return size, memory
+    if asked != "auto":
         return size, memory
     # Every estimate runs the model once more, so the next size is guessed: what a step takes goes with its cost.
     cost = _cost(model, recipe, on_gpu)
@@ -174,6 +198,13 @@ def fit_micro_batch(
             size //= 2
         memory = estimate_memory(recipe, location, model, rows, device, dtype, size)
     return size, memory
+
+
+def _with_dequantized(memory: Memory, dense: int, available: int) -> Memory:
+    """Add dequantized weights, if the training then takes no more than half of the memory."""
+    if memory.total + dense > _ROOMY * available:
+        return memory
+    return replace(memory, dequantized=dense, updating=memory.updating + dense)
 
 
 def estimate_memory(

@@ -43,6 +43,7 @@ class TrainingPlan:
         refused: by part, the rows that cannot be rendered, and why.
         length: tells the length to write, if the template asks for one.
         pool: the dialogues that few-shot examples are taken from, if the recipe wants some.
+        fixed_steps: how many steps fit into `train.max_minutes`, once that is known.
     """
 
     recipe: Recipe
@@ -55,6 +56,7 @@ class TrainingPlan:
     refused: dict[str, list[Refused]]
     length: LengthTarget | None = None
     pool: ExamplePool | None = None
+    fixed_steps: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -64,6 +66,11 @@ class TrainingPlan:
     @property
     def steps(self) -> int:
         """Optimizer steps."""
+        return self.fixed_steps or self.all_steps
+
+    @property
+    def all_steps(self) -> int:
+        """Optimizer steps without a limit of time."""
         train = self.recipe.train
         return train.max_steps or math.ceil(train.epochs * self.steps_per_epoch)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from llm_summ.check.duration import TrainingTime, training_time
 from llm_summ.check.findings import (
     adapter_refusals,
     beyond_the_context,
@@ -54,6 +52,7 @@ class Report:
         failures: why a run would fail.
         notes: what one should know.
         devices: how many would train together.
+        time: how long it would take; None: that cannot be estimated.
     """
 
     plan: TrainingPlan
@@ -67,6 +66,7 @@ class Report:
     failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     devices: int = 1
+    time: TrainingTime | None = None
 
     def lines(self) -> list[str]:
         """A summary for people, without failures and notes."""
@@ -101,6 +101,8 @@ class Report:
                 f"memory    about {_gib(self.memory.total)} of {_gib(self.available)}{_each(self.devices)}: "
                 f"{self.memory.parts_line()}"
             )
+        if self.time is not None and plan.rows:
+            lines.append(f"time      {self.time.line(plan)}")
         lines.append(f"device    {self.device.name} ({self.device.kind}), computing in {self.dtype}")
         lines.append(f"vllm      {_vllm_line(self.vllm, recipe)}")
         return lines
@@ -129,6 +131,7 @@ class Report:
                 for leak in self.leaks
             ],
             "device": {"kind": self.device.kind, "name": self.device.name, "dtype": self.dtype},
+            "seconds": None if self.time is None or not plan.rows else self.time.to_json(plan),
             "memory": None if self.memory is None else self.memory.to_json() | {"available": self.available},
             "vllm_refuses": self.vllm,
             "failures": self.failures,
@@ -136,26 +139,6 @@ class Report:
         }
 
 
-@contextlib.contextmanager
-def _in_a_hurry() -> Iterator[None]:
-    """Leave cycles of garbage alone for a while, and let threads take turns more often.
-
-    A vocabulary of 262,144 and 12,457 rows are millions of objects that stay; looking through them again and again
-    took a fifth of a check. And a thread that tokenizes gives Python's lock away for a tenth of a millisecond at a
-    time, but by default waits five to get it back.
-    """
-    was_on, interval = gc.isenabled(), sys.getswitchinterval()
-    gc.disable()
-    sys.setswitchinterval(1e-4)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
-        if was_on:
-            gc.enable()
-
-
-@_in_a_hurry()
 def check_recipe(
     recipe: Recipe, run: Run | None = None, *, memory_may_not_do: bool = False, devices: int = 1
 ) -> Report:
@@ -189,11 +172,15 @@ def check_recipe(
     # A base that is divided among devices is estimated as if each held all of it.
     available, memory = device_memory(device) // (1 if device.kind == "cuda" else devices), None
     asked = recipe.train.micro_batch_size
-    size = 1 if asked == "auto" else min(asked, recipe.train.batch_size)
+    size, time = 1 if asked == "auto" else min(asked, recipe.train.batch_size), None
     if plan.rows:
         try:
             size, memory = fit_micro_batch(
                 recipe, plan.location, skeleton.result(), plan.rows, device, dtype, available, devices
+            )
+            dense = memory.dequantized > 0
+            time = training_time(
+                recipe, skeleton.result(), device, dtype, micro_batch_size=size, dense=dense, devices=devices
             )
         except RecipeError as error:
             failures.append(str(error))
@@ -228,7 +215,7 @@ def check_recipe(
     notes += changed_topics(plan) + evaluation_notes(plan) + optimizer_notes(recipe, device)
     if run is not None:
         notes += trained_otherwise(recipe, run)
-    return Report(plan, device, dtype, size, memory, available, leaks, refusals, failures, notes, devices)
+    return Report(plan, device, dtype, size, memory, available, leaks, refusals, failures, notes, devices, time)
 
 
 def _method(recipe: Recipe) -> str:

@@ -62,6 +62,12 @@ def cli() -> None:
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would be done; trains nothing.")
 @click.option("--force", is_flag=True, help="Train although the checks say that memory will not do.")
 @click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="M",
+    help="Train for M minutes at most (train.max_minutes), evaluations included.",
+)
+@click.option(
     "--devices",
     type=click.IntRange(min=1),
     metavar="N",
@@ -75,6 +81,7 @@ def sft(
     resume: bool,
     dry_run: bool,
     force: bool,
+    minutes: float | None,
     devices: int | None,
 ) -> int | None:
     """Fine-tune an adapter as RECIPE says.
@@ -87,6 +94,7 @@ def sft(
     Examples:
       llm-summ sft recipes/qlora.yaml
       llm-summ sft recipes/qlora.yaml --dry-run
+      llm-summ sft recipes/qlora.yaml --minutes 5
       llm-summ sft recipes/qlora.yaml --run lr1e-4 --set train.learning_rate=1e-4
       llm-summ sft recipes/qlora-qwen3-8b.yaml --set data.train=my/train.csv
       llm-summ sft --resume
@@ -100,9 +108,11 @@ def sft(
         raise click.UsageError("--resume and --dry-run do not go together")
     if resume and force:
         raise click.UsageError("--force is for a training that begins; one that goes on is not asked again")
+    if minutes is not None:
+        overrides = (*overrides, f"train.max_minutes={minutes}")
     if recipe is None and overrides:
         raise click.UsageError(
-            "--set changes a RECIPE; a training that goes on keeps the recipe that it was begun with"
+            "--set and --minutes change a RECIPE; a training that goes on keeps the recipe that it was begun with"
         )
     from llm_summ.recipe import find_recipe, load_recipe
     from llm_summ.run import RUNS

@@ -73,7 +73,7 @@ def post(
     \b
     Steps, in an order that makes sense:
       clean_characters     emoji, control and invisible characters
-      repair_tags          "# person 1 #" -> "#Person1#"
+      repair_tags          "# person 1 #", "#Peron1#" -> "#Person1#"
       drop_prompt          "요약:" before the summary, a turn or another block behind it
       cut_loops            "…하고 …하고 …하고", a token without end
       drop_repeats         a sentence that stands there before

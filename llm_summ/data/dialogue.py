@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 
-__all__ = ["SPEAKER_TAG", "Dialogue", "dialogue_hash"]
+from llm_summ.data.labels import speakers_of
 
-SPEAKER_TAG = re.compile(r"#Person\d+#")
-"""What stands for a speaker, or for someone who is spoken of; `tags.py` knows the masks, and what is misspelt."""
-
-_TAG = re.compile(rf"^{SPEAKER_TAG.pattern}(?=:)", re.MULTILINE)
-# In other data than the competition's: "상담사: 네", "Speaker A: …"
-_NAME = re.compile(r"^[^\s:#][^:\n]{0,19}(?=: )", re.MULTILINE)
+__all__ = ["Dialogue", "dialogue_hash"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +33,8 @@ class Dialogue:
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """Speaker tags (``#Person1#``) in the order in which they first speak.
-
-        In a dialogue without a tag: the names of at most 20 characters before the first colon of a line.
-        """
-        return tuple(dict.fromkeys(_TAG.findall(self.text) or _NAME.findall(self.text)))
+        """Who speaks, in the order in which they first do: tags (``#Person1#``) or names, as in `labels.py`."""
+        return speakers_of(self.text)
 
 
 def dialogue_hash(text: str) -> str:

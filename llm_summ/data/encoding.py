@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from llm_summ.data.mistaken_formats import binary_format, wide_encoding
 from llm_summ.errors import DataError
 from llm_summ.progress import say
 
 __all__ = ["read_text"]
 
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _KOREAN_SHARE = 0.9  # of the letters outside ASCII: other bytes decode to rare syllables and hanja
 _JAMO = re.compile("([\u3131-\u3163])\\1*")  # ㅋㅋㅋ, ㅠㅠ
+# Those that chats write by themselves: consonants (ㅇㅋ, ㄱㅅ, ㅉㅉ) and the vowels of a face (ㅠㅠ, ㅡㅡ, ㅗ).
+_CHAT_JAMO = frozenset("ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎㅗㅜㅠㅡ")
+_OTHER_JAMO_WEIGHT = 3
 
 
 def read_text(path: Path) -> tuple[str, str]:
@@ -28,8 +31,8 @@ def read_text(path: Path) -> tuple[str, str]:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    if content.startswith(_UTF_16):
-        raise DataError(f"{path}: found UTF-16; expected UTF-8; save it as UTF-8")
+    if other := binary_format(path, content) or wide_encoding(path, content):
+        raise other
     try:
         text = content.decode("utf-8-sig")
         encoding = "utf-8-sig" if content.startswith(b"\xef\xbb\xbf") else "utf-8"
@@ -38,7 +41,7 @@ def read_text(path: Path) -> tuple[str, str]:
         say(f"{path}: read as CP949 (it is not UTF-8)")
     if (at := text.find("\0")) >= 0:
         line = text.count("\n", 0, at) + 1
-        raise DataError(f"{path}:{line}: found a NUL byte; the file is damaged or UTF-16; save it as UTF-8")
+        raise DataError(f"{path}:{line}: found a NUL byte; the file is damaged; copy or save it again")
     return text, encoding
 
 
@@ -51,9 +54,10 @@ def _from_cp949(path: Path, content: bytes, error: UnicodeDecodeError) -> str:
     # KS X 1001 holds the 2,350 syllables that are in use; CP949 adds the 8,822 others.
     letters = [letter for letter in _JAMO.sub("", text) if not letter.isascii() and letter.isalpha()]
     korean = sum("가" <= letter <= "힣" and len(letter.encode("euc_kr", "ignore")) == 2 for letter in letters)
-    # The jamo of chats say nothing for or against Korean while they are few: hiragana in EUC-JP decode to them.
-    jamo = sum(1 for _ in _JAMO.finditer(text))
-    if letters and korean >= max(_KOREAN_SHARE * len(letters), jamo):
+    # Hiragana in EUC-JP decode to jamo, too, but hardly to those of chats alone.
+    chat = sum(match[1] in _CHAT_JAMO for match in _JAMO.finditer(text))
+    other = sum(1 for _ in _JAMO.finditer(text)) - chat
+    if korean + chat >= max(1, _OTHER_JAMO_WEIGHT * other) and korean >= _KOREAN_SHARE * len(letters):
         return text
     if error.end == len(content) and error.reason == "unexpected end of data":
         raise DataError(f"{path}: ends in the middle of a character; was it cut off? Copy it again") from error

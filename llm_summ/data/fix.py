@@ -18,24 +18,23 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from llm_summ.data.labels import Tagging, split_turns, tagging_of
 from llm_summ.data.oddities import (
     ENTITY,
     INVISIBLE,
-    JOINED,
     LINE_BREAK_TAG,
     LINE_END,
     LINE_SPACE,
     LITERAL_LINE_FEED,
     is_repairable,
     stripped_id,
-    topic_columns,
     visible,
 )
-from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, turn_keys
+from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, topic_columns, turn_keys
 from llm_summ.data.report import shown_id
 from llm_summ.data.source import check_folder, file_kind
 from llm_summ.data.table import Record, Table
-from llm_summ.data.tags import is_tagged, proper_tags
+from llm_summ.data.tags import proper_tags
 from llm_summ.data.write import say_encoding, write_table
 from llm_summ.errors import DataError
 from llm_summ.files import all_or_none, write_text
@@ -160,7 +159,7 @@ def _fix_row(
         steps = _useful(_repairs(dialogue, spoken=True))
         dialogue = steps[-1][2] if steps else dialogue
         if source == "turns" and dialogue.strip():
-            turns, steps = _fix_turns(values[source] or [], is_tagged(dialogue))
+            turns, steps = _fix_turns(values[source] or [], tagging_of(dialogue))
             if turns:
                 values[source] = turns
             else:
@@ -169,10 +168,10 @@ def _fix_row(
             values[source] = dialogue
         yield from ((source, *step) for step in steps)
     # The dialogue says whether Person1 is a tag without its signs.
-    tagged = is_tagged(dialogue)
+    tagging = tagging_of(dialogue)
     for column in (*reference_columns(table.columns), *topic_columns(table.columns)):
         value = values.get(column)
-        if isinstance(value, str) and (steps := _useful(_repairs(value, tagged))):
+        if isinstance(value, str) and (steps := _useful(_repairs(value, tagging))):
             values[column] = steps[-1][2]
             yield from ((column, *step) for step in steps)
 
@@ -184,7 +183,7 @@ def _proper_id(identity: str, ids: Counter[str]) -> str:
     return inner if inner and harmless else identity
 
 
-def _fix_turns(turns: list[Any], tagged: bool) -> tuple[list[Any], list[_Step]]:
+def _fix_turns(turns: list[Any], tagging: Tagging) -> tuple[list[Any], list[_Step]]:
     """A list of turns, with the texts in it repaired and without blank ones."""
     fixed: list[Any] = []
     steps: list[_Step] = []
@@ -192,7 +191,7 @@ def _fix_turns(turns: list[Any], tagged: bool) -> tuple[list[Any], list[_Step]]:
         texts = {"": turn} if isinstance(turn, str) else _texts(turn)
         now = dict(texts)
         for key, text in texts.items():
-            found = _repairs(text, tagged, spoken=True)
+            found = _repairs(text, tagging, spoken=True)
             now[key] = found[-1][2] if found else text
             steps += found
         if any(text.strip() for text in now.values()):
@@ -212,32 +211,32 @@ def _useful(steps: list[_Step]) -> list[_Step]:
     return steps if steps and steps[-1][2].strip() else []
 
 
-def _repairs(text: str, tagged: bool | None = None, *, spoken: bool = False) -> list[_Step]:
+def _repairs(text: str, tagging: Tagging | None = None, *, spoken: bool = False) -> list[_Step]:
     """The repairs of a text, one after the other.
 
     Args:
         text: of any column.
-        tagged: whether the dialogue that it belongs to is; None if it is the dialogue.
+        tagging: of the dialogue that it belongs to; None if it is the dialogue.
         spoken: whether it consists of turns.
     """
     steps: list[_Step] = []
     if not text.strip():
         return steps
     for _ in range(_MOST_ROUNDS):
-        has_tags = is_tagged(text) if tagged is None else tagged
-        if not is_repairable(text, has_tags, spoken=spoken):
+        known = tagging_of(text) if tagging is None else tagging
+        if not is_repairable(text, known, spoken=spoken):
             break
         for kind, repair in _REPAIRS:
             if kind == "joined-turns" and not spoken:
                 continue
-            fixed = repair(text, has_tags)
+            fixed = repair(text, known)
             if fixed != text:
                 steps.append((kind, text, fixed))
                 text = fixed
     return steps
 
 
-def _without_entities(text: str, _: bool) -> str:
+def _without_entities(text: str, _: Tagging) -> str:
     return LINE_BREAK_TAG.sub("\n", ENTITY.sub(_letter, text))
 
 
@@ -247,19 +246,19 @@ def _letter(match: re.Match[str]) -> str:
     return {"\u00a0": " ", "\ufffd": ""}.get(letter, letter)
 
 
-def _without_blank_lines(text: str, _: bool) -> str:
+def _without_blank_lines(text: str, _: Tagging) -> str:
     return "\n".join(line for line in text.split("\n") if line.strip())
 
 
-# Of a text, and of whether its dialogue has tags.
-_REPAIRS: tuple[tuple[str, Callable[[str, bool], str]], ...] = (
+# Of a text, and of what its dialogue says about tags.
+_REPAIRS: tuple[tuple[str, Callable[[str, Tagging], str]], ...] = (
     ("html", _without_entities),
     ("literal-line-feed", lambda text, _: LITERAL_LINE_FEED.sub("\n", text)),
     ("line-end", lambda text, _: LINE_END.sub("\n", text)),
     ("invisible-character", lambda text, _: INVISIBLE.sub("", _FILLERS.sub(" ", text))),
     ("not-nfc", lambda text, _: unicodedata.normalize("NFC", text)),
-    ("broken-tag", proper_tags),
-    ("joined-turns", lambda text, _: JOINED.sub("\n", text)),
+    ("broken-tag", lambda text, tagging: proper_tags(text, *tagging)),
+    ("joined-turns", lambda text, _: split_turns(text)),
     ("line-space", lambda text, _: LINE_SPACE.sub("", text)),
     ("blank-line", _without_blank_lines),
 )

@@ -28,6 +28,11 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
+        Kind(
+            "empty-row",
+            "problem",
+            "nothing is in it, as spreadsheets leave rows; such a file is refused: delete it",
+        ),
         Kind("missing-id", "problem", "no prediction can be matched to the row; such a file is refused"),
         Kind("duplicate-id", "problem", "predictions are matched by id; files that share one are refused"),
         Kind(

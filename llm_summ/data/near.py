@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
+from llm_summ.data.labels import line_labels, tagging_of
+from llm_summ.data.tags import proper_tags
 from llm_summ.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,9 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NearPair", "compared_text", "duplicate_groups", "least_similarity", "near_duplicates"]
 
-# Speaker tags and masks anywhere, and at the start of a line also a plain name ("A:", "고객:", "Speaker 1:").
-_TAG = re.compile(r"#\w{1,30}#|^[^\S\n]*[^\s:]{1,20}(?: \d{1,2})?[^\S\n]*:", re.MULTILINE)
-_LINE_BREAK = re.compile(r"\r|\\n|<br ?/?>")
+_TAG = re.compile(r"#\w{1,30}#")
+_LINE_BREAK = re.compile(r"\r|\\n|<br ?/?>", re.IGNORECASE)
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 
 # Among 13 million pairs of real dialogues, those that came to 0.5 told the same, as far as they were read, and
@@ -62,13 +63,18 @@ class NearPair:
 
 
 def compared_text(text: str) -> str:
-    """What of a text is compared: its letters and digits, without speaker tags, masks, case, spaces, punctuation.
+    """Return what of a text is compared: its letters and digits, without speakers, masks, case and punctuation.
 
     Width and composition of characters do not count either (NFKC). A line break may also be written out, as a
-    backslash with an n or as ``<br>``.
+    backslash with an n or as ``<br>``. Misspelt tags are tags, and speakers are those of `labels.py`.
     """
-    folded = _LINE_BREAK.sub("\n", unicodedata.normalize("NFKC", text).lower())
-    return _NOT_A_LETTER.sub("", _TAG.sub(" ", folded))
+    folded = _LINE_BREAK.sub("\n", unicodedata.normalize("NFKC", text))
+    tagging = tagging_of(folded)
+    folded = proper_tags(folded, *tagging)
+    if not tagging.tagged:
+        pairs = zip(folded.split("\n"), line_labels(folded), strict=True)
+        folded = "\n".join(line[label.end :] if label else line for line, label in pairs)
+    return _NOT_A_LETTER.sub("", _TAG.sub(" ", folded)).lower()
 
 
 def least_similarity(letters: int, threshold: float = _THRESHOLD) -> float:

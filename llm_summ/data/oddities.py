@@ -8,22 +8,30 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html.entities import name2codepoint
-from itertools import chain
+from itertools import accumulate, chain
 
-from llm_summ.data.dialogue import Dialogue
 from llm_summ.data.kinds import KINDS
-from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, text_of
+from llm_summ.data.labels import (
+    EMPTY_TURN,
+    NO_COLON,
+    Tagging,
+    joined_turns,
+    line_labels,
+    speakers_of,
+    split_turns,
+    tagging_of,
+)
+from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, text_of, topic_columns
 from llm_summ.data.table import Record, Table
-from llm_summ.data.tags import GAP, LIKE_A_TAG, TAG, TURN, is_tagged, odd_tags, proper_tags
+from llm_summ.data.tags import GAP, TAG, odd_tags, proper_tags
 from llm_summ.errors import DataError
 
 __all__ = [
     "ENTITY",
     "INVISIBLE",
-    "JOINED",
     "LINE_BREAK_TAG",
     "LINE_END",
     "LINE_SPACE",
@@ -32,7 +40,6 @@ __all__ = [
     "is_repairable",
     "row_oddities",
     "stripped_id",
-    "topic_columns",
     "visible",
 ]
 
@@ -73,11 +80,6 @@ _HTML_TAG = re.compile(
 )
 _BLANK_LINE = re.compile(rf"(?:\A|\n){GAP}*\r?\n|\n{GAP}*\r?\Z")
 
-JOINED = re.compile(rf"(?<=[.?!…~\"'”’)]){GAP}+(?=#Person[0-9]+#:)")
-_NAMED = re.compile(r"[^\s:#][^:\n]{0,19}: ")  # as Dialogue.speakers understands it
-_NO_COLON = re.compile(rf"^{GAP}*#Person[0-9]+#(?!{GAP}*[:：])", re.MULTILINE)
-_EMPTY_TURN = re.compile(rf"^{GAP}*#Person[0-9]+#:{GAP}*$", re.MULTILINE)
-
 # Most texts lack the letter, and looking for one is much faster than matching.
 _NEEDLES = (
     ("literal-line-feed", "\\", LITERAL_LINE_FEED),
@@ -97,7 +99,11 @@ _Found = Iterator[tuple[str, int, int]]  # the kind, and where it begins and end
 
 
 def row_oddities(table: Table, record: Record) -> list[Oddity]:
-    """What is odd in a row, the first of each kind."""
+    """Return what is odd in a row, the first of each kind."""
+    if table.is_empty(record):
+        return [
+            Oddity("empty-row", "", record.line, ",".join(str(value or "") for value in record.values.values()))
+        ]
     source = dialogue_column(record)
     references = reference_columns(table.columns)
     topics = topic_columns(table.columns)
@@ -115,18 +121,18 @@ def row_oddities(table: Table, record: Record) -> list[Oddity]:
         except DataError:
             add("not-text", column, str(record.values[column]))
     dialogue = texts.get(source, "")
-    tagged = is_tagged(dialogue)
+    tagging = tagging_of(dialogue)
     for column, text in texts.items():
         if column == "fname":
             odd = _id_oddities(text)
         elif not text.strip():
             continue
         elif column == source:
-            odd = chain(_text_oddities(text, tagged), _turn_oddities(text, tagged))
+            odd = chain(_text_oddities(text, tagging), _turn_oddities(text, tagging))
         elif column in references:
-            odd = chain(_text_oddities(text, tagged), _reference_oddities(text, dialogue, tagged))
+            odd = chain(_text_oddities(text, tagging), _reference_oddities(text, dialogue, tagging))
         else:
-            odd = _text_oddities(text, tagged)
+            odd = _text_oddities(text, tagging)
         for kind, start, end in odd:
             add(kind, column, text, start, end)
     if not texts.get(source, "-").strip():
@@ -136,21 +142,16 @@ def row_oddities(table: Table, record: Record) -> list[Oddity]:
     return list(found.values())
 
 
-def topic_columns(columns: Sequence[str]) -> list[str]:
-    """Those of the columns that hold topics."""
-    return [name for name in columns if re.fullmatch(r"topic\d*", name)]
-
-
 def stripped_id(identity: str) -> str:
     """An id without what does not belong around it: white space, and what is not seen."""
     return identity.strip(_edges())
 
 
-def is_repairable(text: str, tagged: bool, *, spoken: bool) -> bool:
-    """Whether anything in a text can be repaired; `spoken` if it consists of turns."""
-    if spoken and JOINED.search(text):
+def is_repairable(text: str, tagging: Tagging, *, spoken: bool) -> bool:
+    """Return whether anything in a text can be repaired; `spoken` if it consists of turns."""
+    if spoken and next(joined_turns(text), None):
         return True
-    return any(KINDS[kind].repaired for kind, _, _ in _text_oddities(text, tagged))
+    return any(KINDS[kind].repaired for kind, _, _ in _text_oddities(text, tagging))
 
 
 def visible(text: str, start: int = 0, end: int = 0) -> str:
@@ -211,9 +212,9 @@ def _id_oddities(identity: str) -> _Found:
             yield "id-odd-character", 0, 0
 
 
-def _text_oddities(text: str, tagged: bool) -> _Found:
-    """What is odd in any text, whatever column it is from."""
-    for repaired, start, end in odd_tags(text, tagged):
+def _text_oddities(text: str, tagging: Tagging) -> _Found:
+    """What is odd in a text of any column."""
+    for repaired, start, end in odd_tags(text, *tagging):
         yield "broken-tag" if repaired else "unknown-mask", start, end
     for kind, needle, pattern in _NEEDLES:
         if needle in text and (found := pattern.search(text)):
@@ -235,34 +236,36 @@ def _is_plain(text: str) -> bool:
     return not odd_space and not _UNCOMMON.search(text)
 
 
-def _turn_oddities(dialogue: str, tagged: bool) -> _Found:
-    if len(dialogue.strip().split("\n")) == 1:
+def _turn_oddities(dialogue: str, tagging: Tagging) -> _Found:
+    # As it is after a repair: a misspelt label is a label.
+    proper = proper_tags(dialogue, *tagging)
+    whole = split_turns(proper)
+    lines = dialogue.split("\n")
+    starts = [0, *accumulate(len(line) + 1 for line in lines)]
+    if len(whole.strip().split("\n")) == 1:
         yield "one-turn", 0, 0
-    elif _speakers(dialogue) == 1 and _speakers(proper_tags(dialogue, tagged)) == 1:  # not only one well spelt
+    elif len(speakers_of(whole)) == 1:
         yield "one-speaker", 0, 0
-    for kind, pattern in (("tag-without-colon", _NO_COLON), ("joined-turns", JOINED), ("empty-turn", _EMPTY_TURN)):
+    if joined := next(joined_turns(proper), None):
+        # Spelt as it should be, the text may be longer; its lines are the same.
+        start = starts[proper.count("\n", 0, joined[0])]
+        yield "joined-turns", *(joined if proper == dialogue else (start, start))
+    for kind, pattern in (("tag-without-colon", NO_COLON), ("empty-turn", EMPTY_TURN)):
         if found := pattern.search(dialogue):
             yield kind, *found.span()
-    speaks = TURN if tagged else _NAMED
-    start = 0
-    for line in dialogue.split("\n"):
-        if line.strip() and not speaks.match(line) and not LIKE_A_TAG.match(line):
+    for start, line, spelt, label in zip(starts, lines, proper.split("\n"), line_labels(proper), strict=False):
+        if line.strip() and label is None and not NO_COLON.match(spelt):
             yield "no-speaker", start, start + len(line)
             break
-        start += len(line) + 1
 
 
-def _speakers(dialogue: str) -> int:
-    return len(Dialogue("", dialogue).speakers)
-
-
-def _reference_oddities(reference: str, dialogue: str, tagged: bool) -> _Found:
+def _reference_oddities(reference: str, dialogue: str, tagging: Tagging) -> _Found:
     if not dialogue.strip():
         return
     if len(reference.strip()) >= len(dialogue.strip()):
         yield "summary-longer", 0, 0
-    if tags := set(TAG.findall(reference)) - set(TAG.findall(dialogue)):
-        tags -= set(TAG.findall(proper_tags(dialogue, tagged)))  # what is misspelt there is there
-        if tags:
-            start, tag = min((reference.index(tag), tag) for tag in tags)
-            yield "tag-not-in-dialogue", start, start + len(tag)
+    tags = set(TAG.findall(reference)) - set(TAG.findall(dialogue))
+    tags -= set(TAG.findall(proper_tags(dialogue, *tagging)))  # what is misspelt there is there
+    if tags:
+        start, tag = min((reference.index(tag), tag) for tag in tags)
+        yield "tag-not-in-dialogue", start, start + len(tag)

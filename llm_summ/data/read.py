@@ -12,6 +12,7 @@ from llm_summ.data.dialogue import Dialogue
 from llm_summ.data.source import resolve_source
 from llm_summ.data.table import Record, Table, place, read_table
 from llm_summ.errors import DataError, PredictionError
+from llm_summ.progress import say
 
 __all__ = [
     "DIALOGUE_COLUMNS",
@@ -22,15 +23,22 @@ __all__ = [
     "read_dialogues",
     "read_hypotheses",
     "reference_columns",
+    "say_unread",
     "table_dialogues",
     "text_of",
+    "topic_columns",
     "turn_keys",
 ]
 
 DIALOGUE_COLUMNS = ("fname", "dialogue|turns")
 """What a data file must have: an id, and the dialogue as a text or as a list of turns."""
 
-_REFERENCE = re.compile(r"summary\d*")
+_REFERENCE = re.compile(r"summary(?:[ ._-]?\d+)?")
+_TOPIC = re.compile(r"topic(?:[ ._-]?\d+)?")
+_LIKE_A_REFERENCE = re.compile(
+    r"(?!.*(?:len|token|count|score|rouge|model|id$)).*summar(?:y|ies).*|(?:gold|references?|labels?|요약문?)\W?\d*",
+    re.IGNORECASE,
+)
 SPEAKER_KEYS = ("speaker", "role", "name", "from")
 SAID_KEYS = ("text", "content", "utterance", "value")
 """What a turn of a chat may call its speaker, and what was said."""
@@ -46,8 +54,12 @@ def read_dialogues(
     """Read a data file, or several as one.
 
     Columns: `fname` and `dialogue` (in JSONL and parquet also `turns`, a list of texts or of objects such as
-    ``{"speaker": "#Person1#", "text": "…"}``); `summary` or `summary1`, `summary2` … (references, each optional)
-    and `topic`. Other columns, such as an index without a name, are left alone.
+    ``{"speaker": "#Person1#", "text": "…"}``); `summary` (references, each optional) and `topic`. Every column
+    called summary, or summary and a number, is a reference, in the order of the file: `summary1`, `summary_1`,
+    `summary-1`, `summary 1` and `summary.1`, which is what pandas calls a second `summary`; the numbers may begin
+    anywhere, and several forms may be mixed. A column of another name that may hold references (`Summary`,
+    `summary_en`, `reference`) is not read; a notice names it. Other columns, such as an index without a name, are
+    left alone.
 
     No text is changed: a line break within a turn of `turns` stays, and what follows it is a line without a
     speaker.
@@ -68,6 +80,7 @@ def read_dialogues(
         table = read_table(path, DIALOGUE_COLUMNS)
         if not table.records:
             raise DataError(f"{path}: no rows; expected at least one dialogue")
+        say_unread(table)
         dialogues += table_dialogues(table, seen, references=references)
     if shuffle is not None:
         random.Random(shuffle).shuffle(dialogues)
@@ -88,6 +101,7 @@ def table_dialogues(
         DataError: a row is not usable.
     """
     seen = {} if seen is None else seen
+    table.refuse_empty_rows()
     dialogues = []
     for record in table.records:
         dialogue = _dialogue(table, record, references)
@@ -115,11 +129,12 @@ def read_hypotheses(path: Path) -> dict[str, str]:
     hypotheses: dict[str, str] = {}
     try:
         table = read_table(path, ("fname", "summary"))
+        table.refuse_empty_rows()
         for record in table.records:
             identity = text_of(table, record, "fname").strip()
             if identity in hypotheses:
                 raise PredictionError(
-                    f"{table.place(record)}: id {identity} stands there twice; expected one row for each id"
+                    f"{table.place(record)}: id {identity or '(empty)'} is there twice; expected a row for each id"
                 )
             hypotheses[identity] = text_of(table, record, "summary")
     except DataError as error:
@@ -128,8 +143,23 @@ def read_hypotheses(path: Path) -> dict[str, str]:
 
 
 def reference_columns(columns: Sequence[str]) -> list[str]:
-    """Those of the columns that hold references."""
+    """Return those of the columns that hold references."""
     return [name for name in columns if _REFERENCE.fullmatch(name)]
+
+
+def topic_columns(columns: Sequence[str]) -> list[str]:
+    """Return those of the columns that hold topics."""
+    return [name for name in columns if _TOPIC.fullmatch(name)]
+
+
+def say_unread(table: Table) -> None:
+    """Print a notice for each column that may hold references and is not read as such."""
+    number = len(reference_columns(table.columns)) + 1
+    for name in table.columns:
+        if _LIKE_A_REFERENCE.fullmatch(name) and not _REFERENCE.fullmatch(name):
+            better = "summary" if number == 1 else f"summary{number}"
+            shown = " ".join(name.split())
+            say(f"{table.path}: column {shown} is not read; if it holds references, call it {better}")
 
 
 def text_of(table: Table, record: Record, column: str) -> str:
@@ -220,6 +250,7 @@ def _dialogue(table: Table, record: Record, references: bool) -> Dialogue:
                 f"found {', '.join(name or '(no name)' for name in record.values)}; this command needs references"
             )
         raise DataError(f"{where}: {identity}: empty {', '.join(sorted(columns))}; every row needs a reference")
-    topics = (text_of(table, record, name) for name in ("topic", "topic1") if record.values.get(name) is not None)
+    named = sorted(topic_columns(list(record.values)), key=lambda name: name != "topic")
+    topics = (text_of(table, record, name) for name in named if record.values[name] is not None)
     topic = next(topics, None)
     return Dialogue(identity, text, found, topic or None)

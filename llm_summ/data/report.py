@@ -14,7 +14,7 @@ from typing import Any
 
 from llm_summ.data.kinds import KINDS, Kind
 from llm_summ.data.oddities import row_oddities, visible
-from llm_summ.data.read import DIALOGUE_COLUMNS, dialogue_column, dialogue_text
+from llm_summ.data.read import DIALOGUE_COLUMNS, dialogue_column, dialogue_text, say_unread
 from llm_summ.data.source import resolve_source
 from llm_summ.data.table import Record, Table, place, read_table
 from llm_summ.errors import DataError
@@ -175,6 +175,7 @@ def read_tables(sources: Sequence[str]) -> list[Table]:
         table = read_table(path, DIALOGUE_COLUMNS)
         if not table.records:
             raise DataError(f"{path}: no rows; expected at least one dialogue")
+        say_unread(table)
         tables.append(table)
     return tables
 

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 from math import fsum
 from typing import Any, NamedTuple
 
-from llm_summ.data.dialogue import SPEAKER_TAG, Dialogue
+from llm_summ.data.dialogue import Dialogue
+from llm_summ.data.tags import SPEAKER_TAG
 from llm_summ.morphemes import mecab_tokenizer
 from llm_summ.progress import Progress
 

@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from llm_summ.data.encoding import read_text
+from llm_summ.data.json_lines import json_lines, not_json_lines
+from llm_summ.data.mistaken_formats import (
+    column_hint,
+    header_error,
+    missing_columns,
+    other_text_format,
+    parquet_error,
+    row_error,
+)
 from llm_summ.data.source import file_kind
 from llm_summ.errors import DataError, first_line
 from llm_summ.packages import require
@@ -24,6 +32,7 @@ __all__ = ["MAX_FIELD_BYTES", "Record", "Table", "place", "read_table"]
 MAX_FIELD_BYTES = 1_000_000
 """A field as long as this is refused: in practice a quote is missing, and the field is half of the file."""
 
+_INDEX = re.compile(r"\s*|index|Unnamed: ?\d+", re.IGNORECASE)  # the last as pandas calls it
 _PYTHONS_LIMIT = 2**31 - 1  # of the csv module, whose own default of 131,072 refuses long meetings
 
 
@@ -60,6 +69,26 @@ class Table:
     line_end: str = "\n"
     schema: Any = field(default=None, repr=False, compare=False)
 
+    def is_empty(self, record: Record) -> bool:
+        """Return whether nothing is in a row but an index, as in those that spreadsheets leave below a table."""
+        return all(
+            value is None or (isinstance(value, str) and not value.strip()) or _INDEX.fullmatch(name)
+            for name, value in record.values.items()
+        )
+
+    def refuse_empty_rows(self) -> None:
+        """Name the rows in which nothing is.
+
+        Raises:
+            DataError: there are any.
+        """
+        if empty := [record for record in self.records if self.is_empty(record)]:
+            more = f" (the first of {len(empty):,})" if len(empty) > 1 else ""
+            raise DataError(
+                f"{self.place(empty[0])}: found an empty row{more}, as spreadsheets leave them; "
+                f"delete {'these rows' if more else 'this row'}"
+            )
+
     def place(self, record: Record) -> str:
         """Where a record stands, as an error names it."""
         return place(self.path, record.line)
@@ -88,24 +117,21 @@ def read_table(path: Path, required: Sequence[str]) -> Table:
 def _read_csv(path: Path, required: Sequence[str]) -> Table:
     csv.field_size_limit(_PYTHONS_LIMIT)
     text, encoding = read_text(path)
+    if other := other_text_format(path, text, required):
+        raise other
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     records = []
     end = 0  # the line on which the last record ended
     try:
-        header = next(filter(None, reader), None)  # an empty line is an empty record
-        if header is None:
-            raise DataError(f"{path}: empty file; expected a header with {_first_names(required)}")
-        header = _distinct([name.strip() for name in header])
-        _check_columns(str(path), header, required)
+        header = _csv_header(path, text, reader, required, encoding)
         end = reader.line_num
         for fields in reader:
             line, end = end + 1, reader.line_num
             if not fields:
                 continue  # an empty line
             if len(fields) != len(header):
-                raise DataError(
-                    f"{path}:{line}: found {len(fields)} fields, expected {len(header)} "
-                    f"({_shown(header)}); quote a field that holds commas"
+                raise row_error(
+                    f"{path}:{line}", fields, _shown(header), len(header), _last_lines(text, line, end)
                 )
             for name, value in zip(header, fields, strict=True):
                 _check_size(path, line, name, value)
@@ -116,6 +142,31 @@ def _read_csv(path: Path, required: Sequence[str]) -> Table:
     return Table(path, tuple(header), records, encoding, "\r\n" if first_end.endswith("\r\n") else "\n")
 
 
+def _last_lines(text: str, line: int, end: int) -> list[str]:
+    """The last line of the row before `line`, and of the row from there to `end`; none if a CR ends every line."""
+    lines = list(io.StringIO(text, newline=""))
+    return [lines[line - 2], lines[end - 1]] if "\n" in text else []
+
+
+def _csv_header(
+    path: Path, text: str, reader: Iterator[list[str]], required: Sequence[str], encoding: str
+) -> list[str]:
+    """The columns, with the required ones among them."""
+    try:
+        header = next(filter(None, reader), None)  # an empty line is an empty record
+    except csv.Error:
+        if other := header_error(path, text, required, encoding):
+            raise other from None
+        raise
+    if header is None:
+        raise DataError(f"{path}: empty file; expected a header with {_first_names(required)}")
+    header = _distinct([name.strip() for name in header])
+    if missing_columns(header, required) and (other := header_error(path, text, required, encoding)):
+        raise other
+    _check_columns(str(path), header, required)
+    return header
+
+
 def _distinct(header: list[str]) -> list[str]:
     """Columns without a name get as many spaces as are before them, so that each keeps its values."""
     return [name or " " * header[:place].count("") for place, name in enumerate(header)]
@@ -123,8 +174,10 @@ def _distinct(header: list[str]) -> list[str]:
 
 def _read_jsonl(path: Path, required: Sequence[str]) -> Table:
     text, encoding = read_text(path)
+    if other := not_json_lines(path, text, required, encoding):
+        raise other
     records: list[Record] = []
-    for line, values in _json_lines(path, text):
+    for line, values in json_lines(path, text):
         for name in values:
             _check_letters(path, line, "a key", name)
         _check_columns(f"{path}:{line}", list(values), required)
@@ -135,40 +188,9 @@ def _read_jsonl(path: Path, required: Sequence[str]) -> Table:
     return Table(path, tuple(columns), records, encoding)
 
 
-def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line, source in enumerate(text.split("\n"), 1):
-        if not source.strip():
-            continue
-        try:
-            value = json.loads(
-                source, object_pairs_hook=_without_repeats, parse_constant=_finite, parse_float=_finite
-            )
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{line}: not JSON ({error}); expected one JSON object a line") from error
-        if not isinstance(value, dict):
-            raise DataError(f"{path}:{line}: found {type(value).__name__}; expected a JSON object a line")
-        yield line, value
-
-
-def _finite(number: str) -> float:
-    """A number; Python would also read NaN, Infinity and 1e400, which JSON does not have or nothing can hold."""
-    value = float(number)
-    if not math.isfinite(value):
-        raise ValueError(f"found {number}, not a number that can be kept")
-    return value
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; JSON itself would let the last of two equal keys win."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"key {twice!r} stands there twice")
-    return found
-
-
 def _read_parquet(path: Path, required: Sequence[str]) -> Table:
+    if other := parquet_error(path, required):
+        raise other
     require("pyarrow", extra="parquet", why=f"{path}")
     import pyarrow as pa
     from pyarrow import parquet
@@ -189,17 +211,15 @@ def _read_parquet(path: Path, required: Sequence[str]) -> Table:
 
 
 def _check_columns(where: str, found: Sequence[str], required: Sequence[str]) -> None:
-    missing = [name for name in required if not set(name.split("|")) & set(found)]
-    if missing:
-        separator = next((sign for sign in (";", "\t") if len(found) == 1 and sign in found[0]), "")
-        hint = f"; is it separated by {separator!r}? Save it with commas" if separator else ""
+    if missing := missing_columns(found, required):
         raise DataError(
             f"{where}: no column {_first_names(missing)}; found {_shown(found)}; "
-            f"expected {_first_names(required)}{hint}"
+            f"expected {_first_names(required)}{column_hint(found, missing)}"
         )
     twice = sorted({name for name in found if list(found).count(name) > 1})
     if twice:
-        raise DataError(f"{where}: column {_shown(twice)} stands there twice; every column needs its own name")
+        hint = ", such as summary1, summary2" if "summary" in twice else ""
+        raise DataError(f"{where}: column {_shown(twice)} is there twice; every column needs its own name{hint}")
 
 
 def _first_names(required: Sequence[str]) -> str:

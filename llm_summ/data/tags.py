@@ -1,15 +1,17 @@
 """Speaker tags and masks, and how they are misspelt.
 
-A tag is ``#Person1#``; a mask, ``#PhoneNumber#``, stands where personal data stood. A line of a dialogue begins
-with a tag and a colon.
+A tag is ``#Person1#``; a mask, ``#PhoneNumber#``, replaces personal data. `labels.py` says when a tag is a label,
+that is, names who speaks in a line.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
-__all__ = ["GAP", "LIKE_A_TAG", "TAG", "TURN", "is_tagged", "odd_tags", "proper_tags"]
+__all__ = ["GAP", "NEAR_TAG", "SPEAKER_TAG", "TAG", "may_be_odd", "near_tag", "odd_tags", "proper_tags"]
 
 GAP = r"[ \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 r"""White space within a line; \s would also take what ends lines in other systems."""
@@ -20,19 +22,17 @@ _MASKS = (
 )
 _MASK_BY_LETTERS = {name.lower(): name for name in _MASKS}
 _SEPARATOR = r"[ \t\u00a0\u3000_-]*"
-_PERSON = rf"Person{_SEPARATOR}[0-9０-９]+"
+_DIGITS = "[0-9０-９]+"
+_PERSON = rf"Person{_SEPARATOR}{_DIGITS}"
 _SPLIT_MASKS = "|".join(_SEPARATOR.join(re.findall("SSN|[A-Z][a-z]+", name)) for name in _MASKS)
 _ANY_CASE = rf"(?i:{_PERSON}|{_SPLIT_MASKS}|E{_SEPARATOR}mail)"
 # Without both signs only what is spelt like a mask is one: "#email" and "an address" are words.
 _SPELT = rf"(?:(?i:{_PERSON})|{'|'.join(_MASKS)})"
 
+SPEAKER_TAG = re.compile(r"#Person\d+#")
+"""A speaker, or someone who is spoken of."""
 TAG = re.compile(rf"#(?:Person[0-9]+|{'|'.join(_MASKS)})#")
 """A tag or a mask as it should be."""
-TURN = re.compile(rf"^{GAP}*#Person[0-9]+#:", re.MULTILINE)
-"""How a turn begins."""
-LIKE_A_TAG = re.compile(rf"{GAP}*(?:[#＃]{_SEPARATOR}(?i:{_PERSON})|(?i:{_PERSON}){_SEPARATOR}[#＃:：])")
-"""How a line begins that names its speaker in some way or other."""
-
 # Proper tags are taken first, so that nothing is found between the last sign of one and the first of the next.
 _TAGS = re.compile(
     rf"^{GAP}*(?P<colon>#Person[0-9]+#(?:{GAP}+[:：]|：){GAP}*)"
@@ -40,40 +40,103 @@ _TAGS = re.compile(
     rf"|(?P<signed>[#＃]{_SEPARATOR}{_ANY_CASE}{_SEPARATOR}[#＃](?!{_ANY_CASE}))"
     rf"|(?P<unclosed>[#＃]{_SEPARATOR}{_SPELT}(?![A-Za-z0-9０-９_]))"
     rf"|(?P<unopened>(?<![A-Za-z0-9_]){_SPELT}[#＃](?!{_ANY_CASE}))"
-    rf"|(?P<bare>(?<![A-Za-z0-9_#＃])Person[0-9]+(?![A-Za-z0-9_#＃]))"
+    rf"|(?P<bare>(?<![A-Za-z0-9_#＃])(?:Person[0-9]+(?![A-Za-z0-9_#＃])|person[0-9]+(?={GAP}*[:：])))"
     r"|(?P<unknown>#[^\W\d]\w{0,29}#)",
     re.MULTILINE,
 )
 _ODD_COLON = re.compile(rf"#(?:{GAP}+[:：]|：)")
 
+# Other letters than Person, before a number: #Peron2#, #사람1#. Its last sign must not begin another tag.
+_WORD, _LATIN = r"[^\W\d_]{2,9}", "[A-Za-z]{5,7}"
+_NO_TAG = rf"(?!{_ANY_CASE}|{_LATIN}{_DIGITS}|{_WORD}{_SEPARATOR}{_DIGITS}{_SEPARATOR}[#＃])"
+NEAR_TAG = re.compile(
+    rf"{TAG.pattern}"
+    rf"|[#＃]{_SEPARATOR}(?P<signed>{_WORD}){_SEPARATOR}(?P<number>{_DIGITS}|(?<=(?i:person))[일이삼사오육칠팔구])"
+    rf"{_SEPARATOR}[#＃]{_NO_TAG}"
+    rf"|[#＃](?P<unclosed>{_LATIN})(?P<after>{_DIGITS})(?![A-Za-z0-9０-９_#＃])"
+    rf"|(?<![A-Za-z0-9_#＃])(?P<unopened>{_LATIN})(?P<before>{_DIGITS})[#＃]{_NO_TAG}"
+)
+"""A proper tag or mask, or a word and a number that `near_tag` looks at."""
+_KOREAN_PERSON = frozenset({"사람", "인물", "화자", "퍼슨", "펄슨", "페르손"})
+_OTHER_WORDS = frozenset({"pension", "persian", "poison", "prison"})
+_NUMERALS = {numeral: str(number) for number, numeral in enumerate("일이삼사오육칠팔구", 1)}
 
-def is_tagged(dialogue: str) -> bool:
-    """Whether a dialogue names its speakers with tags; in others `Person1` may be a name as any other."""
-    return TURN.search(dialogue) is not None
+_NO_SPEAKERS: frozenset[str] = frozenset()
 
 
-def odd_tags(text: str, tagged: bool) -> Iterator[tuple[bool, int, int]]:
-    """Tags that are misspelt, and what looks like a mask and is none that is known.
+def odd_tags(
+    text: str, tagged: bool, speakers: AbstractSet[str] = _NO_SPEAKERS
+) -> Iterator[tuple[bool, int, int]]:
+    """Find tags that are misspelt, and what looks like a mask and is none that is known.
 
     Args:
         text: of any column.
-        tagged: whether the dialogue that it belongs to is.
+        tagged: whether the dialogue that it belongs to is; in others `Person1` is a name like any other.
+        speakers: the tags of that dialogue; other letters than Person are a tag only where it is one of them.
 
     Yields:
-        whether `proper_tags` repairs it, and where it begins and ends.
+        whether `proper_tags` repairs it, and where it begins and ends; in the order of the text.
     """
-    rest = TAG.sub("", text)
-    if "#" in rest or "＃" in rest or "Person" in rest or _ODD_COLON.search(text):
-        for match in _TAGS.finditer(text):
-            if match.lastgroup == "unknown" or _is_broken(match, tagged):
-                yield match.lastgroup != "unknown", *match.span()
+    if not may_be_odd(text):
+        return
+    near = [match.span() for match in NEAR_TAG.finditer(text) if near_tag(match) in speakers]
+    found = [(True, *span) for span in near]
+    for match in _TAGS.finditer(text):
+        start, end = match.span()
+        if any(start < last and first < end for first, last in near):
+            continue
+        if match.lastgroup == "unknown" or _is_broken(match, tagged):
+            found.append((match.lastgroup != "unknown", start, end))
+    yield from sorted(found, key=lambda odd: odd[1:])
 
 
-def proper_tags(text: str, tagged: bool) -> str:
-    """The text with its speaker tags and masks as they should be spelt."""
+def proper_tags(text: str, tagged: bool, speakers: AbstractSet[str] = _NO_SPEAKERS) -> str:
+    """Return the text with its speaker tags and masks as they should be spelt.
+
+    Args:
+        text: of any column.
+        tagged: as in `odd_tags`.
+        speakers: as in `odd_tags`: with ``#Person2#`` among them, ``#Peron2#`` is one letter from it.
+    """
+    if not may_be_odd(text):
+        return text
     for _ in range(2):  # the colon after a tag is seen when the tag is one
+        if speakers:
+            text = NEAR_TAG.sub(lambda match: tag if (tag := near_tag(match)) in speakers else match.group(), text)
         text = _TAGS.sub(lambda match: _proper(match) if _is_broken(match, tagged) else match.group(), text)
     return text
+
+
+def near_tag(match: re.Match[str]) -> str:
+    """Return the speaker tag that a match of other letters and a number is near to; empty if it is near to none.
+
+    Between two signs two letters may be wrong where the first is right (``#Persnon1#``), or else one, counted as
+    insertions, deletions, substitutions and swaps of neighbours (optimal string alignment); next to a single sign,
+    one. Words of their own, such as ``#Prison1#``, are not near; Korean words for a person are, between two signs.
+    """
+    kind = match.lastgroup
+    if kind is None:
+        return ""
+    signed = match["signed"] is not None
+    word = unicodedata.normalize("NFKC", match["signed"] or match["unclosed"] or match["unopened"]).lower()
+    digits = match["number"] or match["after"] or match["before"]
+    if not (_is_near(word, signed) or (signed and word in _KOREAN_PERSON)):
+        return ""
+    return "#Person" + "".join(_NUMERALS.get(digit) or str(int(digit)) for digit in digits) + "#"
+
+
+def _is_near(word: str, signed: bool) -> bool:
+    from rapidfuzz.distance import OSA
+
+    if not word.isascii() or word in _OTHER_WORDS:
+        return False
+    return OSA.distance(word, "person", score_cutoff=2) <= (2 if signed and word.startswith("p") else 1)
+
+
+def may_be_odd(text: str) -> bool:
+    """Return whether looking for odd tags is worth it: most texts have proper ones only."""
+    rest = TAG.sub("", text)
+    return "#" in rest or "＃" in rest or "erson" in rest or _ODD_COLON.search(text) is not None
 
 
 def _is_broken(match: re.Match[str], tagged: bool) -> bool:

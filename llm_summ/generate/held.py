@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from llm_summ.errors import RecipeError
+from llm_summ.generate.duration import GenerationTime, generation_time
 from llm_summ.generate.engine import Engine
 from llm_summ.generate.start import EngineName, LocalEngineName, LocalModel, attaches
 from llm_summ.model.adapter import adapter_sha256, check_adapter
@@ -28,12 +29,14 @@ class Held:
     Attributes:
         tokenizer_at: where the tokenizer is.
         identity: what the texts depend on of it.
+        time: how long it takes here; None: it is not generated on this machine.
         start: makes the engine, given the renderer, the tokens of the longest prompt and the number of candidates.
     """
 
     tokenizer_at: str
     identity: dict[str, Any]
     start: Callable[[Renderer, int, int], Engine]
+    time: GenerationTime | None = None
 
 
 def hold(run: Run, recipe: Recipe, name: EngineName, untuned: bool) -> Held:
@@ -77,7 +80,8 @@ def _held_here(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -
     def start(renderer: Renderer, longest: int, candidates: int) -> Engine:
         return model.start(renderer.pad_id, renderer.stop_id, longest, candidates)
 
-    return Held(location if adapter is None else str(run.adapter), identity, start)
+    time = generation_time(name, recipe, device, dtype)
+    return Held(location if adapter is None else str(run.adapter), identity, start, time)
 
 
 def _held_elsewhere(run: Run, recipe: Recipe, name: Literal["openai", "echo"]) -> Held:

@@ -1,16 +1,28 @@
-"""The engine that is always there: transformers' `generate`, batched, sorted by length."""
+"""The engine that is always there: transformers' `generate`, batched, sorted by length.
+
+A batch shrinks while it is decoded. When a quarter of its rows are finished, the library's loop is left, their
+keys and values are dropped, and the loop continues with the other rows.
+"""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from llm_summ.errors import GenerationError
 from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request
+from llm_summ.generate.prompt_states import PromptStates, left_padded
+from llm_summ.model.decode_attention import quick_decoding
+from llm_summ.model.products import quick_products
 
 __all__ = ["HfEngine"]
+
+_FINISHED_SHARE = 0.25
+"""Of the rows of a batch: fewer are not worth a copy of the other rows' keys and values."""
+
+_Text = tuple[list[int], list[float] | None]
+"""Generated ids, with padding behind a stop id, and their log-probabilities if they are wanted."""
 
 
 class HfEngine:
@@ -20,12 +32,28 @@ class HfEngine:
         model: a causal language model, on its device.
         pad_id: fills shorter prompts of a batch, on the left; it is masked out.
         batch_size: candidates at a time.
+        logprobs: whether outputs have log-probabilities, which take a pass through the scores of every token.
+        with_states: called with what the model keeps of every batch of prompts, before the first token is
+            generated. Other work can continue from there instead of computing the prompts again. It needs a model
+            whose cache `can_be_split`, and has no effect on a beam search.
     """
 
     name = "hf"
 
-    def __init__(self, model: Any, *, pad_id: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        pad_id: int,
+        batch_size: int,
+        logprobs: bool = True,
+        with_states: Callable[[PromptStates], None] | None = None,
+    ) -> None:
         self._model, self._pad_id, self._batch_size = model.eval(), pad_id, batch_size
+        self._logprobs, self._with_states = logprobs, with_states
+        from llm_summ.generate.growing_cache import can_be_split
+
+        self._can_shrink = can_be_split(model)
 
     def generate(
         self,
@@ -57,33 +85,14 @@ class HfEngine:
     def _batch(
         self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
     ) -> Iterator[Output]:
-        """Generate for (index, sample) pairs, side by side."""
+        """Generate for (index, sample) pairs together."""
         import torch
-        from transformers import LogitsProcessorList
 
-        from llm_summ.generate.sampling import LogProbs, NoRepeat, SeededDraw
-
-        device, logprobs = self._model.device, None if decoding.beams > 1 else LogProbs()
-        ids, mask = self._padded([requests[index].prompt_ids for index, _ in rows])
-        longest = ids.shape[1]
-        processors = LogitsProcessorList([logprobs] if logprobs else [])
-        if decoding.no_repeat_ngram:
-            processors.append(NoRepeat(decoding.no_repeat_ngram, longest))
-        if decoding.temperature:
-            seeds = [requests[index].seed + sample for index, sample in rows]
-            processors.append(SeededDraw(seeds, decoding, device))
-        config = self._config(max(requests[index].max_new_tokens for index, _ in rows), stop_id, decoding)
-        # What the model's own file says (temperature, other stop ids) would fill the gaps in ours.
-        self._model.generation_config = config
+        longest = max(len(requests[index].prompt_ids) for index, _ in rows)
+        answer = self._beam_search if decoding.beams > 1 else self._answer
         try:
-            with torch.inference_mode(), _head_on_whole_rows(self._model):
-                generated = self._model.generate(
-                    input_ids=ids.to(device),
-                    attention_mask=mask.to(device),
-                    generation_config=config,
-                    logits_processor=processors,
-                )[:, longest:]
-                probabilities = logprobs.finish(generated[:, -1]) if logprobs else []
+            with torch.inference_mode(), quick_products(self._model), quick_decoding(self._model):
+                texts = answer(requests, rows, stop_id, decoding)
         except torch.OutOfMemoryError as error:
             at_once = len(rows) * decoding.beams
             if len(rows) > 1:
@@ -96,40 +105,136 @@ class HfEngine:
                 f"hf: out of memory with {at_once} candidates of prompts of up to {longest} tokens; {hint}"
             ) from error
         each = decoding.n if decoding.beams > 1 else 1
-        for place, answer in enumerate(generated.tolist()):
+        for place, (ids, logprobs) in enumerate(texts):
             index, sample = rows[place // each]
-            answer = answer[: requests[index].max_new_tokens]
-            stopped = stop_id in answer
-            tokens = tuple(answer[: answer.index(stop_id) + 1] if stopped else answer)
-            logprob = sum(probabilities[place][: len(tokens)]) if logprobs else None
+            kept = ids[: requests[index].max_new_tokens]
+            stopped = stop_id in kept
+            tokens = tuple(kept[: kept.index(stop_id) + 1] if stopped else kept)
+            logprob = None if logprobs is None else sum(logprobs[: len(tokens)])
             yield Output(index, tokens, "stop" if stopped else "length", sample + place % each, logprob)
 
-    def _config(self, max_new_tokens: int, stop_id: int, decoding: Decoding) -> Any:
-        from transformers import GenerationConfig
-
-        beams = {}
-        if decoding.beams > 1:
+    def _beam_search(
+        self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
+    ) -> list[_Text]:
+        """Return `decoding.n` texts for each row, best first."""
+        ids, mask = self._prompts(requests, rows)
+        found = self._generate(
+            ids,
+            mask,
+            max(requests[index].max_new_tokens for index, _ in rows),
+            stop_id,
+            self._processors(decoding, ids.shape[1], []),
+            num_beams=decoding.beams,
+            num_return_sequences=decoding.n,
             # As soon as there are as many finished texts as beams, no other one is looked for.
-            beams = {"num_beams": decoding.beams, "num_return_sequences": decoding.n, "early_stopping": True}
-        return GenerationConfig(
+            early_stopping=True,
+        )
+        return [(text, None) for text in found.sequences[:, ids.shape[1] :].tolist()]
+
+    def _answer(
+        self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
+    ) -> list[_Text]:
+        """Return a text for each row, with padding behind its stop id."""
+        import torch
+        from transformers import StoppingCriteriaList
+
+        from llm_summ.generate.growing_cache import growing_cache
+        from llm_summ.generate.sampling import EnoughFinished, LogProbs
+
+        ids, mask = self._prompts(requests, rows)
+        prompt = ids.shape[1]
+        cache = growing_cache(self._model) if self._can_shrink else None
+        if self._with_states is not None:
+            self._with_states(PromptStates.compute(self._model, cache, ids, mask, [index for index, _ in rows]))
+        limits = [requests[index].max_new_tokens for index, _ in rows]
+        seeds = [requests[index].seed + sample for index, sample in rows]
+        draws = self._processors(decoding, prompt, seeds)
+        texts: list[list[int]] = [[] for _ in rows]
+        logprobs: list[list[float]] = [[] for _ in rows]
+        left = list(range(len(rows)))
+        while left:
+            before = ids.shape[1]
+            looked_at = [LogProbs()] if self._logprobs else []
+            enough = EnoughFinished(
+                stop_id, prompt, [limits[row] for row in left], _FINISHED_SHARE if self._can_shrink else 1.0
+            )
+            found = self._generate(
+                ids,
+                mask,
+                prompt + max(limits[row] for row in left) - before,
+                stop_id,
+                [*looked_at, *draws],
+                past_key_values=cache,
+                stopping_criteria=StoppingCriteriaList([enough]),
+            )
+            ids, cache = found.sequences, found.past_key_values
+            chosen = looked_at[0].finish(ids[:, -1]) if looked_at else [[]] * len(left)
+            for row, text, values in zip(left, ids[:, prompt:].tolist(), chosen, strict=True):
+                texts[row] = text
+                logprobs[row] += values
+            places = enough.unfinished()
+            left = [left[place] for place in places]
+            if left:
+                kept = torch.tensor(places, device=ids.device)
+                cache.batch_select_indices(kept)
+                ones = mask.new_ones(len(mask), ids.shape[1] - before)
+                ids, mask = ids[kept], torch.cat([mask, ones], 1)[kept]
+                for draw in draws:
+                    draw.keep(places)
+        return [(text, values if self._logprobs else None) for text, values in zip(texts, logprobs, strict=True)]
+
+    def _prompts(self, requests: Sequence[Request], rows: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
+        """Return ids and mask of the rows' prompts, both of shape (b, s), on the model's device."""
+        ids, mask = left_padded([requests[index].prompt_ids for index, _ in rows], self._pad_id)
+        return ids.to(self._model.device), mask.to(self._model.device)
+
+    def _processors(self, decoding: Decoding, prompt: int, seeds: Sequence[int]) -> list[Any]:
+        """Return what changes the scores of the next token; `prompt` is the number of tokens before the answer."""
+        from llm_summ.generate.sampling import NoRepeat, SeededDraw
+
+        found: list[Any] = [NoRepeat(decoding.no_repeat_ngram, prompt)] if decoding.no_repeat_ngram else []
+        if decoding.temperature:
+            found.append(SeededDraw(seeds, decoding, self._model.device))
+        return found
+
+    def _generate(
+        self, ids: Any, mask: Any, max_new_tokens: int, stop_id: int, processors: Sequence[Any], **options: Any
+    ) -> Any:
+        """Call the library's loop.
+
+        Args:
+            ids: prompts, and what is generated already; shape (b, s).
+            mask: 0 for padding, of the same shape.
+            max_new_tokens: at most.
+            stop_id: ends a text.
+            processors: change the scores of the next token, in this order.
+            options: fields of the library's configuration; a cache and stopping criteria.
+        """
+        from transformers import GenerationConfig, LogitsProcessorList
+
+        arguments = {
+            name: options.pop(name) for name in ("past_key_values", "stopping_criteria") if name in options
+        }
+        config = GenerationConfig(
             max_new_tokens=max_new_tokens,
             do_sample=False,  # draws are made by our own processor
             eos_token_id=stop_id,
             pad_token_id=self._pad_id,
-            **beams,
+            return_dict_in_generate=True,
+            **options,
         )
-
-    def _padded(self, prompts: Sequence[Sequence[int]]) -> tuple[Any, Any]:
-        """Ids and attention mask of prompts, padded on the left; shape (b, s)."""
-        import torch
-
-        longest = max(map(len, prompts))
-        ids = torch.full((len(prompts), longest), self._pad_id)
-        mask = torch.zeros_like(ids)
-        for row, prompt in enumerate(prompts):
-            ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[row, longest - len(prompt) :] = 1
-        return ids, mask
+        # What the model's own file says (temperature, other stop ids) would fill the gaps in ours.
+        own, self._model.generation_config = self._model.generation_config, config
+        try:
+            return self._model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=config,
+                logits_processor=LogitsProcessorList(processors),
+                **arguments,
+            )
+        finally:
+            self._model.generation_config = own
 
     def close(self) -> None:
         """Let go of the model."""
@@ -138,18 +243,3 @@ class HfEngine:
         del self._model
         gc.collect()
         torch.cuda.empty_cache()  # does nothing without a GPU
-
-
-@contextmanager
-def _head_on_whole_rows(model: Any) -> Iterator[None]:
-    """Give the model's head contiguous states.
-
-    The library takes the last position out of (b, s, h), which is a view, and PyTorch's product of a view in 16
-    bits on a CPU copies the head's weights for every row: 0.3 GiB each with a vocabulary of 262,144.
-    """
-    head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(),))
-    try:
-        yield
-    finally:
-        hook.remove()

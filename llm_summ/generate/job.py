@@ -15,6 +15,7 @@ from typing import Any
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
 from llm_summ.errors import PromptError, RecipeError, RunError, listed
 from llm_summ.files import file_sha256, text_sha256
+from llm_summ.generate.duration import ANSWER_TOKENS, faster_engine
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Request, unfinished
 from llm_summ.generate.held import Held, hold
 from llm_summ.generate.start import EngineName, choose_engine
@@ -62,7 +63,17 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A generation of which nothing can be wrong but the engine."""
+    """A generation of which nothing can be wrong but the engine.
+
+    Attributes:
+        jobs: what is to be done for each source and prompt.
+        held: the model.
+        trained: the renderer of the trained prompt.
+        recipe: the run's recipe.
+        decoding: how the next token is chosen.
+        limit: how many tokens a summary may have.
+        answer_tokens: how many it is expected to have.
+    """
 
     jobs: tuple[_Job, ...]
     held: Held
@@ -70,6 +81,7 @@ class Generation:
     recipe: Recipe
     decoding: Decoding
     limit: Callable[[Dialogue], int]
+    answer_tokens: int
 
     def run(self) -> list[PredictionFile]:
         """Generate what is not there yet.
@@ -90,7 +102,13 @@ class Generation:
     def _run(self, jobs: Sequence[_Job]) -> None:
         n = self.decoding.n
         if to_do := [job for job in jobs if job.left(n)]:
-            longest = max(len(job.rows[index].prompt_ids) for job in to_do for index in job.left(n))
+            left = [job.rows[index] for job in to_do for index in job.left(n)]
+            longest = max(len(row.prompt_ids) for row in left)
+            prompts = [len(row.prompt_ids) for row in left]
+            answers = [self.answer_tokens] * (len(left) * n)
+            if self.held.time is not None:
+                say(self.held.time.line(prompts, answers))
+            began = time.monotonic()
             engine = self.held.start(self.trained, longest, sum(len(job.rows) * n for job in jobs))
             try:
                 for job in to_do:
@@ -98,6 +116,8 @@ class Generation:
                     _fill(job, engine, self.recipe, self.decoding, self.limit)
             finally:
                 engine.close()
+            if self.held.time is not None:
+                self.held.time.note(prompts, answers, time.monotonic() - began)
 
 
 def prepare(
@@ -142,7 +162,8 @@ def prepare(
     require("torch", "transformers", "peft", extra="train", why="`llm-summ generate`")
     quiet_libraries()
     fields = recipe.generate
-    name = choose_engine(fields)
+    characters = [len(dialogue.text) for dialogues in data for dialogue in dialogues]
+    name = choose_engine(fields, lambda: faster_engine(recipe, characters * max(1, len(prompts))))
     held = hold(run, recipe, name, untuned)
     tokenizer = load_tokenizer(recipe.model, held.tokenizer_at)
     trained = trained_renderer(run, recipe.prompt, tokenizer)
@@ -173,7 +194,9 @@ def prepare(
             if done:
                 say(f"{file.path}: {len(done)} of {len(dialogues) * decoding.n} are there already")
             jobs.append(_Job(source, label, file, made_of, renderer, dialogues, rendered, done))
-    return Generation(tuple(jobs), held, trained, recipe, decoding, limit)
+    return Generation(
+        tuple(jobs), held, trained, recipe, decoding, limit, min(fields.max_new_tokens, ANSWER_TOKENS)
+    )
 
 
 def _done(file: PredictionFile, identity: dict[str, Any], dialogues: Sequence[Dialogue]) -> frozenset[Key]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import LogitsProcessor, TopKLogitsWarper, TopPLogitsWarper
+from transformers import LogitsProcessor, StoppingCriteria, TopKLogitsWarper, TopPLogitsWarper
 
 from llm_summ.generate.engine import Decoding
 
-__all__ = ["LogProbs", "NoRepeat", "SeededDraw"]
+__all__ = ["EnoughFinished", "LogProbs", "NoRepeat", "SeededDraw"]
 
 
 class SeededDraw(LogitsProcessor):  # type: ignore[misc]
@@ -42,6 +43,10 @@ class SeededDraw(LogitsProcessor):  # type: ignore[misc]
         )
         return scores - noise.log()
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Continue with these rows of the batch alone."""
+        self._generators = [self._generators[row] for row in rows]
+
 
 class NoRepeat(LogitsProcessor):  # type: ignore[misc]
     """Forbids a run of tokens to come twice in an answer (Paulus et al. 2017, https://arxiv.org/abs/1705.04304).
@@ -65,6 +70,9 @@ class NoRepeat(LogitsProcessor):  # type: ignore[misc]
                 if tuple(ids[at : at + self._size - 1]) == begin:
                     scores[row, ids[at + self._size - 1]] = float("-inf")
         return scores
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Continue with these rows of the batch alone; nothing is kept of a row here."""
 
 
 class LogProbs(LogitsProcessor):  # type: ignore[misc]
@@ -95,3 +103,31 @@ class LogProbs(LogitsProcessor):  # type: ignore[misc]
             scores = self._scores.float()
             picked = scores.gather(1, chosen[:, None])[:, 0]
             self._steps.append((picked - scores.logsumexp(1)).cpu())
+
+
+class EnoughFinished(StoppingCriteria):  # type: ignore[misc]
+    """Ends the library's loop when a share of a batch's rows are finished.
+
+    Args:
+        stop_id: ends a text.
+        prompt: tokens before the answer, padding included.
+        limits: tokens that each row may generate, shape (b,).
+        share: of the rows, above 0; at 1 all have to be finished.
+    """
+
+    def __init__(self, stop_id: int, prompt: int, limits: Sequence[int], share: float) -> None:
+        self._stop_id, self._prompt = stop_id, prompt
+        self._limits = torch.tensor(limits)
+        self._finished = torch.zeros(len(limits), dtype=torch.bool)
+        self._enough = math.ceil(share * len(limits))
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        """Tell for each row whether it ends here; ids of shape (b, s)."""
+        stopped = (input_ids[:, -1] == self._stop_id).cpu()
+        self._finished |= stopped | (self._limits <= input_ids.shape[1] - self._prompt)
+        is_enough = int(self._finished.sum()) >= self._enough
+        return torch.full((len(input_ids),), is_enough, device=input_ids.device)
+
+    def unfinished(self) -> list[int]:
+        """Return the places of the rows that are not finished."""
+        return (~self._finished).nonzero()[:, 0].tolist()

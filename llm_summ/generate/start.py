@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,11 +27,16 @@ LocalEngineName = Literal["vllm", "hf"]
 EngineName = Literal["vllm", "hf", "openai", "echo"]
 
 
-def choose_engine(fields: GenerateFields) -> EngineName:
+def choose_engine(
+    fields: GenerateFields, faster: Callable[[], tuple[LocalEngineName, str]] | None = None
+) -> EngineName:
     """The engine to use; says why if it is not vLLM, where that is the first choice.
 
     Args:
         fields: the recipe's section `generate`, with the engine that is asked for.
+        faster: says which of the engines on this machine is the faster for what is to be generated, and why;
+        `auto`
+            asks it where vLLM is installed. None: vLLM.
 
     Raises:
         MissingPackageError: it was asked for by name and is not there.
@@ -46,6 +51,11 @@ def choose_engine(fields: GenerateFields) -> EngineName:
         require("openai", extra="openai", why="--engine openai")
     if wanted in ("hf", "openai", "echo"):
         return wanted
+    if wanted == "auto" and faster is not None and is_installed("vllm"):
+        engine, why = faster()
+        if engine == "hf":
+            say(f"Engine: hf ({why})")
+            return "hf"
     reason = "not installed"
     if is_installed("vllm"):
         from llm_summ.generate.vllm_engine import vllm_is_usable

@@ -21,6 +21,7 @@ __all__ = [
     "attention_options",
     "base_location",
     "context_length",
+    "empty_model",
     "keep_trainable",
     "load_base",
     "load_tokenizer",
@@ -142,6 +143,22 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
         if type(error).__name__ == "SafetensorError":
             raise _cannot_be_had(model, error) from error
         raise
+
+
+def empty_model(model: ModelFields, location: str) -> Any:
+    """Return the base model without weights, on PyTorch's meta device: its modules and their shapes.
+
+    Raises:
+        ModelError: its configuration is unavailable.
+    """
+    quiet_libraries()
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(
+            _config(model, location), trust_remote_code=model.trust_remote_code
+        )
 
 
 def keep_trainable(model: Any) -> None:

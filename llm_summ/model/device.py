@@ -7,11 +7,18 @@ import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-__all__ = ["Device", "find_device", "one_gpu", "use_attention_without_plans"]
+__all__ = ["Device", "cpu_name", "find_device", "one_gpu", "use_attention_without_plans"]
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_VECTORS = {
+    "amx_tile": "AMX",
+    "avx512_bf16": "AVX512-BF16",
+    "avx512f": "AVX-512",
+    "avx2": "AVX2",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,22 @@ class Device:
         return {"": 0 if self.kind == "cuda" else "cpu"}
 
 
+def cpu_name() -> str:
+    """Return what the CPU calls itself, with the widest vectors that it knows: ``AMD EPYC, AVX2``."""
+    facts: dict[str, str] = {}
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip(), value.strip())
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    flags = facts.get("flags", "").split()
+    widest = next((shown for flag, shown in _VECTORS.items() if flag in flags), "")
+    return f"{name}, {widest}" if widest else name
+
+
 def find_device() -> Device:
     """The first GPU, or else the CPU."""
     import torch
@@ -51,7 +74,7 @@ def find_device() -> Device:
     )
     return Device(
         "cpu",
-        platform.processor() or platform.machine(),
+        cpu_name(),
         "bfloat16" if has_amx else "float32",
         "bfloat16" if has_products else None,
     )

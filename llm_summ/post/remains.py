@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from llm_summ.data.labels import TAG_LABEL
 from llm_summ.data.oddities import INVISIBLE, LINE_END
 from llm_summ.data.tags import GAP
 from llm_summ.post.draft import Draft
@@ -47,8 +48,8 @@ _BEHIND = re.compile(
     rf"\s*(?:{_TOKEN}|(?<=\s)\#{{2,6}}\s|(?<=\n)\#\s+{_BLOCK}|(?<=\n)(?:\*\*|\[)?\s?{_BLOCK}\s?(?:\*\*|\])?\s?[:：])",
     re.IGNORECASE,
 )
-_TURN = re.compile(r"(?<=[.?!…\n])\s*#Person\d+#\s?[:：]")
-_BEGINS_WITH_TURN = re.compile(r"\s*#Person\d+#\s?[:：]")
+_TURN = re.compile(rf"(?<=[.?!…\n])\s*{TAG_LABEL}")
+_BEGINS_WITH_TURN = re.compile(rf"\s*{TAG_LABEL}")
 
 _PHRASE = re.compile(r"(\S.{4,99}?)(?:[\s.,!?…~]*\1){2,}")
 _LETTERS = re.compile(r"(\S{1,4}?)(?:\s*\1){7,}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Set as AbstractSet
 
-from llm_summ.data.dialogue import SPEAKER_TAG, Dialogue
-from llm_summ.data.tags import is_tagged, proper_tags
+from llm_summ.data.labels import speakers_of, split_turns, tagging_of
+from llm_summ.data.tags import SPEAKER_TAG, proper_tags
 from llm_summ.post.draft import Draft
 from llm_summ.post.sentences import sentences
 
@@ -23,10 +23,11 @@ _WITH_PARTICLE = r"(\s?)({particles})(?=[\s,.?!]|$)".format(
 def repair_tags(draft: Draft) -> str:
     """Spell tags and masks as they should be: ``# Person1 #``, ``#person1#`` and ``#Person1`` are ``#Person1#``.
 
-    `Person1` without any sign is a tag only where the dialogue has tags.
+    `Person1` without any sign is a tag only where the dialogue has tags. Other letters than Person (``#Peron2#``,
+    ``#사람2#``) are one only where the dialogue has that speaker, and as few letters are wrong as `near_tag` says.
     """
-    text, tagged = draft.text, draft.dialogue is not None and is_tagged(draft.dialogue)
-    while (after := proper_tags(text, tagged)) != text:
+    text, tagging = draft.text, tagging_of(draft.dialogue or "")
+    while (after := proper_tags(text, *tagging)) != text:
         text = after
     return text
 
@@ -40,12 +41,11 @@ def repair_speakers(draft: Draft) -> str:
     all may be shifted.
     """
     text = draft.text
-    if draft.dialogue is None or not is_tagged(draft.dialogue):
+    tagging = tagging_of(draft.dialogue or "")
+    if draft.dialogue is None or not tagging.tagged:
         return text
-    dialogue = proper_tags(draft.dialogue, tagged=True)
-    speakers = {speaker for speaker in Dialogue("", dialogue).speakers if SPEAKER_TAG.fullmatch(speaker)}
-    if not speakers:
-        return text
+    dialogue = split_turns(proper_tags(draft.dialogue, *tagging))
+    speakers = set(speakers_of(dialogue))
     named = set(SPEAKER_TAG.findall(text))
     invented = named - set(SPEAKER_TAG.findall(dialogue))
     if len(invented) != 1 or _number(next(iter(invented))) < max(map(_number, speakers)):

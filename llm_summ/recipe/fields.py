@@ -128,6 +128,8 @@ class TrainFields(_Section):
         packing: rows of a micro batch stand one after the other instead of being padded; none sees another.
         neftune_alpha: noise on the embeddings (Jain et al. 2023, https://arxiv.org/abs/2310.05914).
         label_smoothing: the share of a target that is spread over the vocabulary.
+        max_minutes: how long a training may take, from the command to its result. After a few steps the rate is
+            known, and the number of steps is fixed and kept with the run. Evaluations count.
         save_minutes: a checkpoint is saved that often; also at every evaluation, at `save_steps`, and at a signal.
         keep_checkpoints: how many of the last are kept, beside the best.
         parallel: with several devices, whether each holds the whole model (ddp) or a part of it (fsdp).
@@ -136,6 +138,7 @@ class TrainFields(_Section):
     method: Literal["lora", "full"] = "lora"
     epochs: float = Field(default=2.0, gt=0)
     max_steps: int | None = Field(default=None, ge=1)
+    max_minutes: float | None = Field(default=None, gt=0)
     learning_rate: float = Field(default=2e-4, gt=0)
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"] = (
         "cosine"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from llm_summ.files import write_text
 from llm_summ.generate.engine import greedy_requests
 from llm_summ.generate.hf_engine import HfEngine
 from llm_summ.generate.store import Prediction
+from llm_summ.model.dense import with_adapter_merged
 from llm_summ.post.steps import post_process
 from llm_summ.progress import Progress, say
 from llm_summ.prompt import Renderer, Row
 from llm_summ.recipe import Recipe
 from llm_summ.score.metric import COMPETITION
+from llm_summ.sft.dev_loss import DevLoss
 
 __all__ = ["DevSet", "Sample", "make_dev_set"]
 
@@ -52,14 +54,20 @@ class DevSet:
         renderer: turned them into ids.
         dialogues: those with references, or some of them.
         prompts: what the model is asked, a row for each.
-        answers: prompts with their references, a row for each reference.
+        answers: for each dialogue its prompt with every reference, a row for each reference.
     """
 
     recipe: Recipe
     renderer: Renderer
     dialogues: list[Dialogue]
     prompts: list[Row]
-    answers: list[Row]
+    answers: list[list[Row]]
+
+    def first(self, rows: int) -> DevSet:
+        """Return the first dialogues of this set."""
+        return replace(
+            self, dialogues=self.dialogues[:rows], prompts=self.prompts[:rows], answers=self.answers[:rows]
+        )
 
     def evaluate(
         self, trainer: Any, path: Path, stopped: Callable[[], bool]
@@ -76,8 +84,8 @@ class DevSet:
         Returns:
             the fields of a log line, and every summary; None if it was left off.
         """
-        loss = trainer.mean_loss(self.answers)
-        found = self._generate_somehow(trainer, stopped)
+        losses = DevLoss(trainer, self.prompts, self.answers)
+        found = self._generate_somehow(trainer, stopped, losses)
         if found is None:
             return None
         cut_off = [prediction.finish_reason == "length" for prediction in found]
@@ -92,7 +100,7 @@ class DevSet:
         if trainer.ranks.is_first:
             write_text(path, "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in found))
         return {
-            "dev_loss": loss,
+            "dev_loss": losses.mean(),
             "dev_score": score.final,
             "dev_rouge1": score.rouge1,
             "dev_rouge2": score.rouge2,
@@ -101,12 +109,14 @@ class DevSet:
             "dev_rows": len(texts),
         }, samples
 
-    def _generate_somehow(self, trainer: Any, stopped: Callable[[], bool]) -> list[Prediction] | None:
+    def _generate_somehow(
+        self, trainer: Any, stopped: Callable[[], bool], losses: DevLoss
+    ) -> list[Prediction] | None:
         """Greedy summaries, with fewer prompts at a time where memory does not do for as many as asked for."""
         batch_size = self.recipe.evaluation.batch_size
         while True:
             try:
-                return self._generate(trainer, stopped, batch_size)
+                return self._generate(trainer, stopped, losses, batch_size)
             except GenerationError:
                 # Several processes would have to agree on it while they wait for each other.
                 if batch_size == 1 or trainer.ranks.world > 1:
@@ -114,16 +124,26 @@ class DevSet:
             batch_size = -(-batch_size // 2)
             say(f"out of memory while evaluating; now with {batch_size} prompts at a time")
 
-    def _generate(self, trainer: Any, stopped: Callable[[], bool], batch_size: int) -> list[Prediction] | None:
+    def _generate(
+        self, trainer: Any, stopped: Callable[[], bool], losses: DevLoss, batch_size: int
+    ) -> list[Prediction] | None:
         """Greedy summaries of all dialogues, in order; the model is left as it was."""
         model = trainer.accelerator.unwrap_model(trainer.model)
-        was_training, generation_config = model.training, model.generation_config
+        was_training = model.training
         share = trainer.ranks.share(len(self.prompts))
-        engine = HfEngine(model, pad_id=self.renderer.pad_id, batch_size=batch_size)
+        engine = HfEngine(
+            model,
+            pad_id=self.renderer.pad_id,
+            batch_size=batch_size,
+            logprobs=False,
+            with_states=losses.add if losses.shares_prompts else None,
+        )
+        losses.of_share(share)
         found: dict[int, Prediction] = {}
         try:
             with (
                 trainer.accelerator.autocast(),
+                with_adapter_merged(model),
                 Progress(f"Evaluating step {trainer.state.global_step}", len(share)) as progress,
             ):
                 for output in engine.generate(
@@ -145,7 +165,6 @@ class DevSet:
                     if stopped():
                         return None
         finally:
-            model.generation_config = generation_config
             model.train(was_training)
         for others in trainer.ranks.gather(found):
             found |= others
@@ -172,5 +191,7 @@ def make_dev_set(
         asked = [asked[index] for index in chosen]
     if not asked:
         return None
-    answers = [renderer.example(dialogue, reference) for dialogue, _ in asked for reference in dialogue.references]
+    answers = [
+        [renderer.example(dialogue, reference) for reference in dialogue.references] for dialogue, _ in asked
+    ]
     return DevSet(recipe, renderer, [dialogue for dialogue, _ in asked], [row for _, row in asked], answers)

@@ -8,22 +8,27 @@ import math
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_summ.check.plan import TrainingPlan
 from llm_summ.check.report import Report
 from llm_summ.errors import LlmSummError, RecipeError, StoppedError, TrainingError, first_line
 from llm_summ.files import append_lines, whole_directory, write_json
 from llm_summ.model.adapter import lora_config
 from llm_summ.model.base import keep_trainable, load_base, quantization_config
+from llm_summ.model.dense import keep_dequantized
 from llm_summ.model.device import Device
+from llm_summ.model.speed import note_duration
 from llm_summ.model.trained import weights_sha256
 from llm_summ.progress import Progress, say
 from llm_summ.recipe import Recipe
 from llm_summ.run import Run, mark_latest
+from llm_summ.sft.budget import Budget, FixedSteps, by_tokens
 from llm_summ.sft.checkpoint import CHECKSUMS, Checkpoint, checkpoint_path, checkpoints, how_to_go_on
 from llm_summ.sft.eva import begin_with_components
-from llm_summ.sft.evaluation import make_dev_set
+from llm_summ.sft.evaluation import DevSet, make_dev_set
 from llm_summ.sft.history import Evaluated, cut_log, evaluations, pick, stops_early, table
 from llm_summ.sft.ranks import ALONE, Ranks
 from llm_summ.sft.resume import now
@@ -33,14 +38,19 @@ from llm_summ.sft.stopping import StopSignals
 if TYPE_CHECKING:
     from llm_summ.sft.schedule import Schedule
 
-__all__ = ["fit"]
+__all__ = ["fit", "load_model", "make_trainer"]
 
 # The library's files beside the weights: what a resumption needs, and nobody else.
 _STATE_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "trainer_state.json", "progress.json", CHECKSUMS)
 
 
 def fit(
-    run: Run, report: Report, manifest: dict[str, Any], begin: Checkpoint | None, ranks: Ranks = ALONE
+    run: Run,
+    report: Report,
+    manifest: dict[str, Any],
+    begin: Checkpoint | None,
+    ranks: Ranks = ALONE,
+    began: float | None = None,
 ) -> None:
     """Train, and leave `adapter/` (or `model/`) with the picked checkpoint's weights.
 
@@ -50,17 +60,21 @@ def fit(
         manifest: of the run; gets the key `training` when everything is done.
         begin: the checkpoint to go on from; None begins at the first step.
         ranks: the processes that train together; all of them call this, and the first one writes.
+        began: when the command began, on the clock of `time.monotonic`: from there `train.max_minutes` counts.
 
     Raises:
         StoppedError: a signal came; what was done is saved.
         TrainingError: it failed; the last checkpoint is as it was.
     """
+    fixed = FixedSteps.of(manifest)
+    if fixed is not None:
+        report = dataclasses.replace(report, plan=dataclasses.replace(report.plan, fixed_steps=fixed.steps))
     plan = report.plan
     recipe = plan.recipe
     last = ranks.of_first(lambda: cut_log(run.log_path, begin.step if begin else 0))
     sharded = is_sharded(recipe, ranks)
     # One after the other: the whole model is there before it is divided.
-    model = ranks.in_turn(lambda: _load_part(report, ranks)) if sharded else _load_model(report, report.device)
+    model = ranks.in_turn(lambda: _load_part(report, ranks)) if sharded else load_model(report, report.device)
     from llm_summ.sft.log import LogCallback, memory_gib
     from llm_summ.sft.schedule import Schedule
     from llm_summ.sft.tracking import tracking_callbacks
@@ -78,10 +92,21 @@ def fit(
         trackers = []
         if ranks.is_first:
             trackers = tracking_callbacks(recipe.track, run, recipe, resumed="resumed" in manifest)
+
+        def keep_fixed(found: FixedSteps) -> None:
+            progress.resize(found.steps)
+            if ranks.is_first:
+                manifest["budget"] = found.to_json(recipe.train.max_minutes or 0.0)
+                write_json(run.manifest_path, manifest)
+                say(_budget_line(found, recipe, dev_set))
+
         schedule = Schedule(
             run,
             recipe,
             steps=plan.steps,
+            fixed=fixed,
+            budget=_budget(report, dev_set, time.monotonic() if began is None else began),
+            keep_fixed=keep_fixed,
             steps_per_epoch=plan.steps_per_epoch,
             dev_set=dev_set,
             log=log,
@@ -93,7 +118,7 @@ def fit(
         scratch_in = run.path if ranks.is_first else None
         try:
             with tempfile.TemporaryDirectory(dir=scratch_in, prefix=".trainer.") as scratch:
-                trainer = _make_trainer(report, model, [log, schedule, *trackers], Path(scratch), ranks, sharded)
+                trainer = make_trainer(report, model, [log, schedule, *trackers], Path(scratch), ranks, sharded)
                 schedule.attach(trainer)
                 _train(trainer, schedule, report, begin)
         finally:
@@ -103,14 +128,14 @@ def fit(
         received = max(ranks.gather(stops.received or 0))
         if received and not schedule.is_complete():
             raise StoppedError(
-                f"stopped at step {step} of {plan.steps} by {signal.Signals(received).name}; "
+                f"stopped at step {step} of {schedule.steps} by {signal.Signals(received).name}; "
                 f"{how_to_go_on(run, ranks.world)}",
                 received,
             )
     if not ranks.is_first:
         return
     found = evaluations(run.log_path)
-    early = step < plan.steps and stops_early(found, recipe.evaluation)
+    early = step < schedule.steps and stops_early(found, recipe.evaluation)
     picked = _pick_whole(run, recipe, found, step)
     _keep_result(run, plan, picked)
     manifest["training"] = {
@@ -127,6 +152,8 @@ def fit(
     write_json(_result(run, recipe) / "manifest.json", manifest)
     mark_latest(run)
     write_json(run.manifest_path, manifest)  # the last of all: now the training is finished
+    if report.time is not None and begin is None:
+        note_duration(report.time.kind, sum(report.time.total(_made(plan, step))), log.seconds)
     for line in table(found, recipe.evaluation) if found else []:
         say(line)
     rate = trainer.tokens / max(log.seconds, 1e-9)
@@ -134,6 +161,29 @@ def fit(
         f"Trained {step} steps in {log.seconds:.0f} s, {rate:.0f} tokens/s, last loss "
         f"{log.last_loss:.3f} -> {_result(run, recipe)}" + (f" (of step {picked})" if picked != step else "")
     )
+
+
+def _made(plan: TrainingPlan, steps: int) -> TrainingPlan:
+    """Return the plan of what was trained."""
+    return dataclasses.replace(plan, fixed_steps=steps)
+
+
+def _budget(report: Report, dev_set: DevSet | None, began: float) -> Budget | None:
+    """Return what finds the number of steps; None: the recipe has no `train.max_minutes`."""
+    plan = report.plan
+    minutes = plan.recipe.train.max_minutes
+    if minutes is None:
+        return None
+    prompts, answers = ([], []) if dev_set is None else (dev_set.prompts, dev_set.answers)
+    return Budget(minutes, began, plan, report.time or by_tokens(plan), prompts, answers)
+
+
+def _budget_line(fixed: FixedSteps, recipe: Recipe, dev_set: DevSet | None) -> str:
+    """Say what fits into the budget."""
+    line = f"{fixed.steps} of {fixed.all_steps} steps fit into {recipe.train.max_minutes:g} minutes"
+    if dev_set is not None and fixed.rows < len(dev_set.prompts):
+        line += f"; evaluations of {fixed.rows} dialogues instead of {len(dev_set.prompts)}"
+    return line
 
 
 def _result(run: Run, recipe: Recipe) -> Path:
@@ -147,7 +197,7 @@ def _load_part(report: Report, ranks: Ranks) -> Any:
     from transformers import set_seed
 
     recipe = report.plan.recipe
-    model = _load_model(report, dataclasses.replace(report.device, kind="cpu"))
+    model = load_model(report, dataclasses.replace(report.device, kind="cpu"))
     if recipe.train.method == "lora":
         set_seed(recipe.seed)
         try:
@@ -158,7 +208,14 @@ def _load_part(report: Report, ranks: Ranks) -> Any:
     return model
 
 
-def _load_model(report: Report, device: Device) -> Any:
+def load_model(report: Report, device: Device, *, dequantized: bool = True) -> Any:
+    """Load the base as it is trained.
+
+    Args:
+        report: of the check.
+        device: where to put it.
+        dequantized: whether to keep dequantized weights, if the check found room for them.
+    """
     import torch
 
     recipe, compute = report.plan.recipe, getattr(torch, report.dtype)
@@ -170,14 +227,17 @@ def _load_model(report: Report, device: Device) -> Any:
     say(f"Loading {recipe.model.base}")
     model = load_base(recipe.model, report.plan.location, device, held, quantization)
     keep_trainable(model)
+    if dequantized and report.memory is not None and report.memory.dequantized and device.kind == "cpu":
+        keep_dequantized(model, report.memory.dequantized)
     # The stop contract: what ends a training row also ends a generation.
     model.config.eos_token_id = model.generation_config.eos_token_id = report.plan.renderer.stop_id
     return model
 
 
-def _make_trainer(
+def make_trainer(
     report: Report, model: Any, callbacks: list[Any], scratch: Path, ranks: Ranks, sharded: bool
 ) -> Any:
+    """Make the trainer of a loaded base; `scratch` is for the library's files."""
     from transformers import PrinterCallback, set_seed
     from trl import SFTConfig
 

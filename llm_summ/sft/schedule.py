@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from transformers import TrainerCallback
 from llm_summ.recipe import Recipe
 from llm_summ.run import Run
 from llm_summ.sft import checkpoint
+from llm_summ.sft.budget import Budget, FixedSteps
 from llm_summ.sft.evaluation import DevSet
 from llm_summ.sft.history import Evaluated, evaluations, pick, stops_early
 from llm_summ.sft.log import LogCallback
@@ -28,6 +30,9 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         run: where checkpoints, evaluations and the log go.
         recipe: how often.
         steps: optimizer steps of the whole training.
+        fixed: what fits into a budget of time, if that is known already.
+        budget: finds it, if it is not; None: there is no budget.
+        keep_fixed: called with what was found.
         steps_per_epoch: of an epoch.
         dev_set: what is evaluated; None: nothing.
         log: the log, and its clock.
@@ -43,6 +48,9 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         recipe: Recipe,
         *,
         steps: int,
+        fixed: FixedSteps | None,
+        budget: Budget | None,
+        keep_fixed: Callable[[FixedSteps], None],
         steps_per_epoch: int,
         dev_set: DevSet | None,
         log: LogCallback,
@@ -51,7 +59,8 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         begin: checkpoint.Checkpoint | None,
         ranks: Ranks,
     ) -> None:
-        self.run, self._recipe, self._steps, self._steps_per_epoch = run, recipe, steps, steps_per_epoch
+        self.run, self._recipe, self.steps, self._steps_per_epoch = run, recipe, steps, steps_per_epoch
+        self._fixed, self._budget, self._keep_fixed = fixed, budget, keep_fixed
         self._dev_set, self._log, self._stops, self._trackers = dev_set, log, stops, trackers
         self._begin, self._ranks = begin, ranks
         self._saved_at = time.monotonic()
@@ -61,6 +70,8 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         """Work for this trainer."""
         self.trainer = trainer
         trainer.write_checkpoint = self._write
+        if self._fixed is not None:
+            trainer.fix_steps(self._fixed)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Take up what a checkpoint left."""
@@ -71,6 +82,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Say whether a checkpoint is due, and whether this was the last step."""
+        self._look_at_budget(state.global_step)
         train = self._recipe.train
         minutes = train.save_minutes
         time_is_up = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
@@ -79,12 +91,25 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
             control.should_save = control.should_training_stop = True
         elif (
             save
-            or state.global_step >= self._steps
+            or state.global_step >= self.steps
             or self._evaluation_is_due()
             or (train.save_steps is not None and state.global_step % train.save_steps == 0)
         ):
             control.should_save = True
         return control
+
+    def _look_at_budget(self, step: int) -> None:
+        """Fix the number of steps as soon as it is known how many fit."""
+        budget = self._budget
+        if budget is None or self._fixed is not None:
+            return
+        budget.note_step(step, self.trainer.paused_in_all)
+        if not self._ranks.of_first(budget.is_due):
+            return
+        fixed = self._ranks.of_first(lambda: budget.fix(step, self.trainer.paused_in_all))
+        self._fixed, self.steps = fixed, fixed.steps
+        self.trainer.fix_steps(fixed)
+        self._keep_fixed(fixed)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Evaluate what was saved, if that is due."""
@@ -104,7 +129,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         """Whether no step is to be made any more: all are made, nothing is gained, or a signal came."""
         return (
             self._stop_is_asked()
-            or self.trainer.state.global_step >= self._steps
+            or self.trainer.state.global_step >= self.steps
             or stops_early(self._evaluations(), self._recipe.evaluation)
         )
 
@@ -114,7 +139,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         step = self.trainer.state.global_step
         if stops_early(found, self._recipe.evaluation):
             return True
-        return step >= self._steps and (not self._evaluation_is_due() or any(one.step == step for one in found))
+        return step >= self.steps and (not self._evaluation_is_due() or any(one.step == step for one in found))
 
     def _evaluations(self) -> list[Evaluated]:
         return self._ranks.of_first(lambda: evaluations(self.run.log_path))
@@ -127,7 +152,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         if self._dev_set is None or every == "never" or not state.global_step:
             return False
         interval = self._steps_per_epoch if every == "epoch" else every
-        return state.global_step % interval == 0 or state.global_step >= self._steps
+        return state.global_step % interval == 0 or state.global_step >= self.steps
 
     def _evaluate(self, step: int) -> None:
         if self._dev_set is None or self._stop_is_asked():
@@ -138,14 +163,24 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         began = time.monotonic()
         # What an evaluation draws, if anything, is nothing to the training that goes on after it.
         with torch.random.fork_rng():
-            found = self._dev_set.evaluate(self.trainer, path, self._stop_is_asked)
+            found = self._rows_of_dev(step).evaluate(self.trainer, path, self._stop_is_asked)
         if found is not None:
             figures, samples = found
             self.trainer.log(dict(figures))
             self._log.flush()  # before a checkpoint is removed for it
             for tracker in self._trackers:
                 tracker.show_samples(step, samples)
-        self.trainer.paused += time.monotonic() - began
+        self._pause(time.monotonic() - began)
+
+    def _pause(self, seconds: float) -> None:
+        self.trainer.paused += seconds
+        self.trainer.paused_in_all += seconds
+
+    def _rows_of_dev(self, step: int) -> DevSet:
+        """Return what is evaluated: fewer dialogues where the budget has no time for all of them."""
+        assert self._dev_set is not None
+        fixed = self._fixed
+        return self._dev_set if fixed is None or step <= fixed.fixed_at else self._dev_set.first(fixed.rows)
 
     def _write(self) -> None:
         began = time.monotonic()
@@ -153,7 +188,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         checkpoint.save(self.run.checkpoints, self.trainer, self.trainer.progress())
         self._prune()
         self._saved_at = time.monotonic()
-        self.trainer.paused += self._saved_at - began
+        self._pause(self._saved_at - began)
 
     def _prune(self) -> None:
         if not self._ranks.is_first:

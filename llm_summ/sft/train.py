@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from llm_summ.progress import say
 from llm_summ.prompt.trained import keep, kept_sha256
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.run import Run, create_run, environment, reserve_run, run_path
+from llm_summ.sft.budget import FixedSteps
 from llm_summ.sft.checkpoint import Checkpoint, newest_whole
 from llm_summ.sft.fit import fit
 from llm_summ.sft.ranks import ALONE, Ranks
@@ -64,6 +66,7 @@ def sft(
         TrainingError: it failed; what there is of its log and its checkpoints stays.
         StoppedError: a signal came; `resume` goes on.
     """
+    began = time.monotonic()
     ranks.of_first(lambda: run_path(runs, name, stem))
     report = ranks.agree(lambda: _check(recipe, force, ranks))
     _tell(report)
@@ -82,7 +85,7 @@ def sft(
                 keep(run, plan.length, plan.pool, plan.budget())
                 manifest["kept"] = kept_sha256(run)
                 write_json(run.manifest_path, manifest)
-            fit(run, report, manifest, None, ranks)
+            fit(run, report, manifest, None, ranks, began)
         except BaseException:  # Ctrl-C too
             if (
                 ranks.is_first
@@ -145,7 +148,9 @@ def _where_to_begin(run: Run, report: Report, manifest: dict[str, Any], ranks: R
             "begin a new run"
         )
     begin = newest_whole(run.checkpoints)
-    where = f"step {begin.step} of {report.plan.steps}" if begin else "the first step: there is no checkpoint"
+    fixed = FixedSteps.of(manifest)
+    steps = report.plan.steps if fixed is None else fixed.steps
+    where = f"step {begin.step} of {steps}" if begin else "the first step: there is no checkpoint"
     say(f"Going on with {run.path} from {where}")
     before = (manifest.get("device") or {}).get("count", 1)
     if before != ranks.world:

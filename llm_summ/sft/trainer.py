@@ -15,7 +15,7 @@ from accelerate.utils.memory import should_reduce_batch_size
 from datasets import Dataset
 from torch.nn import functional
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback, TrainerState
+from transformers import TrainerCallback, TrainerState, get_scheduler
 from trl import SFTConfig, SFTTrainer
 
 from llm_summ.batches import StepBatches, micro_batches
@@ -24,6 +24,7 @@ from llm_summ.progress import say
 from llm_summ.prompt import Row
 from llm_summ.prompt.render import IGNORED
 from llm_summ.recipe import TrainFields
+from llm_summ.sft.budget import FixedSteps
 from llm_summ.sft.checkpoint import Checkpoint
 from llm_summ.sft.gradients import layer_group_norms
 from llm_summ.sft.inputs import head_on, packed, padded
@@ -82,7 +83,7 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         ranks: Ranks = ALONE,
         sharded: bool = False,
     ) -> None:
-        self.ranks, self._sharded = ranks, sharded
+        self.ranks, self.is_sharded = ranks, sharded
         # Of a model that is trained in parts, PyTorch gives the mean of the processes' gradients, not their sum.
         self._gradient_factor = ranks.world if sharded and adapter is None and not is_peft_model(model) else 1
         self._rows, self._fields, self._learning_rate_ratio = rows, fields, learning_rate_ratio
@@ -94,8 +95,9 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         """Is called when a checkpoint is due."""
         self._layer_norms: dict[str, float] = {}
         self._tokens_logged, self._logged_at = 0, time.monotonic()
-        self.paused = 0.0
-        """Seconds since the last line of the log in which nothing was trained."""
+        self.paused = self.paused_in_all = 0.0
+        """Seconds in which nothing was trained: since the last line of the log, and since the training began."""
+        self._fixed: FixedSteps | None = None
         super().__init__(
             model=model,
             args=arguments,
@@ -137,6 +139,40 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             )
         return super().create_optimizer(model)
 
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The library's schedule of the learning rate; for a training that ends earlier, if that is known."""
+        scheduler = super().create_scheduler(num_training_steps, optimizer)
+        if self._fixed is not None:
+            self._end_schedule(self._fixed)
+        return scheduler
+
+    def fix_steps(self, fixed: FixedSteps) -> None:
+        """End after so many steps, and with the learning rate at its end there."""
+        self._fixed = fixed
+        self.args.max_steps = self.state.max_steps = fixed.steps
+        if self.lr_scheduler is not None:
+            self._end_schedule(fixed)
+
+    def _end_schedule(self, fixed: FixedSteps) -> None:
+        begun, ended = (self._learning_rates(steps) for steps in (fixed.all_steps, fixed.steps))
+
+        def share(step: int) -> float:
+            return begun(step) if step <= fixed.fixed_at else ended(step)
+
+        self.lr_scheduler.lr_lambdas = [share] * len(self.lr_scheduler.lr_lambdas)
+
+    def _learning_rates(self, steps: int) -> Callable[[int], float]:
+        """What the learning rate is multiplied with at each step of a training of so many."""
+        unused = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=self.args.learning_rate)
+        scheduler = get_scheduler(
+            self.args.lr_scheduler_type,
+            unused,
+            num_warmup_steps=self.args.get_warmup_steps(steps),
+            num_training_steps=steps,
+        )
+        found: Callable[[int], float] = scheduler.lr_lambdas[0]
+        return found
+
     def training_step(self, model: Any, inputs: list[Row], num_items_in_batch: Any = None) -> Any:
         """Make the gradients of a step.
 
@@ -162,7 +198,7 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
                 loss = self._forward_backward(model, inputs, learnt, int(rows))
             except Exception as error:
                 # The others wait for this one's part of the model.
-                if self._sharded or not should_reduce_batch_size(error):
+                if self.is_sharded or not should_reduce_batch_size(error):
                     raise
                 reason = first_line(error)
             if not self.ranks.any(bool(reason)):
@@ -190,7 +226,7 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         device = self.args.device
         inputs, labels = packed(rows, device) if self._fields.packing else padded(rows, self._pad_id, device)
         smoothing = self._fields.label_smoothing if model.training else 0.0
-        if labels.device.type != "cpu" and not smoothing and not self._sharded:
+        if labels.device.type != "cpu" and not smoothing and not self.is_sharded:
             return -model(**inputs, labels=labels, fused_lm_head=True, use_cache=False).log_probs.sum()
         targets = labels[:, 1:]
         learnt = targets != IGNORED
@@ -296,7 +332,7 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         Where the base is sharded, every process computes as many: the last may be empty.
         """
         parts = micro_batches(rows, self.rows_at_a_time)
-        if self._sharded:
+        if self.is_sharded:
             parts += [[]] * (-(-self.ranks.most(of_all) // self.rows_at_a_time) - len(parts))
         return parts
 

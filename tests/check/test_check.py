@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import make_tiny_model
+from command_line import llm_summ, refused
 
 from llm_summ.check.findings import optimizer_notes, prompt_difference
 from llm_summ.check.plan import make_plan
@@ -29,9 +28,9 @@ Make = Callable[..., Recipe]
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose weights are no weights: nothing here may read them."""
-    folder = make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("model") / "tiny")
     (folder / "model.safetensors").write_bytes(b"")
     return folder
 
@@ -386,32 +385,24 @@ def test_a_row_shows_what_is_masked_and_what_is_learnt(make: Make) -> None:
     assert "reverse" in styles["<bos>"]
 
 
-def _check(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "llm_summ", "check", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
 def test_the_command(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, tmp_path / "tiny")
     (tmp_path / "r.yaml").write_text(
         "model: {base: ./tiny}\ndata: {train: sample:train, dev: sample:dev}\n", encoding="utf-8"
     )
-    done = _check(tmp_path, "r.yaml")
-    assert (done.returncode, done.stderr) == (0, "nothing would fail; next: llm-summ sft r.yaml\n")
-    assert "[answer, " in done.stdout
-    failed = _check(tmp_path, "r.yaml", "--set", "data.train=nowhere.csv")
-    assert (failed.returncode, failed.stderr) == (1, "")
-    assert failed.stdout.startswith("would fail: nowhere.csv: no such file")
-    report = json.loads(_check(tmp_path, "r.yaml", "--json").stdout)
+    check = partial(llm_summ, "check", "r.yaml", cwd=tmp_path)
+    done = check()
+    assert (done.code, done.err) == (0, "nothing would fail; next: llm-summ sft r.yaml\n")
+    assert "[answer, " in done.out
+    failed = check("--set", "data.train=nowhere.csv")
+    assert (failed.code, failed.err) == (1, "")
+    assert failed.out.startswith("would fail: nowhere.csv: no such file")
+    failed = check("--set", "lora.targets=[no_such_layer]", "--json")  # the report is whole, and has a failure
+    assert (failed.code, len(json.loads(failed.out)["failures"])) == (1, 1)
+    report = json.loads(check("--json").out)
     assert report["failures"] == []
     assert report["rows"] == {"train": 128, "dev": 32}
     assert report["memory"]["total"] > 0
     assert (report["micro_batch_size"], report["evaluations"]) == (1, 2)
-    wrong = _check(tmp_path, "r.yaml", "--set", "train.lerning_rate=1")
-    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
+    refused(check("--set", "train.lerning_rate=1"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.yaml", "tiny"]

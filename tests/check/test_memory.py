@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run_script
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import make_tiny_model
 
 from llm_summ.check.memory import Memory, cgroup_limits, device_memory, fit_micro_batch
 from llm_summ.check.micro_batch import MicroBatch, worst_micro_batch
@@ -28,10 +28,9 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    return make_tiny_model(folder)
+@pytest.fixture
+def tiny(tiny_model: Path) -> Path:
+    return tiny_model
 
 
 def recipe(base: Path, **sections: dict[str, Any]) -> Recipe:
@@ -502,9 +501,7 @@ def test_limits_of_containers(tmp_path: Path, groups: str, limits: list[int]) ->
 
 @pytest.mark.slow
 def test_an_estimate_is_what_a_training_takes() -> None:
-    """The whole process, measured by the script that compares more trainings than a test has time for."""
+    """A whole process, measured by the script that compares more trainings than a test has time for."""
     script = Path(__file__).parents[2] / "scripts" / "compare_memory.py"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), "tiny Llama, micro batch 8"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run_script(script, "tiny Llama, micro batch 8")
+    assert done.code == 0, done.out + done.err

@@ -51,6 +51,17 @@ LINES = [
     ("#Person2#: #date of birth#, #SSN", "#Person2#: #DateOfBirth#, #SSN#", ["broken-tag"]),
     ("#Person2#: #E-mail#", "#Person2#: #Email#", ["broken-tag"]),
     ("#Person2#: 네. #Person1#: 응.", "#Person2#: 네.\n#Person1#: 응.", ["joined-turns"]),
+    (
+        "#Person2#: 네?#Person1#: 응.#Person2#: 네",
+        "#Person2#: 네?\n#Person1#: 응.\n#Person2#: 네",
+        ["joined-turns"],
+    ),
+    ("#Person2#: 받는 사람 #Person1#: 네", "#Person2#: 받는 사람\n#Person1#: 네", ["joined-turns"]),
+    ("#Person2 : 네?Person1: 응", "#Person2#: 네?\n#Person1#: 응", ["broken-tag", "joined-turns"]),
+    ("#Person2#: 네#Person1# : 응", "#Person2#: 네\n#Person1#: 응", ["joined-turns", "broken-tag"]),
+    ("#Person2#: 네#Peron1#: 응", "#Person2#: 네\n#Person1#: 응", ["broken-tag", "joined-turns"]),
+    ("#Ferson2#: 네", "#Person2#: 네", ["broken-tag"]),
+    ("#Person2#: #persan1#과 # Peron 2 #, #사람1#", "#Person2#: #Person1#과 #Person2#, #Person1#", ["broken-tag"]),
     ("#Person2#: 네.\\n#Person1#: 응.", "#Person2#: 네.\n#Person1#: 응.", ["literal-line-feed"]),
     ("#Person2#: 네.\\r\\n", "#Person2#: 네.", ["literal-line-feed", "blank-line"]),
     ("#Person2#: 네.<br/>#Person1#: 응.", "#Person2#: 네.\n#Person1#: 응.", ["html"]),
@@ -72,7 +83,9 @@ LINES = [
     ("#Person2#: ", None, []),
     ("#Person2#: #Name#", None, []),
     ("#Person2#: <b>네</b> 네\ufffd", None, []),
-    ("#Person2#: 받는 사람 #Person1#: 네", None, []),
+    ("#Person2#: #Person1#: 네", None, []),
+    ('#Person2#: 쪽지에 "#Person1#: 미안"이래요.', None, []),
+    ("#Person2#: #Peron3#, #Lesson1#, #PersonName#", None, []),
     ("#Person2#: 네\t\u00a0  네 👨‍👩‍👧 C:\\new C:\\n AT&T; 1 < 2", None, []),
 ]
 
@@ -117,6 +130,7 @@ def test_a_name_without_signs_is_a_tag_only_where_there_are_tags() -> None:
         ("topic", "&#8203;", "&#8203;"),
         ("summary", "#Person1은  띄어쓰기가  이상 해요 .", "#Person1#은  띄어쓰기가  이상 해요 ."),
         ("summary", "가. #Person2#: 나.", "가. #Person2#: 나."),
+        ("summary", "#Peron2#에게 #Ferson3#이", "#Person2#에게 #Ferson3#이"),
         ("summary3", " 요약 &amp; 요점", "요약 & 요점"),
         ("topic", "예약 &amp; 확인 ", "예약 & 확인"),
         ("other", " &amp;\r\n#Person1 ", " &amp;\r\n#Person1 "),
@@ -279,6 +293,7 @@ def test_the_sample_needs_no_repair(tmp_path: Path) -> None:
 
 PIECES = [
     *("#Person1#", "#Person2#:", "#Person1", "Person2#", "person1", "# ", "#", "＃", "：", ":", " : ", "1", "２"),
+    *("#Peron1#", "#Ferson2", "persan1#", "#사람2#", "#Person일#", "“", '"'),
     *("#PhoneNumber#", "#phone number#", "Email#", "#SSN", "#Name#", "네", "가.", "a", "_", "-", " ", "\n", "\r"),
     *("\\n", "\\", "n", "&amp;", "&", "amp;", "lt;", "&#38;", "&#13;", "&nbsp;", "&#8203;", "<br>", "<", ">"),
     *("\t", "\u200b", "\u200d", "\ufeff", "\u3164", "\u2028", "\x1f", "\x85", "\u3000", "\ufffd", "👨"),

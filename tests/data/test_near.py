@@ -78,6 +78,18 @@ SAME_LETTERS: dict[str, Callable[[str], str]] = {
     "unchanged": str,
     "speakers swapped": swap_speakers,
     "speakers renamed": lambda text: text.replace("#Person1#", "고객").replace("#Person2#", "Agent 2"),
+    "speakers in brackets": lambda text: text.replace("#Person1#:", "[고객]").replace("#Person2#:", "[상담사]"),
+    "no space behind speakers": lambda text: text.replace("#Person1#: ", "고객:").replace(
+        "#Person2#: ", "김 상담사:"
+    ),
+    "tags misspelt": lambda text: text.replace("#Person1#:", "# Person 1 # :").replace("#Person2#", "#person2"),
+    "tags without a sign": lambda text: text.replace("#Person1#", "#Person1").replace("#Person2#", "Person2#"),
+    "tags with another letter": lambda text: text.replace("#Person1#", "# Peron 1 #").replace(
+        "#Person2#:", "#Ferson2#："
+    ),
+    "masks misspelt": lambda text: text.replace("#PhoneNumber#", "# phone number #").replace(
+        "#CarNumber#", "#CarNumber"
+    ),
     "spaces removed": lambda text: text.replace(" ", ""),
     "lines joined": lambda text: " ".join(text.split("\n")),
     "Windows line ends, empty lines": lambda text: text.replace("\n", "\r\n\r\n"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_cli import llm_summ
+from command_line import llm_summ
 from test_compare import FAR, NEAR, REFERENCE, WORDS, write_rows, write_words
 from test_evaluate import DIALOGUES, SUMMARIES, WRONG, write_data
 

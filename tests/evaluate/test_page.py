@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import llm_summ, refused
+from command_line import llm_summ, refused
 from test_evaluate import DIALOGUES, make_run, predict, write_data, write_summaries
 
 from llm_summ.data import read_dialogues

@@ -17,8 +17,20 @@ import pytest
 from llm_summ.evaluate.evaluation import evaluate_file
 from llm_summ.evaluate.page.write import page_html
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: a page needs a browser")
+
+def find_chromium() -> str | None:
+    """A browser that starts: Ubuntu's chromium-browser only names the snap that has it."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        path = shutil.which(name)
+        if path and subprocess.run([path, "--version"], capture_output=True, timeout=60).returncode == 0:
+            return path
+    return None
+
+
+CHROMIUM = find_chromium()
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here; scripts/browser.sh installs it as root"
+)
 
 HOSTILE = "</script><img src=x onerror=\"document.title='끝'\">\u2028&amp;"
 ROWS = {

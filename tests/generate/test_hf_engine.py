@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import make_tiny_model
 
 from llm_summ.generate.engine import GREEDY, Decoding, Output, Request
 
@@ -19,10 +18,10 @@ SAMPLED = Decoding(n=3, temperature=1.0, top_p=0.9, top_k=200)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def model(tiny_model: Path) -> Any:
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(make_tiny_model(tmp_path_factory.mktemp("model") / "tiny"))
+    return AutoModelForCausalLM.from_pretrained(tiny_model)
 
 
 def requests(count: int = 7, new: int = 12) -> list[Request]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Result, llm_summ, refused
 from server import KEY, Server, serving
-from test_cli import Result, refused
-from tiny import make_tiny_model
 
-from llm_summ.__main__ import main
 from llm_summ.data import read_dialogues
 from llm_summ.generate.job import request_seed
 from llm_summ.prompt import load_template
@@ -30,11 +27,6 @@ SEED = 42
 Generate = Callable[..., Result]
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server that wants the key, which is in the environment."""
@@ -47,16 +39,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def generate(
-    base: Path,
+    tiny_model: Path,
     server: Server,
     in_tmp: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
 ) -> Generate:
     """Runs the command with settings, and looks for the key in what it printed and in every file."""
     recipe = Recipe(
         seed=SEED,
-        model=ModelFields(base=str(base)),
+        model=ModelFields(base=str(tiny_model)),
         data=DataFields(train="sample:train", dev="sample:dev"),
         generate=GenerateFields(max_new_tokens=24),
     )
@@ -68,18 +58,12 @@ def generate(
         arguments = ["generate", "--run", "mine", "--engine", "openai"]
         for setting in (f"server.url={server.url}", *settings):
             arguments += ["--set", f"generate.{setting}"]
-        monkeypatch.setattr(sys, "argv", ["llm-summ", *arguments])
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-        shown = capfd.readouterr()
-        assert KEY not in shown.out + shown.err
+        done = llm_summ(*arguments)
+        assert KEY not in done.out + done.err
         files = [path for path in Path().rglob("*") if path.is_file()]
         assert Path("runs/mine/recipe.yaml") in files
         assert [path for path in files if KEY.encode() in path.read_bytes()] == []
-        return Result(code, shown.out, shown.err)
+        return done
 
     return generate
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import make_tiny_model
 
 from llm_summ.errors import EngineError, GenerationError, LlmSummError, MissingPackageError, ModelError
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request
@@ -80,8 +79,8 @@ def with_orphan() -> Engine:
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
-    return Start(make_tiny_model(tmp_path_factory.mktemp("model") / "tiny"))
+def start(tiny_model: Path) -> Start:
+    return Start(tiny_model)
 
 
 @pytest.fixture(scope="module")

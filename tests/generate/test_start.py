@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,3 +53,40 @@ def test_vllm_that_does_not_work_is_not_called_missing(
 def test_what_transformers_alone_can_do_is_given_to_it(fields: dict[str, Any]) -> None:
     assert start.choose_engine(GenerateFields(**fields)) == "hf"
     assert start.choose_engine(GenerateFields(engine="hf", **fields)) == "hf"
+
+
+def test_auto_takes_what_is_faster_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(start, "is_installed", lambda name: True)
+    fields = GenerateFields(engine="auto")
+    assert start.choose_engine(fields, lambda: ("hf", "64 outputs take less with it")) == "hf"
+    assert capsys.readouterr().err == "Engine: hf (64 outputs take less with it)\n"
+    with pytest.raises(ZeroDivisionError):  # what is named is not asked about
+        start.choose_engine(fields, lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+    assert start.choose_engine(GenerateFields(engine="hf"), lambda: 1 // 0) == "hf"  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.slow
+def test_few_outputs_are_not_worth_the_start_of_vllm(tiny_model: Path) -> None:
+    from llm_summ.generate.duration import GenerationTime, faster_engine
+    from llm_summ.model.device import find_device
+    from llm_summ.model.duration import ModelSize
+    from llm_summ.model.speed import Speed
+    from llm_summ.recipe import Recipe
+
+    recipe = Recipe.model_validate({"model": {"base": str(tiny_model)}, "data": {"train": "sample:train"}})
+    if find_device().kind == "cpu":
+        engine, why = faster_engine(recipe, [430] * 32)
+        assert engine == "hf"
+        assert why.startswith("32 outputs take about ")
+        assert faster_engine(recipe, [430] * 32) == (engine, why)
+        assert faster_engine(recipe, [430] * 10_000_000)[0] == "vllm"
+    # The embedded model on two old cores: 64 outputs, and a test set with eight candidates each.
+    times = {
+        name: GenerationTime(name, ModelSize(100_000_000, 168_000_000), Speed("old", 2, 66.0, 66.0, 30.0), "")
+        for name in ("hf", "vllm")
+    }
+    for outputs, faster in ((64, "hf"), (4000, "vllm")):
+        prompts, answers = [300] * outputs, [60] * outputs
+        assert min(times, key=lambda name: times[name].seconds(prompts, answers)) == faster

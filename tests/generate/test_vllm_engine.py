@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from test_hf_engine import PAD_ID, STOP_ID, log_probability, requests
-from tiny import make_tiny_model
 
 from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request
 from llm_summ.packages import quiet_libraries
@@ -57,23 +56,18 @@ def _close() -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def model(folder: Path) -> Any:
+def model(tiny_model: Path) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
-def candidates(folder: Path) -> Iterator[Candidates]:
+def candidates(tiny_model: Path) -> Iterator[Candidates]:
     """Asks vLLM, which is started once, in a process of its own: it changes what it runs in."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=(str(folder),)) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=(str(tiny_model),)) as pool:
 
         def ask(asked: list[Request], decoding: Decoding, done: Collection[Key] = ()) -> Found:
             found = pool.submit(_ask, asked, decoding, done).result()

@@ -33,8 +33,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return make_run(tmp_path_factory.mktemp("made"))
+def made(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return make_run(tmp_path_factory.mktemp("made"), tiny_model)
 
 
 @pytest.fixture
@@ -131,17 +131,16 @@ def test_what_stands_in_the_folder(run: Run) -> None:
     ],
 )
 def test_weights_are_base_plus_scale_b_a(
-    tmp_path: Path, lora: dict[str, Any], scales: dict[str, float], monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, in_tmp: Path, lora: dict[str, Any], scales: dict[str, float]
 ) -> None:
     """Layer by layer from the files; embeddings, which the head shares, are the base's and are there once."""
-    monkeypatch.chdir(tmp_path)
-    run = make_run(tmp_path, **lora)
+    run = make_run(in_tmp, tiny_model, **lora)
     done = merge(run, rows=2)
     assert done.verification is not None
     assert done.verification.layers is not None
     assert done.verification.layers.layers == 8
     assert done.verification.warnings == []
-    base, adapter, merged = weights_of(tmp_path / "tiny"), weights_of(run.adapter), weights_of(done.folder)
+    base, adapter, merged = weights_of(in_tmp / "tiny"), weights_of(run.adapter), weights_of(done.folder)
     assert set(merged) == set(base)
     assert "lm_head.weight" not in merged
     np.testing.assert_array_equal(merged["model.embed_tokens.weight"], base["model.embed_tokens.weight"])
@@ -306,9 +305,8 @@ def test_an_adapter_that_is_gone(run: Run) -> None:
         merge(run)
 
 
-def test_a_run_that_was_trained_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    run = make_run(tmp_path, full=True)
+def test_a_run_that_was_trained_as_a_whole(tiny_model: Path, in_tmp: Path) -> None:
+    run = make_run(in_tmp, tiny_model, full=True)
     with pytest.raises(RunError, match=r"nothing to merge; its model is .*runs/tiny/model$"):
         merge(run)
 
@@ -327,18 +325,16 @@ def test_a_base_of_another_shape(run: Run, tmp_path: Path) -> None:
     assert not run.merged.exists()
 
 
-def test_weights_beyond_the_range_of_float16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    run = make_run(tmp_path, size=1e6)
+def test_weights_beyond_the_range_of_float16(tiny_model: Path, in_tmp: Path) -> None:
+    run = make_run(in_tmp, tiny_model, size=1e6)
     with pytest.raises(ModelError, match=r"are not finite in float16; choose bfloat16 or float32$"):
         merge(run, dtype="float16", verify=False)
     assert "merged" not in left_in(run.path)
     merge(run, dtype="bfloat16", verify=False)  # has the range of float32
 
 
-def test_an_adapter_with_a_weight_that_is_not_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    run = make_run(tmp_path, size=math.inf)
+def test_an_adapter_with_a_weight_that_is_not_a_number(tiny_model: Path, in_tmp: Path) -> None:
+    run = make_run(in_tmp, tiny_model, size=math.inf)
     with pytest.raises(ModelError, match=r"are not finite in float32; the adapter is broken; train it anew$"):
         merge(run, verify=False)
 

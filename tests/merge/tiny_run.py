@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
-
-from tiny import make_tiny_model
 
 from llm_summ.files import file_sha256
 from llm_summ.prompt import load_template
@@ -15,15 +14,13 @@ from llm_summ.run import Run, create_run
 STOP_ID = 2
 
 
-def make_run(folder: Path, name: str = "tiny", *, size: float = 0.05, full: bool = False, **lora: Any) -> Run:
-    """Write ``tiny/`` and ``runs/<name>`` with an adapter whose A and B are random, B as large as `size`."""
+def make_run(folder: Path, model: Path, *, size: float = 0.05, full: bool = False, **lora: Any) -> Run:
+    """Write ``tiny/``, a copy of `model`, and ``runs/tiny`` with a random adapter, its B as large as `size`."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    base = folder / "tiny"
-    if not base.exists():
-        make_tiny_model(base)
+    base = shutil.copytree(model, folder / "tiny")
     recipe = Recipe(
         model=ModelFields(base=str(base)),
         data=DataFields(train="sample:train", dev="sample:dev"),
@@ -35,7 +32,7 @@ def make_run(folder: Path, name: str = "tiny", *, size: float = 0.05, full: bool
         recipe = recipe.model_copy(update={"train": TrainFields(method="full"), "model": whole})
     template = load_template("plain")
     run = create_run(
-        folder / "runs" / name, recipe, template.text, {"prompt": {"sha256": template.sha256}, "kept": {}}
+        folder / "runs" / "tiny", recipe, template.text, {"prompt": {"sha256": template.sha256}, "kept": {}}
     )
     torch.manual_seed(1)
     config = LoraConfig(

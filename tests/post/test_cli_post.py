@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_cli import Result, llm_summ, refused
+from command_line import Result, llm_summ, refused
 
 from llm_summ.data import dialogue_hash, read_dialogues, read_hypotheses
 from llm_summ.generate.store import Prediction, PredictionFile

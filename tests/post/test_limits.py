@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import llm_summ
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import llm_summ
 
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.data.table import Record, Table

@@ -32,6 +32,18 @@ def one(text: str, step: PostStep, *, cut_off: bool | None = None, dialogue: str
         ("# Phone Number #로, # Email #로", "#PhoneNumber#로, #Email#로"),
         ("#Person1# 은 #Person2#에게", "#Person1# 은 #Person2#에게"),
         ("방은 # 1입니다. #여행", "방은 # 1입니다. #여행"),
+        # other letters, where the dialogue has the speaker
+        ("#Peron2#는 웃습니다.", "#Person2#는 웃습니다."),
+        ("#Ferson1#이 #persan2#에게", "#Person1#이 #Person2#에게"),
+        ("#Personal2#, #Perosn1#, # Peson 1 #", "#Person2#, #Person1#, #Person1#"),
+        ("#Peron2는 Ferson1#과", "#Person2#는 #Person1#과"),
+        ("#사람1#과 #화자2#, #Person일#", "#Person1#과 #Person2#, #Person1#"),
+        ("#Peron1# #Peron2#", "#Person1# #Person2#"),
+        # no such speaker; too far; words, masks and tags of their own
+        ("#Peron3#은 웃습니다.", "#Peron3#은 웃습니다."),
+        ("#Paul1#, #People1#, #Lesson2#, #Poison1#", "#Paul1#, #People1#, #Lesson2#, #Poison1#"),
+        ("#PersonName#, #Person#, #PersonA#, Peron2, #1#", "#PersonName#, #Person#, #PersonA#, Peron2, #1#"),
+        ("#여행1 #Person1#, #맛집2#", "#여행1 #Person1#, #맛집2#"),
         ("", ""),
     ],
 )
@@ -42,6 +54,7 @@ def test_repair_tags(text: str, expected: str) -> None:
 def test_person1_without_a_sign_is_a_word_where_the_dialogue_has_no_tags() -> None:
     assert one("Person1은 웃습니다.", "repair_tags", dialogue="상담사: 네\n고객: 예") == "Person1은 웃습니다."
     assert post_process(["Person1은"], [None], ["repair_tags"]).texts == ["Person1은"]
+    assert post_process(["#Peron1#은"], [None], ["repair_tags"]).texts == ["#Peron1#은"]
 
 
 @pytest.mark.parametrize(
@@ -233,6 +246,10 @@ PIECES = st.sampled_from(
             "# Person 2 #",
             "#person3#",
             "#Person4",
+            "#Peron2#",
+            "#Ferson1",
+            "persan1#",
+            "#사람2#",
             "Person1",
             "#Person2#:",
             "#",

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from command_line import llm_summ, llm_summ_process, refused
 from pools import write_jsonl
-from test_cli import HEAVY, llm_summ, refused
+from test_cli import HEAVY
 from test_evaluate import DIALOGUES, SUMMARIES, make_run, predict, write_data
 from test_pool import write_rows
 
@@ -289,7 +290,7 @@ def test_what_is_wrong_is_one_line(files: list[str], arguments: list[str], said:
 
 
 def test_nothing_heavy_is_loaded(files: list[str]) -> None:
-    result = llm_summ("select", *files, python=("-X", "importtime"))
+    result = llm_summ_process("select", *files, python=("-X", "importtime"))
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.err.splitlines()}
     assert "numpy" in loaded
     assert not loaded & HEAVY

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import make_tiny_model
 
 from llm_summ.data import read_dialogues
 from llm_summ.sft.ranks import ALONE, Ranks, joined
@@ -66,10 +66,10 @@ def test_what_is_wrong_with_a_recipe_is_told_once(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model, ten rows, and a recipe of three steps: four rows, four, and two."""
     folder = tmp_path_factory.mktemp("devices")
-    make_tiny_model(folder / "tiny")
+    shutil.copytree(tiny_model, folder / "tiny")
     for part, rows in (("train", 10), ("dev", 3)):
         with (folder / f"{part}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
@@ -165,8 +165,6 @@ def test_a_model_that_is_trained_in_parts_is_the_whole_ones_equal_and_resumes(fo
 
 
 def as_if_killed_after_a_checkpoint(run: Path, last: str) -> None:
-    import shutil
-
     shutil.rmtree(run / "model")
     shutil.rmtree(run / "checkpoints" / last)
     manifest = json.loads((run / "manifest.json").read_text())

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import make_tiny_model
 
 pytestmark = [
     pytest.mark.slow,
@@ -77,13 +76,13 @@ def test_each_group_is_the_norm_of_its_parameters() -> None:
     assert set(norms.values()) == {0.0}
 
 
-def test_an_adapter_has_only_groups_of_layers(tmp_path: Path) -> None:
+def test_an_adapter_has_only_groups_of_layers(tiny_model: Path) -> None:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     from llm_summ.sft.gradients import layer_group_norms
 
-    base = AutoModelForCausalLM.from_pretrained(make_tiny_model(tmp_path / "tiny"))
+    base = AutoModelForCausalLM.from_pretrained(tiny_model)
     model = get_peft_model(base, LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM"))
     assert layer_group_norms(model) == {}
     backward(model)

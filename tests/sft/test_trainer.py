@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import make_tiny_model
 
 from llm_summ.prompt import Row
 from llm_summ.recipe import TrainFields
@@ -21,9 +21,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trainer")
-    make_tiny_model(folder / "tiny")
+    shutil.copytree(tiny_model, folder / "tiny")
     return folder
 
 

@@ -1,0 +1,183 @@
+"""How long a training will take: its steps, and the evaluations between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llm_summ.batches import draw_steps, micro_batches
+from llm_summ.check.plan import TrainingPlan
+from llm_summ.model.device import Device
+from llm_summ.model.duration import (
+    ModelSize,
+    decoding_seconds,
+    dequantizing_seconds,
+    label_seconds,
+    minutes,
+    model_size,
+    prompt_seconds,
+    training_seconds,
+)
+from llm_summ.model.speed import Speed, corrected, machine_speed
+from llm_summ.prompt import Row
+from llm_summ.recipe import Recipe
+
+__all__ = ["TrainingTime", "quickest_micro_batch", "training_time"]
+
+_WORTH = 0.97  # of the time: a larger micro batch takes memory, and has to save more than this
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingTime:
+    """Seconds by parts, as the machine's probe says.
+
+    Attributes:
+        recipe: what is trained, and how.
+        size: of the model.
+        speed: of the machine.
+        kind: what earlier trainings on this machine are known by, to correct the estimate.
+        micro_batch_size: rows that are computed at a time.
+        dequantizes: whether 4-bit weights are dequantized for every pass on a CPU.
+        checkpointing: whether activations are computed again.
+        devices: how many train together.
+    """
+
+    recipe: Recipe
+    size: ModelSize
+    speed: Speed
+    kind: str
+    micro_batch_size: int
+    dequantizes: bool
+    checkpointing: bool
+    devices: int
+
+    def step(self, rows: Sequence[Row]) -> float:
+        """Return what the forward and backward passes of these rows take."""
+        seconds = training_seconds(
+            self.size,
+            self.speed,
+            sum(map(len, rows)),
+            sum(row.learnt for row in rows),
+            full=self.recipe.train.method == "full",
+            checkpointing=self.checkpointing,
+        )
+        if self.dequantizes:
+            seconds += dequantizing_seconds(self.size, self.speed, len(rows) / self.micro_batch_size)
+        return seconds / self._side_by_side
+
+    def evaluation(self, prompts: Sequence[Row], answers: Sequence[Sequence[Row]]) -> float:
+        """Return what one evaluation takes: the prompts, the losses of their references, and as long summaries."""
+        references = [row.learnt for rows in answers for row in rows]
+        typical = sum(references) / max(1, len(references))
+        seconds = (
+            prompt_seconds(self.size, self.speed, sum(len(row.prompt_ids) for row in prompts))
+            + label_seconds(self.size, self.speed, sum(references))
+            + decoding_seconds(self.size, self.speed, [typical] * len(prompts))
+        )
+        return seconds / self._side_by_side
+
+    def total(self, plan: TrainingPlan) -> tuple[float, float]:
+        """Return seconds of all steps and of all evaluations, before any correction."""
+        share = plan.steps * plan.recipe.train.batch_size / max(1, len(plan.rows))
+        evaluations = 0.0
+        if plan.evaluations:
+            rows = min(plan.recipe.evaluation.rows or plan.scorable, plan.scorable)
+            prompts = plan.prompts["dev"][:rows]
+            learnt = [row.learnt for row in plan.rows] or [1]
+            references = sum(len(dialogue.references) for dialogue in plan.data["dev"]) / max(1, plan.scorable)
+            labels = rows * references * sum(learnt) / len(learnt)
+            one = (
+                prompt_seconds(self.size, self.speed, sum(len(row.prompt_ids) for row in prompts))
+                + label_seconds(self.size, self.speed, labels)
+                + decoding_seconds(self.size, self.speed, [sum(learnt) / len(learnt)] * rows)
+            )
+            evaluations = plan.evaluations * one / self._side_by_side
+        return share * self.step(plan.rows), evaluations
+
+    def line(self, plan: TrainingPlan) -> str:
+        """Return the estimate for people."""
+        steps, evaluations = (corrected(self.kind, seconds) for seconds in self.total(plan))
+        parts = f" ({minutes(steps)} of training, {minutes(evaluations)} of evaluations)" if evaluations else ""
+        found = f"{minutes(steps + evaluations)} on this machine{parts}: {self.speed}"
+        limit = plan.recipe.train.max_minutes
+        if limit is not None and steps + evaluations > 60 * limit:
+            return f"{limit:g} minutes (train.max_minutes); all {plan.steps} steps would take {found}"
+        return found
+
+    def to_json(self, plan: TrainingPlan) -> dict[str, float]:
+        """Return the estimate for programs, in seconds."""
+        steps, evaluations = (corrected(self.kind, seconds) for seconds in self.total(plan))
+        return {"training": round(steps, 1), "evaluations": round(evaluations, 1)}
+
+    @property
+    def _side_by_side(self) -> int:
+        # Processes on a CPU share what the probe measured; each GPU has as much.
+        return 1 if self.speed.cores else self.devices
+
+
+def training_time(
+    recipe: Recipe,
+    model: Any,
+    device: Device,
+    dtype: str,
+    *,
+    micro_batch_size: int,
+    dense: bool,
+    devices: int,
+) -> TrainingTime:
+    """Measure the machine, if it is not known, and count the model's weights.
+
+    Args:
+        recipe: what is to be trained.
+        model: from `build_skeleton`.
+        device: where.
+        dtype: name of the dtype that it computes in.
+        micro_batch_size: rows at a time.
+        dense: whether dequantized weights are kept.
+        devices: how many train together.
+    """
+    on_gpu = device.kind == "cuda"
+    quantized = recipe.model.quantization in ("nf4", "fp4")
+    size, architecture = model_size(model), str(model.config.model_type)
+    return TrainingTime(
+        recipe,
+        size,
+        machine_speed(device, dtype),
+        "|".join(
+            ("train", architecture, str(size), recipe.train.method, recipe.model.quantization, dtype, device.name)
+        ),
+        micro_batch_size,
+        quantized and not on_gpu and not dense,
+        recipe.train.checkpoints(on_gpu=on_gpu),
+        devices,
+    )
+
+
+def quickest_micro_batch(recipe: Recipe, rows: Sequence[Row], size: ModelSize, speed: Speed) -> int:
+    """Return the micro batch with which a CPU is fastest, as the probe of the machine says.
+
+    With more rows at a time, 4-bit weights are dequantized less often, and products may be faster; but rows are
+    padded to the longest.
+
+    Args:
+        recipe: says how the rows are drawn, and that its 4-bit weights are dequantized for every pass.
+        rows: of the training.
+        size: of the model.
+        speed: of the machine.
+    """
+    train, lengths = recipe.train, [len(row) for row in rows]
+    steps = draw_steps(lengths, train.batch_size, seed=recipe.seed, epoch=0, grouped=train.group_by_length)[:50]
+
+    def seconds(count: int) -> float:
+        parts = [part for step in steps for part in micro_batches([lengths[index] for index in step], count, int)]
+        tokens = sum(sum(part) if train.packing else max(part) * len(part) for part in parts)
+        reached = speed.many + (speed.most - speed.many) * min(1.0, (count - 1) / 3)
+        slowed = training_seconds(size, replace(speed, many=reached), tokens, 0, full=train.method == "full")
+        return slowed + dequantizing_seconds(size, speed, len(parts))
+
+    best, largest = 1, 2 ** (train.batch_size.bit_length() - 1)
+    for count in (2**power for power in range(1, largest.bit_length())):
+        if seconds(count) < _WORTH * seconds(best):
+            best = count
+    return best

@@ -1,0 +1,233 @@
+"""Speaker labels: what at the beginning of a line says who speaks in it.
+
+1. A tag and a colon, ``#Person1#: 네``. Where a dialogue has any of them, nothing else is a label.
+2. A name of at most three words and 20 characters, and a colon: ``상담사: 네``, ``상담사:네``, ``Speaker A： 네``.
+3. A name in brackets: ``[상담사] 네``, and as messengers export it, ``[상담사] [오후 3:15] 네``.
+
+Of 2 and 3, a dialogue has the one that more of its lines have. These are not labels: the fields of a notice
+(``시간: 3시``, see `_FIELDS`), times (``10:30``), addresses (``https://…``), paths and emoticons. Without a space
+behind the colon, a name counts if it also stands before a colon and a space, or if half of the lines have labels;
+names in brackets, which may be stage directions, only if half of the lines have them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from llm_summ.data.tags import GAP, NEAR_TAG, SPEAKER_TAG, may_be_odd, near_tag, proper_tags
+
+__all__ = [
+    "EMPTY_TURN",
+    "NO_COLON",
+    "TAG_LABEL",
+    "Label",
+    "Tagging",
+    "is_tagged",
+    "joined_turns",
+    "line_labels",
+    "speakers_of",
+    "split_turns",
+    "tagging_of",
+]
+
+TAG_LABEL = rf"#Person[0-9]+#{GAP}*[:：]"
+"""A tag as a label, as a pattern; where it stands is for the user of the pattern to say."""
+_TAGGED = re.compile(rf"^{GAP}*(?P<name>#Person[0-9]+#){GAP}*[:：]", re.MULTILINE)
+_LABEL = re.compile(TAG_LABEL)
+_GAP = re.compile(rf"{GAP}*")
+_COLON = re.compile(rf"{GAP}*[:：]")
+NO_COLON = re.compile(rf"^{GAP}*#Person[0-9]+#(?!{GAP}*[:：])", re.MULTILINE)
+"""A line that begins with a tag without a colon."""
+EMPTY_TURN = re.compile(rf"^{GAP}*{TAG_LABEL}{GAP}*(?:$|(?={TAG_LABEL}))", re.MULTILINE)
+"""A label with nothing behind it, or with another label."""
+
+_NAME = re.compile(
+    rf"^{GAP}*(?P<name>[^\s:：#＃\[［【][^:：\n]{{0,19}}?){GAP}*"
+    # Neither :// and C:\ nor the emoticons :) :( :D :P :-) nor ::
+    rf"(?::(?!//|[\\:)(\]\[|*>]|-[)(DP]|[DPp](?!\w))|：)(?:(?P<space>{GAP}|(?<=：))|(?P<said>(?=\S)))?",
+    re.MULTILINE,
+)
+_BRACKETED = re.compile(
+    rf"^{GAP}*(?:\[(?P<square>[^\[\]\n]{{1,20}})\]|［(?P<wide>[^［］\n]{{1,20}})］|【(?P<black>[^【】\n]{{1,20}})】)"
+    rf"(?:{GAP}*\[(?:오전|오후|[AaPp][Mm])?{GAP}*\d{{1,2}}:\d{{2}}[^\[\]\n]{{0,9}}\])?{GAP}*[:：]?(?={GAP}*\S)",
+    re.MULTILINE,
+)
+_NO_NAME = re.compile(rf"[?!…~\"“”]|(?:\S+{GAP}+){{3}}\S")
+_SENTENCE = re.compile(rf"[.,'‘’]|{GAP}\S+{GAP}")  # where nothing but a colon says that it is a name
+_FIGURES = re.compile(rf"\d{GAP}*[:：]\d")
+_FIELDS = frozenset(
+    {
+        *("시간", "일시", "날짜", "일자", "기간", "기한", "마감", "장소", "위치", "주소", "제목", "주제"),
+        *("안건", "내용", "목적", "참석자", "참가자", "대상", "비용", "가격", "금액", "요금", "합계", "총액"),
+        *("수량", "인원", "번호", "전화", "전화번호", "휴대폰", "연락처", "이메일", "메일", "링크"),
+        *("홈페이지", "참고", "참조", "비고", "주의", "메모", "예", "예시", "결론", "요약", "결과", "이름"),
+        *("성함", "나이", "생년월일", "준비물", "문의", "출처", "추신", "비율", "time", "date", "place"),
+        *("location", "venue", "address", "subject", "topic", "title", "note", "notes", "tel", "phone"),
+        *("fax", "email", "e-mail", "mail", "url", "link", "price", "cost", "total", "agenda", "ps", "p.s"),
+        *("http", "https", "ftp", "mailto"),
+    }
+)
+_WRITTEN_BREAK = re.compile(r"(?:\\n|</?br\s*/?>)\Z", re.IGNORECASE)
+_OPENING = ":：“‘([{<「『［【"
+_ENDED = ".?!…~\"'”’)"
+
+
+class Label(NamedTuple):
+    """The label of a line.
+
+    Attributes:
+        name: who speaks: the tag, or the name without colon and brackets.
+        end: where in the line it ends, colon and brackets included.
+    """
+
+    name: str
+    end: int
+
+
+class Tagging(NamedTuple):
+    """What a dialogue says about the tags in its row, as `odd_tags` and `proper_tags` take it.
+
+    Attributes:
+        tagged: whether its speakers are named with tags.
+        speakers: the speaker tags that it has, of those who speak and of others. Misspelt ones are among them;
+            other letters than Person, as in ``#Peron2#``, where they are a label.
+    """
+
+    tagged: bool
+    speakers: frozenset[str]
+
+
+def tagging_of(dialogue: str) -> Tagging:
+    """Return what a dialogue says about the tags in its row."""
+    tagged = is_tagged(dialogue)
+    return Tagging(tagged, _speaker_tags(dialogue, tagged))
+
+
+def is_tagged(dialogue: str) -> bool:
+    """Return whether a dialogue names its speakers with tags; in others `Person1` may be a name like any other."""
+    return _TAGGED.search(dialogue) is not None
+
+
+def speakers_of(dialogue: str) -> tuple[str, ...]:
+    """Return who speaks in a dialogue, in the order in which they first do."""
+    return tuple(dict.fromkeys(label.name for label in _labels(dialogue).values()))
+
+
+def line_labels(dialogue: str) -> list[Label | None]:
+    """Return the label of every line that a line feed ends, None for those without."""
+    found = _labels(dialogue)
+    starts = [0, *(match.end() for match in re.finditer("\n", dialogue))]
+    return [
+        None if (label := found.get(start)) is None else label._replace(end=label.end - start) for start in starts
+    ]
+
+
+def joined_turns(text: str) -> Iterator[tuple[int, int]]:
+    r"""Find the labels that should begin a line and do not: every second one of a line.
+
+    The first one of a line should only if a sentence ends before it. A label right behind a colon, an opening
+    quotation mark or a bracket is quoted; one behind a line break that is written out (``\n``, ``<br>``) does
+    begin a line.
+
+    Yields:
+        where the white space before the label begins and ends.
+    """
+    for match in _LABEL.finditer(text):
+        start = match.start()
+        line = text[text.rfind("\n", 0, start) + 1 : start]
+        said = line.rstrip()
+        gap = line[len(said) :]
+        # What else is white space ends a line in another system.
+        if said and _GAP.fullmatch(gap) and _ends_turn(said, spaced=bool(gap)):
+            yield start - len(gap), start
+
+
+def split_turns(text: str) -> str:
+    """Return the text with a line feed before each label that `joined_turns` finds."""
+    end = 0
+    parts = []
+    for start, after in joined_turns(text):
+        parts.append(text[end:start])
+        end = after
+    return "\n".join([*parts, text[end:]])
+
+
+def _ends_turn(line: str, *, spaced: bool) -> bool:
+    """Whether a turn may end here, and another one begin; `line` is what precedes the label in its line."""
+    last = line[-1]
+    if last in _OPENING or (last in "\"'" and line.count(last) % 2) or _WRITTEN_BREAK.search(line):
+        return False
+    if _LABEL.search(line):
+        return True
+    return spaced and last in _ENDED and any(map(str.isalpha, line))
+
+
+def _speaker_tags(dialogue: str, tagged: bool) -> frozenset[str]:
+    if not may_be_odd(dialogue):
+        return frozenset(SPEAKER_TAG.findall(dialogue))
+    text = proper_tags(dialogue, tagged)
+    near = [
+        near_tag(match)
+        for match in NEAR_TAG.finditer(text)
+        if match.lastgroup and _COLON.match(text, match.end()) and _begins_line(text, match.start())
+    ]
+    return frozenset({*SPEAKER_TAG.findall(text), *near} - {""})
+
+
+def _begins_line(text: str, start: int) -> bool:
+    return not text[text.rfind("\n", 0, start) + 1 : start].strip()
+
+
+def _labels(dialogue: str) -> dict[int, Label]:
+    """The labels, by where their lines begin; they end at places of the dialogue."""
+    tagged = {match.start(): Label(match["name"], match.end()) for match in _TAGGED.finditer(dialogue)}
+    if tagged:
+        return tagged
+    lines = sum(1 for line in dialogue.split("\n") if line.strip())
+    named = _names(dialogue, lines)
+    bracketed = {
+        match.start(): Label(name, match.end())
+        for match in _BRACKETED.finditer(dialogue)
+        if _is_name(name := (match["square"] or match["wide"] or match["black"]).strip())
+    }
+    return bracketed if len(bracketed) > len(named) and 2 * len(bracketed) >= lines else named
+
+
+def _names(dialogue: str, lines: int) -> dict[int, Label]:
+    """The names before colons, by where their lines begin; `lines` is the number of those that are not blank."""
+    sure: set[str] = set()
+    loose: set[str] = set()
+    found: dict[int, Label] = {}
+    counted = 0
+    for match in _NAME.finditer(dialogue):
+        name, end = match["name"], match.end()
+        if _NO_NAME.search(name) or _is_field(name):
+            continue
+        found[match.start()] = Label(name, end)
+        if _FIGURES.search(dialogue, match.start(), end + 1):
+            continue
+        if match["space"] is not None:
+            sure.add(name)
+            counted += 1
+        elif match["said"] is not None and _is_name(name) and not _SENTENCE.search(name):
+            loose.add(name)
+            counted += 1
+    # "화자1:3시에 봐요" looks like a time but for the other speakers, who are called alike.
+    names = {_stem(name) for name in (sure | loose if 2 * counted >= lines else sure)}
+    return {start: label for start, label in found.items() if _stem(label.name) in names}
+
+
+def _stem(name: str) -> str:
+    """A name without its number, if it has another part."""
+    return name.rstrip("0123456789 ") or "1"
+
+
+def _is_name(name: str) -> bool:
+    return any(map(str.isalpha, name)) and not _NO_NAME.search(name) and not _is_field(name)
+
+
+def _is_field(name: str) -> bool:
+    """Whether it is a field of a notice, such as the time of a meeting."""
+    return name.split()[-1].lower() in _FIELDS if name.strip() else True

@@ -1,0 +1,106 @@
+"""How long a generation takes, and which engine is the faster for so many outputs on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from llm_summ.errors import ModelError
+from llm_summ.model.base import base_location, empty_model, pick_dtype
+from llm_summ.model.device import Device, find_device
+from llm_summ.model.duration import ModelSize, decoding_seconds, minutes, model_size, prompt_seconds
+from llm_summ.model.speed import Speed, corrected, machine_speed, note_duration
+from llm_summ.recipe import Recipe
+
+__all__ = ["ANSWER_TOKENS", "GenerationTime", "faster_engine", "generation_time"]
+
+# Seconds times GFLOP/s, measured with Gemma 3 270M on two cores of an EPYC of the third generation (AVX2): what is
+# done before the first prompt. For vLLM, weights are merged and written, and the engine is started.
+_START = {"hf": 800.0, "vllm": 5600.0}
+# What a prompt and its answer take with vLLM, compared with hf; measured there, too.
+_VLLM_SHARE = 0.8
+ANSWER_TOKENS = 60
+"""Of a summary, where nothing else is known."""
+_TOKENS_PER_CHARACTER, _PROMPT = 0.6, 60  # of Korean dialogues, and tokens of the instruction
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationTime:
+    """What a generation takes on this machine.
+
+    Attributes:
+        engine: that generates.
+        size: of the model.
+        speed: of the machine.
+        kind: what earlier generations on this machine are known by, to correct the estimate.
+    """
+
+    engine: Literal["hf", "vllm"]
+    size: ModelSize
+    speed: Speed
+    kind: str
+
+    def seconds(self, prompts: Sequence[int], answers: Sequence[int]) -> float:
+        """Return how long it takes, with the start of the engine, before any correction.
+
+        Args:
+            prompts: tokens of each prompt, shape (b,).
+            answers: tokens that are expected of each candidate, shape (b * n,).
+        """
+        work = prompt_seconds(self.size, self.speed, sum(prompts)) + decoding_seconds(
+            self.size, self.speed, answers
+        )
+        if not self.speed.cores:  # on a GPU the start hardly depends on its speed
+            return work + (60 if self.engine == "vllm" else 15)
+        return _START[self.engine] / self.speed.many + work * (_VLLM_SHARE if self.engine == "vllm" else 1)
+
+    def line(self, prompts: Sequence[int], answers: Sequence[int]) -> str:
+        """Return the estimate for people."""
+        estimate = minutes(corrected(self.kind, self.seconds(prompts, answers)))
+        return f"{len(answers)} outputs with {self.engine}: {estimate} on this machine ({self.speed})"
+
+    def note(self, prompts: Sequence[int], answers: Sequence[int], seconds: float) -> None:
+        """Keep how long it took, for the next estimate."""
+        note_duration(self.kind, self.seconds(prompts, answers), seconds)
+
+
+def generation_time(engine: Literal["hf", "vllm"], recipe: Recipe, device: Device, dtype: str) -> GenerationTime:
+    """Measure the machine, if it is not known, and count the model's weights.
+
+    Raises:
+        ModelError: the base model is unavailable.
+    """
+    model = empty_model(recipe.model, base_location(recipe.model))
+    size = model_size(model)
+    kind = "|".join(("generate", engine, str(model.config.model_type), str(size), dtype, device.name))
+    return GenerationTime(engine, size, machine_speed(device, dtype), kind)
+
+
+def faster_engine(recipe: Recipe, characters: Sequence[int]) -> tuple[Literal["hf", "vllm"], str]:
+    """Return which of the engines on this machine is the faster, start included, and why.
+
+    The same machine answers the same at any time: later corrections of estimates are left out.
+
+    Args:
+        recipe: with its model and section `generate`.
+        characters: of each dialogue.
+    """
+    device = find_device()
+    if device.kind == "cuda":
+        return "vllm", ""
+    try:
+        dtype = pick_dtype(recipe.model, base_location(recipe.model), device, recipe.generate.dtype)
+        hf = generation_time("hf", recipe, device, dtype)
+    except ModelError:  # it is reported where the model is opened
+        return "vllm", ""
+    vllm = GenerationTime("vllm", hf.size, hf.speed, "")
+    prompts = [_PROMPT + round(_TOKENS_PER_CHARACTER * count) for count in characters]
+    answers = [min(ANSWER_TOKENS, recipe.generate.max_new_tokens)] * (len(characters) * recipe.generate.n)
+    seconds = {name: time.seconds(prompts, answers) for name, time in (("hf", hf), ("vllm", vllm))}
+    if seconds["hf"] > seconds["vllm"]:
+        return "vllm", ""
+    return "hf", (
+        f"{len(answers)} outputs take {minutes(seconds['hf'])} with it, and {minutes(seconds['vllm'])} with vllm, "
+        "start included"
+    )

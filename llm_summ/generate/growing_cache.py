@@ -1,0 +1,115 @@
+"""Keys and values with room to grow: the library's cache copies all of them for every token that is added."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+__all__ = ["can_be_split", "growing_cache"]
+
+_ROOM = 64
+"""Tokens that are added before all is copied once."""
+
+
+def can_be_split(model: Any) -> bool:
+    """Return whether the rows of a model's cache can be selected: whether it holds keys and values alone.
+
+    Recurrent states (Mamba, linear attention) are not selected by every version of the library.
+    """
+    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in _cache(model).layers)
+
+
+def growing_cache(model: Any) -> Any:
+    """Return an empty cache for a model for which `can_be_split` holds."""
+    cache = _cache(model)
+    cache.layers = [
+        _SlidingLayer(layer.sliding_window) if isinstance(layer, DynamicSlidingWindowLayer) else _Layer()
+        for layer in cache.layers
+    ]
+    return cache
+
+
+def _cache(model: Any) -> Any:
+    return DynamicCache(config=model.config.get_text_config(decoder=True))
+
+
+class _Room:
+    """A tensor that is larger than what it holds."""
+
+    def __init__(self) -> None:
+        self._tensor: Any = None
+        self._end = 0
+
+    def extend(self, held: Any, new: Any) -> Any:
+        """Return both as one tensor of shape (b, g, n + m, d).
+
+        Args:
+            held: what this method returned last, or the last tokens of it, or anything else; shape (b, g, n, d).
+            new: shape (b, g, m, d).
+        """
+        count = held.shape[-2] if held.numel() else 0
+        more = new.shape[-2]
+        if not self._ends_with(held, count) or self._end + more > self._tensor.shape[-2]:
+            self._tensor = new.new_empty(*new.shape[:-2], count + more + _ROOM, new.shape[-1])
+            if count:
+                self._tensor[..., :count, :] = held
+            self._end = count
+        self._end += more
+        self._tensor[..., self._end - more : self._end, :] = new
+        return self._tensor[..., self._end - more - count : self._end, :]
+
+    def _ends_with(self, held: Any, count: int) -> bool:
+        if self._tensor is None or not count or held.shape[0] != self._tensor.shape[0]:
+            return False
+        tail = self._tensor[..., self._end - count : self._end, :]
+        return bool(tail.data_ptr() == held.data_ptr() and tail.stride() == held.stride())
+
+
+class _Layer(DynamicLayer):  # type: ignore[misc]
+    """All tokens."""
+
+    keys: Any
+    values: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rooms = _Room(), _Room()
+
+    def __copy__(self) -> Any:
+        """Return a layer with the same states, and rooms of its own."""
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        copied._rooms = _Room(), _Room()
+        return copied
+
+    def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
+        """Add states of shape (b, g, m, d), and return all that a query may see."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        keys, values = (
+            room.extend(held, new)
+            for room, held, new in zip(
+                self._rooms, (self.keys, self.values), (key_states, value_states), strict=True
+            )
+        )
+        self.keys, self.values = keys, values
+        return keys, values
+
+
+class _SlidingLayer(_Layer, DynamicSlidingWindowLayer):  # type: ignore[misc]
+    """The last tokens alone, as many as are seen."""
+
+    def __init__(self, sliding_window: int) -> None:
+        DynamicSlidingWindowLayer.__init__(self, sliding_window)
+        self._rooms = _Room(), _Room()
+
+    def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
+        """Add states of shape (b, g, m, d), and return all that a query may see."""
+        keys, values = super().update(key_states, value_states)
+        self.cumulative_length += key_states.shape[-2]
+        if not self.record_past:
+            self.keys = keys[..., -self.sliding_window + 1 :, :]
+            self.values = values[..., -self.sliding_window + 1 :, :]
+        return keys, values

@@ -1,0 +1,162 @@
+"""How fast this machine computes: a probe of half a second, kept in the cache, and what trainings showed since."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+
+from llm_summ.files import write_text
+from llm_summ.model.device import Device
+from llm_summ.model.embedded import cache_dir
+from llm_summ.packages import quiet_libraries
+
+__all__ = ["Speed", "corrected", "machine_speed", "note_duration"]
+
+_SECONDS = 0.15  # for each of three products
+_TABLE, _TEXTS = 32768, 16  # rows of the head, and texts that are decoded at a time
+_KEPT = 5  # durations of a kind
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What a device computes in a second.
+
+    Attributes:
+        device: its name.
+        cores: that this process may use; 0 for a GPU.
+        many: GFLOP/s of a layer's product with the tokens of one dialogue, in the dtype that was asked for.
+        most: the same with those of four dialogues.
+        few: GFLOP/s of the head's product with one row for each of 16 texts.
+    """
+
+    device: str
+    cores: int
+    many: float
+    most: float
+    few: float
+
+    def __str__(self) -> str:
+        """The device with its rate, for people."""
+        cores = f", {self.cores} cores" if self.cores > 1 else ", 1 core" if self.cores else ""
+        return f"{self.device}{cores}, {self.many:.0f} GFLOP/s"
+
+
+def machine_speed(device: Device, dtype: str) -> Speed:
+    """Return how fast a device is; it is measured once, and again with other cores or another PyTorch.
+
+    Args:
+        device: the device.
+        dtype: name of the dtype of the products.
+    """
+    quiet_libraries()
+    import torch
+
+    cores = torch.get_num_threads() if device.kind == "cpu" else 0
+    key = f"{device.name}|{cores}|{dtype}|torch {torch.__version__}"
+    rates = _read().speeds.get(key)
+    if rates is None:
+        many, most, few = (round(rate, 2) for rate in _probe(device, dtype))
+        rates = many, most, few
+        with _changing() as known:
+            known.speeds[key] = rates
+    return Speed(device.name, cores, *rates)
+
+
+def corrected(kind: str, seconds: float) -> float:
+    """Return an estimate, corrected by how long the last jobs of its kind took on this machine.
+
+    Args:
+        kind: names what the estimate depends on, such as ``train|gemma3_text|float32|AMD EPYC, AVX2``.
+        seconds: the estimate.
+    """
+    ratios = _read().ratios.get(kind)
+    return seconds * statistics.median(ratios) if ratios else seconds
+
+
+def note_duration(kind: str, estimate: float, seconds: float) -> None:
+    """Keep how long a job took, for the next estimate of its kind.
+
+    Args:
+        kind: as for `corrected`.
+        estimate: before it was corrected.
+        seconds: what it took.
+    """
+    with _changing() as known:
+        ratios = known.ratios.setdefault(kind, [])
+        ratios.append(round(seconds / max(estimate, 1e-9), 4))
+        del ratios[:-_KEPT]
+
+
+def _probe(device: Device, dtype: str) -> tuple[float, float, float]:
+    """Measure GFLOP/s with many rows, with four times as many, and with few."""
+    import torch
+
+    where, kind = torch.device(device.kind), getattr(torch, dtype)
+    on_gpu = device.kind == "cuda"
+    width, wide, rows = (4096, 4096, 4096) if on_gpu else (640, 2048, 384)
+    states = torch.randn(4 * rows, width, device=where, dtype=kind)
+    layer = torch.randn(wide, width, device=where, dtype=kind)
+    table = torch.randn(_TABLE, width, device=where, dtype=kind)
+    few = torch.randn(_TEXTS, width, device=where, dtype=kind)
+    wait = torch.cuda.synchronize if on_gpu else None
+    with torch.inference_mode():
+        one = 2e-9 * rows * width * wide / _seconds(lambda: torch.nn.functional.linear(states[:rows], layer), wait)
+        four = 8e-9 * rows * width * wide / _seconds(lambda: torch.nn.functional.linear(states, layer), wait)
+        head = 2e-9 * _TEXTS * width * _TABLE / _seconds(lambda: table @ few.t(), wait)
+    return one, four, head
+
+
+def _seconds(work: Callable[[], Any], wait: Callable[[], None] | None) -> float:
+    """Return what a piece of work takes at best: others may use the machine. `wait` returns when it is done."""
+    work()  # the first time takes memory
+    times: list[float] = []
+    end = time.perf_counter() + _SECONDS
+    while time.perf_counter() < end or len(times) < 3:
+        began = time.perf_counter()
+        work()
+        if wait is not None:
+            wait()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def _path() -> Path:
+    return cache_dir() / "speed.json"
+
+
+class _Known(BaseModel):
+    """The file in the cache: rates by device, and durations compared with their estimates by kind of job."""
+
+    speeds: dict[str, tuple[float, float, float]] = {}
+    ratios: dict[str, list[float]] = {}
+
+
+def _read() -> _Known:
+    try:
+        return _Known.model_validate_json(_path().read_bytes())
+    except (OSError, ValueError):
+        return _Known()
+
+
+@contextmanager
+def _changing() -> Iterator[_Known]:
+    """Give what is known, and keep what it is changed to; where it cannot be kept, it is measured again."""
+    path = _path()
+    with suppress(OSError, Timeout), ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(path.with_suffix(".lock"), timeout=5))
+        except (OSError, Timeout):
+            yield _Known()
+            return
+        known = _read()
+        yield known
+        write_text(path, known.model_dump_json(indent=1) + "\n")

@@ -1,0 +1,181 @@
+"""How many steps fit into `train.max_minutes`: known after the first steps, then fixed and kept with the run."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from llm_summ.batches import draw_steps
+from llm_summ.check.duration import TrainingTime
+from llm_summ.check.plan import TrainingPlan
+from llm_summ.errors import RunError
+from llm_summ.model.duration import ModelSize
+from llm_summ.model.speed import Speed
+from llm_summ.prompt import Row
+
+__all__ = ["Budget", "FixedSteps", "by_tokens", "fitting"]
+
+_MEASURED_STEPS, _MEASURED_SHARE = 3, 0.08  # the first of them warms up, and does not count
+_FOR_EVALUATIONS = 0.3  # of the budget: beyond it fewer dialogues are evaluated
+_FEWEST_ROWS = 4
+_TO_FINISH, _TO_FINISH_SHARE = 3.0, 0.01  # seconds, and a share of the budget, for the result's files
+_TO_SAVE = 1.0  # seconds of a checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class FixedSteps:
+    """What fits into a budget.
+
+    Attributes:
+        steps: optimizer steps of the training.
+        rows: dialogues of an evaluation.
+        fixed_at: the step after which this was known. Up to there the learning rate was that of a training of
+            `all_steps`, and evaluations had all their rows.
+        all_steps: of the training without a budget.
+    """
+
+    steps: int
+    rows: int
+    fixed_at: int
+    all_steps: int
+
+    @classmethod
+    def of(cls, manifest: dict[str, Any]) -> FixedSteps | None:
+        """Return what a run's manifest says; None: nothing was fixed.
+
+        Raises:
+            RunError: the manifest is damaged.
+        """
+        found = manifest.get("budget")
+        if found is None:
+            return None
+        try:
+            return cls(**{name: int(found[name]) for name in cls.__slots__})
+        except (TypeError, KeyError, ValueError) as error:
+            raise RunError(
+                f"the run's manifest: budget: found {found!r}, expected {list(cls.__slots__)}"
+            ) from error
+
+    def to_json(self, minutes: float) -> dict[str, Any]:
+        """Return what a manifest keeps."""
+        return {"minutes": minutes, **asdict(self)}
+
+
+class Budget:
+    """Measures the first steps of a training, and says how many fit.
+
+    Args:
+        minutes: for everything from `began` to the result.
+        began: on the clock of `time.monotonic`.
+        plan: of the training.
+        expected: what steps and evaluations take in relation to each other.
+        prompts: of the dialogues that are evaluated; empty: nothing is.
+        answers: their references.
+    """
+
+    def __init__(
+        self,
+        minutes: float,
+        began: float,
+        plan: TrainingPlan,
+        expected: TrainingTime,
+        prompts: Sequence[Row],
+        answers: Sequence[Sequence[Row]],
+    ) -> None:
+        self._seconds, self._began, self._plan, self._expected = 60 * minutes, began, plan, expected
+        self._prompts, self._answers = prompts, answers
+        self._first, self._first_at, self._steps = 0, 0.0, 0
+
+    def note_step(self, step: int, paused: float) -> None:
+        """Note that a step was made.
+
+        Args:
+            step: its number, from 1.
+            paused: seconds since the training began in which nothing was trained.
+        """
+        self._steps += 1
+        if self._steps == 1:
+            self._first, self._first_at = step, time.monotonic() - paused
+
+    def is_due(self) -> bool:
+        """Return whether enough is known."""
+        spent = time.monotonic() - self._began
+        return self._steps >= _MEASURED_STEPS and spent >= _MEASURED_SHARE * self._seconds
+
+    def fix(self, step: int, paused: float) -> FixedSteps:
+        """Return what fits into the rest of the time.
+
+        Args:
+            step: steps that are made.
+            paused: as for `note_step`.
+        """
+        expected = list(itertools.islice(self._step_seconds(), self._plan.all_steps))
+        measured = time.monotonic() - paused - self._first_at
+        # This machine, now, compared with what was expected of it.
+        factor = measured / max(sum(expected[self._first : step]), 1e-9)
+        left = self._seconds * (1 - _TO_FINISH_SHARE) - _TO_FINISH - (time.monotonic() - self._began)
+        rows = len(self._prompts)
+        while True:
+            evaluation = _TO_SAVE
+            if rows:
+                evaluation += factor * self._expected.evaluation(self._prompts[:rows], self._answers[:rows])
+            steps, evaluations = fitting(
+                left,
+                [factor * one for one in expected[step:]],
+                evaluation=evaluation,
+                interval=self._interval,
+                done=step,
+            )
+            share = evaluations * evaluation / self._seconds
+            if share <= _FOR_EVALUATIONS or rows <= _FEWEST_ROWS:
+                return FixedSteps(steps, rows, step, self._plan.all_steps)
+            rows = max(_FEWEST_ROWS, min(rows - 1, int(rows * _FOR_EVALUATIONS / share)))
+
+    @property
+    def _interval(self) -> int:
+        every = self._plan.recipe.evaluation.every
+        if every == "never":
+            return 0
+        return self._plan.steps_per_epoch if every == "epoch" else every
+
+    def _step_seconds(self) -> Iterator[float]:
+        """Yield what each step is expected to take, in the order of the training."""
+        plan = self._plan
+        train, lengths = plan.recipe.train, [len(row) for row in plan.rows]
+        for epoch in itertools.count():
+            for indexes in draw_steps(
+                lengths, train.batch_size, seed=plan.recipe.seed, epoch=epoch, grouped=train.group_by_length
+            ):
+                yield self._expected.step([plan.rows[index] for index in indexes])
+
+
+def fitting(
+    left: float, steps: Sequence[float], *, evaluation: float, interval: int, done: int
+) -> tuple[int, int]:
+    """Return how many steps fit into a time, and how many evaluations are still to come then.
+
+    Args:
+        left: seconds.
+        steps: seconds of every step that could follow.
+        evaluation: seconds of one; the last step always has one.
+        interval: steps between evaluations; 0: the last step alone has one.
+        done: steps that are made.
+    """
+    fits, evaluations, used = done, 0, 0.0
+    for step, seconds in enumerate(steps, done + 1):
+        used += seconds
+        # At every multiple of the interval before this step, and at this step if it is the last.
+        count = 1 + ((step - 1) // interval - done // interval if interval else 0)
+        # A step that does not fit may be followed by none that does: the time that is needed only grows.
+        if used + count * evaluation > left:
+            break
+        fits, evaluations = step, count
+    return fits, evaluations
+
+
+def by_tokens(plan: TrainingPlan) -> TrainingTime:
+    """Return what steps and evaluations take by their tokens alone, where a model's size is not known."""
+    return TrainingTime(plan.recipe, ModelSize(1, 0), Speed("", 1, 1.0, 1.0, 0.3), "", 1, False, False, 1)

@@ -1,0 +1,109 @@
+"""The loss of the references of dev, computed from the states of the prompts that are generated from anyway.
+
+An evaluation needs each prompt for its summary and again for each of its references. With three references of 50
+tokens and prompts of 300, three quarters of the tokens would be prompts that were computed before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llm_summ.generate.prompt_states import PromptStates, positions
+from llm_summ.prompt import Row
+
+__all__ = ["DevLoss"]
+
+_TARGETS_AT_ONCE = 256
+"""Tokens whose logits are there at one time: 256 MiB with a vocabulary of 262,144 in float32."""
+
+
+class DevLoss:
+    """The mean cross entropy of the references' tokens, stop tokens included, over all processes.
+
+    Args:
+        trainer: holds the model.
+        prompts: of the dialogues, shape (d,).
+        answers: for each dialogue its prompt with every reference.
+    """
+
+    def __init__(self, trainer: Any, prompts: Sequence[Row], answers: Sequence[Sequence[Row]]) -> None:
+        self._trainer, self._prompts, self._answers = trainer, prompts, answers
+        from llm_summ.generate.growing_cache import can_be_split
+
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        self.shares_prompts = not trainer.is_sharded and can_be_split(model)
+        """Whether states of prompts are of use: whether `add` is to be called with them."""
+        self._share: Sequence[int] = ()
+        self._sums: dict[int, float] = {}
+
+    def of_share(self, share: Sequence[int]) -> None:
+        """Begin with the prompts that this process generates from; `share` has their indexes."""
+        self._share = share
+        self._sums = {}
+
+    def add(self, states: PromptStates) -> None:
+        """Add the references of a batch of prompts whose states are computed.
+
+        Args:
+            states: their `indexes` count the prompts of the share.
+        """
+        rows = []
+        for place, index in enumerate(states.indexes):
+            dialogue = self._share[index]
+            # A prompt that asks for a length asks for each reference's own.
+            found = self._answers[dialogue]
+            if all(row.prompt_ids == self._prompts[dialogue].prompt_ids for row in found):
+                self._sums[dialogue] = 0.0
+                rows += [(place, dialogue, row) for row in found]
+        rows.sort(key=lambda row: row[2].learnt)
+        while rows:
+            count = max(1, _TARGETS_AT_ONCE // rows[-1][2].learnt)
+            rows, part = rows[:-count], rows[-count:]
+            losses = self._losses(states, [place for place, _, _ in part], [row for _, _, row in part])
+            for (_, dialogue, _), loss in zip(part, losses, strict=True):
+                self._sums[dialogue] += loss
+
+    def _losses(self, states: PromptStates, places: Sequence[int], rows: Sequence[Row]) -> list[float]:
+        """Return the summed cross entropy of each answer, continued from the states of its prompt."""
+        import torch
+        from torch.nn import functional
+
+        model = self._trainer.model
+        device, longest = states.ids.device, max(row.learnt for row in rows)
+        targets = torch.zeros((len(rows), longest), dtype=torch.long)
+        real = torch.zeros((len(rows), longest), dtype=torch.long)
+        for at, row in enumerate(rows):
+            targets[at, : row.learnt] = torch.tensor([*row.answer_ids, row.stop_id])
+            real[at, : row.learnt] = 1
+        targets, real = targets.to(device), real.to(device)
+        before = states.mask[list(places)]
+        # What is computed next: the prompt's last token, then the answer without its stop token.
+        ids = torch.cat([states.ids[list(places)][:, -1:], targets[:, :-1]], 1)
+        mask = torch.cat([before, real[:, 1:]], 1)
+        chosen = real.bool()
+        head = model.get_output_embeddings()
+        hook = head.register_forward_pre_hook(lambda module, inputs: (inputs[0][chosen],))
+        try:
+            logits = model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions(mask)[:, -longest:],
+                past_key_values=states.rows(places),
+                use_cache=True,
+            ).logits  # (n, v)
+        finally:
+            hook.remove()
+        losses = functional.cross_entropy(logits.float(), targets[chosen], reduction="none")
+        return [float(part.sum()) for part in losses.split(real.sum(1).tolist())]
+
+    def mean(self) -> float:
+        """Return the mean over the tokens of all references; every process has to call it."""
+        sums: dict[int, float] = {}
+        for others in self._trainer.ranks.gather(self._sums):
+            sums |= others
+        rest = [row for index, rows in enumerate(self._answers) if index not in sums for row in rows]
+        total = sum(sums.values())
+        if rest:
+            total += self._trainer.mean_loss(rest) * sum(row.learnt for row in rest)
+        return total / sum(row.learnt for rows in self._answers for row in rows)
