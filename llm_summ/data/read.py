@@ -50,6 +50,7 @@ def read_dialogues(
     references: bool = False,
     shuffle: int | None = None,
     limit: int | None = None,
+    option: str | None = None,
 ) -> list[Dialogue]:
     """Read a data file, or several as one.
 
@@ -69,6 +70,7 @@ def read_dialogues(
         references: whether every row must have at least one reference.
         shuffle: the seed of a random order; None keeps the file's.
         limit: how many rows to take, after the shuffle.
+        option: as for `resolve_source`: what names another file, where one is missing.
 
     Raises:
         DataError: a file is missing, unreadable or empty, lacks a column, or a row is not usable.
@@ -76,7 +78,7 @@ def read_dialogues(
     dialogues: list[Dialogue] = []
     seen: dict[str, tuple[Path, int]] = {}
     for one in [source] if isinstance(source, str) else source:
-        path = resolve_source(one)
+        path = resolve_source(one, option=option)
         table = read_table(path, DIALOGUE_COLUMNS)
         if not table.records:
             raise DataError(f"{path}: no rows; expected at least one dialogue")

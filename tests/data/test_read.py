@@ -390,6 +390,14 @@ def test_a_missing_file_with_nothing_near(tmp_path: Path) -> None:
     assert str(error.value) == f"{missing}: no such file; `llm-summ data sample DIR` writes an example"
 
 
+def test_a_missing_file_that_a_recipe_names(write: Write, tmp_path: Path) -> None:
+    write("fname,dialogue,summary\n", "dev.csv")
+    for name, hint in (("train.csv", ""), ("dve.csv", f"did you mean {tmp_path / 'dev.csv'}? ")):
+        with pytest.raises(DataError) as error:
+            read_dialogues(["sample:train", str(tmp_path / name)], option="--set data.train=PATH")
+        assert str(error.value) == f"{tmp_path / name}: no such file; {hint}name yours: --set data.train=PATH"
+
+
 def test_a_folder_and_another_kind_of_file(write: Write, tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read_dialogues(str(tmp_path))
