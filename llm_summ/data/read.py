@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -156,12 +157,12 @@ def topic_columns(columns: Sequence[str]) -> list[str]:
 
 def say_unread(table: Table) -> None:
     """Print a notice for each column that may hold references and is not read as such."""
-    number = len(reference_columns(table.columns)) + 1
+    free = (name for number in count(2) if (name := f"summary{number}") not in table.columns)
+    names = chain([] if reference_columns(table.columns) else ["summary"], free)
     for name in table.columns:
         if _LIKE_A_REFERENCE.fullmatch(name) and not _REFERENCE.fullmatch(name):
-            better = "summary" if number == 1 else f"summary{number}"
             shown = " ".join(name.split())
-            say(f"{table.path}: column {shown} is not read; if it holds references, call it {better}")
+            say(f"{table.path}: column {shown} is not read; if it holds references, call it {next(names)}")
 
 
 def text_of(table: Table, record: Record, column: str) -> str:
