@@ -112,6 +112,18 @@ def test_a_column_that_is_not_read_as_a_reference_is_named(
     assert capsys.readouterr().err == notice * 2
 
 
+def test_the_names_that_are_proposed_for_columns_are_free(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = ["fname", "dialogue", "Summary", "summary2", "reference"]
+    read_dialogues(str(write(as_csv([header, ["a", "x", "하나", "둘", "셋"]]))))
+    notices = capsys.readouterr().err.splitlines()
+    assert [notice.rpartition(" ")[2] for notice in notices] == ["summary3", "summary4"]
+    header = ["fname", "dialogue", "summary3", "summary2", "summary4"]
+    renamed = write(as_csv([header, ["a", "x", "하나", "둘", "셋"]]))
+    assert read_dialogues(str(renamed))[0].references == ("하나", "둘", "셋")
+
+
 @pytest.mark.parametrize(
     "column", ["summary1", "summary.1", "summary_length", "n_summary_tokens", "topic", "note"]
 )
