@@ -29,13 +29,19 @@ class FaultKind:
 
 
 _REWRITE = "`llm-summ submit --predictions FILE` writes it as CSV"
-_AS_UTF_8 = "save it as UTF-8, as `llm-summ submit --predictions FILE` does"
+_AS_UTF_8 = (
+    "save it as UTF-8; UTF-16 and CP949 are read by `llm-summ submit --predictions FILE`, which writes UTF-8"
+)
 _AS_SAMPLE = "`llm-summ submit --predictions FILE` writes it with the sample's columns"
 _BY_ID = "`llm-summ submit --predictions FILE` takes the ids and their order from the sample"
 _ROW_BY_ID = "write one row for each id of the sample, with the summary of that dialogue"
 _GENERATE = "generate it again"
 _CUT = "remove it"
-_POST = "`llm-summ post FILE --steps {} --out OUT` removes it where a summary begins or ends, or generate it again"
+_JOIN = "`llm-summ submit --predictions FILE` joins the lines"
+_DROP_PROMPT = (
+    "`llm-summ post FILE --data DATA --steps drop_prompt --out OUT` removes it where a summary begins or ends, or "
+    "generate it again"
+)
 
 
 def _of_summary(name: str, mend: str) -> FaultKind:
@@ -83,7 +89,12 @@ FAULT_KINDS = {
         ),
         FaultKind("broken-quotes", "problem", "a quote that is not closed, or text after a closing one", _REWRITE),
         FaultKind("unquoted-comma", "problem", "more fields than columns: is a comma not quoted?", _REWRITE),
-        FaultKind("missing-field", "problem", "fewer fields than columns: is a line break not quoted?", _REWRITE),
+        FaultKind(
+            "missing-field",
+            "problem",
+            "fewer fields than columns: is a line break not quoted?",
+            _REWRITE + "; or fill in what is missing",
+        ),
         FaultKind(
             "counted-ids",
             "problem",
@@ -112,7 +123,7 @@ FAULT_KINDS = {
             "equal to that of another dialogue; a problem only where many are",
             _GENERATE,
         ),
-        _of_summary("prompt-remains", _POST.format("drop_prompt")),
+        _of_summary("prompt-remains", _DROP_PROMPT),
         _of_summary("lost-hangul", "save it as UTF-8 where Hangul was lost: it cannot be restored"),
         _of_summary("lost-tag", "decode without skipping #Person1#, then generate it again"),
         FaultKind(
@@ -123,7 +134,7 @@ FAULT_KINDS = {
         ),
         _of_summary("extra-quotes", _CUT),
         FaultKind(
-            "line-break", "problem", "a line break in a summary: who counts lines finds too many rows", "join them"
+            "line-break", "problem", "a line break in a summary: who counts lines finds too many rows", _JOIN
         ),
         FaultKind("literal-line-feed", "problem", "a backslash and an n where a line break was meant", _CUT),
         FaultKind("html", "problem", "an HTML entity or <br>, scored as words", _CUT),

@@ -46,13 +46,15 @@ class Submission:
     Attributes:
         rows: how many it has, the header apart.
         columns: where its fields stand; None if there are no rows.
-        entries: its rows; pieces of rows are left out.
+        entries: its rows.
+        pieces: what is on lines without an id, where a line break was not quoted, with the line of its entry.
         faults: what is wrong with its format.
     """
 
     rows: int
     columns: Columns | None
     entries: tuple[Entry, ...]
+    pieces: tuple[tuple[int, str], ...]
     faults: tuple[Fault, ...]
 
 
@@ -71,7 +73,9 @@ def read_submission(path: Path, sample: Sample, ids: Ids) -> Submission:
     rows, more = file_rows(text, ids) if text.strip() else ([], [])
     faults += more
     if not rows:
-        return Submission(0, None, (), tuple(faults or [Fault("empty-file", None, "", f"{len(content)} bytes")]))
+        return Submission(
+            0, None, (), (), tuple(faults or [Fault("empty-file", None, "", f"{len(content)} bytes")])
+        )
     return _submission(rows, faults, sample, ids)
 
 
@@ -96,7 +100,8 @@ def broken_texts(path: Path, sample: Sample) -> dict[str, str] | None:
         return None
     texts: dict[str, str] = {}
     for entry in found.entries:
-        identity, text = ids.meant(entry.id), entry.summary or ""
+        pieces = [entry.summary or "", *(piece for line, piece in found.pieces if line == entry.line)]
+        identity, text = ids.meant(entry.id), "\n".join(filter(None, pieces))
         if identity and texts.setdefault(identity, text) != text:
             raise PredictionError(
                 f"{path}:{entry.line}: id {identity} stands there twice, with other summaries; expected one row "
@@ -113,12 +118,15 @@ def _submission(rows: list[Row], faults: list[Fault], sample: Sample, ids: Ids) 
     columns, body, more = find_columns(rows, sample, ids)
     faults += more
     entries: list[Entry] = []
+    pieces: list[tuple[int, str]] = []
     for row in body:
         faults += _field_faults(row, columns)
         entry = _entry(row, columns, ids)
         if entry is not None:
             entries.append(entry)
-    return Submission(len(body), columns, tuple(entries), tuple(faults))
+        elif entries:
+            pieces.append((entries[-1].line, row.source.strip().removesuffix('"')))
+    return Submission(len(body), columns, tuple(entries), tuple(pieces), tuple(faults))
 
 
 def _field_faults(row: Row, columns: Columns) -> Iterator[Fault]:

@@ -230,6 +230,9 @@ def test_empty_summaries_are_warned_of(data: str) -> None:
         "2 of 3 summaries are empty (dev_3, dev_4): they score 0, and a submission may be refused"
     ]
     assert result.to_json()["warnings"] == result.warnings
+    result = evaluated(PARTLY | {"dev_3": "nan", "dev_4": " None."}, data)
+    assert result.empty == ["dev_3", "dev_4"]
+    assert result.warnings[0].startswith("2 of 3 summaries are empty (dev_3, dev_4)")
 
 
 def test_tokens_that_drop_hangul_are_warned_of(data: str) -> None:
