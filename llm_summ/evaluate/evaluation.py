@@ -111,7 +111,8 @@ class Evaluation:
             found.append(
                 f"{equal:,} of {self.score.rows:,} summaries are equal to a reference: are they predictions?"
             )
-        return [*found, *self.floors.warnings(), *self.metric.warnings(self.summaries.texts)]
+        references = [row.dialogue.references for row in self.rows]
+        return [*found, *self.floors.warnings(), *self.metric.warnings(self.summaries.texts, references)]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for programs."""
