@@ -227,8 +227,11 @@ ROWS = [
     ({"topic": "<think>예약이다.</think> 예약 확인"}, {"prompt-remains"}),
     ({"topic": "nan"}, {"null-text"}),
     ({"topic": "오류"}, set()),
-    ({"dialogue": str(list(LINES))}, {"printed-list", "one-turn"}),
-    ({"dialogue": str([{"role": "#Person1#", "content": "네"}, {"role": "A"}])}, {"printed-list", "one-turn"}),
+    ({"dialogue": str(list(LINES))}, {"printed-list", "one-turn", "no-speaker"}),
+    (
+        {"dialogue": str([{"role": "#Person1#", "content": "네"}, {"role": "A"}])},
+        {"printed-list", "one-turn", "no-speaker"},
+    ),
     ({"summary": "#Person3#이 예약합니다."}, {"tag-not-in-dialogue"}),
     ({"summary": "#Person1#의 #Address#을 묻습니다."}, {"tag-not-in-dialogue"}),
     ({"summary": "Person1은 예약합니다."}, {"broken-tag"}),

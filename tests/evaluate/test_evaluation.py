@@ -113,7 +113,18 @@ def test_a_score_that_cannot_be_kept_is_given_all_the_same(
 def test_the_json_has_everything(data: str) -> None:
     value = json.loads(json.dumps(evaluated(PARTLY, data).to_json()))
     assert set(value) == {
-        *("data", "data_sha256", "predictions", "untuned", "rows", "references", "rouge1", "rouge2", "rougeL"),
+        *(
+            "data",
+            "data_sha256",
+            "predictions",
+            "engine",
+            "untuned",
+            "rows",
+            "references",
+            "rouge1",
+            "rouge2",
+            "rougeL",
+        ),
         *("final", "interval", "intervals", "signature", "rouge-score", "post", "empty", "by_length", "floors"),
         *("lengths", "fidelity", "groups", "leaderboard", "worst", "explain", "verify", "per_row", "warnings"),
     }
