@@ -12,13 +12,14 @@ from typing import Any
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.errors import GenerationError
 from llm_summ.files import write_text
-from llm_summ.generate.engine import greedy_requests
+from llm_summ.generate.engine import Request
 from llm_summ.generate.hf_engine import HfEngine
 from llm_summ.generate.store import Prediction
 from llm_summ.model.dense import with_adapter_merged
 from llm_summ.post.steps import post_process
 from llm_summ.progress import Progress, say
 from llm_summ.prompt import Renderer, Row
+from llm_summ.prompt.budget import TokenBudget
 from llm_summ.recipe import Recipe
 from llm_summ.score.metric import COMPETITION
 from llm_summ.sft.dev_loss import DevLoss
@@ -55,6 +56,7 @@ class DevSet:
         dialogues: those with references, or some of them.
         prompts: what the model is asked, a row for each.
         answers: for each dialogue its prompt with every reference, a row for each reference.
+        limits: how many tokens each summary may have, as `generate` would allow them.
     """
 
     recipe: Recipe
@@ -62,11 +64,16 @@ class DevSet:
     dialogues: list[Dialogue]
     prompts: list[Row]
     answers: list[list[Row]]
+    limits: list[int]
 
     def first(self, rows: int) -> DevSet:
         """Return the first dialogues of this set."""
         return replace(
-            self, dialogues=self.dialogues[:rows], prompts=self.prompts[:rows], answers=self.answers[:rows]
+            self,
+            dialogues=self.dialogues[:rows],
+            prompts=self.prompts[:rows],
+            answers=self.answers[:rows],
+            limits=self.limits[:rows],
         )
 
     def evaluate(
@@ -147,10 +154,7 @@ class DevSet:
                 Progress(f"Evaluating step {trainer.state.global_step}", len(share)) as progress,
             ):
                 for output in engine.generate(
-                    greedy_requests(
-                        [self.prompts[index].prompt_ids for index in share],
-                        self.recipe.generate.max_new_tokens,
-                    ),
+                    [Request(self.prompts[index].prompt_ids, self.limits[index]) for index in share],
                     stop_id=self.renderer.stop_id,
                 ):
                     dialogue = self.dialogues[share[output.index]]
@@ -172,7 +176,7 @@ class DevSet:
 
 
 def make_dev_set(
-    recipe: Recipe, renderer: Renderer, dialogues: list[Dialogue], prompts: list[Row]
+    recipe: Recipe, renderer: Renderer, dialogues: list[Dialogue], prompts: list[Row], budget: TokenBudget
 ) -> DevSet | None:
     """Choose the dialogues to evaluate; None if there are none to score.
 
@@ -181,6 +185,7 @@ def make_dev_set(
         renderer: renders the answers.
         dialogues: all of data.dev.
         prompts: their prompts.
+        budget: how many tokens the training answers say that a summary needs.
     """
     if recipe.evaluation.every == "never":
         return None
@@ -194,4 +199,9 @@ def make_dev_set(
     answers = [
         [renderer.example(dialogue, reference) for reference in dialogue.references] for dialogue, _ in asked
     ]
-    return DevSet(recipe, renderer, [dialogue for dialogue, _ in asked], [row for _, row in asked], answers)
+    fields = recipe.generate
+    most = fields.max_new_tokens
+    limits = [min(most, budget.limit(one)) if fields.limit == "predicted" else most for one, _ in asked]
+    return DevSet(
+        recipe, renderer, [dialogue for dialogue, _ in asked], [row for _, row in asked], answers, limits
+    )

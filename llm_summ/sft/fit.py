@@ -81,7 +81,7 @@ def fit(
 
     dev_set = None
     if "dev" in plan.prompts:
-        dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"])
+        dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"], plan.budget())
     done = begin.step if begin else 0
     with (
         StopSignals() as stops,

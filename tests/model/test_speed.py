@@ -66,13 +66,13 @@ def test_an_estimate_is_corrected_by_the_median_of_the_last_jobs() -> None:
 def test_operations_over_their_rate() -> None:
     """By hand: 100 M weights in layers, 150 M in the head; 50 GFLOP/s, 25 with few rows."""
     size, speed = ModelSize(100_000_000, 150_000_000), Speed("a CPU", 2, 50.0, 50.0, 25.0)
-    # 4 * 0.1 G * 1000 tokens + 4 * 0.15 G * 100 labels = 460 G, at 55 % of 50 G/s
-    assert training_seconds(size, speed, 1000, 100) == pytest.approx(460 / 27.5)
-    assert training_seconds(size, speed, 1000, 100, checkpointing=True) == pytest.approx(660 / 27.5)
-    assert training_seconds(size, speed, 1000, 100, full=True) == pytest.approx(690 / 27.5)
-    assert prompt_seconds(size, speed, 1000) == pytest.approx(200 / 32.5)
-    # 2 * 0.25 G * 90 tokens, at 60 % of 25 G/s
-    assert decoding_seconds(size, speed, [60, 30]) == pytest.approx(45 / 15)
+    # 4 * 0.1 G * 1000 tokens + 4 * 0.15 G * 100 labels = 460 G, at 50 % of 50 G/s
+    assert training_seconds(size, speed, 1000, 100) == pytest.approx(460 / 25)
+    assert training_seconds(size, speed, 1000, 100, checkpointing=True) == pytest.approx(660 / 25)
+    assert training_seconds(size, speed, 1000, 100, full=True) == pytest.approx(690 / 25)
+    assert prompt_seconds(size, speed, 1000) == pytest.approx(200 / 30)
+    # 2 * 0.25 G * 90 tokens, at 45 % of 25 G/s
+    assert decoding_seconds(size, speed, [60, 30]) == pytest.approx(45 / 11.25)
 
 
 @pytest.mark.parametrize(
