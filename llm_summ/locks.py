@@ -51,8 +51,8 @@ def locked(run: Path, name: str, busy: str, *, wait: float = _A_MOMENT) -> Itera
         run: the run's folder; it is made if it is not there.
         name: of the lock, such as ``training`` or ``predictions/dev.hf.jsonl``.
         busy: what to say if another process holds it: what is busy, and with what.
-        wait: for so many seconds; by default a moment, since the other process may only look whether it has anything
-            to do. Infinity waits as long as it takes, and says so.
+        wait: for so many seconds; by default a moment, since the other process may only look whether there is
+            anything to do. Infinity waits as long as it takes, and says so.
 
     Raises:
         RunError: another process holds the lock; names its id and its command.
