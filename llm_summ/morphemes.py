@@ -49,6 +49,19 @@ class WhitespaceTokenizer:
         return text.split()
 
 
+class AsWrittenTokenizer:
+    """What is between single spaces: joined by spaces it is the text itself, as the package ``rouge`` takes it.
+
+    The package counts an empty word for white space behind a last full stop.
+    """
+
+    name = "as-written"
+
+    def __call__(self, text: str) -> list[str]:
+        """Return what is between the spaces of a text."""
+        return text.split(" ")
+
+
 class CharacterTokenizer:
     """The characters of a text, without white space: a score that no analyser's version can move."""
 

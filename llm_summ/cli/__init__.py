@@ -150,7 +150,7 @@ def sft(
 @click.option(
     "--engine",
     type=click.Choice(["auto", "vllm", "hf", "openai", "echo"]),
-    help="By default the recipe's; auto: vllm if it can be used; openai: a server; echo: a dialogue's beginning.",
+    help="By default the recipe's; auto: the faster of vllm, hf; openai: a server; echo: a dialogue's beginning.",
 )
 @click.option(
     "--data", "sources", multiple=True, metavar="PATH", help="A data file; by default the recipe's test and dev."

@@ -10,7 +10,7 @@ import click
 from llm_summ.cli.options import debug_option, json_option, open_run_or_latest, print_json, run_option
 
 if TYPE_CHECKING:
-    from llm_summ.submit import Sample
+    from llm_summ.submit import Sample, Texts
 
 __all__ = ["submit"]
 
@@ -24,7 +24,7 @@ __all__ = ["submit"]
     "--predictions",
     type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
-    help="Hand in this CSV or JSONL (fname, summary) instead of a run's predictions.",
+    help="Hand in this CSV or JSONL (fname, summary), or any file that --check can read, instead of a run's.",
 )
 @click.option(
     "--data", "source", metavar="PATH", help="What the summaries are of; by default the recipe's test data."
@@ -71,21 +71,28 @@ def submit(
       llm-summ submit --sample sample_submission.csv
       llm-summ submit --run qwen3 --data test.csv --out qwen3.csv
       llm-summ submit --predictions ensemble.csv --sample sample_submission.csv
-      llm-summ submit --check submission.csv --sample sample_submission.csv
+      llm-summ submit --check submission.csv --sample sample_submission.csv --data test.csv
     """
+    from llm_summ.data import read_dialogues
+    from llm_summ.data.source import resolve_source
     from llm_summ.submit import check_submission, find_sample, read_sample
 
-    if check is not None and (run_name or predictions or source or out or allow_empty or force):
+    if check is not None and (run_name or predictions or out or allow_empty or force):
         raise click.UsageError(
-            "--check writes nothing: beside it only --sample, --strict and --json have a meaning"
+            "--check writes nothing: with it, only --data, --sample, --strict and --json have a meaning"
         )
     if predictions is not None and run_name is not None:
         raise click.UsageError("--run and --predictions exclude each other; choose one")
     if check is None:
-        path, sample = _write(run_name, predictions, source, sample_name, out, allow_empty, force)
+        path, sample, texts = _write(run_name, predictions, source, sample_name, out, allow_empty, force)
+        report = check_submission(path, sample, dialogues=texts.dialogues, written=texts.by_id)
     else:
-        path, sample = check, read_sample(find_sample(sample_name, [check.parent]))
-    report = check_submission(path, sample)
+        path, dialogues = check, None
+        folders = [check.parent]
+        if source is not None:
+            dialogues = {dialogue.id: dialogue.text for dialogue in read_dialogues(source)}
+            folders.append(resolve_source(source).parent)
+        report = check_submission(path, read_sample(find_sample(sample_name, folders)), dialogues=dialogues)
     if as_json:
         print_json(report.to_json())
     else:
@@ -107,15 +114,15 @@ def _write(
     out: Path | None,
     allow_empty: bool,
     force: bool,
-) -> tuple[Path, Sample]:
-    """Write a submission of a run or a prediction file: where it is, and the sample it is like."""
+) -> tuple[Path, Sample, Texts]:
+    """Write a submission of a run or a prediction file: where it is, the sample it is like, and its texts."""
     from llm_summ.data.source import resolve_source
     from llm_summ.submit import data_of, file_texts, find_sample, read_sample, run_texts, write_submission
 
     if predictions is not None:
         beside = [resolve_source(source).parent] if source is not None else []
         sample = read_sample(find_sample(sample_name, beside))
-        texts = file_texts(predictions, source)
+        texts = file_texts(predictions, source, sample)
         target = out or Path("submission.csv")
     else:
         run = open_run_or_latest(run_name)
@@ -124,4 +131,4 @@ def _write(
         texts = run_texts(run, data)
         target = out or run.path / "submission.csv"
     write_submission(texts, sample, target, allow_empty=allow_empty, force=force)
-    return target, sample
+    return target, sample, texts

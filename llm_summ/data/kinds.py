@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from llm_summ.data.summary_faults import SUMMARY_FAULTS
+
 __all__ = ["KINDS", "Kind"]
 
 
@@ -56,6 +58,8 @@ KINDS = {
         Kind("line-end", "problem", "a line end other than a line feed: other tokens than in other files", True),
         Kind("invisible-character", "problem", "a control or zero-width character splits words unseen", True),
         Kind("lost-character", "problem", "U+FFFD: an earlier program could not read what stood there"),
+        Kind("printed-list", "problem", "a list as Python prints it, not a text: its turns cannot be told apart"),
+        *(Kind(name, "problem", why) for name, why in SUMMARY_FAULTS.items()),
         Kind("not-nfc", "problem", "letters in pieces (decomposed Hangul): other tokens, other morphemes", True),
         Kind("shared-dialogue", "problem", "in two files: train on one, and the score on the other is too high"),
         Kind("near-shared-dialogue", "problem", "almost the same in two files: a score may be too high"),

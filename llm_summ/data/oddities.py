@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from html.entities import name2codepoint
 from itertools import accumulate, chain
 
+from llm_summ.data.handed_in import is_blank
 from llm_summ.data.kinds import KINDS
 from llm_summ.data.labels import (
     EMPTY_TURN,
@@ -25,6 +26,7 @@ from llm_summ.data.labels import (
     tagging_of,
 )
 from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, text_of, topic_columns
+from llm_summ.data.summary_faults import PRINTED, is_korean, summary_faults, topic_faults
 from llm_summ.data.table import Record, Table
 from llm_summ.data.tags import GAP, TAG, odd_tags, proper_tags
 from llm_summ.errors import DataError
@@ -132,7 +134,7 @@ def row_oddities(table: Table, record: Record) -> list[Oddity]:
         elif column in references:
             odd = chain(_text_oddities(text, tagging), _reference_oddities(text, dialogue, tagging))
         else:
-            odd = _text_oddities(text, tagging)
+            odd = chain(_text_oddities(text, tagging), topic_faults(text))
         for kind, start, end in odd:
             add(kind, column, text, start, end)
     if not texts.get(source, "-").strip():
@@ -179,7 +181,7 @@ def _line(table: Table, record: Record, column: str, before: str) -> int:
 def _missing(texts: dict[str, str], references: list[str], topics: list[str]) -> Iterator[tuple[str, str]]:
     """Kind and column of references and topics that are not there."""
     for columns, some, none in ((references, "missing-reference", "empty-summary"), (topics, "", "empty-topic")):
-        empty = [column for column in columns if not texts.get(column, "-").strip()]
+        empty = [column for column in columns if is_blank(texts.get(column, "not a text"))]
         kind = none if len(empty) == len(columns) else some
         if empty and kind:
             yield kind, empty[0]
@@ -237,6 +239,8 @@ def _is_plain(text: str) -> bool:
 
 
 def _turn_oddities(dialogue: str, tagging: Tagging) -> _Found:
+    if found := PRINTED.match(dialogue):
+        yield "printed-list", *found.span()
     # As it is after a repair: a misspelt label is a label.
     proper = proper_tags(dialogue, *tagging)
     whole = split_turns(proper)
@@ -260,6 +264,10 @@ def _turn_oddities(dialogue: str, tagging: Tagging) -> _Found:
 
 
 def _reference_oddities(reference: str, dialogue: str, tagging: Tagging) -> _Found:
+    faults = list(summary_faults(reference))
+    yield from faults
+    if not faults and not is_korean(reference) and is_korean(dialogue):
+        yield "not-korean", 0, 0
     if not dialogue.strip():
         return
     if len(reference.strip()) >= len(dialogue.strip()):

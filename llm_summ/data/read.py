@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def read_dialogues(
     references: bool = False,
     shuffle: int | None = None,
     limit: int | None = None,
+    option: str | None = None,
 ) -> list[Dialogue]:
     """Read a data file, or several as one.
 
@@ -69,6 +71,7 @@ def read_dialogues(
         references: whether every row must have at least one reference.
         shuffle: the seed of a random order; None keeps the file's.
         limit: how many rows to take, after the shuffle.
+        option: as for `resolve_source`: what names another file, where one is missing.
 
     Raises:
         DataError: a file is missing, unreadable or empty, lacks a column, or a row is not usable.
@@ -76,7 +79,7 @@ def read_dialogues(
     dialogues: list[Dialogue] = []
     seen: dict[str, tuple[Path, int]] = {}
     for one in [source] if isinstance(source, str) else source:
-        path = resolve_source(one)
+        path = resolve_source(one, option=option)
         table = read_table(path, DIALOGUE_COLUMNS)
         if not table.records:
             raise DataError(f"{path}: no rows; expected at least one dialogue")
@@ -154,12 +157,12 @@ def topic_columns(columns: Sequence[str]) -> list[str]:
 
 def say_unread(table: Table) -> None:
     """Print a notice for each column that may hold references and is not read as such."""
-    number = len(reference_columns(table.columns)) + 1
+    free = (name for number in count(2) if (name := f"summary{number}") not in table.columns)
+    names = chain([] if reference_columns(table.columns) else ["summary"], free)
     for name in table.columns:
         if _LIKE_A_REFERENCE.fullmatch(name) and not _REFERENCE.fullmatch(name):
-            better = "summary" if number == 1 else f"summary{number}"
             shown = " ".join(name.split())
-            say(f"{table.path}: column {shown} is not read; if it holds references, call it {better}")
+            say(f"{table.path}: column {shown} is not read; if it holds references, call it {next(names)}")
 
 
 def text_of(table: Table, record: Record, column: str) -> str:

@@ -31,8 +31,13 @@ _SAMPLE = Path(__file__).parent / "sample"
 _SAMPLE_PARTS = ("train", "dev", "test")
 
 
-def resolve_source(source: str) -> Path:
-    """The file that a source means: a path, or ``sample:train``, ``sample:dev``, ``sample:test``.
+def resolve_source(source: str, *, option: str | None = None) -> Path:
+    """Return the file that a source means: a path, or ``sample:train``, ``sample:dev``, ``sample:test``.
+
+    Args:
+        source: the name.
+        option: what names another file on the command line, such as ``--set data.train=PATH``; for the error where
+            the user may never have typed this name.
 
     Raises:
         DataError: there is no such file.
@@ -59,8 +64,10 @@ def resolve_source(source: str) -> Path:
     except (OSError, ValueError) as error:  # a name too long, or with a NUL
         raise DataError(f"{source[:80]}: not the name of a file ({error})") from error
     near = difflib.get_close_matches(path.name, names, n=1)
-    hint = f"did you mean {path.parent / near[0]}?" if near else "`llm-summ data sample DIR` writes an example"
-    raise DataError(f"{source}: no such file; {hint}")
+    hints = [f"did you mean {path.parent / near[0]}?"] if near else []
+    if option is not None:
+        hints.append(f"name yours: {option}")
+    raise DataError(f"{source}: no such file; {' '.join(hints) or '`llm-summ data sample DIR` writes an example'}")
 
 
 def source_name(source: str) -> str:

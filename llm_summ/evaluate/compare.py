@@ -314,7 +314,8 @@ def _summaries(name: str, source: str, dialogues: Sequence[Dialogue]) -> Summari
 
 def _warnings(rows: Sequence[ScoredRow], metric: Metric) -> tuple[str, ...]:
     floors = find_floors(rows, variant=metric.variant, aggregate=metric.aggregate, tokenizer=metric.tokenizer)
-    return (*floors.warnings(), *metric.warnings([row.summary for row in rows]))
+    texts, references = [row.summary for row in rows], [row.dialogue.references for row in rows]
+    return (*floors.warnings(), *metric.warnings(texts, references))
 
 
 def _by_length(rows: Sequence[Sequence[ScoredRow]]) -> tuple[LengthGroup, ...]:

@@ -102,7 +102,7 @@ class Evaluation:
     def warnings(self) -> list[str]:
         """What makes the score another one than it seems, a line each."""
         found = []
-        without = [row.dialogue.id for row in self.rows if is_empty(row.summary)]
+        without = [row.dialogue.id for row in self.rows if is_empty(row.summary) and not row.score.final]
         if without:
             count = f"{len(without):,} of {self.score.rows:,} summaries"
             found.append(f"{count} are empty ({listed(without)}): they score 0, and a submission may be refused")
@@ -111,7 +111,8 @@ class Evaluation:
             found.append(
                 f"{equal:,} of {self.score.rows:,} summaries are equal to a reference: are they predictions?"
             )
-        return [*found, *self.floors.warnings(), *self.metric.warnings(self.summaries.texts)]
+        references = [row.dialogue.references for row in self.rows]
+        return [*found, *self.floors.warnings(), *self.metric.warnings(self.summaries.texts, references)]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for programs."""

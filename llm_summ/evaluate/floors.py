@@ -10,23 +10,31 @@ and the mean of its gains is at least 5 standard errors, by the deviation of the
 whichever is larger. On real predictions of 32 to 499 rows, of which the last were off by one, it found 16 rows in
 79 to 99 % of the cases, 12 in 42 to 74 %, 10 in 3 to 16 %, and nothing in aligned or shuffled files.
 
-Another order: all summaries are also tried in the orders that ids may have been sorted into.
+Another order, of all summaries or of batches: see `orders.py`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import sqrt
 from statistics import fmean, pvariance
 from typing import Any
 
 from llm_summ.data.stats import SideBySide
+from llm_summ.evaluate.orders import (
+    FEWEST,
+    LEAST_GAIN,
+    PairFinals,
+    Reordered,
+    Swapped,
+    is_gain,
+    known_orders,
+    nearly_by_length,
+    swapped_batches,
+)
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.morphemes import Tokenizer
-from llm_summ.score.batch import TextBatch
-from llm_summ.score.corpus import Aggregate, combine
+from llm_summ.score.corpus import Aggregate
 from llm_summ.score.rouge import Variant
 
 __all__ = ["TEMPLATE", "Floors", "Misaligned", "Reordered", "find_floors"]
@@ -36,7 +44,6 @@ TEMPLATE = "#Person1#은 #Person2#에게 질문을 하고, #Person2#는 이에 �
 
 _NEAR = 3.0  # points
 _SHIFTS = (1, -1, 2, -2, 3, -3)
-_FEWEST, _LEAST_GAIN, _STANDARD_ERRORS = 10, 5.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +77,6 @@ class Misaligned:
 
 
 @dataclass(frozen=True, slots=True)
-class Reordered:
-    """Summaries that fit better in another order.
-
-    Attributes:
-        order: which.
-        final: their mean score as they stand, from 0 to 100.
-        ordered: their mean score in that order.
-    """
-
-    order: str
-    final: float
-    ordered: float
-
-    def __str__(self) -> str:
-        return (
-            f"in another order: the summaries fit the dialogues {self.order} ({self.ordered:.1f}) better than "
-            f"those beside which they stand ({self.final:.1f}); take each id from the data"
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Floors:
     """The score of a file beside what anything would score; all from 0 to 100.
 
@@ -100,6 +86,7 @@ class Floors:
         shifted: of these summaries, each as the next dialogue's; None where there is but one row.
         misaligned: runs of rows that are beside the wrong dialogue.
         reordered: an order in which all rows fit better; None if there is none that was tried.
+        swapped: batches of rows that fit each other's dialogues better; None if there are none.
     """
 
     final: float
@@ -107,6 +94,7 @@ class Floors:
     shifted: float | None
     misaligned: tuple[Misaligned, ...]
     reordered: Reordered | None = None
+    swapped: Swapped | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for programs."""
@@ -136,7 +124,10 @@ class Floors:
 
     def warnings(self) -> list[str]:
         """What is wrong with the rows, a line each."""
-        return [str(self.reordered)] if self.reordered is not None else list(map(str, self.misaligned))
+        if self.reordered is not None:
+            return [str(self.reordered)]
+        found = list(map(str, self.misaligned))
+        return found if self.swapped is None or found else [str(self.swapped)]
 
 
 def find_floors(
@@ -163,19 +154,20 @@ def find_floors(
     }
     pairs = [(len(rows), row) for row in range(len(rows))]
     pairs += [(row, row + shift) for shift, block in blocks.items() for row in block]
-    orders = _orders([row.dialogue.id for row in rows])
+    orders = known_orders(rows)
     pairs += [pair for order in orders.values() for pair in enumerate(order)]
     references = [row.dialogue.references for row in rows]
-    finals = _finals([*(row.summary for row in rows), TEMPLATE], references, pairs, variant, aggregate, tokenizer)
+    score = PairFinals([*(row.summary for row in rows), TEMPLATE], references, variant, aggregate, tokenizer)
+    finals = score(pairs).tolist()
     final, template = fmean(row.score.final for row in rows), fmean(finals[: len(rows)])
-    shifted = None
+    elsewhere: list[float] = []
     misaligned = []
     start = len(rows)
     for shift, block in blocks.items():
         there = finals[start : start + len(block)]
         start += len(block)
         if shift == 1:
-            shifted = fmean(there)
+            elsewhere = there
         if (found := _misaligned(rows[block.start : block.stop], there, shift)) is not None:
             misaligned.append(found)
     reordered: Reordered | None = None
@@ -183,68 +175,26 @@ def find_floors(
         there = finals[start : start + len(order)]
         start += len(order)
         gains = [other - row.score.final for row, other in zip(rows, there, strict=True)]
-        if len(rows) >= _FEWEST and _is_gain(gains, pvariance(gains)):
+        if len(rows) >= FEWEST and is_gain(gains, pvariance(gains)):
             gained = Reordered(name, final, fmean(there))
             reordered = max(filter(None, (reordered, gained)), key=lambda found: found.ordered)
-    return Floors(final, template, shifted, tuple(misaligned), reordered)
-
-
-def _orders(ids: Sequence[str]) -> dict[str, list[int]]:
-    """Which row's dialogue each summary would belong to, had the ids been in another order than they are."""
-    rows = range(len(ids))
-    found: dict[str, list[int]] = {"in reverse order": list(reversed(rows))}
-    for name, order in (
-        ("as texts", sorted(rows, key=lambda row: ids[row])),
-        ("by their numbers", sorted(rows, key=lambda row: _natural(ids[row]))),
-    ):
-        found[f"in the order of ids that are sorted {name}"] = order
-        # The other way round: the summaries are in the data's order, the ids beside them are sorted.
-        found[f"whose places their ids have if they are sorted {name}"] = sorted(rows, key=order.__getitem__)
-    return {name: order for name, order in found.items() if order != list(rows)}
-
-
-def _natural(identity: str) -> list[tuple[int, str]]:
-    """A key that puts test_9 before test_10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", identity)]
-
-
-def _is_gain(gains: Sequence[float], variance: float) -> bool:
-    """Whether rows gain enough, and too much for chance."""
-    return fmean(gains) >= max(_LEAST_GAIN, _STANDARD_ERRORS * sqrt(variance / len(gains)))
-
-
-def _finals(
-    summaries: Sequence[str],
-    references: Sequence[Sequence[str]],
-    pairs: Sequence[tuple[int, int]],
-    variant: Variant,
-    aggregate: Aggregate,
-    tokenizer: Tokenizer,
-) -> list[float]:
-    """What `score_corpus` gives for pairs of a summary and a row of references; each text is prepared once."""
-    import numpy as np
-
-    texts = [*summaries, *(text for row in references for text in row)]
-    counts = np.array(list(map(len, references)))
-    places = np.split(np.arange(len(summaries), len(texts)), counts.cumsum()[:-1])
-    own, other = np.array(pairs).T
-    counts = counts[other]
-    batch = TextBatch([tokenizer(text) for text in texts], variant)
-    f1 = batch.compare(own.repeat(counts), np.concatenate([places[row] for row in other])).f1
-    combined = combine(f1, counts, aggregate)
-    found: list[float] = (100 * combined.mean(axis=1)).tolist()
-    return found
+    if reordered is None and not misaligned:
+        reordered = nearly_by_length(rows, score)
+    swapped = None
+    if reordered is None and not misaligned and elsewhere:
+        swapped = swapped_batches(rows, elsewhere, score)
+    return Floors(final, template, fmean(elsewhere) if elsewhere else None, tuple(misaligned), reordered, swapped)
 
 
 def _misaligned(rows: Sequence[ScoredRow], there: Sequence[float], shift: int) -> Misaligned | None:
     """The run of rows that gain most, if it is to be believed."""
     here = [row.score.final for row in rows]
     gains = [other - own for own, other in zip(here, there, strict=True)]
-    first, end = _largest_sum([gain - _LEAST_GAIN for gain in gains])
+    first, end = _largest_sum([gain - LEAST_GAIN for gain in gains])
     run = gains[first:end]
     # Not of all gains together: the step between the run and the other rows is what is looked for.
     variance = max(pvariance(part) for part in (run, gains[:first] + gains[end:]) if part)
-    if len(run) < _FEWEST or not _is_gain(run, variance):
+    if len(run) < FEWEST or not is_gain(run, variance):
         return None
     return Misaligned(
         shift=shift,

@@ -154,11 +154,12 @@ def prepare(
             f"for post change {run.recipe_path}, or see llm-summ post --steps"
         )
     recipe = run.recipe(with_engine(engine_name, overrides))
+    option = None if sources else "--data PATH"
     sources = sources or [source for source in (recipe.data.test, recipe.data.dev) if source is not None]
     if not sources:
         raise RecipeError(f"{run.recipe_path}: neither data.test nor data.dev; name a file with --data")
     _refuse_same_names(sources)
-    data = [read_dialogues(source) for source in sources]
+    data = [read_dialogues(source, option=option) for source in sources]
     require("torch", "transformers", "peft", extra="train", why="`llm-summ generate`")
     quiet_libraries()
     fields = recipe.generate

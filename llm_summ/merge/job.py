@@ -221,7 +221,8 @@ def _dialogues(recipe: Recipe, verify: bool | None, source: str | None, rows: in
         say("Not verified: the recipe has no data.dev (name a file with --data)")
         return []
     try:
-        return read_dialogues(data, references=True, shuffle=recipe.seed, limit=rows)
+        option = None if source else "--data PATH"
+        return read_dialogues(data, references=True, shuffle=recipe.seed, limit=rows, option=option)
     except DataError as error:
         raise DataError(f"{error}; or leave the check out: --no-verify") from error
 

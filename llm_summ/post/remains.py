@@ -6,6 +6,7 @@ import re
 
 from llm_summ.data.labels import TAG_LABEL
 from llm_summ.data.oddities import INVISIBLE, LINE_END
+from llm_summ.data.summary_faults import LEAD_IN, ROLE_BEFORE, ROLE_BEHIND, THINKING, TOKENS
 from llm_summ.data.tags import GAP
 from llm_summ.post.draft import Draft
 
@@ -23,16 +24,18 @@ _EMOJI = re.compile(
 _UNSEEN = re.compile("[\ufffd\ufe0e\ufe0f\u20e3\u200d\U000e0020-\U000e007f]")
 _FILLERS = re.compile("[\u3164\uffa0]")  # invisible letters that people write as spaces
 
+# What ends a text, or begins another; ⁇ or <n> within it stands for letters or a line break.
 _TOKEN = (
-    r"(?:<\|[^|<>\n]{1,40}\|>|\[\|[^|\n]{1,40}\|\]|</?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn)>"
-    r"|\[/?INST\]|<</?SYS>>)"
+    r"(?:<\|[^|<>\n]{1,40}\|>|\[\|[^|\n]{1,40}\|\]|<\uff5c[^<>\n]{1,60}\uff5c>"
+    r"|</?(?:s|bos|eos|pad|unk|sep|cls|mask|start_of_turn|end_of_turn|usr|sys|[es]op|eo[td]|unused\d+|extra_id_\d+)>"
+    r"|\[/?(?:INST|EOS|PAD|SEP|CLS)\]|\[g?MASK\](?:sop)?|<</?SYS>>)"
 )
 _SUMMARY = (
     r"(?:(?:대화|한국어|최종)\s?)?(?:요약(?:문|본|\s?결과)?|정답|답변|출력|응답)"
     r"|(?:final\s|the\s)?(?:summary|answer|output|response)"
 )
 _HEADER = re.compile(
-    rf"\s*(?:{_TOKEN}"
+    rf"\s*(?:{_TOKEN}|(?!<think)(?-i:{TOKENS})"
     rf"|(?:\#{{1,6}}\s*|\*\*\s*|[\[【(]\s*)?(?:{_SUMMARY})\s*[\]】)]?\s*(?:\*\*)?(?:\s*[:：](?:\s*\*\*)?|{GAP}*\n)"
     rf"|(?:\#{{1,6}}\s+(?:{_SUMMARY})\s|[\[【]\s*(?:{_SUMMARY})\s*[\]】]|\*\*(?:{_SUMMARY})\*\*)"
     r"|(?:다음은|아래는|위(?:의)?\s(?:대화|내용)[은는을를의]?\s)[^.:：\n]{0,30}요약[^.:：\n]{0,20}"
@@ -40,6 +43,7 @@ _HEADER = re.compile(
     r"|here(?:'s|\sis)\s(?:the|a)\s[a-z ]{0,20}summary[^.:\n]{0,40}:)\s*",
     re.IGNORECASE,
 )
+_BEFORE = (THINKING, _HEADER, ROLE_BEFORE, LEAD_IN)
 _BLOCK = (
     r"(?:대화(?:문|\s?내용)?|지시(?:문|\s?사항)?|명령어?|질문|입력|dialogue|conversation|instruction|input|question"
     rf"|{_SUMMARY})"
@@ -64,14 +68,16 @@ def clean_characters(draft: Draft) -> str:
 
 
 def drop_prompt(draft: Draft) -> str:
-    """Remove a heading before the summary, and what comes behind it: a turn, another block, a special token.
+    """Remove what comes before the summary, and what comes behind it.
 
-    A text that begins with a turn is a dialogue as a whole, of which no turn is removed.
+    Before it: what a model thought, special tokens, a role's name (``assistant``), a heading, a sentence that
+    announces the summary. Behind it: a turn, a role's name, another block, a special token. A text that begins
+    with a turn is a dialogue as a whole, of which no turn is removed.
     """
     text = draft.text
-    while header := _HEADER.match(text):
+    while header := next(filter(None, (pattern.match(text) for pattern in _BEFORE)), None):
         text = text[header.end() :]
-    patterns = (_BEHIND,) if _BEGINS_WITH_TURN.match(text) else (_BEHIND, _TURN)
+    patterns = (_BEHIND, ROLE_BEHIND) if _BEGINS_WITH_TURN.match(text) else (_BEHIND, ROLE_BEHIND, _TURN)
     found = [match.start() for pattern in patterns for match in pattern.finditer(text)]
     end = min((at for at in found if text[:at].strip()), default=None)
     return text if end is None else text[:end].rstrip()

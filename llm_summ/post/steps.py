@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from llm_summ.data.handed_in import is_empty
+from llm_summ.data.handed_in import is_blank
 from llm_summ.post.draft import Draft
 from llm_summ.post.limits import LengthLimits, cut_to_limit
 from llm_summ.post.remains import clean_characters, cut_loops, drop_prompt
@@ -130,5 +130,6 @@ def post_process(
 def _run(step: Callable[[Draft], str], draft: Draft) -> str:
     after = step(draft)
     before = draft.text
-    emptied = (is_empty(after) and not is_empty(before)) or (before.strip() and not after.strip())
+    # "요약: nan" may become "nan": that is what it says, and it counts as empty.
+    emptied = (is_blank(after) and not is_blank(before)) or (before.strip() and not after.strip())
     return before if emptied else after

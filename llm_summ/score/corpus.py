@@ -10,6 +10,7 @@ from math import fsum
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from llm_summ import __version__
+from llm_summ.data.handed_in import is_null
 from llm_summ.morphemes import Tokenizer, mecab_tokenizer
 from llm_summ.score.batch import TextBatch
 from llm_summ.score.rouge import Variant
@@ -44,7 +45,8 @@ class CorpusScore:
         final: mean of the three: what the competition ranks by.
         per_row: the scores of each dialogue, in the order given; their mean is the corpus's.
         empty: indexes of the hypotheses that leave nothing to score (no token; for the variant ``rouge`` also
-            nothing but full stops). They count as zero. The package ``rouge`` raises on them.
+            nothing but full stops), on which the package ``rouge`` raises, and of null words (``nan``, ``None``)
+            that have no token in common with a reference. They count as zero.
         rows: number of dialogues.
         references_per_row: the smallest and the largest number of references of a dialogue.
         signature: what has to be equal for two scores to be comparable, as ``key:value`` parts, for instance
@@ -199,4 +201,6 @@ def _score_block(
     f1 = 100 * batch.compare(own, rows + np.arange(len(own))).f1
     figures = combine(f1, each, aggregate)
     scores = [RowScore(one, two, longest, (one + two + longest) / 3) for one, two, longest in figures.tolist()]
-    return scores, np.flatnonzero(batch.empty[:rows]).tolist()
+    # "none" may be a true answer in an English file: it counts as empty only where it is worth nothing.
+    null = np.fromiter(map(is_null, hypotheses), np.bool_, rows) & ~figures.any(axis=1)
+    return scores, np.flatnonzero(batch.empty[:rows] | null).tolist()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from llm_summ.morphemes import Tokenizer, TokenizerName, has_hangul, tokenizer_named
+from llm_summ.morphemes import AsWrittenTokenizer, Tokenizer, TokenizerName, has_hangul, tokenizer_named
 from llm_summ.score.corpus import Aggregate, CorpusScore, score_corpus
 from llm_summ.score.rouge import Variant
 
@@ -43,14 +43,36 @@ class Metric:
         """The same with the other package."""
         return replace(self, variant="rouge-score" if self.variant == "rouge" else "rouge")
 
-    def warnings(self, texts: Sequence[str]) -> list[str]:
-        """Why texts should not be scored like this, if there is a reason."""
+    def warnings(self, texts: Sequence[str], references: Sequence[Sequence[str]] | None = None) -> list[str]:
+        """Return why texts should not be scored like this, if there is a reason.
+
+        Args:
+            texts: the summaries, shape ``[rows]``.
+            references: what they are scored with, shape ``[rows][at least 1]``; None does not look at them.
+        """
         if self.tokens.startswith("rouge-score") and has_hangul(texts):
             return [
                 f"--tokens {self.tokens} drops every Hangul letter: only digits and Latin words are compared; "
                 "take mecab for Korean"
             ]
+        if self.tokens == "space" and self.variant == "rouge" and references is not None:
+            return self._white_space(texts, references)
         return []
+
+    def _white_space(self, texts: Sequence[str], references: Sequence[Sequence[str]]) -> list[str]:
+        """Return how the package's score of the texts as they are differs, if it does."""
+        written = score_corpus(
+            texts, references, variant="rouge", aggregate=self.aggregate, tokenizer=AsWrittenTokenizer()
+        )
+        ours = self.score(texts, references)
+        rows = sum(one != other for one, other in zip(written.per_row, ours.per_row, strict=True))
+        if not rows:
+            return []
+        return [
+            "--tokens space leaves out white space at the ends of texts: the package rouge, given them as they "
+            f"are, counts an empty word for it, and scores {written.final:.2f}, not {ours.final:.2f} ({rows:,} of "
+            f"{len(texts):,} rows differ); strip summaries and references before you compare"
+        ]
 
     def score(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> CorpusScore:
         """Score summaries; arguments and errors as those of :func:`~llm_summ.score.corpus.score_corpus`."""

@@ -102,7 +102,7 @@ class Candidates:
         member: which file each text is of, shape ``[N]``.
         text: a number for each text that equal texts of a dialogue share, white space aside, shape ``[R, N]``.
         characters: length of each text without white space around it, at least 1, shape ``[R, N]``.
-        empty: whether a text has neither a letter nor a figure, shape ``[R, N]``.
+        empty: whether a text has neither a letter nor a figure, or is a null word (nan), shape ``[R, N]``.
         confidence: mean log-probability of a token; not a number where it is not known, shape ``[R, N]``.
     """
 
@@ -166,7 +166,8 @@ def compare_candidates(pool: Pool, metric: Metric = COMPETITION, workers: int = 
 def choose(candidates: Candidates, settings: Settings) -> Choices:
     """Choose a text for every dialogue.
 
-    A text without a letter or a figure is neither chosen nor a reference, unless there is no other. Where scores
+    A text without a letter or a figure, or of a null word, is neither chosen nor a reference, unless there is no
+    other. Where scores
     are equal (to 1e-9) the first is taken: by the order of the files, then of the samples.
     """
     import numpy as np

@@ -31,7 +31,7 @@ class MemberReport:
         equal: dialogues for which one of its texts is equal to what was chosen, white space aside.
         agreement: mean final score of its texts with those of the other files, both ways, from 0 to 100; None
             where there is no other.
-        empty: texts without a letter or a figure.
+        empty: texts without a letter or a figure, or of a null word (nan).
     """
 
     name: str
@@ -77,7 +77,7 @@ class Selection:
         ties: ids for which another text was as good, and the first was taken.
         undecided: ids for which a vote decided nothing, since all texts differ.
         identical: how many dialogues have two equal texts or more, and how many have nothing but equal ones.
-        empty: ids for which there is no text with a letter or a figure.
+        empty: ids for which there are only empty texts.
         alike: every pair of files by their first samples, the most alike first.
         tuned: what a dev set said.
         unlike: the files that were not made as those for the dev data were.

@@ -5,93 +5,66 @@ A file may be as broken as it likes: the check goes on as far as it can tell wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from llm_summ.data.handed_in import first_counted, is_empty
+from llm_summ.data.handed_in import first_counted, is_blank, is_null
+from llm_summ.data.near import near_duplicates
 from llm_summ.data.oddities import stripped_id, visible
-from llm_summ.errors import DataError
-from llm_summ.submit.columns import Columns, find_columns
+from llm_summ.data.summary_faults import is_korean, summary_faults
+from llm_summ.submit.columns import Columns
 from llm_summ.submit.ids import Ids
-from llm_summ.submit.lenient import Fault, Row, file_rows, file_text
+from llm_summ.submit.lenient import Fault
+from llm_summ.submit.reading import Entry, read_submission
 from llm_summ.submit.report import Report
 from llm_summ.submit.sample import Sample
-from llm_summ.submit.texts import text_faults
+from llm_summ.submit.texts import LINE_BREAK, text_faults
 
 __all__ = ["check_submission"]
 
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A row of which is known what its fields are; a summary that is not there is None."""
-
-    line: int
-    id: str
-    summary: str | None
-    others: tuple[str, ...] = ()
-
-    @property
-    def shown_id(self) -> str:
-        return visible(self.id)
+# Two dialogues that differ may have the same summary by chance, or where they nearly are one. In 19 real files of
+# 499 rows that had nothing else, there were up to four such pairs.
+_MANY_EQUAL, _EQUAL_SHARE = 3, 0.02
 
 
-def check_submission(path: Path, sample: Sample) -> Report:
+def check_submission(
+    path: Path,
+    sample: Sample,
+    *,
+    dialogues: Mapping[str, str] | None = None,
+    written: Mapping[str, str] | None = None,
+) -> Report:
     """Compare a file, whatever it is, with a sample submission.
+
+    Args:
+        path: the file.
+        sample: what it should be like.
+        dialogues: the text of the dialogue of each id, if they are known: whether the summaries should be Korean,
+            and whether two dialogues with the same summary are nearly the same.
+        written: the summary of each id before it was written into the file, where line breaks became spaces.
 
     Raises:
         DataError: there is no such file, or it may not be read.
     """
-    try:
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"{path}: cannot be read ({reason}); expected a submission") from error
-    text, faults = file_text(content, sample)
     ids = Ids(sample)
-    rows, more = file_rows(text, ids) if text.strip() else ([], [])
-    faults += more
-    if not rows:
-        return Report.of(path, sample.path, 0, faults or [Fault("empty-file", None, "", f"{len(content)} bytes")])
-    columns, body, more = find_columns(rows, sample, ids)
-    faults += more
-    entries: list[_Entry] = []
-    for row in body:
-        faults += _field_faults(row, columns)
-        entry = _entry(row, columns, ids)
-        if entry is not None:
-            entries.append(entry)
-    if columns.id is not None:
-        faults += _id_faults(entries, columns, sample, ids)
-    for entry in entries:
-        faults += _summary_faults(entry, sample)
-    faults += _repeated_summaries(entries, sample)
-    return Report.of(path, sample.path, len(body), faults)
+    found = read_submission(path, sample, ids)
+    faults = list(found.faults)
+    if found.columns is None:
+        return Report.of(path, sample.path, 0, faults)
+    if found.columns.id is not None:
+        faults += _id_faults(found.entries, found.columns, sample, ids)
+    known = {ids.meant(identity) or identity: text for identity, text in (dialogues or {}).items()}
+    for entry in found.entries:
+        identity = ids.meant(entry.id)
+        faults += _summary_faults(entry, sample, (written or {}).get(identity), known.get(identity))
+    repeated, few = _repeated_summaries(found.entries, sample, ids, known)
+    notes = {"repeated-summary"} if few else set()
+    if not known and not _is_korean_file(found.entries, sample):
+        notes.add("not-korean")
+    return Report.of(path, sample.path, found.rows, faults + repeated, notes)
 
 
-def _field_faults(row: Row, columns: Columns) -> Iterator[Fault]:
-    width = len(row.fields)
-    if width != columns.width and not row.broken:
-        where = columns.id if columns.id is not None and columns.id < width else 0
-        told = f"{width} field{'s' * (width != 1)} instead of {columns.width}: {row.shown}"
-        kind = "unquoted-comma" if width > columns.width else "missing-field"
-        yield Fault(kind, row.line, visible(row.fields[where].strip()), told)
-
-
-def _entry(row: Row, columns: Columns, ids: Ids) -> _Entry | None:
-    """A row as far as it can be told; None if it is but a piece of another."""
-    fields = row.fields
-    if len(fields) == columns.width:
-        summary = None if columns.summary is None else fields[columns.summary]
-        others = tuple(fields[at] for at, _ in columns.others)
-        return _Entry(row.line, "" if columns.id is None else fields[columns.id], summary, others)
-    at = ids.place(fields, ids.column if columns.id is None else columns.id)
-    if at is None:
-        return None
-    return _Entry(row.line, fields[at], ",".join(fields[at + 1 :]) if len(fields) > at + 1 else None)
-
-
-def _id_faults(entries: Sequence[_Entry], columns: Columns, sample: Sample, ids: Ids) -> Iterator[Fault]:
+def _id_faults(entries: Sequence[Entry], columns: Columns, sample: Sample, ids: Ids) -> Iterator[Fault]:
     place = {identity: at for at, identity in enumerate(sample.ids)}
     counted = first_counted([stripped_id(entry.id) for entry in entries], sample.ids)
     first: dict[str, int] = {}
@@ -126,7 +99,7 @@ def _id_faults(entries: Sequence[_Entry], columns: Columns, sample: Sample, ids:
                 yield Fault("missing-id", None, visible(identity), "")
 
 
-def _other_faults(entry: _Entry, columns: Columns, sample: Sample, row: int) -> Iterator[Fault]:
+def _other_faults(entry: Entry, columns: Columns, sample: Sample, row: int) -> Iterator[Fault]:
     """Fields that are neither id nor summary, and not those of the sample's row of this id."""
     for field, (_, at) in zip(entry.others, columns.others, strict=False):
         if field != sample.rows[row][at]:
@@ -135,24 +108,54 @@ def _other_faults(entry: _Entry, columns: Columns, sample: Sample, row: int) -> 
             yield Fault("other-column", entry.line, entry.shown_id, told)
 
 
-def _summary_faults(entry: _Entry, sample: Sample) -> Iterator[Fault]:
+def _summary_faults(entry: Entry, sample: Sample, raw: str | None, dialogue: str | None) -> Iterator[Fault]:
     text = entry.summary
     if text is None:
         return
     if sample.placeholder and text.strip() == sample.placeholder:
         yield Fault("placeholder", entry.line, entry.shown_id, f"«{visible(text)}»")
         return
+    seen: set[str] = set()
+    # A line that is nothing but a role's name is found before lines are joined.
+    if raw is not None and LINE_BREAK.search(raw):
+        for kind, start, end in summary_faults(raw):
+            seen.add(kind)
+            yield Fault(kind, entry.line, entry.shown_id, f"«{visible(raw, start, end)}»")
     for kind, start, end in text_faults(text):
-        yield Fault(kind, entry.line, entry.shown_id, f"«{visible(text, start, end)}»")
+        if kind not in seen and not (kind == "not-korean" and dialogue is not None and not is_korean(dialogue)):
+            yield Fault(kind, entry.line, entry.shown_id, f"«{visible(text, start, end)}»")
 
 
-def _repeated_summaries(entries: Sequence[_Entry], sample: Sample) -> Iterator[Fault]:
-    first: dict[str, _Entry] = {}
+def _repeated_summaries(
+    entries: Sequence[Entry], sample: Sample, ids: Ids, dialogues: Mapping[str, str]
+) -> tuple[list[Fault], bool]:
+    """Return the summaries that an earlier row has, too, and whether they are few.
+
+    They are, if less than three, or less than a fiftieth of all, are of dialogues that are not nearly the same.
+    """
+    first: dict[str, Entry] = {}
+    faults: list[Fault] = []
+    unlike = 0
     for entry in entries:
         text = (entry.summary or "").strip()
-        if is_empty(text) or text == sample.placeholder:
+        if is_blank(text) or is_null(text) or text == sample.placeholder:
             continue
         other = first.setdefault(text, entry)
-        if stripped_id(other.id) != stripped_id(entry.id):
-            told = f"as line {other.line}, {other.shown_id}: «{visible(text)}»"
-            yield Fault("repeated-summary", entry.line, entry.shown_id, told)
+        if stripped_id(other.id) == stripped_id(entry.id):
+            continue
+        pair = [dialogues.get(ids.meant(one.id), "") for one in (other, entry)]
+        near = all(pair) and bool(near_duplicates(pair))
+        unlike += not near
+        told = f"as line {other.line}, {other.shown_id}: «{visible(text)}»"
+        told += "; their dialogues are near-duplicates" if near else ""
+        faults.append(Fault("repeated-summary", entry.line, entry.shown_id, told))
+    return faults, unlike < max(_MANY_EQUAL, _EQUAL_SHARE * len(entries))
+
+
+def _is_korean_file(entries: Sequence[Entry], sample: Sample) -> bool:
+    """Return whether summaries should be Korean: the sample's are, or most of the file's."""
+    at = sample.columns.index("summary")
+    if any(is_korean(row[at]) for row in sample.rows if not is_blank(row[at])):
+        return True
+    texts = [entry.summary for entry in entries if entry.summary and not is_blank(entry.summary)]
+    return 2 * sum(map(is_korean, texts)) > len(texts)

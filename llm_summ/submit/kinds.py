@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from llm_summ.data.summary_faults import SUMMARY_FAULTS
+
 __all__ = ["FAULT_KINDS", "FaultKind"]
 
 
@@ -14,7 +16,8 @@ class FaultKind:
 
     Attributes:
         name: short and stable; programs may rely on it.
-        severity: a problem would be refused or costs score; a note is worth a look.
+        severity: a problem would be refused or costs score; a note is worth a look. A report may lower a problem
+            to a note, where a file shows that it is none.
         why: what it does there.
         mend: what to do.
     """
@@ -25,12 +28,25 @@ class FaultKind:
     mend: str
 
 
-_REWRITE = "write the file with a CSV writer, such as `llm-summ submit` is"
-_AS_UTF_8 = "save it as UTF-8"
+_REWRITE = "`llm-summ submit --predictions FILE` writes it as CSV"
+_AS_UTF_8 = (
+    "save it as UTF-8; UTF-16 and CP949 are read by `llm-summ submit --predictions FILE`, which writes UTF-8"
+)
 _AS_SAMPLE = "`llm-summ submit --predictions FILE` writes it with the sample's columns"
-_BY_ID = "take the ids and their order from the sample, and each summary by its id"
+_BY_ID = "`llm-summ submit --predictions FILE` takes the ids and their order from the sample"
+_ROW_BY_ID = "write one row for each id of the sample, with the summary of that dialogue"
 _GENERATE = "generate it again"
-_CUT = "take it out"
+_CUT = "remove it"
+_JOIN = "`llm-summ submit --predictions FILE` joins the lines"
+_DROP_PROMPT = (
+    "`llm-summ post FILE --data DATA --steps drop_prompt --out OUT` removes it where a summary begins or ends, or "
+    "generate it again"
+)
+
+
+def _of_summary(name: str, mend: str) -> FaultKind:
+    return FaultKind(name, "problem", SUMMARY_FAULTS[name], mend)
+
 
 FAULT_KINDS = {
     kind.name: kind
@@ -40,7 +56,7 @@ FAULT_KINDS = {
             "not-csv",
             "problem",
             "another kind of file under this name; nothing else was checked",
-            "save it as CSV",
+            "save it as CSV, or name it as what it is",
         ),
         FaultKind("encoding", "problem", "not in UTF-8: refused, or every summary is read as nonsense", _AS_UTF_8),
         FaultKind(
@@ -60,16 +76,10 @@ FAULT_KINDS = {
         FaultKind("column-order", "problem", "the columns stand in another order than the sample's", _AS_SAMPLE),
         FaultKind("column-name", "problem", "a column's name is not spelt as in the sample", _AS_SAMPLE),
         FaultKind(
-            "missing-index",
-            "problem",
-            "the sample has an index column without a name, and the file has none",
-            "pandas: reset_index(drop=True), then to_csv with index=True; or " + _AS_SAMPLE,
-        ),
-        FaultKind(
             "extra-index",
             "problem",
             "an index column that the sample does not have",
-            "pandas: to_csv with index=False; read it with index_col=0 if it was there before",
+            "pandas: to_csv with index=False; or " + _AS_SAMPLE,
         ),
         FaultKind(
             "other-column",
@@ -79,18 +89,23 @@ FAULT_KINDS = {
         ),
         FaultKind("broken-quotes", "problem", "a quote that is not closed, or text after a closing one", _REWRITE),
         FaultKind("unquoted-comma", "problem", "more fields than columns: is a comma not quoted?", _REWRITE),
-        FaultKind("missing-field", "problem", "fewer fields than columns: is a line break not quoted?", _REWRITE),
+        FaultKind(
+            "missing-field",
+            "problem",
+            "fewer fields than columns: is a line break not quoted?",
+            _REWRITE + "; or fill in what is missing",
+        ),
         FaultKind(
             "counted-ids",
             "problem",
             "ids made by counting, where the sample's have gaps or begin elsewhere: these rows are "
             "scored against other dialogues",
-            _BY_ID,
+            "take each id from the data file, not from a count",
         ),
-        FaultKind("missing-id", "problem", "an id of the sample that the file lacks", _BY_ID),
+        FaultKind("missing-id", "problem", "an id of the sample that the file lacks", _ROW_BY_ID),
         FaultKind("extra-id", "problem", "an id that the sample does not have", _BY_ID),
-        FaultKind("repeated-id", "problem", "an id that stands in an earlier row", _BY_ID),
-        FaultKind("empty-id", "problem", "a row without an id", _BY_ID),
+        FaultKind("repeated-id", "problem", "an id that stands in an earlier row", _ROW_BY_ID),
+        FaultKind("empty-id", "problem", "a row without an id", _ROW_BY_ID),
         FaultKind("id-order", "problem", "rows stand in another order than the sample's", _BY_ID),
         FaultKind("misspelt-id", "problem", "an id that is not spelt as in the sample", _BY_ID),
         FaultKind(
@@ -99,21 +114,27 @@ FAULT_KINDS = {
             "neither a letter nor a figure: refused, or it scores 0",
             _GENERATE,
         ),
-        FaultKind(
-            "null-text", "problem", "a missing value, or a spreadsheet's error, written as a word", _GENERATE
-        ),
+        _of_summary("null-text", _GENERATE),
+        _of_summary("no-summary", _GENERATE),
         FaultKind("placeholder", "problem", "the sample's own text, not a summary", _GENERATE),
-        FaultKind("repeated-summary", "problem", "equal to that of another dialogue", _GENERATE),
-        FaultKind("prompt-remains", "problem", "part of a prompt or a special token, scored as words", _CUT),
+        FaultKind(
+            "repeated-summary",
+            "problem",
+            "equal to that of another dialogue; a problem only where many are",
+            _GENERATE,
+        ),
+        _of_summary("prompt-remains", _DROP_PROMPT),
+        _of_summary("lost-hangul", "save it as UTF-8 where Hangul was lost: it cannot be restored"),
+        _of_summary("lost-tag", "decode without skipping #Person1#, then generate it again"),
         FaultKind(
             "broken-tag", "problem", "a misspelt or cut tag falls into other morphemes", "write it as #Person1#"
         ),
         FaultKind(
             "unknown-mask", "problem", "in the form of a tag, but none of the known ones", "write it as #Person1#"
         ),
-        FaultKind("extra-quotes", "problem", "quotes around the whole summary, scored as morphemes", _CUT),
+        _of_summary("extra-quotes", _CUT),
         FaultKind(
-            "line-break", "problem", "a line break in a summary: who counts lines finds too many rows", "join them"
+            "line-break", "problem", "a line break in a summary: who counts lines finds too many rows", _JOIN
         ),
         FaultKind("literal-line-feed", "problem", "a backslash and an n where a line break was meant", _CUT),
         FaultKind("html", "problem", "an HTML entity or <br>, scored as words", _CUT),
@@ -122,7 +143,14 @@ FAULT_KINDS = {
         FaultKind(
             "not-nfc", "problem", "letters in pieces (decomposed Hangul): other morphemes", "normalise to NFC"
         ),
-        FaultKind("repetition", "problem", "the same again and again: the model did not stop", _GENERATE),
+        _of_summary("repetition", _GENERATE),
+        _of_summary("not-korean", _GENERATE),
+        FaultKind(
+            "missing-index",
+            "note",
+            "the sample has an index column without a name, and the file has none; such files have been scored",
+            _AS_SAMPLE,
+        ),
         FaultKind("line-end", "note", "lines end otherwise than the sample's", _REWRITE),
         FaultKind("final-line-end", "note", "the last line does not end, and the sample's does", "add a line end"),
         FaultKind("blank-line", "note", "an empty line", _CUT),
@@ -132,7 +160,6 @@ FAULT_KINDS = {
         FaultKind("outer-space", "note", "white space at the ends of a summary", _CUT),
         FaultKind("double-space", "note", "several spaces, or a tab, between words", "leave one space"),
         FaultKind("stray-sign", "note", "a # that belongs to no tag", "write tags as #Person1#"),
-        FaultKind("not-korean", "note", "hardly any Hangul among its letters", _GENERATE),
         FaultKind("long-summary", "note", "longer than 400 characters: did the model not stop?", _GENERATE),
         FaultKind("short-summary", "note", "shorter than 10 characters", _GENERATE),
         FaultKind(

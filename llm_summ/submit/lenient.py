@@ -23,10 +23,11 @@ __all__ = ["Fault", "Row", "file_rows", "file_text"]
 _SEPARATORS = ",\t;|"
 _SEP_LINE = re.compile(r'"?sep=.?"?[,;\t|]*\s*', re.IGNORECASE)  # what Excel is told the separator by
 _MOST_LINES = 100  # of a row; where a quote is not closed, a row would take in the rest of the file
+_WRITES = "`llm-summ submit --predictions FILE` writes it as CSV"
 _SIGNATURES = (
     (b"PK\x03\x04", "a ZIP archive or an Excel file (.xlsx)"),
     (b"\xd0\xcf\x11\xe0", "an Excel file (.xls)"),
-    (b"PAR1", "parquet"),
+    (b"PAR1", f"parquet; give it the ending .parquet, then {_WRITES}"),
     (b"\x1f\x8b", "gzip"),
 )
 _WIDE = (
@@ -99,7 +100,7 @@ def file_text(content: bytes, sample: Sample) -> tuple[str, list[Fault]]:
             text, bad = _not_utf_8(content, text)
             faults += bad
     if text.lstrip()[:1] in ("{", "[") and _is_json(text):
-        return "", [*faults, Fault("not-csv", None, "", "JSON; give it the ending .jsonl and use --predictions")]
+        return "", [*faults, Fault("not-csv", None, "", f"JSON; {_WRITES}")]
     faults += [
         Fault("nul", number, "", visible(line, line.index("\0"), line.index("\0") + 1))
         for number, line in enumerate(_lines(text), 1)

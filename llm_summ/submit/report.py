@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from llm_summ.submit.kinds import FAULT_KINDS, FaultKind
 from llm_summ.submit.lenient import Fault
@@ -16,10 +17,17 @@ _SHOWN = 5  # places of a finding
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A kind of fault, and every place of it."""
+    """A kind of fault, and every place of it.
+
+    Attributes:
+        kind: what it is.
+        places: where.
+        severity: the kind's own, or lower.
+    """
 
     kind: FaultKind
     places: tuple[Fault, ...]
+    severity: Literal["problem", "note"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +47,27 @@ class Report:
     findings: tuple[Finding, ...]
 
     @classmethod
-    def of(cls, path: Path, sample: Path, rows: int, faults: list[Fault]) -> Report:
-        """Put faults together by kind, in the order of lines."""
+    def of(cls, path: Path, sample: Path, rows: int, faults: list[Fault], notes: Collection[str] = ()) -> Report:
+        """Put faults together by kind, in the order of lines; those of the kinds in `notes` are no problems."""
         by_kind: dict[str, list[Fault]] = {name: [] for name in FAULT_KINDS}
         for fault in faults:
             by_kind[fault.kind].append(fault)
-        found = tuple(
-            Finding(FAULT_KINDS[name], tuple(sorted(places, key=lambda place: place.line or 0)))
+        findings = [
+            Finding(
+                FAULT_KINDS[name],
+                tuple(sorted(places, key=lambda place: place.line or 0)),
+                "note" if name in notes else FAULT_KINDS[name].severity,
+            )
             for name, places in by_kind.items()
             if places
-        )
-        return cls(path, sample, rows, found)
+        ]
+        findings.sort(key=lambda finding: finding.severity == "note")
+        return cls(path, sample, rows, tuple(findings))
 
     @property
     def problems(self) -> bool:
         """Whether it would be refused, or costs score."""
-        return any(finding.kind.severity == "problem" for finding in self.findings)
+        return any(finding.severity == "problem" for finding in self.findings)
 
     def lines(self) -> list[str]:
         """The report for people, the first five places of each finding."""
@@ -65,11 +78,11 @@ class Report:
         for finding in self.findings:
             kind, places = finding.kind, finding.places
             count = f"{len(places):,} place{'s' * (len(places) != 1)}"
-            lines += ["", f"{kind.severity} {kind.name}: {count}: {kind.why}; {kind.mend}"]
+            lines += ["", f"{finding.severity} {kind.name}: {count}: {kind.why}; {kind.mend}"]
             lines += [f"  {self._place(fault)}" for fault in places[:_SHOWN]]
             if len(places) > _SHOWN:
                 lines.append(f"  … and {len(places) - _SHOWN:,} more")
-        problems = sum(finding.kind.severity == "problem" for finding in self.findings)
+        problems = sum(finding.severity == "problem" for finding in self.findings)
         notes = len(self.findings) - problems
         counts = [
             f"{n} kind{'s' * (n != 1)} of {what}" for n, what in ((problems, "problem"), (notes, "note")) if n
@@ -90,7 +103,7 @@ class Report:
             "findings": [
                 {
                     "kind": finding.kind.name,
-                    "severity": finding.kind.severity,
+                    "severity": finding.severity,
                     "why": finding.kind.why,
                     "mend": finding.kind.mend,
                     "places": [

@@ -10,18 +10,19 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_summ.data import Dialogue, read_dialogues, read_hypotheses
 from llm_summ.data.handed_in import first_counted, is_empty
-from llm_summ.data.raw import run_of
+from llm_summ.data.raw import is_raw, run_of
 from llm_summ.data.source import check_out, resolve_source
-from llm_summ.errors import DataError, PredictionError, RunError, listed
+from llm_summ.errors import DataError, InputError, PredictionError, RunError, listed
 from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.files import append_lines, whole_file
 from llm_summ.progress import say
 from llm_summ.run import Run
+from llm_summ.submit.reading import broken_texts
 from llm_summ.submit.sample import Sample
 from llm_summ.submit.texts import LINE_BREAK
 
@@ -38,6 +39,7 @@ class Texts:
         run: whose raw predictions the file holds; None if it is any other file.
         engine: what made them; None where the file does not say.
         data: the data file that they are of; None if none was named.
+        dialogues: the text of each id's dialogue; empty if no data were named.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class Texts:
     run: Run | None = None
     engine: str | None = None
     data: Path | None = None
+    dialogues: Mapping[str, str] = field(default_factory=dict)
 
 
 def data_of(run: Run, source: str | None) -> str:
@@ -74,12 +77,15 @@ def run_texts(run: Run, source: str) -> Texts:
     return _texts(run_summaries(run, source, dialogues), source, dialogues)
 
 
-def file_texts(path: Path, source: str | None) -> Texts:
+def file_texts(path: Path, source: str | None, sample: Sample) -> Texts:
     """The summaries of a prediction file, as they stand; raw predictions in a run's folder are post-processed.
 
+    A file that is none is read as the check of a submission reads it, if all ids of the sample are in it.
+
     Args:
-        path: a CSV or JSONL with `fname` and `summary`.
+        path: a CSV, JSONL or parquet with `fname` and `summary`, or what the check can read.
         source: the data file that they must be of; by default any, for a run's raw predictions its test data.
+        sample: what the submission must be like.
 
     Raises:
         DataError: the data cannot be used.
@@ -89,17 +95,38 @@ def file_texts(path: Path, source: str | None) -> Texts:
     run = run_of(path, tell=source is None)
     if run is not None and source is None:
         source = data_of(run, None)
-    if source is None:
-        return Texts(path, read_hypotheses(path))
-    dialogues = read_dialogues(source)
-    return _texts(file_summaries(path, source, dialogues), source, dialogues)
+    dialogues = [] if source is None else read_dialogues(source)
+    try:
+        if source is not None:
+            return _texts(file_summaries(path, source, dialogues), source, dialogues)
+        texts = read_hypotheses(path)
+        if set(sample.ids) <= set(texts):
+            return Texts(path, texts)
+        broken = _broken_texts(path, sample)
+        return Texts(path, texts if broken is None else broken)
+    except InputError:
+        # What is wrong with its ids is not repaired where a data file says what they must be.
+        broken = None if is_raw(path) else _broken_texts(path, sample)
+        wanted = {dialogue.id for dialogue in dialogues}
+        if broken is None or (source is not None and not set(broken) <= wanted):
+            raise
+        data = None if source is None else resolve_source(source)
+        return Texts(path, broken, data=data, dialogues=_by_id(dialogues))
+
+
+def _broken_texts(path: Path, sample: Sample) -> dict[str, str] | None:
+    return broken_texts(path, sample) if path.is_file() else None
+
+
+def _by_id(dialogues: Sequence[Dialogue]) -> dict[str, str]:
+    return {dialogue.id: dialogue.text for dialogue in dialogues}
 
 
 def _texts(summaries: Summaries, source: str, dialogues: Sequence[Dialogue]) -> Texts:
     if summaries.untuned:
         say(f"{summaries.path}: written by the base model, without an adapter")
     by_id = {dialogue.id: text for dialogue, text in zip(dialogues, summaries.texts, strict=True)}
-    return Texts(summaries.path, by_id, summaries.run, summaries.engine, resolve_source(source))
+    return Texts(summaries.path, by_id, summaries.run, summaries.engine, resolve_source(source), _by_id(dialogues))
 
 
 def write_submission(
@@ -184,7 +211,7 @@ def _check_texts(texts: Texts, sample: Sample, allow_empty: bool) -> None:
     empty = [identity for identity in sample.ids if is_empty(texts.by_id[identity])]
     if empty and not allow_empty:
         raise PredictionError(
-            f"{texts.path}: neither a letter nor a figure in {_count(empty)}: refused, or it scores 0; "
+            f"{texts.path}: nothing, or only a word such as nan, in {_count(empty)}: refused, or it scores 0; "
             "generate again, or write them as they are: --allow-empty"
         )
 

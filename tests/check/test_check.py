@@ -385,6 +385,19 @@ def test_a_row_shows_what_is_masked_and_what_is_learnt(make: Make) -> None:
     assert "reverse" in styles["<bos>"]
 
 
+def test_missing_data_files_name_the_settings_that_name_others(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as error:
+        make_plan(make(data={part: f"data/{part}.csv" for part in ("train", "dev", "test")}))
+    assert str(error.value).splitlines() == [
+        "data/train.csv: no such file; name yours: --set data.train=PATH",
+        "data/dev.csv: no such file; name yours: --set data.dev=PATH",
+        "data/test.csv: no such file; name yours: --set data.test=PATH",
+    ]
+
+
 def test_the_command(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, tmp_path / "tiny")
     (tmp_path / "r.yaml").write_text(

@@ -192,7 +192,10 @@ def test_what_is_wrong_with_a_header(in_tmp: Path, content: str, said: str) -> N
 def test_the_empty_rows_of_a_spreadsheet_are_named(in_tmp: Path, empty: str) -> None:
     path = Path("a.csv")
     header = ",fname,dialogue,summary"
-    path.write_text(f"{header}\n0,a,네 좋아요,요약\n{empty}\n{empty}\n", encoding="utf-8")
+    path.write_text(
+        f"{header}\n0,a,오늘 저녁 여섯 시에 역 앞에서 봐요,저녁에 역에서 만난다.\n{empty}\n{empty}\n",
+        encoding="utf-8",
+    )
     with pytest.raises(InputError, match=r"^a\.csv:3: found an empty row \(.* 2\), .*; delete these rows$"):
         read_dialogues("a.csv")
     with pytest.raises(PredictionError, match=r"^a\.csv:3: found an empty row"):
@@ -201,7 +204,9 @@ def test_the_empty_rows_of_a_spreadsheet_are_named(in_tmp: Path, empty: str) -> 
     assert [(finding.kind.name, finding.rows) for finding in found if finding.kind.severity == "problem"] == [
         ("empty-row", 2)
     ]
-    path.write_text(f"{header}\n0,a,네 좋아요,요약\n", encoding="utf-8")
-    assert read_hypotheses(path) == {"a": "요약"}
-    path.write_text(f"{header}\n0,a,네 좋아요,요약\n,,,,\n", encoding="utf-8")
+    path.write_text(f"{header}\n0,a,오늘 저녁 여섯 시에 역 앞에서 봐요,저녁에 역에서 만난다.\n", encoding="utf-8")
+    assert read_hypotheses(path) == {"a": "저녁에 역에서 만난다."}
+    path.write_text(
+        f"{header}\n0,a,오늘 저녁 여섯 시에 역 앞에서 봐요,저녁에 역에서 만난다.\n,,,,\n", encoding="utf-8"
+    )
     assert refusal(path).endswith("a.csv:3: found an empty row of 5 fields, expected 4 fields; delete it")

@@ -112,6 +112,18 @@ def test_a_column_that_is_not_read_as_a_reference_is_named(
     assert capsys.readouterr().err == notice * 2
 
 
+def test_the_names_that_are_proposed_for_columns_are_free(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = ["fname", "dialogue", "Summary", "summary2", "reference"]
+    read_dialogues(str(write(as_csv([header, ["a", "x", "하나", "둘", "셋"]]))))
+    notices = capsys.readouterr().err.splitlines()
+    assert [notice.rpartition(" ")[2] for notice in notices] == ["summary3", "summary4"]
+    header = ["fname", "dialogue", "summary3", "summary2", "summary4"]
+    renamed = write(as_csv([header, ["a", "x", "하나", "둘", "셋"]]))
+    assert read_dialogues(str(renamed))[0].references == ("하나", "둘", "셋")
+
+
 @pytest.mark.parametrize(
     "column", ["summary1", "summary.1", "summary_length", "n_summary_tokens", "topic", "note"]
 )
@@ -388,6 +400,14 @@ def test_a_missing_file_with_nothing_near(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read_dialogues(str(missing))
     assert str(error.value) == f"{missing}: no such file; `llm-summ data sample DIR` writes an example"
+
+
+def test_a_missing_file_that_a_recipe_names(write: Write, tmp_path: Path) -> None:
+    write("fname,dialogue,summary\n", "dev.csv")
+    for name, hint in (("train.csv", ""), ("dve.csv", f"did you mean {tmp_path / 'dev.csv'}? ")):
+        with pytest.raises(DataError) as error:
+            read_dialogues(["sample:train", str(tmp_path / name)], option="--set data.train=PATH")
+        assert str(error.value) == f"{tmp_path / name}: no such file; {hint}name yours: --set data.train=PATH"
 
 
 def test_a_folder_and_another_kind_of_file(write: Write, tmp_path: Path) -> None:

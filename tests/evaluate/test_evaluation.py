@@ -113,7 +113,18 @@ def test_a_score_that_cannot_be_kept_is_given_all_the_same(
 def test_the_json_has_everything(data: str) -> None:
     value = json.loads(json.dumps(evaluated(PARTLY, data).to_json()))
     assert set(value) == {
-        *("data", "data_sha256", "predictions", "untuned", "rows", "references", "rouge1", "rouge2", "rougeL"),
+        *(
+            "data",
+            "data_sha256",
+            "predictions",
+            "engine",
+            "untuned",
+            "rows",
+            "references",
+            "rouge1",
+            "rouge2",
+            "rougeL",
+        ),
         *("final", "interval", "intervals", "signature", "rouge-score", "post", "empty", "by_length", "floors"),
         *("lengths", "fidelity", "groups", "leaderboard", "worst", "explain", "verify", "per_row", "warnings"),
     }
@@ -230,6 +241,9 @@ def test_empty_summaries_are_warned_of(data: str) -> None:
         "2 of 3 summaries are empty (dev_3, dev_4): they score 0, and a submission may be refused"
     ]
     assert result.to_json()["warnings"] == result.warnings
+    result = evaluated(PARTLY | {"dev_3": "nan", "dev_4": " None."}, data)
+    assert result.empty == ["dev_3", "dev_4"]
+    assert result.warnings[0].startswith("2 of 3 summaries are empty (dev_3, dev_4)")
 
 
 def test_tokens_that_drop_hangul_are_warned_of(data: str) -> None:

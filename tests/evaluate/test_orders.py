@@ -10,8 +10,11 @@ from statistics import fmean, pstdev
 import pytest
 from scored import scored
 
-from llm_summ.evaluate.floors import Floors, Misaligned, Reordered, find_floors
-from llm_summ.score import whitespace_tokenizer
+from llm_summ.data.dialogue import Dialogue
+from llm_summ.evaluate.floors import Floors, Misaligned, find_floors
+from llm_summ.evaluate.orders import Reordered
+from llm_summ.evaluate.rows import ScoredRow
+from llm_summ.score import score_corpus, whitespace_tokenizer
 
 SPACES = whitespace_tokenizer()
 SEEDS = range(20)
@@ -155,3 +158,99 @@ def test_ids_without_numbers_have_an_order_too() -> None:
     assert found is not None
     assert found.order.startswith("in the order of ids that are sorted")
     assert (found.final, found.ordered) == (pytest.approx(100 / 13), pytest.approx(100))
+
+
+def long_and_short(rows: int, seed: int, kept: float = 0.5) -> tuple[list[Dialogue], list[str]]:
+    """Dialogues of different lengths, references whose lengths follow them, summaries that keep half of these."""
+    generator = random.Random(seed)
+    words = [f"낱말{n}" for n in range(80)]
+    dialogues, summaries = [], []
+    for row in range(rows):
+        body = generator.choices(words, k=generator.randint(8, 30))
+        own = [word if generator.random() < kept else generator.choice(words) for word in body]
+        # Lengths in characters and in words differ, and neither says how long the summary is.
+        text = "#Person1#: " + " ".join(
+            "가" * generator.randint(5, 9) for _ in range(3 * len(body) + generator.randint(0, 60))
+        )
+        dialogues.append(Dialogue(f"test_{row}", text, (" ".join(body),)))
+        summaries.append(" ".join(own))
+    return dialogues, summaries
+
+
+def floors_of(dialogues: Sequence[Dialogue], summaries: Sequence[str]) -> Floors:
+    score = score_corpus(summaries, [one.references for one in dialogues], tokenizer=SPACES)
+    rows = list(map(ScoredRow, dialogues, summaries, score.per_row))
+    return find_floors(rows, variant="rouge", aggregate="mean", tokenizer=SPACES)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("unit", ["characters", "words", "tokens"])
+def test_texts_in_the_order_of_lengths_are_a_warning(unit: str, sign: int) -> None:
+    for seed in range(3):
+        dialogues, summaries = long_and_short(120, seed)
+        generator = random.Random(seed)
+        count = {"characters": len, "words": lambda text: len(text.split())}.get(
+            unit,
+            lambda text: len(text) * generator.gauss(1, 0.03),  # noqa: B023
+        )
+        lengths = [sign * count(one.text) for one in dialogues]
+        order = sorted(range(120), key=lengths.__getitem__)
+        found = floors_of(dialogues, [summaries[row] for row in order])
+        assert found.reordered is not None
+        # Where tokens were counted, the order by characters may be near enough, too.
+        assert unit in found.reordered.order or unit == "tokens"
+        assert found.reordered.order.endswith("the longest first") is (sign < 0)
+        [warning] = found.warnings()
+        assert warning.startswith("in another order: ")
+        assert not [note for note in found.notes() if "in another order" in note]
+        # The other way round: ids that were sorted by length beside texts in the data's order
+        places = sorted(range(120), key=order.__getitem__)
+        found = floors_of(dialogues, [summaries[row] for row in places])
+        assert unit == "tokens" or (found.reordered is not None and "whose places" in found.reordered.order)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4, 8])
+def test_texts_as_several_workers_leave_them_are_a_warning(workers: int) -> None:
+    dialogues, summaries = long_and_short(60, 0)
+    order = [row for worker in range(workers) for row in range(worker, 60, workers)]
+    found = floors_of(dialogues, [summaries[row] for row in order]).reordered
+    assert found is not None
+    assert f"{workers} workers" in found.order
+
+
+@pytest.mark.parametrize("size", [8, 16, 32])
+@pytest.mark.parametrize("blocks", ["two", "all"])
+def test_swapped_batches_are_a_warning(size: int, blocks: str) -> None:
+    for seed in range(3):
+        dialogues, summaries = long_and_short(200, seed)
+        generator = random.Random(seed)
+        order = list(range(200 // size))
+        if blocks == "two":
+            one, other = generator.sample(order, 2)
+            order[one], order[other] = other, one
+        else:
+            order = order[2:] + order[:2]
+        texts = [text for block in order for text in summaries[block * size : (block + 1) * size]]
+        found = floors_of(dialogues, texts + summaries[len(texts) :])
+        assert found.swapped is not None
+        assert found.swapped.rows >= (2 * size if blocks == "two" else 100)
+        [warning] = found.warnings()
+        assert warning.startswith("batches in another order: ")
+        assert found.to_json()["swapped"]["rows"] == found.swapped.rows
+
+
+def test_no_order_is_found_where_there_is_none() -> None:
+    """Aligned, shuffled, and sorted by what says nothing of the dialogues."""
+    for seed in range(4):
+        dialogues, summaries = long_and_short(120, seed)
+        shuffled = random.Random(seed).sample(summaries, 120)
+        by_length = sorted(range(120), key=lambda row: len(dialogues[row].text))
+        for dialogues_of, texts in (
+            (dialogues, summaries),
+            (dialogues, shuffled),
+            (dialogues, sorted(summaries, key=len)),
+            ([dialogues[row] for row in by_length], [summaries[row] for row in by_length]),
+            ([dialogues[row] for row in by_length], shuffled),
+            (dialogues, ["회의를 엽니다."] * 120),
+        ):
+            assert floors_of(dialogues_of, texts).warnings() == []

@@ -100,6 +100,17 @@ def test_empty_hypotheses_score_zero_and_are_named(variant: Variant, empty: tupl
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
+def test_null_words_are_empty_where_they_are_worth_nothing(variant: Variant) -> None:
+    hypotheses = ["a b", "nan", "None", "none", "<NA>", "N/A", "none of them"]
+    references = [["a b"], ["a b"], ["a b", "c"], ["a b", "none"], ["a"], ["a"], ["a"]]
+    score = score_corpus(hypotheses, references, variant=variant, tokenizer=SPACES)
+    # The true answer "none" keeps its score, as does what only begins with such a word.
+    assert score.empty == (1, 2, 4, 5)
+    assert score.per_row[3].rouge1 == pytest.approx(50, abs=1e-5)
+    assert "|empty:4|" in score.signature
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_empty_korean_hypotheses_are_named_by_mecab_too(variant: Variant) -> None:
     score = score_corpus(["\u200a ", "간다", "\t"], [["간다"]] * 3, variant=variant)
     # A hair space is a token for mecab-ko, so only the third row is without one.

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from llm_summ.morphemes import TokenizerName, tokenizer_named
+from llm_summ.morphemes import AsWrittenTokenizer, TokenizerName, tokenizer_named
 from llm_summ.score import Aggregate, Variant, score_corpus
 from llm_summ.score.metric import COMPETITION, PACKAGES, Metric
 
@@ -111,3 +111,34 @@ def test_tokens_that_drop_hangul_are_warned_of(
     ]
     own = tokens in ("rouge-score", "rouge-score-stem")
     assert Metric(variant, tokens).warnings(texts) == (expected if own and hangul else [])
+
+
+def test_white_space_that_the_package_itself_would_count_is_reported() -> None:
+    from rouge import Rouge
+
+    texts = ["회의는 내일 열립니다. ", "점심을 먹습니다.", " 우산이 없습니다.\n"]
+    references = [["회의는 내일 열립니다."], ["점심을 먹습니다. ", "밥을 먹습니다."], ["우산이 없습니다."]]
+    metric = Metric(tokens="space")
+    pairs = [(text, one) for text, row in zip(texts, references, strict=True) for one in row]
+    raw = [sum(one["f"] for one in Rouge().get_scores(*pair)[0].values()) / 3 for pair in pairs]
+    package = 100 * (raw[0] + (raw[1] + raw[2]) / 2 + raw[3]) / 3
+    [warning] = metric.warnings(texts, references)
+    assert f"scores {package:.2f}, not {metric.score(texts, references).final:.2f} (3 of 3 rows differ)" in warning
+    stripped = [[one.strip() for one in row] for row in references]
+    assert metric.warnings([text.strip() for text in texts], stripped) == []
+    # White space at the beginning, or within, changes nothing for the package.
+    assert metric.warnings([f" \t{text.strip()}" for text in texts], stripped) == []
+    assert Metric().warnings(texts, references) == Metric("rouge-score", "space").warnings(texts, references) == []
+
+
+@settings(max_examples=60)
+@given(*(st.text("가나 .\n\t", min_size=1, max_size=12) for _ in range(2)))
+def test_a_text_as_written_is_scored_as_the_package_scores_it(text: str, reference: str) -> None:
+    from rouge import Rouge
+
+    found = score_corpus([text], [[reference]], tokenizer=AsWrittenTokenizer())
+    try:
+        [expected] = Rouge().get_scores(text, reference)
+    except ValueError:  # an empty text
+        return
+    assert found.final == pytest.approx(100 * sum(one["f"] for one in expected.values()) / 3, abs=1e-6)

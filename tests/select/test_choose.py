@@ -124,6 +124,12 @@ def test_an_empty_text_is_neither_chosen_nor_a_reference(method: Method) -> None
     without = chosen(single(B, A, C), Settings.equal(3, method))
     assert with_empty[0] == without[0]
     assert with_empty[1].score[0] == pytest.approx(without[1].score[0])
+    with_null = chosen(single("nan", "nan", "None", B, A, C), Settings.equal(6, method))
+    assert with_null[0] == without[0]
+    assert with_null[1].score[0] == pytest.approx(without[1].score[0])
+    assert chosen(single("nan", "nan", A), Settings.equal(3, method))[0] == [A]
+    only, choices = chosen(single("nan", "nan"), Settings.equal(2, method))
+    assert only == ["nan"]
     only, choices = chosen(single("", " . "), Settings.equal(2, method))
     assert only[0].strip() in ("", ".")
     assert not choices.undecided[0] or method == "vote"

@@ -49,9 +49,13 @@ def test_problems_and_notes_have_their_exit_codes(there: Path) -> None:
     assert run("--check", "noted.csv").exit_code == 0
     assert run("--check", "noted.csv", "--strict").exit_code == 1
     done = run("--check", "texts.csv", "--json")
-    assert done.exit_code == 1
+    assert done.exit_code == 0
     [finding] = json.loads(done.stdout)["findings"]
-    assert (finding["kind"], finding["severity"]) == ("missing-index", "problem")
+    assert (finding["kind"], finding["severity"]) == ("missing-index", "note")
+    Path("extra.csv").write_text(GOOD.replace("test_7", "test_8"), encoding="utf-8")
+    done = run("--check", "extra.csv", "--json")
+    assert done.exit_code == 1
+    assert {one["severity"] for one in json.loads(done.stdout)["findings"]} == {"problem"}
 
 
 def test_predictions_become_a_submission(there: Path) -> None:
@@ -123,3 +127,33 @@ def test_wrong_input_is_one_line(there: Path) -> None:
     assert "lacks 5 of the 6 ids" in refused("--predictions", "few.csv")
     for options in (("--check", "texts.csv", "--force"), ("--run", "mine", "--predictions", "texts.csv")):
         assert run(*options).exit_code == 2
+
+
+@pytest.mark.parametrize("role", ["assistant", "model", "user", "system", "Assistant", "[|assistant|]"])
+def test_a_role_on_a_line_of_its_own_is_found_though_lines_are_joined(there: Path, role: str) -> None:
+    rows = [[one, text] for one, text in zip(IDS, TEXTS, strict=True)]
+    rows[1][1] = f"{role}\n{TEXTS[1]}"
+    rows[2][1] = role
+    Path("roles.csv").write_text("fname,summary\n" + "".join(f'{one},"{text}"\n' for one, text in rows), "utf-8")
+    done = run("--predictions", "roles.csv", "--json")
+    assert done.exit_code == 1
+    [finding] = [one for one in json.loads(done.stdout)["findings"] if one["severity"] == "problem"]
+    assert (finding["kind"], [place["id"] for place in finding["places"]]) == ("prompt-remains", IDS[1:3])
+    # What was written is joined all the same, and the check of the file still finds it.
+    assert f"{role} {TEXTS[1]}" in Path("submission.csv").read_text(encoding="utf-8")
+
+
+def test_the_dialogues_of_a_checked_file_are_its_data(there: Path) -> None:
+    text = (
+        "#Person1#: 회의를 언제 열까요? 자료를 미리 나눠 드리고 장소도 정해야 합니다. 참석할 사람도요.\n"
+        "#Person2#: 다음 주 {}요일에 엽시다. 장소는 삼 층 회의실이 좋겠고, 자료는 제가 나눠 드리겠습니다."
+    )
+    rows = "".join(f'{one},"{text.format(day)}"\n' for one, day in zip(IDS, "월화수목금토", strict=True))
+    Path("test.csv").write_text("fname,dialogue\n" + rows, encoding="utf-8")
+    Path("same.csv").write_text(GOOD.replace(TEXTS[1], TEXTS[0]).replace(TEXTS[2], TEXTS[0]), encoding="utf-8")
+    done = run("--check", "same.csv", "--data", "test.csv", "--json")
+    assert done.exit_code == 0
+    [finding] = json.loads(done.stdout)["findings"]
+    assert (finding["kind"], finding["severity"], len(finding["places"])) == ("repeated-summary", "note", 2)
+    assert all("near-duplicates" in place["found"] for place in finding["places"])
+    assert "dev.csv: no such file" in refused("--check", "same.csv", "--data", "dev.csv")

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from submissions import TEXTS, Found, check_bytes, kinds_and_lines, with_text
+from submissions import (
+    IDS,
+    LINES,
+    SAMPLE,
+    TEXTS,
+    Found,
+    check_bytes,
+    kinds_and_lines,
+    sample_of,
+    with_text,
+)
+
+from llm_summ.submit import check_submission
 
 LONG = " ".join(f"{number}번째 회의 자료를 보냅니다." for number in range(30))
 FILES: list[tuple[str, str, Found]] = [
@@ -141,3 +154,83 @@ def test_good_summaries_are_not_suspected(tmp_path: Path, text: str) -> None:
     found = kinds_and_lines(check_bytes(tmp_path, with_text(text).encode()))
     assert found.keys() <= {"stray-sign"}
     assert bool(found) == ("C#" in text)
+
+
+ENGLISH = [f"#Person1# asks #Person2# about thing number {number}." for number in range(6)]
+
+
+def rows_of(texts: Sequence[str]) -> str:
+    return LINES[0] + "".join(
+        f"{at},{one},{text}\n" for at, (one, text) in enumerate(zip(IDS, texts, strict=True))
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "sample", "dialogues", "found"),
+    [
+        # the sample is in Korean, most of the file is, the dialogue is, nothing is known, the dialogue is English
+        (ENGLISH, SAMPLE, None, ("problem", 6)),
+        ([*TEXTS[:5], ENGLISH[5]], SAMPLE.replace("요약문입니다.", "-"), None, ("problem", 1)),
+        (ENGLISH, SAMPLE.replace("요약문입니다.", "-"), "#Person1#: 안녕하세요?", ("problem", 6)),
+        (ENGLISH, SAMPLE.replace("요약문입니다.", "-"), None, ("note", 6)),
+        (ENGLISH, SAMPLE.replace("요약문입니다.", "a summary"), None, ("note", 6)),
+        (ENGLISH, SAMPLE, "#Person1#: How are you?", None),
+        ([*TEXTS[:5], "两个人在开会。"], SAMPLE, None, ("problem", 1)),
+    ],
+)
+def test_whether_summaries_must_be_korean(
+    tmp_path: Path, texts: list[str], sample: str, dialogues: str | None, found: tuple[str, int] | None
+) -> None:
+    path = tmp_path / "submission.csv"
+    path.write_text(rows_of(texts), encoding="utf-8")
+    spoken = None if dialogues is None else dict.fromkeys(IDS, dialogues)
+    report = check_submission(path, sample_of(tmp_path, sample), dialogues=spoken)
+    kinds = {one.kind.name: (one.severity, len(one.places)) for one in report.findings}
+    assert kinds.get("not-korean") == found
+
+
+def repeated(
+    folder: Path, rows: int, copies: int, dialogues: dict[str, str] | None = None
+) -> tuple[str, list[str]]:
+    """What is found where some rows have the first one's summary: how severe it is, and where."""
+    sample, good = "fname,summary\n", "fname,summary\n"
+    for row in range(rows):
+        sample += f"test_{row},-\n"
+        good += f"test_{row},회의 {0 if row <= copies else row}번을 다음 주에 열기로 합니다.\n"
+    path = folder / "submission.csv"
+    path.write_text(good, encoding="utf-8")
+    [finding] = check_submission(path, sample_of(folder, sample), dialogues=dialogues).findings
+    assert finding.kind.name == "repeated-summary"
+    return finding.severity, [place.found for place in finding.places]
+
+
+@pytest.mark.parametrize(
+    ("rows", "copies", "severity"),
+    [
+        *(
+            (6, 1, "note"),
+            (6, 2, "note"),
+            (6, 3, "problem"),
+            (6, 5, "problem"),
+            (150, 2, "note"),
+            (150, 3, "problem"),
+        ),
+        *((499, 4, "note"), (499, 9, "note"), (499, 10, "problem"), (499, 498, "problem")),
+    ],
+)
+def test_a_few_equal_summaries_are_a_note(tmp_path: Path, rows: int, copies: int, severity: str) -> None:
+    assert repeated(tmp_path, rows, copies)[0] == severity
+
+
+def test_equal_summaries_of_near_duplicate_dialogues_are_a_note(tmp_path: Path) -> None:
+    turns = (
+        "#Person1#: {}번 회의를 언제 열까요? 자료를 미리 나눠 드리고 장소도 정해야 합니다. 누가 오는지도요.\n"
+        "#Person2#: 다음 주에 엽시다. 장소는 삼 층 회의실이 좋겠고, 자료는 제가 나눠 드리겠습니다."
+    )
+    near = {f"test_{row}": turns.format(row) for row in range(6)}
+    severity, found = repeated(tmp_path, 6, 5, near)
+    assert severity == "note"
+    assert all("near-duplicates" in one for one in found)
+    unlike = near | {f"test_{row}": f"#Person1#: {chr(0xAC00 + row) * 60}" for row in range(1, 4)}
+    severity, found = repeated(tmp_path, 6, 5, unlike)
+    assert (severity, ["near-duplicates" in one for one in found]) == ("problem", [False] * 3 + [True] * 2)

@@ -138,10 +138,10 @@ def test_missing_ids_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out.csv").exists()
 
 
-@pytest.mark.parametrize("empty", ["", " ", ".", "…!", "#"])
+@pytest.mark.parametrize("empty", ["", " ", ".", "…!", "#", "nan", " None."])
 def test_empty_summaries_are_refused_or_written_as_they_are(tmp_path: Path, empty: str) -> None:
     texts = BY_ID | {"test_2": empty}
-    with pytest.raises(PredictionError, match=r"neither a letter nor a figure in 1 summary \(test_2\)"):
+    with pytest.raises(PredictionError, match=r"nothing, or only a word such as nan, in 1 summary \(test_2\)"):
         written(tmp_path, texts)
     assert rows_of(written(tmp_path, texts, allow_empty=True))[3][2] == empty
 
@@ -190,12 +190,14 @@ def test_a_runs_summaries_are_post_processed(tmp_path: Path) -> None:
     wanted = {dialogue.id: f"{dialogue.id}의 요약을 적습니다." for dialogue in read_dialogues("sample:test")}
     texts = run_texts(run, data_of(run, None))
     raw = run.predictions / "sample-test.hf.jsonl"
-    assert texts == Texts(raw, wanted, run, "hf", resolve_source("sample:test"))
-    assert file_texts(raw, None) == file_texts(raw, "sample:test") == texts
+    spoken = {dialogue.id: dialogue.text for dialogue in read_dialogues("sample:test")}
+    assert texts == Texts(raw, wanted, run, "hf", resolve_source("sample:test"), spoken)
+    sample = sample_of(tmp_path)
+    assert file_texts(raw, None, sample) == file_texts(raw, "sample:test", sample) == texts
     with pytest.raises(PredictionError, match="no predictions for the dialogues of sample:dev"):
         run_texts(run, "sample:dev")
     with pytest.raises(PredictionError, match="lacks 32 of the 32 ids of sample:dev"):
-        file_texts(raw, "sample:dev")
+        file_texts(raw, "sample:dev", sample)
 
 
 def test_a_run_without_test_data(tmp_path: Path) -> None:
@@ -210,7 +212,9 @@ def test_a_plain_file_is_taken_as_it_stands(tmp_path: Path) -> None:
     path.write_text(
         "".join(json.dumps({"fname": one, "summary": f" {text}"}) + "\n" for one, text in BY_ID.items()), "utf-8"
     )
-    assert file_texts(path, None) == Texts(path, {one: f" {text}" for one, text in BY_ID.items()})
+    assert file_texts(path, None, sample_of(tmp_path)) == Texts(
+        path, {one: f" {text}" for one, text in BY_ID.items()}
+    )
 
 
 @pytest.mark.parametrize("source", [None, "sample:test"])
@@ -219,7 +223,9 @@ def test_raw_predictions_away_from_their_run_are_taken_as_they_stand_and_it_is_s
 ) -> None:
     run, path = make_run(tmp_path), tmp_path / "moved.jsonl"
     (run.predictions / "sample-test.hf.jsonl").rename(path)
-    texts = file_texts(path, source)
+    ids = [dialogue.id for dialogue in read_dialogues("sample:test")]
+    sample = sample_of(tmp_path, "fname,summary\n" + "".join(f"{one},-\n" for one in ids))
+    texts = file_texts(path, source, sample)
     assert (texts.run, {text[:2] for text in texts.by_id.values()}) == (None, {"  "})
     assert capsys.readouterr().err == (
         f"{path}: raw predictions away from their run: taken as they stand, without its post-processing\n"

@@ -76,7 +76,7 @@ def row_flags(evaluation: Evaluation) -> dict[str, dict[str, list[str]]]:
     """What is odd, by the id of the row: names of `FLAGS`, with the tags concerned."""
     found: dict[str, dict[str, list[str]]] = {}
     plain = {
-        "empty": [row.dialogue.id for row in evaluation.rows if is_empty(row.summary)],
+        "empty": [row.dialogue.id for row in evaluation.rows if is_empty(row.summary) and not row.score.final],
         "cut off": evaluation.by_length or [],
         "short": evaluation.lengths.short,
         "long": evaluation.lengths.long,

@@ -1,0 +1,204 @@
+"""A submission as far as it can be read: its rows, and what is wrong with the file that they stand in.
+
+The check judges what was read; `submit` writes it again as the sample wants it, so that what the check can read
+need not be repaired by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_summ.data.handed_in import first_counted
+from llm_summ.data.oddities import stripped_id, visible
+from llm_summ.errors import DataError, PredictionError, listed
+from llm_summ.progress import say
+from llm_summ.submit.columns import Columns, find_columns
+from llm_summ.submit.ids import Ids
+from llm_summ.submit.lenient import Fault, Row, file_rows, file_text
+from llm_summ.submit.sample import Sample
+
+__all__ = ["Entry", "Submission", "broken_texts", "read_submission"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of which is known what its fields are; a summary that is not there is None."""
+
+    line: int
+    id: str
+    summary: str | None
+    others: tuple[str, ...] = ()
+
+    @property
+    def shown_id(self) -> str:
+        """Its id as a report shows it."""
+        return visible(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A file as far as it can be read.
+
+    Attributes:
+        rows: how many it has, the header apart.
+        columns: where its fields stand; None if there are no rows.
+        entries: its rows.
+        pieces: what is on lines without an id, where a line break was not quoted, with the line of its entry.
+        faults: what is wrong with its format.
+    """
+
+    rows: int
+    columns: Columns | None
+    entries: tuple[Entry, ...]
+    pieces: tuple[tuple[int, str], ...]
+    faults: tuple[Fault, ...]
+
+
+def read_submission(path: Path, sample: Sample, ids: Ids) -> Submission:
+    """Read a file, whatever it is.
+
+    Raises:
+        DataError: there is no such file, or it may not be read.
+    """
+    try:
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path}: cannot be read ({reason}); expected a submission") from error
+    text, faults = file_text(content, sample)
+    rows, more = file_rows(text, ids) if text.strip() else ([], [])
+    faults += more
+    if not rows:
+        return Submission(
+            0, None, (), (), tuple(faults or [Fault("empty-file", None, "", f"{len(content)} bytes")])
+        )
+    return _submission(rows, faults, sample, ids)
+
+
+def broken_texts(path: Path, sample: Sample) -> dict[str, str] | None:
+    """Read the summaries of a file that is no proper prediction file, as the check reads them.
+
+    It may be JSON, too: a list of objects, an object by ids, or columns as pandas writes them.
+
+    Returns:
+        a summary for every id of the sample; None if they are not all there, or cannot be read.
+
+    Raises:
+        PredictionError: an id has two different summaries, or its ids were made by counting.
+    """
+    ids = Ids(sample)
+    rows = _json_rows(path, ids)
+    try:
+        found = _submission(rows, [], sample, ids) if rows else read_submission(path, sample, ids)
+    except DataError:
+        return None
+    if first_counted([stripped_id(entry.id) for entry in found.entries], sample.ids) is not None:
+        return None
+    texts: dict[str, str] = {}
+    for entry in found.entries:
+        pieces = [entry.summary or "", *(piece for line, piece in found.pieces if line == entry.line)]
+        identity, text = ids.meant(entry.id), "\n".join(filter(None, pieces))
+        if identity and texts.setdefault(identity, text) != text:
+            raise PredictionError(
+                f"{path}:{entry.line}: id {identity} stands there twice, with other summaries; expected one row "
+                "for each id"
+            )
+    if set(texts) < set(sample.ids) or any(_is_damaged(text) for text in texts.values()):
+        return None
+    kinds = list(dict.fromkeys(fault.kind for fault in found.faults)) or ["JSON" if rows else "misspelt-id"]
+    say(f"{path}: no proper prediction file ({listed(kinds)}); read as well as `submit --check` reads it")
+    return texts
+
+
+def _submission(rows: list[Row], faults: list[Fault], sample: Sample, ids: Ids) -> Submission:
+    columns, body, more = find_columns(rows, sample, ids)
+    faults += more
+    entries: list[Entry] = []
+    pieces: list[tuple[int, str]] = []
+    for row in body:
+        faults += _field_faults(row, columns)
+        entry = _entry(row, columns, ids)
+        if entry is not None:
+            entries.append(entry)
+        elif entries:
+            pieces.append((entries[-1].line, row.source.strip().removesuffix('"')))
+    return Submission(len(body), columns, tuple(entries), tuple(pieces), tuple(faults))
+
+
+def _field_faults(row: Row, columns: Columns) -> Iterator[Fault]:
+    width = len(row.fields)
+    if width != columns.width and not row.broken:
+        where = columns.id if columns.id is not None and columns.id < width else 0
+        told = f"{width} field{'s' * (width != 1)} instead of {columns.width}: {row.shown}"
+        kind = "unquoted-comma" if width > columns.width else "missing-field"
+        yield Fault(kind, row.line, visible(row.fields[where].strip()), told)
+
+
+def _entry(row: Row, columns: Columns, ids: Ids) -> Entry | None:
+    """Return a row as far as it can be told; None if it is but a piece of another."""
+    fields = row.fields
+    if len(fields) == columns.width:
+        summary = None if columns.summary is None else fields[columns.summary]
+        others = tuple(fields[at] for at, _ in columns.others)
+        return Entry(row.line, "" if columns.id is None else fields[columns.id], summary, others)
+    at = ids.place(fields, ids.column if columns.id is None else columns.id)
+    if at is None:
+        return None
+    return Entry(row.line, fields[at], ",".join(fields[at + 1 :]) if len(fields) > at + 1 else None)
+
+
+def _is_damaged(text: str) -> bool:
+    """Return whether bytes of a text are no UTF-8; they cannot be written."""
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _json_rows(path: Path, ids: Ids) -> list[Row]:
+    """Return the header and the rows of a JSON file; none if it is another file, or no table."""
+    try:
+        text = path.read_text(encoding="utf-8-sig").strip()
+    except (OSError, ValueError):
+        return []
+    if text[:1] not in ("{", "["):
+        return []
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            value = [json.loads(line) for line in text.splitlines() if line.strip()]
+        except (ValueError, RecursionError):
+            return []
+    records = _records(value, ids)
+    header = list(dict.fromkeys(key for record in records for key in record))
+    if not header:
+        return []
+    table = [header, *([_cell(record.get(key)) for key in header] for record in records)]
+    return [Row(line, fields, ",".join(fields), False) for line, fields in enumerate(table, 1)]
+
+
+def _records(value: Any, ids: Ids) -> list[Mapping[str, Any]]:
+    """Return the rows of a table in JSON: a list of objects, texts by id, columns of cells, or one within."""
+    if isinstance(value, list):
+        return [item for item in value if isinstance(item, dict)]
+    if not isinstance(value, dict):
+        return []
+    if any(map(ids.has, value)):
+        return [
+            {"fname": key, **(item if isinstance(item, dict) else {"summary": item})}
+            for key, item in value.items()
+        ]
+    columns = {
+        key: list(item.values()) if isinstance(item, dict) else item
+        for key, item in value.items()
+        if isinstance(item, dict | list)
+    }
+    if len(columns) > 1 and len({len(cells) for cells in columns.values()}) == 1:
+        return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    return next((found for item in value.values() if (found := _records(item, ids))), [])
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
