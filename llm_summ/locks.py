@@ -36,12 +36,13 @@ __all__ = ["FOLDER", "locked"]
 FOLDER = ".locks"
 """The folder of the lock files, in a run's."""
 
+_A_MOMENT = 2.0
 _LONGEST_COMMAND = 120
 _SECONDS_BETWEEN_LOOKS, _LOOKS = 0.05, 20
 
 
 @contextlib.contextmanager
-def locked(run: Path, name: str, busy: str, *, wait: float = 0.0) -> Iterator[None]:
+def locked(run: Path, name: str, busy: str, *, wait: float = _A_MOMENT) -> Iterator[None]:
     """Hold a lock while the block runs; a thread that holds it already holds it once more.
 
     A run in whose folder this process may not write is not locked.
@@ -50,7 +51,8 @@ def locked(run: Path, name: str, busy: str, *, wait: float = 0.0) -> Iterator[No
         run: the run's folder; it is made if it is not there.
         name: of the lock, such as ``training`` or ``predictions/dev.hf.jsonl``.
         busy: what to say if another process holds it: what is busy, and with what.
-        wait: for so many seconds; 0 refuses at once, infinity waits for ever, which is said.
+        wait: for so many seconds; by default a moment, since the other process may only look whether there is
+            anything to do. Infinity waits as long as it takes, and says so.
 
     Raises:
         RunError: another process holds the lock; names its id and its command.

@@ -173,7 +173,7 @@ class Run:
         Raises:
             RunError: another process trains it; names that.
         """
-        return locked(self.path, "training", f"{self.path}: is being trained")
+        return locked(self.path, "training", f"{self.path}: is being trained", wait=0)
 
     def lock_files(self) -> AbstractContextManager[None]:
         """Hold the small files: scores, limits, submissions, leaderboard scores. Waits for a few seconds.
@@ -188,13 +188,13 @@ class Run:
         """Hold what is merged of this run, to write it or to load it; also where `merge` writes it elsewhere.
 
         Args:
-            wait: for another process that holds it, or else refuse at once.
+            wait: for another process that holds it, as long as it takes.
 
         Raises:
             RunError: another process holds it, and this one does not wait; names that.
         """
         busy = f"{self.path}: its merged model is being written or loaded"
-        return locked(self.path, "merged", busy, wait=math.inf if wait else 0)
+        return locked(self.path, "merged", busy, wait=math.inf) if wait else locked(self.path, "merged", busy)
 
     def manifest(self) -> dict[str, Any]:
         """What `manifest_path` holds.

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ import pytest
 from command_line import Result
 
 from llm_summ.data import read_dialogues
+from llm_summ.generate.store import PredictionFile
+from llm_summ.run import Run
 
 pytestmark = [
     pytest.mark.slow,
@@ -147,6 +150,20 @@ def test_merge(trained: Trained) -> None:
     else:
         assert llm_summ("merge", "--run", trained.name, "--no-verify").out == "runs/lora/merged\n"
     assert (trained.path / "merged").is_dir() == (trained.method == "lora")
+
+
+@pytest.mark.parametrize("command", ["generate --engine echo --data dev.csv", "merge --no-verify"])
+def test_what_another_process_does_is_refused(trained: Trained, command: str) -> None:
+    if (trained.method, command) == ("full", "merge --no-verify"):
+        return
+    run = Run(trained.path)
+    file = PredictionFile(run.predictions / "dev.echo.jsonl")
+    held = file.writing() if command.startswith("generate") else run.lock_merged(wait=False)
+    with ThreadPoolExecutor(1) as other, held:  # in a thread, to which the lock is another's as well
+        done = other.submit(command_line.llm_summ, *command.split(), "--run", trained.name).result()
+    line = done.err.splitlines()[-1]
+    assert (done.code, f" by process {os.getpid()} (" in line) == (2, True), done.err
+    assert not file.path.exists()
 
 
 def test_resume(trained: Trained) -> None:
