@@ -256,9 +256,12 @@ def _swapped(
     summaries = np.broadcast_to((first[:, None] + step)[:, None, :], (len(odd), len(odd), size))
     dialogues = np.broadcast_to((first[:, None] + step)[None, :, :], summaries.shape)
     there = finals(np.stack([summaries, dialogues], axis=3).reshape(-1, 2)).reshape(summaries.shape)
-    gains = there - own[summaries]
+    # Without the largest quarter: where rows are mixed up one by one, a single one may be right by chance.
+    gains = np.sort(there - own[summaries], axis=2)[:, :, : size - size // 4]
     other = ~np.eye(len(odd), dtype=bool)
-    spread = max(1e-9, sqrt(2 * pvariance(elsewhere) / size))  # of the difference of two means of a block
+    spread = max(
+        1e-9, sqrt(2 * pvariance(elsewhere) / gains.shape[2])
+    )  # of the difference of two means of a block
     mean = np.where(other, gains.mean(axis=2), -np.inf)
     sure = mean / spread
     moved: dict[int, int] = {}

@@ -15,6 +15,7 @@ from test_submission_ids import FILES as ID_FILES
 from test_submission_texts import FILES as TEXT_FILES
 
 from llm_summ.cli import cli
+from llm_summ.data import dialogue_hash
 from llm_summ.submit.kinds import FAULT_KINDS
 
 ROLE = with_text('"assistant\n회의 자료를 보내기로 합니다."')
@@ -264,3 +265,29 @@ def test_the_remedies_of_errors(broken: Callable[[str | bytes], str]) -> None:
 
 def test_lines_of_the_good_file_are_what_they_were() -> None:
     assert "".join(LINES) == GOOD
+
+
+def test_candidates_are_chosen_with_the_command_that_the_error_names(broken: Callable[[str | bytes], str]) -> None:
+    broken("")
+    dialogues = {one: f"#Person1#: 안녕하세요?\n#Person2#: 네, {one}입니다." for one in IDS}
+    rows = "".join(f'{one},"{dialogue}",{BY_ID[one]}\n' for one, dialogue in dialogues.items())
+    Path("test.csv").write_text("fname,dialogue,summary\n" + rows, encoding="utf-8")
+    lines = [
+        {
+            "fname": one,
+            "dialogue": dialogue_hash(dialogue),
+            "summary": f"{BY_ID[one]} {'그리고 갑니다.' * sample}",
+            "tokens": 9,
+            "finish_reason": "stop",
+            "sample": sample,
+        }
+        for one, dialogue in dialogues.items()
+        for sample in range(3)
+    ]
+    Path("candidates.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    arguments = ["eval", "test.csv", "--predictions", "candidates.jsonl"]
+    error = CliRunner().invoke(cli, arguments).exception
+    [command] = re.findall("llm-summ (select .*)", str(error))
+    assert run(*command.split()) == 0
+    assert run("eval", "test.csv", "--predictions", "chosen.csv", "--brief") == 0
+    assert run("submit", "--predictions", "chosen.csv") == 0
