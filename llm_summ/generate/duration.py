@@ -15,10 +15,10 @@ from llm_summ.recipe import Recipe
 
 __all__ = ["ANSWER_TOKENS", "GenerationTime", "faster_engine", "generation_time"]
 
-# Seconds times GFLOP/s, measured with Gemma 3 270M on two cores of an EPYC of the third generation (AVX2): what is
-# done before the first prompt. For vLLM, weights are merged and written, and the engine is started.
+# Seconds times GFLOP/s before the first prompt, with Gemma 3 270M. hf: measured on two cores of an EPYC of the third
+# generation (AVX2). vLLM merges and writes weights and starts its engine: measured on two of the first generation.
 _START = {"hf": 800.0, "vllm": 5600.0}
-# What a prompt and its answer take with vLLM, compared with hf; measured there, too.
+# What a prompt and its answer take with vLLM, compared with hf: from 64 outputs on that older machine.
 _VLLM_SHARE = 0.8
 ANSWER_TOKENS = 60
 """Of a summary, where nothing else is known."""

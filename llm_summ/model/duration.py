@@ -15,6 +15,7 @@ elsewhere, on GPUs too; later estimates of the same kind are corrected by what t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ __all__ = [
 
 # Shares of the probed rates that are reached.
 _TRAINING, _PROMPTS, _DECODING = 0.5, 0.6, 0.45
+_STRAGGLERS, _BATCH = 3, 16  # texts of a batch that are counted twice; texts of a batch
 _DEQUANTIZING = 7e-7
 """Seconds times GFLOP/s to dequantize a 4-bit weight once, where dequantized weights are not kept (on a CPU)."""
 
@@ -100,7 +102,11 @@ def label_seconds(size: ModelSize, speed: Speed, labels: float) -> float:
 
 def decoding_seconds(size: ModelSize, speed: Speed, lengths: Sequence[float]) -> float:
     """Return how long it takes to decode texts of these lengths, in tokens; each leaves its batch when it ends."""
-    return 2e-9 * (size.layers + size.head) * sum(lengths) / (_DECODING * speed.few)
+    if not lengths:
+        return 0.0
+    # The last texts of a batch are decoded in little company, which takes as long as in some.
+    stragglers = _STRAGGLERS * max(lengths) * math.ceil(len(lengths) / _BATCH)
+    return 2e-9 * (size.layers + size.head) * (sum(lengths) + stragglers) / (_DECODING * speed.few)
 
 
 def minutes(seconds: float) -> str:
