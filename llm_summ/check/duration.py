@@ -22,6 +22,7 @@ from llm_summ.model.duration import (
 from llm_summ.model.speed import Speed, corrected, machine_speed
 from llm_summ.prompt import Row
 from llm_summ.recipe import Recipe
+from llm_summ.score.workers import cores
 
 __all__ = ["TrainingTime", "quickest_micro_batch", "training_time"]
 
@@ -112,8 +113,8 @@ class TrainingTime:
 
     @property
     def _side_by_side(self) -> int:
-        # Processes on a CPU share what the probe measured; each GPU has as much.
-        return 1 if self.speed.cores else self.devices
+        # Each GPU has what the probe measured, and on a CPU each process with its share of the cores.
+        return min(self.devices, cores() // self.speed.cores) or 1 if self.speed.cores else self.devices
 
 
 def training_time(
@@ -145,7 +146,16 @@ def training_time(
         size,
         machine_speed(device, dtype),
         "|".join(
-            ("train", architecture, str(size), recipe.train.method, recipe.model.quantization, dtype, device.name)
+            (
+                "train",
+                architecture,
+                str(size),
+                recipe.train.method,
+                recipe.model.quantization,
+                dtype,
+                device.name,
+                str(devices),
+            )
         ),
         micro_batch_size,
         quantized and not on_gpu and not dense,

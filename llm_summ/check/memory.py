@@ -201,8 +201,11 @@ def fit_micro_batch(
 
 
 def _with_dequantized(memory: Memory, dense: int, available: int) -> Memory:
-    """Add dequantized weights, if the training then takes no more than half of the memory."""
-    if memory.total + dense > _ROOMY * available:
+    """Add dequantized weights, if the training then takes no more than half of the memory.
+
+    An evaluation in between needs them twice: once more with the adapter added.
+    """
+    if memory.total + 2 * dense > _ROOMY * available:
         return memory
     return replace(memory, dequantized=dense, updating=memory.updating + dense)
 

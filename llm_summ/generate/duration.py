@@ -15,8 +15,9 @@ from llm_summ.recipe import Recipe
 
 __all__ = ["ANSWER_TOKENS", "GenerationTime", "faster_engine", "generation_time"]
 
-# Seconds times GFLOP/s before the first prompt, with Gemma 3 270M. hf: measured on two cores of an EPYC of the third
-# generation (AVX2). vLLM merges and writes weights and starts its engine: measured on two of the first generation.
+# Seconds times GFLOP/s before the first prompt, with Gemma 3 270M. hf: measured on two cores of an EPYC of the
+# third generation (AVX2). vLLM merges and writes weights and starts its engine: measured on two of the first
+# generation.
 _START = {"hf": 800.0, "vllm": 5600.0}
 # What a prompt and its answer take with vLLM, compared with hf: from 64 outputs on that older machine.
 _VLLM_SHARE = 0.8
@@ -65,13 +66,26 @@ class GenerationTime:
         note_duration(self.kind, self.seconds(prompts, answers), seconds)
 
 
-def generation_time(engine: Literal["hf", "vllm"], recipe: Recipe, device: Device, dtype: str) -> GenerationTime:
+def generation_time(
+    engine: Literal["hf", "vllm"], recipe: Recipe, location: str, device: Device, dtype: str
+) -> GenerationTime | None:
     """Measure the machine, if it is not known, and count the model's weights.
 
-    Raises:
-        ModelError: the base model is unavailable.
+    Args:
+        engine: that generates.
+        recipe: with its section `model`.
+        location: the folder or hub id of the model that generates.
+        device: where.
+        dtype: name of the dtype that it computes in.
+
+    Returns:
+        what the generation takes; None where that cannot be known: transformers does not know every model that
+        vLLM serves, and a generation does not fail for an estimate.
     """
-    model = empty_model(recipe.model, base_location(recipe.model))
+    try:
+        model = empty_model(recipe.model, location)
+    except Exception:  # noqa: BLE001  a model's own code may raise anything
+        return None
     size = model_size(model)
     kind = "|".join(("generate", engine, str(model.config.model_type), str(size), dtype, device.name))
     return GenerationTime(engine, size, machine_speed(device, dtype), kind)
@@ -80,7 +94,7 @@ def generation_time(engine: Literal["hf", "vllm"], recipe: Recipe, device: Devic
 def faster_engine(recipe: Recipe, characters: Sequence[int]) -> tuple[Literal["hf", "vllm"], str]:
     """Return which of the engines on this machine is the faster, start included, and why.
 
-    The same machine answers the same at any time: later corrections of estimates are left out.
+    Later corrections of estimates are left out, so that the answer depends on the machine and the dialogues alone.
 
     Args:
         recipe: with its model and section `generate`.
@@ -90,9 +104,12 @@ def faster_engine(recipe: Recipe, characters: Sequence[int]) -> tuple[Literal["h
     if device.kind == "cuda":
         return "vllm", ""
     try:
-        dtype = pick_dtype(recipe.model, base_location(recipe.model), device, recipe.generate.dtype)
-        hf = generation_time("hf", recipe, device, dtype)
+        location = base_location(recipe.model)
+        dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
     except ModelError:  # it is reported where the model is opened
+        return "vllm", ""
+    hf = generation_time("hf", recipe, location, device, dtype)
+    if hf is None:
         return "vllm", ""
     vllm = GenerationTime("vllm", hf.size, hf.speed, "")
     prompts = [_PROMPT + round(_TOKENS_PER_CHARACTER * count) for count in characters]

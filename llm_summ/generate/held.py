@@ -80,7 +80,7 @@ def _held_here(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -
     def start(renderer: Renderer, longest: int, candidates: int) -> Engine:
         return model.start(renderer.pad_id, renderer.stop_id, longest, candidates)
 
-    time = generation_time(name, recipe, device, dtype)
+    time = generation_time(name, recipe, location, device, dtype)
     return Held(location if adapter is None else str(run.adapter), identity, start, time)
 
 

@@ -33,6 +33,9 @@ class HfEngine:
         pad_id: fills shorter prompts of a batch, on the left; it is masked out.
         batch_size: candidates at a time.
         logprobs: whether outputs have log-probabilities, which take a pass through the scores of every token.
+        may_shrink: whether batches shrink; where several processes hold parts of the model they must not, since
+        each
+            would call the library's loop as often as its own rows end.
         with_states: called with what the model keeps of every batch of prompts, before the first token is
             generated. Other work can continue from there instead of computing the prompts again. It needs a model
             whose cache `can_be_split`, and has no effect on a beam search.
@@ -47,13 +50,14 @@ class HfEngine:
         pad_id: int,
         batch_size: int,
         logprobs: bool = True,
+        may_shrink: bool = True,
         with_states: Callable[[PromptStates], None] | None = None,
     ) -> None:
         self._model, self._pad_id, self._batch_size = model.eval(), pad_id, batch_size
         self._logprobs, self._with_states = logprobs, with_states
         from llm_summ.generate.growing_cache import can_be_split
 
-        self._can_shrink = can_be_split(model)
+        self._can_shrink = may_shrink and can_be_split(model)
 
     def generate(
         self,

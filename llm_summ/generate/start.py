@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from llm_summ.check.memory import device_memory
 from llm_summ.errors import EngineError, MissingPackageError, pip_line
 from llm_summ.generate.engine import Engine
 from llm_summ.model.adapter import attach_adapter, merged_folder
 from llm_summ.model.base import load_base, quantization_config
-from llm_summ.model.dense import dense_bytes, fits_easily, keep_dequantized
+from llm_summ.model.dense import keep_dequantized
 from llm_summ.model.device import Device
 from llm_summ.model.servable import vllm_refusals
 from llm_summ.packages import is_installed, quiet_libraries, require
@@ -178,7 +179,7 @@ class LocalModel:
         quantization = quantization_config(fields.base_quantization, double=True, compute_dtype=dtype)
         model = load_base(self.recipe.model, self.location, self.device, dtype, quantization)
         if quantization is not None and self.device.kind == "cpu":
-            keep_dequantized(model, dense_bytes(model) if fits_easily(dense_bytes(model)) else 0)
+            keep_dequantized(model, device_memory(self.device) // 4 // fields.data_parallel)
         if self.rank:
             model = attach_adapter(model, self.run, merge=not self.attach)
         return HfEngine(model, pad_id=pad_id, batch_size=fields.batch_size)

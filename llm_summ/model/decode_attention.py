@@ -46,12 +46,12 @@ def quick_decoding(model: Any) -> Iterator[None]:
 
 
 def _one_query(query: Any, key: Any, value: Any, mask: Any, scaling: float | None) -> Any:
-    """Return the attention's output, shape (b, 1, h, d).
+    """Return the attention's output, shape (b, 1, h, e).
 
     Args:
         query: shape (b, h, 1, d).
         key: shape (b, g, s, d); h is a multiple of g, and every h / g queries share a key.
-        value: of the same shape as the keys.
+        value: shape (b, g, s, e).
         mask: shape (b, 1, 1, s), False or a large negative number where nothing is to be seen; or None.
         scaling: of the scores; None: 1 / sqrt(d).
     """
@@ -68,4 +68,4 @@ def _one_query(query: Any, key: Any, value: Any, mask: Any, scaling: float | Non
         else:
             scores = scores + mask
     weights = torch.softmax(scores, -1, dtype=torch.float32).to(value.dtype)
-    return (weights @ value).reshape(rows, heads, 1, size).transpose(1, 2)
+    return (weights @ value).reshape(rows, heads, 1, value.shape[-1]).transpose(1, 2)

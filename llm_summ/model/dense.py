@@ -7,14 +7,13 @@ another order.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from llm_summ.model.products import linear
 
-__all__ = ["dense_bytes", "fits_easily", "keep_dequantized", "with_adapter_merged"]
+__all__ = ["dense_bytes", "keep_dequantized", "with_adapter_merged"]
 
 
 def keep_dequantized(model: Any, room: int) -> int:
@@ -79,11 +78,6 @@ def with_adapter_merged(model: Any) -> Iterator[None]:
     finally:
         for module in merged:
             del module.forward
-
-
-def fits_easily(size: int) -> bool:
-    """Return whether so many bytes are at most a quarter of the machine's memory."""
-    return size <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
 
 
 class _Dense:

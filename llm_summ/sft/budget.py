@@ -33,7 +33,7 @@ class FixedSteps:
         steps: optimizer steps of the training.
         rows: dialogues of an evaluation.
         fixed_at: the step after which this was known. Up to there the learning rate was that of a training of
-            `all_steps`, and evaluations had all their rows.
+            `all_steps`.
         all_steps: of the training without a budget.
     """
 
@@ -105,12 +105,13 @@ class Budget:
         spent = time.monotonic() - self._began
         return self._steps >= _MEASURED_STEPS and spent >= _MEASURED_SHARE * self._seconds
 
-    def fix(self, step: int, paused: float) -> FixedSteps:
+    def fix(self, step: int, paused: float, *, may_shrink: bool) -> FixedSteps:
         """Return what fits into the rest of the time.
 
         Args:
             step: steps that are made.
             paused: as for `note_step`.
+            may_shrink: whether fewer dialogues may be evaluated: none was yet, so that scores can be compared.
         """
         expected = list(itertools.islice(self._step_seconds(), self._plan.all_steps))
         measured = time.monotonic() - paused - self._first_at
@@ -129,10 +130,12 @@ class Budget:
                 interval=self._interval,
                 done=step,
             )
-            share = evaluations * evaluation / self._seconds
-            if share <= _FOR_EVALUATIONS or rows <= _FEWEST_ROWS:
+            # No evaluation: not even the next step and one of all rows fit.
+            share = max(1, evaluations) * evaluation / self._seconds
+            is_enough = share <= _FOR_EVALUATIONS and evaluations > 0
+            if is_enough or rows <= _FEWEST_ROWS or not may_shrink:
                 return FixedSteps(steps, rows, step, self._plan.all_steps)
-            rows = max(_FEWEST_ROWS, min(rows - 1, int(rows * _FOR_EVALUATIONS / share)))
+            rows = max(_FEWEST_ROWS, min(rows - 1, int(rows * min(1.0, _FOR_EVALUATIONS / share))))
 
     @property
     def _interval(self) -> int:

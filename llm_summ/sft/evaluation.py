@@ -143,6 +143,7 @@ class DevSet:
             pad_id=self.renderer.pad_id,
             batch_size=batch_size,
             logprobs=False,
+            may_shrink=not trainer.is_sharded,
             with_states=losses.add if losses.shares_prompts else None,
         )
         losses.of_share(share)

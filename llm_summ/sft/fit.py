@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit", "load_model", "make_trainer"]
 
+_WORTH_NOTING = 60.0  # seconds: what a shorter training takes says little of a longer one
 # The library's files beside the weights: what a resumption needs, and nobody else.
 _STATE_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "trainer_state.json", "progress.json", CHECKSUMS)
 
@@ -152,7 +153,7 @@ def fit(
     write_json(_result(run, recipe) / "manifest.json", manifest)
     mark_latest(run)
     write_json(run.manifest_path, manifest)  # the last of all: now the training is finished
-    if report.time is not None and begin is None:
+    if report.time is not None and begin is None and schedule.evaluates_all and log.seconds >= _WORTH_NOTING:
         note_duration(report.time.kind, sum(report.time.total(_made(plan, step))), log.seconds)
     for line in table(found, recipe.evaluation) if found else []:
         say(line)

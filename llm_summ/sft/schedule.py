@@ -106,7 +106,8 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         budget.note_step(step, self.trainer.paused_in_all)
         if not self._ranks.of_first(budget.is_due):
             return
-        fixed = self._ranks.of_first(lambda: budget.fix(step, self.trainer.paused_in_all))
+        may_shrink = not self._evaluations()
+        fixed = self._ranks.of_first(lambda: budget.fix(step, self.trainer.paused_in_all, may_shrink=may_shrink))
         self._fixed, self.steps = fixed, fixed.steps
         self.trainer.fix_steps(fixed)
         self._keep_fixed(fixed)
@@ -163,7 +164,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         began = time.monotonic()
         # What an evaluation draws, if anything, is nothing to the training that goes on after it.
         with torch.random.fork_rng():
-            found = self._rows_of_dev(step).evaluate(self.trainer, path, self._stop_is_asked)
+            found = self._rows_of_dev().evaluate(self.trainer, path, self._stop_is_asked)
         if found is not None:
             figures, samples = found
             self.trainer.log(dict(figures))
@@ -176,11 +177,15 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         self.trainer.paused += seconds
         self.trainer.paused_in_all += seconds
 
-    def _rows_of_dev(self, step: int) -> DevSet:
+    @property
+    def evaluates_all(self) -> bool:
+        """Whether evaluations have all the rows that the recipe asks for."""
+        return self._dev_set is None or self._fixed is None or self._fixed.rows == len(self._dev_set.prompts)
+
+    def _rows_of_dev(self) -> DevSet:
         """Return what is evaluated: fewer dialogues where the budget has no time for all of them."""
         assert self._dev_set is not None
-        fixed = self._fixed
-        return self._dev_set if fixed is None or step <= fixed.fixed_at else self._dev_set.first(fixed.rows)
+        return self._dev_set if self._fixed is None else self._dev_set.first(self._fixed.rows)
 
     def _write(self) -> None:
         began = time.monotonic()
