@@ -100,20 +100,23 @@ class Shown(HTMLParser):
 def browse(page: Path, fragment: str = "") -> Shown:
     """Open a file as a user does, with what is behind "#"; and wait two seconds of the page's time."""
     assert CHROMIUM is not None
-    done = subprocess.run(
-        [
-            CHROMIUM,
-            *("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000"),
-            f"--user-data-dir={page.parent / 'profile'}",
-            "--dump-dom",
-            f"{page.as_uri()}#{fragment}",
-        ],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=180,
-        check=True,
-    )
-    return Shown(done.stdout)
+    shown = page.parent / "shown.html"
+    with shown.open("wb") as file:
+        subprocess.run(
+            [
+                CHROMIUM,
+                *("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000"),
+                f"--user-data-dir={page.parent / 'profile'}",
+                "--dump-dom",
+                f"{page.as_uri()}#{fragment}",
+            ],
+            # No pipe: Chromium's helpers may outlive it and would keep a pipe open.
+            stdout=file,
+            stderr=subprocess.DEVNULL,
+            timeout=180,
+            check=True,
+        )
+    return Shown(shown.read_text(encoding="utf-8"))
 
 
 def with_script(page: Path, script: str) -> Path:
