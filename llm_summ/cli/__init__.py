@@ -65,7 +65,7 @@ def cli() -> None:
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
     metavar="M",
-    help="Train for M minutes at most (train.max_minutes), evaluations included.",
+    help="Train as many steps as should fit into M minutes (train.max_minutes), evaluations included.",
 )
 @click.option(
     "--devices",
