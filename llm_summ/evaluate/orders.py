@@ -49,6 +49,7 @@ _HINT = 3.0  # standard errors of a rank correlation
 _COMPARED_ROWS = 200  # of a file, for lengths
 _BATCHES = (8, 10, 12)  # rows; a batch of 16 or 32 is two or four of 8
 _MOST_BLOCKS = 64
+_DRAWN = 2000  # blocks, to know what chance gains
 _SURE_SWAP, _SURE_MOVE = 5.5, 4.5  # standard errors
 
 
@@ -256,14 +257,13 @@ def _swapped(
     summaries = np.broadcast_to((first[:, None] + step)[:, None, :], (len(odd), len(odd), size))
     dialogues = np.broadcast_to((first[:, None] + step)[None, :, :], summaries.shape)
     there = finals(np.stack([summaries, dialogues], axis=3).reshape(-1, 2)).reshape(summaries.shape)
-    # Without the largest quarter: where rows are mixed up one by one, a single one may be right by chance.
-    gains = np.sort(there - own[summaries], axis=2)[:, :, : size - size // 4]
+    gains = there - own[summaries]
     other = ~np.eye(len(odd), dtype=bool)
-    spread = max(
-        1e-9, sqrt(2 * pvariance(elsewhere) / gains.shape[2])
-    )  # of the difference of two means of a block
     mean = np.where(other, gains.mean(axis=2), -np.inf)
-    sure = mean / spread
+    # What a block gains by chance, of scores beside other dialogues
+    drawn = np.random.default_rng(0).choice(np.array(elsewhere), (_DRAWN, size, 2))
+    chance = _without_largest(drawn[:, :, 0] - drawn[:, :, 1])
+    sure = np.where(other, (_without_largest(gains) - chance.mean()) / max(1e-9, chance.std()), -np.inf)
     moved: dict[int, int] = {}
     for block in range(len(odd)):
         to = int(sure[block].argmax())
@@ -282,3 +282,12 @@ def _swapped(
         final=float(np.mean([blocks[odd[block]].mean() for block in moved])),
         swapped=float(np.mean([there[block, to].mean() for block, to in moved.items()])),
     )
+
+
+def _without_largest(gains: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the means of blocks without their largest quarter, in which a row may be right by chance."""
+    import numpy as np
+
+    size = gains.shape[-1]
+    found: NDArray[np.float64] = np.sort(gains, axis=-1)[..., : size - size // 4].mean(axis=-1)
+    return found
