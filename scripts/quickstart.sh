@@ -18,7 +18,8 @@ part bash scripts/install.sh
 # shellcheck disable=SC1091
 source .venv/bin/activate
 
-part llm-summ sft recipes/qlora.yaml --minutes "${1:-5}"
+# A model this small loses three to four points where its base is held in 4 bits while it is trained.
+part llm-summ sft recipes/qlora.yaml --minutes "${1:-5}" --set model.quantization=none
 part llm-summ generate --data sample:dev
 part llm-summ eval sample:dev
 echo "quickstart.sh: $SECONDS s in all" >&2
