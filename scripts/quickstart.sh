@@ -4,7 +4,7 @@
 #
 #   bash scripts/quickstart.sh [MINUTES]     how long to train at most, by default 5
 #
-# With 5, all of it takes about 12 minutes on two old CPU cores (AVX2), of which the installation takes 5.
+# With 5, all of it takes about 12 minutes on two CPU cores without AVX-512, of which the installation takes 5.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
