@@ -58,7 +58,7 @@ def compare(run: Run, rows: int) -> int:
         model = load_model(report, report.device, dequantized=False)
         trainer = make_trainer(report, model, [], Path(scratch), ALONE, False)
         trainer.take_up(checkpoints(run.checkpoints)[-1])
-        dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"], plan.budget())
+        dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"], plan.budget)
         assert dev_set is not None
         plain = timed(lambda: plainly(trainer, dev_set))
         keep_dequantized(trainer.model, dense_bytes(trainer.model))

@@ -70,10 +70,13 @@ class TrainingTime:
     def evaluation(self, prompts: Sequence[Row], answers: Sequence[Sequence[Row]]) -> float:
         """Return what one evaluation takes: the prompts, the losses of their references, and as long summaries."""
         references = [row.learnt for rows in answers for row in rows]
-        typical = sum(references) / max(1, len(references))
+        return self._evaluation(prompts, sum(references), sum(references) / max(1, len(references)))
+
+    def _evaluation(self, prompts: Sequence[Row], labels: float, typical: float) -> float:
+        """Return what prompts, so many labels, and a summary of a typical length for each prompt take."""
         seconds = (
             prompt_seconds(self.size, self.speed, sum(len(row.prompt_ids) for row in prompts))
-            + label_seconds(self.size, self.speed, sum(references))
+            + label_seconds(self.size, self.speed, labels)
             + decoding_seconds(self.size, self.speed, [typical] * len(prompts))
         )
         return seconds / self._side_by_side
@@ -84,21 +87,16 @@ class TrainingTime:
         evaluations = 0.0
         if plan.evaluations:
             rows = min(plan.recipe.evaluation.rows or plan.scorable, plan.scorable)
-            prompts = plan.prompts["dev"][:rows]
-            learnt = [row.learnt for row in plan.rows] or [1]
+            # The references are not rendered yet: they are as long as the trained answers.
+            typical = plan.answer_tokens / max(1, len(plan.rows))
             references = sum(len(dialogue.references) for dialogue in plan.data["dev"]) / max(1, plan.scorable)
-            labels = rows * references * sum(learnt) / len(learnt)
-            one = (
-                prompt_seconds(self.size, self.speed, sum(len(row.prompt_ids) for row in prompts))
-                + label_seconds(self.size, self.speed, labels)
-                + decoding_seconds(self.size, self.speed, [sum(learnt) / len(learnt)] * rows)
-            )
-            evaluations = plan.evaluations * one / self._side_by_side
+            one = self._evaluation(plan.prompts["dev"][:rows], rows * references * typical, typical)
+            evaluations = plan.evaluations * one
         return share * self.step(plan.rows), evaluations
 
     def line(self, plan: TrainingPlan) -> str:
         """Return the estimate for people."""
-        steps, evaluations = (corrected(self.kind, seconds) for seconds in self.total(plan))
+        steps, evaluations = self._corrected(plan)
         parts = f" ({minutes(steps)} of training, {minutes(evaluations)} of evaluations)" if evaluations else ""
         found = f"{minutes(steps + evaluations)} on this machine{parts}: {self.speed}"
         limit = plan.recipe.train.max_minutes
@@ -108,8 +106,13 @@ class TrainingTime:
 
     def to_json(self, plan: TrainingPlan) -> dict[str, float]:
         """Return the estimate for programs, in seconds."""
-        steps, evaluations = (corrected(self.kind, seconds) for seconds in self.total(plan))
+        steps, evaluations = self._corrected(plan)
         return {"training": round(steps, 1), "evaluations": round(evaluations, 1)}
+
+    def _corrected(self, plan: TrainingPlan) -> tuple[float, float]:
+        """Return `total`, corrected by what earlier trainings took."""
+        steps, evaluations = self.total(plan)
+        return corrected(self.kind, steps), corrected(self.kind, evaluations)
 
     @property
     def _side_by_side(self) -> int:

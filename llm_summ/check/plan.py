@@ -82,10 +82,16 @@ class TrainingPlan:
     @property
     def evaluations(self) -> int:
         """How often the model is evaluated on dev; the last step always is."""
+        interval = self.evaluation_interval
+        return math.ceil(self.steps / interval) if interval and self.scorable else 0
+
+    @property
+    def evaluation_interval(self) -> int:
+        """Optimizer steps between evaluations; 0: there are none."""
         every = self.recipe.evaluation.every
-        if every == "never" or not self.scorable:
+        if every == "never":
             return 0
-        return math.ceil(self.steps / (self.steps_per_epoch if every == "epoch" else every))
+        return self.steps_per_epoch if every == "epoch" else every
 
     @property
     def tokens(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from llm_summ.errors import RecipeError
@@ -29,14 +30,14 @@ class Held:
     Attributes:
         tokenizer_at: where the tokenizer is.
         identity: what the texts depend on of it.
-        time: how long it takes here; None: it is not generated on this machine.
         start: makes the engine, given the renderer, the tokens of the longest prompt and the number of candidates.
+        time: says how long it takes here; None: it is not generated on this machine, or that cannot be known.
     """
 
     tokenizer_at: str
     identity: dict[str, Any]
     start: Callable[[Renderer, int, int], Engine]
-    time: GenerationTime | None = None
+    time: Callable[[], GenerationTime | None] = lambda: None
 
 
 def hold(run: Run, recipe: Recipe, name: EngineName, untuned: bool) -> Held:
@@ -80,7 +81,7 @@ def _held_here(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -
     def start(renderer: Renderer, longest: int, candidates: int) -> Engine:
         return model.start(renderer.pad_id, renderer.stop_id, longest, candidates)
 
-    time = generation_time(name, recipe, location, device, dtype)
+    time = partial(generation_time, name, recipe, location, device, dtype)
     return Held(location if adapter is None else str(run.adapter), identity, start, time)
 
 

@@ -33,8 +33,7 @@ class HfEngine:
         pad_id: fills shorter prompts of a batch, on the left; it is masked out.
         batch_size: candidates at a time.
         logprobs: whether outputs have log-probabilities, which take a pass through the scores of every token.
-        may_shrink: whether batches shrink; where several processes hold parts of the model they must not, since
-        each
+        may_shrink: whether batches shrink. Where several processes hold parts of the model they must not: each
             would call the library's loop as often as its own rows end.
         with_states: called with what the model keeps of every batch of prompts, before the first token is
             generated. Other work can continue from there instead of computing the prompts again. It needs a model

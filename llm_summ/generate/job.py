@@ -24,6 +24,7 @@ from llm_summ.model.base import load_tokenizer
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.progress import Progress, say
 from llm_summ.prompt import Renderer, Row, render_rows
+from llm_summ.prompt.budget import token_limit
 from llm_summ.prompt.template import load_template
 from llm_summ.prompt.trained import kept_sha256, other_renderer, trained_budget, trained_renderer
 from llm_summ.recipe import EngineChoice, GenerateFields, Recipe
@@ -103,21 +104,21 @@ class Generation:
         n = self.decoding.n
         if to_do := [job for job in jobs if job.left(n)]:
             left = [job.rows[index] for job in to_do for index in job.left(n)]
-            longest = max(len(row.prompt_ids) for row in left)
             prompts = [len(row.prompt_ids) for row in left]
             answers = [self.answer_tokens] * (len(left) * n)
-            if self.held.time is not None:
-                say(self.held.time.line(prompts, answers))
+            expected = self.held.time()
+            if expected is not None:
+                say(expected.line(prompts, answers))
             began = time.monotonic()
-            engine = self.held.start(self.trained, longest, sum(len(job.rows) * n for job in jobs))
+            engine = self.held.start(self.trained, max(prompts), sum(len(job.rows) * n for job in jobs))
             try:
                 for job in to_do:
                     job.file.begin(job.identity)  # only now: an engine that does not start has changed nothing
                     _fill(job, engine, self.recipe, self.decoding, self.limit)
             finally:
                 engine.close()
-            if self.held.time is not None:
-                self.held.time.note(prompts, answers, time.monotonic() - began)
+            if expected is not None:
+                expected.note(prompts, answers, time.monotonic() - began)
 
 
 def prepare(
@@ -169,7 +170,7 @@ def prepare(
     tokenizer = load_tokenizer(recipe.model, held.tokenizer_at)
     trained = trained_renderer(run, recipe.prompt, tokenizer)
     renderers = _renderers(run, recipe, trained, tokenizer, prompts)
-    decoding, limit = decoding_of(fields), _limit(run, fields)
+    decoding, limit = decoding_of(fields), token_limit(fields, lambda: trained_budget(run))
     identity = {"kept": kept_sha256(run)} | held.identity
     if fields.limit == "predicted":
         identity["budget"] = file_sha256(run.budget_path)
@@ -297,14 +298,6 @@ def _fill(job: _Job, engine: Engine, recipe: Recipe, decoding: Decoding, limit: 
             seconds = max(time.monotonic() - started, 1e-9)
             progress.advance(1, f"{new / seconds:.2f} outputs/s, {tokens / seconds:.0f} tokens/s")
     say(f"{job.file.path}: {new} new, {by_length} of them ended by length")
-
-
-def _limit(run: Run, fields: GenerateFields) -> Callable[[Dialogue], int]:
-    """How many tokens a summary may have."""
-    if fields.limit == "fixed":
-        return lambda dialogue: fields.max_new_tokens
-    budget = trained_budget(run)
-    return lambda dialogue: min(fields.max_new_tokens, budget.limit(dialogue))
 
 
 def decoding_of(fields: GenerateFields) -> Decoding:

@@ -36,9 +36,8 @@ def choose_engine(
 
     Args:
         fields: the recipe's section `generate`, with the engine that is asked for.
-        faster: says which of the engines on this machine is the faster for what is to be generated, and why;
-        `auto`
-            asks it where vLLM is installed. None: vLLM.
+        faster: says which of the engines on this machine is the faster for what is to be generated, and why. It
+            is asked for `auto`, where vLLM is installed. None: vLLM.
 
     Raises:
         MissingPackageError: it was asked for by name and is not there.

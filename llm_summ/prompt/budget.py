@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
 from llm_summ.data import Dialogue
 from llm_summ.errors import PromptError
 from llm_summ.prompt.length import features
+from llm_summ.recipe import GenerateFields
 
-__all__ = ["TokenBudget"]
+__all__ = ["TokenBudget", "token_limit"]
 
 _SHARE = 0.995
 _LARGEST = 20.0  # of the logarithm: no limit at all
@@ -82,3 +83,16 @@ class TokenBudget:
         if len(weights) != len(features(Dialogue("", ""))) or not all(map(math.isfinite, [*weights, slack])):
             raise PromptError(f"{where}: weights: expected 3 finite numbers, and slack another; {again}")
         return cls(tuple(weights), slack)
+
+
+def token_limit(fields: GenerateFields, budget: Callable[[], TokenBudget]) -> Callable[[Dialogue], int]:
+    """Return what says how many tokens a summary may have.
+
+    Args:
+        fields: the recipe's section `generate`.
+        budget: what the training answers say; asked for only where the recipe wants predicted limits.
+    """
+    if fields.limit == "fixed":
+        return lambda dialogue: fields.max_new_tokens
+    predicted = budget()
+    return lambda dialogue: min(fields.max_new_tokens, predicted.limit(dialogue))

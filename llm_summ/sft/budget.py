@@ -127,7 +127,7 @@ class Budget:
                 left,
                 [factor * one for one in expected[step:]],
                 evaluation=evaluation,
-                interval=self._interval,
+                interval=self._plan.evaluation_interval,
                 done=step,
             )
             # No evaluation: not even the next step and one of all rows fit.
@@ -136,13 +136,6 @@ class Budget:
             if is_enough or rows <= _FEWEST_ROWS or not may_shrink:
                 return FixedSteps(steps, rows, step, self._plan.all_steps)
             rows = max(_FEWEST_ROWS, min(rows - 1, int(rows * min(1.0, _FOR_EVALUATIONS / share))))
-
-    @property
-    def _interval(self) -> int:
-        every = self._plan.recipe.evaluation.every
-        if every == "never":
-            return 0
-        return self._plan.steps_per_epoch if every == "epoch" else every
 
     def _step_seconds(self) -> Iterator[float]:
         """Yield what each step is expected to take, in the order of the training."""

@@ -19,7 +19,7 @@ from llm_summ.model.dense import with_adapter_merged
 from llm_summ.post.steps import post_process
 from llm_summ.progress import Progress, say
 from llm_summ.prompt import Renderer, Row
-from llm_summ.prompt.budget import TokenBudget
+from llm_summ.prompt.budget import TokenBudget, token_limit
 from llm_summ.recipe import Recipe
 from llm_summ.score.metric import COMPETITION
 from llm_summ.sft.dev_loss import DevLoss
@@ -177,7 +177,11 @@ class DevSet:
 
 
 def make_dev_set(
-    recipe: Recipe, renderer: Renderer, dialogues: list[Dialogue], prompts: list[Row], budget: TokenBudget
+    recipe: Recipe,
+    renderer: Renderer,
+    dialogues: list[Dialogue],
+    prompts: list[Row],
+    budget: Callable[[], TokenBudget],
 ) -> DevSet | None:
     """Choose the dialogues to evaluate; None if there are none to score.
 
@@ -186,7 +190,7 @@ def make_dev_set(
         renderer: renders the answers.
         dialogues: all of data.dev.
         prompts: their prompts.
-        budget: how many tokens the training answers say that a summary needs.
+        budget: as for `token_limit`.
     """
     if recipe.evaluation.every == "never":
         return None
@@ -200,9 +204,6 @@ def make_dev_set(
     answers = [
         [renderer.example(dialogue, reference) for reference in dialogue.references] for dialogue, _ in asked
     ]
-    fields = recipe.generate
-    most = fields.max_new_tokens
-    limits = [min(most, budget.limit(one)) if fields.limit == "predicted" else most for one, _ in asked]
-    return DevSet(
-        recipe, renderer, [dialogue for dialogue, _ in asked], [row for _, row in asked], answers, limits
-    )
+    dialogues, prompts = [dialogue for dialogue, _ in asked], [row for _, row in asked]
+    limits = list(map(token_limit(recipe.generate, budget), dialogues))
+    return DevSet(recipe, renderer, dialogues, prompts, answers, limits)

@@ -69,7 +69,7 @@ def fit(
     """
     fixed = FixedSteps.of(manifest)
     if fixed is not None:
-        report = dataclasses.replace(report, plan=dataclasses.replace(report.plan, fixed_steps=fixed.steps))
+        report = dataclasses.replace(report, plan=_ending_at(report.plan, fixed.steps))
     plan = report.plan
     recipe = plan.recipe
     last = ranks.of_first(lambda: cut_log(run.log_path, begin.step if begin else 0))
@@ -82,7 +82,7 @@ def fit(
 
     dev_set = None
     if "dev" in plan.prompts:
-        dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"], plan.budget())
+        dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"], plan.budget)
     done = begin.step if begin else 0
     with (
         StopSignals() as stops,
@@ -108,7 +108,7 @@ def fit(
             fixed=fixed,
             budget=_budget(report, dev_set, time.monotonic() if began is None else began),
             keep_fixed=keep_fixed,
-            steps_per_epoch=plan.steps_per_epoch,
+            interval=plan.evaluation_interval,
             dev_set=dev_set,
             log=log,
             stops=stops,
@@ -154,7 +154,7 @@ def fit(
     mark_latest(run)
     write_json(run.manifest_path, manifest)  # the last of all: now the training is finished
     if report.time is not None and begin is None and schedule.evaluates_all and log.seconds >= _WORTH_NOTING:
-        note_duration(report.time.kind, sum(report.time.total(_made(plan, step))), log.seconds)
+        note_duration(report.time.kind, sum(report.time.total(_ending_at(plan, step))), log.seconds)
     for line in table(found, recipe.evaluation) if found else []:
         say(line)
     rate = trainer.tokens / max(log.seconds, 1e-9)
@@ -164,8 +164,8 @@ def fit(
     )
 
 
-def _made(plan: TrainingPlan, steps: int) -> TrainingPlan:
-    """Return the plan of what was trained."""
+def _ending_at(plan: TrainingPlan, steps: int) -> TrainingPlan:
+    """Return the plan of a training that ends after so many steps."""
     return dataclasses.replace(plan, fixed_steps=steps)
 
 

@@ -33,7 +33,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         fixed: what fits into a budget of time, if that is known already.
         budget: finds it, if it is not; None: there is no budget.
         keep_fixed: called with what was found.
-        steps_per_epoch: of an epoch.
+        interval: steps between evaluations; 0: there are none.
         dev_set: what is evaluated; None: nothing.
         log: the log, and its clock.
         stops: signals that ask for a stop.
@@ -51,7 +51,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         fixed: FixedSteps | None,
         budget: Budget | None,
         keep_fixed: Callable[[FixedSteps], None],
-        steps_per_epoch: int,
+        interval: int,
         dev_set: DevSet | None,
         log: LogCallback,
         stops: StopSignals,
@@ -59,7 +59,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         begin: checkpoint.Checkpoint | None,
         ranks: Ranks,
     ) -> None:
-        self.run, self._recipe, self.steps, self._steps_per_epoch = run, recipe, steps, steps_per_epoch
+        self.run, self._recipe, self.steps, self._interval = run, recipe, steps, interval
         self._fixed, self._budget, self._keep_fixed = fixed, budget, keep_fixed
         self._dev_set, self._log, self._stops, self._trackers = dev_set, log, stops, trackers
         self._begin, self._ranks = begin, ranks
@@ -149,11 +149,10 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         return self._ranks.any(self._stops.received is not None)
 
     def _evaluation_is_due(self) -> bool:
-        state, every = self.trainer.state, self._recipe.evaluation.every
-        if self._dev_set is None or every == "never" or not state.global_step:
+        step = self.trainer.state.global_step
+        if self._dev_set is None or not self._interval or not step:
             return False
-        interval = self._steps_per_epoch if every == "epoch" else every
-        return state.global_step % interval == 0 or state.global_step >= self.steps
+        return step % self._interval == 0 or step >= self.steps
 
     def _evaluate(self, step: int) -> None:
         if self._dev_set is None or self._stop_is_asked():
