@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 # Shares of the probed rates that are reached.
-_TRAINING, _PROMPTS, _DECODING = 0.5, 0.6, 0.7
+_TRAINING, _PROMPTS, _DECODING = 0.58, 0.6, 0.7
 _STRAGGLERS, _BATCH = 3, 16  # texts of a batch that are counted twice; texts of a batch
 _DEQUANTIZING = 7e-7
 """Seconds times GFLOP/s to dequantize a 4-bit weight once, where dequantized weights are not kept (on a CPU)."""

@@ -25,7 +25,6 @@ from llm_summ.model.trained import weights_sha256
 from llm_summ.progress import Progress, say
 from llm_summ.recipe import Recipe
 from llm_summ.run import Run, mark_latest
-from llm_summ.sft.budget import Budget, FixedSteps, by_tokens
 from llm_summ.sft.checkpoint import CHECKSUMS, Checkpoint, checkpoint_path, checkpoints, how_to_go_on
 from llm_summ.sft.eva import begin_with_components
 from llm_summ.sft.evaluation import DevSet, make_dev_set
@@ -34,6 +33,7 @@ from llm_summ.sft.ranks import ALONE, Ranks
 from llm_summ.sft.resume import now
 from llm_summ.sft.shard import is_sharded, shard
 from llm_summ.sft.stopping import StopSignals
+from llm_summ.sft.time_budget import FixedSteps, TimeBudget, by_tokens
 
 if TYPE_CHECKING:
     from llm_summ.sft.schedule import Schedule
@@ -169,14 +169,14 @@ def _ending_at(plan: TrainingPlan, steps: int) -> TrainingPlan:
     return dataclasses.replace(plan, fixed_steps=steps)
 
 
-def _budget(report: Report, dev_set: DevSet | None, began: float) -> Budget | None:
+def _budget(report: Report, dev_set: DevSet | None, began: float) -> TimeBudget | None:
     """Return what finds the number of steps; None: the recipe has no `train.max_minutes`."""
     plan = report.plan
     minutes = plan.recipe.train.max_minutes
     if minutes is None:
         return None
     prompts, answers = ([], []) if dev_set is None else (dev_set.prompts, dev_set.answers)
-    return Budget(minutes, began, plan, report.time or by_tokens(plan), prompts, answers)
+    return TimeBudget(minutes, began, plan, report.time or by_tokens(plan), prompts, answers)
 
 
 def _budget_line(fixed: FixedSteps, recipe: Recipe, dev_set: DevSet | None) -> str:

@@ -12,12 +12,12 @@ from transformers import TrainerCallback
 from llm_summ.recipe import Recipe
 from llm_summ.run import Run
 from llm_summ.sft import checkpoint
-from llm_summ.sft.budget import Budget, FixedSteps
 from llm_summ.sft.evaluation import DevSet
 from llm_summ.sft.history import Evaluated, evaluations, pick, stops_early
 from llm_summ.sft.log import LogCallback
 from llm_summ.sft.ranks import Ranks
 from llm_summ.sft.stopping import StopSignals
+from llm_summ.sft.time_budget import FixedSteps, TimeBudget
 from llm_summ.sft.tracking import GuardedTracker
 
 __all__ = ["Schedule"]
@@ -49,7 +49,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         *,
         steps: int,
         fixed: FixedSteps | None,
-        budget: Budget | None,
+        budget: TimeBudget | None,
         keep_fixed: Callable[[FixedSteps], None],
         interval: int,
         dev_set: DevSet | None,

@@ -18,12 +18,12 @@ from llm_summ.progress import say
 from llm_summ.prompt.trained import keep, kept_sha256
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.run import Run, create_run, environment, reserve_run, run_path
-from llm_summ.sft.budget import FixedSteps
 from llm_summ.sft.checkpoint import Checkpoint, newest_whole
 from llm_summ.sft.fit import fit
 from llm_summ.sft.ranks import ALONE, Ranks
 from llm_summ.sft.resume import hold_unfinished, now, refuse_another_recipe, refuse_what_changed
 from llm_summ.sft.shard import is_sharded, refuse_what_cannot_be_sharded
+from llm_summ.sft.time_budget import FixedSteps
 
 __all__ = ["dry_run", "resume", "sft"]
 

@@ -24,13 +24,13 @@ from llm_summ.progress import say
 from llm_summ.prompt import Row
 from llm_summ.prompt.render import IGNORED
 from llm_summ.recipe import TrainFields
-from llm_summ.sft.budget import FixedSteps
 from llm_summ.sft.checkpoint import Checkpoint
 from llm_summ.sft.gradients import layer_group_norms
 from llm_summ.sft.inputs import head_on, packed, padded
 from llm_summ.sft.log import memory_gib
 from llm_summ.sft.ranks import ALONE, Ranks
 from llm_summ.sft.shard import load_optimizer, load_weights, whole_state
+from llm_summ.sft.time_budget import FixedSteps
 
 __all__ = ["AnswerLossTrainer"]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from llm_summ.errors import RunError
 from llm_summ.recipe import load_recipe
-from llm_summ.sft.budget import FixedSteps, fitting
+from llm_summ.sft.time_budget import FixedSteps, fitting
 
 pytestmark = [
     pytest.mark.slow,

@@ -16,9 +16,9 @@ from llm_summ.model.duration import ModelSize
 from llm_summ.model.speed import Speed
 from llm_summ.prompt import Row
 
-__all__ = ["Budget", "FixedSteps", "by_tokens", "fitting"]
+__all__ = ["FixedSteps", "TimeBudget", "by_tokens", "fitting"]
 
-_MEASURED_STEPS, _MEASURED_SHARE = 3, 0.08  # the first of them warms up, and does not count
+_MEASURED_STEPS, _MEASURED_SHARE = 4, 0.12  # the first of them warms up, and does not count
 _FOR_EVALUATIONS = 0.3  # of the budget: beyond it fewer dialogues are evaluated
 _FEWEST_ROWS = 4
 _TO_FINISH, _TO_FINISH_SHARE = 3.0, 0.01  # seconds, and a share of the budget, for the result's files
@@ -64,7 +64,7 @@ class FixedSteps:
         return {"minutes": minutes, **asdict(self)}
 
 
-class Budget:
+class TimeBudget:
     """Measures the first steps of a training, and says how many fit.
 
     Args:
