@@ -12,4 +12,4 @@ ruff format --check .
 ruff check .
 mypy
 # Two files at a time, each with one thread (tests/conftest.py).
-pytest --numprocesses 2 --dist loadfile --durations 25 "$@"
+pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25 "$@"

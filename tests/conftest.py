@@ -20,6 +20,22 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# They begin first: whatever is left at the end, then, is short, and no process waits long for the other.
+LONGEST = (
+    *("sft/test_devices.py", "model/test_embedded.py", "test_end_to_end.py", "test_resume.py"),
+    *("generate/test_vllm_engine.py", "families/test_families.py", "test_bench_sft.py", "sft/test_time_budget.py"),
+    *("generate/test_parallel_engine.py", "merge/test_merge.py", "sft/test_tracking.py", "check/test_memory.py"),
+    *("test_methods.py", "test_at_once.py", "sft/test_trainer.py", "check/test_check.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, in that order (with xdist's --no-loadscope-reorder)."""
+    folder = Path(__file__).parent
+    place = {folder / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the tiny model, made once for all processes of the tests; who changes it takes a copy."""

@@ -33,8 +33,8 @@ __all__ = [
 ]
 
 # Shares of the probed rates that are reached.
-_TRAINING, _PROMPTS, _DECODING = 0.58, 0.6, 0.7
-_STRAGGLERS, _BATCH = 3, 16  # texts of a batch that are counted twice; texts of a batch
+_TRAINING, _PROMPTS, _DECODING = 0.5, 0.6, 0.7
+_STRAGGLERS, _BATCH = 12, 16  # texts that a batch takes as long as besides its own; texts of a batch
 _DEQUANTIZING = 7e-7
 """Seconds times GFLOP/s to dequantize a 4-bit weight once, where dequantized weights are not kept (on a CPU)."""
 
@@ -104,7 +104,7 @@ def decoding_seconds(size: ModelSize, speed: Speed, lengths: Sequence[float]) ->
     """Return how long it takes to decode texts of these lengths, in tokens; each leaves its batch when it ends."""
     if not lengths:
         return 0.0
-    # The last texts of a batch are decoded in little company, which takes as long as in some.
+    # All weights are read for every token however few texts are left, and the last text runs to its limit.
     stragglers = _STRAGGLERS * max(lengths) * math.ceil(len(lengths) / _BATCH)
     return 2e-9 * (size.layers + size.head) * (sum(lengths) + stragglers) / (_DECODING * speed.few)
 

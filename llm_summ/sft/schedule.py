@@ -31,7 +31,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         recipe: how often.
         steps: optimizer steps of the whole training.
         fixed: what fits into a budget of time, if that is known already.
-        budget: finds it, if it is not; None: there is no budget.
+        budget: finds it; None: there is no budget, or what fits is known and stays.
         keep_fixed: called with what was found.
         interval: steps between evaluations; 0: there are none.
         dev_set: what is evaluated; None: nothing.
@@ -101,13 +101,15 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
     def _look_at_budget(self, step: int) -> None:
         """Fix the number of steps as soon as it is known how many fit."""
         budget = self._budget
-        if budget is None or self._fixed is not None:
+        if budget is None or step >= self.steps:  # at the last step the library has already ended its loop
             return
         budget.note_step(step, self.trainer.paused_in_all)
         if not self._ranks.of_first(budget.is_due):
             return
         may_shrink = not self._evaluations()
         fixed = self._ranks.of_first(lambda: budget.fix(step, self.trainer.paused_in_all, may_shrink=may_shrink))
+        if fixed == self._fixed:
+            return
         self._fixed, self.steps = fixed, fixed.steps
         self.trainer.fix_steps(fixed)
         self._keep_fixed(fixed)

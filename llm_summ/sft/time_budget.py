@@ -1,8 +1,13 @@
-"""How many steps fit into `train.max_minutes`: known after the first steps, then fixed and kept with the run."""
+"""How many steps fit into `train.max_minutes`: known after a few steps, and looked at again at half of the time.
+
+What was found is kept with the run, so that a resumption ends where the training would have ended. One
+that was killed before half of its time keeps what was found first.
+"""
 
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,11 +21,13 @@ from llm_summ.model.duration import ModelSize
 from llm_summ.model.speed import Speed
 from llm_summ.prompt import Row
 
-__all__ = ["FixedSteps", "TimeBudget", "by_tokens", "fitting"]
+__all__ = ["FixedSteps", "TimeBudget", "at_evaluation", "by_tokens", "fitting"]
 
-_MEASURED_STEPS, _MEASURED_SHARE = 4, 0.12  # the first of them warms up, and does not count
+_MEASURED_STEPS, _MEASURED_SHARE = 3, 0.08  # the first of them warms up, and does not count
+_AGAIN, _APART = 0.5, 0.05  # of the budget: then it is looked at again; of the steps: less is not worth a change
 _FOR_EVALUATIONS = 0.3  # of the budget: beyond it fewer dialogues are evaluated
 _FEWEST_ROWS = 4
+_FEW_STEPS = 0.25  # of the interval between evaluations
 _TO_FINISH, _TO_FINISH_SHARE = 3.0, 0.01  # seconds, and a share of the budget, for the result's files
 _TO_SAVE = 1.0  # seconds of a checkpoint
 
@@ -35,12 +42,20 @@ class FixedSteps:
         fixed_at: the step after which this was known. Up to there the learning rate was that of a training of
             `all_steps`.
         all_steps: of the training without a budget.
+        earlier: `fixed_at` and `steps` of what was found before and did not hold.
     """
 
     steps: int
     rows: int
     fixed_at: int
     all_steps: int
+    earlier: tuple[tuple[int, int], ...] = ()
+
+    def stages(self) -> list[tuple[float, int]]:
+        """Return how many steps the training was to have, each with the last step for which that was so."""
+        times = [*self.earlier, (self.fixed_at, self.steps)]
+        totals = [self.all_steps, *(steps for _, steps in times)]
+        return list(zip([*(at for at, _ in times), math.inf], totals, strict=True))
 
     @classmethod
     def of(cls, manifest: dict[str, Any]) -> FixedSteps | None:
@@ -53,8 +68,9 @@ class FixedSteps:
         if found is None:
             return None
         try:
-            return cls(**{name: int(found[name]) for name in cls.__slots__})
-        except (TypeError, KeyError, ValueError) as error:
+            earlier = tuple((int(at), int(steps)) for at, steps in found.get("earlier") or ())
+            return cls(**{name: int(found[name]) for name in cls.__slots__ if name != "earlier"}, earlier=earlier)
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise RunError(
                 f"the run's manifest: budget: found {found!r}, expected {list(cls.__slots__)}"
             ) from error
@@ -88,6 +104,8 @@ class TimeBudget:
         self._seconds, self._began, self._plan, self._expected = 60 * minutes, began, plan, expected
         self._prompts, self._answers = prompts, answers
         self._first, self._first_at, self._steps = 0, 0.0, 0
+        self._fixed: FixedSteps | None = None
+        self._is_final = False
 
     def note_step(self, step: int, paused: float) -> None:
         """Note that a step was made.
@@ -101,12 +119,14 @@ class TimeBudget:
             self._first, self._first_at = step, time.monotonic() - paused
 
     def is_due(self) -> bool:
-        """Return whether enough is known."""
+        """Return whether enough is known for the first time, or half of the time is over."""
         spent = time.monotonic() - self._began
-        return self._steps >= _MEASURED_STEPS and spent >= _MEASURED_SHARE * self._seconds
+        if self._fixed is None:
+            return self._steps >= _MEASURED_STEPS and spent >= _MEASURED_SHARE * self._seconds
+        return not self._is_final and spent >= _AGAIN * self._seconds
 
     def fix(self, step: int, paused: float, *, may_shrink: bool) -> FixedSteps:
-        """Return what fits into the rest of the time.
+        """Return what fits into the rest of the time; a second time, what fits better, or the same as before.
 
         Args:
             step: steps that are made.
@@ -118,7 +138,8 @@ class TimeBudget:
         # This machine, now, compared with what was expected of it.
         factor = measured / max(sum(expected[self._first : step]), 1e-9)
         left = self._seconds * (1 - _TO_FINISH_SHARE) - _TO_FINISH - (time.monotonic() - self._began)
-        rows = len(self._prompts)
+        before = self._fixed
+        rows = len(self._prompts) if before is None else before.rows
         while True:
             evaluation = _TO_SAVE
             if rows:
@@ -133,9 +154,24 @@ class TimeBudget:
             # No evaluation: not even the next step and one of all rows fit.
             share = max(1, evaluations) * evaluation / self._seconds
             is_enough = share <= _FOR_EVALUATIONS and evaluations > 0
-            if is_enough or rows <= _FEWEST_ROWS or not may_shrink:
-                return FixedSteps(steps, rows, step, self._plan.all_steps)
+            if is_enough or rows <= _FEWEST_ROWS or not may_shrink or before is not None:
+                if steps < self._plan.all_steps:
+                    steps = at_evaluation(steps, self._plan.evaluation_interval, step)
+                return self._keep(steps, rows, step)
             rows = max(_FEWEST_ROWS, min(rows - 1, int(rows * min(1.0, _FOR_EVALUATIONS / share))))
+
+    def _keep(self, steps: int, rows: int, step: int) -> FixedSteps:
+        """Return what was found, or what was found before if that is nearly the same."""
+        before = self._fixed
+        if before is None:
+            self._fixed = FixedSteps(steps, rows, step, self._plan.all_steps)
+            return self._fixed
+        self._is_final = True
+        if abs(steps - before.steps) > _APART * before.steps:
+            self._fixed = FixedSteps(
+                steps, rows, step, before.all_steps, (*before.earlier, (before.fixed_at, before.steps))
+            )
+        return self._fixed or before
 
     def _step_seconds(self) -> Iterator[float]:
         """Yield what each step is expected to take, in the order of the training."""
@@ -170,6 +206,20 @@ def fitting(
             break
         fits, evaluations = step, count
     return fits, evaluations
+
+
+def at_evaluation(steps: int, interval: int, done: int) -> int:
+    """Return where to end instead of `steps`: at an evaluation, if that was a few steps before.
+
+    The last step always is evaluated, and an evaluation takes longer than a few steps.
+
+    Args:
+        steps: that fit.
+        interval: steps between evaluations; 0: there are none.
+        done: steps that are made.
+    """
+    beyond = steps % interval if interval else 0
+    return steps - beyond if beyond <= _FEW_STEPS * interval and steps - beyond > done else steps
 
 
 def by_tokens(plan: TrainingPlan) -> TrainingTime:

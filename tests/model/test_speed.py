@@ -71,8 +71,8 @@ def test_operations_over_their_rate() -> None:
     assert training_seconds(size, speed, 1000, 100, checkpointing=True) == pytest.approx(660 / 25)
     assert training_seconds(size, speed, 1000, 100, full=True) == pytest.approx(690 / 25)
     assert prompt_seconds(size, speed, 1000) == pytest.approx(200 / 30)
-    # 2 * 0.25 G * (90 tokens + 3 times the longest), at 70 % of 25 G/s
-    assert decoding_seconds(size, speed, [60, 30]) == pytest.approx(135 / 17.5)
+    # 2 * 0.25 G * (90 tokens + 12 times the longest), at 70 % of 25 G/s
+    assert decoding_seconds(size, speed, [60, 30]) == pytest.approx(405 / 17.5)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import llm_summ
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +106,13 @@ def sft(folder: Path, *arguments: str, code: int = 0, start: list[str] = COMMAND
     return done
 
 
+def alone(folder: Path, *arguments: str) -> Path:
+    """Train in this process, which has its libraries already."""
+    done = llm_summ("sft", *arguments, cwd=folder)
+    assert done.code == 0, done.err
+    return folder / done.out.strip()
+
+
 def log_of(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
@@ -130,8 +138,7 @@ def assert_alike(run: Path, other: Path) -> None:
 
 @pytest.fixture(scope="module")
 def one(folder: Path) -> Path:
-    sft(folder, "recipe.yaml", "--run", "one")
-    return folder / "runs" / "one"
+    return alone(folder, "recipe.yaml", "--run", "one")
 
 
 @pytest.mark.slow
@@ -153,7 +160,7 @@ def test_a_divided_base_makes_the_same_adapter(folder: Path, one: Path) -> None:
 
 @pytest.mark.slow
 def test_a_model_that_is_trained_in_parts_is_the_whole_ones_equal_and_resumes(folder: Path) -> None:
-    sft(folder, "recipe.yaml", "--run", "whole", *FULL)
+    alone(folder, "recipe.yaml", "--run", "whole", *FULL)
     sft(folder, "recipe.yaml", "--run", "parts", "--devices", "2", *FULL, *FSDP, "--set", "train.save_steps=2")
     parts = folder / "runs" / "parts"
     assert_alike(parts, folder / "runs" / "whole")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from llm_summ.errors import RunError
 from llm_summ.recipe import load_recipe
-from llm_summ.sft.time_budget import FixedSteps, fitting
+from llm_summ.sft.time_budget import FixedSteps, at_evaluation, fitting
 
 pytestmark = [
     pytest.mark.slow,
@@ -42,6 +44,23 @@ def test_steps_that_fit(left: float, interval: int, done: int, expected: tuple[i
     assert fitting(left, steps, evaluation=25, interval=interval, done=done) == expected
 
 
+@pytest.mark.parametrize(
+    ("steps", "interval", "done", "expected"),
+    [
+        (33, 32, 4, 32),  # one step more would cost an evaluation
+        (40, 32, 4, 32),
+        (41, 32, 4, 41),
+        (32, 32, 4, 32),
+        (33, 32, 32, 33),  # the evaluation at 32 was made
+        (20, 32, 4, 20),
+        (7, 32, 3, 7),  # nothing would be left
+        (33, 0, 4, 33),
+    ],
+)
+def test_a_training_ends_at_an_evaluation(steps: int, interval: int, done: int, expected: int) -> None:
+    assert at_evaluation(steps, interval, done) == expected
+
+
 @given(
     st.lists(st.floats(0.1, 50), max_size=40),
     st.floats(0, 500),
@@ -65,6 +84,15 @@ def test_no_step_more_would_fit(
         assert evaluations == len(within)
     if found < done + len(steps):
         assert needed(found + 1) > left - 1e-6
+
+
+def test_stages_of_a_training_whose_steps_were_fixed_twice() -> None:
+    once = FixedSteps(30, 8, 4, 64)
+    twice = FixedSteps(40, 8, 15, 64, ((4, 30),))
+    assert once.stages() == [(4, 64), (math.inf, 30)]
+    assert twice.stages() == [(4, 64), (15, 30), (math.inf, 40)]
+    for fixed in (once, twice):
+        assert FixedSteps.of({"budget": json.loads(json.dumps(fixed.to_json(5)))}) == fixed
 
 
 @pytest.mark.parametrize(
@@ -120,7 +148,8 @@ def test_a_budget_is_kept_and_a_resumption_ends_with_the_same_adapter(
     rates = [line["learning_rate"] for line in log_of(whole) if "loss" in line]
     assert len(rates) == fixed.steps
     assert rates[-1] < 0.1 * max(rates)
-    assert all(later <= earlier for earlier, later in itertools.pairwise(rates[fixed.steps // 2 :]))
+    settled = rates[max(fixed.fixed_at + 1, fixed.steps // 2) :]
+    assert all(later <= earlier for earlier, later in itertools.pairwise(settled))
 
     # As a kill leaves it: everything up to a checkpoint after the steps were fixed, and no result.
     for name, last in (("middle", 20 * (fixed.steps // 40)), ("beginning", 0)):
@@ -138,3 +167,50 @@ def test_a_budget_is_kept_and_a_resumption_ends_with_the_same_adapter(
         weights = [(one / "adapter" / "adapter_model.safetensors").read_bytes() for one in (run, whole)]
         assert weights[0] == weights[1]
         assert FixedSteps.of(json.loads((run / "manifest.json").read_text(encoding="utf-8"))) == fixed
+
+
+def test_what_was_found_first_does_not_hold(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Fixed after step 4, and again after step 8; a kill after that resumes to the same end."""
+    from llm_summ.sft import time_budget
+    from llm_summ.sft.train import resume, sft
+
+    found = {4: FixedSteps(30, 6, 4, 6400), 8: FixedSteps(20, 6, 8, 6400, ((4, 30),))}
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(time_budget.TimeBudget, "is_due", lambda self: self._steps in found)
+    monkeypatch.setattr(time_budget.TimeBudget, "fix", lambda self, step, paused, may_shrink: found[step])
+    settings = ["train.save_steps=5", "evaluation.every=10"]
+    whole = sft(load_recipe(Path("recipe.yaml"), settings), runs=Path("runs"), name="twice", stem="recipe").path
+    said = capfd.readouterr().err
+    assert "30 of 6400 steps fit into 0.5 minutes" in said
+    assert "20 of 6400 steps fit into 0.5 minutes" in said
+    manifest = json.loads((whole / "manifest.json").read_text(encoding="utf-8"))
+    assert FixedSteps.of(manifest) == found[8]
+    rates = [line["learning_rate"] for line in log_of(whole) if "loss" in line]
+    assert len(rates) == 20
+    assert rates[-1] < 0.1 * max(rates)
+    copy = folder / "runs" / "twice-killed"
+    shutil.copytree(whole, copy)
+    shutil.rmtree(copy / "adapter")
+    for step in ("step-000010", "step-000015", "step-000020"):
+        shutil.rmtree(copy / "checkpoints" / step)
+    del manifest["training"]
+    (copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    run = resume(Path("runs"), "twice-killed").path
+    assert log_of(run) == log_of(whole)
+    weights = [(one / "adapter" / "adapter_model.safetensors").read_bytes() for one in (run, whole)]
+    assert weights[0] == weights[1]
+
+
+def test_a_training_that_fits_is_not_shortened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from llm_summ.check.report import check_recipe
+    from llm_summ.sft.time_budget import TimeBudget, by_tokens
+
+    monkeypatch.chdir(folder)
+    plan = check_recipe(load_recipe(Path("recipe.yaml"), ["train.max_steps=9", "evaluation.every=8"])).plan
+    began = time.monotonic()
+    budget = TimeBudget(600, began, plan, by_tokens(plan), [], [])
+    for step in range(1, 5):
+        budget.note_step(step, 0.0)
+    assert budget.fix(4, 0.0, may_shrink=True) == FixedSteps(9, 0, 4, 9)
