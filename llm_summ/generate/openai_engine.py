@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
-import os
-import random
 import threading
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from llm_summ.errors import EngineError, GenerationError, first_line
+from llm_summ.errors import EngineError, GenerationError
+from llm_summ.generate.answers import Answer, NoAnswer, Tally, read_answer, unanswered_lines
 from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request, unfinished
+from llm_summ.generate.patient_client import KEY, FilteredError, PatientClient
 from llm_summ.progress import say
 from llm_summ.recipe import ServerFields
 
+if TYPE_CHECKING:
+    from openai import OpenAI
+
 __all__ = ["KEY", "OpenaiEngine"]
 
-KEY = "OPENAI_API_KEY"
-"""The environment variable that holds the key. It is written nowhere."""
-
-Answer = TypeVar("Answer")
-
-_LONGEST_PAUSE = 30.0
-_SECONDS_FOR_AN_ANSWER = 600.0
 _PER_MILLION = 1e6
+_ATTEMPTS = 3  # to get an answer: with the same settings, a third text is rarely another
+_HOPELESS = 8  # dialogues from the first one on, none of which has an answer
+_KEPT = "what was finished is kept"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What came for one dialogue.
+
+    Attributes:
+        index: of the request.
+        outputs: the candidates to keep, in order.
+        had_thoughts: in how many of them thoughts were cut off.
+        why: why a candidate is missing; None: none is.
+    """
+
+    index: int
+    outputs: list[Output]
+    had_thoughts: int
+    why: NoAnswer | None
 
 
 class OpenaiEngine:
-    """Asks a server, many requests at a time.
-
-    A server that cannot be reached, fails (HTTP 5xx) or asks for patience (429) is asked again, after pauses that
-    grow, or when it says (Retry-After), until nothing has been answered for `patience_minutes`.
+    """Asks a server, many requests at a time, and again where an answer is none.
 
     Args:
         fields: the recipe's section `generate.server`.
@@ -43,21 +56,13 @@ class OpenaiEngine:
     name = "openai"
 
     def __init__(self, fields: ServerFields) -> None:
-        import openai
-
         self._fields = fields
-        self._client = openai.OpenAI(
-            base_url=fields.url,
-            # Servers of one's own want none, and the client wants one.
-            api_key=_key() or "none",
-            max_retries=0,  # what a failure means is decided here
-            timeout=_SECONDS_FOR_AN_ANSWER,
-        )
-        self._stopped, self._lock = threading.Event(), threading.Lock()
-        self._answered_at, self._next_at = time.monotonic(), 0.0
-        self._is_failing = False
+        self._server, self._lock = PatientClient(fields), threading.Lock()
         self.prompt_tokens = self.completion_tokens = 0
         self._model = fields.model or ""
+        self._tallies: list[Tally] = []
+        self._answers = self._had_thoughts = 0
+        self._is_broken_off = False
 
     def generate(
         self,
@@ -69,45 +74,66 @@ class OpenaiEngine:
     ) -> Iterator[Output]:
         """Ask for all requests, `concurrency` at a time, and yield what comes, as it comes.
 
+        A request without an answer does not stop the others: `close` raises for all of them.
+
         Raises:
-            GenerationError: the server refuses a request for good, or does not answer any more.
+            GenerationError: the server refuses a request for good, or does not answer any more; or none of the
+                first few requests has an answer.
         """
-        self._answered_at = time.monotonic()
-        ask = self._ask_with_ids if self._fields.prompt == "tokens" else self._ask_with_messages
-        given: set[Future[list[Output]]] = set()
+        self._server.begin()
+        self._is_broken_off = True  # until the end
+        tally = Tally()
+        self._tallies.append(tally)
+        is_hopeful = bool(done) or self._answers > 0
+        given: set[Future[_Reply]] = set()
         with ThreadPoolExecutor(self._fields.concurrency) as pool:
             left = unfinished(len(requests), decoding.n, done)
-            asked = [pool.submit(ask, index, requests[index], stop_id, decoding) for index in left]
+            asked = [pool.submit(self._ask, index, requests[index], stop_id, decoding, done) for index in left]
             try:
                 for future in as_completed(asked):
-                    outputs = future.result()
+                    reply = future.result()
                     given.add(future)
-                    yield from outputs
+                    yield from self._take(reply, tally)
+                    is_hopeful = is_hopeful or bool(reply.outputs)
+                    if not is_hopeful and sum(each.asked for each in self._tallies) == _HOPELESS:
+                        raise GenerationError(self._unanswered(stopped=True))
             except BaseException as error:
-                self._stopped.set()
+                self._server.stop()
                 for future in asked:
                     future.cancel()
                 failed = isinstance(error, Exception)
                 if failed:  # others are being answered, and will be paid for
                     wait(asked)
-                self._client.close()  # where it was stopped, nobody waits for what is under way
+                self._server.close()  # where it was stopped, nobody waits for what is under way
                 for future in asked if failed else ():
                     finished = future.done() and not future.cancelled() and future not in given
                     if finished and future.exception() is None:
-                        yield from future.result()
+                        yield from self._take(future.result(), tally)
                 if isinstance(error, EngineError):
-                    raise GenerationError(f"{error}; what was finished is kept") from error
+                    raise GenerationError(f"{error}; {_KEPT}") from error
                 raise
+        self._is_broken_off = False
 
     def close(self) -> None:
-        """Say what was used, and let go of the connections."""
+        """Print what was used, and close the connections.
+
+        Raises:
+            GenerationError: the work came to its end, and dialogues have no answer.
+        """
+        url = self._fields.url
         used = f"{self.prompt_tokens:,} tokens asked, {self.completion_tokens:,} answered"
         if self._fields.price is not None:
             asked, answered = self._fields.price
             cost = (self.prompt_tokens * asked + self.completion_tokens * answered) / _PER_MILLION
             used += f", {cost:.4f} at {asked:g} and {answered:g} a million"
-        say(f"{self._fields.url}: {used}")
-        self._client.close()
+        say(f"{url}: {used}")
+        if self._had_thoughts:
+            say(f"{url}: {self._had_thoughts} of {self._answers} answers opened with <think>…</think>: removed")
+        self._server.close()
+        if lines := self._unanswered():
+            if not self._is_broken_off:
+                raise GenerationError(lines)
+            say(lines)  # and another error follows
 
     def find_model(self) -> str:
         """The model that the recipe names, or the only one that the server has; it is the one that is asked.
@@ -120,7 +146,7 @@ class OpenaiEngine:
 
         wanted = self._fields.model
         try:
-            served = [one.id for one in self._patiently(lambda: list(self._client.models.list()))]
+            served = [one.id for one in self._server.ask(lambda client: list(client.models.list()))]
         except EngineError as error:
             # Not all have that list; where the name is known, it is not needed.
             if wanted is None or not isinstance(error.__cause__, openai.NotFoundError):
@@ -148,169 +174,129 @@ class OpenaiEngine:
             )
         return wanted
 
-    def _ask_with_ids(self, index: int, request: Request, stop_id: int, decoding: Decoding) -> list[Output]:
-        """The prompt as token ids, which is what was trained: vLLM's servers take them."""
-        found = self._patiently(
-            lambda: self._client.completions.create(
-                model=self._model,
-                prompt=[list(request.prompt_ids)],
-                max_tokens=request.max_new_tokens,
-                n=decoding.n,
-                temperature=decoding.temperature,
-                top_p=decoding.top_p,
-                seed=request.seed,
-                frequency_penalty=0.0,
-                presence_penalty=0.0,
-                logprobs=1,
-                extra_body={
-                    # What the model's own file says would fill the gaps.
-                    **{"top_k": decoding.top_k, "min_p": 0.0, "repetition_penalty": 1.0},
-                    "stop_token_ids": [stop_id],
-                    "ignore_eos": True,
-                    "return_token_ids": True,
-                },
-            )
-        )
-        self._count(found)
-        outputs = []
-        for choice in found.choices:
-            ids = (choice.model_extra or {}).get("token_ids")
-            if ids is None:
-                raise EngineError(
-                    f"{self._fields.url}: does not give token ids, as vLLM's servers do; send it messages: --set "
-                    "generate.server.prompt=chat"
-                )
-            logprobs = choice.logprobs.token_logprobs if choice.logprobs else None
-            known = logprobs is not None and None not in logprobs
-            outputs.append(
-                Output(
-                    index,
-                    tuple(ids),
-                    "stop" if choice.finish_reason == "stop" else "length",
-                    choice.index,
-                    sum(logprobs) if known else None,  # type: ignore[arg-type]
-                )
-            )
-        return self._all(outputs, decoding)
-
-    def _ask_with_messages(self, index: int, request: Request, stop_id: int, decoding: Decoding) -> list[Output]:
-        """The prompt as messages, to which the server applies its own chat template; its model stops by itself."""
-        found = self._patiently(
-            lambda: self._client.chat.completions.create(
-                model=self._model,
-                messages=[{"role": role, "content": text} for role, text in request.messages],  # type: ignore[misc]
-                max_tokens=request.max_new_tokens,
-                n=decoding.n,
-                temperature=decoding.temperature,
-                top_p=decoding.top_p,
-                seed=request.seed,
-            )
-        )
-        self._count(found)
-        answered = found.usage.completion_tokens if found.usage else 0
-        outputs = [
-            Output(
-                index,
-                (),
-                "stop" if choice.finish_reason == "stop" else "length",
-                choice.index,
-                text=choice.message.content or "",
-                tokens=answered // len(found.choices),
-            )
-            for choice in found.choices
-        ]
-        return self._all(outputs, decoding)
-
-    def _all(self, outputs: list[Output], decoding: Decoding) -> list[Output]:
-        """The candidates in order, after a look whether all of them came."""
-        outputs.sort(key=lambda output: output.sample)
-        if [output.sample for output in outputs] != list(range(decoding.n)):
-            raise EngineError(
-                f"{self._fields.url}: gave {len(outputs)} candidates for a prompt, and {decoding.n} were asked "
-                "for; set generate.n to 1"
-            )
-        return outputs
-
-    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
-        """What the server answers, however often it has to be asked."""
-        import openai
-
-        pause = 1.0
-        while True:
-            self._keep_to_the_rate()
+    def _ask(
+        self, index: int, request: Request, stop_id: int, decoding: Decoding, done: Collection[Key]
+    ) -> _Reply:
+        """Ask for the candidates of a request that are not there, and again for those that are no answers."""
+        with_ids = self._fields.prompt == "tokens"
+        body = self._body(request, stop_id, decoding)
+        outputs: dict[int, Output] = {}
+        had_thoughts, why = 0, None
+        for _ in range(_ATTEMPTS):
+            why = None
             try:
-                answer = ask()
-            except openai.APIStatusError as error:
-                status = error.status_code
-                if not (status in (408, 409, 429) or status >= 500) or error.code == "insufficient_quota":
-                    raise self._refused(error) from error
-                failure: openai.APIError = error
-                asked_for = error.response.headers.get("retry-after", "")
-                wait = float(asked_for) if asked_for.replace(".", "", 1).isdecimal() else pause
-            except openai.APIConnectionError as error:
-                failure, wait = error, pause
+                found = self._server.ask(lambda client: self._send(client, request, body))
+            except FilteredError:
+                why = NoAnswer.CONTENT_FILTER
             else:
-                self._answered_at, self._is_failing = time.monotonic(), False
-                return answer
-            reason = _without_key(first_line(failure))
-            if time.monotonic() + wait - self._answered_at > 60 * self._fields.patience_minutes:
-                raise GenerationError(
-                    f"{self._fields.url}: {reason}; it would have to be waited for beyond "
-                    f"{self._fields.patience_minutes:g} minutes without an answer "
-                    "(generate.server.patience_minutes); what was finished is kept, and the same command goes on "
-                    "from there"
-                ) from failure
-            with self._lock:
-                if not self._is_failing:
-                    self._is_failing = True
-                    say(f"{self._fields.url}: {reason}; trying again")
-            # Not all at once: a server that has just begun again would fall over them.
-            if self._stopped.wait(wait * random.uniform(1.0, 1.25)):
-                raise GenerationError(f"{self._fields.url}: {reason}; another request failed") from failure
-            pause = min(2 * pause, _LONGEST_PAUSE)
+                self._count(found, decoding)
+                tokens = found.usage.completion_tokens // len(found.choices) if found.usage else 0
+                for choice in found.choices:
+                    if choice.index in outputs or (index, choice.index) in done:
+                        continue
+                    answer = _read_choice(choice)
+                    if isinstance(answer, NoAnswer):
+                        why = why or answer
+                        continue
+                    outputs[choice.index] = (
+                        self._output_with_ids(index, choice, answer)
+                        if with_ids
+                        else Output(index, (), answer.finish_reason, choice.index, text=answer.text, tokens=tokens)
+                    )
+                    had_thoughts += answer.had_thoughts
+            if why is None or self._server.is_stopped:
+                break
+        return _Reply(index, [outputs[sample] for sample in sorted(outputs)], had_thoughts, why)
 
-    def _keep_to_the_rate(self) -> None:
-        """Wait until the next request may be sent."""
-        if self._fields.requests_per_minute is None:
-            return
-        with self._lock:
-            begin = max(time.monotonic(), self._next_at)
-            self._next_at = begin + 60 / self._fields.requests_per_minute
-        if self._stopped.wait(max(0.0, begin - time.monotonic())):
-            raise GenerationError(f"{self._fields.url}: another request failed")
+    def _send(self, client: OpenAI, request: Request, body: dict[str, Any]) -> Any:
+        if self._fields.prompt == "tokens":
+            return client.completions.create(model=self._model, prompt=[list(request.prompt_ids)], extra_body=body)
+        return client.chat.completions.create(
+            model=self._model,
+            messages=[{"role": role, "content": text} for role, text in request.messages],  # type: ignore[misc]
+            extra_body=body,
+        )
 
-    def _refused(self, error: Any) -> EngineError:
-        url, status = self._fields.url, error.status_code
-        if status in (401, 403):
-            there = "refuses the key in" if _key() else "wants a key, and there is none in"
-            return EngineError(f"{url}: {there} {KEY}; set it in the environment")
-        if status == 404:
-            return EngineError(f"{url}: no such address or model; such a URL ends with /v1 (generate.server.url)")
-        return EngineError(f"{url}: HTTP {status}: {_without_key(first_line(error))}")
+    def _body(self, request: Request, stop_id: int, decoding: Decoding) -> dict[str, Any]:
+        """All of the request but model and prompt.
 
-    def _count(self, answer: Any) -> None:
-        """Add up what an answer used, after a look whether it is one."""
-        if not answer.choices:
+        The prompt is sent as token ids, which is what was trained, to vLLM's servers; or as messages, to which the
+        server applies its own chat template, and then its model stops by itself.
+        """
+        body: dict[str, Any] = {
+            "max_tokens": request.max_new_tokens,
+            "n": decoding.n,
+            "temperature": decoding.temperature,
+            "top_p": decoding.top_p,
+            "seed": request.seed,
+        }
+        if self._fields.prompt == "tokens":
+            body |= {
+                "logprobs": 1,
+                # What the model's own file says would fill the gaps.
+                **{"top_k": decoding.top_k, "min_p": 0.0, "repetition_penalty": 1.0},
+                **{"frequency_penalty": 0.0, "presence_penalty": 0.0},
+                "stop_token_ids": [stop_id],
+                "ignore_eos": True,
+                "return_token_ids": True,
+            }
+        sent = {name: value for name, value in body.items() if name not in self._fields.leave_out}
+        return sent | self._fields.further_fields
+
+    def _output_with_ids(self, index: int, choice: Any, answer: Answer) -> Output:
+        ids = (choice.model_extra or {}).get("token_ids")
+        if ids is None:
+            raise EngineError(
+                f"{self._fields.url}: does not give token ids, as vLLM's servers do; send it messages: --set "
+                "generate.server.prompt=chat"
+            )
+        logprobs = (choice.logprobs.token_logprobs if choice.logprobs else None) or [None]
+        return Output(
+            index,
+            tuple(ids),
+            answer.finish_reason,
+            choice.index,
+            None if None in logprobs else sum(logprobs),
+            answer.text if answer.had_thoughts else None,
+        )
+
+    def _count(self, found: Any, decoding: Decoding) -> None:
+        """Add up what was used, after a look whether it is an answer with all candidates."""
+        if not found.choices:
             raise EngineError(f"{self._fields.url}: answers without a text; is it such a server?")
-        if answer.usage is not None:
+        if found.usage is not None:
             with self._lock:
-                self.prompt_tokens += answer.usage.prompt_tokens
-                self.completion_tokens += answer.usage.completion_tokens
+                self.prompt_tokens += found.usage.prompt_tokens
+                self.completion_tokens += found.usage.completion_tokens
+        if sorted(choice.index for choice in found.choices) != list(range(decoding.n)):
+            raise EngineError(
+                f"{self._fields.url}: gave {len(found.choices)} candidates for a prompt, and {decoding.n} were "
+                "asked for; set generate.n to 1"
+            )
+
+    def _take(self, reply: _Reply, tally: Tally) -> list[Output]:
+        """Count what came for a dialogue, and return what is kept."""
+        tally.add(reply.index, reply.why)
+        self._answers += len(reply.outputs)
+        self._had_thoughts += reply.had_thoughts
+        return reply.outputs
+
+    def _unanswered(self, *, stopped: bool = False) -> str:
+        """A line for each generation in which dialogues have no answer; they are printed once."""
+        lines = unanswered_lines(self._fields.url, self._tallies, stopped=stopped)
+        self._tallies = []
+        return "\n".join(lines)
 
 
-def _key() -> str:
-    """The key in the environment.
-
-    Raises:
-        EngineError: it holds what a header cannot.
-    """
-    key = os.environ.get(KEY, "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise EngineError(f"{KEY}: holds letters that no key has; set it anew")
-    return key
-
-
-def _without_key(text: str) -> str:
-    """A server's words, in which the key may stand."""
-    key = _key()
-    return text.replace(key, "…") if key else text
+def _read_choice(choice: Any) -> Answer | NoAnswer:
+    """Read a choice of a completion, or of a chat completion."""
+    message = getattr(choice, "message", None)
+    if message is None:
+        return read_answer(getattr(choice, "text", None), choice.finish_reason)
+    further = message.model_extra or {}
+    return read_answer(
+        message.content,
+        choice.finish_reason,
+        refusal=message.refusal,
+        thoughts=further.get("reasoning_content") or further.get("reasoning"),
+    )

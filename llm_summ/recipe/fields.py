@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from llm_summ.recipe.request_body import SentField, check_extra_body, further_fields
 
 __all__ = [
     "DataFields",
@@ -205,6 +207,8 @@ class ServerFields(_Section):
         requests_per_minute: no more than that; None: as many as can be.
         patience_minutes: how long a server that fails, or is not there, is asked again.
         price: for a million tokens asked and answered, in any currency; the sum is said at the end.
+        extra_body: further fields of the body of every request, which this server knows.
+        leave_out: fields that this server refuses, and that are not sent.
     """
 
     url: str = "http://127.0.0.1:8000/v1"
@@ -214,6 +218,8 @@ class ServerFields(_Section):
     requests_per_minute: float | None = Field(default=None, gt=0)
     patience_minutes: float = Field(default=10, gt=0)
     price: list[Annotated[float, Field(ge=0)]] | None = Field(default=None, min_length=2, max_length=2)
+    extra_body: dict[str, Any] = {}
+    leave_out: list[SentField] = []
 
     @field_validator("url")
     @classmethod
@@ -232,6 +238,22 @@ class ServerFields(_Section):
             )
         return url
 
+    @field_validator("extra_body", mode="before")
+    @classmethod
+    def _adds_what_the_engine_does_not_set(cls, extra_body: object, info: ValidationInfo) -> dict[str, Any]:
+        return check_extra_body(extra_body, info.data.get("prompt"))
+
+    @property
+    def further_fields(self) -> dict[str, Any]:
+        """Fields of every request's body that no other field of the recipe sets: `extra_body` and its defaults."""
+        return further_fields(self.prompt, self.extra_body, self.leave_out)
+
+    @property
+    def body_identity(self) -> dict[str, Any]:
+        """The part of the predictions' identity that depends on these fields; empty for a plain body."""
+        changes = {"extra_body": self.further_fields, "leave_out": sorted(self.leave_out)}
+        return {name: value for name, value in changes.items() if value}
+
 
 class GenerateFields(_Section):
     """How summaries are generated.
@@ -247,6 +269,7 @@ class GenerateFields(_Section):
         no_repeat_ngram: no run of so many tokens comes twice in an answer, with the engine hf; 0: it may.
         tensor_parallel: GPUs that a model is divided among, with the engine vllm.
         data_parallel: copies of the model that share the dialogues, with the engines vllm and hf.
+        prove: whether to look at one prompt before a generation: that vLLM computes with what was trained.
         server: for the engine openai.
     """
 
@@ -266,6 +289,7 @@ class GenerateFields(_Section):
     gpu_memory: float = Field(default=0.9, gt=0, le=1)
     tensor_parallel: int = Field(default=1, ge=1)
     data_parallel: int = Field(default=1, ge=1)
+    prove: bool = True
     server: ServerFields = ServerFields()
 
     @model_validator(mode="after")

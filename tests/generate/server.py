@@ -22,6 +22,10 @@ class Server(ThreadingHTTPServer):
         models: what it serves.
         key: what it wants to see before it names its models; None: nothing.
         gives_ids: whether it answers with token ids, as vLLM's servers do.
+        replies: how a choice differs from the usual one, by the request's seed (None: every seed) and candidate:
+            at the first time, at the second and so on; the last serves for all further times.
+        unknown: fields that it refuses in a body.
+        filtered: seeds of the prompts that its content filter refuses.
         asked: the bodies of all requests that came.
         most: how many came at a time, at the most.
     """
@@ -35,6 +39,9 @@ class Server(ThreadingHTTPServer):
         self.models = ["summary"]
         self.key: str | None = None
         self.gives_ids = True
+        self.replies: dict[tuple[int | None, int], list[dict[str, Any]]] = {}
+        self.unknown: list[str] = []
+        self.filtered: set[int] = set()
         self.asked: list[dict[str, Any]] = []
         self.times: list[float] = []
         self.lock = threading.Lock()
@@ -46,6 +53,10 @@ class Server(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/v1"
+
+    def asked_for(self, seed: int) -> int:
+        """How often a request with this seed came."""
+        return sum(body.get("seed") == seed for body in self.asked)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -98,7 +109,14 @@ class Handler(BaseHTTPRequestHandler):
             return
         with self.server.lock:
             self.server.asked.append(body)
-        self.send(200, self.chat(body) if self.path.endswith("/chat/completions") else self.complete(body))
+        if unknown := [name for name in self.server.unknown if name in body]:
+            message = f"Unrecognized request argument supplied: {unknown[0]}"
+            self.send(400, {"error": {"message": message, "type": "invalid_request_error", "code": None}})
+        elif body.get("seed") in self.server.filtered:
+            message = "The response was filtered due to the prompt triggering a content management policy"
+            self.send(400, {"error": {"message": message, "param": "prompt", "code": "content_filter"}})
+        else:
+            self.send(200, self.chat(body) if self.path.endswith("/chat/completions") else self.complete(body))
 
     def complete(self, body: dict[str, Any]) -> dict[str, Any]:
         [ids] = body["prompt"]
@@ -109,15 +127,28 @@ class Handler(BaseHTTPRequestHandler):
                 "finish_reason": "length" if len(ids) > 3 else "stop",
                 "logprobs": {"token_logprobs": [-0.5] * len(ids), "tokens": ["x"] * len(ids)},
                 **({"token_ids": [*ids[::-1], sample]} if self.server.gives_ids else {}),
+                **self.reply(body, sample),
             }
-            for sample in reversed(range(body["n"]))
+            for sample in reversed(range(body.get("n", 1)))
         ]
         return self.whole("text_completion", choices, len(ids))
 
     def chat(self, body: dict[str, Any]) -> dict[str, Any]:
         text = body["messages"][-1]["content"]
-        message = {"role": "assistant", "content": f"요약: {text}"}
-        return self.whole("chat.completion", [{"index": 0, "message": message, "finish_reason": "stop"}], 7)
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": f"요약: {text}"},
+            "finish_reason": "stop",
+            **self.reply(body, 0),
+        }
+        return self.whole("chat.completion", [choice], 7)
+
+    def reply(self, body: dict[str, Any], sample: int) -> dict[str, Any]:
+        """How a choice differs from the usual one."""
+        seed, replies = body.get("seed"), self.server.replies
+        parts = replies.get((seed, sample)) or replies.get((None, sample)) or [{}]
+        times = 1 if seed is None else self.server.asked_for(seed)
+        return parts[min(times, len(parts)) - 1]
 
     @staticmethod
     def whole(kind: str, choices: list[dict[str, Any]], asked: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,10 @@ def generate(
     manifest = {"prompt": {"sha256": template.sha256}, "kept": {}}
     create_run(Path("runs/mine"), recipe, template.text, manifest)
 
-    def generate(*settings: str) -> Result:
+    def generate(*settings: str, data: Sequence[str] = ()) -> Result:
         arguments = ["generate", "--run", "mine", "--engine", "openai"]
+        for source in data:
+            arguments += ["--data", source]
         for setting in (f"server.url={server.url}", *settings):
             arguments += ["--set", f"generate.{setting}"]
         done = llm_summ(*arguments)
@@ -184,3 +186,127 @@ def test_several_candidates_stand_apart_and_go_on_where_they_were_torn(generate:
     assert f"{path}: 7 of {3 * len(IDS)} are there already" in again.err
     assert len(server.asked) == len(IDS) - 2
     assert sorted(path.read_text(encoding="utf-8").splitlines()) == sorted(whole)
+
+
+def choice(content: str | None, finish_reason: str = "stop") -> dict[str, Any]:
+    return {"message": {"role": "assistant", "content": content}, "finish_reason": finish_reason}
+
+
+def test_what_has_no_answer_is_not_stored_and_the_same_command_asks_for_it_alone(
+    generate: Generate, server: Server
+) -> None:
+    """Five dialogues have none; a sixth and a seventh open with thoughts that are closed."""
+    bad = {
+        IDS[1]: choice("<think>생각이", "length"),
+        IDS[4]: choice(None),
+        IDS[5]: choice("", "content_filter"),
+        IDS[7]: choice("요약의 반", "content_filter"),
+        IDS[8]: {"message": {"role": "assistant", "refusal": "할 수 없습니다."}},
+    }
+    thoughtful = (IDS[2], IDS[30])
+    for identity, reply in bad.items():
+        server.replies[request_seed(SEED, identity), 0] = [reply]
+    for identity in thoughtful:
+        server.replies[request_seed(SEED, identity), 0] = [choice("<think>생각</think>\n\n요약")]
+    ended = generate("server.prompt=chat")
+    assert (ended.code, ended.out) == (1, "")
+    assert "Traceback" not in ended.err
+    [line] = [line for line in ended.err.splitlines() if line.startswith("llm-summ: ")]
+    assert line == ended.err.splitlines()[-1]
+    assert f"5 of {len(IDS)} dialogues have no answer" in line
+    for reason in (
+        "2 content filter (no. 6, 8)",
+        "1 <think> not closed (no. 2)",
+        "1 no text (no. 5)",
+        "1 refusal (no. 9)",
+    ):
+        assert reason in line
+    assert line.endswith("; what was finished is kept, and the same command asks again for the rest")
+    assert [line for line in ended.err.splitlines() if f"2 of {len(IDS) - 5} answers" in line]
+    kept = PREDICTIONS.read_bytes()
+    rows = {row["fname"]: row for row in lines(PREDICTIONS)}
+    assert sorted(rows) == sorted(set(IDS) - set(bad))
+    assert all(row["summary"].startswith("요약") for row in rows.values())
+    assert [rows[identity]["summary"] for identity in thoughtful] == ["요약", "요약"]
+    # It is asked for again, and ends in the same way as long as the server does not answer.
+    server.asked.clear()
+    assert generate("server.prompt=chat").code == 1
+    assert {body["seed"] for body in server.asked} == {request_seed(SEED, identity) for identity in bad}
+    assert PREDICTIONS.read_bytes() == kept
+    server.asked.clear()
+    server.replies.clear()
+    done = generate("server.prompt=chat")
+    assert (done.code, done.out) == (0, f"{PREDICTIONS}\n"), done.err
+    assert sorted(body["seed"] for body in server.asked) == sorted(request_seed(SEED, one) for one in bad)
+    assert PREDICTIONS.read_bytes().startswith(kept)
+    assert sorted(row["fname"] for row in lines(PREDICTIONS)) == sorted(IDS)
+
+
+def test_another_file_is_generated_though_one_has_missing_answers(generate: Generate, server: Server) -> None:
+    server.replies[request_seed(SEED, IDS[0]), 0] = [choice(None)]
+    ended = generate("server.prompt=chat", data=["sample:dev", "sample:test"])
+    assert ended.code == 1
+    assert "part 1 of 2" in ended.err.splitlines()[-1]
+    test = [dialogue.id for dialogue in read_dialogues("sample:test")]
+    assert sorted(row["fname"] for row in lines(PREDICTIONS)) == sorted(IDS[1:])
+    other = PREDICTIONS.with_name("sample-test.openai.jsonl")
+    assert sorted(row["fname"] for row in lines(other)) == sorted(test)
+
+
+def test_a_server_that_only_thinks_is_asked_a_few_times(generate: Generate, server: Server) -> None:
+    server.replies[None, 0] = [choice("<think>생각이", "length")]
+    ended = generate("server.prompt=chat", "server.concurrency=1")
+    assert (ended.code, ended.out) == (1, "")
+    [line] = [line for line in ended.err.splitlines() if line.startswith("llm-summ: ")]
+    assert "8 of 8 dialogues have no answer: 8 <think> not closed" in line
+    assert len(server.asked) < 3 * len(IDS) / 2
+    assert PREDICTIONS.read_bytes() == b""
+
+
+def test_a_strict_server_needs_a_field_left_out(generate: Generate, server: Server) -> None:
+    server.unknown = ["chat_template_kwargs"]
+    ended = generate("server.prompt=chat")
+    assert (ended.code, ended.out) == (1, "")
+    line = ended.err.splitlines()[-1]
+    assert "leave it out with generate.server.leave_out=[chat_template_kwargs]" in line
+    done = generate("server.prompt=chat", "server.leave_out=[chat_template_kwargs]")
+    assert done.code == 0, done.err
+    assert sorted(row["fname"] for row in lines(PREDICTIONS)) == sorted(IDS)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("server.leave_out=[maxtokens]", "did you mean max_tokens?"),
+        ("server.leave_out=[model]", "expected 'max_tokens'"),
+        ("server.leave_out=seed", "expected list"),
+        (
+            "server.extra_body={temperature: 1}",
+            "temperature: the engine sets it; set generate.temperature instead",
+        ),
+        ("server.extra_body.n=2", "n: the engine sets it; set generate.n instead"),
+        ("server.extra_body=[x]", "expected a mapping"),
+        ("server.extra_body={1: x}", "found the key 1"),
+    ],
+)
+def test_fields_of_the_body_that_are_wrong(generate: Generate, server: Server, setting: str, said: str) -> None:
+    line = refused(generate(setting))
+    assert line.startswith(f"--set generate.{setting}: generate.server.")
+    assert said in line
+    assert server.asked == []
+
+
+def test_what_changes_the_body_makes_other_predictions(generate: Generate, server: Server) -> None:
+    plain = {"url": server.url, "model": "summary", "prompt": "chat"}
+    off = {"chat_template_kwargs": {"enable_thinking": False}}
+    for settings, identity in (
+        ((), {"extra_body": off}),
+        (("server.extra_body.reasoning_effort=low",), {"extra_body": {"reasoning_effort": "low", **off}}),
+        (("server.leave_out=[chat_template_kwargs]",), {"leave_out": ["chat_template_kwargs"]}),
+    ):
+        server.asked.clear()
+        assert generate("server.prompt=chat", *settings).code == 0
+        assert len(server.asked) == len(IDS)
+        stored = json.loads(PREDICTIONS.with_suffix(".json").read_text(encoding="utf-8"))
+        assert stored["server"] == plain | identity
+    assert len(list((PREDICTIONS.parent / "earlier").glob("*.jsonl"))) == 2
