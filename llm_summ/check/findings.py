@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from llm_summ.check.plan import TrainingPlan
 from llm_summ.errors import InputError, listed
-from llm_summ.model.base import context_length
 from llm_summ.model.device import Device
-from llm_summ.model.servable import vllm_refusals
+from llm_summ.model.facts import BaseFacts
+from llm_summ.model.servable import base_refusals, vllm_refusals
 from llm_summ.prompt import load_template
 from llm_summ.recipe import Recipe
 from llm_summ.run import Run
 
 __all__ = [
     "adapter_refusals",
+    "answer_place",
     "beyond_the_context",
     "changed_topics",
     "evaluation_failures",
@@ -54,7 +57,7 @@ def trained_otherwise(recipe: Recipe, run: Run) -> list[str]:
 
 def beyond_the_context(plan: TrainingPlan) -> list[str]:
     """Rows and prompts with their answers that are longer than what the model can look at."""
-    limit = context_length(plan.recipe.model, plan.location)
+    limit = plan.facts.context
     if limit is None:
         return []
     new = plan.recipe.generate.max_new_tokens
@@ -81,6 +84,17 @@ def longer_than_generated(plan: TrainingPlan) -> list[str]:
     return [
         f"generate.max_new_tokens is {new}, and {len(longer)} trained answers are longer: outputs of that length "
         f"will be cut ({listed(longer)})"
+    ]
+
+
+def answer_place(plan: TrainingPlan) -> list[str]:
+    """A chat template that has something between a prompt and the place of an answer."""
+    between = plan.renderer.before_answer
+    if not between.strip():
+        return []
+    return [
+        f"a prompt and the place of an answer in the model's chat template differ by {between!r}: answers are "
+        "trained right behind the prompt; another program that chats with the model may begin elsewhere"
     ]
 
 
@@ -141,16 +155,19 @@ def optimizer_notes(recipe: Recipe, device: Device) -> list[str]:
     return [f"train.optimizer: {name}: a CPU has nowhere to page its states to; they stay in memory"]
 
 
-def adapter_refusals(recipe: Recipe) -> list[str]:
+def adapter_refusals(recipe: Recipe, facts: BaseFacts, model: Any) -> list[str]:
     """Why vLLM would refuse to attach the adapter to come; empty if it takes it, or if there will be none."""
     lora = recipe.lora
     if recipe.train.method == "full":
         return []
+    # PEFT adapts experts that are fused as parameters, and not as layers.
+    fused = model is not None and any(type(module).__name__ == "ParamWrapper" for module in model.modules())
     config = {
         "r": lora.r,
+        "target_parameters": fused,
         "lora_alpha": lora.alpha,
         "target_modules": lora.targets,
         "use_rslora": lora.rslora,
         "init_lora_weights": True if lora.init == "default" else lora.init,
     }
-    return vllm_refusals(config)
+    return [*base_refusals(facts), *vllm_refusals(config)]

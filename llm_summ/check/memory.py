@@ -285,7 +285,9 @@ def _cost(model: Any, recipe: Recipe, on_gpu: bool) -> Callable[[MicroBatch], fl
     fused = on_gpu and not recipe.train.label_smoothing
     label = 0 if fused else 3 * model.get_output_embeddings().weight.shape[0]
     layers = config.num_hidden_layers
-    scores = 2 * config.num_attention_heads if config._attn_implementation == "eager" else 0
+    # Models without attention (Mamba) have no heads.
+    heads = getattr(config, "num_attention_heads", 0)
+    scores = 2 * heads if config._attn_implementation == "eager" else 0
     if recipe.train.checkpoints(on_gpu=on_gpu):  # one layer at a time, and the inputs of all
         token, layers = token // layers + layers * config.hidden_size, 1
 

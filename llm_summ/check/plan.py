@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.errors import InputError, RecipeError
 from llm_summ.model.base import base_location, load_tokenizer
+from llm_summ.model.facts import BaseFacts
+from llm_summ.model.finding import Finding
+from llm_summ.model.gate import pass_gate
 from llm_summ.prompt import (
     ExamplePool,
     LengthTarget,
@@ -43,6 +46,8 @@ class TrainingPlan:
         refused: by part, the rows that cannot be rendered, and why.
         length: tells the length to write, if the template asks for one.
         pool: the dialogues that few-shot examples are taken from, if the recipe wants some.
+        facts: what the base's configuration says of it.
+        base_notes: what one should know of the base.
         fixed_steps: how many steps fit into `train.max_minutes`, once that is known.
     """
 
@@ -54,6 +59,8 @@ class TrainingPlan:
     prompts: dict[str, list[Row]]
     data: dict[str, list[Dialogue]]
     refused: dict[str, list[Refused]]
+    facts: BaseFacts
+    base_notes: tuple[Finding, ...] = ()
     length: LengthTarget | None = None
     pool: ExamplePool | None = None
     fixed_steps: int | None = None
@@ -144,9 +151,15 @@ def make_plan(
     if recipe.lora.targets == [] and recipe.train.method == "lora":
         found.append(RecipeError("lora.targets: an empty list; expected all-linear or names such as q_proj"))
     location = _attempt(found, lambda: base_location(recipe.model))
-    tokenizer = None if location is None else _attempt(found, lambda: load_tokenizer(recipe.model, location))
-    if found or template is None or location is None or tokenizer is None:
+    passed = None if location is None else _attempt(found, lambda: pass_gate(recipe, location, "train"))
+    tokenizer = None
+    if location is not None and passed is not None:
+        tokenizer = _attempt(found, lambda: load_tokenizer(recipe.model, location))
+    if found or template is None or location is None or passed is None or tokenizer is None:
         raise _as_one(found)
+    facts, notes = passed
+    if not facts.has_token(tokenizer.pad_token_id):
+        tokenizer.pad_token = None  # the renderer takes the stop token: it is masked wherever it stands
     begin(data, location)
     length = pool = None
     if template.uses("length"):
@@ -174,7 +187,11 @@ def make_plan(
         refused["dev"] += render_rows(renderer, scored)[1]
     # The trained adapter carries its tokenizer: whoever loads it stops at the token that was trained.
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(renderer.stop_id)
-    return TrainingPlan(recipe, location, tokenizer, renderer, rows, prompts, data, refused, length, pool)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return TrainingPlan(
+        recipe, location, tokenizer, renderer, rows, prompts, data, refused, facts, tuple(notes), length, pool
+    )
 
 
 def _readers(recipe: Recipe) -> dict[str, Callable[[], list[Dialogue]]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from llm_summ.check.duration import TrainingTime, training_time
 from llm_summ.check.findings import (
     adapter_refusals,
+    answer_place,
     beyond_the_context,
     changed_topics,
     evaluation_failures,
@@ -23,11 +26,14 @@ from llm_summ.check.lengths import length_lines, length_percentiles, shortened_l
 from llm_summ.check.memory import Memory, device_memory, fit_micro_batch
 from llm_summ.check.plan import TrainingPlan, make_plan
 from llm_summ.check.skeleton import build_skeleton
+from llm_summ.check.tokens import token_findings, unknown_ids
 from llm_summ.data import Dialogue
 from llm_summ.errors import InputError, RecipeError, first_line
 from llm_summ.model.base import pick_dtype
 from llm_summ.model.device import Device, find_device
+from llm_summ.model.servable import unserved_on_cpu
 from llm_summ.packages import quiet_libraries, require_training
+from llm_summ.prompt import Row
 from llm_summ.recipe import Recipe
 from llm_summ.run import Run
 
@@ -104,7 +110,7 @@ class Report:
         if self.time is not None and plan.rows:
             lines.append(f"time      {self.time.line(plan)}")
         lines.append(f"device    {self.device.name} ({self.device.kind}), computing in {self.dtype}")
-        lines.append(f"vllm      {_vllm_line(self.vllm, recipe)}")
+        lines.append(f"vllm      {_vllm_line(self, unserved_on_cpu(plan.facts))}")
         return lines
 
     def to_json(self) -> dict[str, Any]:
@@ -173,21 +179,27 @@ def check_recipe(
     available, memory = device_memory(device) // (1 if device.kind == "cuda" else devices), None
     asked = recipe.train.micro_batch_size
     size, time = 1 if asked == "auto" else min(asked, recipe.train.batch_size), None
-    if plan.rows:
+    model = _built(recipe, skeleton, failures)
+    if plan.rows and model is not None:
         try:
             size, memory = fit_micro_batch(
-                recipe, plan.location, skeleton.result(), plan.rows, device, dtype, available, devices
+                recipe, plan.location, model, plan.rows, device, dtype, available, devices
             )
             dense = memory.dequantized > 0
-            time = training_time(
-                recipe, skeleton.result(), device, dtype, micro_batch_size=size, dense=dense, devices=devices
-            )
-        except RecipeError as error:
-            failures.append(str(error))
+            time = training_time(recipe, model, device, dtype, micro_batch_size=size, dense=dense, devices=devices)
         except InputError:
             raise
+        except (AttributeError, TypeError, LookupError) as error:
+            # That is no matter of numbers, which are not there, if it is the model's own code.
+            (failures if _is_of_a_model(error) else notes).append(
+                f"model.base: {recipe.model.base}: a pass through {plan.facts.trained_class} with an adapter "
+                f"fails in its own code ({first_line(error)}); take another base, or other lora.targets"
+            )
         except Exception as error:  # noqa: BLE001  a model's own code may look at numbers, which are not there
-            notes.append(f"memory: cannot be estimated for this model ({first_line(error)})")
+            notes.append(
+                f"memory: cannot be estimated: a pass through {plan.facts.trained_class} without weights fails in "
+                f"its own code ({first_line(error)}); a training may fail there as well"
+            )
     if memory is not None and memory.total > available:
         line = (
             f"memory: about {_gib(memory.total)} are needed, {device.name} has {_gib(available)}{_each(devices)}; "
@@ -195,7 +207,7 @@ def check_recipe(
         )
         fails = memory.total > _MARGIN * available and not memory_may_not_do
         (failures if fails else notes).append(line)
-    refusals = adapter_refusals(recipe)
+    refusals = adapter_refusals(recipe, plan.facts, model)
     generate = recipe.generate
     # With nf4 or where vLLM cannot be used, the engine hf attaches what vLLM refuses.
     if (
@@ -206,8 +218,12 @@ def check_recipe(
     ):
         line = f"generate.adapter: attach: vLLM refuses the adapter ({'; '.join(refusals)}); set it to merge"
         (failures if generate.engine == "vllm" else notes).append(line)
+    tokens = token_findings(recipe.model, plan.location, plan.tokenizer, _texts(plan))
+    tokens += unknown_ids(recipe.model.base, plan.facts, plan.tokenizer, _all_rows(plan))
+    failures += [one.line for one in tokens if one.refuses]
+    notes += [one.line for one in (*plan.base_notes, *tokens) if not one.refuses]
     failures += beyond_the_context(plan) + evaluation_failures(plan)
-    notes += longer_than_generated(plan)
+    notes += answer_place(plan) + longer_than_generated(plan)
     leaks = found_leaks.result()
     if leaks:
         stand = dialogues_stand(len(leaks))
@@ -216,6 +232,46 @@ def check_recipe(
     if run is not None:
         notes += trained_otherwise(recipe, run)
     return Report(plan, device, dtype, size, memory, available, leaks, refusals, failures, notes, devices, time)
+
+
+def _texts(plan: TrainingPlan) -> Iterator[str]:
+    """All dialogues and summaries."""
+    for dialogues in plan.data.values():
+        for dialogue in dialogues:
+            yield dialogue.text
+            yield from dialogue.references
+
+
+def _all_rows(plan: TrainingPlan) -> Iterator[Row]:
+    yield from plan.rows
+    for prompts in plan.prompts.values():
+        yield from prompts
+
+
+def _is_of_a_model(error: BaseException) -> bool:
+    """Whether an error comes from the code of a model."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return Path(last.filename).name.startswith("modeling_")
+
+
+def _built(recipe: Recipe, skeleton: Future[Any], failures: list[str]) -> Any:
+    """The model without weights; None if it cannot be built, and `failures` says why.
+
+    Raises:
+        InputError: its configuration cannot be had.
+    """
+    try:
+        return skeleton.result()
+    except RecipeError as error:
+        failures.append(str(error))
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001  a model's own code may raise anything
+        failures.append(
+            f"model.base: {recipe.model.base}: the model cannot be built from its configuration "
+            f"({type(error).__name__}: {first_line(error)}); take another base, or versions that it was made for"
+        )
+    return None
 
 
 def _method(recipe: Recipe) -> str:
@@ -265,10 +321,13 @@ def _to_save_memory(recipe: Recipe, size: int, device: Device) -> str:
     return "lower prompt.max_prompt_tokens, or choose a smaller base"
 
 
-def _vllm_line(refusals: Sequence[str], recipe: Recipe) -> str:
-    if refusals:
-        return f"would refuse the adapter ({'; '.join(refusals)}): `generate` merges it into the base first"
-    return "can serve the model" if recipe.train.method == "full" else "can serve the adapter"
+def _vllm_line(report: Report, unserved: str) -> str:
+    """What vLLM does with what is trained."""
+    if unserved and report.device.kind == "cpu":
+        return f"cannot serve it here ({unserved}): `generate` uses the engine hf"
+    if report.vllm:
+        return f"would refuse the adapter ({'; '.join(report.vllm)}): `generate` merges it into the base first"
+    return "can serve the model" if report.plan.recipe.train.method == "full" else "can serve the adapter"
 
 
 def _each(devices: int) -> str:

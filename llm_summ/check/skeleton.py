@@ -8,9 +8,10 @@ from __future__ import annotations
 import difflib
 from typing import Any, Literal
 
-from llm_summ.errors import ModelError, RecipeError, first_line
+from llm_summ.errors import RecipeError, first_line
 from llm_summ.model.adapter import lora_config
-from llm_summ.model.base import attention_options, quantization_config
+from llm_summ.model.base import configuration
+from llm_summ.model.load import attention_options, quantization_config
 from llm_summ.recipe import Recipe
 
 __all__ = ["build_skeleton", "quantized_layers"]
@@ -30,7 +31,7 @@ def build_skeleton(recipe: Recipe, location: str, dtype: str) -> Any:
     """
     import torch
     from peft import inject_adapter_in_model
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
     from transformers.quantizers import AutoHfQuantizer
 
     fields, whole = recipe.model, recipe.train.method == "full"
@@ -39,16 +40,10 @@ def build_skeleton(recipe: Recipe, location: str, dtype: str) -> Any:
     quantization = quantization_config(
         fields.quantization, double=fields.double_quantization, compute_dtype=compute
     )
-    try:
-        config = AutoConfig.from_pretrained(location, revision=fields.revision or "main", **code)
-        attention = attention_options(config.model_type)
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, dtype=compute, **attention, **code)
-    except (OSError, ValueError, ImportError) as error:
-        raise ModelError(
-            f"model.base: {fields.base}: its configuration cannot be had ({first_line(error)}); check the "
-            "name and the connection, or name a local folder or embedded:gemma-3-270m"
-        ) from error
+    config = configuration(fields, location)
+    attention = attention_options(config.model_type)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, dtype=compute, **attention, **code)
     if quantization is not None:
         AutoHfQuantizer.from_config(quantization, pre_quantized=False).preprocess_model(
             model=model, dtype=compute, device_map={"": "cpu"}
@@ -62,11 +57,34 @@ def build_skeleton(recipe: Recipe, location: str, dtype: str) -> Any:
     try:
         model = inject_adapter_in_model(lora_config(lora), model, low_cpu_mem_usage=True)
     except ValueError as error:
-        raise RecipeError(f"lora.targets: {first_line(error)}") from error
+        raise _cannot_be_adapted(model, recipe, error) from error
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return model
+
+
+def _cannot_be_adapted(model: Any, recipe: Recipe, error: ValueError) -> RecipeError:
+    """Return the error for targets that PEFT refuses, with what to set instead."""
+    import torch
+
+    if "lora_dropout" in str(error):
+        return RecipeError(
+            f"lora.dropout: {recipe.lora.dropout:g} does not go with experts ({recipe.model.base}); set it "
+            "to 0, or name other layers in lora.targets"
+        )
+    if "Mamba" in str(error) and recipe.lora.targets == "all-linear":
+        names = {
+            name.rpartition(".")[2]
+            for name, module in model.named_modules()
+            if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings()
+        }
+        left = ", ".join(sorted(names - {"out_proj", "conv1d"}))
+        return RecipeError(
+            f"lora.targets: all-linear has layers of {recipe.model.base} that carry a state, which cannot be "
+            f"adapted; set it to [{left}]"
+        )
+    return RecipeError(f"lora.targets: {first_line(error)}")
 
 
 def _check_targets(model: Any, targets: Literal["all-linear"] | list[str]) -> None:
@@ -88,6 +106,12 @@ def _check_targets(model: Any, targets: Literal["all-linear"] | list[str]) -> No
             raise RecipeError(f"lora.targets: no layer is called {target}; {hint}")
         if any(model.get_submodule(layer) is model.get_output_embeddings() for layer in found):
             raise RecipeError(f"lora.targets: {target} is the model's head, which cannot be adapted; leave it out")
+        is_tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
+        if is_tied and any(model.get_submodule(layer) is model.get_input_embeddings() for layer in found):
+            raise RecipeError(
+                f"lora.targets: {target} is the table of embeddings, and in this model the head as well: a merge "
+                "would change both; leave it out"
+            )
 
 
 def quantized_layers(model: Any) -> list[Any]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llm_summ.errors import ModelError
-from llm_summ.model.base import base_location, empty_model, pick_dtype
+from llm_summ.model.base import base_location, configuration, empty_model, pick_dtype
 from llm_summ.model.device import Device, find_device
 from llm_summ.model.duration import ModelSize, decoding_seconds, minutes, model_size, prompt_seconds
+from llm_summ.model.facts import facts_of
+from llm_summ.model.servable import unserved_on_cpu
 from llm_summ.model.speed import Speed, corrected, machine_speed, note_duration
 from llm_summ.recipe import Recipe
 
@@ -101,13 +103,18 @@ def faster_engine(recipe: Recipe, characters: Sequence[int]) -> tuple[Literal["h
         characters: of each dialogue.
     """
     device = find_device()
-    if device.kind == "cuda":
-        return "vllm", ""
     try:
         location = base_location(recipe.model)
         dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
+        facts = facts_of(configuration(recipe.model, location))
     except ModelError:  # it is reported where the model is opened
         return "vllm", ""
+    if facts.quantized is not None:
+        return "hf", f"the base's own weights are quantized ({facts.quantized})"
+    if device.kind == "cuda":
+        return "vllm", ""
+    if unserved := unserved_on_cpu(facts):
+        return "hf", unserved
     hf = generation_time("hf", recipe, location, device, dtype)
     if hf is None:
         return "vllm", ""

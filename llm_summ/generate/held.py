@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from llm_summ.errors import RecipeError
+from llm_summ.errors import EngineError, RecipeError
 from llm_summ.generate.duration import GenerationTime, generation_time
 from llm_summ.generate.engine import Engine
+from llm_summ.generate.proof import Proving, adds_nothing, prove
 from llm_summ.generate.start import EngineName, LocalEngineName, LocalModel, attaches
 from llm_summ.model.adapter import adapter_sha256, check_adapter
 from llm_summ.model.base import base_location, pick_dtype
 from llm_summ.model.device import find_device
+from llm_summ.model.facts import BaseFacts
+from llm_summ.model.gate import pass_gate
 from llm_summ.model.servable import largest_rank
+from llm_summ.model.stamp import base_stamp
 from llm_summ.model.trained import trained_model, weights_sha256
+from llm_summ.progress import say
 from llm_summ.prompt import Renderer
 from llm_summ.recipe import Recipe
 from llm_summ.run import Run
@@ -32,12 +37,16 @@ class Held:
         identity: what the texts depend on of it.
         start: makes the engine, given the renderer, the tokens of the longest prompt and the number of candidates.
         time: says how long it takes here; None: it is not generated on this machine, or that cannot be known.
+        facts: of the model; None: it is not on this machine.
+        prove: refuses an engine that does not compute with what was trained, given the ids of a few prompts.
     """
 
     tokenizer_at: str
     identity: dict[str, Any]
     start: Callable[[Renderer, int, int], Engine]
     time: Callable[[], GenerationTime | None] = lambda: None
+    facts: BaseFacts | None = None
+    prove: Callable[[Engine, Sequence[Sequence[int]]], None] = lambda engine, prompts: None
 
 
 def hold(run: Run, recipe: Recipe, name: EngineName, untuned: bool) -> Held:
@@ -65,13 +74,23 @@ def _held_here(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -
     # All weights were trained: what was learnt is a model, and there is no adapter.
     whole = recipe.train.method == "full" and not untuned
     adapter = None if untuned or whole else check_adapter(run)
+    is_empty = adapter is not None and adds_nothing(run)
+    if is_empty:
+        say(f"note: {run.adapter} adds nothing to any layer (its lora_B is zero): these are the base's summaries")
     location = str(trained_model(run)) if whole else base_location(recipe.model)
     device = find_device()
     dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
-    attach = adapter is not None and attaches(recipe, name, adapter)
+    facts, _ = pass_gate(recipe, location, "generate")
+    if name == "vllm" and facts.quantized is not None:
+        raise EngineError(
+            f"--engine vllm: the own weights of {recipe.model.base} are quantized ({facts.quantized}); use "
+            "--engine hf, or train on the base in full precision"
+        )
+    attach = adapter is not None and attaches(recipe, name, adapter, facts)
     rank = 0 if adapter is None else largest_rank(adapter)
-    model = LocalModel(run, recipe, name, location, device, dtype, rank, attach)
+    model = LocalModel(run, recipe, name, location, device, dtype, rank, attach, facts.quantized is not None)
     identity = {
+        "base_stamp": None if whole else base_stamp(recipe.model, location),
         "adapter": None if untuned else weights_sha256(run.model) if whole else adapter_sha256(run),
         "attached": attach,
         "device": device.kind,
@@ -79,10 +98,17 @@ def _held_here(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -
     }
 
     def start(renderer: Renderer, longest: int, candidates: int) -> Engine:
-        return model.start(renderer.pad_id, renderer.stop_id, longest, candidates)
+        pad_id = renderer.pad_id if facts.has_token(renderer.pad_id) else renderer.stop_id
+        return model.start(pad_id, renderer.stop_id, longest, candidates)
+
+    def prove_it(engine: Engine, prompts: Sequence[Sequence[int]]) -> None:
+        # Of copies in other processes none is asked; hf computes with what PEFT has attached or merged.
+        if adapter is not None and not is_empty and recipe.generate.prove and isinstance(engine, Proving):
+            reference = model.reference if model.is_small() else None
+            prove(engine, prompts, attached=attach, dtype=dtype, reference=reference)
 
     time = partial(generation_time, name, recipe, location, device, dtype)
-    return Held(location if adapter is None else str(run.adapter), identity, start, time)
+    return Held(location if adapter is None else str(run.adapter), identity, start, time, facts, prove_it)
 
 
 def _held_elsewhere(run: Run, recipe: Recipe, name: Literal["openai", "echo"]) -> Held:
@@ -99,6 +125,7 @@ def _held_elsewhere(run: Run, recipe: Recipe, name: Literal["openai", "echo"]) -
     engine = OpenaiEngine(server)
     # The texts depend on the model: where the recipe does not name it, the server has to be asked.
     where = {"url": server.url, "model": server.model or engine.find_model(), "prompt": server.prompt}
+    where |= server.body_identity
 
     def start(renderer: Renderer, longest: int, candidates: int) -> Engine:
         if server.model:  # else it was asked

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from llm_summ.check.tokens import unknown_ids
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
 from llm_summ.errors import PromptError, RecipeError, RunError, listed
 from llm_summ.files import file_sha256, text_sha256
@@ -21,6 +22,7 @@ from llm_summ.generate.held import Held, hold
 from llm_summ.generate.start import EngineName, choose_engine
 from llm_summ.generate.store import Prediction, PredictionFile, take_over
 from llm_summ.model.base import load_tokenizer
+from llm_summ.model.facts import BaseFacts
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.progress import Progress, say
 from llm_summ.prompt import Renderer, Row, render_rows
@@ -32,6 +34,8 @@ from llm_summ.run import Run
 
 __all__ = ["Generation", "decoding_of", "prepare", "request_seed", "with_engine"]
 
+_WORTH_PROVING = 16  # outputs: of fewer nobody waits long for the wrong ones
+_PROMPTS_OF_A_PROOF = 3
 _LOGPROB_DECIMALS = 2  # what lies behind depends on which others are computed at the same time
 
 
@@ -112,6 +116,8 @@ class Generation:
             began = time.monotonic()
             engine = self.held.start(self.trained, max(prompts), sum(len(job.rows) * n for job in jobs))
             try:
+                if len(answers) >= _WORTH_PROVING:
+                    self.held.prove(engine, [row.prompt_ids for row in left[:_PROMPTS_OF_A_PROOF]])
                 for job in to_do:
                     job.file.begin(job.identity)  # only now: an engine that does not start has changed nothing
                     _fill(job, engine, self.recipe, self.decoding, self.limit)
@@ -175,12 +181,14 @@ def prepare(
     if fields.limit == "predicted":
         identity["budget"] = file_sha256(run.budget_path)
     jobs = []
+    said: list[str] = []
     for label, renderer in renderers.items():
         renderer.prepare([dialogue for dialogues in data for dialogue in dialogues])
         asked = _identity(recipe, renderer, name, decoding) | identity
         for source, dialogues, rendered in zip(
             sources, data, _prompts(renderer, label, sources, data), strict=True
         ):
+            said += _unanswerable(recipe, held.facts, tokenizer, source, rendered)
             fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
             made_of = asked | {"data": {"source": source, "sha256": fingerprint}}
             parts = [source_name(source), name, "untuned" if untuned else "", label, decoding.label]
@@ -196,6 +204,8 @@ def prepare(
             if done:
                 say(f"{file.path}: {len(done)} of {len(dialogues) * decoding.n} are there already")
             jobs.append(_Job(source, label, file, made_of, renderer, dialogues, rendered, done))
+    if said:
+        raise PromptError("\n".join(said))
     return Generation(
         tuple(jobs), held, trained, recipe, decoding, limit, min(fields.max_new_tokens, ANSWER_TOKENS)
     )
@@ -251,6 +261,25 @@ def _prompts(
     if lines:
         raise PromptError("\n".join(lines))
     return rendered
+
+
+def _unanswerable(
+    recipe: Recipe, facts: BaseFacts | None, tokenizer: Any, source: str, rows: Sequence[Row]
+) -> list[str]:
+    """Why the model cannot read some prompts of a source, or cannot write behind them: a line for each reason."""
+    if facts is None:
+        return []
+    base, new = recipe.model.base, recipe.generate.max_new_tokens
+    lines = [f"{source}: {one.line}" for one in unknown_ids(base, facts, tokenizer, rows)]
+    limit = facts.context
+    over = [] if limit is None else [row for row in rows if len(row.prompt_ids) + new > limit]
+    if over:
+        longest = max(len(row.prompt_ids) for row in over)
+        lines.append(
+            f"{source}: {len(over)} prompts of up to {longest} tokens with {new} new ones; {base} takes {limit}; "
+            f"lower generate.max_new_tokens ({listed([row.id for row in over])})"
+        )
+    return lines
 
 
 def _fill(job: _Job, engine: Engine, recipe: Recipe, decoding: Decoding, limit: Callable[[Dialogue], int]) -> None:

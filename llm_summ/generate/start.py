@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +14,12 @@ from llm_summ.check.memory import device_memory
 from llm_summ.errors import EngineError, MissingPackageError, pip_line
 from llm_summ.generate.engine import Engine
 from llm_summ.model.adapter import attach_adapter, merged_folder
-from llm_summ.model.base import load_base, quantization_config
+from llm_summ.model.base import model_file
 from llm_summ.model.dense import keep_dequantized
 from llm_summ.model.device import Device
-from llm_summ.model.servable import vllm_refusals
+from llm_summ.model.facts import BaseFacts
+from llm_summ.model.load import load_base, quantization_config
+from llm_summ.model.servable import base_refusals, vllm_refusals
 from llm_summ.packages import is_installed, quiet_libraries, require
 from llm_summ.progress import say
 from llm_summ.recipe import GenerateFields, Recipe
@@ -26,6 +28,7 @@ from llm_summ.run import Run
 __all__ = ["EngineName", "LocalEngineName", "LocalModel", "attaches", "choose_engine", "has_gpu"]
 
 LocalEngineName = Literal["vllm", "hf"]
+_SMALL = 1_500_000_000  # bytes
 EngineName = Literal["vllm", "hf", "openai", "echo"]
 
 
@@ -76,23 +79,25 @@ def choose_engine(
     return "hf"
 
 
-def attaches(recipe: Recipe, name: LocalEngineName, adapter: Mapping[str, Any]) -> bool:
+def attaches(recipe: Recipe, name: LocalEngineName, adapter: Mapping[str, Any], facts: BaseFacts) -> bool:
     """Whether the adapter stays beside the base's weights instead of being added to them.
 
     Args:
         recipe: the run's recipe.
         name: the engine.
         adapter: the adapter's configuration.
+        facts: of the base.
 
     Raises:
         EngineError: the recipe asks for it, and vLLM would refuse the adapter.
     """
     fields = recipe.generate
     if name == "hf":
-        return fields.adapter == "attach" or fields.base_quantization != "none"
+        # What is quantized already cannot be merged into.
+        return fields.adapter == "attach" or fields.base_quantization != "none" or facts.quantized is not None
     from llm_summ.generate.vllm_engine import vllm_runs_on_cpu
 
-    refusals = vllm_refusals(adapter)
+    refusals = [*base_refusals(facts), *vllm_refusals(adapter)]
     if fields.adapter == "attach":
         if refusals:
             raise EngineError(
@@ -117,6 +122,7 @@ class LocalModel:
         dtype: name of the dtype to compute in.
         rank: of the adapter; 0 leaves it out.
         attach: keep the adapter beside the base's weights instead of adding it to them.
+        is_quantized: whether the base's own weights are quantized.
     """
 
     run: Run
@@ -127,6 +133,7 @@ class LocalModel:
     dtype: str
     rank: int
     attach: bool
+    is_quantized: bool = False
 
     def start(self, pad_id: int, stop_id: int, longest_prompt: int, candidates: int) -> Engine:
         """Load the model into an engine, or into several copies of it (`generate.data_parallel`).
@@ -168,6 +175,20 @@ class LocalModel:
                 start = partial(self._hf, pad_id)
             return start() if len(environments) == 1 else ParallelEngine(self.name, start, environments)
 
+    def is_small(self) -> bool:
+        """Whether the base fits into memory beside an engine, and is loaded in a second or two."""
+        config = model_file(self.recipe.model, self.location, "config.json")
+        sizes = [path.stat().st_size for path in config.parent.glob("*.safetensors")] if config else []
+        return 0 < sum(sizes) <= _SMALL
+
+    def reference(self) -> Any:
+        """Return transformers' model with the adapter attached, on the CPU."""
+        import torch
+
+        device = replace(self.device, kind="cpu", name="CPU")
+        base = load_base(self.recipe.model, self.location, device, getattr(torch, self.dtype))
+        return attach_adapter(base, self.run, merge=False).eval()
+
     def _hf(self, pad_id: int) -> Engine:
         quiet_libraries()  # a copy begins anew
         import torch
@@ -175,7 +196,9 @@ class LocalModel:
         from llm_summ.generate.hf_engine import HfEngine
 
         fields, dtype = self.recipe.generate, getattr(torch, self.dtype)
-        quantization = quantization_config(fields.base_quantization, double=True, compute_dtype=dtype)
+        # What is quantized already is loaded as it is.
+        kind = "none" if self.is_quantized else fields.base_quantization
+        quantization = quantization_config(kind, double=True, compute_dtype=dtype)
         model = load_base(self.recipe.model, self.location, self.device, dtype, quantization)
         if quantization is not None and self.device.kind == "cpu":
             keep_dequantized(model, device_memory(self.device) // 4 // fields.data_parallel)

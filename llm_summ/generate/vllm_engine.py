@@ -16,6 +16,7 @@ __all__ = ["VllmEngine", "vllm_is_usable", "vllm_runs_on_cpu"]
 
 _CPU_CACHE_GIB = "2"
 _CPU_SEQUENCES = 32
+_LIKELIEST = 5  # tokens that a proof looks at
 
 
 def vllm_is_usable() -> str | None:
@@ -116,6 +117,24 @@ class VllmEngine:
             from vllm.lora.request import LoRARequest
 
             self._adapter = LoRARequest("adapter", 1, str(adapter[0]))
+
+    def next_token(self, prompt_ids: Sequence[int], *, adapter: bool = True) -> dict[int, float]:
+        """Return the log-probabilities of the likeliest tokens behind a prompt.
+
+        Args:
+            prompt_ids: shape (p,).
+            adapter: whether the attached adapter is used, if there is one.
+        """
+        from vllm import SamplingParams
+
+        [output] = self._llm.generate(
+            [{"prompt_token_ids": list(prompt_ids)}],
+            SamplingParams(temperature=0.0, max_tokens=1, logprobs=_LIKELIEST, detokenize=False),
+            lora_request=self._adapter if adapter else None,
+            use_tqdm=False,
+        )
+        found = output.outputs[0].logprobs or [{}]
+        return {token: float(one.logprob) for token, one in found[0].items()}
 
     def generate(
         self,

@@ -19,6 +19,7 @@ from llm_summ.merge.verify import Verification, texts_folder, verify_merge
 from llm_summ.model.adapter import MERGED_FROM, VERIFIED_BY, check_adapter, merged_folder, merged_stamp
 from llm_summ.model.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.model.device import find_device
+from llm_summ.model.gate import pass_gate
 from llm_summ.packages import quiet_libraries, require
 from llm_summ.progress import say
 from llm_summ.prompt.trained import trained_renderer
@@ -124,6 +125,7 @@ def _merge(
     if push_to is not None:
         check_push(push_to)
     location = base_location(recipe.model)
+    pass_gate(recipe, location, "merge")
     tokenizer = load_tokenizer(recipe.model, str(run.adapter))
     renderer = trained_renderer(run, recipe.prompt, tokenizer)
     device = find_device()

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from llm_summ.model.text_part import text_part_name
+
 __all__ = ["LayerCheck", "LayerSum", "check_layers", "expected_layers", "lora_scale"]
 
 _LAYERS = 8
@@ -109,7 +111,10 @@ def check_layers(model: Any, sums: Sequence[LayerSum]) -> LayerCheck | None:
     """Compare a merged model with what its layers should be; None if there is nothing to compare."""
     found = []
     for expected in sums:
-        weight = model.get_submodule(expected.name).weight[: len(expected.weight)].detach().cpu().double()
+        layer = _layer(model, expected.name)
+        if layer is None and text_part_name(expected.name) == expected.name:
+            continue  # it looks at pictures, and is no part of the merged model
+        weight = layer.weight[: len(expected.weight)].detach().cpu().double()
         # What is no number is as far off as can be; Python's max would pass over it.
         off = (weight - expected.weight).abs().nan_to_num(nan=math.inf)
         found.append(((off / expected.rounding).max().item(), off.max().item(), expected.name))
@@ -117,3 +122,9 @@ def check_layers(model: Any, sums: Sequence[LayerSum]) -> LayerCheck | None:
         return None
     rounding, _, where = max(found)
     return LayerCheck(len(found), max(largest for _, largest, _ in found), rounding, where)
+
+
+def _layer(model: Any, name: str) -> Any:
+    """A layer of a merged model by its name in the base, of which it may be the language model alone."""
+    layers = dict(model.named_modules())
+    return layers.get(name, layers.get(text_part_name(name)))

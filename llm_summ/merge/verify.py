@@ -17,8 +17,9 @@ from llm_summ.generate.hf_engine import HfEngine
 from llm_summ.generate.store import Prediction
 from llm_summ.merge.layers import LayerCheck, LayerSum, check_layers, expected_layers
 from llm_summ.model.adapter import attach_adapter
-from llm_summ.model.base import load_base, load_tokenizer, pick_dtype, quantization_config
+from llm_summ.model.base import load_tokenizer, pick_dtype
 from llm_summ.model.device import Device
+from llm_summ.model.load import load_base, quantization_config
 from llm_summ.post import post_process
 from llm_summ.progress import Progress, say
 from llm_summ.prompt import Renderer

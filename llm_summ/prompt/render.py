@@ -119,6 +119,7 @@ class Renderer:
         self._encoder = Encoder(tokenizer, chat)
         self.uses_chat = self._encoder.uses_chat
         self.stop_id, self.pad_id = self._encoder.stop_id, self._encoder.pad_id
+        self.before_answer = self._encoder.before_answer
         # Both only spare work that was done before.
         self._similar: dict[Dialogue, list[Dialogue]] = {}
         self._example_tokens: dict[Dialogue, int] = {}

@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,9 @@ from llm_summ.check.report import Report
 from llm_summ.errors import LlmSummError, RecipeError, StoppedError, TrainingError, first_line
 from llm_summ.files import append_lines, whole_directory, write_json
 from llm_summ.model.adapter import lora_config
-from llm_summ.model.base import keep_trainable, load_base, quantization_config
 from llm_summ.model.dense import keep_dequantized
 from llm_summ.model.device import Device
+from llm_summ.model.load import keep_trainable, load_base, quantization_config
 from llm_summ.model.speed import note_duration
 from llm_summ.model.trained import weights_sha256
 from llm_summ.progress import Progress, say
@@ -106,7 +107,7 @@ def fit(
             recipe,
             steps=plan.steps,
             fixed=fixed,
-            budget=_budget(report, dev_set, time.monotonic() if began is None else began),
+            budget=None if fixed else _budget(report, dev_set, time.monotonic() if began is None else began),
             keep_fixed=keep_fixed,
             interval=plan.evaluation_interval,
             dev_set=dev_set,
@@ -138,7 +139,8 @@ def fit(
     found = evaluations(run.log_path)
     early = step < schedule.steps and stops_early(found, recipe.evaluation)
     picked = _pick_whole(run, recipe, found, step)
-    _keep_result(run, plan, picked)
+    with _told_how_to_go_on(run, ranks, "the result cannot be written"):
+        _keep_result(run, plan, picked)
     manifest["training"] = {
         "finished": now(),
         "seconds": round(log.seconds, 1),
@@ -150,9 +152,10 @@ def fit(
         "memory_gib": round(memory_gib(), 2),
         "adapter_sha256": weights_sha256(_result(run, recipe)),
     }
-    write_json(_result(run, recipe) / "manifest.json", manifest)
-    mark_latest(run)
-    write_json(run.manifest_path, manifest)  # the last of all: now the training is finished
+    with _told_how_to_go_on(run, ranks, "the result cannot be written"):
+        write_json(_result(run, recipe) / "manifest.json", manifest)
+        mark_latest(run)
+        write_json(run.manifest_path, manifest)  # the last of all: now the training is finished
     if report.time is not None and begin is None and schedule.evaluates_all and log.seconds >= _WORTH_NOTING:
         note_duration(report.time.kind, sum(report.time.total(_ending_at(plan, step))), log.seconds)
     for line in table(found, recipe.evaluation) if found else []:
@@ -336,12 +339,23 @@ def _train(trainer: Any, schedule: Schedule, report: Report, begin: Checkpoint |
         schedule.catch_up()
         if schedule.stops_here():
             return
-    try:
+    with _told_how_to_go_on(schedule.run, trainer.ranks, lambda: f"step {trainer.state.global_step}"):
         trainer.train(resume_from_checkpoint=None if begin is None else str(begin.path))
+
+
+@contextlib.contextmanager
+def _told_how_to_go_on(run: Run, ranks: Ranks, where: str | Callable[[], str]) -> Iterator[None]:
+    """Turn a file that cannot be written into a line that says how to go on.
+
+    Raises:
+        TrainingError: the line.
+    """
+    try:
+        yield
     except OSError as error:
         raise TrainingError(
-            f"step {trainer.state.global_step}: {error.filename or 'a file'}: {error.strerror or error}; "
-            f"{how_to_go_on(schedule.run, trainer.ranks.world)}"
+            f"{where if isinstance(where, str) else where()}: {error.filename or 'a file'}: "
+            f"{error.strerror or error}; {how_to_go_on(run, ranks.world)}"
         ) from error
 
 

@@ -15,7 +15,14 @@ from llm_summ.prompt import load_template
 from llm_summ.recipe import Recipe, load_recipe
 from llm_summ.run import Run, environment, open_run
 
-__all__ = ["differences", "hold_unfinished", "now", "refuse_another_recipe", "refuse_what_changed"]
+__all__ = [
+    "differences",
+    "hold_unfinished",
+    "now",
+    "refuse_another_base",
+    "refuse_another_recipe",
+    "refuse_what_changed",
+]
 
 
 @contextlib.contextmanager
@@ -74,6 +81,27 @@ def refuse_another_recipe(run: Run, recipe: Recipe) -> None:
         raise RunError(
             f"{run.path}: was begun with another recipe ({listed(found)}); leave RECIPE and --set out to go on "
             "as it was begun, or begin a new run"
+        )
+
+
+def refuse_another_base(run: Run, manifest: dict[str, Any], stamp: dict[str, Any]) -> None:
+    """Refuse to go on with another base than the run was begun with.
+
+    Args:
+        run: the run.
+        manifest: what it was begun with; of an older version it does not say which base it was.
+        stamp: of the base as it is now.
+
+    Raises:
+        RunError: it is another one.
+    """
+    begun = manifest.get("base")
+    both = begun is not None and "files" in begun and "files" in stamp  # then a name says nothing
+    if begun is not None and (begun["files"] != stamp["files"] if both else begun != stamp):
+        changed = ", ".join(name for name in {**begun, **stamp} if begun.get(name) != stamp.get(name))
+        raise RunError(
+            f"{run.path}: the base {stamp['base']} is another one than when the training began ({changed}); put "
+            "that one back, or begin a new run"
         )
 
 

@@ -14,6 +14,7 @@ from llm_summ.errors import InputError, RunError
 from llm_summ.files import file_sha256, text_sha256, write_json
 from llm_summ.locks import FOLDER
 from llm_summ.model.device import one_gpu
+from llm_summ.model.stamp import base_stamp
 from llm_summ.progress import say
 from llm_summ.prompt.trained import keep, kept_sha256
 from llm_summ.recipe import Recipe, dump_recipe
@@ -21,7 +22,13 @@ from llm_summ.run import Run, create_run, environment, reserve_run, run_path
 from llm_summ.sft.checkpoint import Checkpoint, newest_whole
 from llm_summ.sft.fit import fit
 from llm_summ.sft.ranks import ALONE, Ranks
-from llm_summ.sft.resume import hold_unfinished, now, refuse_another_recipe, refuse_what_changed
+from llm_summ.sft.resume import (
+    hold_unfinished,
+    now,
+    refuse_another_base,
+    refuse_another_recipe,
+    refuse_what_changed,
+)
 from llm_summ.sft.shard import is_sharded, refuse_what_cannot_be_sharded
 from llm_summ.sft.time_budget import FixedSteps
 
@@ -124,6 +131,7 @@ def resume(runs: Path, name: str | None, given: Recipe | None = None, ranks: Ran
         # The estimate was believed, or not, when the training began.
         report = ranks.agree(lambda: _check(recipe, True, ranks))
         ranks.agree(lambda: refuse_what_changed(run, manifest, _data(report)))
+        ranks.agree(lambda: refuse_another_base(run, manifest, base_stamp(recipe.model, report.plan.location)))
         begin = ranks.of_first(lambda: _where_to_begin(run, report, manifest, ranks))
         fit(run, report, manifest, begin, ranks)
     return run
@@ -207,6 +215,7 @@ def _manifest(report: Report, ranks: Ranks) -> dict[str, Any]:
         "recipe_sha256": text_sha256(dump_recipe(recipe)),
         "prompt": {"name": template.name, "sha256": template.sha256},
         "data": _data(report),
+        "base": base_stamp(recipe.model, plan.location),
         "stop_id": plan.renderer.stop_id,
         "shortened": plan.shortened,
         **environment(),

@@ -109,6 +109,11 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             callbacks=callbacks,
         )
 
+        # The library has switched it on to balance experts, which is none of this loss; an evaluation would fail.
+        for config in (self.model.config, self.model.config.get_text_config()):
+            if hasattr(config, "output_router_logits"):
+                config.output_router_logits = False
+
     def get_train_dataloader(self) -> Any:
         """The steps of an epoch; every process draws the same, and takes its share."""
         rows = self._rows
@@ -154,10 +159,10 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             self._end_schedule(fixed)
 
     def _end_schedule(self, fixed: FixedSteps) -> None:
-        begun, ended = (self._learning_rates(steps) for steps in (fixed.all_steps, fixed.steps))
+        stages = [(last, self._learning_rates(steps)) for last, steps in fixed.stages()]
 
         def share(step: int) -> float:
-            return begun(step) if step <= fixed.fixed_at else ended(step)
+            return next(rate for last, rate in stages if step <= last)(step)
 
         self.lr_scheduler.lr_lambdas = [share] * len(self.lr_scheduler.lr_lambdas)
 

@@ -31,7 +31,7 @@ Make = Callable[..., Recipe]
 def tiny(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose weights are no weights: nothing here may read them."""
     folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("model") / "tiny")
-    (folder / "model.safetensors").write_bytes(b"")
+    (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     return folder
 
 

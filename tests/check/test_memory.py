@@ -93,7 +93,7 @@ def test_weights_are_those_that_are_loaded(tiny: Path, kind: str) -> None:
     import torch
 
     from llm_summ.check.skeleton import build_skeleton
-    from llm_summ.model.base import load_base, quantization_config
+    from llm_summ.model.load import load_base, quantization_config
 
     fields = recipe(tiny, model={"quantization": kind})
     quantization = quantization_config(kind, double=True, compute_dtype=torch.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 from test_hf_engine import PAD_ID, STOP_ID, log_probability, requests
 
 from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request
+from llm_summ.generate.proof import next_token
 from llm_summ.packages import quiet_libraries
 
 pytestmark = [
@@ -51,6 +52,11 @@ def _ask(asked: list[Request], decoding: Decoding, done: Collection[Key]) -> lis
     return list(_engine.generate(asked, stop_id=STOP_ID, decoding=decoding, done=done))
 
 
+def _next_token(ids: Sequence[int]) -> dict[int, float]:
+    found: dict[int, float] = _engine.next_token(ids)
+    return found
+
+
 def _close() -> None:
     _engine.close()
 
@@ -75,6 +81,7 @@ def candidates(tiny_model: Path) -> Iterator[Candidates]:
             assert len(by_key) == len(found)
             return by_key
 
+        ask.next_token = lambda ids: pool.submit(_next_token, ids).result()  # type: ignore[attr-defined]
         yield ask
         pool.submit(_close).result()
 
@@ -146,3 +153,10 @@ def test_greedy_gives_what_hf_gives(model: Any, candidates: Candidates) -> None:
     own = candidates(requests(), GREEDY)
     assert {(output.index, output.sample): output.token_ids for output in hf} == tokens(own)
     assert len(own) == 7
+
+
+def test_the_next_token_is_as_likely_as_transformers_says(model: Any, candidates: Any) -> None:
+    for request in requests(3):
+        found = candidates.next_token(list(request.prompt_ids))
+        assert len(found) == 5
+        assert found == pytest.approx(next_token(model, request.prompt_ids, found), abs=1e-3)

@@ -9,7 +9,8 @@ import pytest
 
 from llm_summ.errors import ModelError
 from llm_summ.model import embedded
-from llm_summ.model.base import base_location, load_base, load_tokenizer, quantization_config
+from llm_summ.model.base import base_location, load_tokenizer
+from llm_summ.model.load import load_base, quantization_config
 from llm_summ.recipe import ModelFields
 
 
@@ -46,10 +47,11 @@ def test_a_folder_without_all_of_its_weights(in_tmp: Path) -> None:
         base_location(ModelFields(base="model"))
     index = folder / "model.safetensors.index.json"
     index.write_text('{"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}')
-    (folder / "one.safetensors").write_bytes(b"")
+    empty = (2).to_bytes(8, "little") + b"{}"
+    (folder / "one.safetensors").write_bytes(empty)
     with pytest.raises(ModelError, match=r"^model\.base: model: no two\.safetensors; expected all of"):
         base_location(ModelFields(base="model"))
-    (folder / "two.safetensors").write_bytes(b"")
+    (folder / "two.safetensors").write_bytes(empty)
     assert base_location(ModelFields(base="model")) == "model"
     index.write_text('{"weight_map": []}')
     with pytest.raises(ModelError, match="not an index of weights"):

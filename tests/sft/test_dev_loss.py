@@ -30,8 +30,8 @@ def make_trainer(folder: Path, *, quantized: bool = False, dense: bool = False) 
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig
 
-    from llm_summ.model.base import quantization_config
     from llm_summ.model.dense import dense_bytes, keep_dequantized
+    from llm_summ.model.load import quantization_config
     from llm_summ.sft.trainer import AnswerLossTrainer
 
     torch.manual_seed(5)

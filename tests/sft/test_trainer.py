@@ -275,8 +275,8 @@ def test_an_evaluation_in_between_leaves_the_gradients_of_a_quantized_base(folde
     """bitsandbytes would pack the weights for inference, for good, and no gradient would pass them any more."""
     import torch
 
-    from llm_summ.model.base import keep_trainable, load_base, quantization_config
     from llm_summ.model.device import Device
+    from llm_summ.model.load import keep_trainable, load_base, quantization_config
     from llm_summ.recipe import ModelFields
     from llm_summ.sft.trainer import AnswerLossTrainer
 

@@ -1,0 +1,132 @@
+"""What a base's configuration says of it: which class it is, of what layers, and whether it is quantized."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["BaseFacts", "facts_of"]
+
+# Layers that look at other tokens of the row alone by their mask: everything else carries a state from token to
+# token, and would carry it from one packed row into the next.
+_ATTENTION = (
+    *(
+        "full_attention",
+        "sliding_attention",
+        "chunked_attention",
+        "indexed_attention",
+        "attention",
+        "global",
+        "local",
+    ),
+    *("minimax_m3_sparse", "moe"),
+)
+_RECURRENT_TYPES = (
+    *("bamba", "falcon_h1", "falcon_mamba", "jamba", "kimi_linear", "lfm2", "lfm2_moe", "mamba", "mamba2"),
+    *("minimax", "nemotron_h", "olmo_hybrid", "qwen3_next", "recurrent_gemma", "rwkv", "xlstm", "zamba", "zamba2"),
+)
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+
+
+@dataclass(frozen=True, slots=True)
+class BaseFacts:
+    """A base model, as far as its configuration tells.
+
+    Attributes:
+        model_type: transformers' name of the family, such as ``llama``.
+        configuration: name of the configuration's class.
+        architectures: the classes that its weights were saved from.
+        trained_class: the class that a training makes of it; None: it is no causal language model.
+        is_encoder_decoder: whether an encoder reads and a decoder writes.
+        is_encoder: whether each token sees those behind it.
+        quantized: how its weights are quantized already, such as ``fp8``; None: they are not.
+        recurrent: kinds of layers that carry a state from token to token.
+        sees: whether it has layers for pictures as well.
+        experts: how many experts a layer has; 0: it has none.
+        vocabulary: rows of the table of embeddings; None: not told.
+        context: how many tokens it can look at, prompt and answer; None: not told.
+    """
+
+    model_type: str
+    configuration: str
+    architectures: tuple[str, ...]
+    trained_class: str | None
+    is_encoder_decoder: bool
+    is_encoder: bool
+    quantized: str | None
+    recurrent: tuple[str, ...]
+    sees: bool
+    experts: int
+    vocabulary: int | None
+    context: int | None
+
+    def has_token(self, token: int | None) -> bool:
+        """Whether the table of embeddings has a row for a token."""
+        return token is not None and (self.vocabulary is None or token < self.vocabulary)
+
+    @property
+    def saved_class(self) -> str | None:
+        """The class that the weights on disk belong to, by which vLLM picks its own."""
+        return self.architectures[0] if self.architectures else self.trained_class
+
+    @property
+    def is_part(self) -> bool:
+        """Whether what is trained is a part of what is on disk, so that its layers have other names there."""
+        return self.sees and self.trained_class is not None and self.saved_class != self.trained_class
+
+
+def facts_of(config: Any) -> BaseFacts:
+    """Return what a configuration says.
+
+    Args:
+        config: of transformers, as `AutoConfig` reads it.
+    """
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    text = config.get_text_config()
+    own = (getattr(config, "auto_map", None) or {}).get("AutoModelForCausalLM")
+    trained = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type) or (own and own.rpartition(".")[2])
+    quantization = getattr(config, "quantization_config", None)
+    if quantization is None:
+        quantization = getattr(text, "quantization_config", None)
+    masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    architectures = tuple(getattr(config, "architectures", None) or ())
+    return BaseFacts(
+        model_type=str(config.model_type),
+        configuration=type(config).__name__,
+        architectures=architectures,
+        trained_class=trained or None,
+        is_encoder_decoder=bool(getattr(config, "is_encoder_decoder", False)),
+        is_encoder=masked and not getattr(config, "is_decoder", False),
+        quantized=None if quantization is None else _method(quantization),
+        recurrent=_recurrent(text),
+        sees=getattr(config, "vision_config", None) is not None,
+        experts=max((_number(text, name) for name in _EXPERTS), default=0),
+        vocabulary=_number(text, "vocab_size") or None,
+        context=_number(text, "max_position_embeddings") or None,
+    )
+
+
+def _method(quantization: Any) -> str:
+    """How weights are quantized, in the word that the configuration has for it."""
+    fields = quantization if isinstance(quantization, dict) else quantization.to_dict()
+    method = str(getattr(fields.get("quant_method"), "value", fields.get("quant_method", "unknown")))
+    if method != "bitsandbytes":
+        return method
+    return "bitsandbytes, 8 bits" if fields.get("load_in_8bit") else "bitsandbytes, 4 bits"
+
+
+def _recurrent(config: Any) -> tuple[str, ...]:
+    kinds = getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None) or ()
+    found = sorted({str(kind) for kind in kinds} - set(_ATTENTION))
+    if not found and config.model_type in _RECURRENT_TYPES:
+        return (str(config.model_type),)
+    return tuple(found)
+
+
+def _number(config: Any, name: str) -> int:
+    found = getattr(config, name, None)
+    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
