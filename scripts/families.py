@@ -103,9 +103,9 @@ def _page(found: dict[str, dict[str, str]]) -> str:
         [
             "# Families of base models",
             "",
-            "Every command with a tiny random model of each family, its tokenizer and its kind of chat template:",
+            "Every command with a tiny random model of each family, its tokenizer and kind of chat template:",
             "nf4, LoRA on all linear layers, four steps, an evaluation after two. `resume` has to end with the",
-            "same adapter, byte for byte; vLLM has to write the texts that transformers writes; `-` was not tried.",
+            "same adapter, byte for byte; vLLM has to write the texts that transformers writes; `-`: not tried.",
             "Made by",
             f"`scripts/families.py` with {versions}.",
             "",
