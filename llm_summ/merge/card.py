@@ -12,9 +12,10 @@ from typing import Any
 from llm_summ.data import Dialogue
 from llm_summ.model.embedded import EMBEDDED
 from llm_summ.prompt import Renderer
+from llm_summ.prompt.sandbox import FAULTS
 from llm_summ.recipe import ModelFields, Recipe
 
-__all__ = ["copy_terms", "model_card", "serve_line", "shown_prompt"]
+__all__ = ["added_token", "copy_terms", "has_thinking_switch", "model_card", "serve_line", "shown_prompt"]
 
 _EXAMPLE = Dialogue("example", "#Person1#: 내일 몇 시에 만날까요?\n#Person2#: 열 시에 역 앞에서 만나요.")
 _TERMS = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
@@ -42,6 +43,26 @@ def shown_prompt(renderer: Renderer, tokenizer: Any) -> str:
     return str(tokenizer.decode(renderer.prompt(_EXAMPLE).prompt_ids, clean_up_tokenization_spaces=False))
 
 
+def added_token(tokenizer: Any) -> str | None:
+    """The token that a tokenizer puts before any text by itself; None: it puts none."""
+    bos = tokenizer.bos_token_id
+    adds = bos is not None and tokenizer.encode("", add_special_tokens=True)[:1] == [bos]
+    return str(tokenizer.bos_token) if adds else None
+
+
+def has_thinking_switch(tokenizer: Any) -> bool:
+    """Whether the chat template makes another prompt when thinking is switched off."""
+    if not getattr(tokenizer, "chat_template", None):
+        return False
+    turn = [{"role": "user", "content": "?"}]
+    options = {"tokenize": False, "add_generation_prompt": True}
+    try:
+        off = tokenizer.apply_chat_template(turn, enable_thinking=False, **options)
+        return bool(off != tokenizer.apply_chat_template(turn, **options))
+    except FAULTS:
+        return False
+
+
 def model_card(
     name: str,
     recipe: Recipe,
@@ -51,6 +72,8 @@ def model_card(
     stop: str,
     *,
     uses_length: bool = False,
+    added: str | None = None,
+    thinking_off: bool = False,
 ) -> str:
     """The card: metadata that a hub reads, and what one has to know to use the model.
 
@@ -62,6 +85,8 @@ def model_card(
         prompt: a dialogue as the model sees it; None where that would show training data.
         stop: the token that ends a summary.
         uses_length: whether the prompt asks for a length.
+        added: the token that the tokenizer puts before any text.
+        thinking_off: whether the trained prompt is made with thinking switched off.
     """
     base, licence = _base(recipe.model, location)
     hub = re.fullmatch(r"[\w.-]+/[\w.-]+", base) is not None
@@ -101,9 +126,16 @@ def model_card(
     ]
     if prompt is not None:
         lines += ["A prompt as the model sees it:", "", *_fenced(prompt.splitlines())]
-        lines += ["A special token at its beginning is added by the tokenizer: leave it out of a text.", ""]
+        if added is not None and prompt.startswith(added):
+            lines += [f"`{added}` at its beginning is added by the tokenizer: leave it out of a text.", ""]
     else:
         lines += ["The prompt shows examples from the training data, which are not in this folder.", ""]
+    if thinking_off:
+        lines += [
+            "To make this prompt, a server that is given messages needs `chat_template_kwargs: {enable_thinking: "
+            "false}`.",
+            "",
+        ]
     if uses_length:
         lines += ["The length that the prompt asks for is predicted from the dialogue, by `length.json`.", ""]
     return "\n".join([*lines, *_score(facts.get("verification"))]).rstrip() + "\n"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.errors import DataError, InputError, RunError
 from llm_summ.files import write_json, write_text
-from llm_summ.merge.card import copy_terms, model_card, shown_prompt
+from llm_summ.merge.card import added_token, copy_terms, has_thinking_switch, model_card, shown_prompt
 from llm_summ.merge.push import check_push, push
 from llm_summ.merge.verify import Verification, texts_folder, verify_merge
 from llm_summ.model.adapter import MERGED_FROM, VERIFIED_BY, check_adapter, merged_folder, merged_stamp
@@ -145,7 +145,17 @@ def _merge(
         copy_terms(location, folder)
         write_text(
             folder / "README.md",
-            model_card(run.name, recipe, location, facts, prompt, stop, uses_length=run.length_path.is_file()),
+            model_card(
+                run.name,
+                recipe,
+                location,
+                facts,
+                prompt,
+                stop,
+                uses_length=run.length_path.is_file(),
+                added=added_token(tokenizer),
+                thinking_off=renderer.uses_chat and has_thinking_switch(tokenizer),
+            ),
         )
         write_json(folder / VERIFIED_BY, facts)
 

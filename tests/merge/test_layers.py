@@ -114,6 +114,20 @@ def test_wrong_layers_and_other_prompts_are_told() -> None:
     assert verification(*same, layers=LayerCheck(8, float("nan"), float("nan"), "x")).warnings
 
 
+def test_the_card_says_what_a_server_needs() -> None:
+    recipe = Recipe(model=ModelFields(base="Qwen/Qwen3-8B"), data=DataFields(train="train.csv"))
+    facts = {"versions": {"llm-summ": "0.1.0"}, "dtype": "bfloat16", "adapter": "f" * 64, "verification": None}
+
+    def card(prompt: str, **more: Any) -> str:
+        return model_card("one", recipe, "Qwen/Qwen3-8B", facts, prompt, "<|im_end|>", **more)
+
+    assert "is added by the tokenizer" not in card("<|im_start|>user")
+    assert "is added by the tokenizer" not in card("<|im_start|>user", added="<s>")
+    assert "`<s>` at its beginning is added by the tokenizer" in card("<s>[INST]", added="<s>")
+    assert "enable_thinking" not in card("<|im_start|>user")
+    assert "`chat_template_kwargs: {enable_thinking: false}`" in card("<|im_start|>user", thinking_off=True)
+
+
 @pytest.mark.parametrize(
     ("base", "meta", "shown"),
     [

@@ -137,3 +137,32 @@ def test_a_conversion_with_a_wrong_tokenizer_is_refused(tiny_model: Path) -> Non
 
     with pytest.raises(ModelError, match=r"tokens, expected 14\); pip install --upgrade 'transformers>=5\.18'$"):
         embedded._check_tokenizer("gemma-3-270m", Tokenizer.from_file(str(tiny_model / "tokenizer.json")))
+
+
+def test_a_base_in_the_hubs_cache_is_taken_without_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody listens at the hub's address; of what is not in the cache that is said."""
+    import socket
+
+    from huggingface_hub import constants
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    snapshot = tmp_path / "models--one--model" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}", encoding="utf-8")
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("a" * 40, encoding="utf-8")
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match=r"^model\.base: two/model: .*not in the local cache, and 127\.0\.0\.1"):
+        base_location(ModelFields(base="two/model"))
+    assert base_location(ModelFields(base="one/model")) == "one/model"
+    assert "one/model: taken from the hub's cache on this machine (127.0.0.1: " in capsys.readouterr().err
+    assert constants.is_offline_mode()
