@@ -48,8 +48,8 @@ SIZES = {
     "hidden_size": 64,
     "intermediate_size": 128,
     "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
+    "num_attention_heads": 2,  # of 32 each, the smallest that vLLM computes on a CPU
+    "num_key_value_heads": 1,
     "max_position_embeddings": 2048,
 }
 
@@ -170,16 +170,16 @@ _VISION = {
         }
     },
 }
-_GEMMA_HEADS = {"head_dim": 16, "query_pre_attn_scalar": 16}
+_GEMMA_HEADS = {"head_dim": 32, "query_pre_attn_scalar": 32}
 _LINEAR = {
     "layer_types": ["linear_attention", "full_attention"],
     "linear_num_key_heads": 2,
     "linear_num_value_heads": 2,
     "linear_key_head_dim": 16,
     "linear_value_head_dim": 16,
-    "head_dim": 16,
+    "head_dim": 32,
 }
-_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "head_dim": 16}
+_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "head_dim": 32}
 
 FAMILIES = (
     Family(
@@ -194,13 +194,13 @@ FAMILIES = (
         "Qwen3 (tied)",
         "Qwen3ForCausalLM",
         _tokenizer(_CHATML, CHATML, ("<think>", "</think>")),
-        {"head_dim": 16, "tie_word_embeddings": True},
+        {"head_dim": 32, "tie_word_embeddings": True},
     ),
     Family(
         "Qwen3 that always thinks",
         "Qwen3ForCausalLM",
         _tokenizer(_CHATML, THINKING, ("<think>", "</think>")),
-        {"head_dim": 16},
+        {"head_dim": 32},
     ),
     Family("Gemma 2", "Gemma2ForCausalLM", _tokenizer(_GEMMA, GEMMA, adds_bos=True), _GEMMA_HEADS),
     Family(
@@ -232,7 +232,7 @@ FAMILIES = (
         "KoGPT2 (GPT-2)",
         "GPT2LMHeadModel",
         _tokenizer(_PLAIN),
-        {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 2048},
+        {"n_embd": 64, "n_layer": 2, "n_head": 2, "n_positions": 2048},
         "GPT2Config",
         sizes=False,
         attached=False,
@@ -307,7 +307,7 @@ FAMILIES = (
         "gpt-oss",
         "GptOssForCausalLM",
         _tokenizer(("<|endoftext|>", "<|start|>", "<|return|>", "<|end|>", "<|message|>", "<|channel|>"), HARMONY),
-        {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 16},
+        {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 32},
         attached=False,
     ),
     Family(
@@ -315,7 +315,7 @@ FAMILIES = (
         "DeepseekV2ForCausalLM",
         _tokenizer(_CHATML, CHATML),
         {
-            "num_key_value_heads": 4,
+            "num_key_value_heads": 2,
             "n_routed_experts": 4,
             "num_experts_per_tok": 2,
             "n_group": 1,
@@ -334,7 +334,7 @@ FAMILIES = (
         "Llama 4",
         "Llama4ForCausalLM",
         _tokenizer(_CHATML, CHATML),
-        {"num_local_experts": 2, "num_experts_per_tok": 1, "intermediate_size_mlp": 64, "head_dim": 16},
+        {"num_local_experts": 2, "num_experts_per_tok": 1, "intermediate_size_mlp": 64, "head_dim": 32},
         "Llama4TextConfig",
         refused="pass",
         attached=False,
@@ -343,7 +343,7 @@ FAMILIES = (
         "Qwen3-VL",
         "Qwen3VLForConditionalGeneration",
         _tokenizer(_CHATML, CHATML),
-        {"head_dim": 16},
+        {"head_dim": 32},
         text=True,
         refused="no-language-model",
     ),
