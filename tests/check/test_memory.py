@@ -410,7 +410,9 @@ def test_what_cannot_be_estimated_is_told_in_a_line(tiny: Path, tmp_path: Path) 
     with pytest.raises(RecipeError, match=r"^lora\.targets: .*nowhere") as no_layer:
         estimate(tiny, [(20, 10)], lora={"targets": ["nowhere"]})
     (tmp_path / "config.json").write_text('{"model_type": "nothing"}', encoding="utf-8")
-    with pytest.raises(ModelError, match=r"^model\.base: .*: transformers .* does not know its kind of model") as no_model:
+    with pytest.raises(
+        ModelError, match=r"^model\.base: .*: transformers .* does not know its kind of model"
+    ) as no_model:
         estimate(tmp_path, [(20, 10)])
     for error in (no_layer, no_model):
         assert len(str(error.value).splitlines()) == 1

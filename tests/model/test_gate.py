@@ -319,6 +319,17 @@ def test_a_class_that_vllm_does_not_know() -> None:
     assert unserved_on_cpu(facts()) == ""
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_class_that_needs_torchvision(monkeypatch: pytest.MonkeyPatch, is_there: bool) -> None:
+    monkeypatch.setattr("llm_summ.model.servable.is_installed", lambda name: is_there)
+    needs = "" if is_there else "vllm needs torchvision for {}, which is not installed"
+    part = named("Qwen3_5ForConditionalGeneration", "Qwen3_5ForCausalLM", sees=True)
+    whole = named("Gemma3ForConditionalGeneration", sees=True)
+    assert unserved_on_cpu(part) == needs.format("Qwen3_5ForCausalLM")
+    assert unserved_on_cpu(whole) == ""
+    assert unserved_on_cpu(whole, attached=True) == needs.format("Gemma3ForConditionalGeneration")
+
+
 def test_what_is_known_of_vllm_without_it() -> None:
     pytest.importorskip("vllm", reason="vllm is not installed")
     import transformers
