@@ -249,9 +249,9 @@ def _all_rows(plan: TrainingPlan) -> Iterator[Row]:
 
 
 def _is_of_a_model(error: BaseException) -> bool:
-    """Whether an error comes from the code of a model."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return Path(last.filename).name.startswith("modeling_")
+    """Whether an error comes from a pass through a model, and not from the lack of numbers there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return "meta" not in str(error) and any(Path(one.filename).name.startswith("modeling_") for one in frames)
 
 
 def _built(recipe: Recipe, skeleton: Future[Any], failures: list[str]) -> Any:
