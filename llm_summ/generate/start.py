@@ -19,7 +19,7 @@ from llm_summ.model.dense import keep_dequantized
 from llm_summ.model.device import Device
 from llm_summ.model.facts import BaseFacts
 from llm_summ.model.load import load_base, quantization_config
-from llm_summ.model.servable import base_refusals, vllm_refusals
+from llm_summ.model.servable import attach_refusals
 from llm_summ.packages import is_installed, quiet_libraries, require
 from llm_summ.progress import say
 from llm_summ.recipe import GenerateFields, Recipe
@@ -97,7 +97,7 @@ def attaches(recipe: Recipe, name: LocalEngineName, adapter: Mapping[str, Any], 
         return fields.adapter == "attach" or fields.base_quantization != "none" or facts.quantized is not None
     from llm_summ.generate.vllm_engine import vllm_runs_on_cpu
 
-    refusals = [*base_refusals(facts), *vllm_refusals(adapter)]
+    refusals = attach_refusals(facts, adapter)
     if fields.adapter == "attach":
         if refusals:
             raise EngineError(

@@ -15,6 +15,7 @@ from llm_summ.model.device import Device
 from llm_summ.model.load import load_base
 from llm_summ.model.stamp import base_stamp
 from llm_summ.model.text_part import text_part
+from llm_summ.model.weight_files import weight_names
 from llm_summ.progress import say
 from llm_summ.recipe import LoraFields, ModelFields
 from llm_summ.run import Run
@@ -227,11 +228,8 @@ def _own_folder(run: Run, dtype: str) -> Path:
 
 def _is_whole(folder: Path) -> bool:
     """Whether all files of a merged folder are there."""
-    index = folder / "model.safetensors.index.json"
-    shards = {"model.safetensors"}
-    if index.is_file():
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    names = {*shards, "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
+    beside = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+    names = (*weight_names(folder), *beside)
     return all((folder / name).is_file() for name in names)
 
 

@@ -211,14 +211,14 @@ def _check_hub(model: ModelFields) -> None:
     Raises:
         ModelError: the model is not in the hub's cache, and the hub's host cannot be connected to.
     """
-    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub import constants
 
     if constants.is_offline_mode():
         return
     host = urllib.parse.urlsplit(constants.ENDPOINT)
     if urllib.request.getproxies() or host.hostname is None:
         return
-    cached = isinstance(try_to_load_from_cache(model.base, "config.json", revision=model.revision), str)
+    cached = model_file(model, model.base, "config.json") is not None
     try:
         socket.create_connection((host.hostname, host.port or 443), timeout=3 if cached else 10).close()
     except OSError as error:

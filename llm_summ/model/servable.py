@@ -9,7 +9,7 @@ from llm_summ.model.facts import BaseFacts
 from llm_summ.model.served import served
 from llm_summ.packages import is_installed
 
-__all__ = ["LORA_RANKS", "base_refusals", "largest_rank", "unserved_on_cpu", "vllm_refusals"]
+__all__ = ["LORA_RANKS", "attach_refusals", "base_refusals", "largest_rank", "unserved_on_cpu", "vllm_refusals"]
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The values that vLLM takes for `max_lora_rank`."""
@@ -38,6 +38,16 @@ def largest_rank(config: Mapping[str, Any]) -> int:
         config: the adapter's `adapter_config.json`.
     """
     return max(int(config.get("r") or 0), *dict(config.get("rank_pattern") or {}).values(), 0)
+
+
+def attach_refusals(facts: BaseFacts, config: Mapping[str, Any]) -> list[str]:
+    """Why vLLM would not keep this adapter beside this base's weights; empty if it does.
+
+    Args:
+        facts: of the base.
+        config: the adapter's `adapter_config.json`, or the fields of one to come.
+    """
+    return [*base_refusals(facts), *vllm_refusals(config)]
 
 
 def base_refusals(facts: BaseFacts) -> list[str]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from llm_summ.errors import listed
 from llm_summ.model.finding import Finding
 
-__all__ = ["file_findings"]
+__all__ = ["file_findings", "weight_names"]
 
+_INDEX = "model.safetensors.index.json"
 _POINTER = b"version https://git-lfs"
 
 
@@ -45,13 +46,23 @@ def file_findings(base: str, folder: Path) -> list[Finding]:
     return found
 
 
-def _weight_files(folder: Path) -> Sequence[str] | Finding:
-    index = folder / "model.safetensors.index.json"
+def weight_names(folder: Path) -> list[str]:
+    """Return the names of the files that hold a model's weights, whether they are there or not.
+
+    Raises:
+        ValueError, KeyError, AttributeError, TypeError: the index is none.
+    """
+    index = folder / _INDEX
     if not index.is_file():
         return ["model.safetensors"]
+    return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+
+
+def _weight_files(folder: Path) -> Sequence[str] | Finding:
     try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        return weight_names(folder)
     except (ValueError, KeyError, AttributeError, TypeError):
+        index = folder / _INDEX
         return Finding("weights-broken", f"model.base: {index}: not an index of weights; get the model again")
 
 

@@ -181,6 +181,16 @@ _LINEAR = {
 }
 _EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "head_dim": 32}
 
+_TWO_STACKS = {
+    "d_model": 64,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+}
+
 FAMILIES = (
     Family(
         "Llama 3, Kanana (tied)",
@@ -351,16 +361,7 @@ FAMILIES = (
         "KoBART (BART)",
         "BartForConditionalGeneration",
         _tokenizer(_PLAIN),
-        {
-            "d_model": 64,
-            "encoder_layers": 1,
-            "decoder_layers": 1,
-            "encoder_attention_heads": 2,
-            "decoder_attention_heads": 2,
-            "encoder_ffn_dim": 64,
-            "decoder_ffn_dim": 64,
-            "max_position_embeddings": 2048,
-        },
+        {**_TWO_STACKS, "max_position_embeddings": 2048},
         sizes=False,
         refused="encoder-decoder",
         in_ci=True,
@@ -377,15 +378,7 @@ FAMILIES = (
         "Whisper",
         "WhisperForConditionalGeneration",
         _tokenizer(_PLAIN),
-        {
-            "d_model": 64,
-            "encoder_layers": 1,
-            "decoder_layers": 1,
-            "encoder_attention_heads": 2,
-            "decoder_attention_heads": 2,
-            "encoder_ffn_dim": 64,
-            "decoder_ffn_dim": 64,
-        },
+        _TWO_STACKS,
         sizes=False,
         refused="encoder-decoder",
     ),
