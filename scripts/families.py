@@ -86,7 +86,7 @@ def _as_it_should(family: Family, steps: dict[str, str]) -> bool:
 
 
 def _page(found: dict[str, dict[str, str]]) -> str:
-    versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := installed_version(name)))
+    versions = ", ".join(f"{name} {version}" for name in PACKAGES if (version := installed_version(name)))
     notes: list[str] = []
 
     def cell(line: str | None) -> str:
