@@ -15,15 +15,40 @@ import pytest
 from llm_summ.cli import cli
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CHANGELOG.md", ROOT / "recipes" / "README.md"]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "README.ko.md", "CHANGELOG.md", "recipes/README.md")),
+    *sorted((ROOT / "docs").glob("**/*.md")),
+]
+# The first and the second part of a link to a file of ours: the file, and the section.
+LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]+))?\)")
 # In a block, a line of its own; what stands in running text may be a name alone (`llm-summ sft`).
 NAMES = "sft|generate|eval|data|check|prompts|merge|post|runs|select|submit|sweep"
 COMMAND = re.compile(rf"^ *(llm-summ (?:{NAMES})[^`#\n]*)", re.MULTILINE)
+# In the table of the front page, a cell that holds nothing but a command.
+CELL = re.compile(r"\| `(llm-summ [^`]+)` \|")
+FEWEST_LINES, MOST_LINES = 120, 170
 
 
 def commands() -> list[str]:
     texts = [path.read_text(encoding="utf-8") for path in (*DOCUMENTS, *(ROOT / "scripts").glob("*.sh"))]
-    return sorted({found.strip() for text in texts for found in COMMAND.findall(text)})
+    in_blocks = {command.strip() for text in texts for command in COMMAND.findall(text)}
+    return sorted({*in_blocks, *CELL.findall((ROOT / "README.md").read_text(encoding="utf-8"))})
+
+
+def without_blocks(text: str) -> str:
+    """Return a document without its blocks of code, in which # and ]( mean something else."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the names by which links can find the sections of a page, made as GitHub makes them."""
+    names: set[str] = set()
+    for heading in re.findall(r"^#+ +(.+?) *$", without_blocks(path.read_text(encoding="utf-8")), re.MULTILINE):
+        shown = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        name = re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
+        repeated = (f"{name}-{number}" for number in range(1, len(names) + 1))
+        names.add(name if name not in names else next(other for other in repeated if other not in names))
+    return names
 
 
 def test_there_are_commands_to_check() -> None:
@@ -46,8 +71,30 @@ def test_no_placeholder_is_left(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
-        assert (path.parent / target).exists(), target
+    for target, section in LINK.findall(without_blocks(path.read_text(encoding="utf-8"))):
+        page = path.parent / target if target else path
+        assert page.exists(), target
+        assert not section or section in anchors(page), f"{target}#{section}"
+
+
+def test_anchors_are_made_as_github_makes_them(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    headings = ("# Two cores, in an hour", "## `auto` and a_b", "## [Data](data.md) (more)", "## I want to …")
+    lines = (*headings, "## 길이 제한", "## 길이 제한", "```", "# a comment", "```")
+    page.write_text("\n".join(lines), encoding="utf-8")
+    plain = {"two-cores-in-an-hour", "auto-and-a_b", "data-more", "i-want-to-"}
+    assert anchors(page) == plain | {"길이-제한", "길이-제한-1"}
+
+
+def test_the_readme_is_a_front_page() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert FEWEST_LINES <= len(lines) <= MOST_LINES
+
+
+@pytest.mark.parametrize("index", sorted((ROOT / "docs").glob("**/README.md")), ids=lambda path: path.parent.name)
+def test_every_page_is_in_the_index_of_its_folder(index: Path) -> None:
+    linked = {(index.parent / target).resolve() for target, _ in LINK.findall(index.read_text(encoding="utf-8"))}
+    assert {path.resolve() for path in index.parent.glob("*.md")} <= linked | {index.resolve()}
 
 
 @pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="not a source tree")
