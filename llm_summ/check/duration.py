@@ -186,7 +186,8 @@ def quickest_micro_batch(recipe: Recipe, rows: Sequence[Row], size: ModelSize, s
         parts = [part for step in steps for part in micro_batches([lengths[index] for index in step], count, int)]
         tokens = sum(sum(part) if train.packing else max(part) * len(part) for part in parts)
         reached = speed.many + (speed.most - speed.many) * min(1.0, (count - 1) / 3)
-        slowed = training_seconds(size, replace(speed, many=reached), tokens, 0, full=train.method == "full")
+        rate = replace(speed, layer=speed.layer * reached / speed.many)
+        slowed = training_seconds(size, rate, tokens, 0, full=train.method == "full")
         return slowed + dequantizing_seconds(size, speed, len(parts))
 
     best, largest = 1, 2 ** (train.batch_size.bit_length() - 1)

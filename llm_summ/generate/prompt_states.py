@@ -38,8 +38,11 @@ class PromptStates:
             indexes: of the requests.
         """
         before = mask[:, :-1]
-        # No logits are needed; of one position they cost little.
-        head = model.get_output_embeddings().register_forward_pre_hook(lambda module, states: (states[0][:, -1:],))
+        # No logits are needed; of one position they cost little. In 16 bits PyTorch's product of a view would copy
+        # the head's weights for every row.
+        head = model.get_output_embeddings().register_forward_pre_hook(
+            lambda module, states: (states[0][:, -1:].contiguous(),)
+        )
         try:
             model(
                 input_ids=ids[:, :-1],

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
@@ -16,12 +14,11 @@ from pydantic import BaseModel
 from llm_summ.files import write_text
 from llm_summ.model.device import Device
 from llm_summ.model.embedded import cache_dir
+from llm_summ.model.probe import probe
 from llm_summ.packages import quiet_libraries
 
 __all__ = ["Speed", "corrected", "machine_speed", "note_duration"]
 
-_SECONDS = 0.15  # for each of three products
-_TABLE, _TEXTS = 32768, 16  # rows of the head, and texts that are decoded at a time
 _KEPT = 5  # durations of a kind
 
 
@@ -35,6 +32,8 @@ class Speed:
         many: GFLOP/s of a layer's product with the tokens of one dialogue, in the dtype that was asked for.
         most: the same with those of four dialogues.
         few: GFLOP/s of the head's product with one row for each of 16 texts.
+        layer: GFLOP/s of a layer's forward and backward pass with the tokens of one dialogue: what is no product
+            takes its time, too, and in 16 bits most of it.
     """
 
     device: str
@@ -42,6 +41,7 @@ class Speed:
     many: float
     most: float
     few: float
+    layer: float
 
     def __str__(self) -> str:
         """The device with its rate, for people."""
@@ -63,8 +63,8 @@ def machine_speed(device: Device, dtype: str) -> Speed:
     key = f"{device.name}|{cores}|{dtype}|torch {torch.__version__}"
     rates = _read().speeds.get(key)
     if rates is None:
-        many, most, few = (round(rate, 2) for rate in _probe(device, dtype))
-        rates = many, most, few
+        many, most, few, layer = (round(rate, 2) for rate in probe(device, dtype))
+        rates = many, most, few, layer
         with _changing() as known:
             known.speeds[key] = rates
     return Speed(device.name, cores, *rates)
@@ -95,42 +95,6 @@ def note_duration(kind: str, estimate: float, seconds: float) -> None:
         del ratios[:-_KEPT]
 
 
-def _probe(device: Device, dtype: str) -> tuple[float, float, float]:
-    """Measure GFLOP/s with many rows, with four times as many, and with few."""
-    import torch
-
-    where, kind = torch.device(device.kind), getattr(torch, dtype)
-    on_gpu = device.kind == "cuda"
-    width, wide, rows = (4096, 4096, 4096) if on_gpu else (640, 2048, 384)
-    states = torch.randn(4 * rows, width, device=where, dtype=kind)
-    layer = torch.randn(wide, width, device=where, dtype=kind)
-    table = torch.randn(_TABLE, width, device=where, dtype=kind)
-    few = torch.randn(_TEXTS, width, device=where, dtype=kind)
-    wait = torch.cuda.synchronize if on_gpu else None
-    with torch.inference_mode():
-        one = 2e-9 * rows * width * wide / _seconds(lambda: torch.nn.functional.linear(states[:rows], layer), wait)
-        four = 8e-9 * rows * width * wide / _seconds(lambda: torch.nn.functional.linear(states, layer), wait)
-        head = 2e-9 * _TEXTS * width * _TABLE / _seconds(lambda: table @ few.t(), wait)
-    if on_gpu:
-        del states, layer, table, few
-        torch.cuda.empty_cache()  # all of it is needed by what comes next
-    return one, four, head
-
-
-def _seconds(work: Callable[[], Any], wait: Callable[[], None] | None) -> float:
-    """Return what a piece of work takes at best: others may use the machine. `wait` returns when it is done."""
-    work()  # the first time takes memory
-    times: list[float] = []
-    end = time.perf_counter() + _SECONDS
-    while time.perf_counter() < end or len(times) < 3:
-        began = time.perf_counter()
-        work()
-        if wait is not None:
-            wait()
-        times.append(time.perf_counter() - began)
-    return min(times)
-
-
 def _path() -> Path:
     return cache_dir() / "speed.json"
 
@@ -138,7 +102,7 @@ def _path() -> Path:
 class _Known(BaseModel):
     """The file in the cache: rates by device, and durations compared with their estimates by kind of job."""
 
-    speeds: dict[str, tuple[float, float, float]] = {}
+    speeds: dict[str, tuple[float, float, float, float]] = {}
     ratios: dict[str, list[float]] = {}
 
 

@@ -224,4 +224,4 @@ def at_evaluation(steps: int, interval: int, done: int) -> int:
 
 def by_tokens(plan: TrainingPlan) -> TrainingTime:
     """Return what steps and evaluations take by their tokens alone, where a model's size is not known."""
-    return TrainingTime(plan.recipe, ModelSize(1, 0), Speed("", 1, 1.0, 1.0, 0.3), "", 1, False, False, 1)
+    return TrainingTime(plan.recipe, ModelSize(1, 0), Speed("", 1, 1.0, 1.0, 0.3, 1.0), "", 1, False, False, 1)

@@ -71,5 +71,5 @@ def test_the_quickest_micro_batch(lengths: list[int], most: float, expected: int
     rows = [Row(str(at), tuple(range(length - 1)), (), 2) for at, length in enumerate(lengths)]
     asked = recipe("unused", {"batch_size": 8, "group_by_length": False})
     size = ModelSize(100_000_000, 168_000_000)
-    found = quickest_micro_batch(asked, rows, size, Speed("a CPU", 2, 50.0, most, 25.0))
+    found = quickest_micro_batch(asked, rows, size, Speed("a CPU", 2, 50.0, most, 25.0, 33.0))
     assert found == expected

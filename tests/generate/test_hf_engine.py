@@ -121,6 +121,10 @@ def test_the_head_is_given_states_that_need_no_copies(model: Any) -> None:
     head, seen = model.get_output_embeddings(), []
     hook = head.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].is_contiguous()))
     candidates(model, requests(), GREEDY)
+    from llm_summ.generate.hf_engine import HfEngine
+
+    keeping = HfEngine(model, pad_id=PAD_ID, batch_size=4, with_states=lambda states: None)
+    list(keeping.generate(requests(), stop_id=STOP_ID))
     hook.remove()
     assert len(seen) > 2
     assert all(seen)
