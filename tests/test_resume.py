@@ -357,6 +357,20 @@ def test_a_refused_write_leaves_the_last_checkpoint(stopped: Path, reference: Pa
     assert_same(stopped, reference)
 
 
+def test_a_refused_last_write_tells_how_to_go_on(here: Path) -> None:
+    """Checkpoints fit and the tokenizer of the result does not, which its library raises as a plain Exception."""
+    with files_no_larger_than(64 * 1024), pytest.raises(TrainingError) as refused:
+        train("last-write", "lora.r=1", "lora.targets=[q_proj]", "train.epochs=1")
+    [line] = str(refused.value).splitlines()
+    assert line.startswith("the result cannot be written: ")
+    assert "tokenizer.json: File too large; " in line
+    assert line.endswith("llm-summ sft --resume --run last-write")
+    run = here / "runs" / "last-write"
+    assert not (run / "adapter").exists()
+    go_on(run.name)
+    assert (run / "adapter" / "tokenizer.json").is_file()
+
+
 def test_early_stopping(here: Path) -> None:
     settings = ("evaluation.every=2", "evaluation.patience=1", "evaluation.min_gain=90")
     run = train("early", *settings)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from llm_summ.check.plan import TrainingPlan
+from llm_summ.check.tokens import beyond_the_context
 from llm_summ.errors import InputError, listed
 from llm_summ.model.device import Device
 from llm_summ.model.facts import BaseFacts
+from llm_summ.model.finding import Finding
 from llm_summ.model.servable import attach_refusals
 from llm_summ.prompt import load_template
 from llm_summ.recipe import Recipe
@@ -16,8 +18,8 @@ from llm_summ.run import Run
 __all__ = [
     "adapter_refusals",
     "answer_place",
-    "beyond_the_context",
     "changed_topics",
+    "context_findings",
     "evaluation_failures",
     "evaluation_notes",
     "longer_than_generated",
@@ -55,24 +57,13 @@ def trained_otherwise(recipe: Recipe, run: Run) -> list[str]:
     return [f"{run.path}: trained with another prompt ({difference}); `generate` asks with that one"]
 
 
-def beyond_the_context(plan: TrainingPlan) -> list[str]:
-    """Rows and prompts with their answers that are longer than what the model can look at."""
-    limit = plan.facts.context
-    if limit is None:
-        return []
-    new = plan.recipe.generate.max_new_tokens
-    failures = []
-    for part, rows in {"train": plan.rows, **plan.prompts}.items():
-        extra = 1 if part == "train" else new
-        over = [row for row in rows if len(row.prompt_ids) + len(row.answer_ids) + extra > limit]
-        if over:
-            longest = max(len(row.prompt_ids) + len(row.answer_ids) + extra for row in over)
-            with_answer = "" if part == "train" else f" with {new} new ones"
-            failures.append(
-                f"{part}: {len(over)} rows of up to {longest} tokens{with_answer}; {plan.recipe.model.base} takes "
-                f"{limit}; lower prompt.max_prompt_tokens ({listed([row.id for row in over])})"
-            )
-    return failures
+def context_findings(plan: TrainingPlan) -> list[Finding]:
+    """Return rows, and prompts with their summaries, that are longer than what the model can read."""
+    base, new = plan.recipe.model.base, plan.recipe.generate.max_new_tokens
+    found = beyond_the_context("train", base, plan.facts, plan.rows, 1)
+    for part, rows in plan.prompts.items():
+        found += beyond_the_context(part, base, plan.facts, rows, new)
+    return found
 
 
 def longer_than_generated(plan: TrainingPlan) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from llm_summ.check.duration import TrainingTime, training_time
 from llm_summ.check.findings import (
     adapter_refusals,
     answer_place,
-    beyond_the_context,
     changed_topics,
+    context_findings,
     evaluation_failures,
     evaluation_notes,
     longer_than_generated,
@@ -31,6 +31,7 @@ from llm_summ.data import Dialogue
 from llm_summ.errors import InputError, RecipeError, first_line
 from llm_summ.model.base import pick_dtype
 from llm_summ.model.device import Device, find_device
+from llm_summ.model.finding import Finding
 from llm_summ.model.servable import unserved_on_cpu
 from llm_summ.packages import quiet_libraries, require_training
 from llm_summ.prompt import Row
@@ -59,6 +60,7 @@ class Report:
         notes: what one should know.
         devices: how many would train together.
         time: how long it would take; None: that cannot be estimated.
+        findings: those of the failures and notes that are about the base, with their codes.
     """
 
     plan: TrainingPlan
@@ -73,6 +75,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     devices: int = 1
     time: TrainingTime | None = None
+    findings: list[Finding] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """A summary for people, without failures and notes."""
@@ -140,6 +143,7 @@ class Report:
             "seconds": None if self.time is None or not plan.rows else self.time.to_json(plan),
             "memory": None if self.memory is None else self.memory.to_json() | {"available": self.available},
             "vllm_refuses": self.vllm,
+            "findings": [asdict(one) for one in self.findings],
             "failures": self.failures,
             "notes": self.notes,
         }
@@ -220,9 +224,10 @@ def check_recipe(
         (failures if generate.engine == "vllm" else notes).append(line)
     tokens = token_findings(recipe.model, plan.location, plan.tokenizer, _texts(plan))
     tokens += unknown_ids(recipe.model.base, plan.facts, plan.tokenizer, _all_rows(plan))
-    failures += [one.line for one in tokens if one.refuses]
-    notes += [one.line for one in (*plan.base_notes, *tokens) if not one.refuses]
-    failures += beyond_the_context(plan) + evaluation_failures(plan)
+    findings = [*plan.base_notes, *tokens, *context_findings(plan)]
+    failures += [one.line for one in findings if one.refuses]
+    notes += [one.line for one in findings if not one.refuses]
+    failures += evaluation_failures(plan)
     notes += answer_place(plan) + longer_than_generated(plan)
     leaks = found_leaks.result()
     if leaks:
@@ -231,7 +236,9 @@ def check_recipe(
     notes += changed_topics(plan) + evaluation_notes(plan) + optimizer_notes(recipe, device)
     if run is not None:
         notes += trained_otherwise(recipe, run)
-    return Report(plan, device, dtype, size, memory, available, leaks, refusals, failures, notes, devices, time)
+    return Report(
+        plan, device, dtype, size, memory, available, leaks, refusals, failures, notes, devices, time, findings
+    )
 
 
 def _texts(plan: TrainingPlan) -> Iterator[str]:

@@ -14,7 +14,7 @@ from llm_summ.model.finding import Finding
 from llm_summ.prompt import Row
 from llm_summ.recipe import ModelFields
 
-__all__ = ["token_findings", "unknown_ids"]
+__all__ = ["beyond_the_context", "token_findings", "unknown_ids"]
 
 _LOOKED_AT = 2000  # texts at most, evenly spaced: to encode and decode more takes as long as rendering
 _COMPARED = 100  # texts whose ids are compared with those of tokenizer.json
@@ -63,6 +63,33 @@ def unknown_ids(base: str, facts: BaseFacts, tokenizer: Any, rows: Iterable[Row]
             f"model.base: {base}: its tokenizer gives {listed(names, 3)} in {listed(ids, 3)}, and the "
             f"model has {size} tokens; take tokenizer and weights of one repository, or enlarge the embeddings "
             "for the tokens that were added",
+        )
+    ]
+
+
+def beyond_the_context(where: str, base: str, facts: BaseFacts, rows: Iterable[Row], new: int) -> list[Finding]:
+    """Return rows that are longer than what the model can read.
+
+    Args:
+        where: names the rows: a part of the recipe's data, or a file.
+        base: as the recipe names it.
+        facts: of the base.
+        rows: for a training or a generation.
+        new: tokens that come after each row's; 1, the stop token, after a training row's.
+    """
+    limit = facts.context
+    if limit is None:
+        return []
+    lengths = [(row.id, len(row.prompt_ids) + len(row.answer_ids) + new) for row in rows]
+    over = [name for name, length in lengths if length > limit]
+    if not over:
+        return []
+    with_new, lower = (f" with {new} new ones", "generate.max_new_tokens or ") if new > 1 else ("", "")
+    return [
+        Finding(
+            "context",
+            f"{where}: {len(over)} rows of up to {max(length for _, length in lengths)} tokens{with_new}; {base} "
+            f"takes {limit}; lower {lower}prompt.max_prompt_tokens ({listed(over)})",
         )
     ]
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llm_summ.check.tokens import unknown_ids
+from llm_summ.check.tokens import beyond_the_context, unknown_ids
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
 from llm_summ.errors import PromptError, RecipeError, RunError, listed
 from llm_summ.files import file_sha256, text_sha256
@@ -21,7 +21,6 @@ from llm_summ.generate.held import Held, hold
 from llm_summ.generate.start import EngineName, choose_engine
 from llm_summ.generate.store import Prediction, PredictionFile, take_over
 from llm_summ.model.base import load_tokenizer
-from llm_summ.model.facts import BaseFacts
 from llm_summ.packages import installed_version, quiet_libraries, require
 from llm_summ.progress import Progress, say
 from llm_summ.prompt import Renderer, Row, render_rows
@@ -187,7 +186,11 @@ def prepare(
         for source, dialogues, rendered in zip(
             sources, data, _prompts(renderer, label, sources, data), strict=True
         ):
-            said += _unanswerable(recipe, held.facts, tokenizer, source, rendered)
+            if held.facts is not None:
+                base, new = recipe.model.base, fields.max_new_tokens
+                unknown = unknown_ids(base, held.facts, tokenizer, rendered)
+                said += [f"{source}: {one.line}" for one in unknown]
+                said += [one.line for one in beyond_the_context(source, base, held.facts, rendered, new)]
             fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
             made_of = asked | {"data": {"source": source, "sha256": fingerprint}}
             parts = [source_name(source), name, "untuned" if untuned else "", label, decoding.label]
@@ -260,25 +263,6 @@ def _prompts(
     if lines:
         raise PromptError("\n".join(lines))
     return rendered
-
-
-def _unanswerable(
-    recipe: Recipe, facts: BaseFacts | None, tokenizer: Any, source: str, rows: Sequence[Row]
-) -> list[str]:
-    """Why the model cannot read some prompts of a source, or cannot write behind them: a line for each reason."""
-    if facts is None:
-        return []
-    base, new = recipe.model.base, recipe.generate.max_new_tokens
-    lines = [f"{source}: {one.line}" for one in unknown_ids(base, facts, tokenizer, rows)]
-    limit = facts.context
-    over = [] if limit is None else [row for row in rows if len(row.prompt_ids) + new > limit]
-    if over:
-        longest = max(len(row.prompt_ids) for row in over)
-        lines.append(
-            f"{source}: {len(over)} prompts of up to {longest} tokens with {new} new ones; {base} takes {limit}; "
-            f"lower generate.max_new_tokens ({listed([row.id for row in over])})"
-        )
-    return lines
 
 
 def _fill(job: _Job, engine: Engine, recipe: Recipe, decoding: Decoding, limit: Callable[[Dialogue], int]) -> None:

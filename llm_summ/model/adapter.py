@@ -11,6 +11,7 @@ from typing import Any
 
 from llm_summ.errors import LlmSummError, ModelError, RunError, first_line
 from llm_summ.files import file_sha256, whole_directory, write_json
+from llm_summ.model.base import save_tokenizer
 from llm_summ.model.device import Device
 from llm_summ.model.load import load_base
 from llm_summ.model.stamp import base_stamp
@@ -267,7 +268,7 @@ def _write(merged: Any, run: Run, folder: Path, stop_id: int) -> None:
         pad_token_id=tokenizer.pad_token_id,
     )
     merged.save_pretrained(folder, max_shard_size=_SHARD)
-    tokenizer.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
     # `vllm serve` samples at temperature 1 unless the file names another one; transformers reads `do_sample`, and
     # would refuse to write both.
     path = folder / "generation_config.json"

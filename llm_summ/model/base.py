@@ -31,6 +31,7 @@ __all__ = [
     "model_file",
     "model_type",
     "pick_dtype",
+    "save_tokenizer",
     "token_counter",
 ]
 
@@ -122,6 +123,22 @@ def _with_ids_of_its_file(model: ModelFields, location: str, tokenizer: Any) -> 
         return tokenizer
     say(f"note: {model.base}: its tokenizer is that of tokenizer.json; {type(tokenizer).__name__} gives other ids")
     return other
+
+
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write a tokenizer's files.
+
+    Raises:
+        OSError: a file cannot be written. The library raises a plain Exception for tokenizer.json, whose text ends
+            in the number of the system's error: ``No space left on device (os error 28)``.
+    """
+    try:
+        tokenizer.save_pretrained(folder)
+    except Exception as error:
+        number = re.search(r"\(os error (\d+)\)$", str(error))
+        if isinstance(error, OSError) or number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(folder / "tokenizer.json")) from error
 
 
 def model_file(model: ModelFields, location: str, name: str) -> Path | None:

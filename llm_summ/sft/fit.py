@@ -18,6 +18,7 @@ from llm_summ.check.report import Report
 from llm_summ.errors import LlmSummError, RecipeError, StoppedError, TrainingError, first_line
 from llm_summ.files import append_lines, whole_directory, write_json
 from llm_summ.model.adapter import lora_config
+from llm_summ.model.base import save_tokenizer
 from llm_summ.model.dense import keep_dequantized
 from llm_summ.model.device import Device
 from llm_summ.model.load import keep_trainable, load_base, quantization_config
@@ -384,5 +385,5 @@ def _keep_result(run: Run, plan: Any, step: int) -> None:
         for path in source.iterdir():
             if path.name not in _STATE_FILES and not path.name.startswith("rng_state"):
                 shutil.copyfile(path, building / path.name)
-        plan.tokenizer.save_pretrained(building)
+        save_tokenizer(plan.tokenizer, building)
         shutil.copyfile(run.recipe_path, building / "recipe.yaml")

@@ -318,7 +318,10 @@ def test_more_tokens_than_the_model_can_look_at(make: Make, tiny: Path, tmp_path
     limit = max(longest, *(len(row.input_ids) for row in plan.rows))
     (small / "config.json").write_text(json.dumps(config | {"max_position_embeddings": limit}), encoding="utf-8")
     recipe = make(model={"base": str(small)}, data={"test": None}, generate={"max_new_tokens": limit})
-    [failure] = check_recipe(recipe).failures
+    report = check_recipe(recipe)
+    [failure] = report.failures
+    [finding] = report.to_json()["findings"]
+    assert finding == {"code": "context", "line": failure, "refuses": True}
     assert failure.startswith(f"dev: 32 rows of up to {longest + limit} tokens with {limit} new ones; ")
     fits = make(model={"base": str(small)}, data={"test": None}, generate={"max_new_tokens": limit - longest or 1})
     assert check_recipe(fits).failures == []
