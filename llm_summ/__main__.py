@@ -18,8 +18,8 @@ def main() -> None:
     import click
 
     from llm_summ.cli import cli
-    from llm_summ.errors import LlmSummError, first_line
-    from llm_summ.packages import quiet_warnings
+    from llm_summ.core.errors import LlmSummError, first_line
+    from llm_summ.core.optional_packages import quiet_warnings
 
     debug = "--debug" in sys.argv
     quiet_warnings()

@@ -71,7 +71,7 @@ def start(kind: str, folder: Path) -> dict[str, float]:
 
 def run(kind: str, folder: Path) -> dict[str, float]:
     """Convert or load, and return what it took."""
-    from llm_summ.packages import quiet_libraries
+    from llm_summ.core.optional_packages import quiet_libraries
 
     quiet_libraries()
     import torch  # noqa: F401
@@ -89,7 +89,7 @@ def run(kind: str, folder: Path) -> dict[str, float]:
 
 def convert(folder: Path) -> None:
     """Convert as `embedded:` does, and move the result to `folder`."""
-    from llm_summ.model.embedded import embedded_path
+    from llm_summ.models.embedded import embedded_path
 
     os.environ["LLM_SUMM_CACHE"] = str(folder.parent / "cache")
     embedded_path(NAME).rename(folder)
@@ -102,7 +102,7 @@ def convert_with_transformers(folder: Path) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    from llm_summ.files import file_sha256, whole_directory
+    from llm_summ.core.files import file_sha256, whole_directory
 
     with tempfile.TemporaryDirectory(dir=folder.parent) as parts:
         file = Path(package.assemble(Path(parts) / "model.gguf"))

@@ -20,19 +20,19 @@ from typing import Any
 import torch
 
 from llm_summ.check.report import check_recipe
-from llm_summ.errors import LlmSummError
-from llm_summ.generate.sampling import LogProbs
-from llm_summ.model.dense import dense_bytes, keep_dequantized
-from llm_summ.model.device import cpu_name
-from llm_summ.packages import quiet_libraries
+from llm_summ.core.errors import LlmSummError
+from llm_summ.core.optional_packages import quiet_libraries
+from llm_summ.generate.engines.sampling import LogProbs
+from llm_summ.models.dequantized import dense_bytes, keep_dequantized
+from llm_summ.models.device import cpu_name
 from llm_summ.post.steps import post_process
 from llm_summ.recipe import load_recipe
-from llm_summ.run import RUNS, Run, open_run
+from llm_summ.runs.run import RUNS, Run, open_run
 from llm_summ.score.metric import COMPETITION
-from llm_summ.sft.checkpoint import checkpoints
-from llm_summ.sft.evaluation import DevSet, make_dev_set
-from llm_summ.sft.fit import load_model, make_trainer
-from llm_summ.sft.ranks import ALONE
+from llm_summ.train.checkpoint import checkpoints
+from llm_summ.train.distributed import ALONE
+from llm_summ.train.evaluation import DevSet, make_dev_set
+from llm_summ.train.fit import load_model, make_trainer
 
 
 def main() -> int:

@@ -20,17 +20,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.errors import LlmSummError
+from llm_summ.core.files import write_text
+from llm_summ.core.optional_packages import quiet_libraries
+from llm_summ.core.progress import say
 from llm_summ.data import read_dialogues
-from llm_summ.errors import LlmSummError
-from llm_summ.files import write_text
 from llm_summ.generate.engine import greedy_requests
-from llm_summ.model.adapter import merged_folder
-from llm_summ.model.base import base_location, load_tokenizer, pick_dtype
-from llm_summ.model.device import find_device
-from llm_summ.packages import quiet_libraries
-from llm_summ.progress import say
-from llm_summ.prompt.trained import trained_renderer
-from llm_summ.run import RUNS, open_run
+from llm_summ.models.adapter import merged_folder
+from llm_summ.models.base import base_location, load_tokenizer, pick_dtype
+from llm_summ.models.device import find_device
+from llm_summ.prompt.saved_prompt import trained_renderer
+from llm_summ.runs.run import RUNS, open_run
 
 SIDES = ("plain", "hf", "vllm")
 PLAIN = Path(__file__).with_name("plain_generate.py")
@@ -120,13 +120,13 @@ def generate(side: str, settings: dict[str, Any]) -> None:
     if side == "hf":
         import torch
 
-        from llm_summ.generate.hf_engine import HfEngine
+        from llm_summ.generate.engines.hf import HfEngine
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = AutoModelForCausalLM.from_pretrained(settings["model"], dtype=settings["dtype"]).to(device)
         engine = HfEngine(model, pad_id=settings["pad_id"], batch_size=settings["batch_size"])
     else:
-        from llm_summ.generate.vllm_engine import VllmEngine
+        from llm_summ.generate.engines.vllm import VllmEngine
 
         engine = VllmEngine(
             settings["model"],

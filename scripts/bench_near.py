@@ -21,9 +21,15 @@ import numpy as np
 from rapidfuzz.distance import Indel
 from rapidfuzz.process import cdist
 
+from llm_summ.core.errors import LlmSummError
 from llm_summ.data import read_dialogues
-from llm_summ.data.near import NearPair, compared_text, duplicate_groups, least_similarity, near_duplicates
-from llm_summ.errors import LlmSummError
+from llm_summ.data.near_duplicates import (
+    NearPair,
+    compared_text,
+    duplicate_groups,
+    least_similarity,
+    near_duplicates,
+)
 
 
 def main() -> int:

@@ -31,9 +31,9 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import Tokenizer
 from rouge_score_rs.rouge_scorer import RougeScorer as NativeScorer
 
+from llm_summ.core.errors import LlmSummError
+from llm_summ.core.word_tokenizers import MecabTokenizer
 from llm_summ.data import read_dialogues, read_hypotheses
-from llm_summ.errors import LlmSummError
-from llm_summ.morphemes import MecabTokenizer
 from llm_summ.score.batch import TextBatch
 from llm_summ.score.rouge import Variant
 

@@ -23,11 +23,11 @@ from rouge import Rouge  # type: ignore[import-untyped]
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import Tokenizer
 
+from llm_summ.core.word_tokenizers import mecab_tokenizer
 from llm_summ.data import read_dialogues
-from llm_summ.morphemes import mecab_tokenizer
 from llm_summ.score.metric import Metric
 from llm_summ.score.rouge import Variant
-from llm_summ.select.choose import Settings, choose, compare_candidates
+from llm_summ.select.mbr import Settings, choose, compare_candidates
 from llm_summ.select.pool import Member, Pool
 
 VARIANTS: tuple[Variant, ...] = ("rouge", "rouge-score")

@@ -32,14 +32,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_summ.batches import draw_steps
-from llm_summ.check.plan import TrainingPlan, make_plan
 from llm_summ.check.report import check_recipe
+from llm_summ.check.step_batches import draw_steps
+from llm_summ.check.training_plan import TrainingPlan, make_plan
+from llm_summ.core.errors import InputError, LlmSummError, RecipeError
+from llm_summ.core.files import write_text
+from llm_summ.core.optional_packages import quiet_libraries
+from llm_summ.core.progress import say
 from llm_summ.data import read_dialogues
-from llm_summ.errors import InputError, LlmSummError, RecipeError
-from llm_summ.files import write_text
-from llm_summ.packages import quiet_libraries
-from llm_summ.progress import say
 from llm_summ.prompt.render import Row
 from llm_summ.recipe import dump_recipe, find_recipe, load_recipe
 

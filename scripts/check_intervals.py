@@ -26,9 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
+from llm_summ.core.errors import DataError, LlmSummError, PredictionError, listed
+from llm_summ.core.progress import Progress
 from llm_summ.data import read_dialogues, read_hypotheses
-from llm_summ.errors import DataError, LlmSummError, PredictionError, listed
-from llm_summ.progress import Progress
 from llm_summ.score import CorpusScore, score_corpus
 from llm_summ.score.significance import interval
 

@@ -13,10 +13,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from llm_summ.errors import LlmSummError
+from llm_summ.core.errors import LlmSummError
 from llm_summ.generate.job import prepare
 from llm_summ.generate.store import Prediction
-from llm_summ.run import open_run
+from llm_summ.runs.run import open_run
 
 
 def main() -> int:

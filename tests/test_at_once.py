@@ -19,7 +19,7 @@ from llm_summ.data import dialogue_hash, read_dialogues
 from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.prompt import load_template
 from llm_summ.recipe import DataFields, GenerateFields, ModelFields, Recipe
-from llm_summ.run import RUNS, Run, create_run, mark_latest, reserve_run
+from llm_summ.runs.run import RUNS, Run, create_run, mark_latest, reserve_run
 
 EIGHT = range(8)
 IDS = [one.id for one in read_dialogues("sample:dev")]
@@ -110,7 +110,7 @@ def test_scores_of_different_data_with_one_name_keep_files_of_their_own(in_tmp: 
 
 
 def _reserve(name: str | None) -> str | None:
-    from llm_summ.errors import RunError
+    from llm_summ.core.errors import RunError
 
     try:
         return reserve_run(RUNS, name, "qlora").name
@@ -125,8 +125,8 @@ def _mark(name: str) -> None:
 def _take(name: str | None) -> str | None:
     import time
 
-    from llm_summ.errors import RunError
-    from llm_summ.sft.resume import hold_unfinished
+    from llm_summ.core.errors import RunError
+    from llm_summ.train.resume import hold_unfinished
 
     try:
         with hold_unfinished(RUNS, name) as run:

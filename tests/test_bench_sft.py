@@ -15,7 +15,7 @@ from command_line import run_script
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_summ.errors import InputError
+from llm_summ.core.errors import InputError
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "bench_sft.py"
 CURVES = st.lists(st.floats(0, 20), min_size=1, max_size=30)

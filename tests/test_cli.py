@@ -15,7 +15,7 @@ from llm_summ import __version__
 from llm_summ.data import dialogue_hash, read_dialogues
 from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.recipe import DataFields, ModelFields, Recipe, bundled_dir
-from llm_summ.run import Run, create_run, mark_latest
+from llm_summ.runs.run import Run, create_run, mark_latest
 
 PROMPT = (bundled_dir("prompts") / "plain.md").read_text(encoding="utf-8")
 HEAVY = {"torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "vllm", "accelerate", "safetensors"}

@@ -12,7 +12,7 @@ from test_cli_eval import shown, write_summaries, write_systems, wrong_options
 from test_evaluate import SUMMARIES, WRONG, make_run, predict, write_data
 
 from llm_summ.data import read_dialogues
-from llm_summ.run import mark_latest
+from llm_summ.runs.run import mark_latest
 from llm_summ.score import score_corpus
 
 

@@ -16,8 +16,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from test_cli import HEAVY
 
 from llm_summ.cli.evaluate import evaluate
+from llm_summ.core.word_tokenizers import TokenizerName
 from llm_summ.data import read_dialogues
-from llm_summ.morphemes import TokenizerName
 from llm_summ.score import Aggregate, Variant
 
 NOT_FOR_A_PLAIN_SCORE = {"nltk", "rouge_score", "rouge"}

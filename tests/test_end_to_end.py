@@ -283,7 +283,7 @@ def test_candidates_stand_apart_from_predictions_and_go_on_where_they_were_torn(
 
 def test_a_limit_for_each_dialogue(folder: Path, run: Path) -> None:
     """It is learnt in the training and kept with the run, and never above the recipe's."""
-    from llm_summ.prompt.budget import TokenBudget
+    from llm_summ.prompt.token_limit import TokenBudget
 
     budget = TokenBudget.from_json((run / "budget.json").read_text(encoding="utf-8"))
     arguments = ["generate", "--run", "first", "--engine", "hf", "--data", "dev.csv"]

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from llm_summ.core.errors import DataError, PredictionError
 from llm_summ.data import dialogue_hash
-from llm_summ.errors import DataError, PredictionError
 from llm_summ.evaluate.evaluation import Evaluation, evaluate_file, evaluate_run
 from llm_summ.generate.store import FinishReason, Prediction, PredictionFile
 from llm_summ.recipe import DataFields, ModelFields, PostStep, Recipe, bundled_dir
-from llm_summ.run import Run, create_run
+from llm_summ.runs.run import Run, create_run
 
 PROMPT = (bundled_dir("prompts") / "plain.md").read_text(encoding="utf-8")
 DIALOGUES = {

@@ -16,7 +16,7 @@ from command_line import Result
 
 from llm_summ.data import read_dialogues
 from llm_summ.generate.store import PredictionFile
-from llm_summ.run import Run
+from llm_summ.runs.run import Run
 
 pytestmark = [
     pytest.mark.slow,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from llm_summ.errors import RecipeError
+from llm_summ.core.errors import RecipeError
 from llm_summ.recipe import (
     DataFields,
     EvaluationFields,

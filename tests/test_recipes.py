@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llm_summ.data import read_dialogues
-from llm_summ.model.base import base_location
+from llm_summ.models.base import base_location
 from llm_summ.prompt import load_template
 from llm_summ.recipe import EvaluationFields, Recipe, bundled_dir, dump_recipe, find_recipe, load_recipe
 

@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
+from llm_summ.core.errors import InputError, LlmSummError, RunError, StoppedError, TrainingError
 from llm_summ.data import read_dialogues
-from llm_summ.errors import InputError, LlmSummError, RunError, StoppedError, TrainingError
 from llm_summ.recipe import load_recipe
 
 pytestmark = [
@@ -64,13 +64,13 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def train(name: str, *overrides: str) -> Any:
-    from llm_summ.sft.train import sft
+    from llm_summ.train.job import sft
 
     return sft(load_recipe(Path("recipe.yaml"), overrides), runs=Path("runs"), name=name, stem="recipe")
 
 
 def go_on(name: str | None = None, given: Any = None) -> Any:
-    from llm_summ.sft.train import resume
+    from llm_summ.train.job import resume
 
     return resume(Path("runs"), name, given)
 
@@ -324,7 +324,7 @@ def test_another_recipe_is_refused_field_by_field(stopped: Path) -> None:
 
 
 def test_only_one_process_trains_a_run(stopped: Path) -> None:
-    from llm_summ.run import Run
+    from llm_summ.runs.run import Run
 
     # In a thread: one that holds a run may hold it again.
     with Run(stopped).lock_training(), ThreadPoolExecutor(1) as other:
@@ -390,7 +390,7 @@ def test_early_stopping(here: Path) -> None:
 def test_all_weights_are_trained_by_the_same_recipe(here: Path) -> None:
     """Full fine-tuning: a model instead of an adapter; `generate` takes it."""
     from llm_summ.generate.job import prepare
-    from llm_summ.model.trained import weights_sha256
+    from llm_summ.models.full_model import weights_sha256
 
     settings = ("train.method=full", "model.quantization=none", "train.epochs=1", "train.learning_rate=1e-3")
     run = train("full", *settings)

@@ -21,9 +21,9 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from llm_summ.check.living import living_bytes
+from llm_summ.check.meta_model import quantized_layers
 from llm_summ.check.micro_batch import MicroBatch
-from llm_summ.check.skeleton import quantized_layers
+from llm_summ.check.tensor_memory import living_bytes
 
 __all__ = ["BLOCK", "Step", "trace_step"]
 
@@ -66,7 +66,7 @@ def trace_step(
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    # As in `llm_summ.sft.fit`.
+    # As in `llm_summ.train.fit`.
     half = dtype == "bfloat16" or (on_gpu and dtype == "float16")
     cast = _autocast(getattr(torch, dtype), on_gpu=on_gpu) if half else nullcontext()
     for layer in quantized_layers(model):
@@ -156,7 +156,7 @@ def _inputs(batch: MicroBatch) -> dict[str, Any]:
 
 
 def _answer_loss(model: Any, batch: MicroBatch, counter: Any, label_smoothing: float) -> Any:
-    """The loss of `llm_summ.sft.trainer` where the fused head is not used: logits are (n, v)."""
+    """The loss of `llm_summ.train.trainer` where the fused head is not used: logits are (n, v)."""
     import torch
     from torch.nn import functional
 

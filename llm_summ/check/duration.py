@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llm_summ.batches import draw_steps, micro_batches
-from llm_summ.check.plan import TrainingPlan
-from llm_summ.model.device import Device
-from llm_summ.model.duration import (
+from llm_summ.check.step_batches import draw_steps, micro_batches
+from llm_summ.check.training_plan import TrainingPlan
+from llm_summ.models.device import Device
+from llm_summ.models.duration import (
     ModelSize,
     decoding_seconds,
     dequantizing_seconds,
@@ -19,7 +19,7 @@ from llm_summ.model.duration import (
     prompt_seconds,
     training_seconds,
 )
-from llm_summ.model.speed import Speed, corrected, machine_speed
+from llm_summ.models.machine_speed import Speed, corrected, machine_speed
 from llm_summ.prompt import Row
 from llm_summ.recipe import Recipe
 from llm_summ.score.workers import cores

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm_summ.check.plan import TrainingPlan
 from llm_summ.check.tokens import beyond_the_context
-from llm_summ.errors import InputError, listed
-from llm_summ.model.device import Device
-from llm_summ.model.facts import BaseFacts
-from llm_summ.model.finding import Finding
-from llm_summ.model.servable import attach_refusals
+from llm_summ.check.training_plan import TrainingPlan
+from llm_summ.core.errors import InputError, listed
+from llm_summ.models.base_facts import BaseFacts
+from llm_summ.models.base_finding import Finding
+from llm_summ.models.device import Device
+from llm_summ.models.vllm_support import attach_refusals
 from llm_summ.prompt import load_template
 from llm_summ.recipe import Recipe
-from llm_summ.run import Run
+from llm_summ.runs.run import Run
 
 __all__ = [
     "adapter_refusals",

@@ -27,7 +27,7 @@ The peak is the largest of three moments::
 - *updating*: PyTorch's AdamW on a GPU takes all tensors at once, and 4 bytes more for each parameter. On a CPU
   one tensor comes after the other; what the step freed is not used again for it, so it counts with *working*.
 - *dequantized*: on a CPU with room for them, the weights of 4-bit layers in the compute dtype
-  (`llm_summ.model.dense`).
+  (`llm_summ.models.dequantized`).
 - *loading*: on a CPU the weights' file is mapped, and stays until all of it is read. A file in the compute dtype
   it is used in place, and the layers that were quantized stay in it for ever: they are counted with *process*.
 
@@ -54,10 +54,10 @@ from llm_summ.check.sizes import (
     update_bytes,
     weight_bytes,
 )
-from llm_summ.model.dense import dense_bytes
-from llm_summ.model.device import Device
-from llm_summ.model.duration import model_size
-from llm_summ.model.speed import machine_speed
+from llm_summ.models.dequantized import dense_bytes
+from llm_summ.models.device import Device
+from llm_summ.models.duration import model_size
+from llm_summ.models.machine_speed import machine_speed
 from llm_summ.prompt import Row
 from llm_summ.recipe import Recipe
 
@@ -91,7 +91,7 @@ class Memory:
         logits: what is as wide as the vocabulary.
         working: the rest of a step.
         process: everything that is no tensor.
-        dequantized: copies of 4-bit weights, which a CPU keeps where it has the memory (`model.dense`).
+        dequantized: copies of 4-bit weights, which a CPU keeps where it has the memory (`models.dequantized`).
         updating: all that is there while the optimizer works.
         loading: all that is there at the worst moment before the training.
     """

@@ -1,8 +1,8 @@
 """The micro batch that takes most memory.
 
-The steps of the training are drawn (`llm_summ.batches`), and each is cut into micro batches, as the trainer does
-it. With `group_by_length` the longest rows come together; without it that is unlikely, and the worst of a few
-hundred micro batches is far from the longest rows of all.
+The steps of the training are drawn (`llm_summ.check.step_batches`), and each is cut into micro batches, as the
+trainer does it. With `group_by_length` the longest rows come together; without it that is unlikely, and the worst
+of a few hundred micro batches is far from the longest rows of all.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llm_summ.batches import draw_steps, micro_batches
+from llm_summ.check.step_batches import draw_steps, micro_batches
 from llm_summ.recipe import TrainFields
 
 __all__ = ["MicroBatch", "worst_micro_batch"]

@@ -24,19 +24,19 @@ from llm_summ.check.findings import (
 from llm_summ.check.leaks import Leak, dialogues_stand, find_leaks, leak_line
 from llm_summ.check.lengths import length_lines, length_percentiles, shortened_lines
 from llm_summ.check.memory import Memory, device_memory, fit_micro_batch
-from llm_summ.check.plan import TrainingPlan, make_plan
-from llm_summ.check.skeleton import build_skeleton
+from llm_summ.check.meta_model import build_skeleton
 from llm_summ.check.tokens import token_findings, unknown_ids
+from llm_summ.check.training_plan import TrainingPlan, make_plan
+from llm_summ.core.errors import InputError, RecipeError, first_line
+from llm_summ.core.optional_packages import quiet_libraries, require_training
 from llm_summ.data import Dialogue
-from llm_summ.errors import InputError, RecipeError, first_line
-from llm_summ.model.base import pick_dtype
-from llm_summ.model.device import Device, find_device
-from llm_summ.model.finding import Finding
-from llm_summ.model.servable import unserved_on_cpu
-from llm_summ.packages import quiet_libraries, require_training
+from llm_summ.models.base import pick_dtype
+from llm_summ.models.base_finding import Finding
+from llm_summ.models.device import Device, find_device
+from llm_summ.models.vllm_support import unserved_on_cpu
 from llm_summ.prompt import Row
 from llm_summ.recipe import Recipe
-from llm_summ.run import Run
+from llm_summ.runs.run import Run
 
 __all__ = ["Report", "check_recipe"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.check.activations import BLOCK
-from llm_summ.check.skeleton import quantized_layers
+from llm_summ.check.meta_model import quantized_layers
 from llm_summ.recipe import ModelFields
 
 __all__ = ["Trained", "file_bytes", "optimizer_bytes", "still_mapped", "trained", "update_bytes", "weight_bytes"]

@@ -7,10 +7,10 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from llm_summ.errors import first_line, listed
-from llm_summ.model.base import model_file
-from llm_summ.model.facts import BaseFacts
-from llm_summ.model.finding import Finding
+from llm_summ.core.errors import first_line, listed
+from llm_summ.models.base import model_file
+from llm_summ.models.base_facts import BaseFacts
+from llm_summ.models.base_finding import Finding
 from llm_summ.prompt import Row
 from llm_summ.recipe import ModelFields
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from llm_summ import __version__
-from llm_summ.cli.before import check, prompts
+from llm_summ.cli.check import check
 from llm_summ.cli.data import data
 from llm_summ.cli.evaluate import evaluate
 from llm_summ.cli.merge import merge
@@ -18,6 +18,7 @@ from llm_summ.cli.options import (
     set_option,
 )
 from llm_summ.cli.post import post
+from llm_summ.cli.prompts import prompts
 from llm_summ.cli.runs import runs
 from llm_summ.cli.select import select
 from llm_summ.cli.submit import submit
@@ -115,9 +116,9 @@ def sft(
             "--set and --minutes change a RECIPE; a training that goes on keeps the recipe that it was begun with"
         )
     from llm_summ.recipe import find_recipe, load_recipe
-    from llm_summ.run import RUNS
-    from llm_summ.sft.launch import is_started, launch, refuse_launcher
-    from llm_summ.sft.ranks import joined
+    from llm_summ.runs.run import RUNS
+    from llm_summ.train.distributed import joined
+    from llm_summ.train.launch import is_started, launch, refuse_launcher
 
     if devices is not None:
         refuse_launcher(devices)
@@ -127,20 +128,20 @@ def sft(
         return launch(devices)
     with joined() as ranks:
         loaded = ranks.agree(lambda: None if recipe is None else load_named_recipe(recipe, overrides))
-        from llm_summ.sft import train
+        from llm_summ.train import job
 
         if resume:
-            run = train.resume(RUNS, run_name, None if loaded is None else loaded[1], ranks)
+            run = job.resume(RUNS, run_name, None if loaded is None else loaded[1], ranks)
         else:
             assert loaded is not None
             path, fields = loaded
             if dry_run:
-                lines = train.dry_run(
+                lines = job.dry_run(
                     fields, runs=RUNS, name=run_name, stem=path.stem, force=force, devices=devices or 1
                 )
                 click.echo("\n".join(lines))
                 return None
-            run = train.sft(fields, runs=RUNS, name=run_name, stem=path.stem, force=force, ranks=ranks)
+            run = job.sft(fields, runs=RUNS, name=run_name, stem=path.stem, force=force, ranks=ranks)
         click.echo("Next: llm-summ generate", err=True)
         click.echo(str(run.path))
     return None

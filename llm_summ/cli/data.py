@@ -87,7 +87,7 @@ def stats(files: tuple[str, ...], recipe: str | None, folder: Path | None, as_js
     data = [read_dialogues(file) for file in files]
     count_tokens = None
     if recipe is not None:
-        from llm_summ.model.base import token_counter
+        from llm_summ.models.base import token_counter
 
         count_tokens = token_counter(load_named_recipe(recipe, ())[1].model)
     found = [

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from llm_summ.cli.options import debug_option, json_option, open_run_or_latest, print_json, print_table, run_option
-from llm_summ.errors import listed
+from llm_summ.core.errors import listed
 
 if TYPE_CHECKING:
+    from llm_summ.core.word_tokenizers import TokenizerName
     from llm_summ.evaluate.compare import Comparison
     from llm_summ.evaluate.evaluation import Evaluation
     from llm_summ.evaluate.explain import Explanation
-    from llm_summ.morphemes import TokenizerName
     from llm_summ.score import Aggregate, Variant
 
 __all__ = ["evaluate"]

@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from llm_summ.recipe import Recipe
-    from llm_summ.run import Run
+    from llm_summ.runs.run import Run
 
 __all__ = [
     "debug_option",
@@ -47,7 +47,7 @@ def load_named_recipe(name: str, overrides: tuple[str, ...]) -> tuple[Path, Reci
 
 def open_run_or_latest(name: str | None) -> Run:
     """The named run; or the latest, which is said."""
-    from llm_summ.run import RUNS, open_run
+    from llm_summ.runs.run import RUNS, open_run
 
     run = open_run(RUNS, name)
     if name is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llm_summ.post.limits import LengthLimits
     from llm_summ.post.sweep import Gain, Sweep
     from llm_summ.recipe import PostStep
-    from llm_summ.run import Run
+    from llm_summ.runs.run import Run
 
 __all__ = ["post"]
 
@@ -173,8 +173,8 @@ def _steps(named: str) -> list[PostStep]:
 
 def _dev(files: Sequence[Path], run: Run | None) -> str:
     """The data that the predictions are of, where they are not named."""
-    from llm_summ.data.raw import run_of
-    from llm_summ.errors import RunError
+    from llm_summ.core.errors import RunError
+    from llm_summ.data.prediction_identity import run_of
 
     owner = run or run_of(files[0])
     if owner is None:

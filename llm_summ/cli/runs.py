@@ -63,7 +63,7 @@ def runs(
       llm-summ runs --add-lb qwen3 50.87 --submission qwen3-first.csv
     """
     from llm_summ.ledger import listing, read_ledger
-    from llm_summ.run import RUNS
+    from llm_summ.runs.run import RUNS
 
     if posted is not None:
         if name is not None or sort is not None or as_json:
@@ -93,7 +93,7 @@ def runs(
 def _add(name: str, score: str, note: str | None, submission: Path | None) -> None:
     from llm_summ.ledger import leaderboard_path, note_score
     from llm_summ.ledger.notes import read_submissions
-    from llm_summ.run import RUNS, open_run
+    from llm_summ.runs.run import RUNS, open_run
 
     run = open_run(RUNS, name, "--add-lb")
     noted, fresh = note_score(run, score, note, submission)
@@ -115,7 +115,7 @@ def _add(name: str, score: str, note: str | None, submission: Path | None) -> No
 
 def _show(ledger: Ledger, name: str, as_json: bool) -> None:
     from llm_summ.ledger import read_entry, run_page
-    from llm_summ.run import RUNS, open_run
+    from llm_summ.runs.run import RUNS, open_run
 
     run = open_run(RUNS, name, "runs")
     known = (entry for entry in ledger.entries if entry.run.path.samefile(run.path))

@@ -110,8 +110,8 @@ def select(
         raise click.UsageError("--run and FILEs exclude each other; choose one")
     if rouge is not None and len(rouge) != 3:
         raise click.UsageError(f"--rouge: found {len(rouge)} numbers; expected three, for ROUGE-1, -2 and -L")
+    from llm_summ.core.errors import RunError
     from llm_summ.data.source import check_out, resolve_source
-    from llm_summ.errors import RunError
     from llm_summ.select import Settings, write_selection
     from llm_summ.select import select as choose
     from llm_summ.select.pool import dev_files, run_files

@@ -50,7 +50,7 @@ def sweep(
       llm-summ sweep --engine hf --over generate.beams=1,4 --over generate.no_repeat_ngram=0,2
       llm-summ sweep --over 'post=[strip],[strip,join_lines,cut_unfinished]'
     """
-    from llm_summ.errors import RecipeError
+    from llm_summ.core.errors import RecipeError
     from llm_summ.sweep import grid
     from llm_summ.sweep import sweep as run_sweep
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from llm_summ.core.errors import DataError
+from llm_summ.core.progress import say
 from llm_summ.data.mistaken_formats import binary_format, wide_encoding
-from llm_summ.errors import DataError
-from llm_summ.progress import say
 
 __all__ = ["read_text"]
 

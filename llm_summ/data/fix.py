@@ -18,8 +18,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.errors import DataError
+from llm_summ.core.files import all_or_none, write_text
 from llm_summ.data.labels import Tagging, split_turns, tagging_of
-from llm_summ.data.oddities import (
+from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, topic_columns, turn_keys
+from llm_summ.data.report import shown_id
+from llm_summ.data.row_rules import (
     ENTITY,
     INVISIBLE,
     LINE_BREAK_TAG,
@@ -30,14 +34,10 @@ from llm_summ.data.oddities import (
     stripped_id,
     visible,
 )
-from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, topic_columns, turn_keys
-from llm_summ.data.report import shown_id
 from llm_summ.data.source import check_folder, file_kind
 from llm_summ.data.table import Record, Table
 from llm_summ.data.tags import proper_tags
 from llm_summ.data.write import say_encoding, write_table
-from llm_summ.errors import DataError
-from llm_summ.files import all_or_none, write_text
 
 __all__ = ["Change", "Fixed", "fix_files", "fix_table"]
 
@@ -53,7 +53,7 @@ class Change:
         place: the row as an error names it, in the file that was read.
         id: the row's id before, with what is not seen made visible.
         column: the field.
-        kind: a name of `kinds.KINDS`.
+        kind: a name of `rules.KINDS`.
         before: what stood at the first place that changed.
         after: what stands there now.
     """

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm_summ.errors import MissingPackageError
+from llm_summ.core.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

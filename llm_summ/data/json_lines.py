@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.errors import DataError
 from llm_summ.data.mistaken_formats import json_error, other_text_format
-from llm_summ.errors import DataError
 
 __all__ = ["json_lines", "not_json_lines"]
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llm_summ.errors import DataError
+from llm_summ.core.errors import DataError
 
 __all__ = [
     "binary_format",

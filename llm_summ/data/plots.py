@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_summ.core.errors import DataError
+from llm_summ.core.files import whole_file
+from llm_summ.core.optional_packages import require
 from llm_summ.data.figures import (
     COLOURS,
     DPI,
@@ -25,9 +28,6 @@ from llm_summ.data.figures import (
 from llm_summ.data.fonts import WHY, korean_font, printable, set_font
 from llm_summ.data.source import make_folder
 from llm_summ.data.stats import MANY_SPEAKERS, FileStatistics
-from llm_summ.errors import DataError
-from llm_summ.files import whole_file
-from llm_summ.packages import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

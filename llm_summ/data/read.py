@@ -9,11 +9,11 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.errors import DataError, PredictionError
+from llm_summ.core.progress import say
 from llm_summ.data.dialogue import Dialogue
 from llm_summ.data.source import resolve_source
 from llm_summ.data.table import Record, Table, place, read_table
-from llm_summ.errors import DataError, PredictionError
-from llm_summ.progress import say
 
 __all__ = [
     "DIALOGUE_COLUMNS",

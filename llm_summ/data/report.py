@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_summ.data.kinds import KINDS, Kind
-from llm_summ.data.oddities import row_oddities, visible
+from llm_summ.core.errors import DataError
 from llm_summ.data.read import DIALOGUE_COLUMNS, dialogue_column, dialogue_text, say_unread
+from llm_summ.data.row_rules import row_oddities, visible
+from llm_summ.data.rules import KINDS, Kind
 from llm_summ.data.source import resolve_source
 from llm_summ.data.table import Record, Table, place, read_table
-from llm_summ.errors import DataError
 
 __all__ = ["Finding", "Other", "Place", "Report", "check_files", "check_tables", "read_tables", "shown_id"]
 
@@ -223,7 +223,7 @@ def _duplicate_ids(rows: Iterable[tuple[Table, Record]]) -> list[Place]:
 
 def _duplicate_dialogues(rows: Sequence[tuple[Table, Record]]) -> list[tuple[str, Place]]:
     """Rows whose dialogue stands, exactly or nearly, in an earlier row: of each kind only the likest."""
-    from llm_summ.data.near import near_duplicates
+    from llm_summ.data.near_duplicates import near_duplicates
 
     filled = [(table, record, text) for table, record in rows if (text := _text(table, record)).strip()]
     likest: dict[tuple[int, bool], tuple[float, int]] = {}  # by later row and whether the earlier is in its file

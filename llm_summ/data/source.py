@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from llm_summ.errors import DataError
-from llm_summ.files import all_or_none, whole_file
+from llm_summ.core.errors import DataError
+from llm_summ.core.files import all_or_none, whole_file
 
 __all__ = [
     "KINDS",

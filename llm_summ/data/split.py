@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from llm_summ.core.errors import DataError
+from llm_summ.core.files import all_or_none
 from llm_summ.data.read import DIALOGUE_COLUMNS, table_dialogues
 from llm_summ.data.source import check_new_files, make_folder, resolve_source
 from llm_summ.data.table import Table, read_table
 from llm_summ.data.write import say_encoding, write_table
-from llm_summ.errors import DataError
-from llm_summ.files import all_or_none
 
 __all__ = ["Part", "split_file", "split_table"]
 
@@ -130,7 +130,7 @@ def _counted(count: int, thing: str) -> str:
 
 def _groups(texts: Sequence[str]) -> tuple[list[list[int]], int]:
     """Every row in one group: near-duplicates together, the others alone; and how many are together."""
-    from llm_summ.data.near import duplicate_groups
+    from llm_summ.data.near_duplicates import duplicate_groups
 
     together = [sorted(group) for group in duplicate_groups(texts)]
     taken = {row for group in together for row in group}

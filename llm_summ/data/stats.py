@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field
 from math import fsum
 from typing import Any, NamedTuple
 
+from llm_summ.core.progress import Progress
+from llm_summ.core.word_tokenizers import mecab_tokenizer
 from llm_summ.data.dialogue import Dialogue
 from llm_summ.data.tags import SPEAKER_TAG
-from llm_summ.morphemes import mecab_tokenizer
-from llm_summ.progress import Progress
 
 __all__ = [
     "MANY_SPEAKERS",

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from llm_summ.data.handed_in import is_blank, is_null
+from llm_summ.data.empty_texts import is_blank, is_null
 from llm_summ.data.tags import TAG
 
 __all__ = [

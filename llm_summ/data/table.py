@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.errors import DataError, first_line
+from llm_summ.core.optional_packages import require
 from llm_summ.data.encoding import read_text
 from llm_summ.data.json_lines import json_lines, not_json_lines
 from llm_summ.data.mistaken_formats import (
@@ -24,8 +26,6 @@ from llm_summ.data.mistaken_formats import (
     row_error,
 )
 from llm_summ.data.source import file_kind
-from llm_summ.errors import DataError, first_line
-from llm_summ.packages import require
 
 __all__ = ["MAX_FIELD_BYTES", "Record", "Table", "place", "read_table"]
 

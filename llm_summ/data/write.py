@@ -8,12 +8,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.errors import DataError, first_line
+from llm_summ.core.files import whole_file
+from llm_summ.core.optional_packages import require
+from llm_summ.core.progress import say
 from llm_summ.data.source import file_kind
 from llm_summ.data.table import Record, Table
-from llm_summ.errors import DataError, first_line
-from llm_summ.files import whole_file
-from llm_summ.packages import require
-from llm_summ.progress import say
 
 __all__ = ["say_encoding", "write_table"]
 

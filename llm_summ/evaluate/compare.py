@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.errors import PredictionError
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.data.source import KINDS, short_names
 from llm_summ.data.stats import SideBySide
-from llm_summ.errors import PredictionError
+from llm_summ.evaluate.baselines import find_floors
 from llm_summ.evaluate.evaluation import FIGURES
-from llm_summ.evaluate.floors import find_floors
 from llm_summ.evaluate.groups import by_length
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
-from llm_summ.run import RUNS, Run, open_run
+from llm_summ.runs.run import RUNS, Run, open_run
 from llm_summ.score import CorpusScore
-from llm_summ.score.alike import Alike, alike_lines, find_alike
 from llm_summ.score.leaderboard import Lead, Worth, simulate_lead, worth
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.significance import FEW_ROWS, Interval, Paired, interval, paired
+from llm_summ.score.system_similarity import Alike, alike_lines, find_alike
 
 __all__ = ["Comparison", "LengthGroup", "System", "Versus", "compare_systems"]
 

@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.errors import RunError, listed
+from llm_summ.core.files import file_sha256, write_json
+from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, read_dialogues, source_name
-from llm_summ.data.handed_in import is_empty
+from llm_summ.data.empty_texts import is_empty
 from llm_summ.data.source import resolve_source
-from llm_summ.errors import RunError, listed
+from llm_summ.evaluate.baselines import Floors, find_floors
 from llm_summ.evaluate.explain import Explanation, explain
 from llm_summ.evaluate.fidelity import Fidelity, check_fidelity
-from llm_summ.evaluate.floors import Floors, find_floors
 from llm_summ.evaluate.groups import Grouping, group_rows
 from llm_summ.evaluate.lengths import LengthComparison, compare_lengths
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.evaluate.worst import WorstRow, worst_rows
-from llm_summ.files import file_sha256, write_json
-from llm_summ.progress import say
-from llm_summ.run import Run
+from llm_summ.runs.run import Run
 from llm_summ.score import CorpusScore
 from llm_summ.score.leaderboard import Leaderboard, simulate
 from llm_summ.score.metric import COMPETITION, Metric

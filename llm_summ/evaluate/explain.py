@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, get_args
 
-from llm_summ.data.stats import SideBySide
-from llm_summ.morphemes import (
+from llm_summ.core.word_tokenizers import (
     Tokenizer,
     character_tokenizer,
     has_hangul,
@@ -16,6 +15,7 @@ from llm_summ.morphemes import (
     rouge_score_tokenizer,
     whitespace_tokenizer,
 )
+from llm_summ.data.stats import SideBySide
 from llm_summ.score.corpus import Aggregate, score_corpus
 from llm_summ.score.rouge import Variant
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llm_summ.core.errors import listed
 from llm_summ.data.labels import is_tagged
 from llm_summ.data.stats import SideBySide
 from llm_summ.data.tags import SPEAKER_TAG, TAG, odd_tags
-from llm_summ.errors import listed
 from llm_summ.evaluate.rows import ScoredRow
 
 __all__ = ["FINDINGS", "Fidelity", "Finding", "check_fidelity"]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.files import write_text
 from llm_summ.data import Dialogue
 from llm_summ.evaluate.summaries import find_predictions
-from llm_summ.files import write_text
 from llm_summ.post import post_process
 from llm_summ.post.limits import LearntLimits, learn_limits
 from llm_summ.recipe import PostStep
-from llm_summ.run import Run
+from llm_summ.runs.run import Run
 from llm_summ.score.metric import COMPETITION
 from llm_summ.score.significance import Paired, paired
 

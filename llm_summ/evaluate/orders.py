@@ -21,8 +21,8 @@ from math import sqrt
 from statistics import fmean, pvariance
 from typing import TYPE_CHECKING, Any
 
+from llm_summ.core.word_tokenizers import Tokenizer
 from llm_summ.evaluate.rows import ScoredRow
-from llm_summ.morphemes import Tokenizer
 from llm_summ.score.batch import TextBatch
 from llm_summ.score.corpus import Aggregate, combine
 from llm_summ.score.rouge import Variant

@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from llm_summ.core.errors import PredictionError, listed
+from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, dialogue_hash, read_hypotheses
-from llm_summ.data.handed_in import first_counted
-from llm_summ.data.raw import is_raw, run_of
-from llm_summ.errors import PredictionError, listed
+from llm_summ.data.id_matching import first_counted
+from llm_summ.data.prediction_identity import is_raw, run_of
 from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.post import post_process
 from llm_summ.post.limits import limits_for
-from llm_summ.progress import say
 from llm_summ.recipe import PostStep
-from llm_summ.run import Run
+from llm_summ.runs.run import Run
 from llm_summ.score import CorpusScore
 
 __all__ = ["Summaries", "file_summaries", "find_predictions", "run_summaries"]

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from llm_summ.core.word_tokenizers import Tokenizer
 from llm_summ.evaluate.rows import ScoredRow
-from llm_summ.morphemes import Tokenizer
 from llm_summ.score.rouge import Variant, rouge
 
 __all__ = ["WorstRow", "printable", "show_worst", "worst_rows"]

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from llm_summ.errors import ModelError
-from llm_summ.model.base import base_location, configuration, empty_model, pick_dtype
-from llm_summ.model.device import Device, find_device
-from llm_summ.model.duration import ModelSize, decoding_seconds, minutes, model_size, prompt_seconds
-from llm_summ.model.facts import facts_of
-from llm_summ.model.servable import unserved_on_cpu
-from llm_summ.model.speed import Speed, corrected, machine_speed, note_duration
+from llm_summ.core.errors import ModelError
+from llm_summ.models.base import base_location, configuration, empty_model, pick_dtype
+from llm_summ.models.base_facts import facts_of
+from llm_summ.models.device import Device, find_device
+from llm_summ.models.duration import ModelSize, decoding_seconds, minutes, model_size, prompt_seconds
+from llm_summ.models.machine_speed import Speed, corrected, machine_speed, note_duration
+from llm_summ.models.vllm_support import unserved_on_cpu
 from llm_summ.recipe import Recipe
 
 __all__ = ["ANSWER_TOKENS", "GenerationTime", "faster_engine", "generation_time"]

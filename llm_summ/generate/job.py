@@ -12,23 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.check.tokens import beyond_the_context, unknown_ids
+from llm_summ.core.errors import PromptError, RecipeError, RunError, listed
+from llm_summ.core.files import file_sha256, text_sha256
+from llm_summ.core.optional_packages import installed_version, quiet_libraries, require
+from llm_summ.core.progress import Progress, say
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
-from llm_summ.errors import PromptError, RecipeError, RunError, listed
-from llm_summ.files import file_sha256, text_sha256
 from llm_summ.generate.duration import ANSWER_TOKENS, faster_engine
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Request, unfinished
-from llm_summ.generate.held import Held, hold
-from llm_summ.generate.start import EngineName, choose_engine
+from llm_summ.generate.engine_loading import EngineName, choose_engine
+from llm_summ.generate.model_source import Held, hold
 from llm_summ.generate.store import Prediction, PredictionFile, take_over
-from llm_summ.model.base import load_tokenizer
-from llm_summ.packages import installed_version, quiet_libraries, require
-from llm_summ.progress import Progress, say
+from llm_summ.models.base import load_tokenizer
 from llm_summ.prompt import Renderer, Row, render_rows
-from llm_summ.prompt.budget import token_limit
+from llm_summ.prompt.saved_prompt import kept_sha256, other_renderer, trained_budget, trained_renderer
 from llm_summ.prompt.template import load_template
-from llm_summ.prompt.trained import kept_sha256, other_renderer, trained_budget, trained_renderer
+from llm_summ.prompt.token_limit import token_limit
 from llm_summ.recipe import EngineChoice, GenerateFields, Recipe
-from llm_summ.run import Run
+from llm_summ.runs.run import Run
 
 __all__ = ["Generation", "decoding_of", "prepare", "request_seed", "with_engine"]
 

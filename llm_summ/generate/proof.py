@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from llm_summ.errors import GenerationError
-from llm_summ.run import Run
+from llm_summ.core.errors import GenerationError
+from llm_summ.runs.run import Run
 
 __all__ = ["Proving", "adds_nothing", "next_token", "prove"]
 

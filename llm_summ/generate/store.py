@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from llm_summ.data.raw import identity_path, is_prediction, read_identity
-from llm_summ.errors import InputError, PredictionError
-from llm_summ.files import append_lines, read_jsonl, text_sha256, write_json
-from llm_summ.locks import locked
+from llm_summ.core.errors import InputError, PredictionError
+from llm_summ.core.files import append_lines, read_jsonl, text_sha256, write_json
+from llm_summ.core.locks import locked
+from llm_summ.data.prediction_identity import identity_path, is_prediction, read_identity
 
 __all__ = ["FinishReason", "Prediction", "PredictionFile", "take_over"]
 

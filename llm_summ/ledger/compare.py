@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from llm_summ.ledger.entry import Entry, Score, pick, read_entry
-from llm_summ.run import Run
+from llm_summ.runs.run import Run
 
 if TYPE_CHECKING:
     from llm_summ.score.significance import Correlation

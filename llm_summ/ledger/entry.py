@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from llm_summ.errors import InputError, first_line
+from llm_summ.core.errors import InputError, first_line
 from llm_summ.ledger.notes import (
     LeaderboardScore,
     Submission,
@@ -23,7 +23,7 @@ from llm_summ.ledger.notes import (
     read_notes,
     read_submissions,
 )
-from llm_summ.run import Run
+from llm_summ.runs.run import Run
 
 __all__ = ["Entry", "Score", "flatten", "pick", "read_entry"]
 

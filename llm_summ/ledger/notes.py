@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from llm_summ.errors import InputError, RunError, first_line
-from llm_summ.files import file_sha256, read_jsonl, write_json
-from llm_summ.run import Run
+from llm_summ.core.errors import InputError, RunError, first_line
+from llm_summ.core.files import file_sha256, read_jsonl, write_json
+from llm_summ.runs.run import Run
 
 __all__ = [
     "LeaderboardScore",

@@ -6,7 +6,7 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
-from llm_summ.errors import listed
+from llm_summ.core.errors import listed
 from llm_summ.ledger.compare import FEWEST, Agreement, Ledger
 from llm_summ.ledger.entry import Entry, Score, flatten, pick
 

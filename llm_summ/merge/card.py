@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.data import Dialogue
-from llm_summ.model.embedded import EMBEDDED
+from llm_summ.models.embedded import EMBEDDED
 from llm_summ.prompt import Renderer
-from llm_summ.prompt.sandbox import FAULTS
+from llm_summ.prompt.jinja_env import FAULTS
 from llm_summ.recipe import ModelFields, Recipe
 
 __all__ = ["added_token", "copy_terms", "has_thinking_switch", "model_card", "serve_line", "shown_prompt"]

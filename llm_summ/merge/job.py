@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from llm_summ.core.errors import DataError, InputError, RunError
+from llm_summ.core.files import write_json, write_text
+from llm_summ.core.optional_packages import quiet_libraries, require
+from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, read_dialogues
-from llm_summ.errors import DataError, InputError, RunError
-from llm_summ.files import write_json, write_text
 from llm_summ.merge.card import added_token, copy_terms, has_thinking_switch, model_card, shown_prompt
 from llm_summ.merge.push import check_push, push
 from llm_summ.merge.verify import Verification, texts_folder, verify_merge
-from llm_summ.model.adapter import MERGED_FROM, VERIFIED_BY, check_adapter, merged_folder, merged_stamp
-from llm_summ.model.base import base_location, load_tokenizer, pick_dtype
-from llm_summ.model.device import find_device
-from llm_summ.model.gate import pass_gate
-from llm_summ.packages import quiet_libraries, require
-from llm_summ.progress import say
-from llm_summ.prompt.trained import trained_renderer
+from llm_summ.models.adapter import MERGED_FROM, VERIFIED_BY, check_adapter, merged_folder, merged_stamp
+from llm_summ.models.base import base_location, load_tokenizer, pick_dtype
+from llm_summ.models.device import find_device
+from llm_summ.models.gate import pass_gate
+from llm_summ.prompt.saved_prompt import trained_renderer
 from llm_summ.recipe import Recipe, dump_recipe
-from llm_summ.run import Run, environment
+from llm_summ.runs.run import Run, environment
 
 __all__ = ["Merged", "merge"]
 

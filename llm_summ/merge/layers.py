@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from llm_summ.model.text_part import text_part_name
+from llm_summ.models.text_part import text_part_name
 
 __all__ = ["LayerCheck", "LayerSum", "check_layers", "expected_layers", "lora_scale"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from llm_summ.errors import InputError, LlmSummError, first_line
+from llm_summ.core.errors import InputError, LlmSummError, first_line
 
 __all__ = ["check_push", "push"]
 

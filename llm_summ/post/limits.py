@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Self
 
+from llm_summ.core.errors import RunError
+from llm_summ.core.files import text_sha256
+from llm_summ.core.progress import say
+from llm_summ.data.cross_validation import FOLDS, fold_of_each
 from llm_summ.data.dialogue import dialogue_hash
-from llm_summ.data.folds import FOLDS, fold_of_each
-from llm_summ.data.handed_in import is_empty
-from llm_summ.errors import RunError
-from llm_summ.files import text_sha256
-from llm_summ.post.draft import Draft
+from llm_summ.data.empty_texts import is_empty
+from llm_summ.post.post_input import Draft
 from llm_summ.post.sentences import sentences
-from llm_summ.progress import say
-from llm_summ.run import Run
+from llm_summ.runs.run import Run
 
 if TYPE_CHECKING:
     import numpy as np

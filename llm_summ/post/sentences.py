@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from llm_summ.data.handed_in import is_empty
-from llm_summ.post.draft import Draft
+from llm_summ.data.empty_texts import is_empty
+from llm_summ.post.post_input import Draft
 
 __all__ = ["cut_unfinished", "drop_repeats", "sentences", "whole_sentences"]
 

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from llm_summ.data.labels import speakers_of, split_turns, tagging_of
 from llm_summ.data.tags import SPEAKER_TAG, proper_tags
-from llm_summ.post.draft import Draft
+from llm_summ.post.post_input import Draft
 from llm_summ.post.sentences import sentences
 
 __all__ = ["repair_speakers", "repair_tags"]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from llm_summ.data.handed_in import is_blank
-from llm_summ.post.draft import Draft
+from llm_summ.data.empty_texts import is_blank
+from llm_summ.post.cleanup import clean_characters, cut_loops, drop_prompt
 from llm_summ.post.limits import LengthLimits, cut_to_limit
-from llm_summ.post.remains import clean_characters, cut_loops, drop_prompt
+from llm_summ.post.post_input import Draft
 from llm_summ.post.sentences import cut_unfinished, drop_repeats, whole_sentences
 from llm_summ.post.speakers import repair_speakers, repair_tags
 

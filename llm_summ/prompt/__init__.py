@@ -1,9 +1,9 @@
 """Templates, and the one renderer that turns a dialogue into token ids."""
 
+from llm_summ.prompt.batch_rendering import Refused, render_rows
 from llm_summ.prompt.examples import ExamplePool
 from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.render import Renderer, Row, make_renderer
-from llm_summ.prompt.rows import Refused, render_rows
 from llm_summ.prompt.template import Template, bundled_templates, load_template
 
 __all__ = [

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from llm_summ.core.errors import PromptError
+from llm_summ.core.optional_packages import require
+from llm_summ.core.progress import Progress
+from llm_summ.core.word_tokenizers import mecab_tokenizer
 from llm_summ.data import Dialogue, dialogue_hash
-from llm_summ.errors import PromptError
-from llm_summ.morphemes import mecab_tokenizer
-from llm_summ.packages import require
-from llm_summ.progress import Progress
 
 __all__ = ["ExamplePool"]
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue
-from llm_summ.errors import PromptError
 
 __all__ = ["LengthTarget", "features"]
 

@@ -19,12 +19,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue
-from llm_summ.errors import PromptError
-from llm_summ.prompt.encoder import Encoder
 from llm_summ.prompt.examples import ExamplePool
 from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.template import Template, load_template
+from llm_summ.prompt.tokenization import Encoder
 from llm_summ.recipe import PromptFields
 
 __all__ = ["IGNORED", "Renderer", "Row", "make_renderer"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from llm_summ.core.errors import DataError, listed
 from llm_summ.data import Dialogue, read_dialogues
-from llm_summ.errors import DataError, listed
 from llm_summ.prompt.examples import ExamplePool
 from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.template import Template

@@ -37,10 +37,10 @@ from pathlib import Path
 import jinja2
 from jinja2 import TemplateSyntaxError
 
+from llm_summ.core.errors import PromptError, first_line
+from llm_summ.core.files import text_sha256
 from llm_summ.data import Dialogue
-from llm_summ.errors import PromptError, first_line
-from llm_summ.files import text_sha256
-from llm_summ.prompt.sandbox import FAULTS, compile_source, used_names
+from llm_summ.prompt.jinja_env import FAULTS, compile_source, used_names
 from llm_summ.recipe import bundled_dir
 
 __all__ = ["Example", "Template", "bundled_templates", "load_template"]

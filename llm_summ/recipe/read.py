@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from llm_summ.errors import RecipeError
+from llm_summ.core.errors import RecipeError
 from llm_summ.recipe.fields import Recipe
 
 __all__ = ["bundled_dir", "dump_recipe", "find_recipe", "load_recipe"]

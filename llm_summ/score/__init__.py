@@ -1,6 +1,6 @@
 """Scores: what the competition's server would say.
 
-Layers, each usable on its own: :mod:`~llm_summ.morphemes` splits a text into the tokens that count,
+Layers, each usable on its own: :mod:`~llm_summ.core.word_tokenizers` splits a text into the tokens that count,
 :mod:`~llm_summ.score.rouge` compares two lists of tokens and says how, :mod:`~llm_summ.score.batch` compares many
 at once, :mod:`~llm_summ.score.corpus` scores a file of summaries and signs the result,
 :mod:`~llm_summ.score.significance` and :mod:`~llm_summ.score.leaderboard` say what it is worth::
@@ -11,7 +11,7 @@ at once, :mod:`~llm_summ.score.corpus` scores a file of summaries and signs the 
 Importing the room costs next to nothing: mecab-ko is loaded when the first Korean text is tokenized.
 """
 
-from llm_summ.morphemes import Tokenizer, mecab_tokenizer, whitespace_tokenizer
+from llm_summ.core.word_tokenizers import Tokenizer, mecab_tokenizer, whitespace_tokenizer
 from llm_summ.score.batch import PairScores, TextBatch
 from llm_summ.score.candidates import candidate_scores
 from llm_summ.score.corpus import Aggregate, CorpusScore, RowScore, score_corpus

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llm_summ.morphemes import Tokenizer, mecab_tokenizer
+from llm_summ.core.word_tokenizers import Tokenizer, mecab_tokenizer
 from llm_summ.score.batch import TextBatch
 from llm_summ.score.rouge import Variant
 from llm_summ.score.workers import spread

@@ -10,8 +10,8 @@ from math import fsum
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from llm_summ import __version__
-from llm_summ.data.handed_in import is_null
-from llm_summ.morphemes import Tokenizer, mecab_tokenizer
+from llm_summ.core.word_tokenizers import Tokenizer, mecab_tokenizer
+from llm_summ.data.empty_texts import is_null
 from llm_summ.score.batch import TextBatch
 from llm_summ.score.rouge import Variant
 from llm_summ.score.workers import spread

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from llm_summ.morphemes import AsWrittenTokenizer, Tokenizer, TokenizerName, has_hangul, tokenizer_named
+from llm_summ.core.word_tokenizers import AsWrittenTokenizer, Tokenizer, TokenizerName, has_hangul, tokenizer_named
 from llm_summ.score.corpus import Aggregate, CorpusScore, score_corpus
 from llm_summ.score.rouge import Variant
 

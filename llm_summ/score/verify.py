@@ -8,7 +8,7 @@ from importlib import metadata
 from math import fsum
 from typing import Any, NamedTuple
 
-from llm_summ.morphemes import Tokenizer
+from llm_summ.core.word_tokenizers import Tokenizer
 from llm_summ.score.batch import TextBatch
 from llm_summ.score.corpus import Aggregate, score_corpus
 from llm_summ.score.rouge import Variant

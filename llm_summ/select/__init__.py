@@ -1,13 +1,13 @@
 """Selection: of several texts for every dialogue, the one that is handed in, by what they agree on.
 
-:mod:`~llm_summ.select.pool` reads the files, :mod:`~llm_summ.select.choose` chooses,
+:mod:`~llm_summ.select.pool` reads the files, :mod:`~llm_summ.select.mbr` chooses,
 :mod:`~llm_summ.select.tune` finds settings on a dev set, :mod:`~llm_summ.select.selection` does all of it::
 
     selection = select([Path("a.csv"), Path("b.csv"), Path("c.csv")], "test.csv", Settings.equal(3))
     selection.texts
 """
 
-from llm_summ.select.choose import Method, Settings
+from llm_summ.select.mbr import Method, Settings
 from llm_summ.select.pool import Pool, read_pool
 from llm_summ.select.report import Selection
 from llm_summ.select.selection import select, write_selection

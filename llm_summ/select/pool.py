@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_summ.core.errors import PredictionError, listed
+from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
-from llm_summ.data.handed_in import first_counted
-from llm_summ.data.raw import read_identity, run_of
+from llm_summ.data.id_matching import first_counted
+from llm_summ.data.prediction_identity import read_identity, run_of
 from llm_summ.data.source import short_names
-from llm_summ.errors import PredictionError, listed
 from llm_summ.post import post_process
 from llm_summ.post.limits import LengthLimits, limits_for
 from llm_summ.post.steps import NEED_DIALOGUE
-from llm_summ.progress import say
-from llm_summ.run import Run
-from llm_summ.select.lines import Line, read_lines
+from llm_summ.runs.run import Run
+from llm_summ.select.candidate_file import Line, read_lines
 
 __all__ = ["Member", "Pool", "dev_files", "read_pool", "run_files"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.errors import listed
 from llm_summ.data.stats import SideBySide
-from llm_summ.errors import listed
-from llm_summ.score.alike import Alike, alike_lines
-from llm_summ.select.choose import Settings
+from llm_summ.score.system_similarity import Alike, alike_lines
+from llm_summ.select.mbr import Settings
 from llm_summ.select.pool import Pool
 from llm_summ.select.tune import Tuned
 

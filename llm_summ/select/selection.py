@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from llm_summ.data.raw import differences
+from llm_summ.core.errors import InputError, listed
+from llm_summ.data.prediction_identity import differences
 from llm_summ.data.source import check_out, resolve_source
 from llm_summ.data.table import Record, Table
 from llm_summ.data.write import write_table
-from llm_summ.errors import InputError, listed
-from llm_summ.score.alike import find_alike
 from llm_summ.score.metric import COMPETITION, Metric
+from llm_summ.score.system_similarity import find_alike
 from llm_summ.score.workers import cores
-from llm_summ.select.choose import Candidates, Choices, Settings, choose, compare_candidates
+from llm_summ.select.mbr import Candidates, Choices, Settings, choose, compare_candidates
 from llm_summ.select.pool import Pool, read_pool
 from llm_summ.select.report import MemberReport, Selection, Unlike
 from llm_summ.select.tune import Tuned, tune

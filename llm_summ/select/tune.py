@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from llm_summ.data.folds import FOLDS, fold_of_each
-from llm_summ.errors import DataError, listed
+from llm_summ.core.errors import DataError, listed
+from llm_summ.data.cross_validation import FOLDS, fold_of_each
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.significance import Paired, paired
-from llm_summ.select.choose import Candidates, Settings, choose, compare_candidates
+from llm_summ.select.mbr import Candidates, Settings, choose, compare_candidates
 from llm_summ.select.pool import Pool
 
 if TYPE_CHECKING:

@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from llm_summ.data.handed_in import first_counted, is_blank, is_null
-from llm_summ.data.near import near_duplicates
-from llm_summ.data.oddities import stripped_id, visible
+from llm_summ.data.empty_texts import is_blank, is_null
+from llm_summ.data.id_matching import first_counted
+from llm_summ.data.near_duplicates import near_duplicates
+from llm_summ.data.row_rules import stripped_id, visible
 from llm_summ.data.summary_faults import is_korean, summary_faults
 from llm_summ.submit.columns import Columns
 from llm_summ.submit.ids import Ids
-from llm_summ.submit.lenient import Fault
 from llm_summ.submit.reading import Entry, read_submission
 from llm_summ.submit.report import Report
 from llm_summ.submit.sample import Sample
 from llm_summ.submit.texts import LINE_BREAK, text_faults
+from llm_summ.submit.tolerant_csv import Fault
 
 __all__ = ["check_submission"]
 

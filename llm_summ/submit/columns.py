@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from llm_summ.data.oddities import visible
+from llm_summ.data.row_rules import visible
 from llm_summ.submit.ids import Ids
-from llm_summ.submit.lenient import Fault, Row
 from llm_summ.submit.sample import Sample
+from llm_summ.submit.tolerant_csv import Fault, Row
 
 __all__ = ["Columns", "find_columns"]
 

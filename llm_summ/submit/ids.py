@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from llm_summ.data.oddities import stripped_id
+from llm_summ.data.row_rules import stripped_id
 from llm_summ.submit.sample import Sample
 
 __all__ = ["Ids"]

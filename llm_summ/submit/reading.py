@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_summ.data.handed_in import first_counted
-from llm_summ.data.oddities import stripped_id, visible
-from llm_summ.errors import DataError, PredictionError, listed
-from llm_summ.progress import say
+from llm_summ.core.errors import DataError, PredictionError, listed
+from llm_summ.core.progress import say
+from llm_summ.data.id_matching import first_counted
+from llm_summ.data.row_rules import stripped_id, visible
 from llm_summ.submit.columns import Columns, find_columns
 from llm_summ.submit.ids import Ids
-from llm_summ.submit.lenient import Fault, Row, file_rows, file_text
 from llm_summ.submit.sample import Sample
+from llm_summ.submit.tolerant_csv import Fault, Row, file_rows, file_text
 
 __all__ = ["Entry", "Submission", "broken_texts", "read_submission"]
 

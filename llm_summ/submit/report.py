@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llm_summ.submit.kinds import FAULT_KINDS, FaultKind
-from llm_summ.submit.lenient import Fault
+from llm_summ.submit.rules import FAULT_KINDS, FaultKind
+from llm_summ.submit.tolerant_csv import Fault
 
 __all__ = ["Finding", "Report"]
 

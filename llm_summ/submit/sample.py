@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_summ.core.errors import DataError
+from llm_summ.core.progress import say
 from llm_summ.data.source import file_kind
 from llm_summ.data.table import read_table
-from llm_summ.errors import DataError
-from llm_summ.progress import say
 
 __all__ = ["LINE_ENDS", "SAMPLE_NAME", "Sample", "find_sample", "read_sample"]
 

@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from llm_summ.data.handed_in import is_blank, is_null
-from llm_summ.data.oddities import ENTITY, INVISIBLE, LINE_BREAK_TAG, LINE_END, LITERAL_LINE_FEED
+from llm_summ.data.empty_texts import is_blank, is_null
+from llm_summ.data.row_rules import ENTITY, INVISIBLE, LINE_BREAK_TAG, LINE_END, LITERAL_LINE_FEED
 from llm_summ.data.summary_faults import is_korean, prompt_remains, summary_faults
 from llm_summ.data.tags import GAP, TAG, odd_tags
 
@@ -35,7 +35,7 @@ def text_faults(text: str) -> Iterator[tuple[str, int, int]]:
     """Find what is wrong with a summary by itself.
 
     Yields:
-        a name of `kinds.FAULT_KINDS`, once each, and where it begins and ends in the text.
+        a name of `rules.FAULT_KINDS`, once each, and where it begins and ends in the text.
     """
     inner = text.strip()
     if is_blank(text):

@@ -13,15 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from llm_summ.core.errors import DataError, InputError, PredictionError, RunError, listed
+from llm_summ.core.files import append_lines, whole_file
+from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, read_dialogues, read_hypotheses
-from llm_summ.data.handed_in import first_counted, is_empty
-from llm_summ.data.raw import is_raw, run_of
+from llm_summ.data.empty_texts import is_empty
+from llm_summ.data.id_matching import first_counted
+from llm_summ.data.prediction_identity import is_raw, run_of
 from llm_summ.data.source import check_out, resolve_source
-from llm_summ.errors import DataError, InputError, PredictionError, RunError, listed
 from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
-from llm_summ.files import append_lines, whole_file
-from llm_summ.progress import say
-from llm_summ.run import Run
+from llm_summ.runs.run import Run
 from llm_summ.submit.reading import broken_texts
 from llm_summ.submit.sample import Sample
 from llm_summ.submit.texts import LINE_BREAK

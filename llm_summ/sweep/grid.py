@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from llm_summ.errors import RecipeError
+from llm_summ.core.errors import RecipeError
 
 __all__ = ["Setting", "grid"]
 

@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.errors import DataError, RecipeError
+from llm_summ.core.files import text_sha256, write_json
+from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, read_dialogues, source_name
-from llm_summ.errors import DataError, RecipeError
-from llm_summ.files import text_sha256, write_json
 from llm_summ.generate.job import prepare, with_engine
 from llm_summ.post import post_process
 from llm_summ.post.limits import LengthLimits, limits_for
-from llm_summ.progress import say
 from llm_summ.recipe import EngineChoice, PostStep
-from llm_summ.run import Run
+from llm_summ.runs.run import Run
 from llm_summ.score import CorpusScore
 from llm_summ.score.metric import COMPETITION
 from llm_summ.score.significance import Interval, Paired, interval, paired

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from llm_summ.check.duration import quickest_micro_batch
-from llm_summ.model.duration import ModelSize
-from llm_summ.model.speed import Speed
+from llm_summ.models.duration import ModelSize
+from llm_summ.models.machine_speed import Speed
 from llm_summ.prompt import Row
 from llm_summ.recipe import Recipe
 

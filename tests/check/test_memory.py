@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from llm_summ.check.memory import Memory, cgroup_limits, device_memory, fit_micro_batch
 from llm_summ.check.micro_batch import MicroBatch, worst_micro_batch
 from llm_summ.check.sizes import Trained, optimizer_bytes, update_bytes, weight_bytes
-from llm_summ.errors import ModelError, RecipeError
-from llm_summ.model.device import Device
+from llm_summ.core.errors import ModelError, RecipeError
+from llm_summ.models.device import Device
 from llm_summ.prompt import Row
 from llm_summ.recipe import Recipe, TrainFields
 
@@ -54,7 +54,7 @@ def estimate(
 def fit(
     base: Path, lengths: list[tuple[int, int]], device: Device, available: int, **sections: dict[str, Any]
 ) -> tuple[int, Memory]:
-    from llm_summ.check.skeleton import build_skeleton
+    from llm_summ.check.meta_model import build_skeleton
 
     wanted = recipe(base, **sections)
     skeleton = build_skeleton(wanted, str(base), device.dtype)
@@ -92,8 +92,8 @@ def test_weights_counted_by_hand(tiny: Path, fields: dict[str, Any], linear: int
 def test_weights_are_those_that_are_loaded(tiny: Path, kind: str) -> None:
     import torch
 
-    from llm_summ.check.skeleton import build_skeleton
-    from llm_summ.model.load import load_base, quantization_config
+    from llm_summ.check.meta_model import build_skeleton
+    from llm_summ.models.load import load_base, quantization_config
 
     fields = recipe(tiny, model={"quantization": kind})
     quantization = quantization_config(kind, double=True, compute_dtype=torch.float32)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from llm_summ.core.errors import InputError
 from llm_summ.data.read import read_dialogues
 from llm_summ.data.report import check_files
-from llm_summ.errors import InputError
 
 HEADER = ["fname", "dialogue", "summary", "topic"]
 Rows = list[list[str]]

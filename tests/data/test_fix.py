@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from llm_summ.core.errors import DataError
 from llm_summ.data.fix import Change, fix_files, fix_table
-from llm_summ.data.kinds import KINDS
-from llm_summ.data.oddities import stripped_id
 from llm_summ.data.read import dialogue_text, read_dialogues
 from llm_summ.data.report import check_files, check_tables, read_tables
+from llm_summ.data.row_rules import stripped_id
+from llm_summ.data.rules import KINDS
 from llm_summ.data.table import Record, Table
-from llm_summ.errors import DataError
 
 FIRST = "#Person1#: 네, 맞아요."
 REPAIRED = {name for name, kind in KINDS.items() if kind.repaired}

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from llm_summ.core.errors import InputError, PredictionError
 from llm_summ.data import Dialogue, read_dialogues, read_hypotheses
 from llm_summ.data.report import check_files
-from llm_summ.errors import InputError, PredictionError
 
 TEXT = "#Person1#: 안녕, 네?\n#Person2#: “응”, 좋아"
 ROWS = [Dialogue("a", TEXT, ("인사합니다.",)), Dialogue("b", "네", ("답합니다.",))]

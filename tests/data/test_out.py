@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from llm_summ.core.errors import DataError
 from llm_summ.data.source import check_out
-from llm_summ.errors import DataError
 
 THERE = "is there already; choose another name, "
 BY_FORCE = f"{THERE}or replace it: --force"

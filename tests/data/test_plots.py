@@ -22,11 +22,11 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 
+from llm_summ.core.errors import DataError, MissingPackageError
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.data.fonts import cells, korean_font, printable
 from llm_summ.data.plots import COLOURS, bin_edges, check_plots, write_plots
 from llm_summ.data.stats import FileStatistics, describe
-from llm_summ.errors import DataError, MissingPackageError
 
 ALL = ["dialogue-length", "summary-length", "summary-against-dialogue", "ratio", "turns-and-speakers"]
 ODD = [

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llm_summ.core.errors import DataError, InputError, PredictionError
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, read_hypotheses, source_name
 from llm_summ.data.report import check_files
-from llm_summ.errors import DataError, InputError, PredictionError
 
 Write = Callable[..., Path]
 

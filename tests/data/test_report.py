@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llm_summ.data.kinds import KINDS
+from llm_summ.core.errors import DataError
 from llm_summ.data.report import Report, check_files
-from llm_summ.errors import DataError
+from llm_summ.data.rules import KINDS
 
 Row = list[str]
 HEADER = ["fname", "dialogue", "summary", "topic"]

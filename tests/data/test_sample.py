@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from llm_summ.core.errors import DataError
 from llm_summ.data import Dialogue, copy_sample, dialogue_hash, read_dialogues
-from llm_summ.errors import DataError
 
 PARTS = ("train", "dev", "test")
 MASKED = "PhoneNumber", "Address", "DateOfBirth", "PassportNumber", "CardNumber", "Email", "CarNumber", "SSN"

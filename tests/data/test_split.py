@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llm_summ.core.errors import DataError
 from llm_summ.data import read_dialogues
 from llm_summ.data.split import Part, split_file, split_table
 from llm_summ.data.table import Record, Table
-from llm_summ.errors import DataError
 
 WORDS = "가게 나무 다리 라면 마음 바다 사과 아침 자전거 창문 카드 토끼 편지 하늘 고양이 노래"
 

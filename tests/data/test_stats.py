@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_summ.core.word_tokenizers import mecab_tokenizer
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.data.stats import MEASURES, Distribution, MaskCount, compare_counts, compare_lengths, describe
-from llm_summ.morphemes import mecab_tokenizer
 
 THREE = [
     Dialogue(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_summ.data.handed_in import is_empty, is_null
+from llm_summ.data.empty_texts import is_empty, is_null
 from llm_summ.data.summary_faults import SUMMARY_FAULTS, is_korean, summary_faults, topic_faults
 
 GOOD = "#Person1#은 #Person2#에게 역까지 가는 길을 묻습니다."

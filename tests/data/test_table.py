@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llm_summ.core.errors import DataError
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.data.read import dialogue_column
 from llm_summ.data.source import resolve_source
 from llm_summ.data.table import MAX_FIELD_BYTES, Record, Table, read_table
 from llm_summ.data.write import write_table
-from llm_summ.errors import DataError
 
 pyarrow = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
 

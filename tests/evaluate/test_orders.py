@@ -11,7 +11,7 @@ import pytest
 from scored import scored
 
 from llm_summ.data.dialogue import Dialogue
-from llm_summ.evaluate.floors import Floors, Misaligned, find_floors
+from llm_summ.evaluate.baselines import Floors, Misaligned, find_floors
 from llm_summ.evaluate.orders import Reordered
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.score import score_corpus, whitespace_tokenizer

@@ -17,8 +17,8 @@ import pytest
 from command_line import llm_summ, refused
 from test_evaluate import DIALOGUES, make_run, predict, write_data, write_summaries
 
+from llm_summ.core.errors import DataError
 from llm_summ.data import read_dialogues
-from llm_summ.errors import DataError
 from llm_summ.evaluate.evaluation import Evaluation, evaluate_file, evaluate_run
 from llm_summ.evaluate.page import curves
 from llm_summ.evaluate.page.curves import length_curves

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_summ.core.word_tokenizers import TokenizerName
 from llm_summ.evaluate.page.matches import AGAIN, COUNTED, Matches, common, find_words
-from llm_summ.morphemes import TokenizerName
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.rouge import Variant, common_words, prepare, split_sentences
 

@@ -12,8 +12,8 @@ pytest.importorskip("bitsandbytes", reason="the extra train is not installed")
 from family_walk import walk
 from tiny_families import FAMILIES, Family
 
-from llm_summ.model.facts import facts_of
-from llm_summ.model.gate import base_findings
+from llm_summ.models.base_facts import facts_of
+from llm_summ.models.gate import base_findings
 from llm_summ.recipe import load_recipe
 
 pytestmark = [

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from llm_summ.generate.answers import Answer, NoAnswer, Tally, read_answer, unanswered_lines, without_thoughts
+from llm_summ.generate.engines.answers import (
+    Answer,
+    NoAnswer,
+    Tally,
+    read_answer,
+    unanswered_lines,
+    without_thoughts,
+)
 
 TEXTS: list[tuple[str, str | None]] = [
     # No block in front: the text as it is.

@@ -67,7 +67,7 @@ def by_the_library(model: Any, request: Request) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 def test_rows_that_leave_a_batch_change_no_text(model: Any, batch_size: int) -> None:
-    from llm_summ.generate.hf_engine import HfEngine
+    from llm_summ.generate.engines.hf import HfEngine
 
     asked = requests()
     found = texts(HfEngine(model, pad_id=PAD_ID, batch_size=batch_size), asked)
@@ -77,7 +77,7 @@ def test_rows_that_leave_a_batch_change_no_text(model: Any, batch_size: int) -> 
 
 
 def test_draws_and_logprobs_do_not_depend_on_the_batch(model: Any) -> None:
-    from llm_summ.generate.hf_engine import HfEngine
+    from llm_summ.generate.engines.hf import HfEngine
 
     decoding = Decoding(n=2, temperature=1.0, top_p=0.9)
     together, alone = (
@@ -92,7 +92,7 @@ def test_draws_and_logprobs_do_not_depend_on_the_batch(model: Any) -> None:
 
 
 def test_the_model_is_left_as_it_was(model: Any) -> None:
-    from llm_summ.generate.hf_engine import HfEngine
+    from llm_summ.generate.engines.hf import HfEngine
 
     list(texts(HfEngine(model, pad_id=PAD_ID, batch_size=4), requests()[:2]))
     assert model.config._attn_implementation == "sdpa"
@@ -103,7 +103,7 @@ def test_states_of_prompts_are_those_of_every_batch_and_stay_as_they_are(model: 
     """Work that continues from the states of the prompts sees each prompt once, and changes no text."""
     import torch
 
-    from llm_summ.generate.hf_engine import HfEngine
+    from llm_summ.generate.engines.hf import HfEngine
 
     seen: list[int] = []
 
@@ -155,7 +155,7 @@ def test_a_growing_cache_gives_what_the_librarys_gives(window: int | None) -> No
 def test_products_are_those_of_pytorch(rows: tuple[int, ...], bias: bool) -> None:
     import torch
 
-    from llm_summ.model.products import linear
+    from llm_summ.models.few_row_linear import linear
 
     torch.manual_seed(0)
     x = torch.randn(*rows, 24, requires_grad=True)
@@ -173,7 +173,7 @@ def test_attention_of_one_query_is_pytorchs(boolean: bool) -> None:
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
-    from llm_summ.model.decode_attention import _one_query
+    from llm_summ.models.decode_attention import _one_query
 
     torch.manual_seed(0)
     query, key, value = torch.randn(3, 6, 1, 8), torch.randn(3, 2, 11, 8), torch.randn(3, 2, 11, 8)

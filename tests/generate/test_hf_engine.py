@@ -35,7 +35,7 @@ def requests(count: int = 7, new: int = 12) -> list[Request]:
 def candidates(
     model: Any, asked: list[Request], decoding: Decoding, batch_size: int = 4, **options: Any
 ) -> dict[tuple[int, int], Output]:
-    from llm_summ.generate.hf_engine import HfEngine
+    from llm_summ.generate.engines.hf import HfEngine
 
     engine = HfEngine(model, pad_id=PAD_ID, batch_size=batch_size)
     found = list(engine.generate(asked, stop_id=STOP_ID, decoding=decoding, **options))
@@ -93,7 +93,7 @@ def test_draws_follow_the_models_distribution() -> None:
     """Of 4,000 draws, each token's share lies within four standard deviations of its probability."""
     import torch
 
-    from llm_summ.generate.sampling import SeededDraw
+    from llm_summ.generate.engines.sampling import SeededDraw
 
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0, -8.0])
     for decoding, kept in ((Decoding(temperature=0.7), 5), (Decoding(temperature=1.5, top_k=3), 3)):
@@ -109,7 +109,7 @@ def test_draws_follow_the_models_distribution() -> None:
 def test_a_nucleus_is_what_the_likeliest_tokens_make_up() -> None:
     import torch
 
-    from llm_summ.generate.sampling import SeededDraw
+    from llm_summ.generate.engines.sampling import SeededDraw
 
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
     draws = SeededDraw(range(500), Decoding(temperature=1.0, top_p=0.7), "cpu")(None, logits.repeat(500, 1))
@@ -121,7 +121,7 @@ def test_the_head_is_given_states_that_need_no_copies(model: Any) -> None:
     head, seen = model.get_output_embeddings(), []
     hook = head.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].is_contiguous()))
     candidates(model, requests(), GREEDY)
-    from llm_summ.generate.hf_engine import HfEngine
+    from llm_summ.generate.engines.hf import HfEngine
 
     keeping = HfEngine(model, pad_id=PAD_ID, batch_size=4, with_states=lambda states: None)
     list(keeping.generate(requests(), stop_id=STOP_ID))
@@ -170,7 +170,7 @@ def test_tokens_of_the_prompt_may_be_written_again() -> None:
     """A dialogue's #Person1# has to be copied."""
     import torch
 
-    from llm_summ.generate.sampling import NoRepeat
+    from llm_summ.generate.engines.sampling import NoRepeat
 
     prompt, answer = [5, 6, 7, 5, 6], [5, 8, 5]
     scores = NoRepeat(2, len(prompt))(torch.tensor([prompt + answer]), torch.zeros(1, 10))
@@ -197,7 +197,7 @@ def test_what_is_done_is_left_out_and_the_rest_is_the_same_to_the_last_bit(model
 def test_out_of_memory_says_what_to_do(model: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import torch
 
-    from llm_summ.errors import GenerationError
+    from llm_summ.core.errors import GenerationError
 
     def full(**_: Any) -> None:
         raise torch.OutOfMemoryError("no")

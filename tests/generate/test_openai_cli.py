@@ -15,7 +15,7 @@ from llm_summ.data import read_dialogues
 from llm_summ.generate.job import request_seed
 from llm_summ.prompt import load_template
 from llm_summ.recipe import DataFields, GenerateFields, ModelFields, Recipe
-from llm_summ.run import create_run
+from llm_summ.runs.run import create_run
 
 pytest.importorskip("openai")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:::transformers")]

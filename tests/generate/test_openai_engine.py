@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 from server import KEY, Handler, Server, serving
 
-from llm_summ.errors import EngineError, GenerationError
-from llm_summ.generate.answers import NoAnswer
+from llm_summ.core.errors import EngineError, GenerationError
 from llm_summ.generate.engine import Decoding, Key, Output, Request
+from llm_summ.generate.engines.answers import NoAnswer
 from llm_summ.recipe import ServerFields
 from llm_summ.recipe.request_body import SentField
 
@@ -49,7 +49,7 @@ def ask_all(
     **fields: Any,
 ) -> tuple[list[Output], GenerationError | None]:
     """What came, and the error with which it ended."""
-    from llm_summ.generate.openai_engine import OpenaiEngine
+    from llm_summ.generate.engines.openai import OpenaiEngine
 
     engine = OpenaiEngine(ServerFields(url=server.url, **fields))
     engine.find_model()
@@ -598,7 +598,7 @@ def test_few_dialogues_without_an_answer_are_all_asked_for(server: Server) -> No
 
 
 def test_another_generation_follows_one_with_missing_answers(server: Server) -> None:
-    from llm_summ.generate.openai_engine import OpenaiEngine
+    from llm_summ.generate.engines.openai import OpenaiEngine
 
     server.replies[1, 0] = [said(None)]
     engine = OpenaiEngine(ServerFields(url=server.url, prompt="chat"))

@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("transformers", reason="the extra train is not installed")
 
-from llm_summ.errors import GenerationError
+from llm_summ.core.errors import GenerationError
+from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.generate.proof import Proving, next_token, prove
-from llm_summ.packages import quiet_libraries
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:::transformers")]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llm_summ.errors import PredictionError
+from llm_summ.core.errors import PredictionError
 from llm_summ.generate.store import FinishReason, Prediction, PredictionFile, take_over
 
 IDENTITY: dict[str, Any] = {"engine": "hf", "adapter": "abc", "prompt": {"template": "plain"}, "revision": None}

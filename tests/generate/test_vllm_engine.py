@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from test_hf_engine import PAD_ID, STOP_ID, log_probability, requests
 
+from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request
 from llm_summ.generate.proof import next_token
-from llm_summ.packages import quiet_libraries
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,7 +33,7 @@ _engine: Any = None  # in the process that has it
 def _start(model: str) -> None:
     global _engine
     quiet_libraries()
-    from llm_summ.generate.vllm_engine import VllmEngine
+    from llm_summ.generate.engines.vllm import VllmEngine
 
     _engine = VllmEngine(
         model,
@@ -147,7 +147,7 @@ def test_a_logprob_is_the_models_own_at_temperature_1(
 
 
 def test_greedy_gives_what_hf_gives(model: Any, candidates: Candidates) -> None:
-    from llm_summ.generate.hf_engine import HfEngine
+    from llm_summ.generate.engines.hf import HfEngine
 
     hf = HfEngine(model, pad_id=PAD_ID, batch_size=4).generate(requests(), stop_id=STOP_ID)
     own = candidates(requests(), GREEDY)

@@ -10,10 +10,10 @@ from typing import Any
 from click.testing import CliRunner
 
 from llm_summ.cli.runs import runs as runs_command
-from llm_summ.files import append_lines, write_json
+from llm_summ.core.files import append_lines, write_json
 from llm_summ.ledger import Entry, Sort, listing, note_score, read_entry, read_ledger
 from llm_summ.recipe import DataFields, ModelFields, PromptFields, Recipe, TrainFields
-from llm_summ.run import RUNS, Run, create_run, open_run
+from llm_summ.runs.run import RUNS, Run, create_run, open_run
 
 SIGNATURE = "variant:rouge|tok:mecab-ko:1.3.7,dic:2.1.1.post2|nrefs:3|refs:mean|empty:0|v:0.1.0|post:strip"
 OTHER = SIGNATURE.replace("v:0.1.0", "v:0.2.0")

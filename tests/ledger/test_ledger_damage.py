@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_runs import DEV, SIGNATURE, entry, give_score, lines, make, names, recipe, runs, table
 
-from llm_summ.files import write_json
+from llm_summ.core.files import write_json
 from llm_summ.ledger import listing, read_ledger, run_page
 from llm_summ.recipe import bundled_dir, dump_recipe, load_recipe
-from llm_summ.run import RUNS, create_run
+from llm_summ.runs.run import RUNS, create_run
 
 SCORE = {
     "data": "dev.csv",

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from ledger_runs import DEV, OTHER, SIGNATURE, entry, give_score, lines, make, names, recipe, runs, submit, table
 
-from llm_summ.errors import RunError
-from llm_summ.files import write_json
+from llm_summ.core.errors import RunError
+from llm_summ.core.files import write_json
 from llm_summ.ledger import note_score, read_ledger, run_page
-from llm_summ.run import RUNS, mark_latest
+from llm_summ.runs.run import RUNS, mark_latest
 
 
 def test_runs_side_by_side(in_tmp: Path) -> None:

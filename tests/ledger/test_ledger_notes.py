@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from ledger_runs import OTHER, SIGNATURE, both, entry, give_score, lines, make, runs, submit
 
-from llm_summ.errors import InputError, RunError
-from llm_summ.files import file_sha256
+from llm_summ.core.errors import InputError, RunError
+from llm_summ.core.files import file_sha256
 from llm_summ.ledger import Agreement, note_score, read_ledger
-from llm_summ.run import RUNS, mark_latest, open_run
+from llm_summ.runs.run import RUNS, mark_latest, open_run
 
 
 def agreement() -> Agreement:

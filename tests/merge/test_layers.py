@@ -12,7 +12,7 @@ from llm_summ.generate.store import Prediction
 from llm_summ.merge.card import model_card
 from llm_summ.merge.layers import LayerCheck, LayerSum, check_layers, lora_scale
 from llm_summ.merge.verify import System, Verification
-from llm_summ.model.servable import largest_rank
+from llm_summ.models.vllm_support import largest_rank
 from llm_summ.recipe import DataFields, ModelFields, Recipe
 from llm_summ.score import CorpusScore
 from llm_summ.score.corpus import RowScore

@@ -17,12 +17,12 @@ from click.testing import CliRunner
 from tiny_run import STOP_ID, make_run, sha256, weights_of
 
 from llm_summ.cli.merge import merge as command
-from llm_summ.errors import InputError, LlmSummError, ModelError, RunError
+from llm_summ.core.errors import InputError, LlmSummError, ModelError, RunError
 from llm_summ.merge.job import merge
-from llm_summ.model.adapter import merged_folder, merged_stamp
-from llm_summ.model.device import find_device
+from llm_summ.models.adapter import merged_folder, merged_stamp
+from llm_summ.models.device import find_device
 from llm_summ.recipe import ModelFields, load_recipe
-from llm_summ.run import Run
+from llm_summ.runs.run import Run
 
 pytestmark = [
     pytest.mark.slow,

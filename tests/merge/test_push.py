@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from llm_summ.errors import InputError
+from llm_summ.core.errors import InputError
 from llm_summ.merge.push import check_push
 
 TOKEN = "hf_notARealTokenButOneThatMustStaySecret"
 SCRIPT = """
 import sys
 from pathlib import Path
-from llm_summ.errors import LlmSummError
+from llm_summ.core.errors import LlmSummError
 from llm_summ.merge.push import check_push, push
 try:
     check_push(sys.argv[1])

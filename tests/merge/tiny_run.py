@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from llm_summ.files import file_sha256
+from llm_summ.core.files import file_sha256
 from llm_summ.prompt import load_template
 from llm_summ.recipe import DataFields, GenerateFields, LoraFields, ModelFields, Recipe, TrainFields
-from llm_summ.run import Run, create_run
+from llm_summ.runs.run import Run, create_run
 
 STOP_ID = 2
 

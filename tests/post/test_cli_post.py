@@ -12,7 +12,7 @@ from command_line import Result, llm_summ, refused
 from llm_summ.data import dialogue_hash, read_dialogues, read_hypotheses
 from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.recipe import DataFields, ModelFields, Recipe
-from llm_summ.run import Run, create_run, mark_latest
+from llm_summ.runs.run import Run, create_run, mark_latest
 
 DIALOGUES = read_dialogues("sample:dev")
 BROKEN = {

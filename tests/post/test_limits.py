@@ -14,15 +14,15 @@ from command_line import llm_summ
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_summ.core.errors import RunError
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.data.table import Record, Table
 from llm_summ.data.write import write_table
-from llm_summ.errors import RunError
 from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.post import post_process
 from llm_summ.post.limits import LengthLimits, dialogues_sha256, learn_limits, limits_for, within
 from llm_summ.recipe import DataFields, ModelFields, Recipe
-from llm_summ.run import Run, create_run, mark_latest
+from llm_summ.runs.run import Run, create_run, mark_latest
 
 TEXT = "#Person1#은 3.5점을 받았습니다. #Person2#는 기뻐합니다. 둘은 집에 갑니다."
 SENTENCE = st.text("가나다 #", min_size=1, max_size=12).map(lambda text: f"가{text.strip()}.")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.data import Dialogue, read_dialogues
-from llm_summ.packages import quiet_libraries
 from llm_summ.prompt import ExamplePool, LengthTarget, Template
 
 # Each in the style of a family's own template, cut down to what a renderer meets.

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from model_families import CHATML, byte_level, make_tokenizer, text_of, with_pieces
 
+from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue
-from llm_summ.errors import PromptError
 from llm_summ.prompt import Renderer, load_template
 
 DIALOGUE = Dialogue("train_7", "#Person1#: 안녕하세요.\n#Person2#: 네, 안녕하세요.")

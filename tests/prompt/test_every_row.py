@@ -21,8 +21,8 @@ from model_families import (
     variables_for,
 )
 
+from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue
-from llm_summ.errors import PromptError
 from llm_summ.prompt import Renderer, Template, bundled_templates, load_template
 from llm_summ.prompt.render import IGNORED
 from llm_summ.recipe import PromptFields

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_summ.core.errors import MissingPackageError, PromptError
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues
-from llm_summ.errors import MissingPackageError, PromptError
 from llm_summ.prompt import ExamplePool
 
 pytest.importorskip("bm25s", reason="the extra train is not installed")
@@ -176,6 +176,6 @@ def test_examples_need_dialogues_with_summaries() -> None:
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llm_summ.packages.is_installed", lambda package: package != "bm25s")
+    monkeypatch.setattr("llm_summ.core.optional_packages.is_installed", lambda package: package != "bm25s")
     with pytest.raises(MissingPackageError, match=r"^prompt\.examples: the package bm25s is not installed"):
         ExamplePool(POOL)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue
-from llm_summ.errors import PromptError
 from llm_summ.prompt import LengthTarget
 
 _TEXTS = st.text("가나 .\n\r#Person1:", max_size=60)

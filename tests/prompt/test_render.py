@@ -24,8 +24,8 @@ from model_families import (
     with_pieces,
 )
 
+from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue
-from llm_summ.errors import PromptError
 from llm_summ.prompt import Renderer, Row, load_template, make_renderer
 from llm_summ.prompt.render import IGNORED
 from llm_summ.recipe import PromptFields

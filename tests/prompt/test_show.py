@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from llm_summ.core.errors import DataError, PromptError
 from llm_summ.data import Dialogue, read_dialogues
-from llm_summ.errors import DataError, PromptError
 from llm_summ.prompt import LengthTarget, load_template
 from llm_summ.prompt.show import describe_template, fill_in
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue
-from llm_summ.errors import PromptError
 from llm_summ.prompt import bundled_templates, load_template
 from llm_summ.recipe import bundled_dir
 

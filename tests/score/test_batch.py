@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from llm_summ.morphemes import mecab_tokenizer, rouge_score_tokenizer, whitespace_tokenizer
+from llm_summ.core.word_tokenizers import mecab_tokenizer, rouge_score_tokenizer, whitespace_tokenizer
 from llm_summ.score import candidate_scores, score_corpus
 from llm_summ.score.batch import PairScores, TextBatch, _vocabulary
 from llm_summ.score.rouge import Variant, compare, prepare

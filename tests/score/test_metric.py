@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from llm_summ.morphemes import AsWrittenTokenizer, TokenizerName, tokenizer_named
+from llm_summ.core.word_tokenizers import AsWrittenTokenizer, TokenizerName, tokenizer_named
 from llm_summ.score import Aggregate, Variant, score_corpus
 from llm_summ.score.metric import COMPETITION, PACKAGES, Metric
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llm_summ.score.metric import Metric
-from llm_summ.select.choose import Choices, Settings, choose, compare_candidates
+from llm_summ.select.mbr import Choices, Settings, choose, compare_candidates
 from llm_summ.select.pool import Member, Pool
 
 WORDS = Metric(tokens="space")

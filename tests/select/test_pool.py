@@ -10,8 +10,8 @@ import pytest
 from pools import write_jsonl
 from test_evaluate import DIALOGUES, SUMMARIES, make_run, predict, write_data
 
+from llm_summ.core.errors import PredictionError
 from llm_summ.data import dialogue_hash
-from llm_summ.errors import PredictionError
 from llm_summ.select.pool import dev_files, read_pool, run_files
 
 IDS = tuple(DIALOGUES)

@@ -15,7 +15,7 @@ from test_evaluate import DIALOGUES, SUMMARIES, make_run, predict, write_data
 from test_pool import write_rows
 
 from llm_summ.data import dialogue_hash, read_dialogues, read_hypotheses
-from llm_summ.run import mark_latest
+from llm_summ.runs.run import mark_latest
 from llm_summ.select import Settings, select
 
 IDS = tuple(DIALOGUES)

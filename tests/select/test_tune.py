@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from pools import WORDS, pool_of
 
+from llm_summ.core.errors import DataError
 from llm_summ.data import Dialogue
-from llm_summ.errors import DataError
-from llm_summ.select.choose import Settings
+from llm_summ.select.mbr import Settings
 from llm_summ.select.pool import Pool
 from llm_summ.select.tune import Tuned, tune
 

@@ -16,7 +16,7 @@ from test_submission_texts import FILES as TEXT_FILES
 
 from llm_summ.cli import cli
 from llm_summ.data import dialogue_hash
-from llm_summ.submit.kinds import FAULT_KINDS
+from llm_summ.submit.rules import FAULT_KINDS
 
 ROLE = with_text('"assistant\n회의 자료를 보내기로 합니다."')
 TWO_COLUMNS = PLAIN_GOOD.replace("fname", "id")

@@ -20,7 +20,7 @@ from submissions import (
     with_text,
 )
 
-from llm_summ.errors import DataError
+from llm_summ.core.errors import DataError
 from llm_summ.submit import Report, check_submission, read_sample
 
 

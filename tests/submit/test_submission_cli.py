@@ -11,8 +11,8 @@ from submissions import GOOD, IDS, PLAIN_GOOD, SAMPLE, TEXTS
 from test_submission_write import make_run
 
 from llm_summ.cli.submit import submit
+from llm_summ.core.errors import InputError
 from llm_summ.data import read_dialogues
-from llm_summ.errors import InputError
 
 WANTED = "submission.csv: 6 rows, as sample_submission.csv wants them"
 

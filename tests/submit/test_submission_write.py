@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from submissions import GOOD, IDS, PLAIN_GOOD, PLAIN_SAMPLE, SAMPLE, TEXTS, kinds_and_lines, sample_of
 
+from llm_summ.core.errors import DataError, PredictionError, RunError
+from llm_summ.core.files import file_sha256
 from llm_summ.data import dialogue_hash, read_dialogues
 from llm_summ.data.source import resolve_source
-from llm_summ.errors import DataError, PredictionError, RunError
-from llm_summ.files import file_sha256
 from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.recipe import DataFields, ModelFields, Recipe
-from llm_summ.run import Run, create_run
+from llm_summ.runs.run import Run, create_run
 from llm_summ.submit import Texts, check_submission, data_of, file_texts, read_sample, run_texts, write_submission
 
 BY_ID = dict(zip(IDS, TEXTS, strict=True))

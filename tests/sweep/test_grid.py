@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_summ.errors import RecipeError
+from llm_summ.core.errors import RecipeError
 from llm_summ.sweep.grid import grid
 
 

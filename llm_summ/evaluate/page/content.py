@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
-from llm_summ.data.handed_in import is_empty
+from llm_summ.data.empty_texts import is_empty
 from llm_summ.evaluate.evaluation import FIGURES, Evaluation
 from llm_summ.evaluate.groups import length_ratio
 from llm_summ.evaluate.page.matches import Matches, Word, common, find_words

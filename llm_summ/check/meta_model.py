@@ -1,0 +1,122 @@
+"""The model on PyTorch's meta device: every module and every shape, and no weights.
+
+It is built from its configuration, quantized by transformers and given its adapter by PEFT, as in a training.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Literal
+
+from llm_summ.core.errors import RecipeError, first_line
+from llm_summ.models.adapter import lora_config
+from llm_summ.models.base import configuration
+from llm_summ.models.load import attention_options, quantization_config
+from llm_summ.recipe import Recipe
+
+__all__ = ["build_skeleton", "quantized_layers"]
+
+
+def build_skeleton(recipe: Recipe, location: str, dtype: str) -> Any:
+    """The model with its adapter on the meta device: modules and shapes, no weights.
+
+    Args:
+        recipe: says how it is quantized and which layers are adapted, or that all weights are trained.
+        location: the base model's folder or hub id.
+        dtype: name of the dtype of whatever is neither quantized nor trained; what is trained is in float32.
+
+    Raises:
+        ModelError: the model's configuration cannot be had.
+        RecipeError: `lora.targets` names no layer of the model.
+    """
+    import torch
+    from peft import inject_adapter_in_model
+    from transformers import AutoModelForCausalLM
+    from transformers.quantizers import AutoHfQuantizer
+
+    fields, whole = recipe.model, recipe.train.method == "full"
+    compute = torch.float32 if whole else getattr(torch, dtype)
+    code = {"trust_remote_code": fields.trust_remote_code}
+    quantization = quantization_config(
+        fields.quantization, double=fields.double_quantization, compute_dtype=compute
+    )
+    config = configuration(fields, location)
+    attention = attention_options(config.model_type)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, dtype=compute, **attention, **code)
+    if quantization is not None:
+        AutoHfQuantizer.from_config(quantization, pre_quantized=False).preprocess_model(
+            model=model, dtype=compute, device_map={"": "cpu"}
+        )
+        setattr(model, "is_loaded_in_8bit" if fields.quantization == "int8" else "is_loaded_in_4bit", True)
+    if whole:
+        return model
+    model.requires_grad_(False)
+    _check_targets(model, recipe.lora.targets)
+    lora = recipe.lora.model_copy(update={"init": "default"})  # no weight gets a value here
+    try:
+        model = inject_adapter_in_model(lora_config(lora), model, low_cpu_mem_usage=True)
+    except ValueError as error:
+        raise _cannot_be_adapted(model, recipe, error) from error
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return model
+
+
+def _cannot_be_adapted(model: Any, recipe: Recipe, error: ValueError) -> RecipeError:
+    """Return the error for targets that PEFT refuses, with what to set instead."""
+    import torch
+
+    if "lora_dropout" in str(error):
+        return RecipeError(
+            f"lora.dropout: {recipe.lora.dropout:g} does not go with experts ({recipe.model.base}); set it "
+            "to 0, or name other layers in lora.targets"
+        )
+    if "Mamba" in str(error) and recipe.lora.targets == "all-linear":
+        names = {
+            name.rpartition(".")[2]
+            for name, module in model.named_modules()
+            if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings()
+        }
+        left = ", ".join(sorted(names - {"out_proj", "conv1d"}))
+        return RecipeError(
+            f"lora.targets: all-linear has layers of {recipe.model.base} that carry a state, which cannot be "
+            f"adapted; set it to [{left}]"
+        )
+    return RecipeError(f"lora.targets: {first_line(error)}")
+
+
+def _check_targets(model: Any, targets: Literal["all-linear"] | list[str]) -> None:
+    """Refuse names that no layer has, which PEFT passes over in silence, and the head, which TRL does not train.
+
+    Raises:
+        RecipeError: a line that names the first.
+    """
+    if targets == "all-linear":
+        return
+    matrices = {name for name, weight in model.named_parameters(remove_duplicate=False) if weight.ndim == 2}
+    layers = {name.removesuffix(".weight") for name in matrices}
+    names = sorted({layer.rpartition(".")[2] for layer in layers})
+    for target in targets:
+        found = [layer for layer in layers if layer == target or layer.endswith(f".{target}")]
+        if not found:
+            near = difflib.get_close_matches(target, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"layers here: {', '.join(names)}"
+            raise RecipeError(f"lora.targets: no layer is called {target}; {hint}")
+        if any(model.get_submodule(layer) is model.get_output_embeddings() for layer in found):
+            raise RecipeError(f"lora.targets: {target} is the model's head, which cannot be adapted; leave it out")
+        is_tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
+        if is_tied and any(model.get_submodule(layer) is model.get_input_embeddings() for layer in found):
+            raise RecipeError(
+                f"lora.targets: {target} is the table of embeddings, and in this model the head as well: a merge "
+                "would change both; leave it out"
+            )
+
+
+def quantized_layers(model: Any) -> list[Any]:
+    """The linear layers that bitsandbytes would hold."""
+    import bitsandbytes
+
+    kinds = (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt)
+    return [module for module in model.modules() if isinstance(module, kinds)]

@@ -1,0 +1,228 @@
+"""A training before the base model's weights are loaded: its data, its rows, and what does not fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from llm_summ.core.errors import InputError, RecipeError
+from llm_summ.data import Dialogue, read_dialogues
+from llm_summ.models.base import base_location, load_tokenizer
+from llm_summ.models.base_facts import BaseFacts
+from llm_summ.models.base_finding import Finding
+from llm_summ.models.gate import pass_gate
+from llm_summ.prompt import (
+    ExamplePool,
+    LengthTarget,
+    Refused,
+    Renderer,
+    Row,
+    load_template,
+    make_renderer,
+    render_rows,
+)
+from llm_summ.prompt.token_limit import TokenBudget
+from llm_summ.recipe import Recipe
+
+__all__ = ["TrainingPlan", "make_plan"]
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A training that can start, unless there are `problems`.
+
+    Attributes:
+        recipe: what was asked for.
+        location: the base model's folder or hub id.
+        tokenizer: the base model's tokenizer; its end-of-sequence token is the stop token.
+        renderer: turned the rows into ids.
+        rows: the training rows, one for each dialogue and reference.
+        prompts: what `generate` will ask for the dialogues of dev and test.
+        data: the dialogues of each part that the recipe names.
+        refused: by part, the rows that cannot be rendered, and why.
+        length: tells the length to write, if the template asks for one.
+        pool: the dialogues that few-shot examples are taken from, if the recipe wants some.
+        facts: what the base's configuration says of it.
+        base_notes: what one should know of the base.
+        fixed_steps: how many steps fit into `train.max_minutes`, once that is known.
+    """
+
+    recipe: Recipe
+    location: str
+    tokenizer: Any
+    renderer: Renderer
+    rows: list[Row]
+    prompts: dict[str, list[Row]]
+    data: dict[str, list[Dialogue]]
+    refused: dict[str, list[Refused]]
+    facts: BaseFacts
+    base_notes: tuple[Finding, ...] = ()
+    length: LengthTarget | None = None
+    pool: ExamplePool | None = None
+    fixed_steps: int | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of an epoch; the last has what is left of the rows."""
+        return math.ceil(len(self.rows) / self.recipe.train.batch_size) or 1
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        return self.fixed_steps or self.all_steps
+
+    @property
+    def all_steps(self) -> int:
+        """Optimizer steps without a limit of time."""
+        train = self.recipe.train
+        return train.max_steps or math.ceil(train.epochs * self.steps_per_epoch)
+
+    @property
+    def scorable(self) -> int:
+        """Dialogues of dev that have a summary to be scored with."""
+        return sum(bool(dialogue.references) for dialogue in self.data.get("dev", ()))
+
+    @property
+    def evaluations(self) -> int:
+        """How often the model is evaluated on dev; the last step always is."""
+        interval = self.evaluation_interval
+        return math.ceil(self.steps / interval) if interval and self.scorable else 0
+
+    @property
+    def evaluation_interval(self) -> int:
+        """Optimizer steps between evaluations; 0: there are none."""
+        every = self.recipe.evaluation.every
+        if every == "never":
+            return 0
+        return self.steps_per_epoch if every == "epoch" else every
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one epoch, prompts and answers."""
+        return sum(len(row.input_ids) for row in self.rows)
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens of one epoch that are learnt."""
+        return sum(row.learnt for row in self.rows)
+
+    @property
+    def problems(self) -> list[str]:
+        """A line for each reason for which rows cannot be rendered."""
+        fields = self.recipe.data
+        sources = {"train": ", ".join(fields.train_sources), "dev": fields.dev, "test": fields.test}
+        return [f"{sources[part]}: {refused.line()}" for part, found in self.refused.items() for refused in found]
+
+    def budget(self) -> TokenBudget:
+        """What the training answers say of how long a summary is."""
+        dialogues = {dialogue.id: dialogue for dialogue in self.data["train"]}
+        return TokenBudget.fit([dialogues[row.id] for row in self.rows], [row.learnt for row in self.rows])
+
+    @property
+    def shortened(self) -> list[str]:
+        """Ids of the training rows whose prompt lost turns."""
+        return [row.id for row in self.rows if row.dropped_turns]
+
+
+def make_plan(
+    recipe: Recipe, begin: Callable[[dict[str, list[Dialogue]], str], None] = lambda data, location: None
+) -> TrainingPlan:
+    """Read the data, load the tokenizer and render every row.
+
+    Args:
+        recipe: the recipe.
+        begin: is called with the data and the model's location before the rows are rendered: tokenizing leaves
+            Python's lock alone, so another thread can work meanwhile.
+
+    Raises:
+        InputError: the training could not work; a line for everything that was found.
+    """
+    found: list[InputError] = []
+    template = _attempt(found, lambda: load_template(recipe.prompt.template))
+    data: dict[str, list[Dialogue]] = {}
+    for part, read in _readers(recipe).items():
+        dialogues = _attempt(found, read)
+        if dialogues is not None:
+            data[part] = dialogues
+    if recipe.lora.targets == [] and recipe.train.method == "lora":
+        found.append(RecipeError("lora.targets: an empty list; expected all-linear or names such as q_proj"))
+    location = _attempt(found, lambda: base_location(recipe.model))
+    passed = None if location is None else _attempt(found, lambda: pass_gate(recipe, location, "train"))
+    tokenizer = None
+    if location is not None and passed is not None:
+        tokenizer = _attempt(found, lambda: load_tokenizer(recipe.model, location))
+    if found or template is None or location is None or passed is None or tokenizer is None:
+        raise _as_one(found)
+    facts, notes = passed
+    if not facts.has_token(tokenizer.pad_token_id):
+        tokenizer.pad_token = None  # the renderer takes the stop token: it is masked wherever it stands
+    begin(data, location)
+    length = pool = None
+    if template.uses("length"):
+        length = LengthTarget.fit(data["train"], recipe.prompt.length_buckets)
+    if recipe.prompt.examples:
+        pool = ExamplePool(data["train"])
+    renderer = make_renderer(recipe.prompt, tokenizer, template=template, examples=pool, length=length)
+    renderer.prepare([dialogue for dialogues in data.values() for dialogue in dialogues])
+    refused: dict[str, list[Refused]] = {}
+    trained = [(dialogue, reference) for dialogue in data["train"] for reference in dialogue.references]
+    rows, refused["train"] = render_rows(renderer, trained)
+    prompts = {}
+    for part in ("dev", "test"):
+        if part in data:
+            asked = ((dialogue, None) for dialogue in data[part])
+            prompts[part], refused[part] = render_rows(renderer, asked)
+    if "dev" in data and recipe.evaluation.every != "never":
+        fit = {row.id for row in prompts["dev"]}
+        scored = [
+            (dialogue, reference)
+            for dialogue in data["dev"]
+            if dialogue.id in fit
+            for reference in dialogue.references
+        ]
+        refused["dev"] += render_rows(renderer, scored)[1]
+    # The trained adapter carries its tokenizer: whoever loads it stops at the token that was trained.
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(renderer.stop_id)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return TrainingPlan(
+        recipe, location, tokenizer, renderer, rows, prompts, data, refused, facts, tuple(notes), length, pool
+    )
+
+
+def _readers(recipe: Recipe) -> dict[str, Callable[[], list[Dialogue]]]:
+    fields = recipe.data
+    shuffle = recipe.seed if fields.shuffle else None
+    readers: dict[str, Callable[[], list[Dialogue]]] = {
+        "train": lambda: read_dialogues(
+            fields.train_sources,
+            references=True,
+            shuffle=shuffle,
+            limit=fields.limit,
+            option="--set data.train=PATH",
+        )
+    }
+    if fields.dev is not None:
+        dev = fields.dev
+        readers["dev"] = lambda: read_dialogues(dev, option="--set data.dev=PATH")
+    if fields.test is not None:
+        test = fields.test
+        readers["test"] = lambda: read_dialogues(test, option="--set data.test=PATH")
+    return readers
+
+
+def _attempt(found: list[InputError], work: Callable[[], Result]) -> Result | None:
+    """What `work` gives; None if it fails, with the error added to `found`."""
+    try:
+        return work()
+    except InputError as error:
+        found.append(error)
+        return None
+
+
+def _as_one(found: Sequence[InputError]) -> InputError:
+    return found[0] if len(found) == 1 else InputError("\n".join(map(str, found)))

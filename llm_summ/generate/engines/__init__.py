@@ -1,0 +1,1 @@
+"""The engines, a module each, with what one of them alone needs."""

@@ -1,0 +1,248 @@
+"""The engine that is always there: transformers' `generate`, batched, sorted by length.
+
+A batch shrinks while it is decoded. When a quarter of its rows are finished, the library's loop is left, their
+keys and values are dropped, and the loop continues with the other rows.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+from llm_summ.core.errors import GenerationError
+from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request
+from llm_summ.generate.prompt_states import PromptStates, left_padded
+from llm_summ.models.decode_attention import quick_decoding
+from llm_summ.models.few_row_linear import quick_products
+
+__all__ = ["HfEngine"]
+
+_FINISHED_SHARE = 0.25
+"""Of the rows of a batch: fewer are not worth a copy of the other rows' keys and values."""
+
+_Text = tuple[list[int], list[float] | None]
+"""Generated ids, with padding behind a stop id, and their log-probabilities if they are wanted."""
+
+
+class HfEngine:
+    """Generation with transformers: greedy, sampled, or by beam search.
+
+    Args:
+        model: a causal language model, on its device.
+        pad_id: fills shorter prompts of a batch, on the left; it is masked out.
+        batch_size: candidates at a time.
+        logprobs: whether outputs have log-probabilities, which take a pass through the scores of every token.
+        may_shrink: whether batches shrink. Where several processes hold parts of the model they must not: each
+            would call the library's loop as often as its own rows end.
+        with_states: called with what the model keeps of every batch of prompts, before the first token is
+            generated. Other work can continue from there instead of computing the prompts again. It needs a model
+            whose cache `can_be_split`, and has no effect on a beam search.
+    """
+
+    name = "hf"
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        pad_id: int,
+        batch_size: int,
+        logprobs: bool = True,
+        may_shrink: bool = True,
+        with_states: Callable[[PromptStates], None] | None = None,
+    ) -> None:
+        self._model, self._pad_id, self._batch_size = model.eval(), pad_id, batch_size
+        self._logprobs, self._with_states = logprobs, with_states
+        from llm_summ.generate.growing_cache import can_be_split
+
+        self._can_shrink = may_shrink and can_be_split(model)
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        stop_id: int,
+        decoding: Decoding = GREEDY,
+        done: Collection[Key] = (),
+    ) -> Iterator[Output]:
+        """Yield candidates batch by batch, longest prompts first: what does not fit fails at once.
+
+        Batches are cut as if nothing were done, and one that lacks a candidate is made as a whole: what comes is
+        the same to the last bit, however often the work was broken off.
+
+        Raises:
+            GenerationError: the device has too little memory.
+        """
+        order = sorted(range(len(requests)), key=lambda index: len(requests[index].prompt_ids), reverse=True)
+        # Beam search gives all candidates of a prompt at once; samples are rows like any other.
+        samples = 1 if decoding.beams > 1 else decoding.n
+        rows = [(index, sample) for index in order for sample in range(samples)]
+        size = max(1, self._batch_size // decoding.beams)
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            each = range(decoding.n if decoding.beams > 1 else 1)
+            if any((index, sample + more) not in done for index, sample in batch for more in each):
+                yield from self._batch(requests, batch, stop_id, decoding)
+
+    def _batch(
+        self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
+    ) -> Iterator[Output]:
+        """Generate for (index, sample) pairs together."""
+        import torch
+
+        longest = max(len(requests[index].prompt_ids) for index, _ in rows)
+        answer = self._beam_search if decoding.beams > 1 else self._answer
+        try:
+            with torch.inference_mode(), quick_products(self._model), quick_decoding(self._model):
+                texts = answer(requests, rows, stop_id, decoding)
+        except torch.OutOfMemoryError as error:
+            at_once = len(rows) * decoding.beams
+            if len(rows) > 1:
+                hint = f"halve them: --set generate.batch_size={at_once // 2}"
+            elif decoding.beams > 1:
+                hint = f"take fewer beams than {decoding.beams}, or --set generate.base_quantization=nf4"
+            else:
+                hint = "use --set generate.base_quantization=nf4"
+            raise GenerationError(
+                f"hf: out of memory with {at_once} candidates of prompts of up to {longest} tokens; {hint}"
+            ) from error
+        each = decoding.n if decoding.beams > 1 else 1
+        for place, (ids, logprobs) in enumerate(texts):
+            index, sample = rows[place // each]
+            kept = ids[: requests[index].max_new_tokens]
+            stopped = stop_id in kept
+            tokens = tuple(kept[: kept.index(stop_id) + 1] if stopped else kept)
+            logprob = None if logprobs is None else sum(logprobs[: len(tokens)])
+            yield Output(index, tokens, "stop" if stopped else "length", sample + place % each, logprob)
+
+    def _beam_search(
+        self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
+    ) -> list[_Text]:
+        """Return `decoding.n` texts for each row, best first."""
+        ids, mask = self._prompts(requests, rows)
+        found = self._generate(
+            ids,
+            mask,
+            max(requests[index].max_new_tokens for index, _ in rows),
+            stop_id,
+            self._processors(decoding, ids.shape[1], []),
+            num_beams=decoding.beams,
+            num_return_sequences=decoding.n,
+            # As soon as there are as many finished texts as beams, no other one is looked for.
+            early_stopping=True,
+        )
+        return [(text, None) for text in found.sequences[:, ids.shape[1] :].tolist()]
+
+    def _answer(
+        self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
+    ) -> list[_Text]:
+        """Return a text for each row, with padding behind its stop id."""
+        import torch
+        from transformers import StoppingCriteriaList
+
+        from llm_summ.generate.engines.sampling import EnoughFinished, LogProbs
+        from llm_summ.generate.growing_cache import growing_cache
+
+        ids, mask = self._prompts(requests, rows)
+        prompt = ids.shape[1]
+        cache = growing_cache(self._model) if self._can_shrink else None
+        if self._with_states is not None:
+            self._with_states(PromptStates.compute(self._model, cache, ids, mask, [index for index, _ in rows]))
+        limits = [requests[index].max_new_tokens for index, _ in rows]
+        seeds = [requests[index].seed + sample for index, sample in rows]
+        draws = self._processors(decoding, prompt, seeds)
+        texts: list[list[int]] = [[] for _ in rows]
+        logprobs: list[list[float]] = [[] for _ in rows]
+        left = list(range(len(rows)))
+        while left:
+            before = ids.shape[1]
+            looked_at = [LogProbs()] if self._logprobs else []
+            enough = EnoughFinished(
+                stop_id, prompt, [limits[row] for row in left], _FINISHED_SHARE if self._can_shrink else 1.0
+            )
+            found = self._generate(
+                ids,
+                mask,
+                prompt + max(limits[row] for row in left) - before,
+                stop_id,
+                [*looked_at, *draws],
+                past_key_values=cache,
+                stopping_criteria=StoppingCriteriaList([enough]),
+            )
+            ids, cache = found.sequences, found.past_key_values
+            chosen = looked_at[0].finish(ids[:, -1]) if looked_at else [[]] * len(left)
+            for row, text, values in zip(left, ids[:, prompt:].tolist(), chosen, strict=True):
+                texts[row] = text
+                logprobs[row] += values
+            places = enough.unfinished()
+            left = [left[place] for place in places]
+            if left:
+                kept = torch.tensor(places, device=ids.device)
+                cache.batch_select_indices(kept)
+                ones = mask.new_ones(len(mask), ids.shape[1] - before)
+                ids, mask = ids[kept], torch.cat([mask, ones], 1)[kept]
+                for draw in draws:
+                    draw.keep(places)
+        return [(text, values if self._logprobs else None) for text, values in zip(texts, logprobs, strict=True)]
+
+    def _prompts(self, requests: Sequence[Request], rows: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
+        """Return ids and mask of the rows' prompts, both of shape (b, s), on the model's device."""
+        ids, mask = left_padded([requests[index].prompt_ids for index, _ in rows], self._pad_id)
+        return ids.to(self._model.device), mask.to(self._model.device)
+
+    def _processors(self, decoding: Decoding, prompt: int, seeds: Sequence[int]) -> list[Any]:
+        """Return what changes the scores of the next token; `prompt` is the number of tokens before the answer."""
+        from llm_summ.generate.engines.sampling import NoRepeat, SeededDraw
+
+        found: list[Any] = [NoRepeat(decoding.no_repeat_ngram, prompt)] if decoding.no_repeat_ngram else []
+        if decoding.temperature:
+            found.append(SeededDraw(seeds, decoding, self._model.device))
+        return found
+
+    def _generate(
+        self, ids: Any, mask: Any, max_new_tokens: int, stop_id: int, processors: Sequence[Any], **options: Any
+    ) -> Any:
+        """Call the library's loop.
+
+        Args:
+            ids: prompts, and what is generated already; shape (b, s).
+            mask: 0 for padding, of the same shape.
+            max_new_tokens: at most.
+            stop_id: ends a text.
+            processors: change the scores of the next token, in this order.
+            options: fields of the library's configuration; a cache and stopping criteria.
+        """
+        from transformers import GenerationConfig, LogitsProcessorList
+
+        arguments = {
+            name: options.pop(name) for name in ("past_key_values", "stopping_criteria") if name in options
+        }
+        config = GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            do_sample=False,  # draws are made by our own processor
+            eos_token_id=stop_id,
+            pad_token_id=self._pad_id,
+            return_dict_in_generate=True,
+            **options,
+        )
+        # What the model's own file says (temperature, other stop ids) would fill the gaps in ours.
+        own, self._model.generation_config = self._model.generation_config, config
+        try:
+            return self._model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=config,
+                logits_processor=LogitsProcessorList(processors),
+                **arguments,
+            )
+        finally:
+            self._model.generation_config = own
+
+    def close(self) -> None:
+        """Let go of the model."""
+        import torch
+
+        del self._model
+        gc.collect()
+        torch.cuda.empty_cache()  # does nothing without a GPU

@@ -1,0 +1,302 @@
+"""The engine openai: any server that speaks OpenAI's protocol, such as `vllm serve`, or Solar by its URL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm_summ.core.errors import EngineError, GenerationError
+from llm_summ.core.progress import say
+from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request, unfinished
+from llm_summ.generate.engines.answers import Answer, NoAnswer, Tally, read_answer, unanswered_lines
+from llm_summ.generate.engines.patient_client import KEY, FilteredError, PatientClient
+from llm_summ.recipe import ServerFields
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+__all__ = ["KEY", "OpenaiEngine"]
+
+_PER_MILLION = 1e6
+_ATTEMPTS = 3  # to get an answer: with the same settings, a third text is rarely another
+_HOPELESS = 8  # dialogues from the first one on, none of which has an answer
+_KEPT = "what was finished is kept"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What came for one dialogue.
+
+    Attributes:
+        index: of the request.
+        outputs: the candidates to keep, in order.
+        had_thoughts: in how many of them thoughts were cut off.
+        why: why a candidate is missing; None: none is.
+    """
+
+    index: int
+    outputs: list[Output]
+    had_thoughts: int
+    why: NoAnswer | None
+
+
+class OpenaiEngine:
+    """Asks a server, many requests at a time, and again where an answer is none.
+
+    Args:
+        fields: the recipe's section `generate.server`.
+
+    Raises:
+        EngineError: the key cannot be one.
+    """
+
+    name = "openai"
+
+    def __init__(self, fields: ServerFields) -> None:
+        self._fields = fields
+        self._server, self._lock = PatientClient(fields), threading.Lock()
+        self.prompt_tokens = self.completion_tokens = 0
+        self._model = fields.model or ""
+        self._tallies: list[Tally] = []
+        self._answers = self._had_thoughts = 0
+        self._is_broken_off = False
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        stop_id: int,
+        decoding: Decoding = GREEDY,
+        done: Collection[Key] = (),
+    ) -> Iterator[Output]:
+        """Ask for all requests, `concurrency` at a time, and yield what comes, as it comes.
+
+        A request without an answer does not stop the others: `close` raises for all of them.
+
+        Raises:
+            GenerationError: the server refuses a request for good, or does not answer any more; or none of the
+                first few requests has an answer.
+        """
+        self._server.begin()
+        self._is_broken_off = True  # until the end
+        tally = Tally()
+        self._tallies.append(tally)
+        is_hopeful = bool(done) or self._answers > 0
+        given: set[Future[_Reply]] = set()
+        with ThreadPoolExecutor(self._fields.concurrency) as pool:
+            left = unfinished(len(requests), decoding.n, done)
+            asked = [pool.submit(self._ask, index, requests[index], stop_id, decoding, done) for index in left]
+            try:
+                for future in as_completed(asked):
+                    reply = future.result()
+                    given.add(future)
+                    yield from self._take(reply, tally)
+                    is_hopeful = is_hopeful or bool(reply.outputs)
+                    if not is_hopeful and sum(each.asked for each in self._tallies) == _HOPELESS:
+                        raise GenerationError(self._unanswered(stopped=True))
+            except BaseException as error:
+                self._server.stop()
+                for future in asked:
+                    future.cancel()
+                failed = isinstance(error, Exception)
+                if failed:  # others are being answered, and will be paid for
+                    wait(asked)
+                self._server.close()  # where it was stopped, nobody waits for what is under way
+                for future in asked if failed else ():
+                    finished = future.done() and not future.cancelled() and future not in given
+                    if finished and future.exception() is None:
+                        yield from self._take(future.result(), tally)
+                if isinstance(error, EngineError):
+                    raise GenerationError(f"{error}; {_KEPT}") from error
+                raise
+        self._is_broken_off = False
+
+    def close(self) -> None:
+        """Print what was used, and close the connections.
+
+        Raises:
+            GenerationError: the work came to its end, and dialogues have no answer.
+        """
+        url = self._fields.url
+        used = f"{self.prompt_tokens:,} tokens asked, {self.completion_tokens:,} answered"
+        if self._fields.price is not None:
+            asked, answered = self._fields.price
+            cost = (self.prompt_tokens * asked + self.completion_tokens * answered) / _PER_MILLION
+            used += f", {cost:.4f} at {asked:g} and {answered:g} a million"
+        say(f"{url}: {used}")
+        if self._had_thoughts:
+            say(f"{url}: {self._had_thoughts} of {self._answers} answers opened with <think>…</think>: removed")
+        self._server.close()
+        if lines := self._unanswered():
+            if not self._is_broken_off:
+                raise GenerationError(lines)
+            say(lines)  # and another error follows
+
+    def find_model(self) -> str:
+        """The model that the recipe names, or the only one that the server has; it is the one that is asked.
+
+        Raises:
+            EngineError: the server does not take the key, does not serve the model, or is no such server.
+            GenerationError: it cannot be reached.
+        """
+        import openai
+
+        wanted = self._fields.model
+        try:
+            served = [one.id for one in self._server.ask(lambda client: list(client.models.list()))]
+        except EngineError as error:
+            # Not all have that list; where the name is known, it is not needed.
+            if wanted is None or not isinstance(error.__cause__, openai.NotFoundError):
+                raise
+            served = []
+        except (AttributeError, TypeError) as error:
+            raise EngineError(
+                f"{self._fields.url}: answers, but not as such a server does; is it the one?"
+            ) from error
+        self._model = self._choose(wanted, served)
+        return self._model
+
+    def _choose(self, wanted: str | None, served: Sequence[str]) -> str:
+        if wanted is None and len(served) == 1:
+            return served[0]
+        if wanted is None:
+            raise EngineError(
+                f"{self._fields.url}: serves {len(served)} models ({', '.join(served[:5])}); name one: "
+                "--set generate.server.model=…"
+            )
+        if served and wanted not in served:
+            raise EngineError(
+                f"generate.server.model: {wanted} is not served by {self._fields.url}; expected one of "
+                f"{', '.join(served[:10])}"
+            )
+        return wanted
+
+    def _ask(
+        self, index: int, request: Request, stop_id: int, decoding: Decoding, done: Collection[Key]
+    ) -> _Reply:
+        """Ask for the candidates of a request that are not there, and again for those that are no answers."""
+        with_ids = self._fields.prompt == "tokens"
+        body = self._body(request, stop_id, decoding)
+        outputs: dict[int, Output] = {}
+        had_thoughts, why = 0, None
+        for _ in range(_ATTEMPTS):
+            why = None
+            try:
+                found = self._server.ask(lambda client: self._send(client, request, body))
+            except FilteredError:
+                why = NoAnswer.CONTENT_FILTER
+            else:
+                self._count(found, decoding)
+                tokens = found.usage.completion_tokens // len(found.choices) if found.usage else 0
+                for choice in found.choices:
+                    if choice.index in outputs or (index, choice.index) in done:
+                        continue
+                    answer = _read_choice(choice)
+                    if isinstance(answer, NoAnswer):
+                        why = why or answer
+                        continue
+                    outputs[choice.index] = (
+                        self._output_with_ids(index, choice, answer)
+                        if with_ids
+                        else Output(index, (), answer.finish_reason, choice.index, text=answer.text, tokens=tokens)
+                    )
+                    had_thoughts += answer.had_thoughts
+            if why is None or self._server.is_stopped:
+                break
+        return _Reply(index, [outputs[sample] for sample in sorted(outputs)], had_thoughts, why)
+
+    def _send(self, client: OpenAI, request: Request, body: dict[str, Any]) -> Any:
+        if self._fields.prompt == "tokens":
+            return client.completions.create(model=self._model, prompt=[list(request.prompt_ids)], extra_body=body)
+        return client.chat.completions.create(
+            model=self._model,
+            messages=[{"role": role, "content": text} for role, text in request.messages],  # type: ignore[misc]
+            extra_body=body,
+        )
+
+    def _body(self, request: Request, stop_id: int, decoding: Decoding) -> dict[str, Any]:
+        """All of the request but model and prompt.
+
+        The prompt is sent as token ids, which is what was trained, to vLLM's servers; or as messages, to which the
+        server applies its own chat template, and then its model stops by itself.
+        """
+        body: dict[str, Any] = {
+            "max_tokens": request.max_new_tokens,
+            "n": decoding.n,
+            "temperature": decoding.temperature,
+            "top_p": decoding.top_p,
+            "seed": request.seed,
+        }
+        if self._fields.prompt == "tokens":
+            body |= {
+                "logprobs": 1,
+                # What the model's own file says would fill the gaps.
+                **{"top_k": decoding.top_k, "min_p": 0.0, "repetition_penalty": 1.0},
+                **{"frequency_penalty": 0.0, "presence_penalty": 0.0},
+                "stop_token_ids": [stop_id],
+                "ignore_eos": True,
+                "return_token_ids": True,
+            }
+        sent = {name: value for name, value in body.items() if name not in self._fields.leave_out}
+        return sent | self._fields.further_fields
+
+    def _output_with_ids(self, index: int, choice: Any, answer: Answer) -> Output:
+        ids = (choice.model_extra or {}).get("token_ids")
+        if ids is None:
+            raise EngineError(
+                f"{self._fields.url}: does not give token ids, as vLLM's servers do; send it messages: --set "
+                "generate.server.prompt=chat"
+            )
+        logprobs = (choice.logprobs.token_logprobs if choice.logprobs else None) or [None]
+        return Output(
+            index,
+            tuple(ids),
+            answer.finish_reason,
+            choice.index,
+            None if None in logprobs else sum(logprobs),
+            answer.text if answer.had_thoughts else None,
+        )
+
+    def _count(self, found: Any, decoding: Decoding) -> None:
+        """Add up what was used, after a look whether it is an answer with all candidates."""
+        if not found.choices:
+            raise EngineError(f"{self._fields.url}: answers without a text; is it such a server?")
+        if found.usage is not None:
+            with self._lock:
+                self.prompt_tokens += found.usage.prompt_tokens
+                self.completion_tokens += found.usage.completion_tokens
+        if sorted(choice.index for choice in found.choices) != list(range(decoding.n)):
+            raise EngineError(
+                f"{self._fields.url}: gave {len(found.choices)} candidates for a prompt, and {decoding.n} were "
+                "asked for; set generate.n to 1"
+            )
+
+    def _take(self, reply: _Reply, tally: Tally) -> list[Output]:
+        """Count what came for a dialogue, and return what is kept."""
+        tally.add(reply.index, reply.why)
+        self._answers += len(reply.outputs)
+        self._had_thoughts += reply.had_thoughts
+        return reply.outputs
+
+    def _unanswered(self, *, stopped: bool = False) -> str:
+        """A line for each generation in which dialogues have no answer; they are printed once."""
+        lines = unanswered_lines(self._fields.url, self._tallies, stopped=stopped)
+        self._tallies = []
+        return "\n".join(lines)
+
+
+def _read_choice(choice: Any) -> Answer | NoAnswer:
+    """Read a choice of a completion, or of a chat completion."""
+    message = getattr(choice, "message", None)
+    if message is None:
+        return read_answer(getattr(choice, "text", None), choice.finish_reason)
+    further = message.model_extra or {}
+    return read_answer(
+        message.content,
+        choice.finish_reason,
+        refusal=message.refusal,
+        thoughts=further.get("reasoning_content") or further.get("reasoning"),
+    )

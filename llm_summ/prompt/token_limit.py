@@ -1,0 +1,98 @@
+"""How many tokens an answer may have, predicted from its dialogue: no time for texts that would never end.
+
+A fixed limit that cuts no answer off is far above most answers. The one here is the length that all but one in two
+hundred training answers stay below, given the length of the dialogue.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from llm_summ.core.errors import PromptError
+from llm_summ.data import Dialogue
+from llm_summ.prompt.length import features
+from llm_summ.recipe import GenerateFields
+
+__all__ = ["TokenBudget", "token_limit"]
+
+_SHARE = 0.995
+_LARGEST = 20.0  # of the logarithm: no limit at all
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBudget:
+    """A limit for each dialogue.
+
+    Attributes:
+        weights: the natural logarithm of the tokens is weights · (1, log characters, log turns) of the dialogue.
+        slack: what comes to the logarithm, so that 99.5 % of the training answers have fewer tokens.
+    """
+
+    weights: tuple[float, ...]
+    slack: float
+
+    @classmethod
+    def fit(cls, dialogues: Sequence[Dialogue], tokens: Sequence[int]) -> Self:
+        """Fit by least squares.
+
+        Args:
+            dialogues: of the training rows, shape (n,); at least one.
+            tokens: of each row's answer, its stop token included, shape (n,).
+        """
+        import numpy as np
+
+        measured = np.array([features(dialogue) for dialogue in dialogues])
+        logarithms = np.log(np.array(tokens))
+        weights = np.linalg.lstsq(measured, logarithms, rcond=None)[0]
+        slack = np.quantile(logarithms - measured @ weights, _SHARE, method="higher")
+        return cls(tuple(map(float, weights)), float(slack))
+
+    def limit(self, dialogue: Dialogue) -> int:
+        """Tokens that a summary of the dialogue may have, the stop token included; at least 1."""
+        measured = features(dialogue)
+        logarithm = self.slack + sum(
+            weight * feature for weight, feature in zip(self.weights, measured, strict=True)
+        )
+        return max(1, math.ceil(math.exp(min(logarithm, _LARGEST)) - 1e-6))
+
+    def to_json(self) -> str:
+        """As JSON, on one line; `from_json` gives the same object, to the last bit."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "token budget") -> Self:
+        """Read what `to_json` wrote.
+
+        Args:
+            text: JSON.
+            where: names the text in an error.
+
+        Raises:
+            PromptError: it is something else.
+        """
+        again = "train the run anew, or set generate.limit to fixed"
+        try:
+            found = json.loads(text)
+            weights, slack = [float(weight) for weight in found["weights"]], float(found["slack"])
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise PromptError(f"{where}: not what a training writes ({error}); {again}") from error
+        if len(weights) != len(features(Dialogue("", ""))) or not all(map(math.isfinite, [*weights, slack])):
+            raise PromptError(f"{where}: weights: expected 3 finite numbers, and slack another; {again}")
+        return cls(tuple(weights), slack)
+
+
+def token_limit(fields: GenerateFields, budget: Callable[[], TokenBudget]) -> Callable[[Dialogue], int]:
+    """Return what says how many tokens a summary may have.
+
+    Args:
+        fields: the recipe's section `generate`.
+        budget: what the training answers say; asked for only where the recipe wants predicted limits.
+    """
+    if fields.limit == "fixed":
+        return lambda dialogue: fields.max_new_tokens
+    predicted = budget()
+    return lambda dialogue: min(fields.max_new_tokens, predicted.limit(dialogue))

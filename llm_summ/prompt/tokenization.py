@@ -1,0 +1,253 @@
+"""Messages to token ids, and ids to text: everything that depends on the tokenizer and its chat template."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import itertools
+import json
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Literal
+
+from llm_summ.core.errors import PromptError, first_line
+from llm_summ.prompt.jinja_env import FAULTS
+
+__all__ = ["CHAT_DATE", "Encoder"]
+
+CHAT_DATE = dt.datetime(2024, 7, 26)
+"""Today, as far as chat templates know: the date that the templates of Llama 3 print if they are told none.
+
+With the true one a prompt would change overnight, and what was trained would not be what is asked."""
+
+_SYSTEM, _USER, _ANSWER = (f"\u2042{role}\u2042" for role in ("system", "user", "answer"))
+_OPEN_THOUGHT = re.compile(r"<think>\s*\Z")
+_HIDDEN = re.compile("\ue000(\\d+)\ue001")
+_CACHED_TEXTS = 1 << 15
+_PROBE = " 가  나\n\n#Person1#: a.😀"
+
+Messages = list[dict[str, str]]
+
+
+class Encoder:
+    """Encodes for one tokenizer, with its chat template or without.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        chat: whether to use the tokenizer's chat template: "auto" uses it if there is one.
+
+    Raises:
+        PromptError: "always" without a chat template, a chat template that fails or leaves out what the user says,
+            or no token that could end an answer.
+    """
+
+    def __init__(self, tokenizer: Any, chat: Literal["auto", "always", "never"]) -> None:
+        self._tokenizer = tokenizer
+        # Several references of a dialogue have one prompt, and augmented data repeat dialogues.
+        self._cached = lru_cache(maxsize=_CACHED_TEXTS)(self._encode)
+        self._backend = self._find_backend()
+        has_template = bool(getattr(tokenizer, "chat_template", None))
+        if chat == "always" and not has_template:
+            raise PromptError(
+                "prompt.chat is always, but this model's tokenizer has no chat template; set it to auto"
+            )
+        self.uses_chat = has_template and chat != "never"
+        self._takes_system = self.uses_chat and self._find_takes_system()
+        self._bos = self._leading_bos()
+        pad_id = tokenizer.pad_token_id
+        self.stop_id = self._find_stop_id()
+        self._stop_text = str(tokenizer.convert_ids_to_tokens(self.stop_id))
+        self._text_backend = self._find_text_backend()
+        self.pad_id = int(pad_id) if pad_id is not None else self.stop_id
+        self.before_answer = self._find_before_answer()
+        """What differs between a prompt and the place where a conversation has an answer; empty: nothing."""
+        self._to_hide = self._special_text()
+        # Some tokenizers put a space before any text, and not all of them take it away again.
+        self._prefix = self._decode(self.encode("a")).removesuffix("a")
+
+    def prompt(self, identity: str, messages: Callable[[Callable[[str], str]], Messages]) -> tuple[int, ...]:
+        """The ids of a prompt, up to where the answer begins; shape (p,).
+
+        Args:
+            identity: the dialogue's id, which begins an error.
+            messages: makes the messages, given a function that is to be applied to every text of the data:
+                it hides what would otherwise be a special token.
+
+        Raises:
+            PromptError: the model's chat template refuses the messages.
+        """
+        hidden: list[str] = []
+
+        def hide(found: re.Match[str]) -> str:
+            hidden.append(found[0])
+            return f"\ue000{len(hidden) - 1}\ue001"
+
+        made = messages(lambda text: self._to_hide.sub(hide, text))
+        if not self.uses_chat:
+            text = "\n\n".join(message["content"] for message in made) + "\n"
+        else:
+            try:
+                text = self._chat(made, add_generation_prompt=True)
+            except PromptError as error:
+                raise PromptError(f"{identity}: {error}") from error
+        # Only a text with something hidden comes in several parts. (Tokenizers that put a space before any text
+        # then put one before each part.)
+        ids: list[int] = []
+        for position, part in enumerate(_HIDDEN.split(text)):  # text, number, text, number, …, text
+            is_number = position % 2 == 1
+            ids += self.encode(hidden[int(part)] if is_number else part, special_tokens=not is_number)
+        # A chat template may write BOS itself; there is exactly one either way.
+        if self._bos is not None and ids[:1] != [self._bos]:
+            ids.insert(0, self._bos)
+        return tuple(ids)
+
+    def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        """Token ids of `text`; without `special_tokens`, what looks like one is text as any other."""
+        return list(self._cached(text, special_tokens))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of generated ids, up to the stop id, without special tokens.
+
+        The tokenizer's clean-up stays off: it breaks ``#Person1#`` into pieces.
+        """
+        ids = list(ids)
+        if self.stop_id in ids:
+            ids = ids[: ids.index(self.stop_id)]
+        return self._decode(ids).removeprefix(self._prefix)
+
+    def _encode(self, text: str, special_tokens: bool) -> tuple[int, ...]:
+        backend = self._backend if special_tokens else self._text_backend
+        if backend is None:
+            return tuple(self._encode_slowly(text, special_tokens))
+        return tuple(self._encode_quickly(backend, text, special_tokens))
+
+    def _encode_slowly(self, text: str, special_tokens: bool) -> list[int]:
+        return list(
+            self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not special_tokens)
+        )
+
+    @staticmethod
+    def _encode_quickly(backend: Any, text: str, special_tokens: bool) -> list[int]:
+        # The settings are the tokenizer's, and whoever used it last may have changed them.
+        backend.encode_special_tokens = not special_tokens
+        backend.no_truncation()
+        backend.no_padding()
+        # The only method that leaves out offsets, which take a third of the time.
+        [encoding] = backend.encode_batch_fast([text], add_special_tokens=False)
+        return list(encoding.ids)
+
+    def _find_backend(self) -> Any | None:
+        """The tokenizer's own in Rust, which is twice as quick, if it gives the same ids.
+
+        A tokenizer in Python has none, and one can do more than its backend does.
+        """
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        if not hasattr(backend, "encode_batch_fast"):
+            return None
+        probe = _PROBE.join(["", *map(str, self._tokenizer.all_special_tokens), ""])
+        same = all(
+            self._encode_quickly(backend, probe, special) == self._encode_slowly(probe, special)
+            for special in (True, False)
+        )
+        return backend if same else None
+
+    def _find_text_backend(self) -> Any | None:
+        """The backend for the texts of the data, to which the stop token's text is text as any other.
+
+        Tokenizers let special tokens be text, but a chat template can end a turn with an added token that is not
+        special. The text backend is then a copy to which it is; the tokenizer itself stays as it is.
+        """
+        if self._backend is None or self.stop_id not in self._encode_quickly(
+            self._backend, self._stop_text, False
+        ):
+            return self._backend
+        state = json.loads(self._backend.to_str())
+        for added in state["added_tokens"]:
+            added["special"] |= added["id"] == self.stop_id
+        return type(self._backend).from_str(json.dumps(state))
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _chat(self, messages: Messages, *, add_generation_prompt: bool) -> str:
+        """The text of a conversation, as the model's chat template writes it."""
+        if messages[0]["role"] == "system" and not self._takes_system:
+            system, user, *rest = messages
+            messages = [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *rest]
+        text = self._apply(messages, add_generation_prompt=add_generation_prompt)
+        # A template that always thinks leaves a block open, in which a summary would stand as a thought.
+        return _OPEN_THOUGHT.sub("<think>\n\n</think>\n\n", text) if add_generation_prompt else text
+
+    def _apply(self, messages: Messages, *, add_generation_prompt: bool = True) -> str:
+        # Names that a template does not know are ignored: `enable_thinking` is Qwen3's. `strftime_now` goes before
+        # the one that transformers offers to every template, which tells the true date.
+        try:
+            text = self._tokenizer.apply_chat_template(
+                messages,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                enable_thinking=False,
+                date_string=CHAT_DATE.strftime("%d %b %Y"),
+                strftime_now=CHAT_DATE.strftime,
+            )
+        except FAULTS as error:
+            raise PromptError(f"the model's chat template refuses this prompt: {first_line(error)}") from error
+        return str(text)
+
+    def _find_takes_system(self) -> bool:
+        """Whether the chat template has a system role.
+
+        Some refuse it (Gemma 2), and some leave out what it says; the instruction then opens the user's message.
+        """
+        with contextlib.suppress(PromptError):
+            text = self._apply([{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}])
+            if _SYSTEM in text and _USER in text:
+                return True
+        text = self._apply([{"role": "user", "content": f"{_SYSTEM}\n\n{_USER}"}])
+        if not (_SYSTEM in text and _USER in text):
+            raise PromptError("the model's chat template leaves out what the user says; set prompt.chat to never")
+        return False
+
+    def _leading_bos(self) -> int | None:
+        bos = self._tokenizer.bos_token_id
+        return (
+            bos if bos is not None and self._tokenizer.encode("", add_special_tokens=True)[:1] == [bos] else None
+        )
+
+    def _find_stop_id(self) -> int:
+        """What ends an assistant's turn: the first special token that the chat template writes behind it."""
+        if self.uses_chat:
+            special = set(self._tokenizer.all_special_ids)
+            # White space can be an added token too (Gemma's line feeds); it ends nothing.
+            special |= {token for token, added in self._added_tokens().items() if added.content.strip()}
+            turn = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _ANSWER}]
+            after = self._chat(turn, add_generation_prompt=False).partition(_ANSWER)[2]
+            for token in self.encode(after, special_tokens=True):
+                if token in special:
+                    return token
+        if self._tokenizer.eos_token_id is None:
+            raise PromptError("this model's tokenizer has no end-of-sequence token; an answer could never end")
+        return int(self._tokenizer.eos_token_id)
+
+    def _find_before_answer(self) -> str:
+        """What the chat template has before an answer in a conversation, or in a prompt, and not in the other."""
+        if not self.uses_chat:
+            return ""
+        user = {"role": "user", "content": "?"}
+        asked = self._chat([user], add_generation_prompt=True)
+        answered = [user, {"role": "assistant", "content": _ANSWER}]
+        told = self._chat(answered, add_generation_prompt=False).partition(_ANSWER)[0]
+        common = sum(
+            1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(asked, told, strict=False))
+        )
+        return told[common:] or asked[common:]
+
+    def _special_text(self) -> re.Pattern[str]:
+        """Finds what a dialogue must not smuggle in: special tokens, the stop token, the mark that hides them."""
+        texts = {added.content for added in self._added_tokens().values() if added.special}
+        texts |= {"\ue000", self._stop_text, *self._tokenizer.all_special_tokens}
+        return re.compile("|".join(map(re.escape, sorted(filter(str.strip, texts), key=len, reverse=True))))
+
+    def _added_tokens(self) -> dict[int, Any]:
+        return dict(getattr(self._tokenizer, "added_tokens_decoder", {}))

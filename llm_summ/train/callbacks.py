@@ -1,0 +1,207 @@
+"""When a training saves, evaluates and stops."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from llm_summ.recipe import Recipe
+from llm_summ.runs.run import Run
+from llm_summ.train import checkpoint
+from llm_summ.train.distributed import Ranks
+from llm_summ.train.evaluation import DevSet
+from llm_summ.train.history import Evaluated, evaluations, pick, stops_early
+from llm_summ.train.log import LogCallback
+from llm_summ.train.signals import StopSignals
+from llm_summ.train.time_budget import FixedSteps, TimeBudget
+from llm_summ.train.tracking import GuardedTracker
+
+__all__ = ["Schedule"]
+
+
+class Schedule(TrainerCallback):  # type: ignore[misc]
+    """Saves a checkpoint, then evaluates it: a kill during an evaluation costs the evaluation alone.
+
+    Args:
+        run: where checkpoints, evaluations and the log go.
+        recipe: how often.
+        steps: optimizer steps of the whole training.
+        fixed: what fits into a budget of time, if that is known already.
+        budget: finds it; None: there is no budget, or what fits is known and stays.
+        keep_fixed: called with what was found.
+        interval: steps between evaluations; 0: there are none.
+        dev_set: what is evaluated; None: nothing.
+        log: the log, and its clock.
+        stops: signals that ask for a stop.
+        trackers: are shown the generated summaries.
+        begin: the checkpoint that the training goes on from, or None.
+        ranks: the processes that train together; what is decided here is decided by all alike.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        recipe: Recipe,
+        *,
+        steps: int,
+        fixed: FixedSteps | None,
+        budget: TimeBudget | None,
+        keep_fixed: Callable[[FixedSteps], None],
+        interval: int,
+        dev_set: DevSet | None,
+        log: LogCallback,
+        stops: StopSignals,
+        trackers: list[GuardedTracker],
+        begin: checkpoint.Checkpoint | None,
+        ranks: Ranks,
+    ) -> None:
+        self.run, self._recipe, self.steps, self._interval = run, recipe, steps, interval
+        self._fixed, self._budget, self._keep_fixed = fixed, budget, keep_fixed
+        self._dev_set, self._log, self._stops, self._trackers = dev_set, log, stops, trackers
+        self._begin, self._ranks = begin, ranks
+        self._saved_at = time.monotonic()
+        self.trainer: Any = None
+
+    def attach(self, trainer: Any) -> None:
+        """Work for this trainer."""
+        self.trainer = trainer
+        trainer.write_checkpoint = self._write
+        if self._fixed is not None:
+            trainer.fix_steps(self._fixed)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        """Take up what a checkpoint left."""
+        self._saved_at = time.monotonic()
+        if self._begin is not None:
+            self.trainer.restore(self._begin.progress())
+        return control
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        """Say whether a checkpoint is due, and whether this was the last step."""
+        self._look_at_budget(state.global_step)
+        train = self._recipe.train
+        minutes = train.save_minutes
+        time_is_up = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
+        stop, save = self._ranks.sum(self._stops.received is not None, time_is_up)
+        if stop:
+            control.should_save = control.should_training_stop = True
+        elif (
+            save
+            or state.global_step >= self.steps
+            or self._evaluation_is_due()
+            or (train.save_steps is not None and state.global_step % train.save_steps == 0)
+        ):
+            control.should_save = True
+        return control
+
+    def _look_at_budget(self, step: int) -> None:
+        """Fix the number of steps as soon as it is known how many fit."""
+        budget = self._budget
+        if budget is None or step >= self.steps:  # at the last step the library has already ended its loop
+            return
+        budget.note_step(step, self.trainer.paused_in_all)
+        if not self._ranks.of_first(budget.is_due):
+            return
+        may_shrink = not self._evaluations()
+        fixed = self._ranks.of_first(lambda: budget.fix(step, self.trainer.paused_in_all, may_shrink=may_shrink))
+        if fixed == self._fixed:
+            return
+        self._fixed, self.steps = fixed, fixed.steps
+        self.trainer.fix_steps(fixed)
+        self._keep_fixed(fixed)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        """Evaluate what was saved, if that is due."""
+        self.catch_up()
+        if self.stops_here():
+            control.should_training_stop = True
+        return control
+
+    def catch_up(self) -> None:
+        """Evaluate the model as it is now, if that is due and was not done."""
+        step = self.trainer.state.global_step
+        if self._evaluation_is_due() and not any(one.step == step for one in self._evaluations()):
+            self._evaluate(step)
+        self._prune()
+
+    def stops_here(self) -> bool:
+        """Whether no step is to be made any more: all are made, nothing is gained, or a signal came."""
+        return (
+            self._stop_is_asked()
+            or self.trainer.state.global_step >= self.steps
+            or stops_early(self._evaluations(), self._recipe.evaluation)
+        )
+
+    def is_complete(self) -> bool:
+        """Whether no step and no evaluation is left to do."""
+        found = self._evaluations()
+        step = self.trainer.state.global_step
+        if stops_early(found, self._recipe.evaluation):
+            return True
+        return step >= self.steps and (not self._evaluation_is_due() or any(one.step == step for one in found))
+
+    def _evaluations(self) -> list[Evaluated]:
+        return self._ranks.of_first(lambda: evaluations(self.run.log_path))
+
+    def _stop_is_asked(self) -> bool:
+        return self._ranks.any(self._stops.received is not None)
+
+    def _evaluation_is_due(self) -> bool:
+        step = self.trainer.state.global_step
+        if self._dev_set is None or not self._interval or not step:
+            return False
+        return step % self._interval == 0 or step >= self.steps
+
+    def _evaluate(self, step: int) -> None:
+        if self._dev_set is None or self._stop_is_asked():
+            return
+        path = self.run.evaluations / f"{checkpoint.checkpoint_path(self.run.checkpoints, step).name}.jsonl"
+        for tracker in self._trackers:  # they have not begun where an evaluation is the first thing to do
+            tracker.on_train_begin(self.trainer.args, self.trainer.state, self.trainer.control)
+        began = time.monotonic()
+        # What an evaluation draws, if anything, is nothing to the training that goes on after it.
+        with torch.random.fork_rng():
+            found = self._rows_of_dev().evaluate(self.trainer, path, self._stop_is_asked)
+        if found is not None:
+            figures, samples = found
+            self.trainer.log(dict(figures))
+            self._log.flush()  # before a checkpoint is removed for it
+            for tracker in self._trackers:
+                tracker.show_samples(step, samples)
+        self._pause(time.monotonic() - began)
+
+    def _pause(self, seconds: float) -> None:
+        self.trainer.paused += seconds
+        self.trainer.paused_in_all += seconds
+
+    @property
+    def evaluates_all(self) -> bool:
+        """Whether evaluations have all the rows that the recipe asks for."""
+        return self._dev_set is None or self._fixed is None or self._fixed.rows == len(self._dev_set.prompts)
+
+    def _rows_of_dev(self) -> DevSet:
+        """Return what is evaluated: fewer dialogues where the budget has no time for all of them."""
+        assert self._dev_set is not None
+        return self._dev_set if self._fixed is None else self._dev_set.first(self._fixed.rows)
+
+    def _write(self) -> None:
+        began = time.monotonic()
+        self._log.flush()
+        checkpoint.save(self.run.checkpoints, self.trainer, self.trainer.progress())
+        self._prune()
+        self._saved_at = time.monotonic()
+        self._pause(self._saved_at - began)
+
+    def _prune(self) -> None:
+        if not self._ranks.is_first:
+            return
+        kept = {one.step for one in checkpoint.checkpoints(self.run.checkpoints)}
+        found = [one for one in evaluations(self.run.log_path) if one.step in kept]
+        best = pick(found, self._recipe.evaluation)
+        checkpoint.prune(
+            self.run.checkpoints, self._recipe.train.keep_checkpoints, set() if best is None else {best}
+        )

@@ -1,0 +1,55 @@
+"""EVA: an adapter that begins with the principal components of what its layers are given.
+
+Paischer et al. 2024, https://arxiv.org/abs/2410.07170.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from llm_summ.check.step_batches import micro_batches
+from llm_summ.prompt import Row
+
+__all__ = ["begin_with_components"]
+
+_ROWS, _ROWS_AT_A_TIME = 256, 4
+
+
+def begin_with_components(
+    model: Any, rows: Sequence[Row], *, pad_id: int, device: Any, rows_at_a_time: int, seed: int
+) -> None:
+    """Initialise the adapter.
+
+    Args:
+        model: with a LoRA adapter whose configuration says so.
+        rows: the training rows, of which up to 256 are drawn.
+        pad_id: is masked out.
+        device: of the model.
+        rows_at_a_time: as many as a micro batch of the training at most, and no more than 4.
+        seed: of the rows.
+    """
+    from peft import initialize_lora_eva_weights
+
+    from llm_summ.train.collate import padded
+
+    drawn = random.Random(seed).sample(range(len(rows)), min(len(rows), _ROWS))
+    batches = []
+    for part in micro_batches([rows[index] for index in drawn], min(rows_at_a_time, _ROWS_AT_A_TIME)):
+        inputs, labels = padded(part, pad_id, device)
+        batches.append(inputs | {"labels": labels})
+    random.Random(seed).shuffle(batches)
+    initialize_lora_eva_weights(
+        model,
+        batches,
+        # The logits of all positions would be thrown away.
+        forward_fn=lambda model, inputs: model(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=1
+        ),
+        gather_distributed_inputs=False,  # every process has the same rows
+        show_progress_bar=False,
+    )
+    for parameter in model.parameters():
+        if parameter.requires_grad:  # PEFT makes them anew, in the base's dtype
+            parameter.data = parameter.data.float()

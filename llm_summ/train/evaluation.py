@@ -1,0 +1,209 @@
+"""Evaluations during a training: the dev loss, and the competition's score of what the model writes now."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from llm_summ.core.errors import GenerationError
+from llm_summ.core.files import write_text
+from llm_summ.core.progress import Progress, say
+from llm_summ.data import Dialogue, dialogue_hash
+from llm_summ.generate.engine import Request
+from llm_summ.generate.engines.hf import HfEngine
+from llm_summ.generate.store import Prediction
+from llm_summ.models.dequantized import with_adapter_merged
+from llm_summ.post.steps import post_process
+from llm_summ.prompt import Renderer, Row
+from llm_summ.prompt.token_limit import TokenBudget, token_limit
+from llm_summ.recipe import Recipe
+from llm_summ.score.metric import COMPETITION
+from llm_summ.train.dev_loss import DevLoss
+
+__all__ = ["DevSet", "Sample", "make_dev_set"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One generated summary, to be looked at.
+
+    Attributes:
+        id: the dialogue's.
+        dialogue: its text.
+        reference: its first reference.
+        hypothesis: what the model wrote, after post-processing.
+        score: the competition's, 0 to 100.
+    """
+
+    id: str
+    dialogue: str
+    reference: str
+    hypothesis: str
+    score: float
+
+
+@dataclass(frozen=True)
+class DevSet:
+    """The dialogues that are evaluated during a training.
+
+    Attributes:
+        recipe: says how long a summary may be, and its post-processing.
+        renderer: turned them into ids.
+        dialogues: those with references, or some of them.
+        prompts: what the model is asked, a row for each.
+        answers: for each dialogue its prompt with every reference, a row for each reference.
+        limits: how many tokens each summary may have, as `generate` would allow them.
+    """
+
+    recipe: Recipe
+    renderer: Renderer
+    dialogues: list[Dialogue]
+    prompts: list[Row]
+    answers: list[list[Row]]
+    limits: list[int]
+
+    def first(self, rows: int) -> DevSet:
+        """Return the first dialogues of this set."""
+        return replace(
+            self,
+            dialogues=self.dialogues[:rows],
+            prompts=self.prompts[:rows],
+            answers=self.answers[:rows],
+            limits=self.limits[:rows],
+        )
+
+    def evaluate(
+        self, trainer: Any, path: Path, stopped: Callable[[], bool]
+    ) -> tuple[dict[str, float | int], list[Sample]] | None:
+        """Evaluate the model as it is now.
+
+        Every process has to call it; each generates its share.
+
+        Args:
+            trainer: holds the model.
+            path: where the generated texts go, as raw predictions.
+            stopped: is asked between batches whether to leave off; must say the same in all processes.
+
+        Returns:
+            the fields of a log line, and every summary; None if it was left off.
+        """
+        losses = DevLoss(trainer, self.prompts, self.answers)
+        found = self._generate_somehow(trainer, stopped, losses)
+        if found is None:
+            return None
+        cut_off = [prediction.finish_reason == "length" for prediction in found]
+        spoken = [dialogue.text for dialogue in self.dialogues]
+        # There are no limits of length yet: the step cut_to_limit changes nothing.
+        texts = post_process([one.summary for one in found], cut_off, self.recipe.post, spoken).texts
+        score = COMPETITION.score(texts, [dialogue.references for dialogue in self.dialogues])
+        samples = [
+            Sample(dialogue.id, dialogue.text, dialogue.references[0], text, row.final)
+            for dialogue, text, row in zip(self.dialogues, texts, score.per_row, strict=True)
+        ]
+        if trainer.ranks.is_first:
+            write_text(path, "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in found))
+        return {
+            "dev_loss": losses.mean(),
+            "dev_score": score.final,
+            "dev_rouge1": score.rouge1,
+            "dev_rouge2": score.rouge2,
+            "dev_rougeL": score.rougeL,
+            "dev_by_length": sum(cut_off),
+            "dev_rows": len(texts),
+        }, samples
+
+    def _generate_somehow(
+        self, trainer: Any, stopped: Callable[[], bool], losses: DevLoss
+    ) -> list[Prediction] | None:
+        """Greedy summaries, with fewer prompts at a time where memory does not do for as many as asked for."""
+        batch_size = self.recipe.evaluation.batch_size
+        while True:
+            try:
+                return self._generate(trainer, stopped, losses, batch_size)
+            except GenerationError:
+                # Several processes would have to agree on it while they wait for each other.
+                if batch_size == 1 or trainer.ranks.world > 1:
+                    raise
+            batch_size = -(-batch_size // 2)
+            say(f"out of memory while evaluating; now with {batch_size} prompts at a time")
+
+    def _generate(
+        self, trainer: Any, stopped: Callable[[], bool], losses: DevLoss, batch_size: int
+    ) -> list[Prediction] | None:
+        """Greedy summaries of all dialogues, in order; the model is left as it was."""
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        was_training = model.training
+        share = trainer.ranks.share(len(self.prompts))
+        engine = HfEngine(
+            model,
+            pad_id=self.renderer.pad_id,
+            batch_size=batch_size,
+            logprobs=False,
+            may_shrink=not trainer.is_sharded,
+            with_states=losses.add if losses.shares_prompts else None,
+        )
+        losses.of_share(share)
+        found: dict[int, Prediction] = {}
+        try:
+            with (
+                trainer.accelerator.autocast(),
+                with_adapter_merged(model),
+                Progress(f"Evaluating step {trainer.state.global_step}", len(share)) as progress,
+            ):
+                for output in engine.generate(
+                    [Request(self.prompts[index].prompt_ids, self.limits[index]) for index in share],
+                    stop_id=self.renderer.stop_id,
+                ):
+                    dialogue = self.dialogues[share[output.index]]
+                    found[share[output.index]] = Prediction(
+                        dialogue.id,
+                        dialogue_hash(dialogue.text),
+                        self.renderer.decode(output.token_ids),
+                        len(output.token_ids),
+                        output.finish_reason,
+                    )
+                    progress.advance(1)
+                    if stopped():
+                        return None
+        finally:
+            model.train(was_training)
+        for others in trainer.ranks.gather(found):
+            found |= others
+        return [found[index] for index in range(len(self.prompts))]
+
+
+def make_dev_set(
+    recipe: Recipe,
+    renderer: Renderer,
+    dialogues: list[Dialogue],
+    prompts: list[Row],
+    budget: Callable[[], TokenBudget],
+) -> DevSet | None:
+    """Choose the dialogues to evaluate; None if there are none to score.
+
+    Args:
+        recipe: says how many; its seed says which.
+        renderer: renders the answers.
+        dialogues: all of data.dev.
+        prompts: their prompts.
+        budget: as for `token_limit`.
+    """
+    if recipe.evaluation.every == "never":
+        return None
+    asked = [pair for pair in zip(dialogues, prompts, strict=True) if pair[0].references]
+    rows = recipe.evaluation.rows
+    if rows is not None and rows < len(asked):
+        chosen = sorted(random.Random(recipe.seed).sample(range(len(asked)), rows))
+        asked = [asked[index] for index in chosen]
+    if not asked:
+        return None
+    answers = [
+        [renderer.example(dialogue, reference) for reference in dialogue.references] for dialogue, _ in asked
+    ]
+    dialogues, prompts = [dialogue for dialogue, _ in asked], [row for _, row in asked]
+    limits = list(map(token_limit(recipe.generate, budget), dialogues))
+    return DevSet(recipe, renderer, dialogues, prompts, answers, limits)

@@ -1,0 +1,389 @@
+"""The training itself, from its first step or from a checkpoint on, to the adapter that it leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_summ.check.report import Report
+from llm_summ.check.training_plan import TrainingPlan
+from llm_summ.core.errors import LlmSummError, RecipeError, StoppedError, TrainingError, first_line
+from llm_summ.core.files import append_lines, whole_directory, write_json
+from llm_summ.core.progress import Progress, say
+from llm_summ.models.adapter import lora_config
+from llm_summ.models.base import save_tokenizer
+from llm_summ.models.dequantized import keep_dequantized
+from llm_summ.models.device import Device
+from llm_summ.models.full_model import weights_sha256
+from llm_summ.models.load import keep_trainable, load_base, quantization_config
+from llm_summ.models.machine_speed import note_duration
+from llm_summ.recipe import Recipe
+from llm_summ.runs.run import Run, mark_latest
+from llm_summ.train.checkpoint import CHECKSUMS, Checkpoint, checkpoint_path, checkpoints, how_to_go_on
+from llm_summ.train.distributed import ALONE, Ranks
+from llm_summ.train.eva import begin_with_components
+from llm_summ.train.evaluation import DevSet, make_dev_set
+from llm_summ.train.history import Evaluated, cut_log, evaluations, pick, stops_early, table
+from llm_summ.train.resume import now
+from llm_summ.train.shard import is_sharded, shard
+from llm_summ.train.signals import StopSignals
+from llm_summ.train.time_budget import FixedSteps, TimeBudget, by_tokens
+
+if TYPE_CHECKING:
+    from llm_summ.train.callbacks import Schedule
+
+__all__ = ["fit", "load_model", "make_trainer"]
+
+_WORTH_NOTING = 60.0  # seconds: what a shorter training takes says little of a longer one
+# The library's files beside the weights: what a resumption needs, and nobody else.
+_STATE_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "trainer_state.json", "progress.json", CHECKSUMS)
+
+
+def fit(
+    run: Run,
+    report: Report,
+    manifest: dict[str, Any],
+    begin: Checkpoint | None,
+    ranks: Ranks = ALONE,
+    began: float | None = None,
+) -> None:
+    """Train, and leave `adapter/` (or `model/`) with the picked checkpoint's weights.
+
+    Args:
+        run: its folder, with recipe, prompt and manifest.
+        report: what the check found: the plan, the device, the dtype, the rows at a time.
+        manifest: of the run; gets the key `training` when everything is done.
+        begin: the checkpoint to go on from; None begins at the first step.
+        ranks: the processes that train together; all of them call this, and the first one writes.
+        began: when the command began, on the clock of `time.monotonic`: from there `train.max_minutes` counts.
+
+    Raises:
+        StoppedError: a signal came; what was done is saved.
+        TrainingError: it failed; the last checkpoint is as it was.
+    """
+    fixed = FixedSteps.of(manifest)
+    if fixed is not None:
+        report = dataclasses.replace(report, plan=_ending_at(report.plan, fixed.steps))
+    plan = report.plan
+    recipe = plan.recipe
+    last = ranks.of_first(lambda: cut_log(run.log_path, begin.step if begin else 0))
+    sharded = is_sharded(recipe, ranks)
+    # One after the other: the whole model is there before it is divided.
+    model = ranks.in_turn(lambda: _load_part(report, ranks)) if sharded else load_model(report, report.device)
+    from llm_summ.train.callbacks import Schedule
+    from llm_summ.train.log import LogCallback, memory_gib
+    from llm_summ.train.tracking import tracking_callbacks
+
+    dev_set = None
+    if "dev" in plan.prompts:
+        dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"], plan.budget)
+    done = begin.step if begin else 0
+    with (
+        StopSignals() as stops,
+        append_lines(run.log_path) if ranks.is_first else contextlib.nullcontext() as out,
+        Progress("Training", plan.steps, done) as progress,
+    ):
+        log = LogCallback(out, progress, last)
+        trackers = []
+        if ranks.is_first:
+            trackers = tracking_callbacks(recipe.track, run, recipe, resumed="resumed" in manifest)
+
+        def keep_fixed(found: FixedSteps) -> None:
+            progress.resize(found.steps)
+            if ranks.is_first:
+                manifest["budget"] = found.to_json(recipe.train.max_minutes or 0.0)
+                write_json(run.manifest_path, manifest)
+                say(_budget_line(found, recipe, dev_set))
+
+        schedule = Schedule(
+            run,
+            recipe,
+            steps=plan.steps,
+            fixed=fixed,
+            budget=None if fixed else _budget(report, dev_set, time.monotonic() if began is None else began),
+            keep_fixed=keep_fixed,
+            interval=plan.evaluation_interval,
+            dev_set=dev_set,
+            log=log,
+            stops=stops,
+            trackers=trackers,
+            begin=begin,
+            ranks=ranks,
+        )
+        scratch_in = run.path if ranks.is_first else None
+        try:
+            with tempfile.TemporaryDirectory(dir=scratch_in, prefix=".trainer.") as scratch:
+                trainer = make_trainer(report, model, [log, schedule, *trackers], Path(scratch), ranks, sharded)
+                schedule.attach(trainer)
+                _train(trainer, schedule, report, begin)
+        finally:
+            for tracker in trackers:
+                tracker.close()
+        step = int(trainer.state.global_step)
+        received = max(ranks.gather(stops.received or 0))
+        if received and not schedule.is_complete():
+            raise StoppedError(
+                f"stopped at step {step} of {schedule.steps} by {signal.Signals(received).name}; "
+                f"{how_to_go_on(run, ranks.world)}",
+                received,
+            )
+    if not ranks.is_first:
+        return
+    found = evaluations(run.log_path)
+    early = step < schedule.steps and stops_early(found, recipe.evaluation)
+    picked = _pick_whole(run, recipe, found, step)
+    with _told_how_to_go_on(run, ranks, "the result cannot be written"):
+        _keep_result(run, plan, picked)
+    manifest["training"] = {
+        "finished": now(),
+        "seconds": round(log.seconds, 1),
+        "steps": step,
+        "stopped_early": early,
+        "picked_step": picked,
+        "tokens": trainer.tokens,
+        "last_loss": log.last_loss if math.isfinite(log.last_loss) else None,
+        "memory_gib": round(memory_gib(), 2),
+        "adapter_sha256": weights_sha256(_result(run, recipe)),
+    }
+    with _told_how_to_go_on(run, ranks, "the result cannot be written"):
+        write_json(_result(run, recipe) / "manifest.json", manifest)
+        mark_latest(run)
+        write_json(run.manifest_path, manifest)  # the last of all: now the training is finished
+    if report.time is not None and begin is None and schedule.evaluates_all and log.seconds >= _WORTH_NOTING:
+        note_duration(report.time.kind, sum(report.time.total(_ending_at(plan, step))), log.seconds)
+    for line in table(found, recipe.evaluation) if found else []:
+        say(line)
+    rate = trainer.tokens / max(log.seconds, 1e-9)
+    say(
+        f"Trained {step} steps in {log.seconds:.0f} s, {rate:.0f} tokens/s, last loss "
+        f"{log.last_loss:.3f} -> {_result(run, recipe)}" + (f" (of step {picked})" if picked != step else "")
+    )
+
+
+def _ending_at(plan: TrainingPlan, steps: int) -> TrainingPlan:
+    """Return the plan of a training that ends after so many steps."""
+    return dataclasses.replace(plan, fixed_steps=steps)
+
+
+def _budget(report: Report, dev_set: DevSet | None, began: float) -> TimeBudget | None:
+    """Return what finds the number of steps; None: the recipe has no `train.max_minutes`."""
+    plan = report.plan
+    minutes = plan.recipe.train.max_minutes
+    if minutes is None:
+        return None
+    prompts, answers = ([], []) if dev_set is None else (dev_set.prompts, dev_set.answers)
+    return TimeBudget(minutes, began, plan, report.time or by_tokens(plan), prompts, answers)
+
+
+def _budget_line(fixed: FixedSteps, recipe: Recipe, dev_set: DevSet | None) -> str:
+    """Say what fits into the budget."""
+    line = f"{fixed.steps} of {fixed.all_steps} steps fit into {recipe.train.max_minutes:g} minutes"
+    if dev_set is not None and fixed.rows < len(dev_set.prompts):
+        line += f"; evaluations of {fixed.rows} dialogues instead of {len(dev_set.prompts)}"
+    return line
+
+
+def _result(run: Run, recipe: Recipe) -> Path:
+    """Where a training leaves what it learnt."""
+    return run.model if recipe.train.method == "full" else run.adapter
+
+
+def _load_part(report: Report, ranks: Ranks) -> Any:
+    """This process's part of a base, and all of the adapter. The whole base need not fit into the device."""
+    from peft import get_peft_model
+    from transformers import set_seed
+
+    recipe = report.plan.recipe
+    model = load_model(report, dataclasses.replace(report.device, kind="cpu"))
+    if recipe.train.method == "lora":
+        set_seed(recipe.seed)
+        try:
+            model = get_peft_model(model, lora_config(recipe.lora))
+        except ValueError as error:
+            raise _refused(error) from error
+    shard(model, report.device.kind, ranks)
+    return model
+
+
+def load_model(report: Report, device: Device, *, dequantized: bool = True) -> Any:
+    """Load the base as it is trained.
+
+    Args:
+        report: of the check.
+        device: where to put it.
+        dequantized: whether to keep dequantized weights, if the check found room for them.
+    """
+    import torch
+
+    recipe, compute = report.plan.recipe, getattr(torch, report.dtype)
+    # Weights that are trained are kept in float32: smaller dtypes swallow small updates.
+    held = torch.float32 if recipe.train.method == "full" else compute
+    quantization = quantization_config(
+        recipe.model.quantization, double=recipe.model.double_quantization, compute_dtype=compute
+    )
+    say(f"Loading {recipe.model.base}")
+    model = load_base(recipe.model, report.plan.location, device, held, quantization)
+    keep_trainable(model)
+    if dequantized and report.memory is not None and report.memory.dequantized and device.kind == "cpu":
+        keep_dequantized(model, report.memory.dequantized)
+    # The stop contract: what ends a training row also ends a generation.
+    model.config.eos_token_id = model.generation_config.eos_token_id = report.plan.renderer.stop_id
+    return model
+
+
+def make_trainer(
+    report: Report, model: Any, callbacks: list[Any], scratch: Path, ranks: Ranks, sharded: bool
+) -> Any:
+    """Make the trainer of a loaded base; `scratch` is for the library's files."""
+    from transformers import PrinterCallback, set_seed
+    from trl import SFTConfig
+
+    from llm_summ.train.trainer import AnswerLossTrainer
+
+    plan, device = report.plan, report.device
+    recipe = plan.recipe
+    train = recipe.train
+    on_gpu = device.kind == "cuda"
+    arguments = SFTConfig(
+        output_dir=str(scratch),
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        use_cpu=not on_gpu,
+        num_train_epochs=train.epochs,
+        max_steps=plan.steps,
+        learning_rate=train.learning_rate,
+        lr_scheduler_type=train.schedule,
+        warmup_steps=train.warmup_ratio,
+        weight_decay=train.weight_decay,
+        max_grad_norm=train.max_grad_norm,
+        optim=train.optimizer_name(on_gpu=on_gpu),
+        # A batch of the library is a whole step; micro batches are cut within it.
+        per_device_train_batch_size=train.batch_size,
+        gradient_accumulation_steps=1,
+        gradient_checkpointing=train.checkpoints(on_gpu=on_gpu),
+        bf16=report.dtype == "bfloat16",
+        fp16=on_gpu and report.dtype == "float16",
+        neftune_noise_alpha=train.neftune_alpha,
+        # The rows are rendered already: TRL is neither to tokenize nor to cut them.
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        completion_only_loss=False,
+        save_strategy="no",
+        logging_steps=train.log_every,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to="none",
+        dataloader_pin_memory=False,
+    )
+    set_seed(recipe.seed)  # the adapter is made before the trainer sets it
+    try:
+        trainer = AnswerLossTrainer(
+            model=model,
+            arguments=arguments,
+            rows=plan.rows,
+            tokenizer=plan.tokenizer,
+            adapter=lora_config(recipe.lora) if train.method == "lora" and not sharded else None,
+            callbacks=callbacks,
+            fields=train,
+            rows_at_a_time=report.micro_batch_size,
+            learning_rate_ratio=recipe.lora.learning_rate_ratio,
+            ranks=ranks,
+            sharded=sharded,
+        )
+    except ValueError as error:
+        raise _refused(error) from error
+    trainer.remove_callback(PrinterCallback)
+    # TRL turns the adapter of a quantized base into bfloat16, whose 8 bits of mantissa swallow small
+    # updates; the adapter is small, so its own weights and the optimizer's stay in float32.
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return trainer
+
+
+def _refused(error: ValueError) -> LlmSummError:
+    if "arget modules" in str(error):
+        return RecipeError(f"lora.targets: {first_line(error)}")
+    return TrainingError(f"the trainer refuses this recipe: {first_line(error)}")
+
+
+def _begin_adapter(trainer: Any, report: Report) -> None:
+    """EVA: begin with the principal components of what the layers are given."""
+    recipe = report.plan.recipe
+    if recipe.train.method == "lora" and recipe.lora.init == "eva":
+        say("Initialising the adapter from the training rows (EVA)")
+        begin_with_components(
+            trainer.model,
+            report.plan.rows,
+            pad_id=report.plan.renderer.pad_id,
+            device=trainer.args.device,
+            rows_at_a_time=trainer.rows_at_a_time,
+            seed=recipe.seed,
+        )
+
+
+def _train(trainer: Any, schedule: Schedule, report: Report, begin: Checkpoint | None) -> None:
+    if begin is None:
+        _begin_adapter(trainer, report)
+        trainer.ranks.begin_alike(trainer.model)
+    else:
+        # Before the library's loop, which makes a step before it looks whether to stop.
+        trainer.take_up(begin)
+        schedule.catch_up()
+        if schedule.stops_here():
+            return
+    with _told_how_to_go_on(schedule.run, trainer.ranks, lambda: f"step {trainer.state.global_step}"):
+        trainer.train(resume_from_checkpoint=None if begin is None else str(begin.path))
+
+
+@contextlib.contextmanager
+def _told_how_to_go_on(run: Run, ranks: Ranks, where: str | Callable[[], str]) -> Iterator[None]:
+    """Turn a file that cannot be written into a line that says how to go on.
+
+    Raises:
+        TrainingError: the line.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"{where if isinstance(where, str) else where()}: {error.filename or 'a file'}: "
+            f"{error.strerror or error}; {how_to_go_on(run, ranks.world)}"
+        ) from error
+
+
+def _pick_whole(run: Run, recipe: Recipe, found: list[Evaluated], last: int) -> int:
+    """The step of the best checkpoint that is there and whole; the last, if nothing was evaluated.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    kept = {one.step: one for one in checkpoints(run.checkpoints)}
+    while kept:
+        step = pick([one for one in found if one.step in kept], recipe.evaluation) or last
+        fault = kept[step].fault() if step in kept else "it is gone"
+        if not fault:
+            return step
+        say(f"{checkpoint_path(run.checkpoints, step)}: cannot be the result ({fault})")
+        if kept.pop(step, None) is None:
+            break
+    raise TrainingError(f"{run.checkpoints}: no whole checkpoint is left to make the result of; train anew")
+
+
+def _keep_result(run: Run, plan: Any, step: int) -> None:
+    """Copy the weights of a checkpoint, with all that is needed to use them."""
+    source = checkpoint_path(run.checkpoints, step)
+    with whole_directory(_result(run, plan.recipe)) as building:
+        for path in source.iterdir():
+            if path.name not in _STATE_FILES and not path.name.startswith("rng_state"):
+                shutil.copyfile(path, building / path.name)
+        save_tokenizer(plan.tokenizer, building)
+        shutil.copyfile(run.recipe_path, building / "recipe.yaml")

@@ -1,0 +1,113 @@
+"""A base model that is divided among several devices (FSDP), for one that does not fit into a single one.
+
+Each layer's weights are put together when the layer is computed, and let go again (Zhao et al. 2023,
+https://arxiv.org/abs/2304.11277; PyTorch's `fully_shard`). Beside an adapter only the frozen base is divided: the
+adapter, its gradients and the optimizer's state are whole in every process, and so are checkpoints.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from llm_summ.core.errors import RecipeError
+from llm_summ.recipe import Recipe
+from llm_summ.train.distributed import Ranks
+
+__all__ = [
+    "is_sharded",
+    "load_optimizer",
+    "load_weights",
+    "refuse_what_cannot_be_sharded",
+    "shard",
+    "whole_state",
+]
+
+_SHARDED_OPTIMIZERS = ("adamw_torch", "sgd")
+
+
+def is_sharded(recipe: Recipe, ranks: Ranks) -> bool:
+    """Whether each process of a training holds a part of the base."""
+    return ranks.world > 1 and recipe.train.parallel == "fsdp"
+
+
+def refuse_what_cannot_be_sharded(recipe: Recipe, *, on_gpu: bool) -> None:
+    """Refuse recipes that FSDP does not go with.
+
+    Raises:
+        RecipeError: names the field.
+    """
+    train = recipe.train
+    if recipe.model.quantization == "int8":
+        raise RecipeError(
+            "model.quantization: int8 cannot be divided among devices; set it to nf4 or none, or train.parallel "
+            "to ddp"
+        )
+    name = train.optimizer_name(on_gpu=on_gpu)
+    if train.method == "full" and name not in _SHARDED_OPTIMIZERS:
+        raise RecipeError(
+            f"train.optimizer: {name} cannot be divided among devices; set it to "
+            f"{' or '.join(_SHARDED_OPTIMIZERS)}, or train.parallel to ddp"
+        )
+
+
+def shard(model: Any, kind: str, ranks: Ranks) -> None:
+    """Keep this process's part of a model, on its device.
+
+    Args:
+        model: whole, on the CPU or on the device; with an adapter, if one is trained.
+        kind: of the device, cuda or cpu.
+        ranks: the processes; no word is exchanged, so they may come here one after the other.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(kind, (ranks.world,))
+    has_adapter = hasattr(model, "get_base_model")
+    base = model.get_base_model() if has_adapter else model
+    whole = {parameter for parameter in model.parameters() if parameter.requires_grad} if has_adapter else set()
+    for parameter in whole:
+        parameter.data = parameter.data.to(kind)
+    for module in base.modules():
+        if hasattr(getattr(module, "weight", None), "quant_state"):
+            # bitsandbytes looks here once the weight is put together from parts, which have lost it.
+            module.quant_state = module.weight.quant_state
+    kinds = set(base._no_split_modules or ())
+    for layer in [module for module in base.modules() if type(module).__name__ in kinds]:
+        fully_shard(layer, mesh=mesh, ignored_params=whole)
+    fully_shard(base, mesh=mesh, ignored_params=whole)
+    # transformers: no process stops generating before all can, since each needs the others' parts.
+    base._is_fsdp_managed_module = True
+
+
+def whole_state(model: Any, optimizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The weights and the optimizer's state of a model that is trained in parts, put together on the CPU.
+
+    Every process has to call it; the first one gets them, the others get nothing.
+    """
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
+
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    weights, state = get_state_dict(model, optimizer, options=options)
+    for tied in getattr(model, "all_tied_weights_keys", None) or ():
+        weights.pop(tied, None)  # the same as another, as the library saves it too
+    return weights, state
+
+
+def load_weights(model: Any, folder: Path) -> None:
+    """Divide the weights of a checkpoint; every process reads all of them."""
+    from safetensors.torch import load_file
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
+    weights = {name: tensor for path in folder.glob("*.safetensors") for name, tensor in load_file(path).items()}
+    # Weights that are tied are saved once.
+    set_model_state_dict(model, weights, options=StateDictOptions(full_state_dict=True, strict=False))
+
+
+def load_optimizer(model: Any, optimizer: Any, folder: Path) -> None:
+    """Divide the optimizer's state of a checkpoint; every process reads all of it."""
+    import torch
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
+
+    state = torch.load(folder / "optimizer.pt", weights_only=True)
+    set_optimizer_state_dict(model, optimizer, state, options=StateDictOptions(full_state_dict=True))

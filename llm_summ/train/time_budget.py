@@ -1,0 +1,227 @@
+"""How many steps fit into `train.max_minutes`: known after a few steps, and looked at again at half of the time.
+
+What was found is kept with the run, so that a resumption ends where the training would have ended. One
+that was killed before half of its time keeps what was found first.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from llm_summ.check.duration import TrainingTime
+from llm_summ.check.step_batches import draw_steps
+from llm_summ.check.training_plan import TrainingPlan
+from llm_summ.core.errors import RunError
+from llm_summ.models.duration import ModelSize
+from llm_summ.models.machine_speed import Speed
+from llm_summ.prompt import Row
+
+__all__ = ["FixedSteps", "TimeBudget", "at_evaluation", "by_tokens", "fitting"]
+
+_MEASURED_STEPS, _MEASURED_SHARE = 3, 0.08  # the first of them warms up, and does not count
+_AGAIN, _APART = 0.5, 0.05  # of the budget: then it is looked at again; of the steps: less is not worth a change
+_FOR_EVALUATIONS = 0.3  # of the budget: beyond it fewer dialogues are evaluated
+_FEWEST_ROWS = 4
+_FEW_STEPS = 0.25  # of the interval between evaluations
+_TO_FINISH, _TO_FINISH_SHARE = 3.0, 0.01  # seconds, and a share of the budget, for the result's files
+_TO_SAVE = 1.0  # seconds of a checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class FixedSteps:
+    """What fits into a budget.
+
+    Attributes:
+        steps: optimizer steps of the training.
+        rows: dialogues of an evaluation.
+        fixed_at: the step after which this was known. Up to there the learning rate was that of a training of
+            `all_steps`.
+        all_steps: of the training without a budget.
+        earlier: `fixed_at` and `steps` of what was found before and did not hold.
+    """
+
+    steps: int
+    rows: int
+    fixed_at: int
+    all_steps: int
+    earlier: tuple[tuple[int, int], ...] = ()
+
+    def stages(self) -> list[tuple[float, int]]:
+        """Return how many steps the training was to have, each with the last step for which that was so."""
+        times = [*self.earlier, (self.fixed_at, self.steps)]
+        totals = [self.all_steps, *(steps for _, steps in times)]
+        return list(zip([*(at for at, _ in times), math.inf], totals, strict=True))
+
+    @classmethod
+    def of(cls, manifest: dict[str, Any]) -> FixedSteps | None:
+        """Return what a run's manifest says; None: nothing was fixed.
+
+        Raises:
+            RunError: the manifest is damaged.
+        """
+        found = manifest.get("budget")
+        if found is None:
+            return None
+        try:
+            earlier = tuple((int(at), int(steps)) for at, steps in found.get("earlier") or ())
+            return cls(**{name: int(found[name]) for name in cls.__slots__ if name != "earlier"}, earlier=earlier)
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise RunError(
+                f"the run's manifest: budget: found {found!r}, expected {list(cls.__slots__)}"
+            ) from error
+
+    def to_json(self, minutes: float) -> dict[str, Any]:
+        """Return what a manifest keeps."""
+        return {"minutes": minutes, **asdict(self)}
+
+
+class TimeBudget:
+    """Measures the first steps of a training, and says how many fit.
+
+    Args:
+        minutes: for everything from `began` to the result.
+        began: on the clock of `time.monotonic`.
+        plan: of the training.
+        expected: what steps and evaluations take in relation to each other.
+        prompts: of the dialogues that are evaluated; empty: nothing is.
+        answers: their references.
+    """
+
+    def __init__(
+        self,
+        minutes: float,
+        began: float,
+        plan: TrainingPlan,
+        expected: TrainingTime,
+        prompts: Sequence[Row],
+        answers: Sequence[Sequence[Row]],
+    ) -> None:
+        self._seconds, self._began, self._plan, self._expected = 60 * minutes, began, plan, expected
+        self._prompts, self._answers = prompts, answers
+        self._first, self._first_at, self._steps = 0, 0.0, 0
+        self._fixed: FixedSteps | None = None
+        self._is_final = False
+
+    def note_step(self, step: int, paused: float) -> None:
+        """Note that a step was made.
+
+        Args:
+            step: its number, from 1.
+            paused: seconds since the training began in which nothing was trained.
+        """
+        self._steps += 1
+        if self._steps == 1:
+            self._first, self._first_at = step, time.monotonic() - paused
+
+    def is_due(self) -> bool:
+        """Return whether enough is known for the first time, or half of the time is over."""
+        spent = time.monotonic() - self._began
+        if self._fixed is None:
+            return self._steps >= _MEASURED_STEPS and spent >= _MEASURED_SHARE * self._seconds
+        return not self._is_final and spent >= _AGAIN * self._seconds
+
+    def fix(self, step: int, paused: float, *, may_shrink: bool) -> FixedSteps:
+        """Return what fits into the rest of the time; a second time, what fits better, or the same as before.
+
+        Args:
+            step: steps that are made.
+            paused: as for `note_step`.
+            may_shrink: whether fewer dialogues may be evaluated: none was yet, so that scores can be compared.
+        """
+        expected = list(itertools.islice(self._step_seconds(), self._plan.all_steps))
+        measured = time.monotonic() - paused - self._first_at
+        # This machine, now, compared with what was expected of it.
+        factor = measured / max(sum(expected[self._first : step]), 1e-9)
+        left = self._seconds * (1 - _TO_FINISH_SHARE) - _TO_FINISH - (time.monotonic() - self._began)
+        before = self._fixed
+        rows = len(self._prompts) if before is None else before.rows
+        while True:
+            evaluation = _TO_SAVE
+            if rows:
+                evaluation += factor * self._expected.evaluation(self._prompts[:rows], self._answers[:rows])
+            steps, evaluations = fitting(
+                left,
+                [factor * one for one in expected[step:]],
+                evaluation=evaluation,
+                interval=self._plan.evaluation_interval,
+                done=step,
+            )
+            # No evaluation: not even the next step and one of all rows fit.
+            share = max(1, evaluations) * evaluation / self._seconds
+            is_enough = share <= _FOR_EVALUATIONS and evaluations > 0
+            if is_enough or rows <= _FEWEST_ROWS or not may_shrink or before is not None:
+                if steps < self._plan.all_steps:
+                    steps = at_evaluation(steps, self._plan.evaluation_interval, step)
+                return self._keep(steps, rows, step)
+            rows = max(_FEWEST_ROWS, min(rows - 1, int(rows * min(1.0, _FOR_EVALUATIONS / share))))
+
+    def _keep(self, steps: int, rows: int, step: int) -> FixedSteps:
+        """Return what was found, or what was found before if that is nearly the same."""
+        before = self._fixed
+        if before is None:
+            self._fixed = FixedSteps(steps, rows, step, self._plan.all_steps)
+            return self._fixed
+        self._is_final = True
+        if abs(steps - before.steps) > _APART * before.steps:
+            self._fixed = FixedSteps(
+                steps, rows, step, before.all_steps, (*before.earlier, (before.fixed_at, before.steps))
+            )
+        return self._fixed or before
+
+    def _step_seconds(self) -> Iterator[float]:
+        """Yield what each step is expected to take, in the order of the training."""
+        plan = self._plan
+        train, lengths = plan.recipe.train, [len(row) for row in plan.rows]
+        for epoch in itertools.count():
+            for indexes in draw_steps(
+                lengths, train.batch_size, seed=plan.recipe.seed, epoch=epoch, grouped=train.group_by_length
+            ):
+                yield self._expected.step([plan.rows[index] for index in indexes])
+
+
+def fitting(
+    left: float, steps: Sequence[float], *, evaluation: float, interval: int, done: int
+) -> tuple[int, int]:
+    """Return how many steps fit into a time, and how many evaluations are still to come then.
+
+    Args:
+        left: seconds.
+        steps: seconds of every step that could follow.
+        evaluation: seconds of one; the last step always has one.
+        interval: steps between evaluations; 0: the last step alone has one.
+        done: steps that are made.
+    """
+    fits, evaluations, used = done, 0, 0.0
+    for step, seconds in enumerate(steps, done + 1):
+        used += seconds
+        # At every multiple of the interval before this step, and at this step if it is the last.
+        count = 1 + ((step - 1) // interval - done // interval if interval else 0)
+        # A step that does not fit may be followed by none that does: the time that is needed only grows.
+        if used + count * evaluation > left:
+            break
+        fits, evaluations = step, count
+    return fits, evaluations
+
+
+def at_evaluation(steps: int, interval: int, done: int) -> int:
+    """Return where to end instead of `steps`: at an evaluation, if that was a few steps before.
+
+    The last step always is evaluated, and an evaluation takes longer than a few steps.
+
+    Args:
+        steps: that fit.
+        interval: steps between evaluations; 0: there are none.
+        done: steps that are made.
+    """
+    beyond = steps % interval if interval else 0
+    return steps - beyond if beyond <= _FEW_STEPS * interval and steps - beyond > done else steps
+
+
+def by_tokens(plan: TrainingPlan) -> TrainingTime:
+    """Return what steps and evaluations take by their tokens alone, where a model's size is not known."""
+    return TrainingTime(plan.recipe, ModelSize(1, 0), Speed("", 1, 1.0, 1.0, 0.3, 1.0), "", 1, False, False, 1)

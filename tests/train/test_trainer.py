@@ -1,0 +1,308 @@
+"""Our step is TRL's step, at less cost: the same loss and gradients, whatever the micro batches."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_summ.prompt import Row
+from llm_summ.recipe import TrainFields
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:::transformers", "ignore:::trl", "ignore:::torch", "ignore:::peft"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trainer")
+    shutil.copytree(tiny_model, folder / "tiny")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    """Rows of very different lengths, so that there is padding to go wrong."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+    found = []
+    for number, (prompt, answer) in enumerate(((30, 9), (12, 17), (44, 1), (3, 2), (90, 30), (60, 5))):
+        ids = torch.randint(3, 1000, (prompt + answer,), generator=generator).tolist()
+        found.append(Row(str(number), tuple(ids[:prompt]), tuple(ids[prompt:]), 2))
+    return found
+
+
+def settings(folder: Path) -> Any:
+    from trl import SFTConfig
+
+    return SFTConfig(
+        output_dir=str(folder / "out"),
+        use_cpu=True,
+        bf16=False,
+        report_to="none",
+        max_length=None,
+        max_steps=2,
+        gradient_checkpointing=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        completion_only_loss=False,
+        per_device_train_batch_size=6,
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+
+
+def adapter() -> Any:
+    from peft import LoraConfig
+
+    # Random, so that B is not zero and every gradient is there.
+    return LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", init_lora_weights=False)
+
+
+def make_trainer(
+    folder: Path, rows: list[Row], rows_at_a_time: int = 6, ratio: float | None = None, **fields: Any
+) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from llm_summ.train.trainer import AnswerLossTrainer
+
+    torch.manual_seed(5)
+    return AnswerLossTrainer(
+        model=AutoModelForCausalLM.from_pretrained(folder / "tiny"),
+        arguments=settings(folder),
+        rows=rows,
+        tokenizer=AutoTokenizer.from_pretrained(folder / "tiny"),
+        adapter=adapter(),
+        callbacks=[],
+        fields=TrainFields.model_validate({"batch_size": 6} | fields),
+        rows_at_a_time=rows_at_a_time,
+        learning_rate_ratio=ratio,
+    )
+
+
+def gradients(model: Any) -> Any:
+    import torch
+
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+@pytest.fixture(scope="module")
+def of_trl(folder: Path, rows: list[Row]) -> tuple[float, Any]:
+    """Loss and gradients of TRL's own trainer for all rows as one padded batch."""
+    import torch
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import SFTTrainer
+
+    torch.manual_seed(5)
+    examples = [{"input_ids": row.input_ids, "labels": row.labels} for row in rows]
+    trainer = SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(folder / "tiny"),
+        args=settings(folder),
+        train_dataset=Dataset.from_list(examples),
+        processing_class=AutoTokenizer.from_pretrained(folder / "tiny"),
+        peft_config=adapter(),
+    )
+    trainer.model.train()
+    learnt = sum(len(row.answer_ids) + 1 for row in rows)
+    loss = trainer.compute_loss(trainer.model, dict(trainer.data_collator(examples)), num_items_in_batch=learnt)
+    loss.backward()
+    return float(loss.detach()), gradients(trainer.model)
+
+
+@pytest.mark.parametrize("packing", [False, True])
+@pytest.mark.parametrize("rows_at_a_time", [1, 2, 4, 6])
+def test_a_step_is_that_of_trl(
+    folder: Path, rows: list[Row], of_trl: tuple[float, Any], packing: bool, rows_at_a_time: int
+) -> None:
+    import torch
+
+    trainer = make_trainer(folder, rows, rows_at_a_time, packing=packing)
+    loss = trainer.training_step(trainer.model, rows)
+    assert float(loss) == pytest.approx(of_trl[0], rel=1e-5)
+    assert of_trl[1].abs().max() > 1e-4
+    torch.testing.assert_close(gradients(trainer.model), of_trl[1], rtol=1e-3, atol=1e-6)
+    assert trainer.tokens == sum(map(len, rows))
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma"])
+@pytest.mark.parametrize("packing", [False, True])
+def test_no_row_sees_another(folder: Path, rows: list[Row], packing: bool, kind: str) -> None:
+    """The loss of each row within a micro batch, packed or padded, is its loss alone."""
+    import torch
+    from transformers import AutoTokenizer, Gemma3ForCausalLM, Gemma3TextConfig
+
+    from llm_summ.train.trainer import AnswerLossTrainer
+
+    trainer = make_trainer(folder, rows, packing=packing)
+    model = trainer.model
+    if kind == "gemma":  # layers with a sliding window, shorter than the rows, between full ones
+        torch.manual_seed(2)
+        config = Gemma3TextConfig(
+            **{"vocab_size": 1500, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 4},
+            **{"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "sliding_window": 16},
+            layer_types=["sliding_attention", "full_attention"] * 2,
+        )
+        trainer = AnswerLossTrainer(
+            model=Gemma3ForCausalLM(config),
+            arguments=settings(folder),
+            rows=rows,
+            tokenizer=AutoTokenizer.from_pretrained(folder / "tiny"),
+            adapter=None,
+            callbacks=[],
+            fields=TrainFields.model_validate({"batch_size": 6, "packing": packing}),
+            rows_at_a_time=6,
+        )
+        model = trainer.model
+    model.eval()
+
+    def losses_within(together: list[Row]) -> list[float]:
+        """The summed loss of each row: the others' labels are taken away, their tokens stay."""
+        found = []
+        for one in together:
+            shown = [row if row is one else _Unlearnt(row) for row in together]
+            with torch.no_grad():
+                found.append(float(trainer.answer_loss(model, shown)))
+        return found
+
+    alone = [losses_within([row])[0] for row in rows]
+    assert losses_within(rows) == pytest.approx(alone, rel=1e-5)
+    assert losses_within(rows[::-1]) == pytest.approx(alone[::-1], rel=1e-5)
+
+
+class _Unlearnt:
+    """A row whose tokens are there and whose labels are not."""
+
+    def __init__(self, row: Row) -> None:
+        self.input_ids, self.labels = row.input_ids, [-100] * len(row)
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+def test_label_smoothing_is_pytorchs_and_not_in_the_dev_loss(folder: Path, rows: list[Row]) -> None:
+    import torch
+    from torch.nn import functional
+
+    trainer = make_trainer(folder, rows, label_smoothing=0.1)
+    row = rows[0]
+    trainer.model.eval()
+    with torch.no_grad():
+        logits = trainer.model(input_ids=torch.tensor([row.input_ids])).logits[0, len(row.prompt_ids) - 1 : -1]
+        targets = torch.tensor([*row.answer_ids, row.stop_id])
+        expected = float(functional.cross_entropy(logits, targets))
+        smoothed = float(functional.cross_entropy(logits, targets, label_smoothing=0.1))
+        assert trainer.mean_loss([row]) == pytest.approx(expected, rel=1e-5)
+        trainer.model.train()
+        for dropout in (m for m in trainer.model.modules() if isinstance(m, torch.nn.Dropout)):
+            dropout.p = 0.0
+        loss = trainer.answer_loss(trainer.model, [row])
+    assert float(loss) / len(targets) == pytest.approx(smoothed, rel=1e-5)
+    assert smoothed != pytest.approx(expected, rel=1e-3)
+
+
+def test_lora_plus_gives_b_a_rate_of_its_own(folder: Path, rows: list[Row]) -> None:
+    trainer = make_trainer(folder, rows, ratio=16.0)
+    names = {parameter: name for name, parameter in trainer.model.named_parameters()}
+    rates = {
+        ("B" if "lora_B" in names[parameter] else "A"): group["lr"]
+        for group in trainer.create_optimizer().param_groups
+        for parameter in group["params"]
+    }
+    assert rates["B"] == pytest.approx(16 * rates["A"])
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+sys.path.insert(0, {sft!r})
+import torch
+from llm_summ.prompt import Row
+from test_trainer import gradients, make_trainer
+folder = Path({folder!r})
+answer = tuple(i % 1400 + 5 for i in range({answer}))
+rows = [Row(str(n), tuple(range(5, 105)), answer, 2) for n in range({count})]
+small = make_trainer(folder, rows, 1)
+expected = float(small.training_step(small.model, rows))
+trainer = make_trainer(folder, rows, {count})
+now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+limit = now + {room} * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+loss = float(trainer.training_step(trainer.model, rows))
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+apart = (gradients(trainer.model) - gradients(small.model)).abs().max()
+print(trainer.rows_at_a_time, abs(loss - expected) < 1e-3, float(apart) < 1e-3)
+"""
+
+
+def in_little_memory(folder: Path, *, count: int, answer: int, room: int) -> Iterator[str]:
+    """A step with `count` rows of long answers where `room` MiB are left."""
+    here = Path(__file__).parent
+    sizes = {"count": count, "answer": answer, "room": room}
+    code = MEMORY.format(tests=str(here.parent), sft=str(here), folder=str(folder), **sizes)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300
+    )
+    yield done.stdout
+    yield done.stderr
+
+
+def test_a_micro_batch_that_does_not_fit_is_halved(folder: Path) -> None:
+    """With a real limit on memory: the step is made again with fewer rows, and its gradient is the batch's."""
+    out, err = in_little_memory(folder, count=6, answer=1900, room=150)
+    assert "out of memory with 6 rows at a time; from now on 3 (the batch stays 6)" in err, err
+    left, same_loss, same_gradients = out.split()
+    assert int(left) < 6
+    assert (same_loss, same_gradients) == ("True", "True")
+
+
+def test_a_row_that_does_not_fit_is_told_in_a_line(folder: Path) -> None:
+    out, err = in_little_memory(folder, count=1, answer=9000, room=20)
+    assert not out
+    assert "TrainingError: step 1: out of memory with 1 rows at a time" in err.splitlines()[-1]
+
+
+def test_an_evaluation_in_between_leaves_the_gradients_of_a_quantized_base(folder: Path, rows: list[Row]) -> None:
+    """bitsandbytes would pack the weights for inference, for good, and no gradient would pass them any more."""
+    import torch
+
+    from llm_summ.models.device import Device
+    from llm_summ.models.load import keep_trainable, load_base, quantization_config
+    from llm_summ.recipe import ModelFields
+    from llm_summ.train.trainer import AnswerLossTrainer
+
+    at = str(folder / "tiny")
+    quantization = quantization_config("nf4", double=True, compute_dtype=torch.float32)
+    model = load_base(ModelFields(base=at), at, Device("cpu", "", "float32"), torch.float32, quantization)
+    keep_trainable(model)
+    from transformers import AutoTokenizer
+
+    trainer = AnswerLossTrainer(
+        model=model,
+        arguments=settings(folder),
+        rows=rows,
+        tokenizer=AutoTokenizer.from_pretrained(at),
+        adapter=adapter(),
+        callbacks=[],
+        fields=TrainFields(batch_size=6),
+        rows_at_a_time=6,
+    )
+    found = []
+    for _ in range(2):
+        trainer.model.zero_grad()
+        trainer.training_step(trainer.model, rows)
+        found.append(gradients(trainer.model).clone())
+        trainer.model.eval()
+        trainer.mean_loss(rows)
+        with torch.inference_mode():
+            trainer.model.generate(input_ids=torch.tensor([rows[0].prompt_ids]), max_new_tokens=3)
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=0)
