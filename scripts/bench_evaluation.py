@@ -23,7 +23,7 @@ from llm_summ.check.report import check_recipe
 from llm_summ.core.errors import LlmSummError
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.generate.engines.sampling import LogProbs
-from llm_summ.models.dequantized import dense_bytes, keep_dequantized
+from llm_summ.models.dequantized import dequantized_bytes, keep_dequantized
 from llm_summ.models.device import cpu_name
 from llm_summ.post.steps import post_process
 from llm_summ.recipe import load_recipe
@@ -58,10 +58,10 @@ def compare(run: Run, rows: int) -> int:
         model = load_model(report, report.device, dequantized=False)
         trainer = make_trainer(report, model, [], Path(scratch), ALONE, False)
         trainer.take_up(checkpoints(run.checkpoints)[-1])
-        dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"], plan.budget)
+        dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"], plan.limit_predictor)
         assert dev_set is not None
         plain = timed(lambda: plainly(trainer, dev_set))
-        keep_dequantized(trainer.model, dense_bytes(trainer.model))
+        keep_dequantized(trainer.model, dequantized_bytes(trainer.model))
         path = Path(scratch) / "evaluation.jsonl"
         ours = timed(lambda: as_in_a_training(trainer, dev_set, path))
     print(f"{cpu_name()}, {torch.get_num_threads()} threads; {run.path.name}, {len(dev_set.dialogues)} dialogues")

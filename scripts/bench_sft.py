@@ -40,7 +40,7 @@ from llm_summ.core.files import write_text
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
 from llm_summ.data import read_dialogues
-from llm_summ.prompt.render import Row
+from llm_summ.prompt.render import TokenizedExample
 from llm_summ.recipe import dump_recipe, find_recipe, load_recipe
 
 SIDES = ("ours", "plain", "settings")
@@ -235,7 +235,7 @@ class Bench:
         if found := [name for name, is_so in refused.items() if is_so]:
             raise RecipeError(f"{', '.join(found)}: the plain script has no such setting; leave it out")
 
-    def _strings(self, row: Row) -> dict[str, str]:
+    def _strings(self, row: TokenizedExample) -> dict[str, str]:
         """A row as a user would write it: TRL adds BOS and the end-of-sequence token by itself."""
         decode = self.plan.tokenizer.decode
         bos = self.plan.tokenizer.bos_token or ""
@@ -297,7 +297,7 @@ class Bench:
         }
 
 
-def in_training_order(plan: TrainingPlan) -> list[Row]:
+def in_training_order(plan: TrainingPlan) -> list[TokenizedExample]:
     """The rows of the training, in the order in which our trainer takes them."""
     recipe = plan.recipe
     steps = draw_steps(

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from llm_summ.check.memory import Memory, device_memory, fit_micro_batch
-from llm_summ.check.meta_model import build_skeleton
+from llm_summ.check.meta_model import build_meta_model
 from llm_summ.check.training_plan import make_plan
 from llm_summ.core.errors import LlmSummError
 from llm_summ.core.files import write_text
@@ -156,9 +156,9 @@ def _estimate(recipe: str, settings: list[str]) -> tuple[Memory, float]:
     fields = plan.recipe.model
     dtype = pick_dtype(fields, plan.location, device, fields.compute_dtype, training=True)
     started = time.perf_counter()
-    skeleton = build_skeleton(plan.recipe, plan.location, dtype)
+    meta_model = build_meta_model(plan.recipe, plan.location, dtype)
     _, memory = fit_micro_batch(
-        plan.recipe, plan.location, skeleton, plan.rows, device, dtype, device_memory(device)
+        plan.recipe, plan.location, meta_model, plan.rows, device, dtype, device_memory(device)
     )
     return memory, time.perf_counter() - started
 

@@ -283,15 +283,15 @@ def test_candidates_stand_apart_from_predictions_and_go_on_where_they_were_torn(
 
 def test_a_limit_for_each_dialogue(folder: Path, run: Path) -> None:
     """It is learnt in the training and kept with the run, and never above the recipe's."""
-    from llm_summ.prompt.token_limit import TokenBudget
+    from llm_summ.prompt.token_limit import TokenLimitPredictor
 
-    budget = TokenBudget.from_json((run / "budget.json").read_text(encoding="utf-8"))
+    limit_predictor = TokenLimitPredictor.from_json((run / "budget.json").read_text(encoding="utf-8"))
     arguments = ["generate", "--run", "first", "--engine", "hf", "--data", "dev.csv"]
     arguments += ["--set", "generate.limit=predicted", "--set", "generate.max_new_tokens=200"]
     llm_summ(*arguments, cwd=folder)
     rows = {row["fname"]: row for row in lines(run / "predictions" / "dev.hf.jsonl")}
     for dialogue in read_dialogues(str(folder / "dev.csv")):
-        row, limit = rows[dialogue.id], min(200, budget.limit(dialogue))
+        row, limit = rows[dialogue.id], min(200, limit_predictor.limit(dialogue))
         assert row["finish_reason"] == "stop" or row["tokens"] == limit
     (run / "budget.json").rename(run / "away")
     refused = llm_summ(*arguments, cwd=folder, check=False)

@@ -23,7 +23,7 @@ from typing import Any
 
 from llm_summ.check.meta_model import quantized_layers
 from llm_summ.check.micro_batch import MicroBatch
-from llm_summ.check.tensor_memory import living_bytes
+from llm_summ.check.tensor_memory import count_tensor_bytes
 
 __all__ = ["BLOCK", "Step", "trace_step"]
 
@@ -56,7 +56,7 @@ def trace_step(
     """Run a forward and a backward pass on fake tensors.
 
     Args:
-        model: from `build_skeleton`; it serves for further steps, and for nothing else afterwards.
+        model: from `build_meta_model`; it serves for further steps, and for nothing else afterwards.
         batch: the shape of the micro batch.
         on_gpu: whether the step is a GPU's, with TRL's fused head.
         dtype: name of the dtype to compute in.
@@ -82,7 +82,7 @@ def trace_step(
     masks = _no_masks() if batch.rows == 1 and not batch.packed else nullcontext()
     with masks, FakeTensorMode(allow_non_fake_inputs=True):
         _make_fake(model)
-        counter = living_bytes(model, {int(model.get_output_embeddings().weight.shape[0]), _TILE_VOCABULARY})
+        counter = count_tensor_bytes(model, {int(model.get_output_embeddings().weight.shape[0]), _TILE_VOCABULARY})
         with counter:
             with cast:
                 if on_gpu and not label_smoothing:

@@ -19,8 +19,8 @@ from llm_summ.models.duration import (
     prompt_seconds,
     training_seconds,
 )
-from llm_summ.models.machine_speed import Speed, corrected, machine_speed
-from llm_summ.prompt import Row
+from llm_summ.models.machine_speed import MachineSpeed, corrected, machine_speed
+from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
 from llm_summ.score.workers import cores
 
@@ -46,14 +46,14 @@ class TrainingTime:
 
     recipe: Recipe
     size: ModelSize
-    speed: Speed
+    speed: MachineSpeed
     kind: str
     micro_batch_size: int
     dequantizes: bool
     checkpointing: bool
     devices: int
 
-    def step(self, rows: Sequence[Row]) -> float:
+    def step(self, rows: Sequence[TokenizedExample]) -> float:
         """Return what the forward and backward passes of these rows take."""
         seconds = training_seconds(
             self.size,
@@ -67,12 +67,14 @@ class TrainingTime:
             seconds += dequantizing_seconds(self.size, self.speed, len(rows) / self.micro_batch_size)
         return seconds / self._side_by_side
 
-    def evaluation(self, prompts: Sequence[Row], answers: Sequence[Sequence[Row]]) -> float:
+    def evaluation(
+        self, prompts: Sequence[TokenizedExample], answers: Sequence[Sequence[TokenizedExample]]
+    ) -> float:
         """Return what one evaluation takes: the prompts, the losses of their references, and as long summaries."""
         references = [row.learnt for rows in answers for row in rows]
         return self._evaluation(prompts, sum(references), sum(references) / max(1, len(references)))
 
-    def _evaluation(self, prompts: Sequence[Row], labels: float, typical: float) -> float:
+    def _evaluation(self, prompts: Sequence[TokenizedExample], labels: float, typical: float) -> float:
         """Return what prompts, so many labels, and a summary of a typical length for each prompt take."""
         seconds = (
             prompt_seconds(self.size, self.speed, sum(len(row.prompt_ids) for row in prompts))
@@ -134,7 +136,7 @@ def training_time(
 
     Args:
         recipe: what is to be trained.
-        model: from `build_skeleton`.
+        model: from `build_meta_model`.
         device: where.
         dtype: name of the dtype that it computes in.
         micro_batch_size: rows at a time.
@@ -167,7 +169,9 @@ def training_time(
     )
 
 
-def quickest_micro_batch(recipe: Recipe, rows: Sequence[Row], size: ModelSize, speed: Speed) -> int:
+def quickest_micro_batch(
+    recipe: Recipe, rows: Sequence[TokenizedExample], size: ModelSize, speed: MachineSpeed
+) -> int:
     """Return the micro batch with which a CPU is fastest, as the probe of the machine says.
 
     With more rows at a time, 4-bit weights are dequantized less often, and products may be faster; but rows are

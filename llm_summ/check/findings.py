@@ -8,7 +8,7 @@ from llm_summ.check.tokens import beyond_the_context
 from llm_summ.check.training_plan import TrainingPlan
 from llm_summ.core.errors import InputError, listed
 from llm_summ.models.base_facts import BaseFacts
-from llm_summ.models.base_finding import Finding
+from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.device import Device
 from llm_summ.models.vllm_support import attach_refusals
 from llm_summ.prompt import load_template
@@ -57,7 +57,7 @@ def trained_otherwise(recipe: Recipe, run: Run) -> list[str]:
     return [f"{run.path}: trained with another prompt ({difference}); `generate` asks with that one"]
 
 
-def context_findings(plan: TrainingPlan) -> list[Finding]:
+def context_findings(plan: TrainingPlan) -> list[BaseFinding]:
     """Return rows, and prompts with their summaries, that are longer than what the model can read."""
     base, new = plan.recipe.model.base, plan.recipe.generate.max_new_tokens
     found = beyond_the_context("train", base, plan.facts, plan.rows, 1)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from llm_summ.check.training_plan import TrainingPlan
 from llm_summ.core.errors import listed
-from llm_summ.prompt import Row
+from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
 
 __all__ = ["length_lines", "length_percentiles", "shortened_lines"]
@@ -41,7 +41,7 @@ def length_lines(plan: TrainingPlan) -> list[str]:
     return lines
 
 
-def shortened_lines(part: str, rows: Sequence[Row], recipe: Recipe) -> list[str]:
+def shortened_lines(part: str, rows: Sequence[TokenizedExample], recipe: Recipe) -> list[str]:
     """What prompts lost to fit their budget: turns, and before that few-shot examples."""
     prompt = recipe.prompt
     lines = []

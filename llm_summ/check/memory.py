@@ -54,11 +54,11 @@ from llm_summ.check.sizes import (
     update_bytes,
     weight_bytes,
 )
-from llm_summ.models.dequantized import dense_bytes
+from llm_summ.models.dequantized import dequantized_bytes
 from llm_summ.models.device import Device
 from llm_summ.models.duration import model_size
 from llm_summ.models.machine_speed import machine_speed
-from llm_summ.prompt import Row
+from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
 
 __all__ = ["Memory", "cgroup_limits", "device_memory", "estimate_memory", "fit_micro_batch"]
@@ -144,7 +144,7 @@ def fit_micro_batch(
     recipe: Recipe,
     location: str,
     model: Any,
-    rows: Sequence[Row],
+    rows: Sequence[TokenizedExample],
     device: Device,
     dtype: str,
     available: int,
@@ -160,7 +160,7 @@ def fit_micro_batch(
     Args:
         recipe: the recipe.
         location: the base model's folder or hub id.
-        model: from `build_skeleton`; it is used up.
+        model: from `build_meta_model`; it is used up.
         rows: the training rows; at least one.
         device: where it would run.
         dtype: name of the dtype that it would compute in.
@@ -174,7 +174,7 @@ def fit_micro_batch(
     size = largest if asked == "auto" else min(asked, share)
     memory = estimate_memory(recipe, location, model, rows, device, dtype, size)
     if not on_gpu:
-        dense = dense_bytes(model)
+        dense = dequantized_bytes(model)
         memory = _with_dequantized(memory, dense, available)
         if asked != "auto" or memory.dequantized or not dense or share == 1:
             return size, memory
@@ -211,14 +211,20 @@ def _with_dequantized(memory: Memory, dense: int, available: int) -> Memory:
 
 
 def estimate_memory(
-    recipe: Recipe, location: str, model: Any, rows: Sequence[Row], device: Device, dtype: str, size: int
+    recipe: Recipe,
+    location: str,
+    model: Any,
+    rows: Sequence[TokenizedExample],
+    device: Device,
+    dtype: str,
+    size: int,
 ) -> Memory:
     """Estimate the peak of a training; reads the model's configuration and no weights.
 
     Args:
         recipe: the recipe.
         location: the base model's folder or hub id.
-        model: from `build_skeleton`; it serves for further estimates, and for nothing else afterwards.
+        model: from `build_meta_model`; it serves for further estimates, and for nothing else afterwards.
         rows: the training rows; at least one.
         device: where it would run.
         dtype: name of the dtype that it would compute in.
@@ -265,7 +271,9 @@ def estimate_memory(
     )
 
 
-def _worst(recipe: Recipe, rows: Sequence[Row], size: int, cost: Callable[[MicroBatch], float]) -> MicroBatch:
+def _worst(
+    recipe: Recipe, rows: Sequence[TokenizedExample], size: int, cost: Callable[[MicroBatch], float]
+) -> MicroBatch:
     lengths = [(len(row.prompt_ids), row.learnt) for row in rows]
     return worst_micro_batch(lengths, recipe.train, size, recipe.seed, cost)
 

@@ -14,10 +14,10 @@ from llm_summ.models.base import configuration
 from llm_summ.models.load import attention_options, quantization_config
 from llm_summ.recipe import Recipe
 
-__all__ = ["build_skeleton", "quantized_layers"]
+__all__ = ["build_meta_model", "quantized_layers"]
 
 
-def build_skeleton(recipe: Recipe, location: str, dtype: str) -> Any:
+def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
     """The model with its adapter on the meta device: modules and shapes, no weights.
 
     Args:

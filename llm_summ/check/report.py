@@ -24,27 +24,27 @@ from llm_summ.check.findings import (
 from llm_summ.check.leaks import Leak, dialogues_stand, find_leaks, leak_line
 from llm_summ.check.lengths import length_lines, length_percentiles, shortened_lines
 from llm_summ.check.memory import Memory, device_memory, fit_micro_batch
-from llm_summ.check.meta_model import build_skeleton
+from llm_summ.check.meta_model import build_meta_model
 from llm_summ.check.tokens import token_findings, unknown_ids
 from llm_summ.check.training_plan import TrainingPlan, make_plan
 from llm_summ.core.errors import InputError, RecipeError, first_line
 from llm_summ.core.optional_packages import quiet_libraries, require_training
 from llm_summ.data import Dialogue
 from llm_summ.models.base import pick_dtype
-from llm_summ.models.base_finding import Finding
+from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.device import Device, find_device
 from llm_summ.models.vllm_support import unserved_on_cpu
-from llm_summ.prompt import Row
+from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
 from llm_summ.runs.run import Run
 
-__all__ = ["Report", "check_recipe"]
+__all__ = ["CheckReport", "check_recipe"]
 
 _MARGIN = 1.15  # the estimate is that good: beyond it a training would not fit, below it it may not
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """What was found.
 
     Attributes:
@@ -75,7 +75,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     devices: int = 1
     time: TrainingTime | None = None
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[BaseFinding] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """A summary for people, without failures and notes."""
@@ -151,7 +151,7 @@ class Report:
 
 def check_recipe(
     recipe: Recipe, run: Run | None = None, *, memory_may_not_do: bool = False, devices: int = 1
-) -> Report:
+) -> CheckReport:
     """Check a recipe; no weights are loaded, and nothing is written.
 
     Args:
@@ -172,10 +172,10 @@ def check_recipe(
             device = find_device()
             dtype = pick_dtype(recipe.model, location, device, recipe.model.compute_dtype, training=True)
             leaks = beside.submit(find_leaks, data)
-            begun.append((device, dtype, leaks, beside.submit(build_skeleton, recipe, location, dtype)))
+            begun.append((device, dtype, leaks, beside.submit(build_meta_model, recipe, location, dtype)))
 
         plan = make_plan(recipe, begin)
-    device, dtype, found_leaks, skeleton = begun[0]
+    device, dtype, found_leaks, meta_model = begun[0]
     failures, notes = list(plan.problems), list[str]()
     if not plan.rows:
         failures.append("no training row is left")
@@ -183,7 +183,7 @@ def check_recipe(
     available, memory = device_memory(device) // (1 if device.kind == "cuda" else devices), None
     asked = recipe.train.micro_batch_size
     size, time = 1 if asked == "auto" else min(asked, recipe.train.batch_size), None
-    model = _built(recipe, skeleton, failures)
+    model = _built(recipe, meta_model, failures)
     if plan.rows and model is not None:
         try:
             size, memory = fit_micro_batch(
@@ -236,7 +236,7 @@ def check_recipe(
     notes += changed_topics(plan) + evaluation_notes(plan) + optimizer_notes(recipe, device)
     if run is not None:
         notes += trained_otherwise(recipe, run)
-    return Report(
+    return CheckReport(
         plan, device, dtype, size, memory, available, leaks, refusals, failures, notes, devices, time, findings
     )
 
@@ -249,7 +249,7 @@ def _texts(plan: TrainingPlan) -> Iterator[str]:
             yield from dialogue.references
 
 
-def _all_rows(plan: TrainingPlan) -> Iterator[Row]:
+def _all_rows(plan: TrainingPlan) -> Iterator[TokenizedExample]:
     yield from plan.rows
     for prompts in plan.prompts.values():
         yield from prompts
@@ -261,14 +261,14 @@ def _is_of_a_model(error: BaseException) -> bool:
     return "meta" not in str(error) and any(Path(one.filename).name.startswith("modeling_") for one in frames)
 
 
-def _built(recipe: Recipe, skeleton: Future[Any], failures: list[str]) -> Any:
+def _built(recipe: Recipe, meta_model: Future[Any], failures: list[str]) -> Any:
     """The model without weights; None if it cannot be built, and `failures` says why.
 
     Raises:
         InputError: its configuration cannot be had.
     """
     try:
-        return skeleton.result()
+        return meta_model.result()
     except RecipeError as error:
         failures.append(str(error))
     except InputError:
@@ -328,7 +328,7 @@ def _to_save_memory(recipe: Recipe, size: int, device: Device) -> str:
     return "lower prompt.max_prompt_tokens, or choose a smaller base"
 
 
-def _vllm_line(report: Report, unserved: str) -> str:
+def _vllm_line(report: CheckReport, unserved: str) -> str:
     """What vLLM does with what is trained."""
     if unserved and report.device.kind == "cpu":
         return f"cannot serve it here ({unserved}): `generate` uses the engine hf"

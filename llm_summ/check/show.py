@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llm_summ.prompt import Row
+from llm_summ.prompt import TokenizedExample
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -17,7 +17,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _MASKED, _LEARNT, _SPECIAL = "dim", "bold green", "reverse"
 
 
-def show_row(tokenizer: Any, row: Row) -> Text:
+def show_row(tokenizer: Any, row: TokenizedExample) -> Text:
     """A row as coloured text, each part under a heading, so that it can be read without colour too."""
     from rich.text import Text
 

@@ -49,7 +49,7 @@ def trained(model: Any) -> list[Trained]:
     """The tensors that are trained; a tied one once.
 
     Args:
-        model: from `build_skeleton`.
+        model: from `build_meta_model`.
     """
     from torch import nn
 
@@ -63,7 +63,7 @@ def weight_bytes(model: Any, fields: ModelFields) -> int:
     """Bytes of the base model, or of the model itself if all of it is trained.
 
     Args:
-        model: from `build_skeleton`.
+        model: from `build_meta_model`.
         fields: how it is quantized.
     """
     layers = {id(layer.weight) for layer in quantized_layers(model)}

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-__all__ = ["StepBatches", "draw_steps", "micro_batches"]
+__all__ = ["StepBatchSampler", "draw_steps", "micro_batches"]
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ def draw_steps(
     return steps + last
 
 
-class StepBatches:
+class StepBatchSampler:
     """A batch sampler for PyTorch's `DataLoader` that gives a step's rows at a time.
 
     Args:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-__all__ = ["living_bytes"]
+__all__ = ["count_tensor_bytes"]
 
 
-def living_bytes(model: Any, wide: set[int]) -> Any:
+def count_tensor_bytes(model: Any, wide: set[int]) -> Any:
     """A context in which the bytes of living tensors are counted.
 
     Args:

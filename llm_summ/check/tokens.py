@@ -10,8 +10,8 @@ from typing import Any
 from llm_summ.core.errors import first_line, listed
 from llm_summ.models.base import model_file
 from llm_summ.models.base_facts import BaseFacts
-from llm_summ.models.base_finding import Finding
-from llm_summ.prompt import Row
+from llm_summ.models.base_finding import BaseFinding
+from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import ModelFields
 
 __all__ = ["beyond_the_context", "token_findings", "unknown_ids"]
@@ -22,7 +22,7 @@ _LOST_SHARE = 0.005  # of all Hangul letters: more is no rare letter, but anothe
 _NOT_HANGUL = re.compile("[^\uac00-\ud7a3\u1100-\u11ff]")  # the second are what NFKC makes of single letters
 
 
-def token_findings(model: ModelFields, location: str, tokenizer: Any, texts: Iterable[str]) -> list[Finding]:
+def token_findings(model: ModelFields, location: str, tokenizer: Any, texts: Iterable[str]) -> list[BaseFinding]:
     """Return what is wrong with a tokenizer, as the texts of the data show it.
 
     Args:
@@ -36,7 +36,9 @@ def token_findings(model: ModelFields, location: str, tokenizer: Any, texts: Ite
     return [*_lost(model, tokenizer, texts), *_other_ids(model, location, tokenizer, texts[:_COMPARED])]
 
 
-def unknown_ids(base: str, facts: BaseFacts, tokenizer: Any, rows: Iterable[Row]) -> list[Finding]:
+def unknown_ids(
+    base: str, facts: BaseFacts, tokenizer: Any, rows: Iterable[TokenizedExample]
+) -> list[BaseFinding]:
     """Return ids for which the model has no row in its table of embeddings.
 
     Args:
@@ -58,7 +60,7 @@ def unknown_ids(base: str, facts: BaseFacts, tokenizer: Any, rows: Iterable[Row]
         return []
     names = [f"{tokenizer.convert_ids_to_tokens(token)!r} ({token})" for token in sorted(unknown)]
     return [
-        Finding(
+        BaseFinding(
             "unknown-ids",
             f"model.base: {base}: its tokenizer gives {listed(names, 3)} in {listed(ids, 3)}, and the "
             f"model has {size} tokens; take tokenizer and weights of one repository, or enlarge the embeddings "
@@ -67,7 +69,9 @@ def unknown_ids(base: str, facts: BaseFacts, tokenizer: Any, rows: Iterable[Row]
     ]
 
 
-def beyond_the_context(where: str, base: str, facts: BaseFacts, rows: Iterable[Row], new: int) -> list[Finding]:
+def beyond_the_context(
+    where: str, base: str, facts: BaseFacts, rows: Iterable[TokenizedExample], new: int
+) -> list[BaseFinding]:
     """Return rows that are longer than what the model can read.
 
     Args:
@@ -86,7 +90,7 @@ def beyond_the_context(where: str, base: str, facts: BaseFacts, rows: Iterable[R
         return []
     with_new, lower = (f" with {new} new ones", "generate.max_new_tokens or ") if new > 1 else ("", "")
     return [
-        Finding(
+        BaseFinding(
             "context",
             f"{where}: {len(over)} rows of up to {max(length for _, length in lengths)} tokens{with_new}; {base} "
             f"takes {limit}; lower {lower}prompt.max_prompt_tokens ({listed(over)})",
@@ -94,7 +98,7 @@ def beyond_the_context(where: str, base: str, facts: BaseFacts, rows: Iterable[R
     ]
 
 
-def _lost(model: ModelFields, tokenizer: Any, texts: Sequence[str]) -> list[Finding]:
+def _lost(model: ModelFields, tokenizer: Any, texts: Sequence[str]) -> list[BaseFinding]:
     """Hangul that is not there any more when a text was encoded and decoded."""
     encoded = tokenizer(list(texts), add_special_tokens=False).input_ids if texts else []
     decoded = tokenizer.batch_decode(encoded, skip_special_tokens=False, clean_up_tokenization_spaces=False)
@@ -116,7 +120,7 @@ def _lost(model: ModelFields, tokenizer: Any, texts: Sequence[str]) -> list[Find
         else "a model cannot write them"
     )
     return [
-        Finding(
+        BaseFinding(
             "lost-letters",
             f"model.base: {model.base}: its tokenizer loses {lost} of {total} Hangul letters, such as "
             f"{example}; {what}",
@@ -137,7 +141,7 @@ def _first_difference(text: str, back: str) -> str:
     return repr(text[:20])
 
 
-def _other_ids(model: ModelFields, location: str, tokenizer: Any, texts: Sequence[str]) -> list[Finding]:
+def _other_ids(model: ModelFields, location: str, tokenizer: Any, texts: Sequence[str]) -> list[BaseFinding]:
     """Ids that differ from those of tokenizer.json, which is what the model was pretrained with."""
     # The embedded model's file was written by this package, and is 33 MB.
     path = None if model.base.startswith("embedded:") else model_file(model, location, "tokenizer.json")
@@ -149,7 +153,7 @@ def _other_ids(model: ModelFields, location: str, tokenizer: Any, texts: Sequenc
         own = Tokenizer.from_file(str(path))
     except Exception as error:  # noqa: BLE001  the library raises Exception itself
         return [
-            Finding(
+            BaseFinding(
                 "tokenizer-broken",
                 f"model.base: {model.base}: tokenizer.json cannot be read ({first_line(error)}); get it again",
             )
@@ -162,7 +166,7 @@ def _other_ids(model: ModelFields, location: str, tokenizer: Any, texts: Sequenc
         if ids != expected:
             kind = type(tokenizer).__name__
             return [
-                Finding(
+                BaseFinding(
                     "other-ids",
                     f"model.base: {model.base}: {kind} gives other ids than tokenizer.json ({text[:20]!r}: "
                     f"{listed(list(map(str, ids)), 4)} instead of {listed(list(map(str, expected)), 4)}); in a "

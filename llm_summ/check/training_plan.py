@@ -11,19 +11,19 @@ from llm_summ.core.errors import InputError, RecipeError
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.models.base import base_location, load_tokenizer
 from llm_summ.models.base_facts import BaseFacts
-from llm_summ.models.base_finding import Finding
+from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.gate import pass_gate
 from llm_summ.prompt import (
     ExamplePool,
     LengthTarget,
     Refused,
     Renderer,
-    Row,
+    TokenizedExample,
     load_template,
     make_renderer,
     render_rows,
 )
-from llm_summ.prompt.token_limit import TokenBudget
+from llm_summ.prompt.token_limit import TokenLimitPredictor
 from llm_summ.recipe import Recipe
 
 __all__ = ["TrainingPlan", "make_plan"]
@@ -55,12 +55,12 @@ class TrainingPlan:
     location: str
     tokenizer: Any
     renderer: Renderer
-    rows: list[Row]
-    prompts: dict[str, list[Row]]
+    rows: list[TokenizedExample]
+    prompts: dict[str, list[TokenizedExample]]
     data: dict[str, list[Dialogue]]
     refused: dict[str, list[Refused]]
     facts: BaseFacts
-    base_notes: tuple[Finding, ...] = ()
+    base_notes: tuple[BaseFinding, ...] = ()
     length: LengthTarget | None = None
     pool: ExamplePool | None = None
     fixed_steps: int | None = None
@@ -117,10 +117,10 @@ class TrainingPlan:
         sources = {"train": ", ".join(fields.train_sources), "dev": fields.dev, "test": fields.test}
         return [f"{sources[part]}: {refused.line()}" for part, found in self.refused.items() for refused in found]
 
-    def budget(self) -> TokenBudget:
+    def limit_predictor(self) -> TokenLimitPredictor:
         """What the training answers say of how long a summary is."""
         dialogues = {dialogue.id: dialogue for dialogue in self.data["train"]}
-        return TokenBudget.fit([dialogues[row.id] for row in self.rows], [row.learnt for row in self.rows])
+        return TokenLimitPredictor.fit([dialogues[row.id] for row in self.rows], [row.learnt for row in self.rows])
 
     @property
     def shortened(self) -> list[str]:

@@ -126,12 +126,12 @@ def sft(
         if recipe is not None:
             load_recipe(find_recipe(recipe), overrides)  # what is wrong with it is told at once
         return launch(devices)
-    with joined() as ranks:
-        loaded = ranks.agree(lambda: None if recipe is None else load_named_recipe(recipe, overrides))
+    with joined() as processes:
+        loaded = processes.agree(lambda: None if recipe is None else load_named_recipe(recipe, overrides))
         from llm_summ.train import job
 
         if resume:
-            run = job.resume(RUNS, run_name, None if loaded is None else loaded[1], ranks)
+            run = job.resume(RUNS, run_name, None if loaded is None else loaded[1], processes)
         else:
             assert loaded is not None
             path, fields = loaded
@@ -141,7 +141,7 @@ def sft(
                 )
                 click.echo("\n".join(lines))
                 return None
-            run = job.sft(fields, runs=RUNS, name=run_name, stem=path.stem, force=force, ranks=ranks)
+            run = job.sft(fields, runs=RUNS, name=run_name, stem=path.stem, force=force, processes=processes)
         click.echo("Next: llm-summ generate", err=True)
         click.echo(str(run.path))
     return None

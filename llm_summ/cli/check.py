@@ -11,7 +11,7 @@ import click
 from llm_summ.cli.options import debug_option, json_option, load_named_recipe, print_json, set_option
 
 if TYPE_CHECKING:
-    from llm_summ.check.report import Report
+    from llm_summ.check.report import CheckReport
 
 __all__ = ["check"]
 
@@ -69,7 +69,7 @@ def check(recipe: str, overrides: tuple[str, ...], run_name: str | None, as_json
     return int(bool(report.failures))
 
 
-def _show_row(report: Report) -> None:
+def _show_row(report: CheckReport) -> None:
     from rich.console import Console
 
     from llm_summ.check.show import show_row

@@ -154,7 +154,7 @@ def evaluate(
         _show_score(result)
     for warning in result.warnings:
         click.echo(f"warning: {warning}", err=True)
-    for note in result.floors.notes():
+    for note in result.baselines.notes():
         click.echo(f"note: {note}", err=True)
     if page is not None:
         click.echo(str(page), err=True)
@@ -175,7 +175,7 @@ def _show_details(result: Evaluation) -> None:
         click.echo(line)
     click.echo()
     tables = [grouping.table() for grouping in result.groups]
-    tables += [result.lengths.table(), result.floors.table()]
+    tables += [result.lengths.table(), result.baselines.table()]
     for table in tables:
         print_table(table.headers, table.rows)
     fidelity = result.fidelity.table()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llm_summ.evaluate.summaries import Summaries
     from llm_summ.post import PostReport
     from llm_summ.post.limits import LengthLimits
-    from llm_summ.post.sweep import Gain, Sweep
+    from llm_summ.post.sweep import Gain, StepSweep
     from llm_summ.recipe import PostStep
     from llm_summ.runs.run import Run
 
@@ -199,7 +199,7 @@ def _sweep(
     dialogues: Sequence[Dialogue],
     steps: Sequence[PostStep],
     limits: LengthLimits | None,
-) -> Sweep:
+) -> StepSweep:
     from llm_summ.evaluate.limits import final_scores
     from llm_summ.post.sweep import Gain, sweep
     from llm_summ.score.significance import paired
@@ -211,7 +211,7 @@ def _sweep(
     return sweep(raw, cut_off, [one.text for one in dialogues], steps, final_scores(dialogues), compare, limits)
 
 
-def _show_sweep(path: Path, data: str, swept: Sweep) -> None:
+def _show_sweep(path: Path, data: str, swept: StepSweep) -> None:
     rows = [
         [
             one.step,

@@ -10,7 +10,7 @@ import click
 from llm_summ.cli.options import debug_option, json_option, open_run_or_latest, print_json, run_option
 
 if TYPE_CHECKING:
-    from llm_summ.submit import Sample, Texts
+    from llm_summ.submit import SampleSubmission, Texts
 
 __all__ = ["submit"]
 
@@ -114,7 +114,7 @@ def _write(
     out: Path | None,
     allow_empty: bool,
     force: bool,
-) -> tuple[Path, Sample, Texts]:
+) -> tuple[Path, SampleSubmission, Texts]:
     """Write a submission of a run or a prediction file: where it is, the sample it is like, and its texts."""
     from llm_summ.data.source import resolve_source
     from llm_summ.submit import data_of, file_texts, find_sample, read_sample, run_texts, write_submission

@@ -39,21 +39,21 @@ from llm_summ.data.table import Record, Table
 from llm_summ.data.tags import proper_tags
 from llm_summ.data.write import say_encoding, write_table
 
-__all__ = ["Change", "Fixed", "fix_files", "fix_table"]
+__all__ = ["Fixed", "Repair", "fix_files", "fix_table"]
 
 _MOST_ROUNDS = 100  # two or three are needed; a repair may uncover another one
 _FILLERS = re.compile("[\u3164\uffa0]")  # invisible letters that people write as spaces
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Repair:
     """One repair: of one kind, in one field.
 
     Attributes:
         place: the row as an error names it, in the file that was read.
         id: the row's id before, with what is not seen made visible.
         column: the field.
-        kind: a name of `rules.KINDS`.
+        kind: a name of `rules.RULES`.
         before: what stood at the first place that changed.
         after: what stands there now.
     """
@@ -78,7 +78,7 @@ class Fixed:
 
     path: Path
     list_path: Path
-    changes: tuple[Change, ...]
+    changes: tuple[Repair, ...]
 
 
 def fix_files(tables: Sequence[Table], out: Path) -> list[Fixed]:
@@ -117,13 +117,13 @@ def fix_files(tables: Sequence[Table], out: Path) -> list[Fixed]:
     return done
 
 
-def fix_table(table: Table) -> tuple[Table, list[Change]]:
+def fix_table(table: Table) -> tuple[Table, list[Repair]]:
     """Repair what can be repaired in a file; every other value is the same as before.
 
     Returns:
         the repaired rows, and a change for each repair of a field.
     """
-    changes: list[Change] = []
+    changes: list[Repair] = []
     records = []
     ids = Counter(
         stripped_id(value) for record in table.records if isinstance(value := record.values.get("fname"), str)
@@ -134,7 +134,7 @@ def fix_table(table: Table) -> tuple[Table, list[Change]]:
             pairs = enumerate(zip(before, after, strict=False))
             at = next((at for at, (one, other) in pairs if one != other), min(len(before), len(after)))
             shown = visible(before, at), visible(after, at)
-            changes.append(Change(table.place(record), shown_id(record), column, kind, *shown))
+            changes.append(Repair(table.place(record), shown_id(record), column, kind, *shown))
         records.append(Record(record.line, values))
     return replace(table, records=records), changes
 

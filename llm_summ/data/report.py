@@ -15,11 +15,11 @@ from typing import Any
 from llm_summ.core.errors import DataError
 from llm_summ.data.read import DIALOGUE_COLUMNS, dialogue_column, dialogue_text, say_unread
 from llm_summ.data.row_rules import row_oddities, visible
-from llm_summ.data.rules import KINDS, Kind
+from llm_summ.data.rules import RULES, Rule
 from llm_summ.data.source import resolve_source
 from llm_summ.data.table import Record, Table, place, read_table
 
-__all__ = ["Finding", "Other", "Place", "Report", "check_files", "check_tables", "read_tables", "shown_id"]
+__all__ = ["DataFinding", "DataReport", "Other", "Place", "check_files", "check_tables", "read_tables", "shown_id"]
 
 _SHOWN = 5  # places of a finding
 
@@ -71,10 +71,10 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DataFinding:
     """An oddity, and the rows in which it is: a place for each of them, its first there."""
 
-    kind: Kind
+    kind: Rule
     places: tuple[Place, ...]
 
     @property
@@ -89,16 +89,16 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DataReport:
     """What is odd in one or several files.
 
     Attributes:
         files: how many rows each has.
-        findings: problems, then notes, in the order of `KINDS`.
+        findings: problems, then notes, in the order of `RULES`.
     """
 
     files: dict[Path, int]
-    findings: tuple[Finding, ...]
+    findings: tuple[DataFinding, ...]
 
     @property
     def problems(self) -> bool:
@@ -152,7 +152,7 @@ class Report:
         }
 
 
-def check_files(sources: Sequence[str]) -> Report:
+def check_files(sources: Sequence[str]) -> DataReport:
     """Look for what is odd in data files, within each and between them.
 
     Raises:
@@ -180,7 +180,7 @@ def read_tables(sources: Sequence[str]) -> list[Table]:
     return tables
 
 
-def check_tables(tables: Sequence[Table]) -> Report:
+def check_tables(tables: Sequence[Table]) -> DataReport:
     """Look for what is odd in files that have been read."""
     found: dict[str, list[Place]] = defaultdict(list)
     for table in tables:
@@ -192,9 +192,9 @@ def check_tables(tables: Sequence[Table]) -> Report:
     found["duplicate-id"] += _duplicate_ids(rows)
     for kind, at in _duplicate_dialogues(rows):
         found[kind].append(at)
-    return Report(
+    return DataReport(
         {table.path: len(table.records) for table in tables},
-        tuple(Finding(kind, tuple(found[name])) for name, kind in KINDS.items() if found[name]),
+        tuple(DataFinding(kind, tuple(found[name])) for name, kind in RULES.items() if found[name]),
     )
 
 

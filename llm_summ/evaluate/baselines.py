@@ -37,7 +37,7 @@ from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.score.corpus import Aggregate
 from llm_summ.score.rouge import Variant
 
-__all__ = ["TEMPLATE", "Floors", "Misaligned", "Reordered", "find_floors"]
+__all__ = ["TEMPLATE", "Baselines", "Misaligned", "Reordered", "find_baselines"]
 
 TEMPLATE = "#Person1#은 #Person2#에게 질문을 하고, #Person2#는 이에 대해 설명합니다."
 """A summary of any dialogue: Person1 asks Person2 something, Person2 explains it."""
@@ -77,7 +77,7 @@ class Misaligned:
 
 
 @dataclass(frozen=True, slots=True)
-class Floors:
+class Baselines:
     """The score of a file beside what anything would score; all from 0 to 100.
 
     Attributes:
@@ -130,9 +130,9 @@ class Floors:
         return found if self.swapped is None or found else [str(self.swapped)]
 
 
-def find_floors(
+def find_baselines(
     rows: Sequence[ScoredRow], *, variant: Variant, aggregate: Aggregate, tokenizer: Tokenizer
-) -> Floors:
+) -> Baselines:
     """Find the floors under a score, and rows that are beside the wrong dialogue.
 
     Args:
@@ -183,7 +183,9 @@ def find_floors(
     swapped = None
     if reordered is None and not misaligned and elsewhere:
         swapped = swapped_batches(rows, elsewhere, score)
-    return Floors(final, template, fmean(elsewhere) if elsewhere else None, tuple(misaligned), reordered, swapped)
+    return Baselines(
+        final, template, fmean(elsewhere) if elsewhere else None, tuple(misaligned), reordered, swapped
+    )
 
 
 def _misaligned(rows: Sequence[ScoredRow], there: Sequence[float], shift: int) -> Misaligned | None:

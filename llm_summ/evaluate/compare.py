@@ -11,7 +11,7 @@ from llm_summ.core.errors import PredictionError
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.data.source import KINDS, short_names
 from llm_summ.data.stats import SideBySide
-from llm_summ.evaluate.baselines import find_floors
+from llm_summ.evaluate.baselines import find_baselines
 from llm_summ.evaluate.evaluation import FIGURES
 from llm_summ.evaluate.groups import by_length
 from llm_summ.evaluate.rows import ScoredRow
@@ -21,16 +21,16 @@ from llm_summ.score import CorpusScore
 from llm_summ.score.leaderboard import Lead, Worth, simulate_lead, worth
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.significance import FEW_ROWS, Interval, Paired, interval, paired
-from llm_summ.score.system_similarity import Alike, alike_lines, find_alike
+from llm_summ.score.system_similarity import SystemSimilarity, find_similarities, similarity_lines
 
-__all__ = ["Comparison", "LengthGroup", "System", "Versus", "compare_systems"]
+__all__ = ["ComparedSystem", "Comparison", "LengthGroup", "Versus", "compare_systems"]
 
 _LETTERS = 26
 _MOST_ALIKE = 5  # pairs that are shown
 
 
 @dataclass(frozen=True, slots=True)
-class System:
+class ComparedSystem:
     """One of the systems.
 
     Attributes:
@@ -123,14 +123,14 @@ class Comparison:
         systems: in the order given; the first is what the others are compared with.
         versus: each but the first beside the first.
         by_length: the dialogues in fifths by their length.
-        alike: every pair of systems, the most alike first.
+        similarities: every pair of systems, the most alike first.
     """
 
     data: str
-    systems: tuple[System, ...]
+    systems: tuple[ComparedSystem, ...]
     versus: tuple[Versus, ...]
     by_length: tuple[LengthGroup, ...]
-    alike: tuple[Alike, ...]
+    similarities: tuple[SystemSimilarity, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for programs."""
@@ -143,7 +143,7 @@ class Comparison:
                 {"characters": group.name, "rows": group.rows, "finals": list(group.finals)}
                 for group in self.by_length
             ],
-            "alike": [pair.to_json() for pair in self.alike],
+            "alike": [pair.to_json() for pair in self.similarities],
         }
 
     def table(self) -> SideBySide:
@@ -205,8 +205,8 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """For people: what the tables do not say."""
-        same = [found for found in self.alike if found.nearly_same]
-        lines = alike_lines(self.alike, _MOST_ALIKE)
+        same = [found for found in self.similarities if found.nearly_same]
+        lines = similarity_lines(self.similarities, _MOST_ALIKE)
         if len(same) > _MOST_ALIKE:
             lines.append(f"and {len(same) - _MOST_ALIKE} more pairs are the same or nearly so (--json has all)")
         lines += [
@@ -269,7 +269,7 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
     distinct = list(dict.fromkeys(names))
     shown = dict(zip(distinct, short_names(distinct), strict=True))
     systems = tuple(
-        System(
+        ComparedSystem(
             label,
             shown[name],
             summaries,
@@ -294,7 +294,7 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
             for system, own_finals in zip(systems[1:], finals[1:], strict=True)
         ),
         by_length=_by_length(rows),
-        alike=find_alike(list(map(str, systems)), [summaries.texts for summaries in found], metric),
+        similarities=find_similarities(list(map(str, systems)), [summaries.texts for summaries in found], metric),
     )
 
 
@@ -313,9 +313,11 @@ def _summaries(name: str, source: str, dialogues: Sequence[Dialogue]) -> Summari
 
 
 def _warnings(rows: Sequence[ScoredRow], metric: Metric) -> tuple[str, ...]:
-    floors = find_floors(rows, variant=metric.variant, aggregate=metric.aggregate, tokenizer=metric.tokenizer)
+    baselines = find_baselines(
+        rows, variant=metric.variant, aggregate=metric.aggregate, tokenizer=metric.tokenizer
+    )
     texts, references = [row.summary for row in rows], [row.dialogue.references for row in rows]
-    return (*floors.warnings(), *metric.warnings(texts, references))
+    return (*baselines.warnings(), *metric.warnings(texts, references))
 
 
 def _by_length(rows: Sequence[Sequence[ScoredRow]]) -> tuple[LengthGroup, ...]:

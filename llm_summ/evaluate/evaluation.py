@@ -15,7 +15,7 @@ from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, read_dialogues, source_name
 from llm_summ.data.empty_texts import is_empty
 from llm_summ.data.source import resolve_source
-from llm_summ.evaluate.baselines import Floors, find_floors
+from llm_summ.evaluate.baselines import Baselines, find_baselines
 from llm_summ.evaluate.explain import Explanation, explain
 from llm_summ.evaluate.fidelity import Fidelity, check_fidelity
 from llm_summ.evaluate.groups import Grouping, group_rows
@@ -28,7 +28,7 @@ from llm_summ.score import CorpusScore
 from llm_summ.score.leaderboard import Leaderboard, simulate
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.significance import Interval, interval
-from llm_summ.score.verify import Verification, verify
+from llm_summ.score.verify import ScoreVerification, verify
 
 __all__ = ["FIGURES", "Evaluation", "evaluate_file", "evaluate_run", "evaluate_summaries"]
 
@@ -50,7 +50,7 @@ class Evaluation:
         intervals: the 95 % bootstrap interval of each of `FIGURES`; empty for a single row.
         leaderboard: how far public and private halves of such a test set lie apart; None for a single row.
         rows: the rows, in the order of the data.
-        floors: what anything would score, and rows that are beside the wrong dialogue.
+        baselines: what anything would score, and rows that are beside the wrong dialogue.
         lengths: of summaries beside references.
         fidelity: tags and masks that were invented, lost or broken.
         groups: the rows by dialogue length, turns, topic and speakers.
@@ -68,13 +68,13 @@ class Evaluation:
     intervals: dict[str, Interval]
     leaderboard: Leaderboard | None
     rows: tuple[ScoredRow, ...]
-    floors: Floors
+    baselines: Baselines
     lengths: LengthComparison
     fidelity: Fidelity
     groups: tuple[Grouping, ...]
     worst: tuple[WorstRow, ...]
     explanation: Explanation | None = None
-    verifications: tuple[Verification, ...] = ()
+    verifications: tuple[ScoreVerification, ...] = ()
 
     @property
     def predictions(self) -> Path:
@@ -112,7 +112,7 @@ class Evaluation:
                 f"{equal:,} of {self.score.rows:,} summaries are equal to a reference: are they predictions?"
             )
         references = [row.dialogue.references for row in self.rows]
-        return [*found, *self.floors.warnings(), *self.metric.warnings(self.summaries.texts, references)]
+        return [*found, *self.baselines.warnings(), *self.metric.warnings(self.summaries.texts, references)]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for programs."""
@@ -137,7 +137,7 @@ class Evaluation:
             "post": dict(self.summaries.post),
             "empty": self.empty,
             "by_length": self.by_length,
-            "floors": self.floors.to_json(),
+            "floors": self.baselines.to_json(),
             "lengths": self.lengths.to_json(),
             "fidelity": self.fidelity.to_json(),
             "groups": [grouping.to_json() for grouping in self.groups],
@@ -235,7 +235,7 @@ def evaluate_summaries(
         intervals={name: interval([getattr(row, name) for row in score.per_row]) for name in FIGURES if several},
         leaderboard=simulate([row.final for row in score.per_row]) if several else None,
         rows=rows,
-        floors=find_floors(rows, variant=metric.variant, aggregate=metric.aggregate, tokenizer=tokenizer),
+        baselines=find_baselines(rows, variant=metric.variant, aggregate=metric.aggregate, tokenizer=tokenizer),
         lengths=compare_lengths(rows),
         fidelity=check_fidelity(rows),
         groups=group_rows(rows),

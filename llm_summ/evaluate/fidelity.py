@@ -12,7 +12,7 @@ from llm_summ.data.stats import SideBySide
 from llm_summ.data.tags import SPEAKER_TAG, TAG, odd_tags
 from llm_summ.evaluate.rows import ScoredRow
 
-__all__ = ["FINDINGS", "Fidelity", "Finding", "check_fidelity"]
+__all__ = ["FINDINGS", "Fidelity", "TagFinding", "check_fidelity"]
 
 FINDINGS = {
     "invented speakers": "a #PersonN# that is not in the dialogue",
@@ -25,7 +25,7 @@ FINDINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TagFinding:
     """What is amiss in some rows.
 
     Attributes:
@@ -47,9 +47,9 @@ class Fidelity:
     """
 
     rows: int
-    findings: tuple[Finding, ...]
+    findings: tuple[TagFinding, ...]
 
-    def share(self, finding: Finding) -> float:
+    def share(self, finding: TagFinding) -> float:
         """The share of the rows in which it is, from 0 to 1."""
         return len(finding.found) / self.rows if self.rows else 0.0
 
@@ -93,7 +93,7 @@ def check_fidelity(rows: Sequence[ScoredRow]) -> Fidelity:
         for name, tags in _row(row):
             if tags:
                 found[name][row.dialogue.id] = tuple(tags)
-    return Fidelity(len(rows), tuple(Finding(name, by_id) for name, by_id in found.items()))
+    return Fidelity(len(rows), tuple(TagFinding(name, by_id) for name, by_id in found.items()))
 
 
 def _row(row: ScoredRow) -> Iterator[tuple[str, Sequence[str]]]:

@@ -11,7 +11,7 @@ from llm_summ.models.base import base_location, configuration, empty_model, pick
 from llm_summ.models.base_facts import facts_of
 from llm_summ.models.device import Device, find_device
 from llm_summ.models.duration import ModelSize, decoding_seconds, minutes, model_size, prompt_seconds
-from llm_summ.models.machine_speed import Speed, corrected, machine_speed, note_duration
+from llm_summ.models.machine_speed import MachineSpeed, corrected, machine_speed, note_duration
 from llm_summ.models.vllm_support import unserved_on_cpu
 from llm_summ.recipe import Recipe
 
@@ -40,7 +40,7 @@ class GenerationTime:
 
     engine: Literal["hf", "vllm"]
     size: ModelSize
-    speed: Speed
+    speed: MachineSpeed
     kind: str
 
     def seconds(self, prompts: Sequence[int], answers: Sequence[int]) -> float:

@@ -20,11 +20,11 @@ from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
 from llm_summ.generate.duration import ANSWER_TOKENS, faster_engine
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Request, unfinished
 from llm_summ.generate.engine_loading import EngineName, choose_engine
-from llm_summ.generate.model_source import Held, hold
+from llm_summ.generate.model_source import ModelSource, resolve_model
 from llm_summ.generate.store import Prediction, PredictionFile, take_over
 from llm_summ.models.base import load_tokenizer
-from llm_summ.prompt import Renderer, Row, render_rows
-from llm_summ.prompt.saved_prompt import kept_sha256, other_renderer, trained_budget, trained_renderer
+from llm_summ.prompt import Renderer, TokenizedExample, render_rows
+from llm_summ.prompt.saved_prompt import kept_sha256, other_renderer, saved_limit_predictor, trained_renderer
 from llm_summ.prompt.template import load_template
 from llm_summ.prompt.token_limit import token_limit
 from llm_summ.recipe import EngineChoice, GenerateFields, Recipe
@@ -47,7 +47,7 @@ class _Job:
     identity: dict[str, Any]
     renderer: Renderer
     dialogues: list[Dialogue]
-    rows: list[Row]
+    rows: list[TokenizedExample]
     done: frozenset[Key]
 
     @property
@@ -70,7 +70,7 @@ class Generation:
 
     Attributes:
         jobs: what is to be done for each source and prompt.
-        held: the model.
+        model: what generates; it is not loaded yet.
         trained: the renderer of the trained prompt.
         recipe: the run's recipe.
         decoding: how the next token is chosen.
@@ -79,7 +79,7 @@ class Generation:
     """
 
     jobs: tuple[_Job, ...]
-    held: Held
+    model: ModelSource
     trained: Renderer
     recipe: Recipe
     decoding: Decoding
@@ -108,14 +108,14 @@ class Generation:
             left = [job.rows[index] for job in to_do for index in job.left(n)]
             prompts = [len(row.prompt_ids) for row in left]
             answers = [self.answer_tokens] * (len(left) * n)
-            expected = self.held.time()
+            expected = self.model.time()
             if expected is not None:
                 say(expected.line(prompts, answers))
             began = time.monotonic()
-            engine = self.held.start(self.trained, max(prompts), sum(len(job.rows) * n for job in jobs))
+            engine = self.model.start(self.trained, max(prompts), sum(len(job.rows) * n for job in jobs))
             try:
                 if len(answers) >= _WORTH_PROVING:
-                    self.held.prove(engine, [row.prompt_ids for row in left[:_PROMPTS_OF_A_PROOF]])
+                    self.model.prove(engine, [row.prompt_ids for row in left[:_PROMPTS_OF_A_PROOF]])
                 for job in to_do:
                     job.file.begin(job.identity)  # only now: an engine that does not start has changed nothing
                     _fill(job, engine, self.recipe, self.decoding, self.limit)
@@ -170,12 +170,12 @@ def prepare(
     fields = recipe.generate
     characters = [len(dialogue.text) for dialogues in data for dialogue in dialogues]
     name = choose_engine(fields, lambda: faster_engine(recipe, characters * max(1, len(prompts))))
-    held = hold(run, recipe, name, untuned)
-    tokenizer = load_tokenizer(recipe.model, held.tokenizer_at)
+    model = resolve_model(run, recipe, name, untuned)
+    tokenizer = load_tokenizer(recipe.model, model.tokenizer_at)
     trained = trained_renderer(run, recipe.prompt, tokenizer)
     renderers = _renderers(run, recipe, trained, tokenizer, prompts)
-    decoding, limit = decoding_of(fields), token_limit(fields, lambda: trained_budget(run))
-    identity = {"kept": kept_sha256(run)} | held.identity
+    decoding, limit = decoding_of(fields), token_limit(fields, lambda: saved_limit_predictor(run))
+    identity = {"kept": kept_sha256(run)} | model.identity
     if fields.limit == "predicted":
         identity["budget"] = file_sha256(run.budget_path)
     jobs = []
@@ -186,11 +186,11 @@ def prepare(
         for source, dialogues, rendered in zip(
             sources, data, _prompts(renderer, label, sources, data), strict=True
         ):
-            if held.facts is not None:
+            if model.facts is not None:
                 base, new = recipe.model.base, fields.max_new_tokens
-                unknown = unknown_ids(base, held.facts, tokenizer, rendered)
+                unknown = unknown_ids(base, model.facts, tokenizer, rendered)
                 said += [f"{source}: {one.line}" for one in unknown]
-                said += [one.line for one in beyond_the_context(source, base, held.facts, rendered, new)]
+                said += [one.line for one in beyond_the_context(source, base, model.facts, rendered, new)]
             fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
             made_of = asked | {"data": {"source": source, "sha256": fingerprint}}
             parts = [source_name(source), name, "untuned" if untuned else "", label, decoding.label]
@@ -209,7 +209,7 @@ def prepare(
     if said:
         raise PromptError("\n".join(said))
     return Generation(
-        tuple(jobs), held, trained, recipe, decoding, limit, min(fields.max_new_tokens, ANSWER_TOKENS)
+        tuple(jobs), model, trained, recipe, decoding, limit, min(fields.max_new_tokens, ANSWER_TOKENS)
     )
 
 
@@ -253,7 +253,7 @@ def _renderers(
 
 def _prompts(
     renderer: Renderer, label: str, sources: Sequence[str], data: Sequence[Sequence[Dialogue]]
-) -> list[list[Row]]:
+) -> list[list[TokenizedExample]]:
     """The prompts of every source; all that do not fit are told at once."""
     rendered, lines = [], []
     for source, dialogues in zip(sources, data, strict=True):

@@ -25,11 +25,11 @@ from llm_summ.prompt import Renderer
 from llm_summ.recipe import Recipe
 from llm_summ.runs.run import Run
 
-__all__ = ["Held", "hold"]
+__all__ = ["ModelSource", "resolve_model"]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ModelSource:
     """A model for a generation, which is not loaded yet.
 
     Attributes:
@@ -49,7 +49,7 @@ class Held:
     prove: Callable[[Engine, Sequence[Sequence[int]]], None] = lambda engine, prompts: None
 
 
-def hold(run: Run, recipe: Recipe, name: EngineName, untuned: bool) -> Held:
+def resolve_model(run: Run, recipe: Recipe, name: EngineName, untuned: bool) -> ModelSource:
     """Find the model of a run for an engine.
 
     Args:
@@ -63,13 +63,13 @@ def hold(run: Run, recipe: Recipe, name: EngineName, untuned: bool) -> Held:
         GenerationError: the server cannot be reached.
     """
     if name == "vllm" or name == "hf":
-        return _held_here(run, recipe, name, untuned)
+        return _local_source(run, recipe, name, untuned)
     if untuned:
         raise RecipeError(f"--untuned: the engine {name} knows no adapter; leave it out, or take vllm or hf")
-    return _held_elsewhere(run, recipe, name)
+    return _remote_source(run, recipe, name)
 
 
-def _held_here(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -> Held:
+def _local_source(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -> ModelSource:
     """A base on this machine, with the run's adapter, or all that was trained."""
     # All weights were trained: what was learnt is a model, and there is no adapter.
     whole = recipe.train.method == "full" and not untuned
@@ -110,17 +110,17 @@ def _held_here(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -
             prove(engine, prompts, attached=attach, dtype=dtype, reference=reference)
 
     time = partial(generation_time, name, recipe, location, device, dtype)
-    return Held(location if adapter is None else str(run.adapter), identity, start, time, facts, prove_it)
+    return ModelSource(location if adapter is None else str(run.adapter), identity, start, time, facts, prove_it)
 
 
-def _held_elsewhere(run: Run, recipe: Recipe, name: Literal["openai", "echo"]) -> Held:
+def _remote_source(run: Run, recipe: Recipe, name: Literal["openai", "echo"]) -> ModelSource:
     """A model that a server has, or none at all."""
     trained = [folder for folder in (run.adapter, run.model) if (folder / "tokenizer.json").is_file()]
     tokenizer_at = str(trained[0]) if trained else base_location(recipe.model)
     if name == "echo":
         from llm_summ.generate.engines.echo import EchoEngine
 
-        return Held(tokenizer_at, {"adapter": None}, lambda *_: EchoEngine())
+        return ModelSource(tokenizer_at, {"adapter": None}, lambda *_: EchoEngine())
     from llm_summ.generate.engines.openai import OpenaiEngine
 
     server = recipe.generate.server
@@ -134,4 +134,4 @@ def _held_elsewhere(run: Run, recipe: Recipe, name: Literal["openai", "echo"]) -
             engine.find_model()
         return engine
 
-    return Held(tokenizer_at, {"adapter": "the server's", "server": where}, start)
+    return ModelSource(tokenizer_at, {"adapter": "the server's", "server": where}, start)

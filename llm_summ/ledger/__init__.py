@@ -6,19 +6,19 @@ reads one run's folder and never fails, :mod:`~llm_summ.ledger.compare` sets all
 """
 
 from llm_summ.ledger.compare import Agreement, Ledger, Sort, read_ledger
-from llm_summ.ledger.entry import Entry, Score, read_entry
-from llm_summ.ledger.notes import LeaderboardScore, Submission, leaderboard_path, note_score
+from llm_summ.ledger.entry import RunEntry, Score, read_entry
+from llm_summ.ledger.notes import LeaderboardScore, WrittenSubmission, leaderboard_path, note_score
 from llm_summ.ledger.show import Table, listing, run_page
 
 __all__ = [
     "Agreement",
-    "Entry",
     "LeaderboardScore",
     "Ledger",
+    "RunEntry",
     "Score",
     "Sort",
-    "Submission",
     "Table",
+    "WrittenSubmission",
     "leaderboard_path",
     "listing",
     "note_score",

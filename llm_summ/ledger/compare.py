@@ -9,7 +9,7 @@ from math import fsum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llm_summ.ledger.entry import Entry, Score, pick, read_entry
+from llm_summ.ledger.entry import RunEntry, Score, pick, read_entry
 from llm_summ.runs.run import Run
 
 if TYPE_CHECKING:
@@ -78,10 +78,10 @@ class Ledger:
         entries: in the order that was asked for.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[RunEntry, ...]
 
     @property
-    def latest(self) -> Entry | None:
+    def latest(self) -> RunEntry | None:
         """The run that ``runs/latest`` points to."""
         return next((entry for entry in self.entries if entry.latest), None)
 
@@ -103,7 +103,7 @@ class Ledger:
                 times[data].append(scored)
         return max(times, key=lambda data: (data in dev, len(times[data]), max(times[data])), default=None)
 
-    def score(self, entry: Entry) -> Score | None:
+    def score(self, entry: RunEntry) -> Score | None:
         """The score that stands for a run: of `data` if it has one; tuned before untuned, new before old."""
         return max(
             entry.scores, key=lambda score: (self._fits(score), not score.untuned, score.scored), default=None
@@ -183,7 +183,7 @@ class Ledger:
             "agreement": None if self.agreement is None else self.agreement.to_json(),
         }
 
-    def entry_json(self, entry: Entry) -> dict[str, Any]:
+    def entry_json(self, entry: RunEntry) -> dict[str, Any]:
         """A run, with the file of the score that stands for it."""
         score = self.score(entry)
         return entry.to_json() | {"compared": None if score is None else str(score.path)}
@@ -211,7 +211,7 @@ def read_ledger(runs: Path, sort: Sort = "time") -> Ledger:
         posted = {entry.run: -1.0 if entry.best_posted is None else entry.best_posted for entry in entries}
         return Ledger(tuple(sorted(newest.entries, key=lambda entry: -posted[entry.run])))
 
-    def rank(entry: Entry) -> tuple[int, float]:
+    def rank(entry: RunEntry) -> tuple[int, float]:
         score = newest.score(entry)
         if score is None:
             return (3, 0.0)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from llm_summ.core.errors import InputError, first_line
 from llm_summ.ledger.notes import (
     LeaderboardScore,
-    Submission,
+    WrittenSubmission,
     first_fault,
     leaderboard_path,
     read_notes,
@@ -25,7 +25,7 @@ from llm_summ.ledger.notes import (
 )
 from llm_summ.runs.run import Run
 
-__all__ = ["Entry", "Score", "flatten", "pick", "read_entry"]
+__all__ = ["RunEntry", "Score", "flatten", "pick", "read_entry"]
 
 _Figure = Annotated[float, Field(ge=0, le=100)]
 _T = TypeVar("_T")
@@ -74,7 +74,7 @@ class Score(_Kept):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RunEntry:
     """A run.
 
     Attributes:
@@ -99,7 +99,7 @@ class Entry:
     fields: dict[str, Any]
     manifest: dict[str, Any]
     scores: tuple[Score, ...]
-    submissions: tuple[Submission, ...]
+    submissions: tuple[WrittenSubmission, ...]
     leaderboard: tuple[LeaderboardScore, ...]
     weights_bytes: int | None
     time: str
@@ -137,7 +137,7 @@ class Entry:
         }
 
 
-def read_entry(run: Run, *, latest: bool = False) -> Entry:
+def read_entry(run: Run, *, latest: bool = False) -> RunEntry:
     """Read a run's folder.
 
     Args:
@@ -154,10 +154,10 @@ def read_entry(run: Run, *, latest: bool = False) -> Entry:
     except OSError as error:  # no permission, or removed in this moment
         damage.append(f"{run.path}: cannot be read ({error.strerror})")
         time = ""
-    return Entry(run, latest, "damaged", tuple(damage), {}, {}, (), (), (), None, time)
+    return RunEntry(run, latest, "damaged", tuple(damage), {}, {}, (), (), (), None, time)
 
 
-def _read(run: Run, latest: bool, damage: list[str]) -> Entry:
+def _read(run: Run, latest: bool, damage: list[str]) -> RunEntry:
     fields = _fields(run, damage)
     manifest: dict[str, Any] = _tried(run.manifest, damage) or {}
     submissions = _tried(lambda: read_submissions(run.submissions_path), damage) or []
@@ -171,7 +171,7 @@ def _read(run: Run, latest: bool, damage: list[str]) -> Entry:
     if trained and not weights:
         damage.append(f"{folder}: no weights (*.safetensors), though the training ended")
     ended, began = pick(manifest, str, "training", "finished"), pick(manifest, str, "started")
-    return Entry(
+    return RunEntry(
         run=run,
         latest=latest,
         state="damaged" if damage else "finished" if trained else "unfinished",

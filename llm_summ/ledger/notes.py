@@ -17,7 +17,7 @@ from llm_summ.runs.run import Run
 
 __all__ = [
     "LeaderboardScore",
-    "Submission",
+    "WrittenSubmission",
     "first_fault",
     "leaderboard_path",
     "note_score",
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-class Submission(BaseModel):
+class WrittenSubmission(BaseModel):
     """A submission that was written of a run.
 
     Attributes:
@@ -138,7 +138,7 @@ def read_notes(path: Path) -> list[LeaderboardScore]:
         ) from error
 
 
-def read_submissions(path: Path) -> list[Submission]:
+def read_submissions(path: Path) -> list[WrittenSubmission]:
     """The lines of a ``submissions.jsonl``, the oldest first; none if it is not there.
 
     Raises:
@@ -148,7 +148,7 @@ def read_submissions(path: Path) -> list[Submission]:
     try:
         for number, line in read_jsonl(path, may_be_torn=True) if path.exists() else ():
             try:
-                found.append(Submission.model_validate(line))
+                found.append(WrittenSubmission.model_validate(line))
             except ValidationError as error:
                 raise RunError(f"{path}:{number}: {first_fault(error)}; mend the line or remove it") from error
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from llm_summ.core.errors import listed
 from llm_summ.ledger.compare import FEWEST, Agreement, Ledger
-from llm_summ.ledger.entry import Entry, Score, flatten, pick
+from llm_summ.ledger.entry import RunEntry, Score, flatten, pick
 
 __all__ = ["Table", "listing", "run_page"]
 
@@ -54,7 +54,7 @@ def listing(ledger: Ledger) -> tuple[Table, list[str]]:
     return (headers, [tuple(row[name] for name in headers) for row in rows]), lines
 
 
-def run_page(ledger: Ledger, entry: Entry) -> tuple[list[str], list[Table], list[str]]:
+def run_page(ledger: Ledger, entry: RunEntry) -> tuple[list[str], list[Table], list[str]]:
     """One run in detail: facts, tables, and what is said below them.
 
     Args:
@@ -96,7 +96,7 @@ def run_page(ledger: Ledger, entry: Entry) -> tuple[list[str], list[Table], list
     return _facts(entry), [table for table in tables if table[1]], _signature_lines(signatures)
 
 
-def _row(ledger: Ledger, entry: Entry) -> dict[str, str]:
+def _row(ledger: Ledger, entry: RunEntry) -> dict[str, str]:
     """What a run reached, by header."""
     score = ledger.score(entry)
     seconds = pick(entry.manifest, float, "training", "seconds")
@@ -113,7 +113,7 @@ def _row(ledger: Ledger, entry: Entry) -> dict[str, str]:
     }
 
 
-def _facts(entry: Entry) -> list[str]:
+def _facts(entry: RunEntry) -> list[str]:
     known = {name: value for name, value in entry.manifest.items() if name in ("started", "device", "training")}
     facts = {"run": f"{entry.run.path}{' (the latest)' if entry.latest else ''}", "state": entry.state}
     return [

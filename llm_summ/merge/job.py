@@ -17,7 +17,7 @@ from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.merge.card import added_token, copy_terms, has_thinking_switch, model_card, shown_prompt
 from llm_summ.merge.push import check_push, push
-from llm_summ.merge.verify import Verification, texts_folder, verify_merge
+from llm_summ.merge.verify import MergeVerification, texts_folder, verify_merge
 from llm_summ.models.adapter import MERGED_FROM, VERIFIED_BY, check_adapter, merged_folder, merged_stamp
 from llm_summ.models.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.models.device import find_device
@@ -42,7 +42,7 @@ class Merged:
 
     folder: Path
     facts: dict[str, Any]
-    verification: Verification | None
+    verification: MergeVerification | None
     pushed: str | None
 
     def to_json(self) -> dict[str, Any]:

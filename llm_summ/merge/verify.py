@@ -29,14 +29,14 @@ from llm_summ.runs.run import Run
 from llm_summ.score import CorpusScore, score_corpus
 from llm_summ.score.significance import paired
 
-__all__ = ["System", "Verification", "texts_folder", "verify_merge"]
+__all__ = ["MergeVerification", "ModelVariant", "texts_folder", "verify_merge"]
 
 _CHANCE = 0.01
 _FIGURES = ("rouge1", "rouge2", "rougeL", "final")
 
 
 @dataclass(frozen=True, slots=True)
-class System:
+class ModelVariant:
     """One way to hold the model, and what it wrote.
 
     Attributes:
@@ -54,14 +54,14 @@ class System:
         """How many outputs ended by themselves."""
         return sum(prediction.finish_reason == "stop" for prediction in self.predictions)
 
-    def same(self, other: System) -> int:
+    def same(self, other: ModelVariant) -> int:
         """How many texts are those of another system."""
         pairs = zip(self.predictions, other.predictions, strict=True)
         return sum(one.summary == two.summary for one, two in pairs)
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
+class MergeVerification:
     """The merged folder beside what it was made from.
 
     Attributes:
@@ -74,18 +74,18 @@ class Verification:
     """
 
     data: str
-    systems: tuple[System, ...]
+    systems: tuple[ModelVariant, ...]
     post: tuple[str, ...]
     layers: LayerCheck | None
     other_prompts: int
 
     @property
-    def merged(self) -> System:
+    def merged(self) -> ModelVariant:
         """The merged folder."""
         return self.systems[-1]
 
     @property
-    def attached(self) -> System:
+    def attached(self) -> ModelVariant:
         """The base in full precision with the adapter beside it."""
         return self.systems[-2]
 
@@ -179,7 +179,7 @@ def verify_merge(
     folder: Path,
     source: str,
     dialogues: Sequence[Dialogue],
-) -> Verification:
+) -> MergeVerification:
     """Generate with each system, one after the other, and score what they wrote.
 
     Args:
@@ -204,7 +204,7 @@ def verify_merge(
     renderer.prepare(dialogues)
     prompts = [renderer.prompt(dialogue).prompt_ids for dialogue in dialogues]
 
-    def with_adapter(name: str, base: Any) -> tuple[System, list[LayerSum]]:
+    def with_adapter(name: str, base: Any) -> tuple[ModelVariant, list[LayerSum]]:
         attached = attach_adapter(base, run, merge=False)
         sums = expected_layers(attached, adapter, full) if name.startswith(dtype) else []
         engine = HfEngine(attached, pad_id=renderer.pad_id, batch_size=fields.batch_size)
@@ -252,7 +252,7 @@ def verify_merge(
             "--set, or leave the check out: --no-verify"
         ) from error
     others = sum(one != two for one, two in zip(prompts, own_prompts, strict=True))
-    return Verification(source, tuple(systems), tuple(_steps(recipe)), layers, others)
+    return MergeVerification(source, tuple(systems), tuple(_steps(recipe)), layers, others)
 
 
 def _as_loaded(
@@ -275,7 +275,7 @@ def _as_loaded(
 
 def _system(
     name: str, outputs: Iterable[Output], renderer: Renderer, recipe: Recipe, dialogues: Sequence[Dialogue]
-) -> System:
+) -> ModelVariant:
     """Take in what one system generates, and score it."""
     predictions: dict[int, Prediction] = {}
     with Progress(f"Verifying: {name}", len(dialogues)) as progress:
@@ -291,7 +291,7 @@ def _system(
     texts = post_process([one.summary for one in ordered], cut_off, _steps(recipe), spoken).texts
     score = score_corpus(texts, [dialogue.references for dialogue in dialogues])
     say(f"{name}: final {score.final:.2f}")
-    return System(name, ordered, score)
+    return ModelVariant(name, ordered, score)
 
 
 def _free() -> None:

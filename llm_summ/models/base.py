@@ -15,7 +15,7 @@ from typing import Any
 from llm_summ.core.errors import ModelError, first_line
 from llm_summ.core.optional_packages import quiet_libraries, require
 from llm_summ.core.progress import say
-from llm_summ.models.base_finding import Finding
+from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.device import Device
 from llm_summ.models.embedded import embedded_path
 from llm_summ.models.weight_files import file_findings
@@ -73,7 +73,7 @@ def _seen_from(folder: Path) -> str:
     return "" if folder.is_absolute() else f" in {Path.cwd()}"
 
 
-def _refuse(faults: Sequence[Finding]) -> None:
+def _refuse(faults: Sequence[BaseFinding]) -> None:
     if faults:
         raise ModelError("\n".join(fault.line for fault in faults))
 

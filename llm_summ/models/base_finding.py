@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Finding"]
+__all__ = ["BaseFinding"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class BaseFinding:
     """Something about a base.
 
     Attributes:

@@ -13,7 +13,7 @@ from typing import Any
 
 from llm_summ.models.few_row_linear import linear
 
-__all__ = ["dense_bytes", "keep_dequantized", "with_adapter_merged"]
+__all__ = ["dequantized_bytes", "keep_dequantized", "with_adapter_merged"]
 
 
 def keep_dequantized(model: Any, room: int) -> int:
@@ -37,11 +37,13 @@ def keep_dequantized(model: Any, room: int) -> int:
     for layer in layers:
         state = layer.weight.quant_state
         # As bitsandbytes does: in the dtype of the products, which is that of its input once that is cast.
-        layer.forward = _Dense(layer, dequantize_4bit(layer.weight.data, state).to(layer.compute_dtype))
+        layer.forward = _DequantizedForward(
+            layer, dequantize_4bit(layer.weight.data, state).to(layer.compute_dtype)
+        )
     return taken
 
 
-def dense_bytes(model: Any) -> int:
+def dequantized_bytes(model: Any) -> int:
     """Return the bytes that the dequantized weights of a model's 4-bit layers would take."""
     return sum(map(_bytes, _layers(model)))
 
@@ -68,11 +70,11 @@ def with_adapter_merged(model: Any) -> Iterator[None]:
                 dense = getattr(getattr(module, "base_layer", None), "forward", None)
                 if (
                     isinstance(module, LoraLayer)
-                    and isinstance(dense, _Dense)
+                    and isinstance(dense, _DequantizedForward)
                     and dense.weight.dtype == torch.float32
                 ):
                     delta = sum(module.get_delta_weight(name) for name in module.active_adapters)
-                    module.forward = _Dense(module.base_layer, dense.weight + delta)
+                    module.forward = _DequantizedForward(module.base_layer, dense.weight + delta)
                     merged.append(module)
         yield
     finally:
@@ -80,7 +82,7 @@ def with_adapter_merged(model: Any) -> Iterator[None]:
             del module.forward
 
 
-class _Dense:
+class _DequantizedForward:
     """The forward pass of a 4-bit layer with its dequantized weights.
 
     Args:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_summ.models.machine_speed import Speed
+from llm_summ.models.machine_speed import MachineSpeed
 
 __all__ = [
     "ModelSize",
@@ -69,7 +69,13 @@ def model_size(model: Any) -> ModelSize:
 
 
 def training_seconds(
-    size: ModelSize, speed: Speed, tokens: float, labels: float, *, full: bool = False, checkpointing: bool = False
+    size: ModelSize,
+    speed: MachineSpeed,
+    tokens: float,
+    labels: float,
+    *,
+    full: bool = False,
+    checkpointing: bool = False,
 ) -> float:
     """Return how long forward and backward passes take.
 
@@ -86,22 +92,22 @@ def training_seconds(
     return 1e-9 * operations / (_TRAINING * speed.layer)
 
 
-def dequantizing_seconds(size: ModelSize, speed: Speed, micro_batches: float) -> float:
+def dequantizing_seconds(size: ModelSize, speed: MachineSpeed, micro_batches: float) -> float:
     """Return what 4-bit layers cost besides, where their weights are dequantized for every pass."""
     return 2 * _DEQUANTIZING * size.layers * micro_batches / speed.many
 
 
-def prompt_seconds(size: ModelSize, speed: Speed, tokens: float) -> float:
+def prompt_seconds(size: ModelSize, speed: MachineSpeed, tokens: float) -> float:
     """Return how long it takes to compute the states of so many tokens."""
     return 2e-9 * size.layers * tokens / (_PROMPTS * speed.layer)
 
 
-def label_seconds(size: ModelSize, speed: Speed, labels: float) -> float:
+def label_seconds(size: ModelSize, speed: MachineSpeed, labels: float) -> float:
     """Return how long the losses of so many labels take, without gradients."""
     return 2e-9 * (size.layers + size.head) * labels / (_PROMPTS * speed.layer)
 
 
-def decoding_seconds(size: ModelSize, speed: Speed, lengths: Sequence[float]) -> float:
+def decoding_seconds(size: ModelSize, speed: MachineSpeed, lengths: Sequence[float]) -> float:
     """Return how long it takes to decode texts of these lengths, in tokens; each leaves its batch when it ends."""
     if not lengths:
         return 0.0

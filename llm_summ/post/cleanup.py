@@ -8,7 +8,7 @@ from llm_summ.data.labels import TAG_LABEL
 from llm_summ.data.row_rules import INVISIBLE, LINE_END
 from llm_summ.data.summary_faults import LEAD_IN, ROLE_BEFORE, ROLE_BEHIND, THINKING, TOKENS
 from llm_summ.data.tags import GAP
-from llm_summ.post.post_input import Draft
+from llm_summ.post.post_input import PostInput
 
 __all__ = ["clean_characters", "cut_loops", "drop_prompt"]
 
@@ -61,20 +61,20 @@ _WORD = re.compile("[A-Za-z가-힣]")
 _BETWEEN = " \t\n.,!?…~"
 
 
-def clean_characters(draft: Draft) -> str:
+def clean_characters(summary: PostInput) -> str:
     """Remove emoji, control characters and what is not seen; line ends of other systems become line feeds."""
-    text = LINE_END.sub("\n", _EMOJI.sub("", draft.text))
+    text = LINE_END.sub("\n", _EMOJI.sub("", summary.text))
     return _UNSEEN.sub("", INVISIBLE.sub("", _FILLERS.sub(" ", text)))
 
 
-def drop_prompt(draft: Draft) -> str:
+def drop_prompt(summary: PostInput) -> str:
     """Remove what comes before the summary, and what comes behind it.
 
     Before it: what a model thought, special tokens, a role's name (``assistant``), a heading, a sentence that
     announces the summary. Behind it: a turn, a role's name, another block, a special token. A text that begins
     with a turn is a dialogue as a whole, of which no turn is removed.
     """
-    text = draft.text
+    text = summary.text
     while header := next(filter(None, (pattern.match(text) for pattern in _BEFORE)), None):
         text = text[header.end() :]
     patterns = (_BEHIND, ROLE_BEHIND) if _BEGINS_WITH_TURN.match(text) else (_BEHIND, ROLE_BEHIND, _TURN)
@@ -83,12 +83,12 @@ def drop_prompt(draft: Draft) -> str:
     return text if end is None else text[:end].rstrip()
 
 
-def cut_loops(draft: Draft) -> str:
+def cut_loops(summary: PostInput) -> str:
     """Leave one of three and more equal phrases in a row (of 5 to 100 characters), or of eight short ones.
 
     Rows of figures and signs, and ㅋㅋㅋ, are left alone.
     """
-    text = draft.text
+    text = summary.text
     while (after := _without_loops(_without_loops(text, _LETTERS), _PHRASE)) != text:
         text = after
     return text

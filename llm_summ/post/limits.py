@@ -16,7 +16,7 @@ from llm_summ.core.progress import say
 from llm_summ.data.cross_validation import FOLDS, fold_of_each
 from llm_summ.data.dialogue import dialogue_hash
 from llm_summ.data.empty_texts import is_empty
-from llm_summ.post.post_input import Draft
+from llm_summ.post.post_input import PostInput
 from llm_summ.post.sentences import sentences
 from llm_summ.runs.run import Run
 
@@ -241,9 +241,9 @@ def dialogues_sha256(dialogues: Sequence[str]) -> str:
     return text_sha256("\n".join(sorted(map(dialogue_hash, dialogues))))
 
 
-def cut_to_limit(draft: Draft) -> str:
+def cut_to_limit(summary: PostInput) -> str:
     """Remove whole sentences at the end of a summary that is longer than others of such a dialogue should be."""
-    return within(draft.text, draft.limit)
+    return within(summary.text, summary.limit)
 
 
 def _versions(text: str) -> list[str]:

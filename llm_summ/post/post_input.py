@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Draft"]
+__all__ = ["PostInput"]
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class PostInput:
     """A summary on its way.
 
     Attributes:

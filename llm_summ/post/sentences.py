@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from llm_summ.data.empty_texts import is_empty
-from llm_summ.post.post_input import Draft
+from llm_summ.post.post_input import PostInput
 
 __all__ = ["cut_unfinished", "drop_repeats", "sentences", "whole_sentences"]
 
@@ -26,32 +26,32 @@ _PAIRS = (("“", "”"), ("‘", "’"), ("「", "」"), ("『", "』"), ("(", 
 _TOO_SHORT = 5  # letters: a sentence of fewer may stand there twice
 
 
-def cut_unfinished(draft: Draft) -> str:
+def cut_unfinished(summary: PostInput) -> str:
     """Remove an unfinished last sentence if the generation ended by length and a finished one precedes it."""
-    text = draft.text
-    if not draft.cut_off:
+    text = summary.text
+    if not summary.cut_off:
         return text
     ends = [match.end() for match in _SENTENCE_END.finditer(text) if not _NUMBERED.search(text[: match.end()])]
     return text[: ends[-1]] if ends else text
 
 
-def whole_sentences(draft: Draft) -> str:
+def whole_sentences(summary: PostInput) -> str:
     """Remove an unfinished last sentence, also where it is not known whether the generation ended by length.
 
     Where it is not, a text that ends like a sentence is one, though it may lack the mark (…라고 말합니다); a text
     whose generation ended by itself is left alone. Other than `cut_unfinished` it knows titles (Ms. Dawson),
     initials and dates, and does not stop within a quotation.
     """
-    text = draft.text
-    if draft.cut_off is False or _is_finished(text, by_ending=draft.cut_off is None):
+    text = summary.text
+    if summary.cut_off is False or _is_finished(text, by_ending=summary.cut_off is None):
         return text
     end = max((end for end in _ends(text) if not is_empty(text[:end])), default=len(text))
     return text[:end]
 
 
-def drop_repeats(draft: Draft) -> str:
+def drop_repeats(summary: PostInput) -> str:
     """Remove sentences that stand in the text before, and behind them the beginning of another repetition."""
-    text = draft.text
+    text = summary.text
     while (after := _without_repeats(text)) != text:
         text = after
     return text

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from llm_summ.data.labels import speakers_of, split_turns, tagging_of
 from llm_summ.data.tags import SPEAKER_TAG, proper_tags
-from llm_summ.post.post_input import Draft
+from llm_summ.post.post_input import PostInput
 from llm_summ.post.sentences import sentences
 
 __all__ = ["repair_speakers", "repair_tags"]
@@ -20,19 +20,19 @@ _WITH_PARTICLE = r"(\s?)({particles})(?=[\s,.?!]|$)".format(
 )
 
 
-def repair_tags(draft: Draft) -> str:
+def repair_tags(summary: PostInput) -> str:
     """Spell tags and masks as they should be: ``# Person1 #``, ``#person1#`` and ``#Person1`` are ``#Person1#``.
 
     `Person1` without any sign is a tag only where the dialogue has tags. Other letters than Person (``#Peron2#``,
     ``#사람2#``) are one only where the dialogue has that speaker, and as few letters are wrong as `near_tag` says.
     """
-    text, tagging = draft.text, tagging_of(draft.dialogue or "")
+    text, tagging = summary.text, tagging_of(summary.dialogue or "")
     while (after := proper_tags(text, *tagging)) != text:
         text = after
     return text
 
 
-def repair_speakers(draft: Draft) -> str:
+def repair_speakers(summary: PostInput) -> str:
     """Replace a speaker that the dialogue does not have, where it can only be one of those that it has.
 
     That is: all of the dialogue's speakers but one are named in the same sentence, or if it names none, in the
@@ -40,11 +40,11 @@ def repair_speakers(draft: Draft) -> str:
     follow. Two such speakers in a text are left alone, and so is one below the dialogue's largest number: then
     all may be shifted.
     """
-    text = draft.text
-    tagging = tagging_of(draft.dialogue or "")
-    if draft.dialogue is None or not tagging.tagged:
+    text = summary.text
+    tagging = tagging_of(summary.dialogue or "")
+    if summary.dialogue is None or not tagging.tagged:
         return text
-    dialogue = split_turns(proper_tags(draft.dialogue, *tagging))
+    dialogue = split_turns(proper_tags(summary.dialogue, *tagging))
     speakers = set(speakers_of(dialogue))
     named = set(SPEAKER_TAG.findall(text))
     invented = named - set(SPEAKER_TAG.findall(dialogue))

@@ -10,32 +10,32 @@ from typing import TYPE_CHECKING, NamedTuple
 from llm_summ.data.empty_texts import is_blank
 from llm_summ.post.cleanup import clean_characters, cut_loops, drop_prompt
 from llm_summ.post.limits import LengthLimits, cut_to_limit
-from llm_summ.post.post_input import Draft
+from llm_summ.post.post_input import PostInput
 from llm_summ.post.sentences import cut_unfinished, drop_repeats, whole_sentences
 from llm_summ.post.speakers import repair_speakers, repair_tags
 
 if TYPE_CHECKING:
     from llm_summ.recipe import PostStep
 
-__all__ = ["NEED_DIALOGUE", "STEPS", "Change", "PostReport", "post_process"]
+__all__ = ["NEED_DIALOGUE", "STEPS", "PostReport", "StepChange", "post_process"]
 
 
-def strip(draft: Draft) -> str:
+def strip(summary: PostInput) -> str:
     """Remove white space around the text."""
-    return draft.text.strip()
+    return summary.text.strip()
 
 
-def join_lines(draft: Draft) -> str:
+def join_lines(summary: PostInput) -> str:
     """Make one line of several."""
-    return " ".join(line.strip() for line in draft.text.splitlines() if line.strip())
+    return " ".join(line.strip() for line in summary.text.splitlines() if line.strip())
 
 
-def collapse_whitespace(draft: Draft) -> str:
+def collapse_whitespace(summary: PostInput) -> str:
     """Make one space of every run of spaces and tabs; line ends stay."""
-    return re.sub(r"[^\S\n]+", " ", draft.text)
+    return re.sub(r"[^\S\n]+", " ", summary.text)
 
 
-STEPS: Mapping[PostStep, Callable[[Draft], str]] = {
+STEPS: Mapping[PostStep, Callable[[PostInput], str]] = {
     "clean_characters": clean_characters,
     "repair_tags": repair_tags,
     "drop_prompt": drop_prompt,
@@ -55,7 +55,7 @@ NEED_DIALOGUE: frozenset[PostStep] = frozenset({"repair_speakers", "cut_to_limit
 """The steps that cannot work without the dialogues."""
 
 
-class Change(NamedTuple):
+class StepChange(NamedTuple):
     """What one step did to one text.
 
     Attributes:
@@ -84,7 +84,7 @@ class PostReport:
 
     texts: list[str]
     changed: dict[str, int]
-    changes: list[Change] = field(default_factory=list)
+    changes: list[StepChange] = field(default_factory=list)
 
 
 def post_process(
@@ -114,22 +114,22 @@ def post_process(
     most = [None if limits is None or one is None else limits.of(one) for one in spoken]
     current = list(texts)
     changed: dict[str, int] = {}
-    changes: list[Change] = []
+    changes: list[StepChange] = []
     for name in steps:
         label = f"{name}:{limits.mark}" if name == "cut_to_limit" and limits is not None else name
-        drafts = [Draft(*one) for one in zip(current, cut_off, spoken, most, strict=True)]
-        after = [_run(STEPS[name], draft) for draft in drafts]
+        summaries = [PostInput(*one) for one in zip(current, cut_off, spoken, most, strict=True)]
+        after = [_run(STEPS[name], summary) for summary in summaries]
         pairs = enumerate(zip(current, after, strict=True))
-        found = [Change(label, row, old, new) for row, (old, new) in pairs if old != new]
+        found = [StepChange(label, row, old, new) for row, (old, new) in pairs if old != new]
         changed[label] = len(found)
         changes += found
         current = after
     return PostReport(current, changed, changes)
 
 
-def _run(step: Callable[[Draft], str], draft: Draft) -> str:
-    after = step(draft)
-    before = draft.text
+def _run(step: Callable[[PostInput], str], summary: PostInput) -> str:
+    after = step(summary)
+    before = summary.text
     # "요약: nan" may become "nan": that is what it says, and it counts as empty.
     emptied = (is_blank(after) and not is_blank(before)) or (before.strip() and not after.strip())
     return before if emptied else after

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from llm_summ.post.limits import LengthLimits
     from llm_summ.recipe import PostStep
 
-__all__ = ["Gain", "StepWorth", "Sweep", "placed", "sweep"]
+__all__ = ["Gain", "StepSweep", "StepWorth", "placed", "sweep"]
 
 _SURE = 0.05
 
@@ -59,7 +59,7 @@ class StepWorth:
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class StepSweep:
     """Every step tried.
 
     Attributes:
@@ -120,7 +120,7 @@ def sweep(
     score: Callable[[Sequence[int], Sequence[str]], Sequence[float]],
     compare: Callable[[Sequence[float], Sequence[float]], Gain],
     limits: LengthLimits | None = None,
-) -> Sweep:
+) -> StepSweep:
     """Try the list without each of its steps, and with each other step in its place.
 
     Args:
@@ -164,4 +164,4 @@ def sweep(
             )
         )
     worths.sort(key=lambda one: -one.gain.difference)
-    return Sweep(tuple(steps), sum(finals) / len(rows), tuple(worths))
+    return StepSweep(tuple(steps), sum(finals) / len(rows), tuple(worths))

@@ -3,7 +3,7 @@
 from llm_summ.prompt.batch_rendering import Refused, render_rows
 from llm_summ.prompt.examples import ExamplePool
 from llm_summ.prompt.length import LengthTarget
-from llm_summ.prompt.render import Renderer, Row, make_renderer
+from llm_summ.prompt.render import Renderer, TokenizedExample, make_renderer
 from llm_summ.prompt.template import Template, bundled_templates, load_template
 
 __all__ = [
@@ -11,8 +11,8 @@ __all__ = [
     "LengthTarget",
     "Refused",
     "Renderer",
-    "Row",
     "Template",
+    "TokenizedExample",
     "bundled_templates",
     "load_template",
     "make_renderer",

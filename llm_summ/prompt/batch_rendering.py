@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llm_summ.core.errors import PromptError, listed
 from llm_summ.data import Dialogue
-from llm_summ.prompt.render import Renderer, Row
+from llm_summ.prompt.render import Renderer, TokenizedExample
 
 __all__ = ["Refused", "render_rows"]
 
@@ -35,14 +35,14 @@ class Refused:
 
 def render_rows(
     renderer: Renderer, asked: Iterable[tuple[Dialogue, str | None]]
-) -> tuple[list[Row], list[Refused]]:
+) -> tuple[list[TokenizedExample], list[Refused]]:
     """The rows that can be rendered, in order, and the reasons why others cannot, the first one first.
 
     Args:
         renderer: the renderer.
         asked: dialogues, each with the summary to train or, for a prompt alone, None.
     """
-    rows: list[Row] = []
+    rows: list[TokenizedExample] = []
     refused: dict[str, tuple[str, list[str]]] = {}
     for dialogue, summary in asked:
         try:

@@ -24,17 +24,17 @@ from llm_summ.data import Dialogue
 from llm_summ.prompt.examples import ExamplePool
 from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.template import Template, load_template
-from llm_summ.prompt.tokenization import Encoder
+from llm_summ.prompt.tokenization import PromptTokenizer
 from llm_summ.recipe import PromptFields
 
-__all__ = ["IGNORED", "Renderer", "Row", "make_renderer"]
+__all__ = ["IGNORED", "Renderer", "TokenizedExample", "make_renderer"]
 
 IGNORED = -100
 """The label of a token that is not learnt: PyTorch's default `ignore_index`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TokenizedExample:
     """A dialogue as token ids.
 
     Attributes:
@@ -116,10 +116,10 @@ class Renderer:
         self._pool = examples if example_count else None
         self._example_count, self._max_examples_tokens = example_count, max_examples_tokens
         self._length = length if template.uses("length") else None
-        self._encoder = Encoder(tokenizer, chat)
-        self.uses_chat = self._encoder.uses_chat
-        self.stop_id, self.pad_id = self._encoder.stop_id, self._encoder.pad_id
-        self.before_answer = self._encoder.before_answer
+        self._tokenizer = PromptTokenizer(tokenizer, chat)
+        self.uses_chat = self._tokenizer.uses_chat
+        self.stop_id, self.pad_id = self._tokenizer.stop_id, self._tokenizer.pad_id
+        self.before_answer = self._tokenizer.before_answer
         # Both only spare work that was done before.
         self._similar: dict[Dialogue, list[Dialogue]] = {}
         self._example_tokens: dict[Dialogue, int] = {}
@@ -133,7 +133,7 @@ class Renderer:
         if self._pool is not None and new:
             self._similar.update(zip(new, self._pool.similar_all(new, self._example_count), strict=True))
 
-    def prompt(self, dialogue: Dialogue, *, target_length: int | None = None) -> Row:
+    def prompt(self, dialogue: Dialogue, *, target_length: int | None = None) -> TokenizedExample:
         """The row for generation: no answer.
 
         Args:
@@ -154,13 +154,13 @@ class Renderer:
 
         ids = shorter(len(examples))
         if len(ids) <= self.max_prompt_tokens:
-            return Row(dialogue.id, ids, (), self.stop_id, examples=len(examples))
+            return TokenizedExample(dialogue.id, ids, (), self.stop_id, examples=len(examples))
         if examples:
             ids = shorter(0)
             if len(ids) <= self.max_prompt_tokens:
                 # One less than all was not tried yet, and all was too many.
                 count, fitting = self._most(len(examples) - 1, shorter) or (0, ids)
-                return Row(dialogue.id, fitting, (), self.stop_id, examples=count)
+                return TokenizedExample(dialogue.id, fitting, (), self.stop_id, examples=count)
         if self._truncation == "error":
             raise PromptError(
                 f"{dialogue.id}: prompt of {len(ids)} tokens, at most {self.max_prompt_tokens} allowed; "
@@ -179,7 +179,7 @@ class Renderer:
                 f"{dialogue.id}: the instruction and one turn are over {self.max_prompt_tokens} tokens; "
                 "raise prompt.max_prompt_tokens"
             )
-        return Row(dialogue.id, found[1], (), self.stop_id, len(turns) - found[0])
+        return TokenizedExample(dialogue.id, found[1], (), self.stop_id, len(turns) - found[0])
 
     def messages(self, dialogue: Dialogue) -> tuple[tuple[str, str], ...]:
         """The prompt as (role, text), for a server with a tokenizer and a chat template of its own.
@@ -193,7 +193,7 @@ class Renderer:
         made = self.template.messages(dialogue, length=length, examples=self._examples(dialogue)[::-1])
         return tuple((message["role"], message["content"]) for message in made)
 
-    def example(self, dialogue: Dialogue, summary: str) -> Row:
+    def example(self, dialogue: Dialogue, summary: str) -> TokenizedExample:
         """The row for training; the prompt asks for the length that `summary` has.
 
         Raises:
@@ -217,7 +217,7 @@ class Renderer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of generated ids, up to the stop id, without special tokens."""
-        return self._encoder.decode(ids)
+        return self._tokenizer.decode(ids)
 
     def _check_variables(self, pool: ExamplePool | None, count: int, length: LengthTarget | None) -> None:
         """Refuse a template that asks for what it does not get, and examples that no template asks for."""
@@ -260,7 +260,7 @@ class Renderer:
     def _count_tokens(self, example: Dialogue) -> int:
         if example not in self._example_tokens:
             texts = (example.text, example.references[0].strip())
-            self._example_tokens[example] = sum(len(self._encoder.encode(text)) for text in texts)
+            self._example_tokens[example] = sum(len(self._tokenizer.encode(text)) for text in texts)
         return self._example_tokens[example]
 
     def _most(self, most: int, make: Callable[[int], tuple[int, ...]]) -> tuple[int, tuple[int, ...]] | None:
@@ -286,13 +286,13 @@ class Renderer:
         return turns[:front] + turns[len(turns) - (kept - front) :]
 
     def _prompt_ids(self, dialogue: Dialogue, length: int | None, examples: Sequence[Dialogue]) -> tuple[int, ...]:
-        return self._encoder.prompt(
+        return self._tokenizer.prompt(
             dialogue.id,
             lambda escape: self.template.messages(dialogue, escape, length=length, examples=examples),
         )
 
     def _answer_ids(self, summary: str) -> tuple[int, ...]:
-        ids = self._encoder.encode(self.template.answer(summary))
+        ids = self._tokenizer.encode(self.template.answer(summary))
         if self.stop_id in ids:
             raise PromptError(
                 "the answer holds the stop token, and this tokenizer cannot write it as plain text; take it out "

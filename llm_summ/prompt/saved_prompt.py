@@ -20,19 +20,22 @@ from llm_summ.prompt.examples import ExamplePool
 from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.render import Renderer, make_renderer
 from llm_summ.prompt.template import Template, load_template
-from llm_summ.prompt.token_limit import TokenBudget
+from llm_summ.prompt.token_limit import TokenLimitPredictor
 from llm_summ.recipe import PromptFields
 from llm_summ.runs.run import Run
 
-__all__ = ["keep", "kept_sha256", "other_renderer", "trained_budget", "trained_renderer"]
+__all__ = ["keep", "kept_sha256", "other_renderer", "saved_limit_predictor", "trained_renderer"]
 
 
 def keep(
-    run: Run, length: LengthTarget | None, pool: ExamplePool | None, budget: TokenBudget | None = None
+    run: Run,
+    length: LengthTarget | None,
+    pool: ExamplePool | None,
+    limit_predictor: TokenLimitPredictor | None = None,
 ) -> None:
     """Write what the renderer of a training was made of, beside the template, and what was learnt of lengths."""
-    if budget is not None:
-        write_text(run.budget_path, budget.to_json() + "\n")
+    if limit_predictor is not None:
+        write_text(run.budget_path, limit_predictor.to_json() + "\n")
     if length is not None:
         write_text(run.length_path, length.to_json() + "\n")
     if pool is not None:
@@ -120,7 +123,7 @@ def _made(run: Run, fields: PromptFields, tokenizer: Any, template: Template) ->
     return make_renderer(fields, tokenizer, template=template, examples=pool, length=length)
 
 
-def trained_budget(run: Run) -> TokenBudget:
+def saved_limit_predictor(run: Run) -> TokenLimitPredictor:
     """The token budget of a run's training.
 
     Raises:
@@ -133,7 +136,7 @@ def trained_budget(run: Run) -> TokenBudget:
             "anew"
         )
     text = run.budget_path.read_text(encoding="utf-8", errors="replace")
-    return TokenBudget.from_json(text, str(run.budget_path))
+    return TokenLimitPredictor.from_json(text, str(run.budget_path))
 
 
 def kept_sha256(run: Run) -> dict[str, str]:

@@ -17,14 +17,14 @@ from llm_summ.data import Dialogue
 from llm_summ.prompt.length import features
 from llm_summ.recipe import GenerateFields
 
-__all__ = ["TokenBudget", "token_limit"]
+__all__ = ["TokenLimitPredictor", "token_limit"]
 
 _SHARE = 0.995
 _LARGEST = 20.0  # of the logarithm: no limit at all
 
 
 @dataclass(frozen=True, slots=True)
-class TokenBudget:
+class TokenLimitPredictor:
     """A limit for each dialogue.
 
     Attributes:
@@ -85,14 +85,16 @@ class TokenBudget:
         return cls(tuple(weights), slack)
 
 
-def token_limit(fields: GenerateFields, budget: Callable[[], TokenBudget]) -> Callable[[Dialogue], int]:
+def token_limit(
+    fields: GenerateFields, limit_predictor: Callable[[], TokenLimitPredictor]
+) -> Callable[[Dialogue], int]:
     """Return what says how many tokens a summary may have.
 
     Args:
         fields: the recipe's section `generate`.
-        budget: what the training answers say; asked for only where the recipe wants predicted limits.
+        limit_predictor: what the training answers say; asked for only where the recipe wants predicted limits.
     """
     if fields.limit == "fixed":
         return lambda dialogue: fields.max_new_tokens
-    predicted = budget()
+    predicted = limit_predictor()
     return lambda dialogue: min(fields.max_new_tokens, predicted.limit(dialogue))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from llm_summ.core.errors import PromptError, first_line
 from llm_summ.prompt.jinja_env import FAULTS
 
-__all__ = ["CHAT_DATE", "Encoder"]
+__all__ = ["CHAT_DATE", "PromptTokenizer"]
 
 CHAT_DATE = dt.datetime(2024, 7, 26)
 """Today, as far as chat templates know: the date that the templates of Llama 3 print if they are told none.
@@ -30,7 +30,7 @@ _PROBE = " 가  나\n\n#Person1#: a.😀"
 Messages = list[dict[str, str]]
 
 
-class Encoder:
+class PromptTokenizer:
     """Encodes for one tokenizer, with its chat template or without.
 
     Args:

@@ -10,13 +10,13 @@ from typing import Any
 from llm_summ.score.batch import TextBatch
 from llm_summ.score.metric import Metric
 
-__all__ = ["Alike", "alike_lines", "find_alike"]
+__all__ = ["SystemSimilarity", "find_similarities", "similarity_lines"]
 
 _NEARLY, _MOST_EQUAL = 90.0, 0.5  # points, and the share of equal summaries
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
+class SystemSimilarity:
     """How much alike two systems write.
 
     Attributes:
@@ -57,25 +57,27 @@ class Alike:
         return self.agreement >= _NEARLY or self.equal >= _MOST_EQUAL * self.rows
 
 
-def alike_lines(alike: Sequence[Alike], most: int) -> list[str]:
+def similarity_lines(similarities: Sequence[SystemSimilarity], most: int) -> list[str]:
     """For people: which systems are nearly the same, or else which pair comes nearest to it.
 
     That pair is told with how far all others agree, so that one sees whether it stands out.
 
     Args:
-        alike: every pair, the most alike first, as `find_alike` gives them.
+        similarities: every pair, the most alike first, as `find_similarities` gives them.
         most: pairs that are told at the most.
     """
-    if same := [pair for pair in alike if pair.nearly_same]:
+    if same := [pair for pair in similarities if pair.nearly_same]:
         return list(map(str, same[:most]))
-    if len(alike) < 2:
-        return list(map(str, alike))
+    if len(similarities) < 2:
+        return list(map(str, similarities))
     # None of them is the same, so they stand in the order of their agreement.
-    ends = dict.fromkeys(f"{pair.agreement:.1f}" for pair in (alike[-1], alike[1]))
-    return [f"{alike[0]}; the other pairs {' to '.join(ends)}"]
+    ends = dict.fromkeys(f"{pair.agreement:.1f}" for pair in (similarities[-1], similarities[1]))
+    return [f"{similarities[0]}; the other pairs {' to '.join(ends)}"]
 
 
-def find_alike(names: Sequence[str], texts: Sequence[Sequence[str]], metric: Metric) -> tuple[Alike, ...]:
+def find_similarities(
+    names: Sequence[str], texts: Sequence[Sequence[str]], metric: Metric
+) -> tuple[SystemSimilarity, ...]:
     """Compare every pair of systems, the most alike first; those that are the same before all others.
 
     Args:
@@ -92,5 +94,5 @@ def find_alike(names: Sequence[str], texts: Sequence[Sequence[str]], metric: Met
         equal = sum(one == other for one, other in zip(plain[first], plain[second], strict=True))
         own, other = (range(system * rows, (system + 1) * rows) for system in (first, second))
         agreement = 100 * float(batch.compare([*own, *other], [*other, *own]).f1.mean())
-        found.append(Alike(names[first], names[second], equal, agreement, rows))
+        found.append(SystemSimilarity(names[first], names[second], equal, agreement, rows))
     return tuple(sorted(found, key=lambda pair: (pair.equal < pair.rows, -pair.agreement)))

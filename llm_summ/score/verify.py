@@ -13,7 +13,7 @@ from llm_summ.score.batch import TextBatch
 from llm_summ.score.corpus import Aggregate, score_corpus
 from llm_summ.score.rouge import Variant
 
-__all__ = ["EXACT", "Difference", "Verification", "verify"]
+__all__ = ["EXACT", "Difference", "ScoreVerification", "verify"]
 
 _FIGURES = tuple(
     f"{metric} {figure}"
@@ -43,7 +43,7 @@ class Difference(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
+class ScoreVerification:
     """How far our figures are from the package's.
 
     Attributes:
@@ -119,7 +119,7 @@ def verify(
     tokenizer: Tokenizer,
     variant: Variant,
     aggregate: Aggregate,
-) -> Verification:
+) -> ScoreVerification:
     """Score every pair with the package itself, and compare.
 
     Compared are the nine figures of :class:`~llm_summ.score.batch.TextBatch` for each pair, and for each row
@@ -174,7 +174,7 @@ def verify(
             difference = abs(getattr(corpus, name) / 100 - fsum(row[place] for row in rows) / len(rows))
             if difference > largest:
                 largest, where = difference, Difference(None, None, _FIGURES[_F1[place]])
-    return Verification(variant, metadata.version(variant), pairs, largest, where, empty, not_comparable)
+    return ScoreVerification(variant, metadata.version(variant), pairs, largest, where, empty, not_comparable)
 
 
 def _figures(split: Sequence[tuple[list[str], list[list[str]]]], variant: Variant) -> list[list[float]]:

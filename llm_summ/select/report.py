@@ -9,7 +9,7 @@ from typing import Any
 
 from llm_summ.core.errors import listed
 from llm_summ.data.stats import SideBySide
-from llm_summ.score.system_similarity import Alike, alike_lines
+from llm_summ.score.system_similarity import SystemSimilarity, similarity_lines
 from llm_summ.select.mbr import Settings
 from llm_summ.select.pool import Pool
 from llm_summ.select.tune import Tuned
@@ -78,7 +78,7 @@ class Selection:
         undecided: ids for which a vote decided nothing, since all texts differ.
         identical: how many dialogues have two equal texts or more, and how many have nothing but equal ones.
         empty: ids for which there are only empty texts.
-        alike: every pair of files by their first samples, the most alike first.
+        similarities: every pair of files by their first samples, the most alike first.
         tuned: what a dev set said.
         unlike: the files that were not made as those for the dev data were.
         inputs: every file that was read.
@@ -93,7 +93,7 @@ class Selection:
     undecided: tuple[str, ...]
     identical: tuple[int, int]
     empty: tuple[str, ...]
-    alike: tuple[Alike, ...]
+    similarities: tuple[SystemSimilarity, ...]
     tuned: Tuned | None = None
     unlike: tuple[Unlike, ...] = ()
     inputs: tuple[Path, ...] = ()
@@ -123,7 +123,7 @@ class Selection:
             "some_equal": self.identical[0],
             "all_equal": self.identical[1],
             "empty": list(self.empty),
-            "alike": [pair.to_json() for pair in self.alike],
+            "alike": [pair.to_json() for pair in self.similarities],
             "tuned": None if self.tuned is None else self.tuned.to_json(),
             "unlike": [
                 {"member": one.name, "dev": str(one.dev), "fields": list(one.fields)} for one in self.unlike
@@ -150,7 +150,7 @@ class Selection:
     def lines(self) -> list[str]:
         """For people: what the table does not say."""
         rows = len(self.texts)
-        lines = alike_lines(self.alike, _MOST_ALIKE)
+        lines = similarity_lines(self.similarities, _MOST_ALIKE)
         some, every = self.identical
         lines.append(f"equal      texts in {some:,} of {rows:,} dialogues, nothing but equal ones in {every:,}")
         lines.append(f"ties       {_count(self.ties, rows)}; the first file's text was taken")

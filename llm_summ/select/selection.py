@@ -12,7 +12,7 @@ from llm_summ.data.source import check_out, resolve_source
 from llm_summ.data.table import Record, Table
 from llm_summ.data.write import write_table
 from llm_summ.score.metric import COMPETITION, Metric
-from llm_summ.score.system_similarity import find_alike
+from llm_summ.score.system_similarity import find_similarities
 from llm_summ.score.workers import cores
 from llm_summ.select.mbr import Candidates, Choices, Settings, choose, compare_candidates
 from llm_summ.select.pool import Pool, read_pool
@@ -170,7 +170,7 @@ def _selection(
         undecided=tuple(ids[choices.undecided]),
         identical=(int((distinct < n).sum()), int(((distinct == 1) & (n > 1)).sum())),
         empty=tuple(ids[candidates.empty[rows, index]]),
-        alike=find_alike(
+        similarities=find_similarities(
             [one.name for one in pool.members], [[row[0] for row in one.texts] for one in pool.members], metric
         ),
         tuned=tuned,

@@ -1,14 +1,14 @@
 """A submission that is never refused: written as a sample wants it, and any file checked against one."""
 
 from llm_summ.submit.check import check_submission
-from llm_summ.submit.report import Finding, Report
-from llm_summ.submit.sample import Sample, find_sample, read_sample
+from llm_summ.submit.report import SubmissionFinding, SubmissionReport
+from llm_summ.submit.sample import SampleSubmission, find_sample, read_sample
 from llm_summ.submit.write import Texts, data_of, file_texts, run_texts, write_submission
 
 __all__ = [
-    "Finding",
-    "Report",
-    "Sample",
+    "SampleSubmission",
+    "SubmissionFinding",
+    "SubmissionReport",
     "Texts",
     "check_submission",
     "data_of",

@@ -15,9 +15,9 @@ from llm_summ.data.row_rules import stripped_id, visible
 from llm_summ.data.summary_faults import is_korean, summary_faults
 from llm_summ.submit.columns import Columns
 from llm_summ.submit.ids import Ids
-from llm_summ.submit.reading import Entry, read_submission
-from llm_summ.submit.report import Report
-from llm_summ.submit.sample import Sample
+from llm_summ.submit.reading import SubmissionEntry, read_submission
+from llm_summ.submit.report import SubmissionReport
+from llm_summ.submit.sample import SampleSubmission
 from llm_summ.submit.texts import LINE_BREAK, text_faults
 from llm_summ.submit.tolerant_csv import Fault
 
@@ -30,11 +30,11 @@ _MANY_EQUAL, _EQUAL_SHARE = 3, 0.02
 
 def check_submission(
     path: Path,
-    sample: Sample,
+    sample: SampleSubmission,
     *,
     dialogues: Mapping[str, str] | None = None,
     written: Mapping[str, str] | None = None,
-) -> Report:
+) -> SubmissionReport:
     """Compare a file, whatever it is, with a sample submission.
 
     Args:
@@ -51,7 +51,7 @@ def check_submission(
     found = read_submission(path, sample, ids)
     faults = list(found.faults)
     if found.columns is None:
-        return Report.of(path, sample.path, 0, faults)
+        return SubmissionReport.of(path, sample.path, 0, faults)
     if found.columns.id is not None:
         faults += _id_faults(found.entries, found.columns, sample, ids)
     known = {ids.meant(identity) or identity: text for identity, text in (dialogues or {}).items()}
@@ -62,10 +62,12 @@ def check_submission(
     notes = {"repeated-summary"} if few else set()
     if not known and not _is_korean_file(found.entries, sample):
         notes.add("not-korean")
-    return Report.of(path, sample.path, found.rows, faults + repeated, notes)
+    return SubmissionReport.of(path, sample.path, found.rows, faults + repeated, notes)
 
 
-def _id_faults(entries: Sequence[Entry], columns: Columns, sample: Sample, ids: Ids) -> Iterator[Fault]:
+def _id_faults(
+    entries: Sequence[SubmissionEntry], columns: Columns, sample: SampleSubmission, ids: Ids
+) -> Iterator[Fault]:
     place = {identity: at for at, identity in enumerate(sample.ids)}
     counted = first_counted([stripped_id(entry.id) for entry in entries], sample.ids)
     first: dict[str, int] = {}
@@ -100,7 +102,7 @@ def _id_faults(entries: Sequence[Entry], columns: Columns, sample: Sample, ids: 
                 yield Fault("missing-id", None, visible(identity), "")
 
 
-def _other_faults(entry: Entry, columns: Columns, sample: Sample, row: int) -> Iterator[Fault]:
+def _other_faults(entry: SubmissionEntry, columns: Columns, sample: SampleSubmission, row: int) -> Iterator[Fault]:
     """Fields that are neither id nor summary, and not those of the sample's row of this id."""
     for field, (_, at) in zip(entry.others, columns.others, strict=False):
         if field != sample.rows[row][at]:
@@ -109,7 +111,9 @@ def _other_faults(entry: Entry, columns: Columns, sample: Sample, row: int) -> I
             yield Fault("other-column", entry.line, entry.shown_id, told)
 
 
-def _summary_faults(entry: Entry, sample: Sample, raw: str | None, dialogue: str | None) -> Iterator[Fault]:
+def _summary_faults(
+    entry: SubmissionEntry, sample: SampleSubmission, raw: str | None, dialogue: str | None
+) -> Iterator[Fault]:
     text = entry.summary
     if text is None:
         return
@@ -128,13 +132,13 @@ def _summary_faults(entry: Entry, sample: Sample, raw: str | None, dialogue: str
 
 
 def _repeated_summaries(
-    entries: Sequence[Entry], sample: Sample, ids: Ids, dialogues: Mapping[str, str]
+    entries: Sequence[SubmissionEntry], sample: SampleSubmission, ids: Ids, dialogues: Mapping[str, str]
 ) -> tuple[list[Fault], bool]:
     """Return the summaries that an earlier row has, too, and whether they are few.
 
     They are, if less than three, or less than a fiftieth of all, are of dialogues that are not nearly the same.
     """
-    first: dict[str, Entry] = {}
+    first: dict[str, SubmissionEntry] = {}
     faults: list[Fault] = []
     unlike = 0
     for entry in entries:
@@ -153,7 +157,7 @@ def _repeated_summaries(
     return faults, unlike < max(_MANY_EQUAL, _EQUAL_SHARE * len(entries))
 
 
-def _is_korean_file(entries: Sequence[Entry], sample: Sample) -> bool:
+def _is_korean_file(entries: Sequence[SubmissionEntry], sample: SampleSubmission) -> bool:
     """Return whether summaries should be Korean: the sample's are, or most of the file's."""
     at = sample.columns.index("summary")
     if any(is_korean(row[at]) for row in sample.rows if not is_blank(row[at])):

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from llm_summ.data.row_rules import visible
 from llm_summ.submit.ids import Ids
-from llm_summ.submit.sample import Sample
-from llm_summ.submit.tolerant_csv import Fault, Row
+from llm_summ.submit.sample import SampleSubmission
+from llm_summ.submit.tolerant_csv import CsvRow, Fault
 
 __all__ = ["Columns", "find_columns"]
 
@@ -30,7 +30,9 @@ class Columns:
     others: tuple[tuple[int, int], ...]
 
 
-def find_columns(rows: list[Row], sample: Sample, ids: Ids) -> tuple[Columns, list[Row], list[Fault]]:
+def find_columns(
+    rows: list[CsvRow], sample: SampleSubmission, ids: Ids
+) -> tuple[Columns, list[CsvRow], list[Fault]]:
     """Where the fields stand, the rows without the header, and what is wrong with that."""
     first = rows[0]
     header = [_name(field) for field in first.fields]
@@ -57,7 +59,7 @@ def find_columns(rows: list[Row], sample: Sample, ids: Ids) -> tuple[Columns, li
     return columns, body, faults + more
 
 
-def _header(rows: list[Row], sample: Sample, ids: Ids) -> tuple[list[str], list[Row], list[Fault]]:
+def _header(rows: list[CsvRow], sample: SampleSubmission, ids: Ids) -> tuple[list[str], list[CsvRow], list[Fault]]:
     """The names of the columns, one for each field of a row; the rows; and what is wrong with the header."""
     rows, faults = _without_last_comma(rows)
     first = rows[0]
@@ -81,7 +83,7 @@ def _header(rows: list[Row], sample: Sample, ids: Ids) -> tuple[list[str], list[
     return header, body, faults
 
 
-def _without_last_comma(rows: list[Row]) -> tuple[list[Row], list[Fault]]:
+def _without_last_comma(rows: list[CsvRow]) -> tuple[list[CsvRow], list[Fault]]:
     """The rows without the empty field that a comma at the end of most lines makes."""
     first, body = rows[0], rows[1:]
     in_header = len(first.fields) > 1 and not first.fields[-1].strip()
@@ -96,11 +98,13 @@ def _without_last_comma(rows: list[Row]) -> tuple[list[Row], list[Fault]]:
     return [first, *cut], [Fault("extra-column", ends[0].line, "", told)]
 
 
-def _usual_width(rows: Sequence[Row]) -> int:
+def _usual_width(rows: Sequence[CsvRow]) -> int:
     return Counter(len(row.fields) for row in rows).most_common(1)[0][0]
 
 
-def _id_column(header: list[str], body: Sequence[Row], first: Row, ids: Ids) -> tuple[int | None, list[Fault]]:
+def _id_column(
+    header: list[str], body: Sequence[CsvRow], first: CsvRow, ids: Ids
+) -> tuple[int | None, list[Fault]]:
     """Where the ids stand: in the column of that name, unless they are all in another."""
     counts = [
         sum(len(row.fields) > at and ids.has(row.fields[at].strip()) for row in body) for at in range(len(header))
@@ -115,7 +119,7 @@ def _id_column(header: list[str], body: Sequence[Row], first: Row, ids: Ids) -> 
     return fullest, [Fault("column-order", first.line, "", told)]
 
 
-def _sizes(rows: Sequence[Row], width: int) -> list[int]:
+def _sizes(rows: Sequence[CsvRow], width: int) -> list[int]:
     """How many characters each column has."""
     return [sum(len(row.fields[at]) for row in rows if at < len(row.fields)) for at in range(width)]
 
@@ -131,21 +135,21 @@ def _name(field: str) -> str:
     return "" if _INDEX_NAMES.fullmatch(name) else name
 
 
-def _has_unnamed_index(row: Row, header: list[str], ids: Ids) -> bool:
+def _has_unnamed_index(row: CsvRow, header: list[str], ids: Ids) -> bool:
     at = header.index("fname") if "fname" in header else 0
     fields = row.fields
     return len(fields) == len(header) + 1 and fields[0].strip().isdigit() and ids.alike(fields[at + 1].strip())
 
 
-def _is_like_sample(row: Row, sample: Sample, ids: Ids) -> bool:
+def _is_like_sample(row: CsvRow, sample: SampleSubmission, ids: Ids) -> bool:
     return len(row.fields) == len(sample.columns) and ids.alike(row.fields[ids.column].strip())
 
 
-def _against(header: Row, sample: Sample) -> str:
+def _against(header: CsvRow, sample: SampleSubmission) -> str:
     return f"found {header.shown}; expected «{visible(','.join(sample.columns))}»"
 
 
-def _header_faults(row: Row, header: list[str], sample: Sample) -> Iterator[Fault]:
+def _header_faults(row: CsvRow, header: list[str], sample: SampleSubmission) -> Iterator[Fault]:
     shown = _against(row, sample)
     wanted = {_name(name): name for name in sample.columns}
     for name in wanted:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from llm_summ.data.row_rules import stripped_id
-from llm_summ.submit.sample import Sample
+from llm_summ.submit.sample import SampleSubmission
 
 __all__ = ["Ids"]
 
@@ -22,7 +22,7 @@ class Ids:
         column: where the sample has them.
     """
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: SampleSubmission) -> None:
         ids = sample.ids
         self.column = sample.columns.index("fname")
         self._place = {identity: at for at, identity in enumerate(ids)}

@@ -18,14 +18,14 @@ from llm_summ.data.id_matching import first_counted
 from llm_summ.data.row_rules import stripped_id, visible
 from llm_summ.submit.columns import Columns, find_columns
 from llm_summ.submit.ids import Ids
-from llm_summ.submit.sample import Sample
-from llm_summ.submit.tolerant_csv import Fault, Row, file_rows, file_text
+from llm_summ.submit.sample import SampleSubmission
+from llm_summ.submit.tolerant_csv import CsvRow, Fault, file_rows, file_text
 
-__all__ = ["Entry", "Submission", "broken_texts", "read_submission"]
+__all__ = ["ParsedSubmission", "SubmissionEntry", "broken_texts", "read_submission"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SubmissionEntry:
     """A row of which is known what its fields are; a summary that is not there is None."""
 
     line: int
@@ -40,7 +40,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class ParsedSubmission:
     """A file as far as it can be read.
 
     Attributes:
@@ -53,12 +53,12 @@ class Submission:
 
     rows: int
     columns: Columns | None
-    entries: tuple[Entry, ...]
+    entries: tuple[SubmissionEntry, ...]
     pieces: tuple[tuple[int, str], ...]
     faults: tuple[Fault, ...]
 
 
-def read_submission(path: Path, sample: Sample, ids: Ids) -> Submission:
+def read_submission(path: Path, sample: SampleSubmission, ids: Ids) -> ParsedSubmission:
     """Read a file, whatever it is.
 
     Raises:
@@ -73,13 +73,13 @@ def read_submission(path: Path, sample: Sample, ids: Ids) -> Submission:
     rows, more = file_rows(text, ids) if text.strip() else ([], [])
     faults += more
     if not rows:
-        return Submission(
+        return ParsedSubmission(
             0, None, (), (), tuple(faults or [Fault("empty-file", None, "", f"{len(content)} bytes")])
         )
     return _submission(rows, faults, sample, ids)
 
 
-def broken_texts(path: Path, sample: Sample) -> dict[str, str] | None:
+def broken_texts(path: Path, sample: SampleSubmission) -> dict[str, str] | None:
     """Read the summaries of a file that is no proper prediction file, as the check reads them.
 
     It may be JSON, too: a list of objects, an object by ids, or columns as pandas writes them.
@@ -114,10 +114,10 @@ def broken_texts(path: Path, sample: Sample) -> dict[str, str] | None:
     return texts
 
 
-def _submission(rows: list[Row], faults: list[Fault], sample: Sample, ids: Ids) -> Submission:
+def _submission(rows: list[CsvRow], faults: list[Fault], sample: SampleSubmission, ids: Ids) -> ParsedSubmission:
     columns, body, more = find_columns(rows, sample, ids)
     faults += more
-    entries: list[Entry] = []
+    entries: list[SubmissionEntry] = []
     pieces: list[tuple[int, str]] = []
     for row in body:
         faults += _field_faults(row, columns)
@@ -126,10 +126,10 @@ def _submission(rows: list[Row], faults: list[Fault], sample: Sample, ids: Ids) 
             entries.append(entry)
         elif entries:
             pieces.append((entries[-1].line, row.source.strip().removesuffix('"')))
-    return Submission(len(body), columns, tuple(entries), tuple(pieces), tuple(faults))
+    return ParsedSubmission(len(body), columns, tuple(entries), tuple(pieces), tuple(faults))
 
 
-def _field_faults(row: Row, columns: Columns) -> Iterator[Fault]:
+def _field_faults(row: CsvRow, columns: Columns) -> Iterator[Fault]:
     width = len(row.fields)
     if width != columns.width and not row.broken:
         where = columns.id if columns.id is not None and columns.id < width else 0
@@ -138,17 +138,17 @@ def _field_faults(row: Row, columns: Columns) -> Iterator[Fault]:
         yield Fault(kind, row.line, visible(row.fields[where].strip()), told)
 
 
-def _entry(row: Row, columns: Columns, ids: Ids) -> Entry | None:
+def _entry(row: CsvRow, columns: Columns, ids: Ids) -> SubmissionEntry | None:
     """Return a row as far as it can be told; None if it is but a piece of another."""
     fields = row.fields
     if len(fields) == columns.width:
         summary = None if columns.summary is None else fields[columns.summary]
         others = tuple(fields[at] for at, _ in columns.others)
-        return Entry(row.line, "" if columns.id is None else fields[columns.id], summary, others)
+        return SubmissionEntry(row.line, "" if columns.id is None else fields[columns.id], summary, others)
     at = ids.place(fields, ids.column if columns.id is None else columns.id)
     if at is None:
         return None
-    return Entry(row.line, fields[at], ",".join(fields[at + 1 :]) if len(fields) > at + 1 else None)
+    return SubmissionEntry(row.line, fields[at], ",".join(fields[at + 1 :]) if len(fields) > at + 1 else None)
 
 
 def _is_damaged(text: str) -> bool:
@@ -156,7 +156,7 @@ def _is_damaged(text: str) -> bool:
     return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _json_rows(path: Path, ids: Ids) -> list[Row]:
+def _json_rows(path: Path, ids: Ids) -> list[CsvRow]:
     """Return the header and the rows of a JSON file; none if it is another file, or no table."""
     try:
         text = path.read_text(encoding="utf-8-sig").strip()
@@ -176,7 +176,7 @@ def _json_rows(path: Path, ids: Ids) -> list[Row]:
     if not header:
         return []
     table = [header, *([_cell(record.get(key)) for key in header] for record in records)]
-    return [Row(line, fields, ",".join(fields), False) for line, fields in enumerate(table, 1)]
+    return [CsvRow(line, fields, ",".join(fields), False) for line, fields in enumerate(table, 1)]
 
 
 def _records(value: Any, ids: Ids) -> list[Mapping[str, Any]]:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llm_summ.submit.rules import FAULT_KINDS, FaultKind
+from llm_summ.submit.rules import FAULT_RULES, FaultRule
 from llm_summ.submit.tolerant_csv import Fault
 
-__all__ = ["Finding", "Report"]
+__all__ = ["SubmissionFinding", "SubmissionReport"]
 
 _SHOWN = 5  # places of a finding
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SubmissionFinding:
     """A kind of fault, and every place of it.
 
     Attributes:
@@ -25,38 +25,40 @@ class Finding:
         severity: the kind's own, or lower.
     """
 
-    kind: FaultKind
+    kind: FaultRule
     places: tuple[Fault, ...]
     severity: Literal["problem", "note"]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SubmissionReport:
     """What is wrong with a submission.
 
     Attributes:
         path: the file.
         sample: what it was compared with.
         rows: how many it has, the header apart.
-        findings: problems, then notes, in the order of `FAULT_KINDS`.
+        findings: problems, then notes, in the order of `FAULT_RULES`.
     """
 
     path: Path
     sample: Path
     rows: int
-    findings: tuple[Finding, ...]
+    findings: tuple[SubmissionFinding, ...]
 
     @classmethod
-    def of(cls, path: Path, sample: Path, rows: int, faults: list[Fault], notes: Collection[str] = ()) -> Report:
+    def of(
+        cls, path: Path, sample: Path, rows: int, faults: list[Fault], notes: Collection[str] = ()
+    ) -> SubmissionReport:
         """Put faults together by kind, in the order of lines; those of the kinds in `notes` are no problems."""
-        by_kind: dict[str, list[Fault]] = {name: [] for name in FAULT_KINDS}
+        by_kind: dict[str, list[Fault]] = {name: [] for name in FAULT_RULES}
         for fault in faults:
             by_kind[fault.kind].append(fault)
         findings = [
-            Finding(
-                FAULT_KINDS[name],
+            SubmissionFinding(
+                FAULT_RULES[name],
                 tuple(sorted(places, key=lambda place: place.line or 0)),
-                "note" if name in notes else FAULT_KINDS[name].severity,
+                "note" if name in notes else FAULT_RULES[name].severity,
             )
             for name, places in by_kind.items()
             if places

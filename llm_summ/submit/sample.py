@@ -12,7 +12,7 @@ from llm_summ.core.progress import say
 from llm_summ.data.source import file_kind
 from llm_summ.data.table import read_table
 
-__all__ = ["LINE_ENDS", "SAMPLE_NAME", "Sample", "find_sample", "read_sample"]
+__all__ = ["LINE_ENDS", "SAMPLE_NAME", "SampleSubmission", "find_sample", "read_sample"]
 
 SAMPLE_NAME = "sample_submission.csv"
 """What the file is called where it is looked for."""
@@ -22,7 +22,7 @@ LINE_ENDS = {"\r\n": "CRLF", "\n": "LF", "\r": "CR"}
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleSubmission:
     """A sample submission.
 
     Attributes:
@@ -67,7 +67,7 @@ def find_sample(name: str | None, folders: Sequence[Path]) -> Path:
     raise DataError(f"{SAMPLE_NAME}: not in {looked}; expected a sample submission; name it: --sample FILE")
 
 
-def read_sample(path: Path) -> Sample:
+def read_sample(path: Path) -> SampleSubmission:
     """Read a sample submission.
 
     Raises:
@@ -100,7 +100,7 @@ def read_sample(path: Path) -> Sample:
     if table.encoding == "cp949":
         say(f"{path}: the submission is UTF-8 all the same")
     summaries = {record.values["summary"].strip() for record in table.records}
-    return Sample(
+    return SampleSubmission(
         path,
         columns,
         tuple(seen),

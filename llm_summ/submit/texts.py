@@ -35,7 +35,7 @@ def text_faults(text: str) -> Iterator[tuple[str, int, int]]:
     """Find what is wrong with a summary by itself.
 
     Yields:
-        a name of `rules.FAULT_KINDS`, once each, and where it begins and ends in the text.
+        a name of `rules.FAULT_RULES`, once each, and where it begins and ends in the text.
     """
     inner = text.strip()
     if is_blank(text):

@@ -16,9 +16,9 @@ from typing import NamedTuple
 from llm_summ.data.row_rules import visible
 from llm_summ.data.table import MAX_FIELD_BYTES
 from llm_summ.submit.ids import Ids
-from llm_summ.submit.sample import LINE_ENDS, Sample
+from llm_summ.submit.sample import LINE_ENDS, SampleSubmission
 
-__all__ = ["Fault", "Row", "file_rows", "file_text"]
+__all__ = ["CsvRow", "Fault", "file_rows", "file_text"]
 
 _SEPARATORS = ",\t;|"
 _SEP_LINE = re.compile(r'"?sep=.?"?[,;\t|]*\s*', re.IGNORECASE)  # what Excel is told the separator by
@@ -43,7 +43,7 @@ class Fault(NamedTuple):
     """One place of a fault.
 
     Attributes:
-        kind: a name of `rules.FAULT_KINDS`.
+        kind: a name of `rules.FAULT_RULES`.
         line: of the file, from 1; None where it concerns the whole file, or a row that is not there.
         id: the row's id, with what is not seen made visible; empty if it has none.
         found: what stands there.
@@ -56,7 +56,7 @@ class Fault(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CsvRow:
     """One row.
 
     Attributes:
@@ -77,7 +77,7 @@ class Row:
         return f"«{visible(self.source.rstrip())}»"
 
 
-def file_text(content: bytes, sample: Sample) -> tuple[str, list[Fault]]:
+def file_text(content: bytes, sample: SampleSubmission) -> tuple[str, list[Fault]]:
     """A file's text, without a byte order mark and NULs, and what is wrong with the file as a whole.
 
     The text is empty where there is none. Bytes that are not UTF-8 stay as surrogates.
@@ -148,7 +148,7 @@ def _is_json(text: str) -> bool:
     return False
 
 
-def _line_ends(text: str, sample: Sample) -> Iterator[Fault]:
+def _line_ends(text: str, sample: SampleSubmission) -> Iterator[Fault]:
     ends = re.findall("\r\n|\n|\r", text)
     counts = {name: ends.count(end) for end, name in LINE_ENDS.items() if end in ends and end != sample.line_end}
     if counts:
@@ -164,7 +164,7 @@ def _lines(text: str) -> list[str]:
     return list(io.StringIO(text, newline=""))
 
 
-def file_rows(text: str, ids: Ids) -> tuple[list[Row], list[Fault]]:
+def file_rows(text: str, ids: Ids) -> tuple[list[CsvRow], list[Fault]]:
     """The rows of a text, the first of which may be the header, and what is wrong with its CSV."""
     csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))
     lines = _lines(text)
@@ -186,7 +186,7 @@ def file_rows(text: str, ids: Ids) -> tuple[list[Row], list[Fault]]:
     own = _id_column(head[0], separator, ids)
     begins = [ids.first(line, separator, own) for line in lines]
     before = ""
-    rows: list[Row] = []
+    rows: list[CsvRow] = []
     while at < len(lines):
         before = begins[at] or before
         most = min(at + _MOST_LINES, len(lines))
@@ -203,7 +203,7 @@ def file_rows(text: str, ids: Ids) -> tuple[list[Row], list[Fault]]:
         elif source.count('"') < sum(2 * field.count('"') + 2 for field in fields if '"' in field):
             faults.append(Fault("loose-quote", at + 1, identity, f"«{_around_quote(source)}»"))
         if fields and not source.isspace():
-            rows.append(Row(at + 1, fields, source, bool(wrong)))
+            rows.append(CsvRow(at + 1, fields, source, bool(wrong)))
         at += used
     whole = {row.line: row for row in rows if len(row.fields) == 1 and separator in row.fields[0]}
     if 2 * len(whole) > len(rows):
@@ -213,7 +213,7 @@ def file_rows(text: str, ids: Ids) -> tuple[list[Row], list[Fault]]:
     return rows, faults
 
 
-def _opened(row: Row, separator: str) -> Row:
+def _opened(row: CsvRow, separator: str) -> CsvRow:
     """A row that is quoted as a whole, without these quotes."""
     fields, _, _ = _record(_lines(row.fields[0].lstrip("\r\n")), separator)
     return replace(row, fields=fields)

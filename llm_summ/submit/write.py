@@ -24,7 +24,7 @@ from llm_summ.data.source import check_out, resolve_source
 from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.runs.run import Run
 from llm_summ.submit.reading import broken_texts
-from llm_summ.submit.sample import Sample
+from llm_summ.submit.sample import SampleSubmission
 from llm_summ.submit.texts import LINE_BREAK
 
 __all__ = ["Texts", "data_of", "file_texts", "run_texts", "write_submission"]
@@ -78,7 +78,7 @@ def run_texts(run: Run, source: str) -> Texts:
     return _texts(run_summaries(run, source, dialogues), source, dialogues)
 
 
-def file_texts(path: Path, source: str | None, sample: Sample) -> Texts:
+def file_texts(path: Path, source: str | None, sample: SampleSubmission) -> Texts:
     """The summaries of a prediction file, as they stand; raw predictions in a run's folder are post-processed.
 
     A file that is none is read as the check of a submission reads it, if all ids of the sample are in it.
@@ -115,7 +115,7 @@ def file_texts(path: Path, source: str | None, sample: Sample) -> Texts:
         return Texts(path, broken, data=data, dialogues=_by_id(dialogues))
 
 
-def _broken_texts(path: Path, sample: Sample) -> dict[str, str] | None:
+def _broken_texts(path: Path, sample: SampleSubmission) -> dict[str, str] | None:
     return broken_texts(path, sample) if path.is_file() else None
 
 
@@ -131,7 +131,7 @@ def _texts(summaries: Summaries, source: str, dialogues: Sequence[Dialogue]) -> 
 
 
 def write_submission(
-    texts: Texts, sample: Sample, out: Path, *, allow_empty: bool = False, force: bool = False
+    texts: Texts, sample: SampleSubmission, out: Path, *, allow_empty: bool = False, force: bool = False
 ) -> None:
     """Write a submission: the sample's rows with these summaries.
 
@@ -161,7 +161,9 @@ def write_submission(
         _write(texts, sample, out, content, inputs, force)
 
 
-def _write(texts: Texts, sample: Sample, out: Path, content: bytes, inputs: Sequence[Path], force: bool) -> None:
+def _write(
+    texts: Texts, sample: SampleSubmission, out: Path, content: bytes, inputs: Sequence[Path], force: bool
+) -> None:
     own = texts.run is not None and out == texts.run.path / "submission.csv"
     same = _holds(out, content)
     if check_out(out, inputs=inputs, force=force or own or same) and not same:
@@ -196,7 +198,7 @@ def _note(texts: Texts, run: Run, out: Path, content: bytes) -> None:
         say(f"{run.submissions_path}: cannot be written ({error.strerror}); `runs` does not know of {out}")
 
 
-def _check_texts(texts: Texts, sample: Sample, allow_empty: bool) -> None:
+def _check_texts(texts: Texts, sample: SampleSubmission, allow_empty: bool) -> None:
     missing = [identity for identity in sample.ids if identity not in texts.by_id]
     if missing:
         counted = first_counted(list(texts.by_id), sample.ids)
@@ -225,7 +227,7 @@ def _holds(path: Path, content: bytes) -> bool:
         return False
 
 
-def _csv_text(texts: Mapping[str, str], sample: Sample) -> str:
+def _csv_text(texts: Mapping[str, str], sample: SampleSubmission) -> str:
     at_id, at_summary = sample.columns.index("fname"), sample.columns.index("summary")
     lines = [_csv_line(sample.columns)]
     for identity, row in zip(sample.ids, sample.rows, strict=True):

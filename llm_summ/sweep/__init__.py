@@ -1,6 +1,6 @@
 """Settings of decoding and post-processing beside each other: what each is worth on data with references."""
 
 from llm_summ.sweep.grid import Setting, grid
-from llm_summ.sweep.job import Sweep, Swept, sweep
+from llm_summ.sweep.job import SettingSweep, Swept, sweep
 
-__all__ = ["Setting", "Sweep", "Swept", "grid", "sweep"]
+__all__ = ["Setting", "SettingSweep", "Swept", "grid", "sweep"]

@@ -22,7 +22,7 @@ from llm_summ.score.metric import COMPETITION
 from llm_summ.score.significance import Interval, Paired, interval, paired
 from llm_summ.sweep.grid import Setting
 
-__all__ = ["Sweep", "Swept", "sweep"]
+__all__ = ["SettingSweep", "Swept", "sweep"]
 
 _CHANCE = 0.05
 
@@ -71,7 +71,7 @@ class Swept:
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class SettingSweep:
     """All settings of a sweep, the recipe's own first.
 
     Attributes:
@@ -113,7 +113,7 @@ def sweep(
     *,
     engine: EngineChoice | None = None,
     rows: int | None = None,
-) -> Sweep:
+) -> SettingSweep:
     """Try settings, and keep the result in the run's ``sweeps/``.
 
     Args:
@@ -149,7 +149,7 @@ def sweep(
         swept = _try(run, source, dialogues, setting, recipe.post, limits, engine, tried[0] if tried else None)
         tried.append(swept)
         say(f"{number} of {len(wanted)}: {swept.name}: final {swept.score.final:.2f}")
-    found = Sweep(source, len(dialogues), tuple(tried))
+    found = SettingSweep(source, len(dialogues), tuple(tried))
     of = text_sha256(json.dumps([source, rows, [dict(one) for one in wanted]]))[:8]
     write_json(run.sweeps / f"{source_name(source)}.{of}.sweep.json", found.to_json())
     return found

@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 from llm_summ.recipe import Recipe
 from llm_summ.runs.run import Run
 from llm_summ.train import checkpoint
-from llm_summ.train.distributed import Ranks
+from llm_summ.train.distributed import ProcessGroup
 from llm_summ.train.evaluation import DevSet
 from llm_summ.train.history import Evaluated, evaluations, pick, stops_early
 from llm_summ.train.log import LogCallback
@@ -20,10 +20,10 @@ from llm_summ.train.signals import StopSignals
 from llm_summ.train.time_budget import FixedSteps, TimeBudget
 from llm_summ.train.tracking import GuardedTracker
 
-__all__ = ["Schedule"]
+__all__ = ["CheckpointCallback"]
 
 
-class Schedule(TrainerCallback):  # type: ignore[misc]
+class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
     """Saves a checkpoint, then evaluates it: a kill during an evaluation costs the evaluation alone.
 
     Args:
@@ -39,7 +39,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         stops: signals that ask for a stop.
         trackers: are shown the generated summaries.
         begin: the checkpoint that the training goes on from, or None.
-        ranks: the processes that train together; what is decided here is decided by all alike.
+        processes: the processes that train together; what is decided here is decided by all alike.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         stops: StopSignals,
         trackers: list[GuardedTracker],
         begin: checkpoint.Checkpoint | None,
-        ranks: Ranks,
+        processes: ProcessGroup,
     ) -> None:
         self.run, self._recipe, self.steps, self._interval = run, recipe, steps, interval
         self._fixed, self._budget, self._keep_fixed = fixed, budget, keep_fixed
         self._dev_set, self._log, self._stops, self._trackers = dev_set, log, stops, trackers
-        self._begin, self._ranks = begin, ranks
+        self._begin, self._processes = begin, processes
         self._saved_at = time.monotonic()
         self.trainer: Any = None
 
@@ -86,7 +86,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         train = self._recipe.train
         minutes = train.save_minutes
         time_is_up = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
-        stop, save = self._ranks.sum(self._stops.received is not None, time_is_up)
+        stop, save = self._processes.sum(self._stops.received is not None, time_is_up)
         if stop:
             control.should_save = control.should_training_stop = True
         elif (
@@ -104,10 +104,12 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         if budget is None or step >= self.steps:  # at the last step the library has already ended its loop
             return
         budget.note_step(step, self.trainer.paused_in_all)
-        if not self._ranks.of_first(budget.is_due):
+        if not self._processes.of_first(budget.is_due):
             return
         may_shrink = not self._evaluations()
-        fixed = self._ranks.of_first(lambda: budget.fix(step, self.trainer.paused_in_all, may_shrink=may_shrink))
+        fixed = self._processes.of_first(
+            lambda: budget.fix(step, self.trainer.paused_in_all, may_shrink=may_shrink)
+        )
         if fixed == self._fixed:
             return
         self._fixed, self.steps = fixed, fixed.steps
@@ -145,10 +147,10 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         return step >= self.steps and (not self._evaluation_is_due() or any(one.step == step for one in found))
 
     def _evaluations(self) -> list[Evaluated]:
-        return self._ranks.of_first(lambda: evaluations(self.run.log_path))
+        return self._processes.of_first(lambda: evaluations(self.run.log_path))
 
     def _stop_is_asked(self) -> bool:
-        return self._ranks.any(self._stops.received is not None)
+        return self._processes.any(self._stops.received is not None)
 
     def _evaluation_is_due(self) -> bool:
         step = self.trainer.state.global_step
@@ -197,7 +199,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         self._pause(self._saved_at - began)
 
     def _prune(self) -> None:
-        if not self._ranks.is_first:
+        if not self._processes.is_first:
             return
         kept = {one.step for one in checkpoint.checkpoints(self.run.checkpoints)}
         found = [one for one in evaluations(self.run.log_path) if one.step in kept]

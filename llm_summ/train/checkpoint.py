@@ -141,7 +141,7 @@ def save(folder: Path, trainer: Any, progress: dict[str, Any]) -> Checkpoint:
     path = checkpoint_path(folder, step)
     trainer.state.log_history.clear()  # it is in log.jsonl
     weights, optimizer = trainer.whole_state()
-    trainer.ranks.of_first(lambda: _write(path, trainer, progress, weights, optimizer))
+    trainer.processes.of_first(lambda: _write(path, trainer, progress, weights, optimizer))
     return Checkpoint(path, step)
 
 
@@ -168,7 +168,7 @@ def _write(path: Path, trainer: Any, progress: dict[str, Any], weights: Any, opt
         writing = isinstance(error, OSError) or type(error).__name__ == "SafetensorError"
         if not writing and not any(sign in str(error) for sign in ("PytorchStreamWriter", "file write failed")):
             raise
-        raise TrainingError(_cannot_be_written(path, error, trainer.ranks.world)) from error
+        raise TrainingError(_cannot_be_written(path, error, trainer.processes.world)) from error
 
 
 def prune(folder: Path, keep: int, best: Collection[int]) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from llm_summ.prompt import Row
+from llm_summ.prompt import TokenizedExample
 from llm_summ.prompt.render import IGNORED
 
 __all__ = ["head_on", "packed", "padded"]
 
 
-def padded(rows: Sequence[Row], pad_id: int, device: Any) -> tuple[dict[str, Any], Any]:
+def padded(rows: Sequence[TokenizedExample], pad_id: int, device: Any) -> tuple[dict[str, Any], Any]:
     """Model inputs and labels of shape (b, s), padded on the right.
 
     Args:
@@ -31,7 +31,7 @@ def padded(rows: Sequence[Row], pad_id: int, device: Any) -> tuple[dict[str, Any
     return inputs, _tensor(labels, device)
 
 
-def packed(rows: Sequence[Row], device: Any) -> tuple[dict[str, Any], Any]:
+def packed(rows: Sequence[TokenizedExample], device: Any) -> tuple[dict[str, Any], Any]:
     """Model inputs and labels of shape (1, s), one row after the other.
 
     Without an attention mask, the library keeps a token from seeing what stands before the place where the

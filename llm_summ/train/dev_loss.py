@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llm_summ.generate.prompt_states import PromptStates, positions
-from llm_summ.prompt import Row
+from llm_summ.prompt import TokenizedExample
 
 __all__ = ["DevLoss"]
 
@@ -27,7 +27,9 @@ class DevLoss:
         answers: for each dialogue its prompt with every reference.
     """
 
-    def __init__(self, trainer: Any, prompts: Sequence[Row], answers: Sequence[Sequence[Row]]) -> None:
+    def __init__(
+        self, trainer: Any, prompts: Sequence[TokenizedExample], answers: Sequence[Sequence[TokenizedExample]]
+    ) -> None:
         self._trainer, self._prompts, self._answers = trainer, prompts, answers
         from llm_summ.generate.growing_cache import can_be_split
 
@@ -64,7 +66,9 @@ class DevLoss:
             for (_, dialogue, _), loss in zip(part, losses, strict=True):
                 self._sums[dialogue] += loss
 
-    def _losses(self, states: PromptStates, places: Sequence[int], rows: Sequence[Row]) -> list[float]:
+    def _losses(
+        self, states: PromptStates, places: Sequence[int], rows: Sequence[TokenizedExample]
+    ) -> list[float]:
         """Return the summed cross entropy of each answer, continued from the states of its prompt."""
         import torch
         from torch.nn import functional
@@ -100,7 +104,7 @@ class DevLoss:
     def mean(self) -> float:
         """Return the mean over the tokens of all references; every process has to call it."""
         sums: dict[int, float] = {}
-        for others in self._trainer.ranks.gather(self._sums):
+        for others in self._trainer.processes.gather(self._sums):
             sums |= others
         rest = [row for index, rows in enumerate(self._answers) if index not in sums for row in rows]
         total = sum(sums.values())

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from llm_summ.core.errors import InputError, LlmSummError, TrainingError, first_line
 from llm_summ.core.optional_packages import quiet_libraries, require_training
 
-__all__ = ["ALONE", "LOST", "RENDEZVOUS", "Ranks", "joined", "told"]
+__all__ = ["ALONE", "LOST", "RENDEZVOUS", "ProcessGroup", "joined", "told"]
 
 RENDEZVOUS = "LLM_SUMM_RENDEZVOUS"
 """Environment: the file in which the processes that `launch` started find each other."""
@@ -43,7 +43,7 @@ _TOLD_BEGINS = ("ACCELERATE_", "FSDP_", "TORCHELASTIC_")
 
 
 @dataclass(frozen=True, slots=True)
-class Ranks:
+class ProcessGroup:
     """This process among those that train together. All methods are called by all of them, in the same order.
 
     Attributes:
@@ -167,12 +167,12 @@ class Ranks:
         return result  # type: ignore[return-value]
 
 
-ALONE = Ranks()
+ALONE = ProcessGroup()
 """One process with one device."""
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[Ranks]:
+def joined() -> Iterator[ProcessGroup]:
     """Join the processes that `launch`, torchrun or `accelerate launch` started; alone, there is just this one.
 
     All but the first are silent, except that an error is told by the one that failed first, and by no other.
@@ -185,7 +185,7 @@ def joined() -> Iterator[Ranks]:
     world, rank = told("WORLD_SIZE", 1), told("RANK", 0)
     if world == 1:
         _forget_launchers()
-        yield Ranks()
+        yield ProcessGroup()
         return
     try:
         store = _connect(rank, world)
@@ -193,7 +193,7 @@ def joined() -> Iterator[Ranks]:
         if rank:
             raise SystemExit(130) from None
         raise
-    ranks = Ranks(rank, world)
+    processes = ProcessGroup(rank, world)
     with contextlib.ExitStack() as silence:
         if rank:
             nowhere = silence.enter_context(Path(os.devnull).open("w"))
@@ -201,8 +201,8 @@ def joined() -> Iterator[Ranks]:
             silence.enter_context(contextlib.redirect_stderr(nowhere))
         try:
             _await_all(store, world)
-            yield ranks
-            ranks.wait()
+            yield processes
+            processes.wait()
         except SystemExit:
             raise
         except BaseException as error:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llm_summ.check.step_batches import micro_batches
-from llm_summ.prompt import Row
+from llm_summ.prompt import TokenizedExample
 
 __all__ = ["begin_with_components"]
 
@@ -18,7 +18,7 @@ _ROWS, _ROWS_AT_A_TIME = 256, 4
 
 
 def begin_with_components(
-    model: Any, rows: Sequence[Row], *, pad_id: int, device: Any, rows_at_a_time: int, seed: int
+    model: Any, rows: Sequence[TokenizedExample], *, pad_id: int, device: Any, rows_at_a_time: int, seed: int
 ) -> None:
     """Initialise the adapter.
 

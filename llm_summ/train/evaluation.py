@@ -18,17 +18,17 @@ from llm_summ.generate.engines.hf import HfEngine
 from llm_summ.generate.store import Prediction
 from llm_summ.models.dequantized import with_adapter_merged
 from llm_summ.post.steps import post_process
-from llm_summ.prompt import Renderer, Row
-from llm_summ.prompt.token_limit import TokenBudget, token_limit
+from llm_summ.prompt import Renderer, TokenizedExample
+from llm_summ.prompt.token_limit import TokenLimitPredictor, token_limit
 from llm_summ.recipe import Recipe
 from llm_summ.score.metric import COMPETITION
 from llm_summ.train.dev_loss import DevLoss
 
-__all__ = ["DevSet", "Sample", "make_dev_set"]
+__all__ = ["DevSet", "GeneratedSummary", "make_dev_set"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class GeneratedSummary:
     """One generated summary, to be looked at.
 
     Attributes:
@@ -62,8 +62,8 @@ class DevSet:
     recipe: Recipe
     renderer: Renderer
     dialogues: list[Dialogue]
-    prompts: list[Row]
-    answers: list[list[Row]]
+    prompts: list[TokenizedExample]
+    answers: list[list[TokenizedExample]]
     limits: list[int]
 
     def first(self, rows: int) -> DevSet:
@@ -78,7 +78,7 @@ class DevSet:
 
     def evaluate(
         self, trainer: Any, path: Path, stopped: Callable[[], bool]
-    ) -> tuple[dict[str, float | int], list[Sample]] | None:
+    ) -> tuple[dict[str, float | int], list[GeneratedSummary]] | None:
         """Evaluate the model as it is now.
 
         Every process has to call it; each generates its share.
@@ -101,10 +101,10 @@ class DevSet:
         texts = post_process([one.summary for one in found], cut_off, self.recipe.post, spoken).texts
         score = COMPETITION.score(texts, [dialogue.references for dialogue in self.dialogues])
         samples = [
-            Sample(dialogue.id, dialogue.text, dialogue.references[0], text, row.final)
+            GeneratedSummary(dialogue.id, dialogue.text, dialogue.references[0], text, row.final)
             for dialogue, text, row in zip(self.dialogues, texts, score.per_row, strict=True)
         ]
-        if trainer.ranks.is_first:
+        if trainer.processes.is_first:
             write_text(path, "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in found))
         return {
             "dev_loss": losses.mean(),
@@ -126,7 +126,7 @@ class DevSet:
                 return self._generate(trainer, stopped, losses, batch_size)
             except GenerationError:
                 # Several processes would have to agree on it while they wait for each other.
-                if batch_size == 1 or trainer.ranks.world > 1:
+                if batch_size == 1 or trainer.processes.world > 1:
                     raise
             batch_size = -(-batch_size // 2)
             say(f"out of memory while evaluating; now with {batch_size} prompts at a time")
@@ -137,7 +137,7 @@ class DevSet:
         """Greedy summaries of all dialogues, in order; the model is left as it was."""
         model = trainer.accelerator.unwrap_model(trainer.model)
         was_training = model.training
-        share = trainer.ranks.share(len(self.prompts))
+        share = trainer.processes.share(len(self.prompts))
         engine = HfEngine(
             model,
             pad_id=self.renderer.pad_id,
@@ -171,7 +171,7 @@ class DevSet:
                         return None
         finally:
             model.train(was_training)
-        for others in trainer.ranks.gather(found):
+        for others in trainer.processes.gather(found):
             found |= others
         return [found[index] for index in range(len(self.prompts))]
 
@@ -180,8 +180,8 @@ def make_dev_set(
     recipe: Recipe,
     renderer: Renderer,
     dialogues: list[Dialogue],
-    prompts: list[Row],
-    budget: Callable[[], TokenBudget],
+    prompts: list[TokenizedExample],
+    limit_predictor: Callable[[], TokenLimitPredictor],
 ) -> DevSet | None:
     """Choose the dialogues to evaluate; None if there are none to score.
 
@@ -190,7 +190,7 @@ def make_dev_set(
         renderer: renders the answers.
         dialogues: all of data.dev.
         prompts: their prompts.
-        budget: as for `token_limit`.
+        limit_predictor: as for `token_limit`.
     """
     if recipe.evaluation.every == "never":
         return None
@@ -205,5 +205,5 @@ def make_dev_set(
         [renderer.example(dialogue, reference) for reference in dialogue.references] for dialogue, _ in asked
     ]
     dialogues, prompts = [dialogue for dialogue, _ in asked], [row for _, row in asked]
-    limits = list(map(token_limit(recipe.generate, budget), dialogues))
+    limits = list(map(token_limit(recipe.generate, limit_predictor), dialogues))
     return DevSet(recipe, renderer, dialogues, prompts, answers, limits)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_summ.check.report import Report
+from llm_summ.check.report import CheckReport
 from llm_summ.check.training_plan import TrainingPlan
 from llm_summ.core.errors import LlmSummError, RecipeError, StoppedError, TrainingError, first_line
 from llm_summ.core.files import append_lines, whole_directory, write_json
@@ -28,7 +28,7 @@ from llm_summ.models.machine_speed import note_duration
 from llm_summ.recipe import Recipe
 from llm_summ.runs.run import Run, mark_latest
 from llm_summ.train.checkpoint import CHECKSUMS, Checkpoint, checkpoint_path, checkpoints, how_to_go_on
-from llm_summ.train.distributed import ALONE, Ranks
+from llm_summ.train.distributed import ALONE, ProcessGroup
 from llm_summ.train.eva import begin_with_components
 from llm_summ.train.evaluation import DevSet, make_dev_set
 from llm_summ.train.history import Evaluated, cut_log, evaluations, pick, stops_early, table
@@ -38,7 +38,7 @@ from llm_summ.train.signals import StopSignals
 from llm_summ.train.time_budget import FixedSteps, TimeBudget, by_tokens
 
 if TYPE_CHECKING:
-    from llm_summ.train.callbacks import Schedule
+    from llm_summ.train.callbacks import CheckpointCallback
 
 __all__ = ["fit", "load_model", "make_trainer"]
 
@@ -49,10 +49,10 @@ _STATE_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "trainer_state.json
 
 def fit(
     run: Run,
-    report: Report,
+    report: CheckReport,
     manifest: dict[str, Any],
     begin: Checkpoint | None,
-    ranks: Ranks = ALONE,
+    processes: ProcessGroup = ALONE,
     began: float | None = None,
 ) -> None:
     """Train, and leave `adapter/` (or `model/`) with the picked checkpoint's weights.
@@ -62,7 +62,7 @@ def fit(
         report: what the check found: the plan, the device, the dtype, the rows at a time.
         manifest: of the run; gets the key `training` when everything is done.
         begin: the checkpoint to go on from; None begins at the first step.
-        ranks: the processes that train together; all of them call this, and the first one writes.
+        processes: the processes that train together; all of them call this, and the first one writes.
         began: when the command began, on the clock of `time.monotonic`: from there `train.max_minutes` counts.
 
     Raises:
@@ -74,36 +74,38 @@ def fit(
         report = dataclasses.replace(report, plan=_ending_at(report.plan, fixed.steps))
     plan = report.plan
     recipe = plan.recipe
-    last = ranks.of_first(lambda: cut_log(run.log_path, begin.step if begin else 0))
-    sharded = is_sharded(recipe, ranks)
+    last = processes.of_first(lambda: cut_log(run.log_path, begin.step if begin else 0))
+    sharded = is_sharded(recipe, processes)
     # One after the other: the whole model is there before it is divided.
-    model = ranks.in_turn(lambda: _load_part(report, ranks)) if sharded else load_model(report, report.device)
-    from llm_summ.train.callbacks import Schedule
+    model = (
+        processes.in_turn(lambda: _load_part(report, processes)) if sharded else load_model(report, report.device)
+    )
+    from llm_summ.train.callbacks import CheckpointCallback
     from llm_summ.train.log import LogCallback, memory_gib
     from llm_summ.train.tracking import tracking_callbacks
 
     dev_set = None
     if "dev" in plan.prompts:
-        dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"], plan.budget)
+        dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"], plan.limit_predictor)
     done = begin.step if begin else 0
     with (
         StopSignals() as stops,
-        append_lines(run.log_path) if ranks.is_first else contextlib.nullcontext() as out,
+        append_lines(run.log_path) if processes.is_first else contextlib.nullcontext() as out,
         Progress("Training", plan.steps, done) as progress,
     ):
         log = LogCallback(out, progress, last)
         trackers = []
-        if ranks.is_first:
+        if processes.is_first:
             trackers = tracking_callbacks(recipe.track, run, recipe, resumed="resumed" in manifest)
 
         def keep_fixed(found: FixedSteps) -> None:
             progress.resize(found.steps)
-            if ranks.is_first:
+            if processes.is_first:
                 manifest["budget"] = found.to_json(recipe.train.max_minutes or 0.0)
                 write_json(run.manifest_path, manifest)
                 say(_budget_line(found, recipe, dev_set))
 
-        schedule = Schedule(
+        callback = CheckpointCallback(
             run,
             recipe,
             steps=plan.steps,
@@ -116,31 +118,33 @@ def fit(
             stops=stops,
             trackers=trackers,
             begin=begin,
-            ranks=ranks,
+            processes=processes,
         )
-        scratch_in = run.path if ranks.is_first else None
+        scratch_in = run.path if processes.is_first else None
         try:
             with tempfile.TemporaryDirectory(dir=scratch_in, prefix=".trainer.") as scratch:
-                trainer = make_trainer(report, model, [log, schedule, *trackers], Path(scratch), ranks, sharded)
-                schedule.attach(trainer)
-                _train(trainer, schedule, report, begin)
+                trainer = make_trainer(
+                    report, model, [log, callback, *trackers], Path(scratch), processes, sharded
+                )
+                callback.attach(trainer)
+                _train(trainer, callback, report, begin)
         finally:
             for tracker in trackers:
                 tracker.close()
         step = int(trainer.state.global_step)
-        received = max(ranks.gather(stops.received or 0))
-        if received and not schedule.is_complete():
+        received = max(processes.gather(stops.received or 0))
+        if received and not callback.is_complete():
             raise StoppedError(
-                f"stopped at step {step} of {schedule.steps} by {signal.Signals(received).name}; "
-                f"{how_to_go_on(run, ranks.world)}",
+                f"stopped at step {step} of {callback.steps} by {signal.Signals(received).name}; "
+                f"{how_to_go_on(run, processes.world)}",
                 received,
             )
-    if not ranks.is_first:
+    if not processes.is_first:
         return
     found = evaluations(run.log_path)
-    early = step < schedule.steps and stops_early(found, recipe.evaluation)
+    early = step < callback.steps and stops_early(found, recipe.evaluation)
     picked = _pick_whole(run, recipe, found, step)
-    with _told_how_to_go_on(run, ranks, "the result cannot be written"):
+    with _told_how_to_go_on(run, processes, "the result cannot be written"):
         _keep_result(run, plan, picked)
     manifest["training"] = {
         "finished": now(),
@@ -153,11 +157,11 @@ def fit(
         "memory_gib": round(memory_gib(), 2),
         "adapter_sha256": weights_sha256(_result(run, recipe)),
     }
-    with _told_how_to_go_on(run, ranks, "the result cannot be written"):
+    with _told_how_to_go_on(run, processes, "the result cannot be written"):
         write_json(_result(run, recipe) / "manifest.json", manifest)
         mark_latest(run)
         write_json(run.manifest_path, manifest)  # the last of all: now the training is finished
-    if report.time is not None and begin is None and schedule.evaluates_all and log.seconds >= _WORTH_NOTING:
+    if report.time is not None and begin is None and callback.evaluates_all and log.seconds >= _WORTH_NOTING:
         note_duration(report.time.kind, sum(report.time.total(_ending_at(plan, step))), log.seconds)
     for line in table(found, recipe.evaluation) if found else []:
         say(line)
@@ -173,7 +177,7 @@ def _ending_at(plan: TrainingPlan, steps: int) -> TrainingPlan:
     return dataclasses.replace(plan, fixed_steps=steps)
 
 
-def _budget(report: Report, dev_set: DevSet | None, began: float) -> TimeBudget | None:
+def _budget(report: CheckReport, dev_set: DevSet | None, began: float) -> TimeBudget | None:
     """Return what finds the number of steps; None: the recipe has no `train.max_minutes`."""
     plan = report.plan
     minutes = plan.recipe.train.max_minutes
@@ -196,7 +200,7 @@ def _result(run: Run, recipe: Recipe) -> Path:
     return run.model if recipe.train.method == "full" else run.adapter
 
 
-def _load_part(report: Report, ranks: Ranks) -> Any:
+def _load_part(report: CheckReport, processes: ProcessGroup) -> Any:
     """This process's part of a base, and all of the adapter. The whole base need not fit into the device."""
     from peft import get_peft_model
     from transformers import set_seed
@@ -209,11 +213,11 @@ def _load_part(report: Report, ranks: Ranks) -> Any:
             model = get_peft_model(model, lora_config(recipe.lora))
         except ValueError as error:
             raise _refused(error) from error
-    shard(model, report.device.kind, ranks)
+    shard(model, report.device.kind, processes)
     return model
 
 
-def load_model(report: Report, device: Device, *, dequantized: bool = True) -> Any:
+def load_model(report: CheckReport, device: Device, *, dequantized: bool = True) -> Any:
     """Load the base as it is trained.
 
     Args:
@@ -240,7 +244,7 @@ def load_model(report: Report, device: Device, *, dequantized: bool = True) -> A
 
 
 def make_trainer(
-    report: Report, model: Any, callbacks: list[Any], scratch: Path, ranks: Ranks, sharded: bool
+    report: CheckReport, model: Any, callbacks: list[Any], scratch: Path, processes: ProcessGroup, sharded: bool
 ) -> Any:
     """Make the trainer of a loaded base; `scratch` is for the library's files."""
     from transformers import PrinterCallback, set_seed
@@ -295,7 +299,7 @@ def make_trainer(
             fields=train,
             rows_at_a_time=report.micro_batch_size,
             learning_rate_ratio=recipe.lora.learning_rate_ratio,
-            ranks=ranks,
+            processes=processes,
             sharded=sharded,
         )
     except ValueError as error:
@@ -315,7 +319,7 @@ def _refused(error: ValueError) -> LlmSummError:
     return TrainingError(f"the trainer refuses this recipe: {first_line(error)}")
 
 
-def _begin_adapter(trainer: Any, report: Report) -> None:
+def _begin_adapter(trainer: Any, report: CheckReport) -> None:
     """EVA: begin with the principal components of what the layers are given."""
     recipe = report.plan.recipe
     if recipe.train.method == "lora" and recipe.lora.init == "eva":
@@ -330,22 +334,22 @@ def _begin_adapter(trainer: Any, report: Report) -> None:
         )
 
 
-def _train(trainer: Any, schedule: Schedule, report: Report, begin: Checkpoint | None) -> None:
+def _train(trainer: Any, callback: CheckpointCallback, report: CheckReport, begin: Checkpoint | None) -> None:
     if begin is None:
         _begin_adapter(trainer, report)
-        trainer.ranks.begin_alike(trainer.model)
+        trainer.processes.begin_alike(trainer.model)
     else:
         # Before the library's loop, which makes a step before it looks whether to stop.
         trainer.take_up(begin)
-        schedule.catch_up()
-        if schedule.stops_here():
+        callback.catch_up()
+        if callback.stops_here():
             return
-    with _told_how_to_go_on(schedule.run, trainer.ranks, lambda: f"step {trainer.state.global_step}"):
+    with _told_how_to_go_on(callback.run, trainer.processes, lambda: f"step {trainer.state.global_step}"):
         trainer.train(resume_from_checkpoint=None if begin is None else str(begin.path))
 
 
 @contextlib.contextmanager
-def _told_how_to_go_on(run: Run, ranks: Ranks, where: str | Callable[[], str]) -> Iterator[None]:
+def _told_how_to_go_on(run: Run, processes: ProcessGroup, where: str | Callable[[], str]) -> Iterator[None]:
     """Turn a file that cannot be written into a line that says how to go on.
 
     Raises:
@@ -356,7 +360,7 @@ def _told_how_to_go_on(run: Run, ranks: Ranks, where: str | Callable[[], str]) -
     except OSError as error:
         raise TrainingError(
             f"{where if isinstance(where, str) else where()}: {error.filename or 'a file'}: "
-            f"{error.strerror or error}; {how_to_go_on(run, ranks.world)}"
+            f"{error.strerror or error}; {how_to_go_on(run, processes.world)}"
         ) from error
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from llm_summ.check.report import Report, check_recipe
+from llm_summ.check.report import CheckReport, check_recipe
 from llm_summ.core.errors import InputError, RunError
 from llm_summ.core.files import file_sha256, text_sha256, write_json
 from llm_summ.core.locks import FOLDER
@@ -20,7 +20,7 @@ from llm_summ.prompt.saved_prompt import keep, kept_sha256
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.runs.run import Run, create_run, environment, reserve_run, run_path
 from llm_summ.train.checkpoint import Checkpoint, newest_whole
-from llm_summ.train.distributed import ALONE, Ranks
+from llm_summ.train.distributed import ALONE, ProcessGroup
 from llm_summ.train.fit import fit
 from llm_summ.train.resume import (
     hold_unfinished,
@@ -47,13 +47,19 @@ def dry_run(
         InputError: the training could not start.
     """
     run_path(runs, name, stem)
-    report = _check(recipe, force, Ranks(0, devices))
+    report = _check(recipe, force, ProcessGroup(0, devices))
     return [*report.lines(), *(f"note: {note}" for note in report.notes)]
 
 
 @one_gpu()
 def sft(
-    recipe: Recipe, *, runs: Path, name: str | None, stem: str, force: bool = False, ranks: Ranks = ALONE
+    recipe: Recipe,
+    *,
+    runs: Path,
+    name: str | None,
+    stem: str,
+    force: bool = False,
+    processes: ProcessGroup = ALONE,
 ) -> Run:
     """Train an adapter.
 
@@ -63,7 +69,7 @@ def sft(
         name: the run's name; None makes one from `stem` and the time.
         stem: the recipe file's name without its ending.
         force: train even if the memory is estimated not to do.
-        ranks: the processes that train together; all of them call this.
+        processes: the processes that train together; all of them call this.
 
     Returns:
         the finished run; it is the latest from now on.
@@ -74,11 +80,11 @@ def sft(
         StoppedError: a signal came; `resume` goes on.
     """
     began = time.monotonic()
-    ranks.of_first(lambda: run_path(runs, name, stem))
-    report = ranks.agree(lambda: _check(recipe, force, ranks))
+    processes.of_first(lambda: run_path(runs, name, stem))
+    report = processes.agree(lambda: _check(recipe, force, processes))
     _tell(report)
     plan = report.plan
-    manifest = _manifest(report, ranks)
+    manifest = _manifest(report, processes)
     with contextlib.ExitStack() as stack:
 
         def begin() -> Run:
@@ -86,16 +92,16 @@ def sft(
             stack.enter_context(reserved.lock_training())  # before `--resume` of another process can see it
             return create_run(reserved.path, recipe, plan.renderer.template.text, manifest)
 
-        run = ranks.of_first(begin)
+        run = processes.of_first(begin)
         try:
-            if ranks.is_first:
-                keep(run, plan.length, plan.pool, plan.budget())
+            if processes.is_first:
+                keep(run, plan.length, plan.pool, plan.limit_predictor())
                 manifest["kept"] = kept_sha256(run)
                 write_json(run.manifest_path, manifest)
-            fit(run, report, manifest, None, ranks, began)
+            fit(run, report, manifest, None, processes, began)
         except BaseException:  # Ctrl-C too
             if (
-                ranks.is_first
+                processes.is_first
                 and not run.checkpoints.is_dir()
                 and not (run.log_path.is_file() and run.log_path.stat().st_size)
             ):
@@ -105,14 +111,14 @@ def sft(
 
 
 @one_gpu()
-def resume(runs: Path, name: str | None, given: Recipe | None = None, ranks: Ranks = ALONE) -> Run:
+def resume(runs: Path, name: str | None, given: Recipe | None = None, processes: ProcessGroup = ALONE) -> Run:
     """Go on with a training where its last whole checkpoint left it; the end is that of an uninterrupted one.
 
     Args:
         runs: the folder of all runs.
         name: of a run that did not finish; None takes the one that was begun last.
         given: a recipe that it should have been begun with; None: whatever it was.
-        ranks: the processes that train together; all of them call this, and see the same files.
+        processes: the processes that train together; all of them call this, and see the same files.
 
     Returns:
         the finished run; it is the latest from now on.
@@ -123,21 +129,23 @@ def resume(runs: Path, name: str | None, given: Recipe | None = None, ranks: Ran
         StoppedError: as of `sft`.
     """
     with contextlib.ExitStack() as stack:
-        run = ranks.of_first(lambda: stack.enter_context(hold_unfinished(runs, name)))
+        run = processes.of_first(lambda: stack.enter_context(hold_unfinished(runs, name)))
         if given is not None:
-            ranks.of_first(lambda: refuse_another_recipe(run, given))
-        manifest = ranks.agree(run.manifest)
-        recipe = ranks.agree(lambda: refuse_what_changed(run, manifest))
+            processes.of_first(lambda: refuse_another_recipe(run, given))
+        manifest = processes.agree(run.manifest)
+        recipe = processes.agree(lambda: refuse_what_changed(run, manifest))
         # The estimate was believed, or not, when the training began.
-        report = ranks.agree(lambda: _check(recipe, True, ranks))
-        ranks.agree(lambda: refuse_what_changed(run, manifest, _data(report)))
-        ranks.agree(lambda: refuse_another_base(run, manifest, base_stamp(recipe.model, report.plan.location)))
-        begin = ranks.of_first(lambda: _where_to_begin(run, report, manifest, ranks))
-        fit(run, report, manifest, begin, ranks)
+        report = processes.agree(lambda: _check(recipe, True, processes))
+        processes.agree(lambda: refuse_what_changed(run, manifest, _data(report)))
+        processes.agree(lambda: refuse_another_base(run, manifest, base_stamp(recipe.model, report.plan.location)))
+        begin = processes.of_first(lambda: _where_to_begin(run, report, manifest, processes))
+        fit(run, report, manifest, begin, processes)
     return run
 
 
-def _where_to_begin(run: Run, report: Report, manifest: dict[str, Any], ranks: Ranks) -> Checkpoint | None:
+def _where_to_begin(
+    run: Run, report: CheckReport, manifest: dict[str, Any], processes: ProcessGroup
+) -> Checkpoint | None:
     """The checkpoint to go on from; None: there is none. It is said, and noted in the manifest."""
     for leftover in run.path.glob(".*"):  # whatever a kill left half done
         if leftover.name == FOLDER:
@@ -148,7 +156,7 @@ def _where_to_begin(run: Run, report: Report, manifest: dict[str, Any], ranks: R
             leftover.unlink()
     plan = report.plan
     if "kept" not in manifest:
-        keep(run, plan.length, plan.pool, plan.budget())
+        keep(run, plan.length, plan.pool, plan.limit_predictor())
         manifest["kept"] = kept_sha256(run)
     elif kept_sha256(run) != manifest["kept"]:
         raise RunError(
@@ -161,17 +169,17 @@ def _where_to_begin(run: Run, report: Report, manifest: dict[str, Any], ranks: R
     where = f"step {begin.step} of {steps}" if begin else "the first step: there is no checkpoint"
     say(f"Going on with {run.path} from {where}")
     before = (manifest.get("device") or {}).get("count", 1)
-    if before != ranks.world:
+    if before != processes.world:
         say(
-            f"note: begun on {before} devices, now on {ranks.world}: the end may differ in rounding and in what "
-            "dropout draws"
+            f"note: begun on {before} devices, now on {processes.world}: the end may differ in rounding and in "
+            "what dropout draws"
         )
     manifest.setdefault("resumed", []).append({"at": now(), "step": begin.step if begin else 0})
     write_json(run.manifest_path, manifest)
     return begin
 
 
-def _check(recipe: Recipe, memory_may_not_do: bool, ranks: Ranks = ALONE) -> Report:
+def _check(recipe: Recipe, memory_may_not_do: bool, processes: ProcessGroup = ALONE) -> CheckReport:
     """Check a recipe.
 
     Raises:
@@ -181,13 +189,13 @@ def _check(recipe: Recipe, memory_may_not_do: bool, ranks: Ranks = ALONE) -> Rep
         from llm_summ.train.tracking import require_trackers
 
         require_trackers(recipe.track)
-    if recipe.train.batch_size < ranks.world:
+    if recipe.train.batch_size < processes.world:
         raise InputError(
-            f"train.batch_size: {recipe.train.batch_size} rows are fewer than {ranks.world} devices; raise it, or "
-            "take fewer devices"
+            f"train.batch_size: {recipe.train.batch_size} rows are fewer than {processes.world} devices; raise "
+            "it, or take fewer devices"
         )
-    sharded = is_sharded(recipe, ranks)
-    report = check_recipe(recipe, memory_may_not_do=memory_may_not_do or sharded, devices=ranks.world)
+    sharded = is_sharded(recipe, processes)
+    report = check_recipe(recipe, memory_may_not_do=memory_may_not_do or sharded, devices=processes.world)
     if report.failures:
         raise InputError("\n".join(report.failures))
     if sharded:
@@ -195,12 +203,12 @@ def _check(recipe: Recipe, memory_may_not_do: bool, ranks: Ranks = ALONE) -> Rep
     return report
 
 
-def _tell(report: Report) -> None:
+def _tell(report: CheckReport) -> None:
     for line in (*report.lines(), *(f"note: {note}" for note in report.notes)):
         say(line)
 
 
-def _manifest(report: Report, ranks: Ranks) -> dict[str, Any]:
+def _manifest(report: CheckReport, processes: ProcessGroup) -> dict[str, Any]:
     plan = report.plan
     recipe, template = plan.recipe, plan.renderer.template
     return {
@@ -210,7 +218,7 @@ def _manifest(report: Report, ranks: Ranks) -> dict[str, Any]:
             "kind": report.device.kind,
             "name": report.device.name,
             "dtype": report.dtype,
-            "count": ranks.world,
+            "count": processes.world,
         },
         "recipe_sha256": text_sha256(dump_recipe(recipe)),
         "prompt": {"name": template.name, "sha256": template.sha256},
@@ -222,7 +230,7 @@ def _manifest(report: Report, ranks: Ranks) -> dict[str, Any]:
     }
 
 
-def _data(report: Report) -> dict[str, Any]:
+def _data(report: CheckReport) -> dict[str, Any]:
     """The data of each part: how many rows, and the hash of every file."""
     plan = report.plan
     data = plan.recipe.data

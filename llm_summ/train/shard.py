@@ -12,7 +12,7 @@ from typing import Any
 
 from llm_summ.core.errors import RecipeError
 from llm_summ.recipe import Recipe
-from llm_summ.train.distributed import Ranks
+from llm_summ.train.distributed import ProcessGroup
 
 __all__ = [
     "is_sharded",
@@ -26,9 +26,9 @@ __all__ = [
 _SHARDED_OPTIMIZERS = ("adamw_torch", "sgd")
 
 
-def is_sharded(recipe: Recipe, ranks: Ranks) -> bool:
+def is_sharded(recipe: Recipe, processes: ProcessGroup) -> bool:
     """Whether each process of a training holds a part of the base."""
-    return ranks.world > 1 and recipe.train.parallel == "fsdp"
+    return processes.world > 1 and recipe.train.parallel == "fsdp"
 
 
 def refuse_what_cannot_be_sharded(recipe: Recipe, *, on_gpu: bool) -> None:
@@ -51,18 +51,18 @@ def refuse_what_cannot_be_sharded(recipe: Recipe, *, on_gpu: bool) -> None:
         )
 
 
-def shard(model: Any, kind: str, ranks: Ranks) -> None:
+def shard(model: Any, kind: str, processes: ProcessGroup) -> None:
     """Keep this process's part of a model, on its device.
 
     Args:
         model: whole, on the CPU or on the device; with an adapter, if one is trained.
         kind: of the device, cuda or cpu.
-        ranks: the processes; no word is exchanged, so they may come here one after the other.
+        processes: the processes; no word is exchanged, so they may come here one after the other.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    mesh = init_device_mesh(kind, (ranks.world,))
+    mesh = init_device_mesh(kind, (processes.world,))
     has_adapter = hasattr(model, "get_base_model")
     base = model.get_base_model() if has_adapter else model
     whole = {parameter for parameter in model.parameters() if parameter.requires_grad} if has_adapter else set()

@@ -18,8 +18,8 @@ from llm_summ.check.step_batches import draw_steps
 from llm_summ.check.training_plan import TrainingPlan
 from llm_summ.core.errors import RunError
 from llm_summ.models.duration import ModelSize
-from llm_summ.models.machine_speed import Speed
-from llm_summ.prompt import Row
+from llm_summ.models.machine_speed import MachineSpeed
+from llm_summ.prompt import TokenizedExample
 
 __all__ = ["FixedSteps", "TimeBudget", "at_evaluation", "by_tokens", "fitting"]
 
@@ -98,8 +98,8 @@ class TimeBudget:
         began: float,
         plan: TrainingPlan,
         expected: TrainingTime,
-        prompts: Sequence[Row],
-        answers: Sequence[Sequence[Row]],
+        prompts: Sequence[TokenizedExample],
+        answers: Sequence[Sequence[TokenizedExample]],
     ) -> None:
         self._seconds, self._began, self._plan, self._expected = 60 * minutes, began, plan, expected
         self._prompts, self._answers = prompts, answers
@@ -224,4 +224,6 @@ def at_evaluation(steps: int, interval: int, done: int) -> int:
 
 def by_tokens(plan: TrainingPlan) -> TrainingTime:
     """Return what steps and evaluations take by their tokens alone, where a model's size is not known."""
-    return TrainingTime(plan.recipe, ModelSize(1, 0), Speed("", 1, 1.0, 1.0, 0.3, 1.0), "", 1, False, False, 1)
+    return TrainingTime(
+        plan.recipe, ModelSize(1, 0), MachineSpeed("", 1, 1.0, 1.0, 0.3, 1.0), "", 1, False, False, 1
+    )

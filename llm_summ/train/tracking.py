@@ -28,7 +28,7 @@ from llm_summ.core.optional_packages import require
 from llm_summ.core.progress import say
 from llm_summ.recipe import Recipe, Tracker, dump_recipe
 from llm_summ.runs.run import Run
-from llm_summ.train.evaluation import Sample
+from llm_summ.train.evaluation import GeneratedSummary
 
 __all__ = ["GuardedTracker", "require_trackers", "tracking_callbacks"]
 
@@ -123,7 +123,7 @@ class GuardedTracker(TrainerCallback):  # type: ignore[misc]
         """Finish what the tracker writes."""
         self.close()
 
-    def show_samples(self, step: int, samples: Sequence[Sample]) -> None:
+    def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
         """Send what was generated at an evaluation."""
         if samples and (fresh := self._fresh(["samples"], step)):
             self._send(fresh, step, lambda: self._tool.show_samples(step, samples))
@@ -222,7 +222,7 @@ class _Wandb(WandbCallback):  # type: ignore[misc]
             return f"offline; wandb sync {shlex.quote(str(self._folder))}/offline-run-*"
         return str(run.url)
 
-    def show_samples(self, step: int, samples: Sequence[Sample]) -> None:
+    def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
         """A table for each evaluation."""
         table = self._wandb.Table(columns=_columns(samples), data=_rows(samples))
         self._wandb.log({"samples": table, "train/global_step": step})
@@ -260,7 +260,7 @@ class _Trackio(TrackioCallback):  # type: ignore[misc]
         """Where to look."""
         return f"TRACKIO_DIR={shlex.quote(str(self._trackio.TRACKIO_DIR))} trackio show --project {_PROJECT}"
 
-    def show_samples(self, step: int, samples: Sequence[Sample]) -> None:
+    def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
         """A table for each evaluation."""
         table = self._trackio.Table(columns=_columns(samples), data=_rows(samples))
         self._trackio.log({"samples": table, "train/global_step": step})
@@ -288,7 +288,7 @@ class _TensorBoard(TensorBoardCallback):  # type: ignore[misc]
         """Where to look."""
         return f"tensorboard --logdir {shlex.quote(str(self._folder))}"
 
-    def show_samples(self, step: int, samples: Sequence[Sample]) -> None:
+    def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
         """A text for each dialogue, with all of its evaluations."""
         for sample in samples:
             text = "\n\n".join(f"**{name}**\n\n{_verbatim(str(value))}" for name, value in asdict(sample).items())
@@ -300,11 +300,11 @@ class _TensorBoard(TensorBoardCallback):  # type: ignore[misc]
         self.tb_writer.close()
 
 
-def _columns(samples: Sequence[Sample]) -> list[str]:
+def _columns(samples: Sequence[GeneratedSummary]) -> list[str]:
     return list(asdict(samples[0]))
 
 
-def _rows(samples: Sequence[Sample]) -> list[list[Any]]:
+def _rows(samples: Sequence[GeneratedSummary]) -> list[list[Any]]:
     return [list(asdict(sample).values()) for sample in samples]
 
 

@@ -18,15 +18,15 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState, get_scheduler
 from trl import SFTConfig, SFTTrainer
 
-from llm_summ.check.step_batches import StepBatches, micro_batches
+from llm_summ.check.step_batches import StepBatchSampler, micro_batches
 from llm_summ.core.errors import TrainingError, first_line
 from llm_summ.core.progress import say
-from llm_summ.prompt import Row
+from llm_summ.prompt import TokenizedExample
 from llm_summ.prompt.render import IGNORED
 from llm_summ.recipe import TrainFields
 from llm_summ.train.checkpoint import Checkpoint
 from llm_summ.train.collate import head_on, packed, padded
-from llm_summ.train.distributed import ALONE, Ranks
+from llm_summ.train.distributed import ALONE, ProcessGroup
 from llm_summ.train.gradients import layer_group_norms
 from llm_summ.train.log import memory_gib
 from llm_summ.train.shard import load_optimizer, load_weights, whole_state
@@ -64,7 +64,7 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         fields: of the recipe.
         rows_at_a_time: rows of a micro batch to begin with.
         learning_rate_ratio: of LoRA+, or None.
-        ranks: the processes that train together; the library sees this one alone.
+        processes: the processes that train together; the library sees this one alone.
         sharded: whether each of them holds a part of the base.
     """
 
@@ -73,19 +73,19 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         *,
         model: Any,
         arguments: SFTConfig,
-        rows: Sequence[Row],
+        rows: Sequence[TokenizedExample],
         tokenizer: Any,
         adapter: Any,
         callbacks: list[TrainerCallback],
         fields: TrainFields,
         rows_at_a_time: int,
         learning_rate_ratio: float | None = None,
-        ranks: Ranks = ALONE,
+        processes: ProcessGroup = ALONE,
         sharded: bool = False,
     ) -> None:
-        self.ranks, self.is_sharded = ranks, sharded
+        self.processes, self.is_sharded = processes, sharded
         # Of a model that is trained in parts, PyTorch gives the mean of the processes' gradients, not their sum.
-        self._gradient_factor = ranks.world if sharded and adapter is None and not is_peft_model(model) else 1
+        self._gradient_factor = processes.world if sharded and adapter is None and not is_peft_model(model) else 1
         self._rows, self._fields, self._learning_rate_ratio = rows, fields, learning_rate_ratio
         self._pad_id = int(tokenizer.pad_token_id)
         self.rows_at_a_time = rows_at_a_time
@@ -117,13 +117,13 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
     def get_train_dataloader(self) -> Any:
         """The steps of an epoch; every process draws the same, and takes its share."""
         rows = self._rows
-        steps = StepBatches(
+        steps = StepBatchSampler(
             [len(row) for row in rows],
             self._fields.batch_size,
             seed=self.args.seed,
             grouped=self._fields.group_by_length,
-            rank=self.ranks.rank,
-            world=self.ranks.world,
+            rank=self.processes.rank,
+            world=self.processes.world,
         )
         # A generator of its own: PyTorch draws a number for every pass, and would draw it from the one of dropout.
         return StepLoader(rows, batch_sampler=steps, collate_fn=_as_they_are, generator=torch.Generator())
@@ -178,7 +178,7 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         found: Callable[[int], float] = scheduler.lr_lambdas[0]
         return found
 
-    def training_step(self, model: Any, inputs: list[Row], num_items_in_batch: Any = None) -> Any:
+    def training_step(self, model: Any, inputs: list[TokenizedExample], num_items_in_batch: Any = None) -> Any:
         """Make the gradients of a step.
 
         Args:
@@ -193,7 +193,7 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             TrainingError: a single row does not fit into memory.
         """
         model.train()
-        learnt, tokens, rows = self.ranks.sum(
+        learnt, tokens, rows = self.processes.sum(
             sum(row.learnt for row in inputs), sum(map(len, inputs)), len(inputs)
         )
         while True:
@@ -206,14 +206,14 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
                 if self.is_sharded or not should_reduce_batch_size(error):
                     raise
                 reason = first_line(error)
-            if not self.ranks.any(bool(reason)):
+            if not self.processes.any(bool(reason)):
                 break
             # Out here the error is gone, and the tensors that its traceback held on to with it.
-            self._halve(min(self.rows_at_a_time, self.ranks.most(int(rows))), reason or "in another process")
+            self._halve(min(self.rows_at_a_time, self.processes.most(int(rows))), reason or "in another process")
             model.zero_grad()
-        self.ranks.add_gradients(model)
-        if self.ranks.world > 1:
-            loss = loss.new_tensor(self.ranks.sum(float(loss))[0])
+        self.processes.add_gradients(model)
+        if self.processes.world > 1:
+            loss = loss.new_tensor(self.processes.sum(float(loss))[0])
         self.tokens += int(tokens)
         if self._fields.log_layers:
             scaler = self.accelerator.scaler  # of float16: the gradients still have its factor
@@ -221,7 +221,7 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             self._layer_norms = {group: norm / scale for group, norm in layer_group_norms(model).items()}
         return loss
 
-    def answer_loss(self, model: Any, rows: Sequence[Row]) -> Any:
+    def answer_loss(self, model: Any, rows: Sequence[TokenizedExample]) -> Any:
         """The cross entropy of the learnt tokens of a micro batch, summed.
 
         Args:
@@ -241,18 +241,18 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             logits.float(), targets[learnt], reduction="sum", label_smoothing=smoothing
         )
 
-    def mean_loss(self, rows: Sequence[Row]) -> float:
+    def mean_loss(self, rows: Sequence[TokenizedExample]) -> float:
         """The mean cross entropy of the learnt tokens of rows, without dropout or smoothing."""
         was_training = self.model.training
         self.model.eval()
-        share = rows[self.ranks.rank :: self.ranks.world]
+        share = rows[self.processes.rank :: self.processes.world]
         total = 0.0
         # Before the first step of a process the library has not yet made this a part of the model.
         with torch.no_grad(), self.accelerator.autocast():
             for part in self._micro_batches(share, len(rows)):
                 total += float(self.answer_loss(self.model, part or [self._spare])) * bool(part)
         self.model.train(was_training)
-        total, learnt = self.ranks.sum(total, sum(row.learnt for row in share))
+        total, learnt = self.processes.sum(total, sum(row.learnt for row in share))
         return total / learnt
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -323,7 +323,7 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         """Not counted: the library would look for a tensor of ids."""
         return 0
 
-    def _forward_backward(self, model: Any, rows: Sequence[Row], learnt: float, of_all: int) -> Any:
+    def _forward_backward(self, model: Any, rows: Sequence[TokenizedExample], learnt: float, of_all: int) -> Any:
         total = torch.zeros((), device=self.args.device)
         for part in self._micro_batches(rows, of_all):
             loss = self.answer_loss(model, part or [self._spare]) * (bool(part) / learnt)
@@ -331,26 +331,26 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             total += loss.detach()
         return total
 
-    def _micro_batches(self, rows: Sequence[Row], of_all: int) -> list[list[Row]]:
+    def _micro_batches(self, rows: Sequence[TokenizedExample], of_all: int) -> list[list[TokenizedExample]]:
         """This process's micro batches, of `of_all` rows in all processes.
 
         Where the base is sharded, every process computes as many: the last may be empty.
         """
         parts = micro_batches(rows, self.rows_at_a_time)
         if self.is_sharded:
-            parts += [[]] * (-(-self.ranks.most(of_all) // self.rows_at_a_time) - len(parts))
+            parts += [[]] * (-(-self.processes.most(of_all) // self.rows_at_a_time) - len(parts))
         return parts
 
     @property
-    def _spare(self) -> Row:
+    def _spare(self) -> TokenizedExample:
         """What is computed for nothing where there is no row."""
         return min(self._rows, key=len)
 
     def _draw_for_this_process(self) -> None:
         """Have dropout draw by seed, step and process alone: a checkpoint holds the first one's state, not all."""
-        if self.ranks.world > 1:
+        if self.processes.world > 1:
             torch.manual_seed(
-                random.Random(f"{self.args.seed}/{self.state.global_step}/{self.ranks.rank}").getrandbits(63)
+                random.Random(f"{self.args.seed}/{self.state.global_step}/{self.processes.rank}").getrandbits(63)
             )
 
     @property
@@ -374,5 +374,5 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         )
 
 
-def _as_they_are(rows: list[Row]) -> list[Row]:
+def _as_they_are(rows: list[TokenizedExample]) -> list[TokenizedExample]:
     return rows

@@ -9,8 +9,8 @@ import pytest
 
 from llm_summ.check.duration import quickest_micro_batch
 from llm_summ.models.duration import ModelSize
-from llm_summ.models.machine_speed import Speed
-from llm_summ.prompt import Row
+from llm_summ.models.machine_speed import MachineSpeed
+from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:::transformers", "ignore:::torch")]
@@ -68,8 +68,8 @@ def test_the_line_says_what_a_limit_of_time_cuts(tiny_model: Path) -> None:
     ],
 )
 def test_the_quickest_micro_batch(lengths: list[int], most: float, expected: int) -> None:
-    rows = [Row(str(at), tuple(range(length - 1)), (), 2) for at, length in enumerate(lengths)]
+    rows = [TokenizedExample(str(at), tuple(range(length - 1)), (), 2) for at, length in enumerate(lengths)]
     asked = recipe("unused", {"batch_size": 8, "group_by_length": False})
     size = ModelSize(100_000_000, 168_000_000)
-    found = quickest_micro_batch(asked, rows, size, Speed("a CPU", 2, 50.0, most, 25.0, 33.0))
+    found = quickest_micro_batch(asked, rows, size, MachineSpeed("a CPU", 2, 50.0, most, 25.0, 33.0))
     assert found == expected

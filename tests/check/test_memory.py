@@ -18,7 +18,7 @@ from llm_summ.check.micro_batch import MicroBatch, worst_micro_batch
 from llm_summ.check.sizes import Trained, optimizer_bytes, update_bytes, weight_bytes
 from llm_summ.core.errors import ModelError, RecipeError
 from llm_summ.models.device import Device
-from llm_summ.prompt import Row
+from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe, TrainFields
 
 CPU, GPU = Device("cpu", "a CPU", "float32"), Device("cuda", "a GPU", "bfloat16")
@@ -40,9 +40,12 @@ def recipe(base: Path, **sections: dict[str, Any]) -> Recipe:
     return Recipe.model_validate(tree)
 
 
-def rows(*lengths: tuple[int, int]) -> list[Row]:
+def rows(*lengths: tuple[int, int]) -> list[TokenizedExample]:
     """Rows of so many tokens in prompt and answer, the stop token included."""
-    return [Row(str(n), (5,) * prompt, (6,) * (answer - 1), 2) for n, (prompt, answer) in enumerate(lengths)]
+    return [
+        TokenizedExample(str(n), (5,) * prompt, (6,) * (answer - 1), 2)
+        for n, (prompt, answer) in enumerate(lengths)
+    ]
 
 
 def estimate(
@@ -54,11 +57,11 @@ def estimate(
 def fit(
     base: Path, lengths: list[tuple[int, int]], device: Device, available: int, **sections: dict[str, Any]
 ) -> tuple[int, Memory]:
-    from llm_summ.check.meta_model import build_skeleton
+    from llm_summ.check.meta_model import build_meta_model
 
     wanted = recipe(base, **sections)
-    skeleton = build_skeleton(wanted, str(base), device.dtype)
-    return fit_micro_batch(wanted, str(base), skeleton, rows(*lengths), device, device.dtype, available)
+    meta_model = build_meta_model(wanted, str(base), device.dtype)
+    return fit_micro_batch(wanted, str(base), meta_model, rows(*lengths), device, device.dtype, available)
 
 
 KEEP = {"gradient_checkpointing": "off"}
@@ -92,7 +95,7 @@ def test_weights_counted_by_hand(tiny: Path, fields: dict[str, Any], linear: int
 def test_weights_are_those_that_are_loaded(tiny: Path, kind: str) -> None:
     import torch
 
-    from llm_summ.check.meta_model import build_skeleton
+    from llm_summ.check.meta_model import build_meta_model
     from llm_summ.models.load import load_base, quantization_config
 
     fields = recipe(tiny, model={"quantization": kind})
@@ -105,7 +108,7 @@ def test_weights_are_those_that_are_loaded(tiny: Path, kind: str) -> None:
             tensors += [state.absmax, state.state2.absmax]
         if getattr(parameter, "SCB", None) is not None:
             tensors.append(parameter.SCB)
-    assert weight_bytes(build_skeleton(fields, str(tiny), "float32"), fields.model) == sum(
+    assert weight_bytes(build_meta_model(fields, str(tiny), "float32"), fields.model) == sum(
         t.nbytes for t in tensors
     )
 

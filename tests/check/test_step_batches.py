@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_summ.check.step_batches import StepBatches, draw_steps, micro_batches
-from llm_summ.prompt import Row
+from llm_summ.check.step_batches import StepBatchSampler, draw_steps, micro_batches
+from llm_summ.prompt import TokenizedExample
 
 LENGTHS = st.lists(st.integers(1, 900), min_size=1, max_size=400)
 
@@ -48,7 +48,7 @@ def test_rows_of_like_length_come_together_the_longest_first() -> None:
 @given(LENGTHS, st.integers(1, 12), st.integers(1, 5), st.booleans())
 def test_processes_share_each_step(lengths: list[int], batch_size: int, world: int, grouped: bool) -> None:
     shares = [
-        list(StepBatches(lengths, batch_size, seed=1, grouped=grouped, rank=rank, world=world))
+        list(StepBatchSampler(lengths, batch_size, seed=1, grouped=grouped, rank=rank, world=world))
         for rank in range(world)
     ]
     whole = draw_steps(lengths, batch_size, seed=1, epoch=0, grouped=grouped)
@@ -59,7 +59,7 @@ def test_processes_share_each_step(lengths: list[int], batch_size: int, world: i
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(1, 8))
 def test_micro_batches_hold_every_row_longest_first(lengths: list[int], size: int) -> None:
-    rows = [Row(str(place), tuple(range(length)), (), 1) for place, length in enumerate(lengths)]
+    rows = [TokenizedExample(str(place), tuple(range(length)), (), 1) for place, length in enumerate(lengths)]
     parts = micro_batches(rows, size)
     assert sorted(row.id for part in parts for row in part) == sorted(row.id for row in rows)
     assert max(map(len, parts)) <= size

@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from llm_summ.core.errors import DataError
-from llm_summ.data.fix import Change, fix_files, fix_table
+from llm_summ.data.fix import Repair, fix_files, fix_table
 from llm_summ.data.read import dialogue_text, read_dialogues
 from llm_summ.data.report import check_files, check_tables, read_tables
 from llm_summ.data.row_rules import stripped_id
-from llm_summ.data.rules import KINDS
+from llm_summ.data.rules import RULES
 from llm_summ.data.table import Record, Table
 
 FIRST = "#Person1#: 네, 맞아요."
-REPAIRED = {name for name, kind in KINDS.items() if kind.repaired}
+REPAIRED = {name for name, kind in RULES.items() if kind.repaired}
 SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -29,7 +29,7 @@ def table(*rows: dict[str, Any], name: str = "dev.csv") -> Table:
     return Table(Path(name), columns, [Record(2 + at, row) for at, row in enumerate(rows)])
 
 
-def fixed(row: dict[str, Any], name: str = "dev.csv") -> tuple[dict[str, Any], list[Change]]:
+def fixed(row: dict[str, Any], name: str = "dev.csv") -> tuple[dict[str, Any], list[Repair]]:
     result, changes = fix_table(table(row, name=name))
     return result.records[0].values, changes
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_summ.core.errors import DataError
-from llm_summ.data.report import Report, check_files
-from llm_summ.data.rules import KINDS
+from llm_summ.data.report import DataReport, check_files
+from llm_summ.data.rules import RULES
 
 Row = list[str]
 HEADER = ["fname", "dialogue", "summary", "topic"]
@@ -27,7 +27,7 @@ def as_csv(rows: list[Row], header: Row = HEADER) -> bytes:
     return out.getvalue().encode()
 
 
-def found(report: Report) -> dict[str, int]:
+def found(report: DataReport) -> dict[str, int]:
     return {finding.kind.name: finding.rows for finding in report.findings}
 
 
@@ -89,7 +89,7 @@ def test_what_is_said_to_people(write: Callable[[str, list[Row]], str]) -> None:
 def test_only_the_first_places_are_said_and_all_are_in_the_json(write: Callable[[str, list[Row]], str]) -> None:
     report = check_files([write("dev.csv", [[f"a{n}", f"가: 나{n}\n다: 라", "", "마"] for n in range(1200)])])
     lines = report.lines()
-    start = lines.index("problem empty-summary: 1,200 rows: " + KINDS["empty-summary"].why)
+    start = lines.index("problem empty-summary: 1,200 rows: " + RULES["empty-summary"].why)
     assert lines[start + 1] == "  dev.csv:3 a0 summary «»"
     assert lines[start + 6 : start + 8] == ["  … and 1,195 more", ""]
     [empty] = [finding for finding in report.to_json()["findings"] if finding["kind"] == "empty-summary"]
@@ -254,7 +254,7 @@ def test_the_json_says_all_that_is_said(
     assert value["files"] == [{"path": str(path), "rows": len(rows)}]
     assert [(found["kind"], found["rows"]) for found in value["findings"]] == list(found(report).items())
     for finding, told in zip(report.findings, value["findings"], strict=True):
-        assert told["severity"] == KINDS[told["kind"]].severity
+        assert told["severity"] == RULES[told["kind"]].severity
         for place, where in zip(finding.places, told["places"], strict=True):
             assert f"{where['path']}:{where['line']} {where['id']} {where['column']} «{where['excerpt']}»" in str(
                 place

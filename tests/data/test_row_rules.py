@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_summ.data.row_rules import Oddity, row_oddities
-from llm_summ.data.rules import KINDS
+from llm_summ.data.rules import RULES
 from llm_summ.data.table import Record, Table
 
 LINES = (
@@ -43,11 +43,11 @@ def test_a_clean_row_has_none() -> None:
 
 
 def test_names_of_kinds_are_stable_and_every_kind_says_why() -> None:
-    assert all(name == kind.name and kind.why for name, kind in KINDS.items())
-    assert [kind.severity for kind in KINDS.values()] == sorted(
-        (kind.severity for kind in KINDS.values()), reverse=True
+    assert all(name == kind.name and kind.why for name, kind in RULES.items())
+    assert [kind.severity for kind in RULES.values()] == sorted(
+        (kind.severity for kind in RULES.values()), reverse=True
     )
-    assert {name for name, kind in KINDS.items() if kind.repaired} == {
+    assert {name for name, kind in RULES.items() if kind.repaired} == {
         *("id-outer-space", "broken-tag", "joined-turns", "literal-line-feed", "html", "line-end"),
         *("invisible-character", "not-nfc", "blank-line", "line-space"),
     }
@@ -301,6 +301,6 @@ ANYTHING = st.text(
 @given(st.dictionaries(st.sampled_from(["fname", "summary", "summary2", "topic"]), ANYTHING), ANYTHING)
 def test_any_row_is_survived(values: dict[str, str], dialogue: str) -> None:
     for odd in oddities({"fname": "a", **values, "dialogue": dialogue}):
-        assert odd.kind in KINDS
+        assert odd.kind in RULES
         assert odd.line >= 10
         assert odd.excerpt.isprintable() or not odd.excerpt

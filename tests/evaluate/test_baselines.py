@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scored import scored
 
-from llm_summ.evaluate.baselines import TEMPLATE, Floors, Misaligned, find_floors
+from llm_summ.evaluate.baselines import TEMPLATE, Baselines, Misaligned, find_baselines
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.score import Aggregate, Variant, mecab_tokenizer, score_corpus, whitespace_tokenizer
 
@@ -18,8 +18,8 @@ SPACES = whitespace_tokenizer()
 VARIANTS: tuple[Variant, ...] = ("rouge", "rouge-score")
 
 
-def floors(rows: list[ScoredRow]) -> Floors:
-    return find_floors(rows, variant="rouge", aggregate="mean", tokenizer=SPACES)
+def baselines(rows: list[ScoredRow]) -> Baselines:
+    return find_baselines(rows, variant="rouge", aggregate="mean", tokenizer=SPACES)
 
 
 def made(rows: int, seed: int, kept: float) -> tuple[list[str], list[list[str]]]:
@@ -57,7 +57,7 @@ def test_floors_are_scores_of_score_corpus(variant: Variant, aggregate: Aggregat
     summaries, references = made(30, 1, 0.5)
     summaries[4] = ""
     rows = scored(summaries, references, tokenizer=SPACES, variant=variant, aggregate=aggregate)
-    found = find_floors(rows, variant=variant, aggregate=aggregate, tokenizer=SPACES)
+    found = find_baselines(rows, variant=variant, aggregate=aggregate, tokenizer=SPACES)
 
     def final(texts: list[str], others: list[list[str]]) -> float:
         return score_corpus(texts, others, variant=variant, aggregate=aggregate, tokenizer=SPACES).final
@@ -79,7 +79,7 @@ def test_the_template_scores_something_beside_any_korean_summary() -> None:
         ["#Person1#과 #Person2#는 주말에 볼 영화에 대해 이야기합니다."],
     ]
     rows = scored([TEMPLATE] * 3, references, tokenizer=mecab_tokenizer())
-    found = find_floors(rows, variant="rouge", aggregate="mean", tokenizer=mecab_tokenizer())
+    found = find_baselines(rows, variant="rouge", aggregate="mean", tokenizer=mecab_tokenizer())
     assert 30 < found.template < 60
     assert found.final == pytest.approx(found.template)
     assert found.notes()[0].startswith(f"{found.final:.1f} is near the floor, or below it: one sentence for all")
@@ -93,7 +93,7 @@ def test_rows_that_are_off_from_an_id_on_are_named(seed: int, shift: int, first:
     # As in the data that this was made for, an id does not exist.
     ids = [f"test_{place + (place >= 40)}" for place in range(90)]
     rows = scored(off_by(summaries, shift, first), references, tokenizer=SPACES, ids=ids)
-    [found] = floors(rows).misaligned
+    [found] = baselines(rows).misaligned
     assert found.shift == shift
     assert abs(ids.index(found.first) - max(first, -shift)) <= 2
     assert ids.index(found.last) >= 90 - 3 - 2
@@ -103,7 +103,7 @@ def test_rows_that_are_off_from_an_id_on_are_named(seed: int, shift: int, first:
 def test_two_gaps_are_two_runs() -> None:
     summaries, references = made(120, 3, 0.7)
     both = [*summaries[:40], *summaries[41:80], *summaries[81:], *summaries[:2]]
-    found = floors(scored(both, references, tokenizer=SPACES)).misaligned
+    found = baselines(scored(both, references, tokenizer=SPACES)).misaligned
     assert [(one.shift, one.first, one.last) for one in found] == [
         (1, "dev_40", "dev_78"),
         (2, "dev_79", "dev_117"),
@@ -114,23 +114,23 @@ def test_two_gaps_are_two_runs() -> None:
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.05, 0.2, 0.6, 1.0]), st.integers(1, 90))
 def test_summaries_in_order_are_never_called_misaligned(seed: int, kept: float, rows: int) -> None:
     summaries, references = made(rows, seed, kept)
-    assert floors(scored(summaries, references, tokenizer=SPACES)).warnings() == []
+    assert baselines(scored(summaries, references, tokenizer=SPACES)).warnings() == []
 
 
 @pytest.mark.parametrize("repeated", [1, 2, 7])
 def test_few_sentences_for_all_dialogues_are_no_misalignment(repeated: int) -> None:
     summaries, references = made(80, 5, 0.6)
     texts = [summaries[place % repeated] for place in range(80)]
-    found = floors(scored(texts, references, tokenizer=SPACES))
+    found = baselines(scored(texts, references, tokenizer=SPACES))
     assert found.warnings() == []
     assert any("they say little of their own, or are in another order" in note for note in found.notes())
 
 
 def test_a_good_system_is_near_no_floor_and_a_shuffled_one_is() -> None:
     summaries, references = made(80, 6, 0.8)
-    assert floors(scored(summaries, references, tokenizer=SPACES)).notes() == []
+    assert baselines(scored(summaries, references, tokenizer=SPACES)).notes() == []
     random.Random(0).shuffle(summaries)
-    found = floors(scored(summaries, references, tokenizer=SPACES))
+    found = baselines(scored(summaries, references, tokenizer=SPACES))
     assert found.warnings() == []
     assert found.notes()[-1].startswith(f"{found.final:.1f} is what the summaries score beside other dialogues")
 
@@ -138,7 +138,7 @@ def test_a_good_system_is_near_no_floor_and_a_shuffled_one_is() -> None:
 @pytest.mark.parametrize("rows", [1, 2, 3, 4])
 def test_tiny_files(rows: int) -> None:
     summaries, references = made(rows, 7, 1.0)
-    found = floors(scored(summaries, references, tokenizer=SPACES))
+    found = baselines(scored(summaries, references, tokenizer=SPACES))
     assert (found.shifted is None) == (rows == 1)
     assert len(found.table().rows) == (2 if rows == 1 else 3)
     assert found.warnings() == []
@@ -146,7 +146,7 @@ def test_tiny_files(rows: int) -> None:
 
 def test_without_rows_there_is_no_floor() -> None:
     with pytest.raises(ValueError, match="no rows: expected at least one"):
-        floors([])
+        baselines([])
 
 
 def test_what_is_said_of_misaligned_rows() -> None:
@@ -162,7 +162,7 @@ def test_what_is_said_of_misaligned_rows() -> None:
 def test_json_holds_the_same_figures() -> None:
     summaries, references = made(60, 8, 0.7)
     rows = scored(off_by(summaries, 1, 20), references, tokenizer=SPACES)
-    found = floors(rows)
+    found = baselines(rows)
     value = found.to_json()
     assert value["final"] == fmean(one.score.final for one in rows)
     assert value["misaligned"][0]["first"] == "dev_20"

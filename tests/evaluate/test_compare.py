@@ -164,7 +164,7 @@ def test_rows_are_matched_by_id_and_not_by_their_order(data: str) -> None:
     names = [write_rows("out.csv", SUMMARIES), write_rows("turned.csv", dict(reversed(SUMMARIES.items())))]
     found = compare_systems(names, data)
     assert found.versus[0].paired.difference == 0
-    assert found.alike[0].equal == 3
+    assert found.similarities[0].equal == 3
 
 
 def test_a_single_row_has_no_interval_and_no_leaderboard(in_tmp: Path) -> None:

@@ -176,15 +176,15 @@ def test_the_score_is_that_of_the_metric_and_of_its_name(in_tmp: Path, metric: M
     assert result.score == expected
     assert result.signature == f"{expected.signature}|post:none"
     # The floors are of the same metric.
-    assert result.floors.final == pytest.approx(expected.final)
+    assert result.baselines.final == pytest.approx(expected.final)
     references = [row.dialogue.references for row in result.rows]
-    assert result.floors.template == pytest.approx(metric.score([TEMPLATE] * 3, references).final)
+    assert result.baselines.template == pytest.approx(metric.score([TEMPLATE] * 3, references).final)
 
 
 def test_a_single_row_has_no_interval_and_no_leaderboard(in_tmp: Path) -> None:
     data = write_data(Path("one.csv"), {"dev_3": DIALOGUES["dev_3"]})
     result = evaluated({"dev_3": PARTLY["dev_3"]}, data)
-    assert (result.intervals, result.leaderboard, result.floors.shifted) == ({}, None, None)
+    assert (result.intervals, result.leaderboard, result.baselines.shifted) == ({}, None, None)
     value = json.loads(json.dumps(result.to_json()))
     assert (value["interval"], value["intervals"], value["leaderboard"]) == (None, {}, None)
     assert 0 < value["final"] < 100

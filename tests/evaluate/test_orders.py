@@ -11,7 +11,7 @@ import pytest
 from scored import scored
 
 from llm_summ.data.dialogue import Dialogue
-from llm_summ.evaluate.baselines import Floors, Misaligned, find_floors
+from llm_summ.evaluate.baselines import Baselines, Misaligned, find_baselines
 from llm_summ.evaluate.orders import Reordered
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.score import score_corpus, whitespace_tokenizer
@@ -39,9 +39,11 @@ def made(rows: int, seed: int) -> tuple[list[str], list[list[str]]]:
     return summaries, references
 
 
-def floors(summaries: Sequence[str], references: list[list[str]], ids: Sequence[str] | None = None) -> Floors:
+def baselines(
+    summaries: Sequence[str], references: list[list[str]], ids: Sequence[str] | None = None
+) -> Baselines:
     rows = scored(summaries, references, tokenizer=SPACES, ids=ids)
-    return find_floors(rows, variant="rouge", aggregate="mean", tokenizer=SPACES)
+    return find_baselines(rows, variant="rouge", aggregate="mean", tokenizer=SPACES)
 
 
 def test_gains_spread_as_real_ones_do() -> None:
@@ -65,7 +67,7 @@ def test_the_last_rows_are_off_by_one(rows: int, off: int, least: int, shift: in
             summaries = [*summaries[: rows - off], *summaries[rows - off + 1 :], made(1, seed + 100)[0][0]]
         else:
             summaries = [*summaries[: rows - off], *summaries[rows - off - 1 : -1]]
-        one = floors(summaries, references)
+        one = baselines(summaries, references)
         assert one.reordered is None
         if one.misaligned:
             [misaligned] = one.misaligned
@@ -93,8 +95,8 @@ def test_the_last_rows_are_off_by_one(rows: int, off: int, least: int, shift: in
 def test_all_rows_in_another_order_are_one_warning(ids: list[str], order: list[int], said: str) -> None:
     for seed in SEEDS:
         summaries, references = made(40, seed)
-        aligned = floors(summaries, references, ids)
-        found = floors([summaries[row] for row in order], references, ids)
+        aligned = baselines(summaries, references, ids)
+        found = baselines([summaries[row] for row in order], references, ids)
         assert found.reordered is not None
         assert found.reordered.ordered == pytest.approx(aligned.final)
         [warning] = found.warnings()
@@ -115,7 +117,7 @@ def test_aligned_and_shuffled_files_are_never_warned_of(ids: list[str], shuffled
         summaries, references = made(40, seed)
         if shuffled:
             random.Random(seed).shuffle(summaries)
-        found = floors(summaries, references, ids)
+        found = baselines(summaries, references, ids)
         assert (found.warnings(), found.reordered, found.misaligned) == ([], None, ())
         assert found.to_json()["reordered"] is None
 
@@ -128,19 +130,19 @@ def test_runs_that_gain_by_chance_are_not_warned_of() -> None:
         shortened = [" ".join(text.split()[: generator.randint(3, 40)]) for text in summaries]
         others = [[" ".join(text.split()[: generator.randint(6, 40)])] for [text] in references]
         generator.shuffle(shortened)
-        assert floors(shortened, others).warnings() == []
+        assert baselines(shortened, others).warnings() == []
 
 
 @pytest.mark.parametrize(("rows", "warned"), [(9, False), (10, True)])
 def test_nine_rows_are_too_few_for_an_order(rows: int, warned: bool) -> None:
     references = [[f"낱말{row} 낱말{row + 100} 낱말{row + 200}"] for row in range(rows)]
     summaries = [text for [text] in reversed(references)]
-    assert (floors(summaries, references).reordered is not None) is warned
+    assert (baselines(summaries, references).reordered is not None) is warned
 
 
 def test_an_order_stands_in_place_of_the_runs_that_it_explains() -> None:
     run = Misaligned(1, "dev_0", "dev_11", 12, 20.0, 30.0)
-    found = Floors(20.0, 15.0, 21.0, (run,), Reordered("in reverse order", 20.0, 41.26))
+    found = Baselines(20.0, 15.0, 21.0, (run,), Reordered("in reverse order", 20.0, 41.26))
     assert found.warnings() == [
         "in another order: the summaries fit the dialogues in reverse order (41.3) better than those beside which "
         "they stand (20.0); take each id from the data"
@@ -154,7 +156,7 @@ def test_ids_without_numbers_have_an_order_too() -> None:
     # But for the first, every row moves.
     ids = [names[(5 * place) % 13] for place in range(13)]
     order = sorted(range(13), key=lambda row: ids[row])
-    found = floors([references[row][0] for row in order], references, ids).reordered
+    found = baselines([references[row][0] for row in order], references, ids).reordered
     assert found is not None
     assert found.order.startswith("in the order of ids that are sorted")
     assert (found.final, found.ordered) == (pytest.approx(100 / 13), pytest.approx(100))
@@ -177,10 +179,10 @@ def long_and_short(rows: int, seed: int, kept: float = 0.5) -> tuple[list[Dialog
     return dialogues, summaries
 
 
-def floors_of(dialogues: Sequence[Dialogue], summaries: Sequence[str]) -> Floors:
+def floors_of(dialogues: Sequence[Dialogue], summaries: Sequence[str]) -> Baselines:
     score = score_corpus(summaries, [one.references for one in dialogues], tokenizer=SPACES)
     rows = list(map(ScoredRow, dialogues, summaries, score.per_row))
-    return find_floors(rows, variant="rouge", aggregate="mean", tokenizer=SPACES)
+    return find_baselines(rows, variant="rouge", aggregate="mean", tokenizer=SPACES)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -10,7 +10,7 @@ from test_compare import FAR, NEAR, REFERENCE, WORDS, write_rows, write_words
 from test_evaluate import DIALOGUES, SUMMARIES, WRONG, write_data
 
 from llm_summ.evaluate.compare import compare_systems
-from llm_summ.score.system_similarity import Alike, alike_lines, find_alike
+from llm_summ.score.system_similarity import SystemSimilarity, find_similarities, similarity_lines
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_nearly_the_same_pairs_are_all_said(data: str) -> None:
     ]
     found = compare_systems(names, data)
     # Where they are not equal they have no morpheme in common.
-    assert [(one.first, one.second, one.equal, round(one.agreement, 4)) for one in found.alike] == [
+    assert [(one.first, one.second, one.equal, round(one.agreement, 4)) for one in found.similarities] == [
         ("C c.csv", "D d.csv", 3, 100),
         ("A a.csv", "B b.csv", 2, 66.6667),
         ("A a.csv", "C c.csv", 1, 33.3333),
@@ -77,7 +77,7 @@ def test_the_agreement_of_two_systems_needs_no_order(in_tmp: Path) -> None:
     assert [round(way, 2) for way in ways] == [88.89, 72.22]
     data, names = write_words(1, one=[texts[0]], other=[texts[1]])
     for order in (names, names[::-1]):
-        assert compare_systems(order, data, WORDS).alike[0].agreement == pytest.approx(sum(ways) / 2)
+        assert compare_systems(order, data, WORDS).similarities[0].agreement == pytest.approx(sum(ways) / 2)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_the_agreement_of_two_systems_needs_no_order(in_tmp: Path) -> None:
 def test_half_equal_or_an_agreement_of_90_is_nearly_the_same(
     equal: int, agreement: float, nearly: bool, said: str
 ) -> None:
-    found = Alike("a", "b", equal, agreement, 2000)
+    found = SystemSimilarity("a", "b", equal, agreement, 2000)
     assert found.nearly_same is nearly
     assert str(found) == said
 
@@ -105,7 +105,7 @@ def test_half_equal_or_an_agreement_of_90_is_nearly_the_same(
 def test_the_most_alike_agree_most_however_many_are_equal(in_tmp: Path) -> None:
     data, names = write_words(3, a=[REFERENCE] * 3, b=[REFERENCE, FAR, FAR], c=[NEAR] * 3)
     found = compare_systems(names, data, WORDS)
-    assert [(one.first, one.second, one.equal, round(one.agreement, 2)) for one in found.alike] == [
+    assert [(one.first, one.second, one.equal, round(one.agreement, 2)) for one in found.similarities] == [
         ("A a.csv", "C c.csv", 0, 61.11),
         ("A a.csv", "B b.csv", 1, 33.33),
         ("B b.csv", "C c.csv", 0, 20.37),
@@ -117,37 +117,37 @@ def test_the_most_alike_agree_most_however_many_are_equal(in_tmp: Path) -> None:
 
 def test_the_same_come_first_though_nothing_is_in_them_to_agree(in_tmp: Path) -> None:
     data, names = write_words(2, a=["", ""], b=[NEAR, NEAR], c=["", " "])
-    [same, *_] = compare_systems(names, data, WORDS).alike
+    [same, *_] = compare_systems(names, data, WORDS).similarities
     assert (same.first, same.second, same.equal, same.agreement) == ("A a.csv", "C c.csv", 2, 0)
     assert str(same) == "A a.csv and C c.csv are the same: all 2 summaries are equal"
 
 
 def test_the_most_alike_pair_is_told_beside_all_others() -> None:
     texts = [[REFERENCE] * 3, [REFERENCE, FAR, FAR], [NEAR] * 3]
-    pairs = find_alike(["A", "B", "C"], texts, WORDS)
-    assert alike_lines(pairs, 5) == [
+    pairs = find_similarities(["A", "B", "C"], texts, WORDS)
+    assert similarity_lines(pairs, 5) == [
         "most alike: A and C agree to 61.1; 0 of 3 summaries are equal; the other pairs 20.4 to 33.3"
     ]
-    assert alike_lines(find_alike(["A", "B", "C"], [[REFERENCE], [NEAR], [FAR]], WORDS), 5) == [
+    assert similarity_lines(find_similarities(["A", "B", "C"], [[REFERENCE], [NEAR], [FAR]], WORDS), 5) == [
         "most alike: A and B agree to 61.1; 0 of 1 summaries are equal; the other pairs 0.0"
     ]
     # Of two systems there is no other pair, and of one none at all.
-    assert alike_lines(find_alike(["A", "C"], texts[::2], WORDS), 5) == [
+    assert similarity_lines(find_similarities(["A", "C"], texts[::2], WORDS), 5) == [
         "most alike: A and C agree to 61.1; 0 of 3 summaries are equal"
     ]
-    assert alike_lines(find_alike(["A"], texts[:1], WORDS), 5) == []
+    assert similarity_lines(find_similarities(["A"], texts[:1], WORDS), 5) == []
 
 
 def test_pairs_that_are_nearly_the_same_are_told_without_the_others() -> None:
     texts = [[REFERENCE] * 3, [REFERENCE] * 3, [REFERENCE] * 2 + [FAR], [FAR] * 3]
-    pairs = find_alike(["A", "B", "C", "D"], texts, WORDS)
+    pairs = find_similarities(["A", "B", "C", "D"], texts, WORDS)
     told = [
         "A and B are the same: all 3 summaries are equal",
         "A and C are nearly the same: 2 of 3 summaries are equal, and they agree to 66.7",
         "B and C are nearly the same: 2 of 3 summaries are equal, and they agree to 66.7",
     ]
-    assert alike_lines(pairs, 5) == told
-    assert alike_lines(pairs, 2) == told[:2]
+    assert similarity_lines(pairs, 5) == told
+    assert similarity_lines(pairs, 2) == told[:2]
 
 
 def test_select_tells_the_most_alike_files_beside_all_others(data: str) -> None:

@@ -72,7 +72,7 @@ def test_few_outputs_are_not_worth_the_start_of_vllm(tiny_model: Path) -> None:
     from llm_summ.generate.duration import GenerationTime, faster_engine
     from llm_summ.models.device import find_device
     from llm_summ.models.duration import ModelSize
-    from llm_summ.models.machine_speed import Speed
+    from llm_summ.models.machine_speed import MachineSpeed
     from llm_summ.recipe import Recipe
 
     recipe = Recipe.model_validate({"model": {"base": str(tiny_model)}, "data": {"train": "sample:train"}})
@@ -85,7 +85,7 @@ def test_few_outputs_are_not_worth_the_start_of_vllm(tiny_model: Path) -> None:
     # The embedded model on two old cores: 64 outputs, and a test set with eight candidates each.
     times = {
         name: GenerationTime(
-            name, ModelSize(100_000_000, 168_000_000), Speed("old", 2, 66.0, 66.0, 30.0, 43.0), ""
+            name, ModelSize(100_000_000, 168_000_000), MachineSpeed("old", 2, 66.0, 66.0, 30.0, 43.0), ""
         )
         for name in ("hf", "vllm")
     }

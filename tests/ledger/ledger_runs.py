@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from llm_summ.cli.runs import runs as runs_command
 from llm_summ.core.files import append_lines, write_json
-from llm_summ.ledger import Entry, Sort, listing, note_score, read_entry, read_ledger
+from llm_summ.ledger import RunEntry, Sort, listing, note_score, read_entry, read_ledger
 from llm_summ.recipe import DataFields, ModelFields, PromptFields, Recipe, TrainFields
 from llm_summ.runs.run import RUNS, Run, create_run, open_run
 
@@ -130,7 +130,7 @@ def table() -> list[tuple[str, ...]]:
     return [headers, *rows]
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> RunEntry:
     return read_entry(open_run(RUNS, name))
 
 

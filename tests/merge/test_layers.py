@@ -11,7 +11,7 @@ import pytest
 from llm_summ.generate.store import Prediction
 from llm_summ.merge.card import model_card
 from llm_summ.merge.layers import LayerCheck, LayerSum, check_layers, lora_scale
-from llm_summ.merge.verify import System, Verification
+from llm_summ.merge.verify import MergeVerification, ModelVariant
 from llm_summ.models.vllm_support import largest_rank
 from llm_summ.recipe import DataFields, ModelFields, Recipe
 from llm_summ.score import CorpusScore
@@ -60,18 +60,20 @@ def test_a_layer_that_is_wrong_is_seen() -> None:
     assert check_layers(model, []) is None
 
 
-def system(name: str, finals: list[float], texts: list[str], stopped: bool = True) -> System:
+def system(name: str, finals: list[float], texts: list[str], stopped: bool = True) -> ModelVariant:
     rows = tuple(RowScore(final, final, final, final) for final in finals)
     mean = sum(finals) / len(finals)
     score = CorpusScore(mean, mean, mean, mean, rows, (), len(rows), (1, 1), "variant:rouge")
     reason = "stop" if stopped else "length"
-    return System(
+    return ModelVariant(
         name, tuple(Prediction(f"d{i}", "0" * 16, text, 9, reason) for i, text in enumerate(texts)), score
     )
 
 
-def verification(*systems: System, layers: LayerCheck | None = None, other_prompts: int = 0) -> Verification:
-    return Verification("dev.csv", systems, ("strip",), layers, other_prompts)
+def verification(
+    *systems: ModelVariant, layers: LayerCheck | None = None, other_prompts: int = 0
+) -> MergeVerification:
+    return MergeVerification("dev.csv", systems, ("strip",), layers, other_prompts)
 
 
 def test_the_table() -> None:

@@ -342,7 +342,7 @@ def test_what_is_known_of_vllm_without_it() -> None:
     known = {
         name for name in table if hasattr(transformers, name) and name.endswith(("ForCausalLM", "LMHeadModel"))
     }
-    without = {name for name in known if not vllm_architectures.served(name).with_adapters}
+    without = {name for name in known if not vllm_architectures.architecture_support(name).with_adapters}
     assert {
         name for name in vllm_architectures._WITHOUT_ADAPTERS if not name.endswith("ForConditionalGeneration")
     } == without

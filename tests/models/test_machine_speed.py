@@ -9,7 +9,7 @@ import pytest
 
 from llm_summ.models.device import Device, cpu_name, find_device
 from llm_summ.models.duration import ModelSize, decoding_seconds, minutes, prompt_seconds, training_seconds
-from llm_summ.models.machine_speed import Speed, corrected, machine_speed, note_duration
+from llm_summ.models.machine_speed import MachineSpeed, corrected, machine_speed, note_duration
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def test_an_estimate_is_corrected_by_the_median_of_the_last_jobs() -> None:
 
 def test_operations_over_their_rate() -> None:
     """By hand: 100 M weights in layers, 150 M in the head; 32 GFLOP/s in a layer, 25 with few rows."""
-    size, speed = ModelSize(100_000_000, 150_000_000), Speed("a CPU", 2, 50.0, 50.0, 25.0, 32.0)
+    size, speed = ModelSize(100_000_000, 150_000_000), MachineSpeed("a CPU", 2, 50.0, 50.0, 25.0, 32.0)
     # 4 * 0.1 G * 1000 tokens + 4 * 0.15 G * 100 labels = 460 G, at 75 % of 32 G/s
     assert training_seconds(size, speed, 1000, 100) == pytest.approx(460 / 24)
     assert training_seconds(size, speed, 1000, 100, checkpointing=True) == pytest.approx(660 / 24)
@@ -85,5 +85,5 @@ def test_durations_for_people(seconds: float, shown: str) -> None:
 
 def test_a_cpu_has_a_name() -> None:
     assert cpu_name().strip()
-    assert str(Speed("AMD EPYC, AVX2", 2, 80.4, 90.0, 30.0, 50.0)) == "AMD EPYC, AVX2, 2 cores, 80 GFLOP/s"
-    assert str(Speed("a GPU", 0, 300_000.0, 1.0, 1.0, 1.0)) == "a GPU, 300000 GFLOP/s"
+    assert str(MachineSpeed("AMD EPYC, AVX2", 2, 80.4, 90.0, 30.0, 50.0)) == "AMD EPYC, AVX2, 2 cores, 80 GFLOP/s"
+    assert str(MachineSpeed("a GPU", 0, 300_000.0, 1.0, 1.0, 1.0)) == "a GPU, 300000 GFLOP/s"

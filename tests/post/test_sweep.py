@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from llm_summ.post.sweep import Gain, Sweep, placed, sweep
+from llm_summ.post.sweep import Gain, StepSweep, placed, sweep
 from llm_summ.recipe import PostStep
 
 LIST: list[PostStep] = ["strip", "join_lines", "cut_unfinished"]
@@ -18,7 +18,7 @@ def gain(before: Sequence[float], after: Sequence[float]) -> Gain:
     return Gain(difference, difference, difference, 0.0001 if abs(difference) >= 1 else 0.5)
 
 
-def tried(texts: Sequence[str], wanted: Sequence[str], steps: Sequence[PostStep] = LIST) -> Sweep:
+def tried(texts: Sequence[str], wanted: Sequence[str], steps: Sequence[PostStep] = LIST) -> StepSweep:
     """A text scores 100 if it is what is wanted, and else 0."""
 
     def score(rows: Sequence[int], found: Sequence[str]) -> list[float]:

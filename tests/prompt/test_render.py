@@ -26,7 +26,7 @@ from model_families import (
 
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue
-from llm_summ.prompt import Renderer, Row, load_template, make_renderer
+from llm_summ.prompt import Renderer, TokenizedExample, load_template, make_renderer
 from llm_summ.prompt.render import IGNORED
 from llm_summ.recipe import PromptFields
 
@@ -43,14 +43,14 @@ DIALOGUE = Dialogue(
 SUMMARY = "#Person2#는 #Person1#에게 #Address#로 물건을 보내 달라고 합니다."
 
 
-def _learnt(row: Row) -> list[int]:
+def _learnt(row: TokenizedExample) -> list[int]:
     return [label for label in row.labels if label != IGNORED]
 
 
 # --- Golden files -------------------------------------------------------------------------------------
 
 
-def _drawn(tokenizer: Any, row: Row) -> str:
+def _drawn(tokenizer: Any, row: TokenizedExample) -> str:
     """A row as text, cut where its labels say so."""
     start = row.labels.count(IGNORED)
     assert row.labels == [IGNORED] * start + row.input_ids[start:]

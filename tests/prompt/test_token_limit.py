@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue
-from llm_summ.prompt.token_limit import TokenBudget
+from llm_summ.prompt.token_limit import TokenLimitPredictor
 
 
 def dialogue(characters: int, turns: int = 2) -> Dialogue:
@@ -20,8 +20,8 @@ def dialogue(characters: int, turns: int = 2) -> Dialogue:
 
 def test_lengths_that_follow_the_dialogue_are_met_exactly() -> None:
     sizes = [40, 80, 160, 320, 640]
-    budget = TokenBudget.fit([dialogue(size) for size in sizes], [size // 4 for size in sizes])
-    assert [budget.limit(dialogue(size)) for size in (40, 160, 1280)] == [10, 40, 320]
+    limit_predictor = TokenLimitPredictor.fit([dialogue(size) for size in sizes], [size // 4 for size in sizes])
+    assert [limit_predictor.limit(dialogue(size)) for size in (40, 160, 1280)] == [10, 40, 320]
 
 
 @given(st.lists(st.tuples(st.integers(2, 900), st.integers(1, 12), st.integers(1, 400)), min_size=1, max_size=60))
@@ -29,15 +29,15 @@ def test_almost_no_training_answer_would_be_cut(rows: list[tuple[int, int, int]]
     """With up to 200 rows, none."""
     dialogues = [dialogue(characters, turns) for characters, turns, _ in rows]
     tokens = [count for _, _, count in rows]
-    budget = TokenBudget.fit(dialogues, tokens)
-    assert all(budget.limit(one) >= count for one, count in zip(dialogues, tokens, strict=True))
-    assert TokenBudget.from_json(budget.to_json()) == budget
+    limit_predictor = TokenLimitPredictor.fit(dialogues, tokens)
+    assert all(limit_predictor.limit(one) >= count for one, count in zip(dialogues, tokens, strict=True))
+    assert TokenLimitPredictor.from_json(limit_predictor.to_json()) == limit_predictor
 
 
 def test_one_in_two_hundred_may_be_cut() -> None:
     tokens = [20] * 996 + [300] * 4
-    budget = TokenBudget.fit([dialogue(200)] * 1000, tokens)
-    assert 20 <= budget.limit(dialogue(200)) < 300
+    limit_predictor = TokenLimitPredictor.fit([dialogue(200)] * 1000, tokens)
+    assert 20 <= limit_predictor.limit(dialogue(200)) < 300
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,9 @@ def test_one_in_two_hundred_may_be_cut() -> None:
 )
 def test_what_is_broken_is_told(text: str) -> None:
     with pytest.raises(PromptError, match=r"^budget.json: .*generate.limit to fixed$"):
-        TokenBudget.from_json(text, "budget.json")
+        TokenLimitPredictor.from_json(text, "budget.json")
 
 
 def test_a_limit_is_never_below_one() -> None:
-    assert TokenBudget((-50.0, 0.0, 0.0), 0.0).limit(dialogue(10)) == 1
-    assert TokenBudget((math.log(12), 0.0, 0.0), 0.0).limit(dialogue(10)) == 12
+    assert TokenLimitPredictor((-50.0, 0.0, 0.0), 0.0).limit(dialogue(10)) == 1
+    assert TokenLimitPredictor((math.log(12), 0.0, 0.0), 0.0).limit(dialogue(10)) == 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llm_summ.submit import Report, Sample, check_submission, read_sample
+from llm_summ.submit import SampleSubmission, SubmissionReport, check_submission, read_sample
 
 IDS = ["test_0", "test_1", "test_2", "test_4", "test_5", "test_7"]  # with gaps, as real ids have them
 TEXTS = [
@@ -42,17 +42,17 @@ def with_lines(*order: int) -> str:
     return "".join(LINES[at] for at in (0, *order))
 
 
-def sample_of(folder: Path, text: str = SAMPLE) -> Sample:
+def sample_of(folder: Path, text: str = SAMPLE) -> SampleSubmission:
     path = folder / "sample_submission.csv"
     path.write_bytes(text.encode())
     return read_sample(path)
 
 
-def check_bytes(folder: Path, content: bytes, sample: str = SAMPLE) -> Report:
+def check_bytes(folder: Path, content: bytes, sample: str = SAMPLE) -> SubmissionReport:
     path = folder / "submission.csv"
     path.write_bytes(content)
     return check_submission(path, sample_of(folder, sample))
 
 
-def kinds_and_lines(report: Report) -> Found:
+def kinds_and_lines(report: SubmissionReport) -> Found:
     return {finding.kind.name: [place.line for place in finding.places] for finding in report.findings}

@@ -16,7 +16,7 @@ from test_submission_texts import FILES as TEXT_FILES
 
 from llm_summ.cli import cli
 from llm_summ.data import dialogue_hash
-from llm_summ.submit.rules import FAULT_KINDS
+from llm_summ.submit.rules import FAULT_RULES
 
 ROLE = with_text('"assistant\n회의 자료를 보내기로 합니다."')
 TWO_COLUMNS = PLAIN_GOOD.replace("fname", "id")
@@ -125,7 +125,7 @@ def with_command(command: str) -> list[tuple[str, str | bytes, str]]:
         (name, content, kind)
         for name, content, found in FILES
         for kind in sorted(found)
-        if command in FAULT_KINDS[kind].mend and not found & {"counted-ids", "missing-id"}
+        if command in FAULT_RULES[kind].mend and not found & {"counted-ids", "missing-id"}
         if (name, kind) not in other and not (name == "an .xlsx" or name == "a .parquet")
     ]
 
@@ -154,7 +154,7 @@ def test_post_removes_what_remains_of_a_prompt(broken: Callable[[str | bytes], s
     ):
         path = broken(content)
         assert "prompt-remains" in kinds(path)
-        [command] = re.findall("`llm-summ (post .*?)`", FAULT_KINDS["prompt-remains"].mend)
+        [command] = re.findall("`llm-summ (post .*?)`", FAULT_RULES["prompt-remains"].mend)
         names = {"FILE": path, "DATA": "test.csv", "OUT": "clean.csv"}
         words = [names.get(word, word) for word in command.split()]
         assert run(*words, "--force") == 0
@@ -178,9 +178,9 @@ def test_an_edit_is_enough(broken: Callable[[str | bytes], str], kind: str) -> N
 
 
 def test_every_kind_has_an_example_and_a_remedy_that_was_tried() -> None:
-    assert {kind for _, _, found in FILES for kind in found} == set(FAULT_KINDS)
-    commands = {kind for kind, one in FAULT_KINDS.items() if SUBMIT in one.mend or "llm-summ post" in one.mend}
-    assert commands | set(EDITS) == set(FAULT_KINDS)
+    assert {kind for _, _, found in FILES for kind in found} == set(FAULT_RULES)
+    commands = {kind for kind, one in FAULT_RULES.items() if SUBMIT in one.mend or "llm-summ post" in one.mend}
+    assert commands | set(EDITS) == set(FAULT_RULES)
 
 
 RECORDS = [{"fname": one, "summary": text} for one, text in zip(IDS, TEXTS, strict=True)]

@@ -21,7 +21,7 @@ from submissions import (
 )
 
 from llm_summ.core.errors import DataError
-from llm_summ.submit import Report, check_submission, read_sample
+from llm_summ.submit import SubmissionReport, check_submission, read_sample
 
 
 def test_many_faults_are_found_at_once(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def check_anything(folder: Path, content: bytes) -> None:
         check_any_report(check_bytes(folder, content, sample), content)
 
 
-def check_any_report(report: Report, content: bytes) -> None:
+def check_any_report(report: SubmissionReport, content: bytes) -> None:
     assert all("\n" not in line for line in report.lines())
     json.dumps(report.to_json())
     most = content.count(b"\n") + content.count(b"\r") + 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llm_summ.prompt import Row
+from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import TrainFields
 
 pytestmark = [
@@ -30,7 +30,7 @@ def make_trainer(folder: Path, *, quantized: bool = False, dense: bool = False) 
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig
 
-    from llm_summ.models.dequantized import dense_bytes, keep_dequantized
+    from llm_summ.models.dequantized import dequantized_bytes, keep_dequantized
     from llm_summ.models.load import quantization_config
     from llm_summ.train.trainer import AnswerLossTrainer
 
@@ -40,7 +40,7 @@ def make_trainer(folder: Path, *, quantized: bool = False, dense: bool = False) 
         folder / "tiny", quantization_config=config, device_map={"": "cpu"}
     )
     if dense:
-        size = dense_bytes(model)
+        size = dequantized_bytes(model)
         assert keep_dequantized(model, size - 1) == 0
         assert keep_dequantized(model, size) == size > 0
     torch.manual_seed(6)
@@ -70,20 +70,20 @@ def _ids(seed: int, count: int) -> tuple[int, ...]:
     return tuple((seed * 31 + at * 17) % 1400 + 50 for at in range(count))
 
 
-def _answers() -> Iterator[list[Row]]:
+def _answers() -> Iterator[list[TokenizedExample]]:
     """Prompts of 3 to 60 tokens, with up to three references of 1 to 40; one asks for another length each time."""
     for number, (prompt, references) in enumerate(
         ((30, (9, 4, 40)), (3, (1,)), (60, (5, 5)), (12, (17, 2, 3)), (44, (8, 9)))
     ):
         changed = number == 4
         yield [
-            Row(str(number), (1, *_ids(number + 9 * changed * at, prompt)), _ids(70 + at, answer), 2)
+            TokenizedExample(str(number), (1, *_ids(number + 9 * changed * at, prompt)), _ids(70 + at, answer), 2)
             for at, answer in enumerate(references)
         ]
 
 
 ANSWERS = list(_answers())
-PROMPTS = [Row(rows[0].id, rows[0].prompt_ids, (), 2) for rows in ANSWERS]
+PROMPTS = [TokenizedExample(rows[0].id, rows[0].prompt_ids, (), 2) for rows in ANSWERS]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])

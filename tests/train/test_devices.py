@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_summ.data import read_dialogues
-from llm_summ.train.distributed import ALONE, Ranks, joined
+from llm_summ.train.distributed import ALONE, ProcessGroup, joined
 
 COMMAND = [sys.executable, "-m", "llm_summ", "sft"]
 FULL = ["--set", "train.method=full", "--set", "model.quantization=none"]
@@ -29,7 +29,7 @@ FSDP = ["--set", "train.parallel=fsdp"]
 
 @given(rows=st.integers(1, 40), world=st.integers(1, 9))
 def test_shares_are_of_one_size_and_leave_nothing_out(rows: int, world: int) -> None:
-    shares = [Ranks(rank, world).share(rows) for rank in range(world)]
+    shares = [ProcessGroup(rank, world).share(rows) for rank in range(world)]
     assert {len(share) for share in shares} == {ALONE.most(rows) if world == 1 else -(-rows // world)}
     assert {index for share in shares for index in share} == set(range(rows))
 
@@ -226,8 +226,8 @@ def test_only_what_launchers_say_is_taken_out_of_the_environment(monkeypatch: py
     told = ("RANK", "LOCAL_RANK", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "ACCELERATE_USE_FSDP")
     for name in (*told, "LOCAL_BIN", "RANKING", "MASTER_PASSWORD", "ROLE_ARN"):
         monkeypatch.setenv(name, "1")
-    with joined() as ranks:
-        assert (ranks.rank, ranks.world) == (0, 1)
+    with joined() as processes:
+        assert (processes.rank, processes.world) == (0, 1)
     assert not set(told) & set(os.environ)
     assert {"LOCAL_BIN", "RANKING", "MASTER_PASSWORD", "ROLE_ARN"} <= set(os.environ)
 
@@ -252,10 +252,10 @@ from llm_summ.train.distributed import joined
 def fail():
     if not is_started():
         return launch(2)
-    with joined() as ranks:
-        if ranks.rank == 1:
+    with joined() as processes:
+        if processes.rank == 1:
             {what}
-        ranks.sum(1)
+        processes.sum(1)
 
 main()
 """
@@ -311,12 +311,12 @@ def running():
     return [name for name in names if "gloo" in name]
 
 try:
-    with joined() as ranks:
-        ranks.wait()
+    with joined() as processes:
+        processes.wait()
         assert running()
-        if not ranks.is_first:
+        if not processes.is_first:
             raise ValueError("the first loses this one")
-        ranks.gather("x")
+        processes.gather("x")
 except (ValueError, SystemExit):
     until = time.monotonic() + 20  # one that was waited for may still be listed
     while running() and time.monotonic() < until:
@@ -363,7 +363,7 @@ def test_processes_come_and_go_in_order(tmp_path: Path, script: str) -> None:
 def test_processes_do_not_outlive_the_one_that_started_them(tmp_path: Path) -> None:
     script = tmp_path / "failing.py"
     script.write_text(
-        FAILING.format(what="pass").replace("ranks.sum(1)", "print(os.getpid(), flush=True); time.sleep(300)")
+        FAILING.format(what="pass").replace("processes.sum(1)", "print(os.getpid(), flush=True); time.sleep(300)")
     )
     with subprocess.Popen([sys.executable, script, "fail"], stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None

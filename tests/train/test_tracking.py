@@ -62,14 +62,16 @@ def train(callbacks: list[Any], *, steps: int = 3) -> Any:
 
     class Evaluate(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            from llm_summ.train.tracking import GuardedTracker, Sample
+            from llm_summ.train.tracking import GeneratedSummary, GuardedTracker
 
             step = state.global_step
             trainer.log({"dev_loss": 2.0, "dev_score": 10.0 + step})
             control.should_log = True  # it is taken back by every log
             for callback in callbacks:
                 assert isinstance(callback, GuardedTracker)
-                callback.show_samples(step, [Sample("대화-1", "#Person1#: 금요일?", SUMMARY, "회의", 12.5)])
+                callback.show_samples(
+                    step, [GeneratedSummary("대화-1", "#Person1#: 금요일?", SUMMARY, "회의", 12.5)]
+                )
 
     torch.manual_seed(5)
     config = LlamaConfig(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from llm_summ.prompt import Row
+from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import TrainFields
 
 pytestmark = [
@@ -28,7 +28,7 @@ def folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[Row]:
+def rows() -> list[TokenizedExample]:
     """Rows of very different lengths, so that there is padding to go wrong."""
     import torch
 
@@ -36,7 +36,7 @@ def rows() -> list[Row]:
     found = []
     for number, (prompt, answer) in enumerate(((30, 9), (12, 17), (44, 1), (3, 2), (90, 30), (60, 5))):
         ids = torch.randint(3, 1000, (prompt + answer,), generator=generator).tolist()
-        found.append(Row(str(number), tuple(ids[:prompt]), tuple(ids[prompt:]), 2))
+        found.append(TokenizedExample(str(number), tuple(ids[:prompt]), tuple(ids[prompt:]), 2))
     return found
 
 
@@ -67,7 +67,7 @@ def adapter() -> Any:
 
 
 def make_trainer(
-    folder: Path, rows: list[Row], rows_at_a_time: int = 6, ratio: float | None = None, **fields: Any
+    folder: Path, rows: list[TokenizedExample], rows_at_a_time: int = 6, ratio: float | None = None, **fields: Any
 ) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -95,7 +95,7 @@ def gradients(model: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def of_trl(folder: Path, rows: list[Row]) -> tuple[float, Any]:
+def of_trl(folder: Path, rows: list[TokenizedExample]) -> tuple[float, Any]:
     """Loss and gradients of TRL's own trainer for all rows as one padded batch."""
     import torch
     from datasets import Dataset
@@ -121,7 +121,7 @@ def of_trl(folder: Path, rows: list[Row]) -> tuple[float, Any]:
 @pytest.mark.parametrize("packing", [False, True])
 @pytest.mark.parametrize("rows_at_a_time", [1, 2, 4, 6])
 def test_a_step_is_that_of_trl(
-    folder: Path, rows: list[Row], of_trl: tuple[float, Any], packing: bool, rows_at_a_time: int
+    folder: Path, rows: list[TokenizedExample], of_trl: tuple[float, Any], packing: bool, rows_at_a_time: int
 ) -> None:
     import torch
 
@@ -135,7 +135,7 @@ def test_a_step_is_that_of_trl(
 
 @pytest.mark.parametrize("kind", ["llama", "gemma"])
 @pytest.mark.parametrize("packing", [False, True])
-def test_no_row_sees_another(folder: Path, rows: list[Row], packing: bool, kind: str) -> None:
+def test_no_row_sees_another(folder: Path, rows: list[TokenizedExample], packing: bool, kind: str) -> None:
     """The loss of each row within a micro batch, packed or padded, is its loss alone."""
     import torch
     from transformers import AutoTokenizer, Gemma3ForCausalLM, Gemma3TextConfig
@@ -164,7 +164,7 @@ def test_no_row_sees_another(folder: Path, rows: list[Row], packing: bool, kind:
         model = trainer.model
     model.eval()
 
-    def losses_within(together: list[Row]) -> list[float]:
+    def losses_within(together: list[TokenizedExample]) -> list[float]:
         """The summed loss of each row: the others' labels are taken away, their tokens stay."""
         found = []
         for one in together:
@@ -181,14 +181,14 @@ def test_no_row_sees_another(folder: Path, rows: list[Row], packing: bool, kind:
 class _Unlearnt:
     """A row whose tokens are there and whose labels are not."""
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: TokenizedExample) -> None:
         self.input_ids, self.labels = row.input_ids, [-100] * len(row)
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
 
-def test_label_smoothing_is_pytorchs_and_not_in_the_dev_loss(folder: Path, rows: list[Row]) -> None:
+def test_label_smoothing_is_pytorchs_and_not_in_the_dev_loss(folder: Path, rows: list[TokenizedExample]) -> None:
     import torch
     from torch.nn import functional
 
@@ -209,7 +209,7 @@ def test_label_smoothing_is_pytorchs_and_not_in_the_dev_loss(folder: Path, rows:
     assert smoothed != pytest.approx(expected, rel=1e-3)
 
 
-def test_lora_plus_gives_b_a_rate_of_its_own(folder: Path, rows: list[Row]) -> None:
+def test_lora_plus_gives_b_a_rate_of_its_own(folder: Path, rows: list[TokenizedExample]) -> None:
     trainer = make_trainer(folder, rows, ratio=16.0)
     names = {parameter: name for name, parameter in trainer.model.named_parameters()}
     rates = {
@@ -226,11 +226,11 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 sys.path.insert(0, {sft!r})
 import torch
-from llm_summ.prompt import Row
+from llm_summ.prompt import TokenizedExample
 from test_trainer import gradients, make_trainer
 folder = Path({folder!r})
 answer = tuple(i % 1400 + 5 for i in range({answer}))
-rows = [Row(str(n), tuple(range(5, 105)), answer, 2) for n in range({count})]
+rows = [TokenizedExample(str(n), tuple(range(5, 105)), answer, 2) for n in range({count})]
 small = make_trainer(folder, rows, 1)
 expected = float(small.training_step(small.model, rows))
 trainer = make_trainer(folder, rows, {count})
@@ -271,7 +271,9 @@ def test_a_row_that_does_not_fit_is_told_in_a_line(folder: Path) -> None:
     assert "TrainingError: step 1: out of memory with 1 rows at a time" in err.splitlines()[-1]
 
 
-def test_an_evaluation_in_between_leaves_the_gradients_of_a_quantized_base(folder: Path, rows: list[Row]) -> None:
+def test_an_evaluation_in_between_leaves_the_gradients_of_a_quantized_base(
+    folder: Path, rows: list[TokenizedExample]
+) -> None:
     """bitsandbytes would pack the weights for inference, for good, and no gradient would pass them any more."""
     import torch
 
