@@ -93,7 +93,7 @@ def plainly(trainer: Any, dev_set: DevSet) -> tuple[float, float]:
     from llm_summ.generate.prompt_states import left_padded
 
     recipe, renderer = dev_set.recipe, dev_set.renderer
-    loss = trainer.mean_loss([row for rows in dev_set.answers for row in rows])
+    loss = trainer.mean_loss([row for rows in dev_set.completions for row in rows])
     model = trainer.model.eval()
     order = sorted(range(len(dev_set.prompts)), key=lambda index: -len(dev_set.prompts[index].prompt_ids))
     config = GenerationConfig(

@@ -13,9 +13,9 @@ settings  the same script with what mere settings can take from ours: micro batc
 
 Model, rows, their order, quantization, LoRA, optimizer steps, batch size, learning rate and schedule are the same:
 the plain script is given the rows as our trainer takes them, and told not to shuffle. Speed is in tokens of
-prompts and answers, as our renderer counts them, without padding, over the time of the training without loading
-and saving. Memory is the peak of the process (VmHWM), loading included, or on a GPU of what torch held there.
-Exit 1 if the curves differ.
+prompts and completions, as our renderer counts them, without padding, over the time of the training without
+loading and saving. Memory is the peak of the process (VmHWM), loading included, or on a GPU of what torch held
+there. Exit 1 if the curves differ.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from llm_summ.recipe import dump_recipe, find_recipe, load_recipe
 SIDES = ("ours", "plain", "settings")
 PLAIN = Path(__file__).with_name("plain_trl.py")
 
-# TRL cuts longer rows by default, and their answers with them.
+# TRL cuts longer rows by default, and their completions with them.
 _MAX_LENGTH = 1024
 _WINDOW = 5  # steps of the moving mean
 
@@ -69,7 +69,7 @@ class Training:
     """What a training came to.
 
     Attributes:
-        losses: of each optimizer step: the mean over the batch's learnt tokens.
+        losses: of each optimizer step: the mean over the batch's target tokens.
         seconds: from the first to the last optimizer step.
         peak: bytes.
     """
@@ -240,7 +240,7 @@ class Bench:
         decode = self.plan.tokenizer.decode
         bos = self.plan.tokenizer.bos_token or ""
         prompt = decode(row.prompt_ids, clean_up_tokenization_spaces=False).removeprefix(bos)
-        return {"prompt": prompt, "completion": decode(row.answer_ids, clean_up_tokenization_spaces=False)}
+        return {"prompt": prompt, "completion": decode(row.completion_ids, clean_up_tokenization_spaces=False)}
 
     def _settings(self, *, tuned: bool) -> dict[str, Any]:
         """The plain script's settings.

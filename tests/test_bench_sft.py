@@ -129,7 +129,7 @@ def test_the_sides_train_the_same_rows_with_the_same_losses(tiny_model: Path, tm
     figures = json.loads(out.read_text(encoding="utf-8"))
     [ours], [settings] = figures["ours"], figures["settings"]
     assert len(ours["losses"]) == 3
-    # TRL tokenizes prompt and answer in one: nothing else differs.
+    # TRL tokenizes prompt and completion in one: nothing else differs.
     assert settings["losses"] == pytest.approx(ours["losses"], abs=1e-3)
     assert figures["tokens"] > 12 * 100
     assert min(ours["peak"], settings["peak"]) > 100 * 2**20

@@ -518,7 +518,7 @@ def test_broken_adapter_is_told_in_a_line(folder: Path, run: Path, damage: objec
         ("model.base=embedded:gemma", "no such model; expected embedded:gemma-3-270m"),
         ("data.train=nowhere.csv", "nowhere.csv: no such file; name yours: --set data.train=PATH"),
         ("prompt.template=plane", "did you mean plain?"),
-        ("prompt.max_answer_tokens=8", "train.csv: 48 rows, the first: answer of"),
+        ("prompt.max_answer_tokens=8", "train.csv: 48 rows, the first: completion of"),
         ("prompt.chat=always", "no chat template"),
         ("lora.targets=[no_such_layer]", "lora.targets"),
         ("prompt.template=few-shot", "prompt.examples"),

@@ -88,7 +88,7 @@ def trace_step(
                 if on_gpu and not label_smoothing:
                     loss = _fused_loss(model, batch, counter)
                 else:
-                    loss = _answer_loss(model, batch, counter, label_smoothing)
+                    loss = _completion_loss(model, batch, counter, label_smoothing)
             loss.backward()
     working = max(0, counter.peak - counter.kept - counter.wide_at_peak)
     return Step(counter.kept, counter.wide_at_peak, working, counter.passing)
@@ -155,22 +155,22 @@ def _inputs(batch: MicroBatch) -> dict[str, Any]:
     return {"input_ids": tokens, "use_cache": False, **other}
 
 
-def _answer_loss(model: Any, batch: MicroBatch, counter: Any, label_smoothing: float) -> Any:
+def _completion_loss(model: Any, batch: MicroBatch, counter: Any, label_smoothing: float) -> Any:
     """The loss of `llm_summ.train.trainer` where the fused head is not used: logits are (n, v)."""
     import torch
     from torch.nn import functional
 
     # A mask of booleans would have a result of unknown size; indices take the same memory.
-    learnt = torch.zeros(batch.learnt, dtype=torch.long)
+    targets = torch.zeros(batch.target_tokens, dtype=torch.long)
     hook = model.get_output_embeddings().register_forward_pre_hook(
-        lambda module, inputs: (inputs[0][learnt, learnt],)
+        lambda module, inputs: (inputs[0][targets, targets],)
     )
     try:
         logits = model(**_inputs(batch)).logits.float()  # as accelerate does it
     finally:
         hook.remove()
     counter.keep()
-    return functional.cross_entropy(logits, learnt, reduction="sum", label_smoothing=label_smoothing)
+    return functional.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
 
 
 def _fused_loss(model: Any, batch: MicroBatch, counter: Any) -> Any:
@@ -179,8 +179,8 @@ def _fused_loss(model: Any, batch: MicroBatch, counter: Any) -> Any:
 
     hidden = model.base_model(**_inputs(batch)).last_hidden_state
     counter.keep()
-    learnt = torch.zeros(batch.learnt, dtype=torch.long)
-    return _fused_head(hidden[learnt, learnt], model.get_output_embeddings().weight)
+    targets = torch.zeros(batch.target_tokens, dtype=torch.long)
+    return _fused_head(hidden[targets, targets], model.get_output_embeddings().weight)
 
 
 def _fused_head(hidden: Any, weight: Any) -> Any:

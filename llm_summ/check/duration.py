@@ -59,7 +59,7 @@ class TrainingTime:
             self.size,
             self.speed,
             sum(map(len, rows)),
-            sum(row.learnt for row in rows),
+            sum(row.target_tokens for row in rows),
             full=self.recipe.train.method == "full",
             checkpointing=self.checkpointing,
         )
@@ -68,10 +68,10 @@ class TrainingTime:
         return seconds / self._side_by_side
 
     def evaluation(
-        self, prompts: Sequence[TokenizedExample], answers: Sequence[Sequence[TokenizedExample]]
+        self, prompts: Sequence[TokenizedExample], completions: Sequence[Sequence[TokenizedExample]]
     ) -> float:
         """Return what one evaluation takes: the prompts, the losses of their references, and as long summaries."""
-        references = [row.learnt for rows in answers for row in rows]
+        references = [row.target_tokens for rows in completions for row in rows]
         return self._evaluation(prompts, sum(references), sum(references) / max(1, len(references)))
 
     def _evaluation(self, prompts: Sequence[TokenizedExample], labels: float, typical: float) -> float:
@@ -89,8 +89,8 @@ class TrainingTime:
         evaluations = 0.0
         if plan.evaluations:
             rows = min(plan.recipe.evaluation.rows or plan.scorable, plan.scorable)
-            # The references are not rendered yet: they are as long as the trained answers.
-            typical = plan.answer_tokens / max(1, len(plan.rows))
+            # The references are not rendered yet: they are as long as the trained completions.
+            typical = plan.completion_tokens / max(1, len(plan.rows))
             references = sum(len(dialogue.references) for dialogue in plan.data["dev"]) / max(1, plan.scorable)
             one = self._evaluation(plan.prompts["dev"][:rows], rows * references * typical, typical)
             evaluations = plan.evaluations * one

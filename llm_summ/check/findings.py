@@ -17,8 +17,8 @@ from llm_summ.runs.run import Run
 
 __all__ = [
     "adapter_refusals",
-    "answer_place",
     "changed_topics",
+    "completion_place",
     "context_findings",
     "evaluation_failures",
     "evaluation_notes",
@@ -67,25 +67,25 @@ def context_findings(plan: TrainingPlan) -> list[BaseFinding]:
 
 
 def longer_than_generated(plan: TrainingPlan) -> list[str]:
-    """Trained answers that are longer than what `generate` lets the model write."""
+    """Trained completions that are longer than what `generate` lets the model write."""
     new = plan.recipe.generate.max_new_tokens
-    longer = [row.id for row in plan.rows if row.learnt > new]
+    longer = [row.id for row in plan.rows if row.target_tokens > new]
     if not longer:
         return []
     return [
-        f"generate.max_new_tokens is {new}, and {len(longer)} trained answers are longer: outputs of that length "
-        f"will be cut ({listed(longer)})"
+        f"generate.max_new_tokens is {new}, and {len(longer)} trained completions are longer: outputs of that "
+        f"length will be cut ({listed(longer)})"
     ]
 
 
-def answer_place(plan: TrainingPlan) -> list[str]:
-    """A chat template that has something between a prompt and the place of an answer."""
-    between = plan.renderer.before_answer
+def completion_place(plan: TrainingPlan) -> list[str]:
+    """A chat template that has something between a prompt and the place of a completion."""
+    between = plan.renderer.before_completion
     if not between.strip():
         return []
     return [
-        f"a prompt and the place of an answer in the model's chat template differ by {between!r}: answers are "
-        "trained right behind the prompt; another program that chats with the model may begin elsewhere"
+        f"a prompt and the place of a completion in the model's chat template differ by {between!r}: completions "
+        "are trained right behind the prompt; another program that chats with the model may begin elsewhere"
     ]
 
 

@@ -19,7 +19,7 @@ def length_percentiles(plan: TrainingPlan) -> dict[str, dict[str, int]]:
     measures = {
         "row": [len(row) for row in plan.rows],
         "prompt": [len(row.prompt_ids) for row in plan.rows],
-        "answer": [row.learnt for row in plan.rows],
+        "answer": [row.target_tokens for row in plan.rows],
     }
     measures |= {f"prompt of {part}": [len(row.prompt_ids) for row in rows] for part, rows in plan.prompts.items()}
     return {

@@ -274,7 +274,7 @@ def estimate_memory(
 def _worst(
     recipe: Recipe, rows: Sequence[TokenizedExample], size: int, cost: Callable[[MicroBatch], float]
 ) -> MicroBatch:
-    lengths = [(len(row.prompt_ids), row.learnt) for row in rows]
+    lengths = [(len(row.prompt_ids), row.target_tokens) for row in rows]
     return worst_micro_batch(lengths, recipe.train, size, recipe.seed, cost)
 
 
@@ -301,7 +301,7 @@ def _cost(model: Any, recipe: Recipe, on_gpu: bool) -> Callable[[MicroBatch], fl
 
     def cost(batch: MicroBatch) -> float:
         squares = (scores + batch.packed) * batch.rows * batch.length**2
-        return token * batch.rows * batch.length + label * batch.learnt + layers * squares
+        return token * batch.rows * batch.length + label * batch.target_tokens + layers * squares
 
     return cost
 

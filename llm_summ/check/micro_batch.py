@@ -24,13 +24,13 @@ class MicroBatch:
     Attributes:
         rows: b.
         length: s, of its longest row, to which the others are padded.
-        learnt: n, the labels of all its rows.
+        target_tokens: n, the labels of all its rows.
         packed: whether several rows of the data stand in its one row, which then needs a mask of (s, s).
     """
 
     rows: int
     length: int
-    learnt: int
+    target_tokens: int
     packed: bool = False
 
 
@@ -47,7 +47,7 @@ def worst_micro_batch(
     """The micro batch that costs most among those of the first three epochs: more find little that is worse.
 
     Args:
-        lengths: tokens of the prompt and of the answer (with its stop token) of every row; at least one.
+        lengths: tokens of the prompt and of the completion (with its stop token) of every row; at least one.
         train: rows of a step, epochs, whether rows of like length come together, and whether they are packed.
         size: rows of a micro batch.
         seed: of the order.
@@ -62,11 +62,11 @@ def worst_micro_batch(
         for step in draw_steps(totals, train.batch_size, seed=seed, epoch=epoch, grouped=train.group_by_length)
         for part in micro_batches([lengths[row] for row in step], size, sum)
     }
-    return max(batches, key=lambda batch: (cost(batch), batch.rows, batch.length, batch.learnt))
+    return max(batches, key=lambda batch: (cost(batch), batch.rows, batch.length, batch.target_tokens))
 
 
 def _shape(rows: Sequence[tuple[int, int]], *, packing: bool) -> MicroBatch:
-    learnt = sum(answer for _, answer in rows)
+    target_tokens = sum(completion for _, completion in rows)
     if packing:
-        return MicroBatch(1, sum(map(sum, rows)), learnt, packed=len(rows) > 1)
-    return MicroBatch(len(rows), max(map(sum, rows)), learnt)
+        return MicroBatch(1, sum(map(sum, rows)), target_tokens, packed=len(rows) > 1)
+    return MicroBatch(len(rows), max(map(sum, rows)), target_tokens)

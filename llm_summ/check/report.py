@@ -12,8 +12,8 @@ from typing import Any
 from llm_summ.check.duration import TrainingTime, training_time
 from llm_summ.check.findings import (
     adapter_refusals,
-    answer_place,
     changed_topics,
+    completion_place,
     context_findings,
     evaluation_failures,
     evaluation_notes,
@@ -84,7 +84,7 @@ class CheckReport:
         lines = [
             f"base      {recipe.model.base}, {recipe.model.quantization}; {_method(recipe)}",
             f"train     {', '.join(recipe.data.train_sources)}: {len(plan.rows)} rows, {plan.tokens} tokens "
-            f"({plan.answer_tokens} learnt)",
+            f"({plan.completion_tokens} trained)",
         ]
         for part, prompts in plan.prompts.items():
             lines.append(f"{part:<9} {getattr(recipe.data, part)}: {len(prompts)} dialogues")
@@ -122,7 +122,7 @@ class CheckReport:
         return {
             "rows": {"train": len(plan.rows)} | {part: len(rows) for part, rows in plan.prompts.items()},
             "tokens": plan.tokens,
-            "answer_tokens": plan.answer_tokens,
+            "answer_tokens": plan.completion_tokens,
             "steps": plan.steps,
             "micro_batch_size": self.micro_batch_size,
             "evaluations": plan.evaluations,
@@ -228,7 +228,7 @@ def check_recipe(
     failures += [one.line for one in findings if one.refuses]
     notes += [one.line for one in findings if not one.refuses]
     failures += evaluation_failures(plan)
-    notes += answer_place(plan) + longer_than_generated(plan)
+    notes += completion_place(plan) + longer_than_generated(plan)
     leaks = found_leaks.result()
     if leaks:
         stand = dialogues_stand(len(leaks))

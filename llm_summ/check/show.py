@@ -1,4 +1,4 @@
-"""A training row as the model sees it: what is masked, what is learnt, and every special token."""
+"""A training row as the model sees it: what is masked, what is trained, and every special token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["show_row"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_MASKED, _LEARNT, _SPECIAL = "dim", "bold green", "reverse"
+_MASKED, _TRAINED, _SPECIAL = "dim", "bold green", "reverse"
 
 
 def show_row(tokenizer: Any, row: TokenizedExample) -> Text:
@@ -22,10 +22,10 @@ def show_row(tokenizer: Any, row: TokenizedExample) -> Text:
     from rich.text import Text
 
     text = Text()
-    prompt, answer = row.prompt_ids, (*row.answer_ids, row.stop_id)
+    prompt, completion = row.prompt_ids, (*row.completion_ids, row.stop_id)
     for ids, what, style in (
         (prompt, f"prompt, {len(prompt)} tokens, masked", _MASKED),
-        (answer, f"answer, {len(answer)} tokens, learnt", _LEARNT),
+        (completion, f"completion, {len(completion)} tokens, trained", _TRAINED),
     ):
         text.append(f"[{what}]\n", style="bold")
         for piece, is_special in _pieces(tokenizer, ids):

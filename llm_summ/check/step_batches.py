@@ -1,7 +1,7 @@
 """Which rows make an optimizer step, and how a step's rows are cut into micro batches.
 
 A step is the unit: its rows are drawn here, by seed and epoch alone, so that neither the micro batch, nor the
-number of devices, nor a resumption changes what is learnt in which step.
+number of devices, nor a resumption changes what is trained in which step.
 """
 
 from __future__ import annotations

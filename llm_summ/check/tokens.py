@@ -84,7 +84,7 @@ def beyond_the_context(
     limit = facts.context
     if limit is None:
         return []
-    lengths = [(row.id, len(row.prompt_ids) + len(row.answer_ids) + new) for row in rows]
+    lengths = [(row.id, len(row.prompt_ids) + len(row.completion_ids) + new) for row in rows]
     over = [name for name, length in lengths if length > limit]
     if not over:
         return []

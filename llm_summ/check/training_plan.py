@@ -102,13 +102,13 @@ class TrainingPlan:
 
     @property
     def tokens(self) -> int:
-        """Tokens of one epoch, prompts and answers."""
+        """Tokens of one epoch, prompts and completions."""
         return sum(len(row.input_ids) for row in self.rows)
 
     @property
-    def answer_tokens(self) -> int:
-        """Tokens of one epoch that are learnt."""
-        return sum(row.learnt for row in self.rows)
+    def completion_tokens(self) -> int:
+        """Tokens of one epoch that are targets."""
+        return sum(row.target_tokens for row in self.rows)
 
     @property
     def problems(self) -> list[str]:
@@ -118,9 +118,11 @@ class TrainingPlan:
         return [f"{sources[part]}: {refused.line()}" for part, found in self.refused.items() for refused in found]
 
     def limit_predictor(self) -> TokenLimitPredictor:
-        """What the training answers say of how long a summary is."""
+        """What the training completions say of how long a summary is."""
         dialogues = {dialogue.id: dialogue for dialogue in self.data["train"]}
-        return TokenLimitPredictor.fit([dialogues[row.id] for row in self.rows], [row.learnt for row in self.rows])
+        return TokenLimitPredictor.fit(
+            [dialogues[row.id] for row in self.rows], [row.target_tokens for row in self.rows]
+        )
 
     @property
     def shortened(self) -> list[str]:

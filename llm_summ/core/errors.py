@@ -9,7 +9,7 @@
     `-- InputError          exit code 2: the input was wrong, and nothing was changed
         |-- RecipeError     an unknown field, a wrong type, a value out of range
         |-- DataError       a file that is missing, unreadable, or lacks columns
-        |-- PromptError     a template that cannot be rendered, an answer that does not fit
+        |-- PromptError     a template that cannot be rendered, a completion that does not fit
         |-- ModelError      a base model or an adapter that cannot be had
         |-- RunError        a run that is not there, or that lacks what the command needs
         |-- PredictionError predictions that do not belong to the data

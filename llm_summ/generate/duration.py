@@ -15,14 +15,14 @@ from llm_summ.models.machine_speed import MachineSpeed, corrected, machine_speed
 from llm_summ.models.vllm_support import unserved_on_cpu
 from llm_summ.recipe import Recipe
 
-__all__ = ["ANSWER_TOKENS", "GenerationTime", "faster_engine", "generation_time"]
+__all__ = ["COMPLETION_TOKENS", "GenerationTime", "faster_engine", "generation_time"]
 
 # Seconds times GFLOP/s before the first prompt, with Gemma 3 270M, measured on two cores of an EPYC of the third
 # generation (AVX2). vLLM merges and writes weights, starts its engine, and shows that it computes with them.
 _START = {"hf": 800.0, "vllm": 12000.0}
-# What a prompt and its answer take with vLLM, compared with hf: from 32 outputs there.
+# What a prompt and its completion take with vLLM, compared with hf: from 32 outputs there.
 _VLLM_SHARE = 0.5
-ANSWER_TOKENS = 60
+COMPLETION_TOKENS = 60
 """Of a summary, where nothing else is known."""
 _TOKENS_PER_CHARACTER, _PROMPT = 0.6, 60  # of Korean dialogues, and tokens of the instruction
 
@@ -43,28 +43,28 @@ class GenerationTime:
     speed: MachineSpeed
     kind: str
 
-    def seconds(self, prompts: Sequence[int], answers: Sequence[int]) -> float:
+    def seconds(self, prompts: Sequence[int], completions: Sequence[int]) -> float:
         """Return how long it takes, with the start of the engine, before any correction.
 
         Args:
             prompts: tokens of each prompt, shape (b,).
-            answers: tokens that are expected of each candidate, shape (b * n,).
+            completions: tokens that are expected of each candidate, shape (b * n,).
         """
         work = prompt_seconds(self.size, self.speed, sum(prompts)) + decoding_seconds(
-            self.size, self.speed, answers
+            self.size, self.speed, completions
         )
         if not self.speed.cores:  # on a GPU the start hardly depends on its speed
             return work + (60 if self.engine == "vllm" else 15)
         return _START[self.engine] / self.speed.many + work * (_VLLM_SHARE if self.engine == "vllm" else 1)
 
-    def line(self, prompts: Sequence[int], answers: Sequence[int]) -> str:
+    def line(self, prompts: Sequence[int], completions: Sequence[int]) -> str:
         """Return the estimate for people."""
-        estimate = minutes(corrected(self.kind, self.seconds(prompts, answers)))
-        return f"{len(answers)} outputs with {self.engine}: {estimate} on this machine ({self.speed})"
+        estimate = minutes(corrected(self.kind, self.seconds(prompts, completions)))
+        return f"{len(completions)} outputs with {self.engine}: {estimate} on this machine ({self.speed})"
 
-    def note(self, prompts: Sequence[int], answers: Sequence[int], seconds: float) -> None:
+    def note(self, prompts: Sequence[int], completions: Sequence[int], seconds: float) -> None:
         """Keep how long it took, for the next estimate."""
-        note_duration(self.kind, self.seconds(prompts, answers), seconds)
+        note_duration(self.kind, self.seconds(prompts, completions), seconds)
 
 
 def generation_time(
@@ -119,11 +119,11 @@ def faster_engine(recipe: Recipe, characters: Sequence[int]) -> tuple[Literal["h
         return "vllm", ""
     vllm = GenerationTime("vllm", hf.size, hf.speed, "")
     prompts = [_PROMPT + round(_TOKENS_PER_CHARACTER * count) for count in characters]
-    answers = [min(ANSWER_TOKENS, recipe.generate.max_new_tokens)] * (len(characters) * recipe.generate.n)
-    seconds = {name: time.seconds(prompts, answers) for name, time in (("hf", hf), ("vllm", vllm))}
+    completions = [min(COMPLETION_TOKENS, recipe.generate.max_new_tokens)] * (len(characters) * recipe.generate.n)
+    seconds = {name: time.seconds(prompts, completions) for name, time in (("hf", hf), ("vllm", vllm))}
     if seconds["hf"] > seconds["vllm"]:
         return "vllm", ""
     return "hf", (
-        f"{len(answers)} outputs take {minutes(seconds['hf'])} with it, and {minutes(seconds['vllm'])} with vllm, "
-        "start included"
+        f"{len(completions)} outputs take {minutes(seconds['hf'])} with it, and {minutes(seconds['vllm'])} with "
+        "vllm, start included"
     )

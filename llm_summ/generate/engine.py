@@ -22,7 +22,7 @@ class Decoding:
             Holtzman et al. 2020, https://arxiv.org/abs/1904.09751).
         top_k: a token is drawn from so many of the likeliest ones; 0: from all.
         beams: so many texts are kept side by side (beam search); 1: one.
-        no_repeat_ngram: no run of so many tokens comes twice in an answer; 0: they may.
+        no_repeat_ngram: no run of so many tokens comes twice in a completion; 0: they may.
     """
 
     n: int = 1

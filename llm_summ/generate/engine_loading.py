@@ -140,7 +140,7 @@ class LocalModel:
 
         Args:
             pad_id: fills shorter prompts of a batch.
-            stop_id: ends an answer.
+            stop_id: ends a completion.
             longest_prompt: in tokens.
             candidates: how many there are to be: no more copies are made.
 

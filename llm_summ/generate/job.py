@@ -17,7 +17,7 @@ from llm_summ.core.files import file_sha256, text_sha256
 from llm_summ.core.optional_packages import installed_version, quiet_libraries, require
 from llm_summ.core.progress import Progress, say
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
-from llm_summ.generate.duration import ANSWER_TOKENS, faster_engine
+from llm_summ.generate.duration import COMPLETION_TOKENS, faster_engine
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Request, unfinished
 from llm_summ.generate.engine_loading import EngineName, choose_engine
 from llm_summ.generate.model_source import ModelSource, resolve_model
@@ -75,7 +75,7 @@ class Generation:
         recipe: the run's recipe.
         decoding: how the next token is chosen.
         limit: how many tokens a summary may have.
-        answer_tokens: how many it is expected to have.
+        completion_tokens: how many it is expected to have.
     """
 
     jobs: tuple[_Job, ...]
@@ -84,7 +84,7 @@ class Generation:
     recipe: Recipe
     decoding: Decoding
     limit: Callable[[Dialogue], int]
-    answer_tokens: int
+    completion_tokens: int
 
     def run(self) -> list[PredictionFile]:
         """Generate what is not there yet.
@@ -107,14 +107,14 @@ class Generation:
         if to_do := [job for job in jobs if job.left(n)]:
             left = [job.rows[index] for job in to_do for index in job.left(n)]
             prompts = [len(row.prompt_ids) for row in left]
-            answers = [self.answer_tokens] * (len(left) * n)
+            completions = [self.completion_tokens] * (len(left) * n)
             expected = self.model.time()
             if expected is not None:
-                say(expected.line(prompts, answers))
+                say(expected.line(prompts, completions))
             began = time.monotonic()
             engine = self.model.start(self.trained, max(prompts), sum(len(job.rows) * n for job in jobs))
             try:
-                if len(answers) >= _WORTH_PROVING:
+                if len(completions) >= _WORTH_PROVING:
                     self.model.prove(engine, [row.prompt_ids for row in left[:_PROMPTS_OF_A_PROOF]])
                 for job in to_do:
                     job.file.begin(job.identity)  # only now: an engine that does not start has changed nothing
@@ -122,7 +122,7 @@ class Generation:
             finally:
                 engine.close()
             if expected is not None:
-                expected.note(prompts, answers, time.monotonic() - began)
+                expected.note(prompts, completions, time.monotonic() - began)
 
 
 def prepare(
@@ -209,7 +209,7 @@ def prepare(
     if said:
         raise PromptError("\n".join(said))
     return Generation(
-        tuple(jobs), model, trained, recipe, decoding, limit, min(fields.max_new_tokens, ANSWER_TOKENS)
+        tuple(jobs), model, trained, recipe, decoding, limit, min(fields.max_new_tokens, COMPLETION_TOKENS)
     )
 
 

@@ -266,11 +266,11 @@ def _as_loaded(
         rows = {"input_ids": [list(prompts[index]) for index in batch]}
         padded = tokenizer.pad(rows, padding_side="left", return_tensors="pt").to(model.device)
         generated = model.generate(**padded, max_new_tokens=max_new_tokens)
-        for index, answer in zip(batch, generated[:, padded["input_ids"].shape[1] :].tolist(), strict=True):
-            if stop_id in answer:
-                yield Output(index, tuple(answer[: answer.index(stop_id) + 1]), "stop")
+        for index, completion in zip(batch, generated[:, padded["input_ids"].shape[1] :].tolist(), strict=True):
+            if stop_id in completion:
+                yield Output(index, tuple(completion[: completion.index(stop_id) + 1]), "stop")
             else:
-                yield Output(index, tuple(answer), "length")
+                yield Output(index, tuple(completion), "length")
 
 
 def _system(

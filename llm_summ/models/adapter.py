@@ -158,7 +158,7 @@ def merged_folder(
         location: of the base, from `base_location`.
         device: where to compute; if its memory does not do, the CPU does it.
         dtype: name of the dtype to merge and to write in.
-        stop_id: what ends an answer: tokenizer, configuration and generation configuration will say so.
+        stop_id: what ends a completion: tokenizer, configuration and generation configuration will say so.
         folder: where to write it, and what stands there is replaced. By default `Run.merged`, or beside it, where
             `llm-summ merge` has written that in another dtype.
 

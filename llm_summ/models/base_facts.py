@@ -44,7 +44,7 @@ class BaseFacts:
         sees: whether it has layers for pictures as well.
         experts: how many experts a layer has; 0: it has none.
         vocabulary: rows of the table of embeddings; None: not told.
-        context: how many tokens it can look at, prompt and answer; None: not told.
+        context: how many tokens it can look at, prompt and completion; None: not told.
     """
 
     model_type: str

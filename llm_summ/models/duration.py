@@ -82,7 +82,7 @@ def training_seconds(
     Args:
         size: of the model.
         speed: of the machine, in the training's dtype.
-        tokens: of the rows, answers included.
+        tokens: of the rows, completions included.
         labels: of the rows.
         full: whether all weights are trained.
         checkpointing: whether activations are computed again.

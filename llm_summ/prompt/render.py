@@ -1,15 +1,15 @@
-"""The one renderer: a dialogue becomes `prompt_ids`; with a summary, also `answer_ids`.
+"""The one renderer: a dialogue becomes `prompt_ids`; with a summary, also `completion_ids`.
 
 Training and every engine take these ids, so the prompt that was trained is the prompt that is asked.
 
 Ids of a training row::
 
-    [BOS] prompt ...... | answer ...... stop
-    labels: -100 ...... | answer ...... stop
+    [BOS] prompt ...... | completion ...... stop
+    labels: -100 ...... | completion ...... stop
 
-The prompt and the answer are tokenized apart: a token never spans the boundary, and the ids for training
+The prompt and the completion are tokenized apart: a token never spans the boundary, and the ids for training
 begin with the ids for generation. A prompt that is too long loses its examples, then whole turns, never the
-instruction, the last turn or the answer. Special tokens come from the model's and our templates alone: a
+instruction, the last turn or the completion. Special tokens come from the model's and our templates alone: a
 dialogue or summary that holds ``<eos>`` holds five characters.
 """
 
@@ -30,7 +30,7 @@ from llm_summ.recipe import PromptFields
 __all__ = ["IGNORED", "Renderer", "TokenizedExample", "make_renderer"]
 
 IGNORED = -100
-"""The label of a token that is not learnt: PyTorch's default `ignore_index`."""
+"""The label of a token that is no target: PyTorch's default `ignore_index`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,37 +40,37 @@ class TokenizedExample:
     Attributes:
         id: the dialogue's id.
         prompt_ids: shape (p,).
-        answer_ids: shape (a,), without the stop id; empty for generation.
-        stop_id: ends the answer.
+        completion_ids: shape (c,), without the stop id; empty for generation.
+        stop_id: ends the completion.
         dropped_turns: how many turns the prompt lacks because it was too long.
         examples: how many examples the prompt holds.
     """
 
     id: str
     prompt_ids: tuple[int, ...]
-    answer_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
     stop_id: int
     dropped_turns: int = 0
     examples: int = 0
 
     def __len__(self) -> int:
-        """Tokens of the prompt, the answer and the stop id."""
-        return len(self.prompt_ids) + len(self.answer_ids) + 1
+        """Tokens of the prompt, the completion and the stop id."""
+        return len(self.prompt_ids) + len(self.completion_ids) + 1
 
     @property
     def input_ids(self) -> list[int]:
-        """Prompt, answer and stop id; shape (p + a + 1,)."""
-        return [*self.prompt_ids, *self.answer_ids, self.stop_id]
+        """Prompt, completion and stop id; shape (p + c + 1,)."""
+        return [*self.prompt_ids, *self.completion_ids, self.stop_id]
 
     @property
-    def learnt(self) -> int:
-        """How many of its tokens are learnt: the answer's and the stop token."""
-        return len(self.answer_ids) + 1
+    def target_tokens(self) -> int:
+        """How many of its tokens are targets: the completion's and the stop token."""
+        return len(self.completion_ids) + 1
 
     @property
     def labels(self) -> list[int]:
-        """`input_ids` with the prompt ignored; shape (p + a + 1,)."""
-        return [IGNORED] * len(self.prompt_ids) + [*self.answer_ids, self.stop_id]
+        """`input_ids` with the prompt ignored; shape (p + c + 1,)."""
+        return [IGNORED] * len(self.prompt_ids) + [*self.completion_ids, self.stop_id]
 
 
 class Renderer:
@@ -81,7 +81,7 @@ class Renderer:
         template: a prompt template.
         chat: whether to use the tokenizer's chat template: "auto" uses it if there is one.
         max_prompt_tokens: a longer prompt loses examples, then turns.
-        max_answer_tokens: a longer answer is an error, since a cut one teaches to stop in mid-sentence. The
+        max_answer_tokens: a longer completion is an error, since a cut one teaches to stop in mid-sentence. The
             stop id counts.
         truncation: which turns go first; "error" refuses instead.
         examples: where the examples are from.
@@ -91,7 +91,7 @@ class Renderer:
         length: says which length the prompt asks for.
 
     Raises:
-        PromptError: "always" without a chat template, no token that could end an answer, or the template's
+        PromptError: "always" without a chat template, no token that could end a completion, or the template's
             variables and what is given for them do not go together.
     """
 
@@ -119,7 +119,7 @@ class Renderer:
         self._tokenizer = PromptTokenizer(tokenizer, chat)
         self.uses_chat = self._tokenizer.uses_chat
         self.stop_id, self.pad_id = self._tokenizer.stop_id, self._tokenizer.pad_id
-        self.before_answer = self._tokenizer.before_answer
+        self.before_completion = self._tokenizer.before_completion
         # Both only spare work that was done before.
         self._similar: dict[Dialogue, list[Dialogue]] = {}
         self._example_tokens: dict[Dialogue, int] = {}
@@ -134,7 +134,7 @@ class Renderer:
             self._similar.update(zip(new, self._pool.similar_all(new, self._example_count), strict=True))
 
     def prompt(self, dialogue: Dialogue, *, target_length: int | None = None) -> TokenizedExample:
-        """The row for generation: no answer.
+        """The row for generation: no completion.
 
         Args:
             dialogue: its references are not looked at.
@@ -197,23 +197,24 @@ class Renderer:
         """The row for training; the prompt asks for the length that `summary` has.
 
         Raises:
-            PromptError: as `prompt`, or the answer has over `max_answer_tokens` tokens or holds the stop token.
+            PromptError: as `prompt`, or the completion has over `max_answer_tokens` tokens or holds the stop
+                token.
         """
         try:
-            answer = self._answer_ids(summary)
+            completion = self._completion_ids(summary)
         except PromptError as error:
             raise PromptError(f"{dialogue.id}: {error}") from error
-        if len(answer) >= self.max_answer_tokens:
+        if len(completion) >= self.max_answer_tokens:
             raise PromptError(
-                f"{dialogue.id}: answer of {len(answer) + 1} tokens, at most {self.max_answer_tokens} allowed; "
-                "raise prompt.max_answer_tokens or shorten the summary"
+                f"{dialogue.id}: completion of {len(completion) + 1} tokens, at most {self.max_answer_tokens} "
+                "allowed; raise prompt.max_answer_tokens or shorten the summary"
             )
         target_length = self._length.of_summary(summary) if self._length is not None else None
-        return replace(self.prompt(dialogue, target_length=target_length), answer_ids=answer)
+        return replace(self.prompt(dialogue, target_length=target_length), completion_ids=completion)
 
-    def answer_tokens(self, summary: str) -> int:
-        """How many tokens are learnt for a summary, with the stop id; `example` refuses > `max_answer_tokens`."""
-        return len(self._answer_ids(summary)) + 1
+    def completion_tokens(self, summary: str) -> int:
+        """How many target tokens a summary has, with the stop id; `example` refuses > `max_answer_tokens`."""
+        return len(self._completion_ids(summary)) + 1
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of generated ids, up to the stop id, without special tokens."""
@@ -291,12 +292,12 @@ class Renderer:
             lambda escape: self.template.messages(dialogue, escape, length=length, examples=examples),
         )
 
-    def _answer_ids(self, summary: str) -> tuple[int, ...]:
-        ids = self._tokenizer.encode(self.template.answer(summary))
+    def _completion_ids(self, summary: str) -> tuple[int, ...]:
+        ids = self._tokenizer.encode(self.template.completion(summary))
         if self.stop_id in ids:
             raise PromptError(
-                "the answer holds the stop token, and this tokenizer cannot write it as plain text; take it out "
-                "of the summary or the prompt's section answer"
+                "the completion holds the stop token, and this tokenizer cannot write it as plain text; take it "
+                "out of the summary or the prompt's section answer"
             )
         return tuple(ids)
 

@@ -144,7 +144,7 @@ class Template:
         except PromptError as error:
             raise PromptError(f"{dialogue.id}: {error}") from error
 
-    def answer(self, summary: str) -> str:
+    def completion(self, summary: str) -> str:
         """What the model is to say for a summary, without white space around it.
 
         Some tokenizers cannot tell a text that begins with a space from one that does not.

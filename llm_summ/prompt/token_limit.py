@@ -1,7 +1,7 @@
-"""How many tokens an answer may have, predicted from its dialogue: no time for texts that would never end.
+"""How many tokens a completion may have, predicted from its dialogue: no time for texts that would never end.
 
-A fixed limit that cuts no answer off is far above most answers. The one here is the length that all but one in two
-hundred training answers stay below, given the length of the dialogue.
+A fixed limit that cuts no completion off is far above most completions. The one here is the length that all but
+one in two hundred training completions stay below, given the length of the dialogue.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class TokenLimitPredictor:
 
     Attributes:
         weights: the natural logarithm of the tokens is weights · (1, log characters, log turns) of the dialogue.
-        slack: what comes to the logarithm, so that 99.5 % of the training answers have fewer tokens.
+        slack: what comes to the logarithm, so that 99.5 % of the training completions have fewer tokens.
     """
 
     weights: tuple[float, ...]
@@ -41,7 +41,7 @@ class TokenLimitPredictor:
 
         Args:
             dialogues: of the training rows, shape (n,); at least one.
-            tokens: of each row's answer, its stop token included, shape (n,).
+            tokens: of each row's completion, its stop token included, shape (n,).
         """
         import numpy as np
 
@@ -92,7 +92,7 @@ def token_limit(
 
     Args:
         fields: the recipe's section `generate`.
-        limit_predictor: what the training answers say; asked for only where the recipe wants predicted limits.
+        limit_predictor: what the training completions say; asked for only where the recipe wants predicted limits.
     """
     if fields.limit == "fixed":
         return lambda dialogue: fields.max_new_tokens

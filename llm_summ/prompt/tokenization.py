@@ -21,7 +21,7 @@ CHAT_DATE = dt.datetime(2024, 7, 26)
 
 With the true one a prompt would change overnight, and what was trained would not be what is asked."""
 
-_SYSTEM, _USER, _ANSWER = (f"\u2042{role}\u2042" for role in ("system", "user", "answer"))
+_SYSTEM, _USER, _COMPLETION = (f"\u2042{role}\u2042" for role in ("system", "user", "completion"))
 _OPEN_THOUGHT = re.compile(r"<think>\s*\Z")
 _HIDDEN = re.compile("\ue000(\\d+)\ue001")
 _CACHED_TEXTS = 1 << 15
@@ -39,7 +39,7 @@ class PromptTokenizer:
 
     Raises:
         PromptError: "always" without a chat template, a chat template that fails or leaves out what the user says,
-            or no token that could end an answer.
+            or no token that could end a completion.
     """
 
     def __init__(self, tokenizer: Any, chat: Literal["auto", "always", "never"]) -> None:
@@ -60,14 +60,14 @@ class PromptTokenizer:
         self._stop_text = str(tokenizer.convert_ids_to_tokens(self.stop_id))
         self._text_backend = self._find_text_backend()
         self.pad_id = int(pad_id) if pad_id is not None else self.stop_id
-        self.before_answer = self._find_before_answer()
-        """What differs between a prompt and the place where a conversation has an answer; empty: nothing."""
+        self.before_completion = self._find_before_completion()
+        """What differs between a prompt and the place where a conversation has a completion; empty: nothing."""
         self._to_hide = self._special_text()
         # Some tokenizers put a space before any text, and not all of them take it away again.
         self._prefix = self._decode(self.encode("a")).removesuffix("a")
 
     def prompt(self, identity: str, messages: Callable[[Callable[[str], str]], Messages]) -> tuple[int, ...]:
-        """The ids of a prompt, up to where the answer begins; shape (p,).
+        """The ids of a prompt, up to where the completion begins; shape (p,).
 
         Args:
             identity: the dialogue's id, which begins an error.
@@ -221,23 +221,23 @@ class PromptTokenizer:
             special = set(self._tokenizer.all_special_ids)
             # White space can be an added token too (Gemma's line feeds); it ends nothing.
             special |= {token for token, added in self._added_tokens().items() if added.content.strip()}
-            turn = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _ANSWER}]
-            after = self._chat(turn, add_generation_prompt=False).partition(_ANSWER)[2]
+            turn = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _COMPLETION}]
+            after = self._chat(turn, add_generation_prompt=False).partition(_COMPLETION)[2]
             for token in self.encode(after, special_tokens=True):
                 if token in special:
                     return token
         if self._tokenizer.eos_token_id is None:
-            raise PromptError("this model's tokenizer has no end-of-sequence token; an answer could never end")
+            raise PromptError("this model's tokenizer has no end-of-sequence token; a completion could never end")
         return int(self._tokenizer.eos_token_id)
 
-    def _find_before_answer(self) -> str:
-        """What the chat template has before an answer in a conversation, or in a prompt, and not in the other."""
+    def _find_before_completion(self) -> str:
+        """What the chat template has before a completion, in a conversation or a prompt, and not in the other."""
         if not self.uses_chat:
             return ""
         user = {"role": "user", "content": "?"}
         asked = self._chat([user], add_generation_prompt=True)
-        answered = [user, {"role": "assistant", "content": _ANSWER}]
-        told = self._chat(answered, add_generation_prompt=False).partition(_ANSWER)[0]
+        answered = [user, {"role": "assistant", "content": _COMPLETION}]
+        told = self._chat(answered, add_generation_prompt=False).partition(_COMPLETION)[0]
         common = sum(
             1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(asked, told, strict=False))
         )

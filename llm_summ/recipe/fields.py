@@ -259,14 +259,14 @@ class GenerateFields(_Section):
     """How summaries are generated.
 
     Attributes:
-        limit: ``predicted`` cuts a generation off where 99.5 % of the training answers to dialogues of such a
+        limit: ``predicted`` cuts a generation off where 99.5 % of the training completions to dialogues of such a
             length had ended, and at `max_new_tokens` at the latest; ``fixed`` at `max_new_tokens`.
         n: candidates for each dialogue.
         temperature: 0: the likeliest token at every step (greedy); above it tokens are drawn.
         top_p: drawn from the likeliest tokens that together have this probability.
         top_k: drawn from so many of the likeliest; 0: from all.
         beams: texts that are kept side by side (beam search), with the engine hf.
-        no_repeat_ngram: no run of so many tokens comes twice in an answer, with the engine hf; 0: it may.
+        no_repeat_ngram: no run of so many tokens comes twice in a completion, with the engine hf; 0: it may.
         tensor_parallel: GPUs that a model is divided among, with the engine vllm.
         data_parallel: copies of the model that share the dialogues, with the engines vllm and hf.
         prove: whether to look at one prompt before a generation: that vLLM computes with what was trained.

@@ -1,4 +1,4 @@
-"""What the model is given of a micro batch, and what of its answer is computed."""
+"""What the model is given of a micro batch, and what of its completion is computed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def packed(rows: Sequence[TokenizedExample], device: Any) -> tuple[dict[str, Any
     """Model inputs and labels of shape (1, s), one row after the other.
 
     Without an attention mask, the library keeps a token from seeing what stands before the place where the
-    positions begin at 0 again. No row's first token is learnt, so no label depends on the row before it.
+    positions begin at 0 again. No row's first token is a target, so no label depends on the row before it.
 
     Args:
         rows: of the micro batch; at least one.
@@ -53,9 +53,9 @@ def _tensor(lists: list[list[int]], device: Any) -> Any:
 
 
 @contextmanager
-def head_on(head: Any, learnt: Any) -> Iterator[None]:
-    """Have the model's head see the states (n, h) before the n learnt tokens alone; `learnt` is (b, s - 1)."""
-    hook = head.register_forward_pre_hook(lambda module, inputs: (inputs[0][:, :-1][learnt],))
+def head_on(head: Any, is_target: Any) -> Iterator[None]:
+    """Have the model's head see the states (n, h) before the n target tokens alone; `is_target` is (b, s - 1)."""
+    hook = head.register_forward_pre_hook(lambda module, inputs: (inputs[0][:, :-1][is_target],))
     try:
         yield
     finally:

@@ -24,13 +24,13 @@ class DevLoss:
     Args:
         trainer: holds the model.
         prompts: of the dialogues, shape (d,).
-        answers: for each dialogue its prompt with every reference.
+        completions: for each dialogue its prompt with every reference.
     """
 
     def __init__(
-        self, trainer: Any, prompts: Sequence[TokenizedExample], answers: Sequence[Sequence[TokenizedExample]]
+        self, trainer: Any, prompts: Sequence[TokenizedExample], completions: Sequence[Sequence[TokenizedExample]]
     ) -> None:
-        self._trainer, self._prompts, self._answers = trainer, prompts, answers
+        self._trainer, self._prompts, self._completions = trainer, prompts, completions
         from llm_summ.generate.growing_cache import can_be_split
 
         model = trainer.accelerator.unwrap_model(trainer.model)
@@ -54,13 +54,13 @@ class DevLoss:
         for place, index in enumerate(states.indexes):
             dialogue = self._share[index]
             # A prompt that asks for a length asks for each reference's own.
-            found = self._answers[dialogue]
+            found = self._completions[dialogue]
             if all(row.prompt_ids == self._prompts[dialogue].prompt_ids for row in found):
                 self._sums[dialogue] = 0.0
                 rows += [(place, dialogue, row) for row in found]
-        rows.sort(key=lambda row: row[2].learnt)
+        rows.sort(key=lambda row: row[2].target_tokens)
         while rows:
-            count = max(1, _TARGETS_AT_ONCE // rows[-1][2].learnt)
+            count = max(1, _TARGETS_AT_ONCE // rows[-1][2].target_tokens)
             rows, part = rows[:-count], rows[-count:]
             losses = self._losses(states, [place for place, _, _ in part], [row for _, _, row in part])
             for (_, dialogue, _), loss in zip(part, losses, strict=True):
@@ -69,20 +69,20 @@ class DevLoss:
     def _losses(
         self, states: PromptStates, places: Sequence[int], rows: Sequence[TokenizedExample]
     ) -> list[float]:
-        """Return the summed cross entropy of each answer, continued from the states of its prompt."""
+        """Return the summed cross entropy of each completion, continued from the states of its prompt."""
         import torch
         from torch.nn import functional
 
         model = self._trainer.model
-        device, longest = states.ids.device, max(row.learnt for row in rows)
+        device, longest = states.ids.device, max(row.target_tokens for row in rows)
         targets = torch.zeros((len(rows), longest), dtype=torch.long)
         real = torch.zeros((len(rows), longest), dtype=torch.long)
         for at, row in enumerate(rows):
-            targets[at, : row.learnt] = torch.tensor([*row.answer_ids, row.stop_id])
-            real[at, : row.learnt] = 1
+            targets[at, : row.target_tokens] = torch.tensor([*row.completion_ids, row.stop_id])
+            real[at, : row.target_tokens] = 1
         targets, real = targets.to(device), real.to(device)
         before = states.mask[list(places)]
-        # What is computed next: the prompt's last token, then the answer without its stop token.
+        # What is computed next: the prompt's last token, then the completion without its stop token.
         ids = torch.cat([states.ids[list(places)][:, -1:], targets[:, :-1]], 1)
         mask = torch.cat([before, real[:, 1:]], 1)
         chosen = real.bool()
@@ -106,8 +106,8 @@ class DevLoss:
         sums: dict[int, float] = {}
         for others in self._trainer.processes.gather(self._sums):
             sums |= others
-        rest = [row for index, rows in enumerate(self._answers) if index not in sums for row in rows]
+        rest = [row for index, rows in enumerate(self._completions) if index not in sums for row in rows]
         total = sum(sums.values())
         if rest:
-            total += self._trainer.mean_loss(rest) * sum(row.learnt for row in rest)
-        return total / sum(row.learnt for rows in self._answers for row in rows)
+            total += self._trainer.mean_loss(rest) * sum(row.target_tokens for row in rest)
+        return total / sum(row.target_tokens for rows in self._completions for row in rows)

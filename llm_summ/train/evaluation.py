@@ -55,7 +55,7 @@ class DevSet:
         renderer: turned them into ids.
         dialogues: those with references, or some of them.
         prompts: what the model is asked, a row for each.
-        answers: for each dialogue its prompt with every reference, a row for each reference.
+        completions: for each dialogue its prompt with every reference, a row for each reference.
         limits: how many tokens each summary may have, as `generate` would allow them.
     """
 
@@ -63,7 +63,7 @@ class DevSet:
     renderer: Renderer
     dialogues: list[Dialogue]
     prompts: list[TokenizedExample]
-    answers: list[list[TokenizedExample]]
+    completions: list[list[TokenizedExample]]
     limits: list[int]
 
     def first(self, rows: int) -> DevSet:
@@ -72,7 +72,7 @@ class DevSet:
             self,
             dialogues=self.dialogues[:rows],
             prompts=self.prompts[:rows],
-            answers=self.answers[:rows],
+            completions=self.completions[:rows],
             limits=self.limits[:rows],
         )
 
@@ -91,7 +91,7 @@ class DevSet:
         Returns:
             the fields of a log line, and every summary; None if it was left off.
         """
-        losses = DevLoss(trainer, self.prompts, self.answers)
+        losses = DevLoss(trainer, self.prompts, self.completions)
         found = self._generate_somehow(trainer, stopped, losses)
         if found is None:
             return None
@@ -187,7 +187,7 @@ def make_dev_set(
 
     Args:
         recipe: says how many; its seed says which.
-        renderer: renders the answers.
+        renderer: renders the completions.
         dialogues: all of data.dev.
         prompts: their prompts.
         limit_predictor: as for `token_limit`.
@@ -201,9 +201,9 @@ def make_dev_set(
         asked = [asked[index] for index in chosen]
     if not asked:
         return None
-    answers = [
+    completions = [
         [renderer.example(dialogue, reference) for reference in dialogue.references] for dialogue, _ in asked
     ]
     dialogues, prompts = [dialogue for dialogue, _ in asked], [row for _, row in asked]
     limits = list(map(token_limit(recipe.generate, limit_predictor), dialogues))
-    return DevSet(recipe, renderer, dialogues, prompts, answers, limits)
+    return DevSet(recipe, renderer, dialogues, prompts, completions, limits)

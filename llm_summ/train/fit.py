@@ -183,8 +183,8 @@ def _budget(report: CheckReport, dev_set: DevSet | None, began: float) -> TimeBu
     minutes = plan.recipe.train.max_minutes
     if minutes is None:
         return None
-    prompts, answers = ([], []) if dev_set is None else (dev_set.prompts, dev_set.answers)
-    return TimeBudget(minutes, began, plan, report.time or by_tokens(plan), prompts, answers)
+    prompts, completions = ([], []) if dev_set is None else (dev_set.prompts, dev_set.completions)
+    return TimeBudget(minutes, began, plan, report.time or by_tokens(plan), prompts, completions)
 
 
 def _budget_line(fixed: FixedSteps, recipe: Recipe, dev_set: DevSet | None) -> str:
@@ -250,7 +250,7 @@ def make_trainer(
     from transformers import PrinterCallback, set_seed
     from trl import SFTConfig
 
-    from llm_summ.train.trainer import AnswerLossTrainer
+    from llm_summ.train.trainer import CompletionLossTrainer
 
     plan, device = report.plan, report.device
     recipe = plan.recipe
@@ -289,7 +289,7 @@ def make_trainer(
     )
     set_seed(recipe.seed)  # the adapter is made before the trainer sets it
     try:
-        trainer = AnswerLossTrainer(
+        trainer = CompletionLossTrainer(
             model=model,
             arguments=arguments,
             rows=plan.rows,

@@ -89,7 +89,7 @@ class TimeBudget:
         plan: of the training.
         expected: what steps and evaluations take in relation to each other.
         prompts: of the dialogues that are evaluated; empty: nothing is.
-        answers: their references.
+        completions: their references.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class TimeBudget:
         plan: TrainingPlan,
         expected: TrainingTime,
         prompts: Sequence[TokenizedExample],
-        answers: Sequence[Sequence[TokenizedExample]],
+        completions: Sequence[Sequence[TokenizedExample]],
     ) -> None:
         self._seconds, self._began, self._plan, self._expected = 60 * minutes, began, plan, expected
-        self._prompts, self._answers = prompts, answers
+        self._prompts, self._completions = prompts, completions
         self._first, self._first_at, self._steps = 0, 0.0, 0
         self._fixed: FixedSteps | None = None
         self._is_final = False
@@ -143,7 +143,7 @@ class TimeBudget:
         while True:
             evaluation = _TO_SAVE
             if rows:
-                evaluation += factor * self._expected.evaluation(self._prompts[:rows], self._answers[:rows])
+                evaluation += factor * self._expected.evaluation(self._prompts[:rows], self._completions[:rows])
             steps, evaluations = fitting(
                 left,
                 [factor * one for one in expected[step:]],

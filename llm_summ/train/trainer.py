@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer, with a step of our own: no work for padding or for tokens that are not learnt."""
+"""TRL's SFTTrainer, with a step of our own: no work for padding or for tokens that are no targets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from llm_summ.train.log import memory_gib
 from llm_summ.train.shard import load_optimizer, load_weights, whole_state
 from llm_summ.train.time_budget import FixedSteps
 
-__all__ = ["AnswerLossTrainer"]
+__all__ = ["CompletionLossTrainer"]
 
 
 class StepLoader(DataLoader):  # type: ignore[misc]
@@ -43,16 +43,16 @@ class StepLoader(DataLoader):  # type: ignore[misc]
         self.batch_sampler.set_epoch(epoch)
 
 
-class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
+class CompletionLossTrainer(SFTTrainer):  # type: ignore[misc]
     """Trains on rendered rows; a batch of the library's loop is a whole optimizer step.
 
     A step's rows are sorted by length and cut into micro batches here; each is padded to its own longest row, or
-    packed. The loss is the mean over the step's learnt tokens, whatever the micro batches, so all of them give the
+    packed. The loss is the mean over the step's target tokens, whatever the micro batches, so all of them give the
     same gradient. Where memory does not do, the micro batch is halved, and the step is made again.
 
     Without Triton (on a CPU) TRL scores every position of the prompt as well, and throws the result away: seven
     eighths of the work of a vocabulary of 262,144, which is more than half of a step. Here the model's own head is
-    given the hidden states of learnt positions alone. On a GPU, TRL's fused head does the same, and is used.
+    given the hidden states of target positions alone. On a GPU, TRL's fused head does the same, and is used.
 
     Args:
         model: the base model.
@@ -187,20 +187,20 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             num_items_in_batch: is counted here.
 
         Returns:
-            the step's loss: the mean over its learnt tokens, those of other processes included.
+            the step's loss: the mean over its target tokens, those of other processes included.
 
         Raises:
             TrainingError: a single row does not fit into memory.
         """
         model.train()
-        learnt, tokens, rows = self.processes.sum(
-            sum(row.learnt for row in inputs), sum(map(len, inputs)), len(inputs)
+        target_tokens, tokens, rows = self.processes.sum(
+            sum(row.target_tokens for row in inputs), sum(map(len, inputs)), len(inputs)
         )
         while True:
             reason, loss = "", torch.zeros((), device=self.args.device)
             self._draw_for_this_process()
             try:
-                loss = self._forward_backward(model, inputs, learnt, int(rows))
+                loss = self._forward_backward(model, inputs, target_tokens, int(rows))
             except Exception as error:
                 # The others wait for this one's part of the model.
                 if self.is_sharded or not should_reduce_batch_size(error):
@@ -221,8 +221,8 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
             self._layer_norms = {group: norm / scale for group, norm in layer_group_norms(model).items()}
         return loss
 
-    def answer_loss(self, model: Any, rows: Sequence[TokenizedExample]) -> Any:
-        """The cross entropy of the learnt tokens of a micro batch, summed.
+    def completion_loss(self, model: Any, rows: Sequence[TokenizedExample]) -> Any:
+        """The cross entropy of the target tokens of a micro batch, summed.
 
         Args:
             model: the model as the library wrapped it.
@@ -234,15 +234,15 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         if labels.device.type != "cpu" and not smoothing and not self.is_sharded:
             return -model(**inputs, labels=labels, fused_lm_head=True, use_cache=False).log_probs.sum()
         targets = labels[:, 1:]
-        learnt = targets != IGNORED
-        with head_on(self.model.get_output_embeddings(), learnt):
+        is_target = targets != IGNORED
+        with head_on(self.model.get_output_embeddings(), is_target):
             logits = model(**inputs, use_cache=False).logits  # (n, v)
         return functional.cross_entropy(
-            logits.float(), targets[learnt], reduction="sum", label_smoothing=smoothing
+            logits.float(), targets[is_target], reduction="sum", label_smoothing=smoothing
         )
 
     def mean_loss(self, rows: Sequence[TokenizedExample]) -> float:
-        """The mean cross entropy of the learnt tokens of rows, without dropout or smoothing."""
+        """The mean cross entropy of the target tokens of rows, without dropout or smoothing."""
         was_training = self.model.training
         self.model.eval()
         share = rows[self.processes.rank :: self.processes.world]
@@ -250,10 +250,10 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         # Before the first step of a process the library has not yet made this a part of the model.
         with torch.no_grad(), self.accelerator.autocast():
             for part in self._micro_batches(share, len(rows)):
-                total += float(self.answer_loss(self.model, part or [self._spare])) * bool(part)
+                total += float(self.completion_loss(self.model, part or [self._spare])) * bool(part)
         self.model.train(was_training)
-        total, learnt = self.processes.sum(total, sum(row.learnt for row in share))
-        return total / learnt
+        total, target_tokens = self.processes.sum(total, sum(row.target_tokens for row in share))
+        return total / target_tokens
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add what the library does not know: tokens, their rate since the last line, memory, norms of layers."""
@@ -323,10 +323,12 @@ class AnswerLossTrainer(SFTTrainer):  # type: ignore[misc]
         """Not counted: the library would look for a tensor of ids."""
         return 0
 
-    def _forward_backward(self, model: Any, rows: Sequence[TokenizedExample], learnt: float, of_all: int) -> Any:
+    def _forward_backward(
+        self, model: Any, rows: Sequence[TokenizedExample], target_tokens: float, of_all: int
+    ) -> Any:
         total = torch.zeros((), device=self.args.device)
         for part in self._micro_batches(rows, of_all):
-            loss = self.answer_loss(model, part or [self._spare]) * (bool(part) / learnt)
+            loss = self.completion_loss(model, part or [self._spare]) * (bool(part) / target_tokens)
             self.accelerator.backward(loss * self._gradient_factor)
             total += loss.detach()
         return total

@@ -63,7 +63,7 @@ def test_a_recipe_that_would_work(make: Make) -> None:
     assert (report.failures, report.leaks, report.vllm) == ([], [], [])
     plan = report.plan
     assert (len(plan.rows), plan.steps) == (128, 16)
-    assert plan.tokens == sum(len(row.prompt_ids) + len(row.answer_ids) + 1 for row in plan.rows)
+    assert plan.tokens == sum(len(row.prompt_ids) + len(row.completion_ids) + 1 for row in plan.rows)
     assert {part: len(rows) for part, rows in plan.prompts.items()} == {"dev": 32, "test": 32}
     text = "\n".join(report.lines())
     for part in ("128 rows", "dev       sample:dev: 32 dialogues", "leaks     none", "16 of 8 rows (4 at a time)"):
@@ -139,13 +139,13 @@ def test_what_cannot_be_evaluated(make: Make, tmp_path: Path) -> None:
 
 
 def test_a_summary_of_dev_that_does_not_fit_fails_before_the_training(make: Make, tmp_path: Path) -> None:
-    longest = max(len(row.answer_ids) for row in make_plan(make(data={"limit": 8})).rows) + 1
+    longest = max(len(row.completion_ids) for row in make_plan(make(data={"limit": 8})).rows) + 1
     dev = _rows("dev", 3)
     dev[1]["summary"] = dev[1]["summary"] * 9
     data = {"limit": 8, "test": None, "dev": _write(tmp_path / "dev.jsonl", dev)}
     prompt = {"max_answer_tokens": 4 * longest}
     [failure] = check_recipe(make(data=data, prompt=prompt)).failures
-    assert failure.startswith(f"{data['dev']}: a row: answer of ")
+    assert failure.startswith(f"{data['dev']}: a row: completion of ")
     assert failure.endswith(f"({dev[1]['fname']})")
     assert check_recipe(make(data=data, prompt=prompt, evaluation={"every": "never"})).failures == []
 
@@ -234,10 +234,10 @@ def test_a_dialogue_of_dev_that_was_trained_is_named(make: Make, tmp_path: Path)
 def test_rows_that_do_not_fit_are_all_named(make: Make) -> None:
     report = check_recipe(make(prompt={"max_answer_tokens": 40}, evaluation={"every": "never"}))
     plan = make_plan(make())
-    too_long = [row.id for row in plan.rows if len(row.answer_ids) + 1 > 40]
+    too_long = [row.id for row in plan.rows if len(row.completion_ids) + 1 > 40]
     assert 1 < len(too_long) < 128
     [failure] = report.failures
-    assert failure.startswith(f"sample:train: {len(too_long)} rows, the first: answer of ")
+    assert failure.startswith(f"sample:train: {len(too_long)} rows, the first: completion of ")
     assert too_long[0] in failure
     assert len(report.plan.rows) == 128 - len(too_long)
 
@@ -314,7 +314,7 @@ def test_more_tokens_than_the_model_can_look_at(make: Make, tiny: Path, tmp_path
     shutil.copytree(tiny, small)
     plan = make_plan(make())
     longest = max(len(row.prompt_ids) for row in plan.prompts["dev"])
-    # All that is trained fits, and a prompt of dev without the answer to come.
+    # All that is trained fits, and a prompt of dev without the completion to come.
     limit = max(longest, *(len(row.input_ids) for row in plan.rows))
     (small / "config.json").write_text(json.dumps(config | {"max_position_embeddings": limit}), encoding="utf-8")
     recipe = make(model={"base": str(small)}, data={"test": None}, generate={"max_new_tokens": limit})
@@ -327,13 +327,13 @@ def test_more_tokens_than_the_model_can_look_at(make: Make, tiny: Path, tmp_path
     assert check_recipe(fits).failures == []
 
 
-def test_answers_that_generation_would_cut(make: Make) -> None:
-    lengths = sorted(len(row.answer_ids) + 1 for row in make_plan(make()).rows)
+def test_completions_that_generation_would_cut(make: Make) -> None:
+    lengths = sorted(len(row.completion_ids) + 1 for row in make_plan(make()).rows)
     report = check_recipe(make(generate={"max_new_tokens": lengths[-3]}))
     longer = sum(length > lengths[-3] for length in lengths)
-    assert any(f"{longer} trained answers are longer" in note for note in report.notes)
+    assert any(f"{longer} trained completions are longer" in note for note in report.notes)
     assert not any(
-        "trained answers" in note for note in check_recipe(make(generate={"max_new_tokens": 999})).notes
+        "trained completions" in note for note in check_recipe(make(generate={"max_new_tokens": 999})).notes
     )
 
 
@@ -373,15 +373,17 @@ def test_control_characters_of_the_data_are_shown_and_not_sent(make: Make, tmp_p
     assert "\\x1b[2J" in shown
 
 
-def test_a_row_shows_what_is_masked_and_what_is_learnt(make: Make) -> None:
+def test_a_row_shows_what_is_masked_and_what_is_trained(make: Make) -> None:
     plan = make_plan(make())
     dialogue = plan.data["train"][0]
     text = show_row(plan.tokenizer, plan.rows[0])
     row = plan.rows[0]
-    first, _masked, learnt = text.plain.partition(f"[answer, {len(row.answer_ids) + 1} tokens, learnt]\n")
+    first, _masked, completion = text.plain.partition(
+        f"[completion, {len(row.completion_ids) + 1} tokens, trained]\n"
+    )
     assert first.startswith(f"[prompt, {len(row.prompt_ids)} tokens, masked]\n<bos>")
     assert dialogue.text in first
-    assert learnt == f"{dialogue.references[0]}<eos>\n"
+    assert completion == f"{dialogue.references[0]}<eos>\n"
     styles = {text.plain[span.start : span.end]: str(span.style) for span in text.spans}
     assert styles[dialogue.references[0]] == "bold green"
     assert "reverse" in styles["<eos>"]
@@ -409,7 +411,7 @@ def test_the_command(tiny: Path, tmp_path: Path) -> None:
     check = partial(llm_summ, "check", "r.yaml", cwd=tmp_path)
     done = check()
     assert (done.code, done.err) == (0, "nothing would fail; next: llm-summ sft r.yaml\n")
-    assert "[answer, " in done.out
+    assert "[completion, " in done.out
     failed = check("--set", "data.train=nowhere.csv")
     assert (failed.code, failed.err) == (1, "")
     assert failed.out.startswith("would fail: nowhere.csv: no such file")

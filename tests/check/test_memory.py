@@ -41,10 +41,10 @@ def recipe(base: Path, **sections: dict[str, Any]) -> Recipe:
 
 
 def rows(*lengths: tuple[int, int]) -> list[TokenizedExample]:
-    """Rows of so many tokens in prompt and answer, the stop token included."""
+    """Rows of so many tokens in prompt and completion, the stop token included."""
     return [
-        TokenizedExample(str(n), (5,) * prompt, (6,) * (answer - 1), 2)
-        for n, (prompt, answer) in enumerate(lengths)
+        TokenizedExample(str(n), (5,) * prompt, (6,) * (completion - 1), 2)
+        for n, (prompt, completion) in enumerate(lengths)
     ]
 
 
@@ -243,7 +243,7 @@ def test_an_adapter_of_a_quantized_layer_keeps_no_copy_of_its_input_on_a_gpu(tin
 
 @pytest.mark.slow
 def test_logits_of_a_step(tiny: Path) -> None:
-    """They are made for learnt tokens alone; at the worst moment there are two or three tensors of them."""
+    """They are made for target tokens alone; at the worst moment there are two or three tensors of them."""
     width = 4 * 1500
     found = estimate(tiny, [(30, 12), (20, 10)]).logits
     assert found in {2 * 22 * width, 3 * 22 * width}
@@ -442,7 +442,7 @@ def test_the_worst_micro_batch_is_one_of_rows(
     together = min(size, batch, len(lengths))
     assert by_tokens(worst) >= longest
     assert by_tokens(worst) <= longest * together
-    assert worst.learnt <= max(answer for _, answer in lengths) * together
+    assert worst.target_tokens <= max(completion for _, completion in lengths) * together
     if packing:
         assert worst.rows == 1
     else:
@@ -465,9 +465,9 @@ def test_a_micro_batch_by_hand() -> None:
 def test_long_rows_come_together_where_they_are_grouped(seed: int) -> None:
     lengths = [(100, 10)] * 4 + [(10, 10)] * 12
     grouped, random = (TrainFields(batch_size=4, group_by_length=on, epochs=1.0) for on in (True, False))
-    assert worst_micro_batch(lengths, grouped, 4, seed, lambda batch: batch.learnt + batch.length) == MicroBatch(
-        4, 110, 40
-    )
+    assert worst_micro_batch(
+        lengths, grouped, 4, seed, lambda batch: batch.target_tokens + batch.length
+    ) == MicroBatch(4, 110, 40)
     squares = {
         order.group_by_length: worst_micro_batch(lengths, order, 1, seed, by_tokens) for order in (grouped, random)
     }

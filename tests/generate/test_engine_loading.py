@@ -90,5 +90,5 @@ def test_few_outputs_are_not_worth_the_start_of_vllm(tiny_model: Path) -> None:
         for name in ("hf", "vllm")
     }
     for outputs, faster in ((64, "hf"), (4000, "vllm")):
-        prompts, answers = [300] * outputs, [60] * outputs
-        assert min(times, key=lambda name: times[name].seconds(prompts, answers)) == faster
+        prompts, completions = [300] * outputs, [60] * outputs
+        assert min(times, key=lambda name: times[name].seconds(prompts, completions)) == faster

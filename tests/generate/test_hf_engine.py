@@ -172,10 +172,10 @@ def test_tokens_of_the_prompt_may_be_written_again() -> None:
 
     from llm_summ.generate.engines.sampling import NoRepeat
 
-    prompt, answer = [5, 6, 7, 5, 6], [5, 8, 5]
-    scores = NoRepeat(2, len(prompt))(torch.tensor([prompt + answer]), torch.zeros(1, 10))
+    prompt, completion = [5, 6, 7, 5, 6], [5, 8, 5]
+    scores = NoRepeat(2, len(prompt))(torch.tensor([prompt + completion]), torch.zeros(1, 10))
     assert (scores[0] == float("-inf")).nonzero()[:, 0].tolist() == [8]
-    assert (NoRepeat(1, 5)(torch.tensor([prompt + answer]), torch.zeros(1, 10))[0] < 0).nonzero()[
+    assert (NoRepeat(1, 5)(torch.tensor([prompt + completion]), torch.zeros(1, 10))[0] < 0).nonzero()[
         :, 0
     ].tolist() == [5, 8]
     assert (NoRepeat(2, 5)(torch.tensor([prompt]), torch.zeros(1, 10)) == 0).all()

@@ -23,13 +23,13 @@ def test_rows_and_reasons() -> None:
     asked.append((asked[4][0], "가나다라마바사" * 11))
     rows, refused = render_rows(renderer, iter(asked))
     assert rows == [renderer.example(Dialogue("a_1", short), "네.")]
-    tokens = renderer.answer_tokens("가나다라마바사" * 9)
+    tokens = renderer.completion_tokens("가나다라마바사" * 9)
     assert refused == [
         Refused(
             "the instruction and one turn are over 160 tokens; raise prompt.max_prompt_tokens", ("b_22", "d_4")
         ),
         Refused(
-            f"answer of {tokens} tokens, at most 20 allowed; raise prompt.max_answer_tokens or shorten the "
+            f"completion of {tokens} tokens, at most 20 allowed; raise prompt.max_answer_tokens or shorten the "
             "summary",
             ("c_3", "e_5", "e_5"),
         ),
@@ -58,6 +58,6 @@ def test_nothing_asked() -> None:
 
 def test_a_line_of_many_rows_names_the_first_twenty() -> None:
     ids = tuple(f"train_{n}" for n in range(30))
-    line = Refused("answer of 9 tokens", ids).line()
-    assert line == f"30 rows, the first: answer of 9 tokens ({', '.join(ids[:20])}, …)"
+    line = Refused("completion of 9 tokens", ids).line()
+    assert line == f"30 rows, the first: completion of 9 tokens ({', '.join(ids[:20])}, …)"
     assert Refused("too long", ("train_7",)).line() == "a row: too long (train_7)"

@@ -146,8 +146,8 @@ def test_the_text_of_a_stop_token_does_not_stop(kind: str, summary: str) -> None
     assert tokenizer.convert_ids_to_tokens(renderer.stop_id) == "[END]"
     assert not tokenizer.added_tokens_decoder[renderer.stop_id].special
     row = renderer.example(DIALOGUE, summary)
-    assert renderer.stop_id not in row.answer_ids
-    assert renderer.decode([*row.answer_ids, row.stop_id, *row.prompt_ids]) == summary.strip()
+    assert renderer.stop_id not in row.completion_ids
+    assert renderer.decode([*row.completion_ids, row.stop_id, *row.prompt_ids]) == summary.strip()
 
 
 @pytest.mark.parametrize("kind", ["byte-level", "pieces"])
@@ -172,7 +172,7 @@ def test_the_tokenizer_itself_stays_as_it_is() -> None:
     assert tokenizer.decode([tokenizer.convert_tokens_to_ids("[END]")], skip_special_tokens=True) == "[END]"
 
 
-def test_an_answer_whose_stop_token_cannot_be_text_is_refused() -> None:
+def test_a_completion_whose_stop_token_cannot_be_text_is_refused() -> None:
     tokenizer = _tokenizer(CHATML.replace("<|im_end|>", "[END]"), "[END]")
 
     class Lower(type(tokenizer)):  # type: ignore[misc]
@@ -182,6 +182,8 @@ def test_an_answer_whose_stop_token_cannot_be_text_is_refused() -> None:
     tokenizer.add_special_tokens({"additional_special_tokens": ["GO"]})  # so that its backend is not taken
     tokenizer.__class__ = Lower
     renderer = Renderer(tokenizer, load_template("plain"))
-    assert renderer.example(DIALOGUE, "둘은 만난다.").answer_ids
-    with pytest.raises(PromptError, match=r"^train_7: the answer holds the stop token, and this tokenizer cannot"):
+    assert renderer.example(DIALOGUE, "둘은 만난다.").completion_ids
+    with pytest.raises(
+        PromptError, match=r"^train_7: the completion holds the stop token, and this tokenizer cannot"
+    ):
         renderer.example(DIALOGUE, "요약 [END] 더")

@@ -34,11 +34,11 @@ NO_LIMIT = 100_000
 
 
 class Source(NamedTuple):
-    """A template file, and what of it must stand in every prompt or begin and end every answer."""
+    """A template file, and what of it must stand in every prompt or begin and end every completion."""
 
     text: str
     instructions: tuple[str, ...]
-    around_answer: tuple[str, str]
+    around_completion: tuple[str, str]
 
 
 # --- Dialogues and summaries --------------------------------------------------------------------------
@@ -94,7 +94,7 @@ _EXTRAS = (
 
 @st.composite
 def _sources(draw: st.DrawFn) -> Source:
-    system, before, after, before_answer, after_answer = (draw(_INSTRUCTION) for _ in range(5))
+    system, before, after, before_completion, after_completion = (draw(_INSTRUCTION) for _ in range(5))
     instructions = [before, after]
     text = "---\nname: drawn\ndescription: drawn by a test\n---\n"
     if draw(st.booleans()):
@@ -102,8 +102,8 @@ def _sources(draw: st.DrawFn) -> Source:
         instructions.append(system)
     parts = [before, draw(st.sampled_from(_BODIES)), after, draw(st.sampled_from(_EXTRAS))]
     parts.insert(draw(st.integers(0, 4)), draw(st.sampled_from(_EXAMPLES)))
-    text += f"## user\n{''.join(parts)}\n## answer\n{before_answer}{{{{ summary }}}}{after_answer}\n"
-    return Source(text, tuple(instructions), (before_answer.lstrip("\n"), after_answer.rstrip("\n")))
+    text += f"## user\n{''.join(parts)}\n## answer\n{before_completion}{{{{ summary }}}}{after_completion}\n"
+    return Source(text, tuple(instructions), (before_completion.lstrip("\n"), after_completion.rstrip("\n")))
 
 
 def _drawn(source: Source) -> Template:
@@ -163,7 +163,7 @@ def _check_row(
 
     # Within the budget; nothing goes without need, and examples before turns.
     assert len(row.prompt_ids) <= budget
-    assert len(whole.prompt_ids) > budget or replace(row, answer_ids=()) == whole
+    assert len(whole.prompt_ids) > budget or replace(row, completion_ids=()) == whole
     assert row.examples <= whole.examples <= EXAMPLE_COUNT * template.uses("examples")
     assert row.dropped_turns == 0 or row.examples == 0
     assert row.dropped_turns == 0 or mode != "error"
@@ -183,29 +183,29 @@ def _check_row(
 
     # Generation asks what training taught, whenever it asks for the same length.
     asked = renderer.prompt(dialogue, target_length=target)
-    assert asked == replace(row, answer_ids=())
+    assert asked == replace(row, completion_ids=())
     assert tuple(row.input_ids[: len(asked.prompt_ids)]) == asked.prompt_ids
     if LENGTH.predict(dialogue) == target or not template.uses("length"):
         assert renderer.prompt(dialogue) == asked
 
-    # The answer and the stop id, and nothing else, are learnt.
-    answer = template.answer(summary)
+    # The completion and the stop id, and nothing else, are targets.
+    completion = template.completion(summary)
     assert len(row.labels) == len(row.input_ids)
     assert row.labels[: len(row.prompt_ids)] == [IGNORED] * len(row.prompt_ids)
-    learnt = [label for label in row.labels if label != IGNORED]
-    assert learnt == row.input_ids[len(row.prompt_ids) :]
-    assert len(learnt) == renderer.answer_tokens(summary)
-    assert learnt[-1] == row.stop_id
-    assert learnt.count(row.stop_id) == 1
-    assert renderer.decode(learnt) == renderer.decode(learnt[:-1]) == answer
-    assert renderer.decode([*learnt, *row.prompt_ids]) == answer
-    assert summary.strip() in answer
+    target_ids = [label for label in row.labels if label != IGNORED]
+    assert target_ids == row.input_ids[len(row.prompt_ids) :]
+    assert len(target_ids) == renderer.completion_tokens(summary)
+    assert target_ids[-1] == row.stop_id
+    assert target_ids.count(row.stop_id) == 1
+    assert renderer.decode(target_ids) == renderer.decode(target_ids[:-1]) == completion
+    assert renderer.decode([*target_ids, *row.prompt_ids]) == completion
+    assert summary.strip() in completion
 
     # Special tokens come from the templates alone.
     special = {*special_ids(tokenizer), row.stop_id}
     innocent = free.prompt(Dialogue("x_1", "#Person1#: 네."))
     assert [i for i in row.prompt_ids if i in special] == [i for i in innocent.prompt_ids if i in special]
-    assert not special & set(learnt[:-1])
+    assert not special & set(target_ids[:-1])
     if tokenizer.encode("")[:1] == [tokenizer.bos_token_id]:
         assert row.prompt_ids[0] == tokenizer.bos_token_id
         assert row.input_ids.count(tokenizer.bos_token_id) == 1
@@ -267,8 +267,8 @@ def test_every_row_of_every_template(
     kind: str, source: Source, dialogue: Dialogue, summary: str, mode: str, share: int, limit: int
 ) -> None:
     template = _drawn(source)
-    before, after = source.around_answer
-    assert template.answer(summary) == (before + summary.strip() + after).strip()
+    before, after = source.around_completion
+    assert template.completion(summary) == (before + summary.strip() + after).strip()
     instructions = source.instructions
     exact = kind != "pieces"
     _check_row(

@@ -1,4 +1,4 @@
-"""The renderer: golden prompts, what is dropped, special tokens, answers and errors."""
+"""The renderer: golden prompts, what is dropped, special tokens, completions and errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DIALOGUE = Dialogue(
 SUMMARY = "#Person2#는 #Person1#에게 #Address#로 물건을 보내 달라고 합니다."
 
 
-def _learnt(row: TokenizedExample) -> list[int]:
+def _target_ids(row: TokenizedExample) -> list[int]:
     return [label for label in row.labels if label != IGNORED]
 
 
@@ -54,7 +54,11 @@ def _drawn(tokenizer: Any, row: TokenizedExample) -> str:
     """A row as text, cut where its labels say so."""
     start = row.labels.count(IGNORED)
     assert row.labels == [IGNORED] * start + row.input_ids[start:]
-    parts = {"prompt, ignored": row.input_ids[:start], "answer": row.input_ids[start:-1], "stop": [row.labels[-1]]}
+    parts = {
+        "prompt, ignored": row.input_ids[:start],
+        "completion": row.input_ids[start:-1],
+        "stop": [row.labels[-1]],
+    }
     return "".join(f"[{name}]\n{text_of(tokenizer, ids)}\n" for name, ids in parts.items())
 
 
@@ -206,8 +210,8 @@ def test_what_looks_like_a_special_token_is_text(kind: str, look_alike: str) -> 
     special = special_ids(tokenizer)
     assert [i for i in row.prompt_ids if i in special] == [i for i in plain.prompt_ids if i in special]
     assert said in text_of(tokenizer, row.prompt_ids)
-    assert not special & set(row.answer_ids)
-    assert renderer.decode(_learnt(row)) == f"{look_alike}라고 한다."
+    assert not special & set(row.completion_ids)
+    assert renderer.decode(_target_ids(row)) == f"{look_alike}라고 한다."
 
 
 def test_a_templates_own_special_tokens_stay_special(tmp_path: Path) -> None:
@@ -225,16 +229,16 @@ def test_a_templates_own_special_tokens_stay_special(tmp_path: Path) -> None:
     assert names == ["<|im_start|>", "<|im_end|>"]
 
 
-# --- Answers ------------------------------------------------------------------------------------------
+# --- Completions ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "summary", [" 앞", "뒤 ", "뒤\n", "\n 둘 \n\n", "가\n나", "가  나", " . ' ! n't", "각힣😀"]
 )
-def test_an_answer_is_decoded_byte_for_byte(kind: str, summary: str) -> None:
+def test_a_completion_is_decoded_byte_for_byte(kind: str, summary: str) -> None:
     renderer = Renderer(make_tokenizer(kind), load_template("plain"))
-    assert renderer.decode(_learnt(renderer.example(DIALOGUE, summary))) == summary.strip()
+    assert renderer.decode(_target_ids(renderer.example(DIALOGUE, summary))) == summary.strip()
 
 
 def test_a_space_that_the_tokenizer_puts_in_front_is_taken_away() -> None:
@@ -243,20 +247,20 @@ def test_a_space_that_the_tokenizer_puts_in_front_is_taken_away() -> None:
 
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     renderer = Renderer(tokenizer, load_template("plain"))
-    learnt = _learnt(renderer.example(DIALOGUE, "둘은 만난다."))
-    assert tokenizer.decode(learnt, skip_special_tokens=True) == " 둘은 만난다."
-    assert renderer.decode(learnt) == "둘은 만난다."
+    target_ids = _target_ids(renderer.example(DIALOGUE, "둘은 만난다."))
+    assert tokenizer.decode(target_ids, skip_special_tokens=True) == " 둘은 만난다."
+    assert renderer.decode(target_ids) == "둘은 만난다."
 
 
 def test_clean_up_does_not_reach_the_text() -> None:
     tokenizer = with_pieces(cleans_up=True)
     renderer = Renderer(tokenizer, load_template("plain"))
     summary = "#Person1# 은 #Person2# 에게 don 't , 라고 했다 ."
-    learnt = _learnt(renderer.example(DIALOGUE, summary))
-    assert tokenizer.decode(learnt, skip_special_tokens=True) != summary  # what is to be kept away
-    assert renderer.decode(learnt) == summary
+    target_ids = _target_ids(renderer.example(DIALOGUE, summary))
+    assert tokenizer.decode(target_ids, skip_special_tokens=True) != summary  # what is to be kept away
+    assert renderer.decode(target_ids) == summary
     whole = "#Person1#은 #Person2#와 #PhoneNumber#로 통화했다."
-    assert renderer.decode(_learnt(renderer.example(DIALOGUE, whole))) == whole
+    assert renderer.decode(_target_ids(renderer.example(DIALOGUE, whole))) == whole
 
 
 # --- Errors -------------------------------------------------------------------------------------------
@@ -267,7 +271,7 @@ def test_always_needs_a_chat_template() -> None:
         Renderer(make_tokenizer("base"), load_template("plain"), chat="always")
 
 
-def test_an_answer_must_be_able_to_end() -> None:
+def test_a_completion_must_be_able_to_end() -> None:
     with pytest.raises(PromptError, match="no end-of-sequence token"):
         Renderer(byte_level([]), load_template("plain"))
 
@@ -287,12 +291,14 @@ def test_an_instruction_that_does_not_fit_is_refused(text: str) -> None:
         renderer.prompt(Dialogue("x", text))
 
 
-def test_an_answer_is_never_cut() -> None:
+def test_a_completion_is_never_cut() -> None:
     tokenizer, template = make_tokenizer("base"), load_template("plain")
-    size = len(Renderer(tokenizer, template).example(DIALOGUE, SUMMARY).answer_ids) + 1
-    assert len(_learnt(Renderer(tokenizer, template, max_answer_tokens=size).example(DIALOGUE, SUMMARY))) == size
+    size = len(Renderer(tokenizer, template).example(DIALOGUE, SUMMARY).completion_ids) + 1
+    assert (
+        len(_target_ids(Renderer(tokenizer, template, max_answer_tokens=size).example(DIALOGUE, SUMMARY))) == size
+    )
     with pytest.raises(
-        PromptError, match=rf"^train_7: answer of {size} tokens, at most {size - 1} allowed; raise"
+        PromptError, match=rf"^train_7: completion of {size} tokens, at most {size - 1} allowed; raise"
     ):
         Renderer(tokenizer, template, max_answer_tokens=size - 1).example(DIALOGUE, SUMMARY)
 
@@ -304,13 +310,13 @@ def test_a_chat_template_that_refuses_the_prompt_says_why() -> None:
         Renderer(tokenizer, load_template("plain"))
 
 
-def test_over_long_answers_can_be_told_from_prompts_that_do_not_fit() -> None:
+def test_over_long_completions_can_be_told_from_prompts_that_do_not_fit() -> None:
     tokenizer, template = make_tokenizer("base"), load_template("plain")
-    size = len(Renderer(tokenizer, template).example(DIALOGUE, SUMMARY).answer_ids) + 1
+    size = len(Renderer(tokenizer, template).example(DIALOGUE, SUMMARY).completion_ids) + 1
     renderer = Renderer(tokenizer, template, max_prompt_tokens=16, max_answer_tokens=size)
-    assert renderer.max_answer_tokens == size == renderer.answer_tokens(SUMMARY)
-    assert renderer.answer_tokens(f"\n{SUMMARY} ") == size
-    assert renderer.answer_tokens(SUMMARY * 2) > size
+    assert renderer.max_answer_tokens == size == renderer.completion_tokens(SUMMARY)
+    assert renderer.completion_tokens(f"\n{SUMMARY} ") == size
+    assert renderer.completion_tokens(SUMMARY * 2) > size
     with pytest.raises(PromptError, match="the instruction and one turn"):
         renderer.example(DIALOGUE, SUMMARY)
 
@@ -422,7 +428,7 @@ def test_a_tokenizer_that_does_more_than_its_backend_is_asked_itself() -> None:
     expected = Renderer(tokenizer, load_template("plain")).example(replace(DIALOGUE, text="abc"), "abc")
     tokenizer.__class__ = Lower
     row = Renderer(tokenizer, load_template("plain")).example(replace(DIALOGUE, text="ABC"), "ABC")
-    assert row.answer_ids == expected.answer_ids
+    assert row.completion_ids == expected.completion_ids
 
 
 def test_a_recipes_fields_reach_the_renderer() -> None:

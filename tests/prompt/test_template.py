@@ -39,7 +39,7 @@ def test_the_parts_of_a_template(path: Path) -> None:
         {"role": "system", "content": "Be short."},
         {"role": "user", "content": "#Person1#: {{ 1 + 1 }}\n#Person2#: <b>\n### 요약"},
     ]
-    assert template.answer(" {{ 둘은 }} 만난다.\n") == "요약: {{ 둘은 }} 만난다."
+    assert template.completion(" {{ 둘은 }} 만난다.\n") == "요약: {{ 둘은 }} 만난다."
 
 
 def test_the_system_section_may_be_left_out(path: Path) -> None:
@@ -93,7 +93,7 @@ def test_length_and_examples(path: Path) -> None:
 
 def test_white_space_around_an_answer_is_left_out(path: Path) -> None:
     path.write_text(FRONT + USER + "## answer\n\n  [{{ summary }}] \n\n", encoding="utf-8")
-    assert load_template(str(path)).answer(" 가 나 ") == "[가 나]"
+    assert load_template(str(path)).completion(" 가 나 ") == "[가 나]"
 
 
 def test_the_bundled_templates() -> None:
@@ -344,4 +344,4 @@ def test_a_template_keeps_the_text_of_its_file(path: Path) -> None:
 def test_what_goes_wrong_with_a_summary(path: Path) -> None:
     path.write_text(FRONT + USER + "## answer\n{{ summary[:1 // 0] }}\n", encoding="utf-8")
     with pytest.raises(PromptError, match=r"mine\.md: section answer: [^:]* by zero; known here: summary$"):
-        load_template(str(path)).answer("요약")
+        load_template(str(path)).completion("요약")

@@ -25,7 +25,7 @@ def test_lengths_that_follow_the_dialogue_are_met_exactly() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(2, 900), st.integers(1, 12), st.integers(1, 400)), min_size=1, max_size=60))
-def test_almost_no_training_answer_would_be_cut(rows: list[tuple[int, int, int]]) -> None:
+def test_almost_no_training_completion_would_be_cut(rows: list[tuple[int, int, int]]) -> None:
     """With up to 200 rows, none."""
     dialogues = [dialogue(characters, turns) for characters, turns, _ in rows]
     tokens = [count for _, _, count in rows]

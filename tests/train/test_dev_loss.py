@@ -32,7 +32,7 @@ def make_trainer(folder: Path, *, quantized: bool = False, dense: bool = False) 
 
     from llm_summ.models.dequantized import dequantized_bytes, keep_dequantized
     from llm_summ.models.load import quantization_config
-    from llm_summ.train.trainer import AnswerLossTrainer
+    from llm_summ.train.trainer import CompletionLossTrainer
 
     torch.manual_seed(5)
     config = quantization_config("nf4", double=True, compute_dtype=torch.float32) if quantized else None
@@ -44,7 +44,7 @@ def make_trainer(folder: Path, *, quantized: bool = False, dense: bool = False) 
         assert keep_dequantized(model, size - 1) == 0
         assert keep_dequantized(model, size) == size > 0
     torch.manual_seed(6)
-    trainer = AnswerLossTrainer(
+    trainer = CompletionLossTrainer(
         model=model,
         arguments=SFTConfig(
             **{"output_dir": str(folder / "out"), "use_cpu": True, "bf16": False, "report_to": "none"},
@@ -52,7 +52,7 @@ def make_trainer(folder: Path, *, quantized: bool = False, dense: bool = False) 
             **{"completion_only_loss": False, "save_strategy": "no", "per_device_train_batch_size": 6},
             dataset_kwargs={"skip_prepare_dataset": True},
         ),
-        rows=[row for rows in ANSWERS for row in rows],
+        rows=[row for rows in COMPLETIONS for row in rows],
         tokenizer=AutoTokenizer.from_pretrained(folder / "tiny"),
         # Random, so that B is not zero and the adapter does something.
         adapter=LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", init_lora_weights=False),
@@ -70,20 +70,22 @@ def _ids(seed: int, count: int) -> tuple[int, ...]:
     return tuple((seed * 31 + at * 17) % 1400 + 50 for at in range(count))
 
 
-def _answers() -> Iterator[list[TokenizedExample]]:
+def _completions() -> Iterator[list[TokenizedExample]]:
     """Prompts of 3 to 60 tokens, with up to three references of 1 to 40; one asks for another length each time."""
     for number, (prompt, references) in enumerate(
         ((30, (9, 4, 40)), (3, (1,)), (60, (5, 5)), (12, (17, 2, 3)), (44, (8, 9)))
     ):
         changed = number == 4
         yield [
-            TokenizedExample(str(number), (1, *_ids(number + 9 * changed * at, prompt)), _ids(70 + at, answer), 2)
-            for at, answer in enumerate(references)
+            TokenizedExample(
+                str(number), (1, *_ids(number + 9 * changed * at, prompt)), _ids(70 + at, completion), 2
+            )
+            for at, completion in enumerate(references)
         ]
 
 
-ANSWERS = list(_answers())
-PROMPTS = [TokenizedExample(rows[0].id, rows[0].prompt_ids, (), 2) for rows in ANSWERS]
+COMPLETIONS = list(_completions())
+PROMPTS = [TokenizedExample(rows[0].id, rows[0].prompt_ids, (), 2) for rows in COMPLETIONS]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
@@ -93,8 +95,8 @@ def test_the_loss_from_shared_prompts_is_the_mean_loss(folder: Path, batch_size:
     from llm_summ.train.dev_loss import DevLoss
 
     trainer = make_trainer(folder)
-    expected = trainer.mean_loss([row for rows in ANSWERS for row in rows])
-    losses = DevLoss(trainer, PROMPTS, ANSWERS)
+    expected = trainer.mean_loss([row for rows in COMPLETIONS for row in rows])
+    losses = DevLoss(trainer, PROMPTS, COMPLETIONS)
     assert losses.shares_prompts
     losses.of_share(range(len(PROMPTS)))
     engine = HfEngine(trainer.model, pad_id=0, batch_size=batch_size, logprobs=False, with_states=losses.add)
@@ -107,9 +109,9 @@ def test_without_shared_prompts_it_is_the_mean_loss_as_well(folder: Path) -> Non
     from llm_summ.train.dev_loss import DevLoss
 
     trainer = make_trainer(folder)
-    losses = DevLoss(trainer, PROMPTS, ANSWERS)
+    losses = DevLoss(trainer, PROMPTS, COMPLETIONS)
     losses.of_share(range(len(PROMPTS)))
-    assert losses.mean() == trainer.mean_loss([row for rows in ANSWERS for row in rows])
+    assert losses.mean() == trainer.mean_loss([row for rows in COMPLETIONS for row in rows])
 
 
 def test_dequantized_weights_change_nothing_but_rounding(folder: Path) -> None:

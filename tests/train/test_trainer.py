@@ -34,8 +34,8 @@ def rows() -> list[TokenizedExample]:
 
     generator = torch.Generator().manual_seed(1)
     found = []
-    for number, (prompt, answer) in enumerate(((30, 9), (12, 17), (44, 1), (3, 2), (90, 30), (60, 5))):
-        ids = torch.randint(3, 1000, (prompt + answer,), generator=generator).tolist()
+    for number, (prompt, completion) in enumerate(((30, 9), (12, 17), (44, 1), (3, 2), (90, 30), (60, 5))):
+        ids = torch.randint(3, 1000, (prompt + completion,), generator=generator).tolist()
         found.append(TokenizedExample(str(number), tuple(ids[:prompt]), tuple(ids[prompt:]), 2))
     return found
 
@@ -72,10 +72,10 @@ def make_trainer(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from llm_summ.train.trainer import AnswerLossTrainer
+    from llm_summ.train.trainer import CompletionLossTrainer
 
     torch.manual_seed(5)
-    return AnswerLossTrainer(
+    return CompletionLossTrainer(
         model=AutoModelForCausalLM.from_pretrained(folder / "tiny"),
         arguments=settings(folder),
         rows=rows,
@@ -112,8 +112,10 @@ def of_trl(folder: Path, rows: list[TokenizedExample]) -> tuple[float, Any]:
         peft_config=adapter(),
     )
     trainer.model.train()
-    learnt = sum(len(row.answer_ids) + 1 for row in rows)
-    loss = trainer.compute_loss(trainer.model, dict(trainer.data_collator(examples)), num_items_in_batch=learnt)
+    target_tokens = sum(len(row.completion_ids) + 1 for row in rows)
+    loss = trainer.compute_loss(
+        trainer.model, dict(trainer.data_collator(examples)), num_items_in_batch=target_tokens
+    )
     loss.backward()
     return float(loss.detach()), gradients(trainer.model)
 
@@ -140,7 +142,7 @@ def test_no_row_sees_another(folder: Path, rows: list[TokenizedExample], packing
     import torch
     from transformers import AutoTokenizer, Gemma3ForCausalLM, Gemma3TextConfig
 
-    from llm_summ.train.trainer import AnswerLossTrainer
+    from llm_summ.train.trainer import CompletionLossTrainer
 
     trainer = make_trainer(folder, rows, packing=packing)
     model = trainer.model
@@ -151,7 +153,7 @@ def test_no_row_sees_another(folder: Path, rows: list[TokenizedExample], packing
             **{"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "sliding_window": 16},
             layer_types=["sliding_attention", "full_attention"] * 2,
         )
-        trainer = AnswerLossTrainer(
+        trainer = CompletionLossTrainer(
             model=Gemma3ForCausalLM(config),
             arguments=settings(folder),
             rows=rows,
@@ -168,9 +170,9 @@ def test_no_row_sees_another(folder: Path, rows: list[TokenizedExample], packing
         """The summed loss of each row: the others' labels are taken away, their tokens stay."""
         found = []
         for one in together:
-            shown = [row if row is one else _Unlearnt(row) for row in together]
+            shown = [row if row is one else _Unlabelled(row) for row in together]
             with torch.no_grad():
-                found.append(float(trainer.answer_loss(model, shown)))
+                found.append(float(trainer.completion_loss(model, shown)))
         return found
 
     alone = [losses_within([row])[0] for row in rows]
@@ -178,7 +180,7 @@ def test_no_row_sees_another(folder: Path, rows: list[TokenizedExample], packing
     assert losses_within(rows[::-1]) == pytest.approx(alone[::-1], rel=1e-5)
 
 
-class _Unlearnt:
+class _Unlabelled:
     """A row whose tokens are there and whose labels are not."""
 
     def __init__(self, row: TokenizedExample) -> None:
@@ -197,14 +199,14 @@ def test_label_smoothing_is_pytorchs_and_not_in_the_dev_loss(folder: Path, rows:
     trainer.model.eval()
     with torch.no_grad():
         logits = trainer.model(input_ids=torch.tensor([row.input_ids])).logits[0, len(row.prompt_ids) - 1 : -1]
-        targets = torch.tensor([*row.answer_ids, row.stop_id])
+        targets = torch.tensor([*row.completion_ids, row.stop_id])
         expected = float(functional.cross_entropy(logits, targets))
         smoothed = float(functional.cross_entropy(logits, targets, label_smoothing=0.1))
         assert trainer.mean_loss([row]) == pytest.approx(expected, rel=1e-5)
         trainer.model.train()
         for dropout in (m for m in trainer.model.modules() if isinstance(m, torch.nn.Dropout)):
             dropout.p = 0.0
-        loss = trainer.answer_loss(trainer.model, [row])
+        loss = trainer.completion_loss(trainer.model, [row])
     assert float(loss) / len(targets) == pytest.approx(smoothed, rel=1e-5)
     assert smoothed != pytest.approx(expected, rel=1e-3)
 
@@ -229,8 +231,8 @@ import torch
 from llm_summ.prompt import TokenizedExample
 from test_trainer import gradients, make_trainer
 folder = Path({folder!r})
-answer = tuple(i % 1400 + 5 for i in range({answer}))
-rows = [TokenizedExample(str(n), tuple(range(5, 105)), answer, 2) for n in range({count})]
+completion = tuple(i % 1400 + 5 for i in range({completion}))
+rows = [TokenizedExample(str(n), tuple(range(5, 105)), completion, 2) for n in range({count})]
 small = make_trainer(folder, rows, 1)
 expected = float(small.training_step(small.model, rows))
 trainer = make_trainer(folder, rows, {count})
@@ -244,10 +246,10 @@ print(trainer.rows_at_a_time, abs(loss - expected) < 1e-3, float(apart) < 1e-3)
 """
 
 
-def in_little_memory(folder: Path, *, count: int, answer: int, room: int) -> Iterator[str]:
-    """A step with `count` rows of long answers where `room` MiB are left."""
+def in_little_memory(folder: Path, *, count: int, completion: int, room: int) -> Iterator[str]:
+    """A step with `count` rows of long completions where `room` MiB are left."""
     here = Path(__file__).parent
-    sizes = {"count": count, "answer": answer, "room": room}
+    sizes = {"count": count, "completion": completion, "room": room}
     code = MEMORY.format(tests=str(here.parent), sft=str(here), folder=str(folder), **sizes)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300
@@ -258,7 +260,7 @@ def in_little_memory(folder: Path, *, count: int, answer: int, room: int) -> Ite
 
 def test_a_micro_batch_that_does_not_fit_is_halved(folder: Path) -> None:
     """With a real limit on memory: the step is made again with fewer rows, and its gradient is the batch's."""
-    out, err = in_little_memory(folder, count=6, answer=1900, room=150)
+    out, err = in_little_memory(folder, count=6, completion=1900, room=150)
     assert "out of memory with 6 rows at a time; from now on 3 (the batch stays 6)" in err, err
     left, same_loss, same_gradients = out.split()
     assert int(left) < 6
@@ -266,7 +268,7 @@ def test_a_micro_batch_that_does_not_fit_is_halved(folder: Path) -> None:
 
 
 def test_a_row_that_does_not_fit_is_told_in_a_line(folder: Path) -> None:
-    out, err = in_little_memory(folder, count=1, answer=9000, room=20)
+    out, err = in_little_memory(folder, count=1, completion=9000, room=20)
     assert not out
     assert "TrainingError: step 1: out of memory with 1 rows at a time" in err.splitlines()[-1]
 
@@ -280,7 +282,7 @@ def test_an_evaluation_in_between_leaves_the_gradients_of_a_quantized_base(
     from llm_summ.models.device import Device
     from llm_summ.models.load import keep_trainable, load_base, quantization_config
     from llm_summ.recipe import ModelFields
-    from llm_summ.train.trainer import AnswerLossTrainer
+    from llm_summ.train.trainer import CompletionLossTrainer
 
     at = str(folder / "tiny")
     quantization = quantization_config("nf4", double=True, compute_dtype=torch.float32)
@@ -288,7 +290,7 @@ def test_an_evaluation_in_between_leaves_the_gradients_of_a_quantized_base(
     keep_trainable(model)
     from transformers import AutoTokenizer
 
-    trainer = AnswerLossTrainer(
+    trainer = CompletionLossTrainer(
         model=model,
         arguments=settings(folder),
         rows=rows,

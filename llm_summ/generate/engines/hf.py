@@ -92,10 +92,10 @@ class HfEngine:
         import torch
 
         longest = max(len(requests[index].prompt_ids) for index, _ in rows)
-        answer = self._beam_search if decoding.beams > 1 else self._answer
+        complete = self._beam_search if decoding.beams > 1 else self._complete
         try:
             with torch.inference_mode(), quick_products(self._model), quick_decoding(self._model):
-                texts = answer(requests, rows, stop_id, decoding)
+                texts = complete(requests, rows, stop_id, decoding)
         except torch.OutOfMemoryError as error:
             at_once = len(rows) * decoding.beams
             if len(rows) > 1:
@@ -134,7 +134,7 @@ class HfEngine:
         )
         return [(text, None) for text in found.sequences[:, ids.shape[1] :].tolist()]
 
-    def _answer(
+    def _complete(
         self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
     ) -> list[_Text]:
         """Return a text for each row, with padding behind its stop id."""
@@ -192,7 +192,7 @@ class HfEngine:
         return ids.to(self._model.device), mask.to(self._model.device)
 
     def _processors(self, decoding: Decoding, prompt: int, seeds: Sequence[int]) -> list[Any]:
-        """Return what changes the scores of the next token; `prompt` is the number of tokens before the answer."""
+        """Return what changes the scores of the next token; `prompt`: tokens before the completion."""
         from llm_summ.generate.engines.sampling import NoRepeat, SeededDraw
 
         found: list[Any] = [NoRepeat(decoding.no_repeat_ngram, prompt)] if decoding.no_repeat_ngram else []

@@ -49,13 +49,13 @@ class SeededDraw(LogitsProcessor):  # type: ignore[misc]
 
 
 class NoRepeat(LogitsProcessor):  # type: ignore[misc]
-    """Forbids a run of tokens to come twice in an answer (Paulus et al. 2017, https://arxiv.org/abs/1705.04304).
+    """Forbids a run of tokens to come twice in a completion (Paulus et al. 2017, https://arxiv.org/abs/1705.04304).
 
     The library's own looks at the prompt as well: no two tokens of a dialogue could be written again.
 
     Args:
         size: tokens of a run.
-        prompt: tokens before the answer, padding included.
+        prompt: tokens before the completion, padding included.
     """
 
     def __init__(self, size: int, prompt: int) -> None:
@@ -110,7 +110,7 @@ class EnoughFinished(StoppingCriteria):  # type: ignore[misc]
 
     Args:
         stop_id: ends a text.
-        prompt: tokens before the answer, padding included.
+        prompt: tokens before the completion, padding included.
         limits: tokens that each row may generate, shape (b,).
         share: of the rows, above 0; at 1 all have to be finished.
     """

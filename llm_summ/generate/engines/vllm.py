@@ -49,7 +49,7 @@ class VllmEngine:
         model: a folder or hub id of the (merged or base) model.
         revision: the hub revision, or None.
         dtype: name of the dtype.
-        max_tokens: the longest prompt with its answer.
+        max_tokens: the longest prompt with its completion.
         gpu_memory: the share of the GPU's memory to take.
         tensor_parallel: GPUs that the model is divided among.
         adapter: a LoRA folder to attach, with its rank; None for a merged or an untuned model.
@@ -161,7 +161,7 @@ class VllmEngine:
                 seed=requests[index].seed if decoding.temperature else None,
                 max_tokens=requests[index].max_new_tokens,
                 stop_token_ids=[stop_id],
-                ignore_eos=True,  # the stop id alone ends an answer, here as in every engine
+                ignore_eos=True,  # the stop id alone ends a completion, here as in every engine
                 logprobs=0,  # of the chosen token alone
                 detokenize=False,
             )
@@ -181,15 +181,15 @@ class VllmEngine:
                 for output in engine.step():
                     if not output.finished:
                         continue
-                    for answer in output.outputs:
-                        if answer.finish_reason not in ("stop", "length"):
-                            raise GenerationError(f"gave an answer up ({answer.finish_reason})")
+                    for completion in output.outputs:
+                        if completion.finish_reason not in ("stop", "length"):
+                            raise GenerationError(f"gave a completion up ({completion.finish_reason})")
                         yield Output(
                             index_of[output.request_id],
-                            tuple(answer.token_ids),
-                            answer.finish_reason,
-                            answer.index,
-                            answer.cumulative_logprob,
+                            tuple(completion.token_ids),
+                            completion.finish_reason,
+                            completion.index,
+                            completion.cumulative_logprob,
                         )
         except Exception as error:
             raise GenerationError(
