@@ -9,8 +9,8 @@ With P weights in the layers and H in the head, and per token or label 2 operati
 
 What is not a product (norms, activations, attention, the adapter's small products) is in the rate of a whole
 layer, which the probe measures. What is outside the layers is in the shares of the rates that are reached. The
-shares were measured with Gemma 3 270M on two cores of an EPYC with AVX512-BF16, in bfloat16 and in float32 (0.66
-and 0.81 of the layer's rate in training), and are assumed elsewhere, on GPUs too. Later estimates of the same kind
+shares were measured with Gemma 3 270M on two cores of an EPYC with AVX512-BF16, in bfloat16 and in float32 (0.60
+and about 0.8 of the layer's rate in training), and are assumed elsewhere, on GPUs too. Later estimates of the same kind
 are corrected by how long the first jobs took (`llm_summ.models.machine_speed`).
 """
 
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Shares of the probed rates that are reached.
-_TRAINING, _PROMPTS, _DECODING = 0.75, 0.75, 0.7
+_TRAINING, _PROMPTS, _DECODING = 0.66, 0.62, 0.7
 _STRAGGLERS, _BATCH = 12, 16  # texts that a batch takes as long as besides its own; texts of a batch
 _DEQUANTIZING = 7e-7
 """Seconds times GFLOP/s to dequantize a 4-bit weight once, where dequantized weights are not kept (on a CPU)."""
