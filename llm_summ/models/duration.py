@@ -10,8 +10,8 @@ With P weights in the layers and H in the head, and per token or label 2 operati
 What is not a product (norms, activations, attention, the adapter's small products) is in the rate of a whole
 layer, which the probe measures. What is outside the layers is in the shares of the rates that are reached. The
 shares were measured with Gemma 3 270M on two cores of an EPYC with AVX512-BF16, in bfloat16 and in float32 (0.60
-and about 0.8 of the layer's rate in training), and are assumed elsewhere, on GPUs too. Later estimates of the same kind
-are corrected by how long the first jobs took (`llm_summ.models.machine_speed`).
+and about 0.8 of the layer's rate in training), and are assumed elsewhere, on GPUs too. Later estimates of the same
+kind are corrected by how long the first jobs took (`llm_summ.models.machine_speed`).
 """
 
 from __future__ import annotations
