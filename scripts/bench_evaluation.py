@@ -1,12 +1,12 @@
 """Measure an evaluation during a training, compared with the plain way: the losses first, then a generation.
 
-    python scripts/bench_evaluation.py                    # qlora.yaml's 16 dialogues, with the latest run's
-    adapter python scripts/bench_evaluation.py --run hour --rows 32
+    python scripts/bench_evaluation.py                    # 16 dialogues, with the latest run's adapter
+    python scripts/bench_evaluation.py --run hour --rows 32
 
 The plain way computes the loss of each reference together with its prompt, lets transformers' `generate` run
 until the last text of a batch has ended, and dequantizes 4-bit weights at every product. Both ways run in one
-process, on the same weights, one after the other. Exit 1 if losses differ by more than rounding, or scores differ; in
-16 bits another order of sums gives other texts, so that there the losses alone count.
+process, on the same weights, one after the other. Exit 1 if losses differ by more than rounding, or if scores
+differ. In 16 bits another order of sums gives other texts, so only the losses count there.
 """
 
 from __future__ import annotations
