@@ -92,7 +92,15 @@ def load_tokenizer(model: ModelFields, location: str) -> Any:
         # Where mistral_common is installed (vLLM brings it) tekken.json would be taken before tokenizer.json, and
         # its tokenizer has no ids as others have them.
         tokenizer = AutoTokenizer.from_pretrained(location, mistral_format=False, **hub_options(model))
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:
+        # Of a folder without the file, and of tekken.json alone, the library tells in many ways.
+        if Path(location).is_dir() and model_file(model, location, "tokenizer.json") is None:
+            raise ModelError(
+                f"model.base: {model.base}: no tokenizer could be loaded from its files ({first_line(error)}); "
+                "expected tokenizer.json: copy it from the model's repository, or from one of its family"
+            ) from error
+        if not isinstance(error, OSError | ValueError | ImportError):
+            raise
         raise cannot_be_had(model, error) from error
     tokenizer = _with_ids_of_its_file(model, location, tokenizer)
     if tokenizer.pad_token_id is None:

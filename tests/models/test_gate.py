@@ -19,7 +19,7 @@ from llm_summ.models.base_facts import BaseFacts, facts_of
 from llm_summ.models.gate import base_findings, pass_gate
 from llm_summ.models.vllm_support import base_refusals, unserved_on_cpu
 from llm_summ.models.weight_files import file_findings
-from llm_summ.recipe import Recipe, load_recipe
+from llm_summ.recipe import Recipe, find_recipe, load_recipe
 
 pytestmark = [
     pytest.mark.slow,
@@ -245,6 +245,18 @@ def test_a_tokenizer_in_two_forms(base: Path) -> None:
 
 
 # Adapters
+
+
+@pytest.mark.parametrize(
+    "left", [None, '{"config": {}, "vocab": [], "special_tokens": []}'], ids=["none", "tekken"]
+)
+def test_a_folder_without_a_tokenizer_file(base: Path, left: str | None) -> None:
+    (base / "tokenizer.json").unlink()
+    if left is not None:
+        (base / "tekken.json").write_text(left, encoding="utf-8")
+    [line] = failures()
+    assert "model.base: ./base: no tokenizer could be loaded from its files" in line
+    assert "expected tokenizer.json" in line
 
 
 def test_an_adapted_table_of_embeddings_that_is_the_head_as_well(base: Path) -> None:
