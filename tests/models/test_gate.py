@@ -239,6 +239,15 @@ def test_a_pad_token_that_the_model_does_not_have_is_replaced(base: Path, pad: s
     assert done.code == 0, done.err
 
 
+def test_t5gemma_is_an_encoder_decoder() -> None:
+    """Its configuration has two halves and no sizes of its own."""
+    from transformers import T5GemmaConfig
+
+    facts = facts_of(T5GemmaConfig(architectures=["T5GemmaForConditionalGeneration"]))
+    [found] = base_findings(load_recipe(find_recipe("qlora")), facts, "train")
+    assert (found.code, found.refuses) == ("encoder-decoder", True)
+
+
 def test_a_tokenizer_in_two_forms(base: Path) -> None:
     (base / "tekken.json").write_text("{}", encoding="utf-8")
     assert failures() == []
