@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from llm_summ.data.tags import GAP, NEAR_TAG, SPEAKER_TAG, may_be_odd, near_tag, proper_tags
+from llm_summ.data.tags import GAP, NEAR_TAG, PERSON_TAG, SPEAKER_TAG, may_be_odd, near_tag, proper_tags
 
 __all__ = [
     "EMPTY_TURN",
@@ -33,13 +33,13 @@ __all__ = [
     "tagging_of",
 ]
 
-TAG_LABEL = rf"#Person[0-9]+#{GAP}*[:：]"
+TAG_LABEL = rf"{PERSON_TAG}{GAP}*[:：]"
 """The pattern of a tag as a label; it does not say where in a text the label is."""
-_TAGGED = re.compile(rf"^{GAP}*(?P<name>#Person[0-9]+#){GAP}*[:：]", re.MULTILINE)
+_TAGGED = re.compile(rf"^{GAP}*(?P<name>{PERSON_TAG}){GAP}*[:：]", re.MULTILINE)
 _LABEL = re.compile(TAG_LABEL)
 _GAP = re.compile(rf"{GAP}*")
 _COLON = re.compile(rf"{GAP}*[:：]")
-NO_COLON = re.compile(rf"^{GAP}*#Person[0-9]+#(?!{GAP}*[:：])", re.MULTILINE)
+NO_COLON = re.compile(rf"^{GAP}*{PERSON_TAG}(?!{GAP}*[:：])", re.MULTILINE)
 """A line that begins with a tag without a colon."""
 EMPTY_TURN = re.compile(rf"^{GAP}*{TAG_LABEL}{GAP}*(?:$|(?={TAG_LABEL}))", re.MULTILINE)
 """A label that nothing follows, or only another label."""

@@ -11,7 +11,17 @@ import unicodedata
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
-__all__ = ["GAP", "NEAR_TAG", "SPEAKER_TAG", "TAG", "may_be_odd", "near_tag", "odd_tags", "proper_tags"]
+__all__ = [
+    "GAP",
+    "NEAR_TAG",
+    "PERSON_TAG",
+    "SPEAKER_TAG",
+    "TAG",
+    "may_be_odd",
+    "near_tag",
+    "odd_tags",
+    "proper_tags",
+]
 
 GAP = r"[ \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 r"""White space within a line; \s would also take what ends lines in other systems."""
@@ -29,13 +39,15 @@ _ANY_CASE = rf"(?i:{_PERSON}|{_SPLIT_MASKS}|E{_SEPARATOR}mail)"
 # Without both signs a mask needs its exact spelling: "#email" and "an address" are words.
 _SPELT = rf"(?:(?i:{_PERSON})|{'|'.join(_MASKS)})"
 
-SPEAKER_TAG = re.compile(r"#Person\d+#")
+PERSON_TAG = "#Person[0-9]+#"
+"""The pattern of a speaker tag in its correct spelling."""
+SPEAKER_TAG = re.compile(r"#Person\d+#")  # also with full-width digits
 """A speaker, or a person who is mentioned."""
 TAG = re.compile(rf"#(?:Person[0-9]+|{'|'.join(_MASKS)})#")
 """A tag or a mask in its correct spelling."""
 # Correct tags are matched first, so that no match goes from the last sign of one to the first of the next.
 _TAGS = re.compile(
-    rf"^{GAP}*(?P<colon>#Person[0-9]+#(?:{GAP}+[:：]|：){GAP}*)"
+    rf"^{GAP}*(?P<colon>{PERSON_TAG}(?:{GAP}+[:：]|：){GAP}*)"
     rf"|{TAG.pattern}"
     rf"|(?P<signed>[#＃]{_SEPARATOR}{_ANY_CASE}{_SEPARATOR}[#＃](?!{_ANY_CASE}))"
     rf"|(?P<unclosed>[#＃]{_SEPARATOR}{_SPELT}(?![A-Za-z0-9０-９_]))"
