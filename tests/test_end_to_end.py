@@ -404,7 +404,7 @@ def test_the_lead_of_each_dialogue(folder: Path, run: Path) -> None:
     assert "Loading" not in done.err
     rows = {row["fname"]: row["summary"] for row in lines(run / "predictions" / "dev.echo.jsonl")}
     for dialogue in read_dialogues(str(folder / "dev.csv")):
-        assert str(rows[dialogue.id]).startswith(dialogue.turns[0].strip())
+        assert str(rows[dialogue.id]).startswith(dialogue.turn_texts[0].strip())
     refused = llm_summ("generate", "--run", "first", "--engine", "echo", "--untuned", cwd=folder, check=False)
     assert (refused.code, len(refused.err.splitlines())) == (2, 1)
 

@@ -275,8 +275,8 @@ def _report_json(path: Path, data: str, dialogues: Sequence[Dialogue], report: P
 
 
 def _write(out: Path, dialogues: Sequence[Dialogue], report: PostReport) -> None:
+    from llm_summ.data.formats import write_table
     from llm_summ.data.table import Record, Table
-    from llm_summ.data.write import write_table
 
     pairs = zip(dialogues, report.texts, strict=True)
     records = [Record(at, {"fname": one.id, "summary": text}) for at, (one, text) in enumerate(pairs, 2)]

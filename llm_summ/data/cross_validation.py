@@ -1,4 +1,4 @@
-"""Dialogues in parts of like size, for cross-validation."""
+"""Folds for cross-validation: dialogues in parts of equal size."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ FOLDS = 5
 
 
 def fold_of_each(ids: Sequence[str], seed: int = 0) -> NDArray[np.int64]:
-    """The fold of each dialogue, from 0 to `FOLDS` - 1; it does not depend on their order, shape ``[rows]``."""
+    """Return the fold of each dialogue, from 0 to `FOLDS` - 1; it does not depend on the order of the ids.
+
+    Args:
+        ids: of the dialogues, shape ``[rows]``.
+        seed: of the random assignment.
+
+    Returns:
+        the folds, shape ``[rows]``.
+    """
     import numpy as np
 
     shuffled = sorted(ids)
     random.Random(seed).shuffle(shuffled)
-    place = {identity: number % FOLDS for number, identity in enumerate(shuffled)}
-    return np.array([place[identity] for identity in ids])
+    fold = {identity: number % FOLDS for number, identity in enumerate(shuffled)}
+    return np.array([fold[identity] for identity in ids])

@@ -1,4 +1,4 @@
-"""The text of a file: UTF-8, or CP949, which Korean spreadsheet programs write and which is said aloud."""
+"""The text of a file: UTF-8, or CP949 with a notice, since Korean spreadsheet programs write it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from llm_summ.data.mistaken_formats import binary_format, wide_encoding
 
 __all__ = ["read_text"]
 
-_KOREAN_SHARE = 0.9  # of the letters outside ASCII: other bytes decode to rare syllables and hanja
+_KOREAN_SHARE = 0.9  # of the letters outside ASCII: bytes of other encodings decode to rare syllables and hanja
 _JAMO = re.compile("([\u3131-\u3163])\\1*")  # ㅋㅋㅋ, ㅠㅠ
-# Those that chats write by themselves: consonants (ㅇㅋ, ㄱㅅ, ㅉㅉ) and the vowels of a face (ㅠㅠ, ㅡㅡ, ㅗ).
+# Jamo that chats write alone: consonants (ㅇㅋ, ㄱㅅ, ㅉㅉ) and the vowels of a face (ㅠㅠ, ㅡㅡ, ㅗ).
 _CHAT_JAMO = frozenset("ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎㅗㅜㅠㅡ")
 _OTHER_JAMO_WEIGHT = 3
 
 
 def read_text(path: Path) -> tuple[str, str]:
-    """A file's text, without a byte order mark, and the encoding it was in.
+    """Read the text of a file, without a byte order mark, and the encoding of the file.
 
     Returns:
         the text, and ``utf-8``, ``utf-8-sig`` (with a byte order mark) or ``cp949``.
 
     Raises:
-        DataError: the file cannot be read, is in another encoding, or holds a NUL.
+        DataError: the file cannot be read, has another encoding, or contains a NUL.
     """
     try:
         content = path.read_bytes()
@@ -39,22 +39,22 @@ def read_text(path: Path) -> tuple[str, str]:
     except UnicodeDecodeError as error:
         text, encoding = _from_cp949(path, content, error), "cp949"
         say(f"{path}: read as CP949 (it is not UTF-8)")
-    if (at := text.find("\0")) >= 0:
-        line = text.count("\n", 0, at) + 1
+    if (index := text.find("\0")) >= 0:
+        line = text.count("\n", 0, index) + 1
         raise DataError(f"{path}:{line}: found a NUL byte; the file is damaged; copy or save it again")
     return text, encoding
 
 
 def _from_cp949(path: Path, content: bytes, error: UnicodeDecodeError) -> str:
-    """The text as CP949, if it is Korean; a damaged UTF-8 file is not, though its bytes may be valid."""
+    """Decode a text as CP949 if the result is Korean, which it is not for a damaged UTF-8 file."""
     try:
         text = content.decode("cp949")
     except UnicodeDecodeError:
         text = ""
-    # KS X 1001 holds the 2,350 syllables that are in use; CP949 adds the 8,822 others.
+    # KS X 1001 has the 2,350 syllables that are in use; CP949 adds the 8,822 others.
     letters = [letter for letter in _JAMO.sub("", text) if not letter.isascii() and letter.isalpha()]
     korean = sum("가" <= letter <= "힣" and len(letter.encode("euc_kr", "ignore")) == 2 for letter in letters)
-    # Hiragana in EUC-JP decode to jamo, too, but hardly to those of chats alone.
+    # Hiragana in EUC-JP also decode to jamo, but rarely to those of chats alone.
     chat = sum(match[1] in _CHAT_JAMO for match in _JAMO.finditer(text))
     other = sum(1 for _ in _JAMO.finditer(text)) - chat
     if korean + chat >= max(1, _OTHER_JAMO_WEIGHT * other) and korean >= _KOREAN_SHARE * len(letters):

@@ -1,4 +1,4 @@
-"""What all pictures share: their size, colours, lines, bars, labels and legends."""
+"""The common parts of all charts: size, colours, lines, bars, labels and legends."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ __all__ = [
 ]
 
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#B5DBF4", "#7A3B00", "#CC79A7")
-"""One a file, in their order. They differ in lightness too, for those who see no hue and for paper."""
+"""One for each file. They also differ in lightness, for colour-blind readers and for print."""
 
 _WIDTH = 12.0  # inches
 DPI = 100
-"""Pixels an inch."""
+"""Pixels per inch."""
 
 _LINES = ("-", "--", ":", "-.")
 _HATCHES = ("", "///", "...")  # for the first six files, the next six …
-_LEGEND_CELLS = 130  # half-width characters that fit beside one another under a picture
+_LEGEND_CELLS = 130  # half-width characters that fit on one line under a chart
 
-# A file with its place among those given: its colour is the same in all pictures.
+# Each file with its index, which decides its colour in all charts.
 Numbered = Sequence[tuple[int, FileStatistics]]
 
 
 def new_figure(height: float, rows: int, columns: int) -> tuple[Figure, list[Axes]]:
-    """An empty figure, its height in inches, and its axes in reading order."""
+    """Return an empty figure of a height in inches, and its axes in reading order."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -58,11 +58,11 @@ def new_figure(height: float, rows: int, columns: int) -> tuple[Figure, list[Axe
 
 
 def draw_bars(axes: Axes, kinds: Sequence[str], shares: Sequence[tuple[int, Sequence[float]]]) -> None:
-    """Horizontal bars, the first kind on top; in each kind a bar a file, with its figure."""
+    """Draw horizontal bars, the first kind on top; each kind has a bar for each file, with its number."""
     thick = 0.8 / len(shares)
-    for order, (place, share) in enumerate(shares):
+    for order, (index, share) in enumerate(shares):
         at = [row - 0.4 + thick * (order + 0.5) for row in range(len(kinds))]
-        drawn = axes.barh(at, share, height=0.9 * thick, **_fill(place))
+        drawn = axes.barh(at, share, height=0.9 * thick, **_fill(index))
         labels = [f"{value:.2g}" if 0 < value < 1 else f"{value:.1f}" if value else "" for value in share]
         axes.bar_label(drawn, labels, padding=3, fontsize=9 if len(shares) < 4 else 7)
     axes.set_xlim(0, 1.12 * max(max(share) for _, share in shares))
@@ -73,14 +73,14 @@ def draw_bars(axes: Axes, kinds: Sequence[str], shares: Sequence[tuple[int, Sequ
 
 
 def label(axes: Axes, title: str, x: str, y: str) -> None:
-    """Write a title and what the axes show."""
+    """Set the title and the labels of the axes."""
     axes.set_title(title, fontsize=14, pad=10)
     axes.set_xlabel(x, fontsize=12)
     axes.set_ylabel(y, fontsize=12)
 
 
 def add_legend(figure: Figure, files: Numbered, *, bars: bool = False) -> None:
-    """The files' names under the picture, as many beside one another as fit; the picture grows by their lines."""
+    """Write the names of the files under the chart, as many on a line as fit; the chart grows by these lines."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -88,9 +88,9 @@ def add_legend(figure: Figure, files: Numbered, *, bars: bool = False) -> None:
     columns = max(1, min(len(names), _LEGEND_CELLS // (max(map(cells, names)) + 8)))
     figure.set_figheight(figure.get_figheight() + 0.28 * math.ceil(len(names) / columns))
     handles = [
-        Patch(**_fill(place)) if bars else Line2D([], [], linewidth=2.5, **line_style(place)) for place, _ in files
+        Patch(**_fill(index)) if bars else Line2D([], [], linewidth=2.5, **line_style(index)) for index, _ in files
     ]
-    # matplotlib leaves out labels that begin with an underscore; texts set afterwards may.
+    # matplotlib omits labels that begin with an underscore, but not texts that are set afterwards.
     legend = figure.legend(
         handles, ["x"] * len(names), loc="outside lower center", ncols=columns, fontsize=11, handlelength=2.8
     )
@@ -99,21 +99,21 @@ def add_legend(figure: Figure, files: Numbered, *, bars: bool = False) -> None:
         text.set_text(name)
 
 
-def line_style(place: int) -> dict[str, Any]:
-    """How a file's lines are drawn."""
-    return {"color": COLOURS[place % len(COLOURS)], "linestyle": _LINES[place % len(_LINES)]}
+def line_style(index: int) -> dict[str, Any]:
+    """Return the style of the lines of a file."""
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": _LINES[index % len(_LINES)]}
 
 
-def _fill(place: int) -> dict[str, Any]:
-    """How a file's bars are filled: hatched from the seventh file on, whose colours have been used."""
+def _fill(index: int) -> dict[str, Any]:
+    """Return the style of the bars of a file; from the seventh on they are hatched, since colours repeat."""
     return {
-        "facecolor": COLOURS[place % len(COLOURS)],
+        "facecolor": COLOURS[index % len(COLOURS)],
         "edgecolor": "white",
         "linewidth": 0,
-        "hatch": _HATCHES[place // len(COLOURS) % len(_HATCHES)],
+        "hatch": _HATCHES[index // len(COLOURS) % len(_HATCHES)],
     }
 
 
 def number_text(value: float, _: int | None = None) -> str:
-    """A number as the axes show it; matplotlib adds the tick's place."""
+    """Return a number as the axes show it; matplotlib also passes the position of the tick."""
     return f"{value:,.10g}"

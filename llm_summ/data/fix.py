@@ -1,9 +1,8 @@
-"""A repaired copy of data files: what has exactly one sensible repair, and a list of every change.
+"""A repaired copy of data files, and a list of every change.
 
-No row is dropped and no id invented; only tags, markup, white space around lines, line ends, invisible characters
-and decomposed Hangul are changed, in summaries too. What cannot be repaired stays, and is
-reported as before; so does what a repair would make unusable: an id that would then stand twice, a text of which
-nothing would be left.
+Only errors with exactly one sensible repair are repaired: in tags, markup, white space around lines, line ends,
+invisible characters and decomposed Hangul, in summaries too. No row is dropped and no id is invented. Other errors
+stay, and so do those whose repair would make a row unusable: a duplicate id, an empty text.
 """
 
 from __future__ import annotations
@@ -20,8 +19,9 @@ from typing import Any
 
 from llm_summ.core.errors import DataError
 from llm_summ.core.files import all_or_none, write_text
+from llm_summ.data.formats import say_encoding, write_table, writer_for
 from llm_summ.data.labels import Tagging, split_turns, tagging_of
-from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, topic_columns, turn_keys
+from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, topic_columns
 from llm_summ.data.report import shown_id
 from llm_summ.data.row_rules import (
     ENTITY,
@@ -34,28 +34,28 @@ from llm_summ.data.row_rules import (
     stripped_id,
     visible,
 )
-from llm_summ.data.source import check_folder, file_kind
+from llm_summ.data.source import check_folder
 from llm_summ.data.table import Record, Table
 from llm_summ.data.tags import proper_tags
-from llm_summ.data.write import say_encoding, write_table
+from llm_summ.data.turn_list import turn_keys
 
 __all__ = ["Fixed", "Repair", "fix_files", "fix_table"]
 
-_MOST_ROUNDS = 100  # two or three are needed; a repair may uncover another one
+_MOST_ROUNDS = 100  # two or three are needed; a repair may make another one possible
 _FILLERS = re.compile("[\u3164\uffa0]")  # invisible letters that people write as spaces
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One repair: of one kind, in one field.
+    """One kind of repair in one field.
 
     Attributes:
-        place: the row as an error names it, in the file that was read.
-        id: the row's id before, with what is not seen made visible.
+        place: the row in the file that was read, as an error names it.
+        id: the id of the row before the repair, with invisible characters escaped.
         column: the field.
-        kind: a name of `rules.RULES`.
-        before: what stood at the first place that changed.
-        after: what stands there now.
+        kind: a name in `rules.RULES`.
+        before: the old text around the first change.
+        after: the new text there.
     """
 
     place: str
@@ -68,10 +68,10 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A file that was written.
+    """A repaired copy.
 
     Attributes:
-        path: the repaired copy.
+        path: the copy.
         list_path: the list of changes, a JSON object a line.
         changes: the changes.
     """
@@ -82,23 +82,23 @@ class Fixed:
 
 
 def fix_files(tables: Sequence[Table], out: Path) -> list[Fixed]:
-    """Write a repaired copy of each file, and beside it ``<copy>.changes.jsonl``.
+    """Write a repaired copy of each file, and next to it ``<copy>.changes.jsonl``.
 
     Args:
-        tables: as `report.read_tables` gives them.
-        out: the copy's name, if there is one table; the folder of the copies, which keep their names, if there
-            are several. The folder is made if it is not there.
+        tables: from `report.read_tables`.
+        out: the name of the copy of a single table, or the folder for the copies of several, which keep their
+            names. The folder is made if needed.
 
     Raises:
-        DataError: a copy or its list would replace a file, or cannot be written. None of them is left then.
+        DataError: a copy or its list would replace a file, or cannot be written. No file is left behind.
     """
     targets = [out] if len(tables) == 1 else [out / table.path.name for table in tables]
     if len(tables) > 1:
         check_folder(out, f"a folder for {len(tables)} repaired files")
-    for at, (table, target) in enumerate(zip(tables, targets, strict=True)):
+    for index, (table, target) in enumerate(zip(tables, targets, strict=True)):
         _check_target(table, target)
-        if target in targets[:at]:
-            raise DataError(f"{table.path}: another file has the name {target.name} too; repair them one by one")
+        if target in targets[:index]:
+            raise DataError(f"{table.path}: another file is also called {target.name}; repair them one by one")
     done = []
     with all_or_none() as written:
         for table, target in zip(tables, targets, strict=True):
@@ -118,10 +118,10 @@ def fix_files(tables: Sequence[Table], out: Path) -> list[Fixed]:
 
 
 def fix_table(table: Table) -> tuple[Table, list[Repair]]:
-    """Repair what can be repaired in a file; every other value is the same as before.
+    """Repair a table; every value without a repair stays the same.
 
     Returns:
-        the repaired rows, and a change for each repair of a field.
+        the repaired table, and an entry for each kind of repair in each field.
     """
     changes: list[Repair] = []
     records = []
@@ -132,8 +132,8 @@ def fix_table(table: Table) -> tuple[Table, list[Repair]]:
         values = dict(record.values)
         for column, kind, before, after in _fix_row(table, record, values, ids):
             pairs = enumerate(zip(before, after, strict=False))
-            at = next((at for at, (one, other) in pairs if one != other), min(len(before), len(after)))
-            shown = visible(before, at), visible(after, at)
+            start = next((index for index, (old, new) in pairs if old != new), min(len(before), len(after)))
+            shown = visible(before, start), visible(after, start)
             changes.append(Repair(table.place(record), shown_id(record), column, kind, *shown))
         records.append(Record(record.line, values))
     return replace(table, records=records), changes
@@ -145,7 +145,7 @@ _Step = tuple[str, str, str]  # kind, before, after
 def _fix_row(
     table: Table, record: Record, values: dict[str, Any], ids: Counter[str]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Repair a row's values; gives the column and the step. `ids` says how many rows would have each id."""
+    """Repair the values of a row and yield column and step; `ids` counts the rows that would have each id."""
     identity = values.get("fname")
     if isinstance(identity, str) and (inner := _proper_id(identity, ids)) != identity:
         values["fname"] = inner
@@ -167,7 +167,7 @@ def _fix_row(
         elif steps:
             values[source] = dialogue
         yield from ((source, *step) for step in steps)
-    # The dialogue says whether Person1 is a tag without its signs.
+    # The dialogue decides whether Person1 is a tag without its signs.
     tagging = tagging_of(dialogue)
     for column in (*reference_columns(table.columns), *topic_columns(table.columns)):
         value = values.get(column)
@@ -178,22 +178,22 @@ def _fix_row(
 
 def _proper_id(identity: str, ids: Counter[str]) -> str:
     inner = stripped_id(identity)
-    # Every reader leaves white space out: without it no id becomes another row's.
+    # Every reader ignores outer white space: removing it cannot make two ids equal.
     harmless = identity.strip() == inner or ids[inner] == 1
     return inner if inner and harmless else identity
 
 
 def _fix_turns(turns: list[Any], tagging: Tagging) -> tuple[list[Any], list[_Step]]:
-    """A list of turns, with the texts in it repaired and without blank ones."""
+    """Return a list of turns with repaired texts and without blank turns, and the steps."""
     fixed: list[Any] = []
     steps: list[_Step] = []
     for turn in turns:
         texts = {"": turn} if isinstance(turn, str) else _texts(turn)
         now = dict(texts)
         for key, text in texts.items():
-            found = _repairs(text, tagging, spoken=True)
-            now[key] = found[-1][2] if found else text
-            steps += found
+            repairs = _repairs(text, tagging, spoken=True)
+            now[key] = repairs[-1][2] if repairs else text
+            steps += repairs
         if any(text.strip() for text in now.values()):
             fixed.append(now[""] if isinstance(turn, str) else {**turn, **now} if now != texts else turn)
         elif not any(text.strip() for text in texts.values()):
@@ -202,21 +202,21 @@ def _fix_turns(turns: list[Any], tagging: Tagging) -> tuple[list[Any], list[_Ste
 
 
 def _texts(turn: dict[str, Any]) -> dict[str, str]:
-    """What of a turn is read: who speaks, and what is said."""
+    """Return the speaker and the text of a turn, by key."""
     return {key: turn[key] for key in turn_keys(turn) if key}
 
 
 def _useful(steps: list[_Step]) -> list[_Step]:
-    """The steps, unless they would leave nothing of a text: a blank one is refused, or lost as a reference."""
+    """Return the steps, or none if they would leave a blank text: it would be refused, or lost as a reference."""
     return steps if steps and steps[-1][2].strip() else []
 
 
 def _repairs(text: str, tagging: Tagging | None = None, *, spoken: bool = False) -> list[_Step]:
-    """The repairs of a text, one after the other.
+    """Return the repairs of a text, one after the other.
 
     Args:
-        text: of any column.
-        tagging: of the dialogue that it belongs to; None if it is the dialogue.
+        text: the text of any column.
+        tagging: the tags of the dialogue in its row; None if the text is the dialogue.
         spoken: whether it consists of turns.
     """
     steps: list[_Step] = []
@@ -242,7 +242,7 @@ def _without_entities(text: str, _: Tagging) -> str:
 
 def _letter(match: re.Match[str]) -> str:
     letter = html.unescape(f"&{match[1]};")
-    # A space that does not break is of use in a page only; a number that is no letter stands for nothing.
+    # A no-break space is useful only in a page; a number without a character means nothing.
     return {"\u00a0": " ", "\ufffd": ""}.get(letter, letter)
 
 
@@ -250,7 +250,7 @@ def _without_blank_lines(text: str, _: Tagging) -> str:
     return "\n".join(line for line in text.split("\n") if line.strip())
 
 
-# Of a text, and of what its dialogue says about tags.
+# Each repair takes a text and the tags of its dialogue.
 _REPAIRS: tuple[tuple[str, Callable[[str, Tagging], str]], ...] = (
     ("html", _without_entities),
     ("literal-line-feed", lambda text, _: LITERAL_LINE_FEED.sub("\n", text)),
@@ -269,7 +269,7 @@ def _check_target(table: Table, target: Path) -> None:
     try:
         if target.is_dir():
             raise DataError(f"{target}: is a folder; expected the name of the repaired copy of {table.path}")
-        file_kind(target)
+        writer_for(target)
         for path in (target, _list_path(target)):
             if path.exists():
                 what = "the input itself" if path.samefile(table.path) else "there already"

@@ -1,4 +1,4 @@
-"""The font of the pictures: where it is, what it can show, and how a figure gets it.
+"""The font of the charts: its file, the characters that it has, and how a figure gets it.
 
 matplotlib's own fonts have no Hangul. NanumGothic comes from the package koreanize-matplotlib, which is not
 imported: it needs distutils, gone from Python 3.12, and it sets matplotlib's global state.
@@ -20,32 +20,33 @@ if TYPE_CHECKING:
 __all__ = ["WHY", "cells", "korean_font", "printable", "set_font"]
 
 WHY = "`llm-summ data stats --plots`"
-"""What the font and matplotlib are wanted for, where they are missing."""
+"""The purpose of the font and of matplotlib, for the error if they are missing."""
 
 
 def korean_font() -> Path:
-    """NanumGothic.ttf in the installed package koreanize-matplotlib.
+    """Return the path of NanumGothic.ttf in the installed package koreanize-matplotlib.
 
     Raises:
         MissingPackageError: the package is not installed, or lacks the file.
     """
     spec = importlib.util.find_spec("koreanize_matplotlib")
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        font = Path(place) / "fonts" / "NanumGothic.ttf"
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        font = Path(folder) / "fonts" / "NanumGothic.ttf"
         if font.is_file():
             return font
     raise MissingPackageError("koreanize-matplotlib", extra="plots", why=WHY)
 
 
 def printable(text: str, width: int) -> str:
-    """A name or a topic as a picture can show it, on one line.
+    """Return a name or a topic as a chart can show it, on one line.
 
-    Hangul is composed (macOS takes the syllables of file names apart), what the font lacks becomes □, and what
-    has no width is left out.
+    Hangul is composed (macOS decomposes the syllables of file names), characters that the font lacks become □, and
+    those without a width are omitted.
 
     Args:
-        text: any.
-        width: half-width characters that it may take (a Hangul syllable takes two); the rest becomes an ellipsis.
+        text: any text.
+        width: the greatest width in half-width characters (a Hangul syllable takes two); the rest becomes an
+            ellipsis.
     """
     glyphs = _glyphs(korean_font())
     composed = " ".join(unicodedata.normalize("NFC", text).split())
@@ -59,12 +60,12 @@ def printable(text: str, width: int) -> str:
 
 
 def cells(text: str) -> int:
-    """How wide a text is in half-width characters; what is ambiguous (□, …) is wide."""
+    """Return the width of a text in half-width characters; ambiguous ones (□, …) are wide."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WFA" else 1 for letter in text)
 
 
 def set_font(figure: Figure) -> None:
-    """Give every text the font; a ``$`` is a dollar, whatever the user's own matplotlib settings are."""
+    """Give every text the font; a ``$`` is a dollar sign, even if the user's settings differ."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.text import Text
 
@@ -77,7 +78,7 @@ def set_font(figure: Figure) -> None:
 
 @cache
 def _glyphs(font: Path) -> frozenset[int]:
-    """The code points that a font has glyphs for."""
+    """Return the code points for which a font has glyphs."""
     from matplotlib.ft2font import FT2Font
 
     return frozenset(FT2Font(str(font)).get_charmap())

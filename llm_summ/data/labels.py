@@ -1,13 +1,13 @@
-"""Speaker labels: what at the beginning of a line says who speaks in it.
+"""Speaker labels: the beginning of a line that names its speaker. What counts as one is defined here only.
 
 1. A tag and a colon, ``#Person1#: 네``. Where a dialogue has any of them, nothing else is a label.
 2. A name of at most three words and 20 characters, and a colon: ``상담사: 네``, ``상담사:네``, ``Speaker A： 네``.
 3. A name in brackets: ``[상담사] 네``, and as messengers export it, ``[상담사] [오후 3:15] 네``.
 
-Of 2 and 3, a dialogue has the one that more of its lines have. These are not labels: the fields of a notice
+Of 2 and 3, a dialogue has the form that more of its lines have. These are not labels: the fields of a notice
 (``시간: 3시``, see `_FIELDS`), times (``10:30``), addresses (``https://…``), paths and emoticons. Without a space
-behind the colon, a name counts if it also stands before a colon and a space, or if half of the lines have labels;
-names in brackets, which may be stage directions, only if half of the lines have them.
+after the colon, a name counts if another line has it before a colon and a space, or if half of the lines have
+labels. Names in brackets, which may be stage directions, count only if half of the lines have them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from llm_summ.data.tags import GAP, NEAR_TAG, SPEAKER_TAG, may_be_odd, near_tag, proper_tags
+from llm_summ.data.tags import GAP, NEAR_TAG, PERSON_TAG, SPEAKER_TAG, may_be_odd, near_tag, proper_tags
 
 __all__ = [
     "EMPTY_TURN",
@@ -27,26 +27,27 @@ __all__ = [
     "is_tagged",
     "joined_turns",
     "line_labels",
+    "skip_gap",
     "speakers_of",
     "split_turns",
     "tagging_of",
 ]
 
-TAG_LABEL = rf"#Person[0-9]+#{GAP}*[:：]"
-"""A tag as a label, as a pattern; where it stands is for the user of the pattern to say."""
-_TAGGED = re.compile(rf"^{GAP}*(?P<name>#Person[0-9]+#){GAP}*[:：]", re.MULTILINE)
+TAG_LABEL = rf"{PERSON_TAG}{GAP}*[:：]"
+"""The pattern of a tag as a label; it does not say where in a text the label is."""
+_TAGGED = re.compile(rf"^{GAP}*(?P<name>{PERSON_TAG}){GAP}*[:：]", re.MULTILINE)
 _LABEL = re.compile(TAG_LABEL)
 _GAP = re.compile(rf"{GAP}*")
 _COLON = re.compile(rf"{GAP}*[:：]")
-NO_COLON = re.compile(rf"^{GAP}*#Person[0-9]+#(?!{GAP}*[:：])", re.MULTILINE)
+NO_COLON = re.compile(rf"^{GAP}*{PERSON_TAG}(?!{GAP}*[:：])", re.MULTILINE)
 """A line that begins with a tag without a colon."""
 EMPTY_TURN = re.compile(rf"^{GAP}*{TAG_LABEL}{GAP}*(?:$|(?={TAG_LABEL}))", re.MULTILINE)
-"""A label with nothing behind it, or with another label."""
+"""A label that nothing follows, or only another label."""
 
 _NAME = re.compile(
     rf"^{GAP}*(?P<name>[^\s:：#＃\[［【][^:：\n]{{0,19}}?){GAP}*"
     # Neither :// and C:\ nor the emoticons :) :( :D :P :-) nor ::
-    rf"(?::(?!//|[\\:)(\]\[|*>]|-[)(DP]|[DPp](?!\w))|：)(?:(?P<space>{GAP}|(?<=：))|(?P<said>(?=\S)))?",
+    rf"(?::(?!//|[\\:)(\]\[|*>]|-[)(DP]|[DPp](?!\w))|：)(?:(?P<space>{GAP}|(?<=：))|(?P<text>(?=\S)))?",
     re.MULTILINE,
 )
 _BRACKETED = re.compile(
@@ -55,7 +56,7 @@ _BRACKETED = re.compile(
     re.MULTILINE,
 )
 _NO_NAME = re.compile(rf"[?!…~\"“”]|(?:\S+{GAP}+){{3}}\S")
-_SENTENCE = re.compile(rf"[.,'‘’]|{GAP}\S+{GAP}")  # where nothing but a colon says that it is a name
+_SENTENCE = re.compile(rf"[.,'‘’]|{GAP}\S+{GAP}")  # for names that only a colon shows to be names
 _FIGURES = re.compile(rf"\d{GAP}*[:：]\d")
 _FIELDS = frozenset(
     {
@@ -78,8 +79,8 @@ class Label(NamedTuple):
     """The label of a line.
 
     Attributes:
-        name: who speaks: the tag, or the name without colon and brackets.
-        end: where in the line it ends, colon and brackets included.
+        name: the speaker: the tag, or the name without colon and brackets.
+        end: the index in the line after the label, colon and brackets included.
     """
 
     name: str
@@ -87,12 +88,12 @@ class Label(NamedTuple):
 
 
 class Tagging(NamedTuple):
-    """What a dialogue says about the tags in its row, as `odd_tags` and `proper_tags` take it.
+    """The tags that a dialogue uses, as `odd_tags` and `proper_tags` need them for every text of its row.
 
     Attributes:
         tagged: whether its speakers are named with tags.
-        speakers: the speaker tags that it has, of those who speak and of others. Misspelt ones are among them;
-            other letters than Person, as in ``#Peron2#``, where they are a label.
+        speakers: its speaker tags, of those who speak and of others, with misspelt ones corrected. A word with
+            other letters than Person, as in ``#Peron2#``, counts only if it is a label.
     """
 
     tagged: bool
@@ -100,47 +101,53 @@ class Tagging(NamedTuple):
 
 
 def tagging_of(dialogue: str) -> Tagging:
-    """Return what a dialogue says about the tags in its row."""
+    """Return the tags that a dialogue uses."""
     tagged = is_tagged(dialogue)
     return Tagging(tagged, _speaker_tags(dialogue, tagged))
 
 
 def is_tagged(dialogue: str) -> bool:
-    """Return whether a dialogue names its speakers with tags; in others `Person1` may be a name like any other."""
+    """Return whether a dialogue names its speakers with tags; if not, `Person1` is a name like any other."""
     return _TAGGED.search(dialogue) is not None
 
 
 def speakers_of(dialogue: str) -> tuple[str, ...]:
-    """Return who speaks in a dialogue, in the order in which they first do."""
+    """Return the speakers of a dialogue, in the order in which they first speak."""
     return tuple(dict.fromkeys(label.name for label in _labels(dialogue).values()))
 
 
 def line_labels(dialogue: str) -> list[Label | None]:
-    """Return the label of every line that a line feed ends, None for those without."""
-    found = _labels(dialogue)
+    """Return the label of each line, None for a line without one; only line feeds separate lines."""
+    labels = _labels(dialogue)
     starts = [0, *(match.end() for match in re.finditer("\n", dialogue))]
     return [
-        None if (label := found.get(start)) is None else label._replace(end=label.end - start) for start in starts
+        None if (label := labels.get(start)) is None else label._replace(end=label.end - start) for start in starts
     ]
 
 
-def joined_turns(text: str) -> Iterator[tuple[int, int]]:
-    r"""Find the labels that should begin a line and do not: every second one of a line.
+def skip_gap(text: str, start: int) -> int:
+    """Return the index of the first character from `start` on that is not white space within a line."""
+    match = _GAP.match(text, start)
+    return match.end() if match else start
 
-    The first one of a line should only if a sentence ends before it. A label right behind a colon, an opening
-    quotation mark or a bracket is quoted; one behind a line break that is written out (``\n``, ``<br>``) does
-    begin a line.
+
+def joined_turns(text: str) -> Iterator[tuple[int, int]]:
+    r"""Find the labels that should begin a line and do not.
+
+    Those are the labels of a line after its first, and the first if a sentence ends before it. A label right after
+    a colon, an opening quotation mark or a bracket is quoted. A label after a line break that is written out
+    (``\n``, ``<br>``) does begin a line.
 
     Yields:
-        where the white space before the label begins and ends.
+        the indexes at which the white space before a label begins and ends.
     """
     for match in _LABEL.finditer(text):
         start = match.start()
         line = text[text.rfind("\n", 0, start) + 1 : start]
-        said = line.rstrip()
-        gap = line[len(said) :]
-        # What else is white space ends a line in another system.
-        if said and _GAP.fullmatch(gap) and _ends_turn(said, spaced=bool(gap)):
+        before = line.rstrip()
+        gap = line[len(before) :]
+        # Other white space ends a line in another system.
+        if before and _GAP.fullmatch(gap) and _ends_turn(before, spaced=bool(gap)):
             yield start - len(gap), start
 
 
@@ -155,7 +162,7 @@ def split_turns(text: str) -> str:
 
 
 def _ends_turn(line: str, *, spaced: bool) -> bool:
-    """Whether a turn may end here, and another one begin; `line` is what precedes the label in its line."""
+    """Return whether a turn may end here; `line` is the part of the line before the label."""
     last = line[-1]
     if last in _OPENING or (last in "\"'" and line.count(last) % 2) or _WRITTEN_BREAK.search(line):
         return False
@@ -181,7 +188,7 @@ def _begins_line(text: str, start: int) -> bool:
 
 
 def _labels(dialogue: str) -> dict[int, Label]:
-    """The labels, by where their lines begin; they end at places of the dialogue."""
+    """Return the labels by the index of their line's beginning; `Label.end` is an index of the dialogue."""
     tagged = {match.start(): Label(match["name"], match.end()) for match in _TAGGED.finditer(dialogue)}
     if tagged:
         return tagged
@@ -196,31 +203,31 @@ def _labels(dialogue: str) -> dict[int, Label]:
 
 
 def _names(dialogue: str, lines: int) -> dict[int, Label]:
-    """The names before colons, by where their lines begin; `lines` is the number of those that are not blank."""
+    """Return the names before colons, likewise; `lines` is the number of lines that are not blank."""
     sure: set[str] = set()
     loose: set[str] = set()
-    found: dict[int, Label] = {}
+    candidates: dict[int, Label] = {}
     counted = 0
     for match in _NAME.finditer(dialogue):
         name, end = match["name"], match.end()
         if _NO_NAME.search(name) or _is_field(name):
             continue
-        found[match.start()] = Label(name, end)
+        candidates[match.start()] = Label(name, end)
         if _FIGURES.search(dialogue, match.start(), end + 1):
             continue
         if match["space"] is not None:
             sure.add(name)
             counted += 1
-        elif match["said"] is not None and _is_name(name) and not _SENTENCE.search(name):
+        elif match["text"] is not None and _is_name(name) and not _SENTENCE.search(name):
             loose.add(name)
             counted += 1
-    # "화자1:3시에 봐요" looks like a time but for the other speakers, who are called alike.
+    # "화자1:3시에 봐요" looks like a time; the other speakers have the same name with another number.
     names = {_stem(name) for name in (sure | loose if 2 * counted >= lines else sure)}
-    return {start: label for start, label in found.items() if _stem(label.name) in names}
+    return {start: label for start, label in candidates.items() if _stem(label.name) in names}
 
 
 def _stem(name: str) -> str:
-    """A name without its number, if it has another part."""
+    """Return a name without its number, if it has another part."""
     return name.rstrip("0123456789 ") or "1"
 
 
@@ -229,5 +236,5 @@ def _is_name(name: str) -> bool:
 
 
 def _is_field(name: str) -> bool:
-    """Whether it is a field of a notice, such as the time of a meeting."""
+    """Return whether a name is a field of a notice, such as the time of a meeting."""
     return name.split()[-1].lower() in _FIELDS if name.strip() else True

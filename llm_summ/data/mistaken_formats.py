@@ -1,6 +1,6 @@
-"""Files that are not what their name says, or not quite CSV: the cause, and what to do about it.
+"""Files that have another format than their name says, or are not quite CSV: the cause, and what to do.
 
-Every remedy that is named here works: the file that it gives is read.
+Every remedy named here works: the file that it makes can be read.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _TO_LINES = (
 
 
 def binary_format(path: Path, content: bytes) -> DataError | None:
-    """Return the error for a file that is no text: a spreadsheet, an archive, a web page instead of a download."""
+    """Return the error for a file that is not text: a spreadsheet, an archive, a web page for a download."""
     found = next(((what, remedy) for start, what, remedy in _BINARY if content.startswith(start)), None)
     if content.startswith(b"PK\x03\x04"):
         found = _zip_format(content)
@@ -116,12 +116,12 @@ def other_text_format(path: Path, text: str, required: Sequence[str]) -> DataErr
 
 
 def parquet_error(path: Path, required: Sequence[str]) -> DataError | None:
-    """Return the error for another format that is named .parquet, if it can be told which."""
+    """Return the error for another format that is named .parquet, if it is recognised."""
     try:
         with path.open("rb") as file:
             head = file.read(100_000)
     except OSError:
-        return None  # the reader says why
+        return None  # the reader reports the reason
     if head.startswith(b"PAR1"):
         return None
     if other := binary_format(path, head):
@@ -145,7 +145,7 @@ def json_error(path: Path, text: str, encoding: str = "utf-8") -> DataError | No
 
 
 def header_error(path: Path, text: str, required: Sequence[str], encoding: str) -> DataError | None:
-    """Return the error for a header that has the required columns in another form, or is not there."""
+    """Return the error for a header that is missing, or has the required columns in another form."""
     first = _first_line(text)
     if _SEP_LINE.fullmatch(first.strip()):
         return DataError(f"{path}:1: found {first.strip()}, which only Excel reads; remove this line")
@@ -162,21 +162,21 @@ def header_error(path: Path, text: str, required: Sequence[str], encoding: str) 
     return None
 
 
-def missing_columns(found: Sequence[str], required: Sequence[str]) -> list[str]:
-    """Return the required columns that are not there; ``a|b`` stands for either of two."""
-    return [name for name in required if not set(name.split("|")) & set(found)]
+def missing_columns(columns: Sequence[str], required: Sequence[str]) -> list[str]:
+    """Return the required columns that are missing; ``a|b`` means either of two."""
+    return [name for name in required if not set(name.split("|")) & set(columns)]
 
 
-def column_hint(found: Sequence[str], missing: Sequence[str]) -> str:
-    """Return what to do about missing columns, with a semicolon before it; empty if nothing is known."""
-    alike = {name.strip(" \"'").casefold(): name for name in found}
+def column_hint(columns: Sequence[str], missing: Sequence[str]) -> str:
+    """Return what to do about missing columns, with a semicolon before it; empty if the cause is unknown."""
+    alike = {name.strip(" \"'").casefold(): name for name in columns}
     for wanted in missing:
         for name in wanted.split("|"):
             if name in alike:
                 return f"; rename {' '.join(alike[name].split())} to {name}"
-    if len(found) == 1 and "," in found[0]:
+    if len(columns) == 1 and "," in columns[0]:
         return "; the whole line is quoted as one field: remove the quotes around it"
-    if any(re.search(r"#Person\d+#", name) for name in found):
+    if any(re.search(r"#Person\d+#", name) for name in columns):
         return "; is the header line missing?"
     return ""
 
@@ -185,11 +185,12 @@ def row_error(place: str, fields: Sequence[str], header: str, width: int, lines:
     """Return the error for a row with too many or too few fields.
 
     Args:
-        place: the row as an error names it.
-        fields: of the row.
-        header: the columns as an error shows them.
-        width: how many columns there are.
-        lines: the last line of the row before and of this one, with their ends; none if all end alike.
+        place: the row, for the message.
+        fields: the fields of the row.
+        header: the columns, for the message.
+        width: the number of columns.
+        lines: the last line of the previous row and of this one, with their line ends; empty if all lines have the
+            same end.
     """
     count = f"found {len(fields)} field{'s' * (len(fields) != 1)}, expected {width} ({header})"
     if not any(field.strip() for field in fields):
@@ -217,12 +218,12 @@ def _zip_format(content: bytes) -> tuple[str, str]:
 
 
 def _expected(path: Path) -> str:
-    """What a file of this name should be."""
+    """Return the format that a file of this name should have."""
     return {".jsonl": "a JSON object a line", ".parquet": "parquet"}.get(path.suffix.lower(), "CSV")
 
 
 def _filled(remedy: str, path: Path, **values: str) -> str:
-    """A remedy with the names of files, as a shell takes them."""
+    """Return a remedy with the names of files filled in, quoted for a shell."""
     stem, suffix = path.stem, path.suffix.lower()
     names = {"path": shlex.quote(str(path)), "stem": shlex.quote(stem), "copy": shlex.quote(f"{stem}-new{suffix}")}
     return remedy.format(**names, **values)

@@ -1,6 +1,6 @@
 """Near-duplicate dialogues: the same dialogue with other names, speakers, line breaks, or a turn more or less.
 
-They inflate a dev score when one half is trained on and the other is scored. Dialogues are compared by their
+They inflate a dev score if one of a pair is trained on and the other is scored. Dialogues are compared by their
 letters alone (see `compared_text`), so that speaker tags, masks, spaces and punctuation do not count.
 
 Candidates are texts that share shingles, that is, runs of five letters (Broder 1997, "On the resemblance and
@@ -29,14 +29,14 @@ _TAG = re.compile(r"#\w{1,30}#")
 _LINE_BREAK = re.compile(r"\r|\\n|<br ?/?>", re.IGNORECASE)
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 
-# Among 13 million pairs of real dialogues, those that came to 0.5 told the same, as far as they were read, and
-# the first that did not came to 0.46. Of short ones a greeting and a thank-you are a larger part.
+# Among 13 million pairs of real dialogues, all pairs of 0.5 and more that were read had the same content; the
+# first pair with different content had 0.46. In short dialogues, greetings and thanks are a larger part.
 _THRESHOLD = 0.5
 _TOO_SHORT, _LONG = 40, 160  # letters
 _SHORT_MORE = 0.25
 
 _SHINGLE = 5
-_FEW_SHINGLES = 2**20  # up to here all are taken, above it half of them
+_FEW_SHINGLES = 2**20  # up to this number all are used, above it half of them
 _SAMPLED = 2**63
 _RARE = 16  # texts; a shingle that more of them share links neighbours only, so that the work stays linear
 _NEIGHBOURS = 4
@@ -44,7 +44,7 @@ _LEAST_SHARED, _LEAST_SHARE = 2, 0.03  # shingles, and their share in the text t
 _AT_ONCE = 100_000  # pairs
 _MEASURED = 20_000  # letters; the measure's time grows with their square
 
-_FEW_COPIES = 8  # each is paired with each
+_FEW_COPIES = 8  # all of them are paired with each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class NearPair:
     """Two texts that are nearly the same.
 
     Attributes:
-        first: index of the one that comes first.
-        second: index of the other; always greater.
+        first: index of the earlier text.
+        second: index of the later text; always greater.
         similarity: from 0 to 1, and 1 exactly if the compared letters are the same.
     """
 
@@ -63,10 +63,10 @@ class NearPair:
 
 
 def compared_text(text: str) -> str:
-    """Return what of a text is compared: its letters and digits, without speakers, masks, case and punctuation.
+    """Return the compared part of a text: letters and digits, without speakers, masks, case and punctuation.
 
     Width and composition of characters do not count either (NFKC). A line break may also be written out, as a
-    backslash with an n or as ``<br>``. Misspelt tags are tags, and speakers are those of `labels.py`.
+    backslash and an n or as ``<br>``. Misspelt tags count as tags; speakers are found as in `labels.py`.
     """
     folded = _LINE_BREAK.sub("\n", unicodedata.normalize("NFKC", text))
     tagging = tagging_of(folded)
@@ -78,10 +78,10 @@ def compared_text(text: str) -> str:
 
 
 def least_similarity(letters: int, threshold: float = _THRESHOLD) -> float:
-    """From which similarity on two texts are near duplicates, if the shorter one has so many compared letters.
+    """Return the least similarity of two near-duplicates, by the number of compared letters of the shorter one.
 
-    Formulas of greeting and thanking are much of a short dialogue: with 40 letters it needs 0.25 more than the
-    threshold, with 80 letters 0.11, with 160 nothing; below 40 letters only equality tells a copy from a formula.
+    Greetings and thanks are a large part of a short dialogue. With 40 letters it therefore needs 0.25 more than
+    the threshold, with 80 letters 0.11, with 160 nothing. Below 40 letters only equal texts are near-duplicates.
     """
     if letters < _TOO_SHORT:
         return 1.0
@@ -92,16 +92,16 @@ def near_duplicates(texts: Sequence[str], *, threshold: float = _THRESHOLD) -> l
     """Find the pairs of texts that are nearly the same.
 
     Similarity is the normalised Indel similarity of the compared letters: twice the length of their longest
-    common subsequence over the sum of their lengths. A copy that ends after 80 % comes to 0.89. Of texts that
-    are longer, the first 20,000 letters are measured.
+    common subsequence over the sum of their lengths. A copy that ends after 80 % has 0.89. Of longer texts, the
+    first 20,000 letters are measured.
 
-    To find what leaks from one file into another, concatenate them and keep the pairs that cross: every row of
-    the second file that is near a row of the first is in one of them.
+    To find leaks from one file into another, concatenate them and keep the pairs with one text in each: every row
+    of the second file that is near a row of the first is in such a pair.
 
-    Pairs are bounded where there are very many. Of more than eight texts with the same letters each is paired
-    with the first of them only; so is each with the first of the other side where two such sets are near each
-    other (more than 64 pairs). Where more than 16 texts that differ share most of their shingles, each is
-    compared with a few of them only, which may leave out a pair that crosses; as a rule they still are one group.
+    The number of pairs is bounded. Of more than eight texts with the same letters, each is paired with the first
+    only; where two such sets are near each other (more than 64 pairs), each is paired with the first of the other
+    set. If more than 16 different texts share most of their shingles, each is compared with a few of them only.
+    That may miss a pair between two files; usually the texts still form one group.
 
     Args:
         texts: the dialogues, shape ``[rows]``.
@@ -121,10 +121,10 @@ def near_duplicates(texts: Sequence[str], *, threshold: float = _THRESHOLD) -> l
     for row, text in enumerate(texts):
         if text not in keys:
             letters = compared_text(text)
-            # Without letters, a mask or a mark is all there is to tell two texts apart.
+            # Texts without letters differ in masks or marks only.
             keys[text] = letters, "" if letters else "".join(text.split())
         rows.setdefault(keys[text], []).append(row)
-    # The order of the texts decides which neighbours are linked; this one does not depend on the rows' order.
+    # The order of the texts decides which neighbours are linked; it must not depend on the order of the rows.
     kept = sorted(key for key in rows if len(key[0]) >= _TOO_SHORT)
     found = [NearPair(first, second, 1.0) for copies in rows.values() for first, second in _within(copies)]
     for one, other, similarity in _near([letters for letters, _ in kept], threshold):
@@ -134,15 +134,15 @@ def near_duplicates(texts: Sequence[str], *, threshold: float = _THRESHOLD) -> l
 
 
 def duplicate_groups(texts: Sequence[str], *, threshold: float = _THRESHOLD) -> list[list[int]]:
-    """Texts that belong on one side of a split, because a chain of near duplicates joins them.
+    """Return groups of texts that belong on one side of a split: a chain of near-duplicates connects them.
 
     Args:
         texts: the dialogues, shape ``[rows]``.
         threshold: as in `near_duplicates`.
 
     Returns:
-        indexes of each group in order, at least two, the groups by their first index; a text that has no near
-        duplicate is in none.
+        the indexes of each group in order, at least two; the groups by their first index. A text without a
+        near-duplicate is in no group.
 
     Raises:
         InputError: the threshold is out of range.
@@ -164,21 +164,21 @@ def duplicate_groups(texts: Sequence[str], *, threshold: float = _THRESHOLD) -> 
 
 
 def _within(copies: Sequence[int]) -> Iterable[tuple[int, int]]:
-    """Pairs of the rows of one text."""
+    """Return pairs of the rows that have one text."""
     if len(copies) <= _FEW_COPIES:
         return combinations(copies, 2)
     return ((copies[0], row) for row in copies[1:])
 
 
 def _between(rows: Sequence[int], others: Sequence[int]) -> Iterable[tuple[int, int]]:
-    """Pairs of the rows of two texts."""
+    """Return pairs of the rows that have two similar texts."""
     if len(rows) * len(others) <= _FEW_COPIES**2:
         return product(rows, others)
     return ((row, other) for row in rows for other in others if row == rows[0] or other == others[0])
 
 
 def _near(words: Sequence[str], threshold: float) -> Iterator[tuple[int, int, float]]:
-    """Indexes and similarity of the near pairs of different words (sorted, without spaces)."""
+    """Yield indexes and similarity of near pairs among different words (sorted, without spaces)."""
     import numpy as np
     from rapidfuzz.distance import Indel
     from rapidfuzz.process import cpdist
@@ -201,7 +201,7 @@ def _near(words: Sequence[str], threshold: float) -> Iterator[tuple[int, int, fl
         for at in np.flatnonzero(similarities).tolist():
             one, other = ones[at], others[at]
             fewer, more = sorted((len(words[one]), len(words[other])))
-            # Past what is measured, the lengths say what is still possible, and that the two are not equal.
+            # Beyond the measured letters, the lengths give an upper bound, below that of equal texts.
             bound = min(2 * fewer, fewer + more - 1) / (fewer + more)
             similarity = min(float(similarities[at]), bound)
             if similarity >= least_similarity(fewer, threshold):
@@ -209,7 +209,7 @@ def _near(words: Sequence[str], threshold: float) -> Iterator[tuple[int, int, fl
 
 
 def _candidates(words: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Pairs of words that share enough shingles to be worth measuring: two arrays of indexes, first < second."""
+    """Return pairs of words that share enough shingles to be measured: two arrays of indexes, first < second."""
     import numpy as np
 
     postings = _postings(words)
@@ -242,7 +242,7 @@ def _candidates(words: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _postings(words: Sequence[str]) -> NDArray[Any]:
-    """Which word has which shingle, sorted: the shingle's hash, and in the lowest bits the word's index."""
+    """Return the shingles of all words, sorted: each a hash, with the index of its word in the lowest bits."""
     import numpy as np
 
     points = np.frombuffer("".join(words).encode("utf-32-le"), dtype="<u4")

@@ -1,6 +1,6 @@
-"""Pictures of what `stats.py` measures, with Korean labels; several files lie over one another or side by side.
+"""Charts of the statistics in `stats.py`, with Korean labels; several files share a chart or have one panel each.
 
-matplotlib is used through its objects alone: no display, no pyplot, and nothing of its global state is set.
+Only matplotlib's objects are used: no display, no pyplot, and no change of its global state.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _LABELS = {
 
 
 def check_plots(folder: Path) -> None:
-    """Check what `write_plots` needs, before anything is measured; makes the folder.
+    """Check that `write_plots` can work, before anything is measured, and make the folder.
 
     Raises:
         MissingPackageError: matplotlib or the package of the font is not installed.
@@ -60,18 +60,18 @@ def check_plots(folder: Path) -> None:
     """
     require("matplotlib", extra="plots", why=WHY)
     korean_font()
-    make_folder(folder, "a folder for the pictures")
+    make_folder(folder, "a folder for the charts")
 
 
 def write_plots(statistics: Sequence[FileStatistics], folder: Path) -> list[Path]:
-    """Write PNG pictures, 1,200 pixels wide; what no file has (summaries, topics, tokens) gives no picture.
+    """Write charts as PNG, 1,200 pixels wide; measures that no file has (summaries, topics, tokens) give no chart.
 
     Args:
         statistics: of at least one file.
-        folder: made where it is missing; pictures of the same names are replaced, each whole or not at all.
+        folder: made if it is missing; charts of the same names are replaced, each whole or not at all.
 
     Returns:
-        the pictures written: dialogue-length.png, summary-length.png, summary-against-dialogue.png, ratio.png,
+        the files written: dialogue-length.png, summary-length.png, summary-against-dialogue.png, ratio.png,
         turns-and-speakers.png, tokens.png, topics.png, masks.png.
 
     Raises:
@@ -106,30 +106,30 @@ def write_plots(statistics: Sequence[FileStatistics], folder: Path) -> list[Path
 
 
 def _histograms(files: Numbered, measures: Sequence[str]) -> Figure | None:
-    """A panel a measure."""
+    """Draw a histogram for each measure, next to each other."""
     measures = [measure for measure in measures if any(measure in file.measures for _, file in files)]
     if not measures:
         return None
     figure, axes = new_figure(6.0, 1, len(measures))
     for each, measure in zip(axes, measures, strict=True):
         _histogram(each, files, measure)
-    add_legend(figure, [(place, file) for place, file in files if any(name in file.measures for name in measures)])
+    add_legend(figure, [(index, file) for index, file in files if any(name in file.measures for name in measures)])
     return figure
 
 
 def _histogram(axes: Axes, files: Numbered, measure: str) -> None:
-    """Shares in percent, so that files of different sizes can be compared; the medians as thin lines."""
+    """Draw shares in percent, so that files of different sizes can be compared, and medians as thin lines."""
     import numpy as np
     from matplotlib.ticker import MaxNLocator
 
-    files = [(place, file) for place, file in files if measure in file.measures]
+    files = [(index, file) for index, file in files if measure in file.measures]
     edges, cut = bin_edges([file.values[measure] for _, file in files], whole=measure != "ratio")
-    for place, file in files:
+    for index, file in files:
         values = np.clip(file.values[measure], edges[0], (edges[-2] + edges[-1]) / 2)
         shares = 100 * np.histogram(values, edges)[0] / len(values)
-        style = line_style(place)
+        style = line_style(index)
         axes.stairs(shares, edges, linewidth=2, zorder=3, **style)
-        if place == files[0][0]:
+        if index == files[0][0]:
             axes.stairs(shares, edges, fill=True, alpha=0.15, color=style["color"])
         axes.axvline(file.measures[measure].median, linewidth=1, **style)
     title, unit, share = _LABELS[measure]
@@ -146,14 +146,14 @@ def _histogram(axes: Axes, files: Numbered, measure: str) -> None:
 
 
 def bin_edges(files: Sequence[Sequence[float]], *, whole: bool) -> tuple[list[float], bool]:
-    """Edges of 12 to 30 bins, about, of a round width, and whether the last has to hold what lies beyond it.
+    """Return the edges of about 12 to 30 bins of a round width, and whether there are values beyond the last bin.
 
-    The smallest file decides how many: half more than the Rice rule (twice the cube root of the rows). They reach
-    to the highest of the files' 99.5th percentiles: one odd row does not press all others together.
+    The smallest file decides the number of bins: half more than the Rice rule (twice the cube root of the rows).
+    The bins end at the highest of the files' 99.5th percentiles, so that one odd row does not squeeze the others.
 
     Args:
         files: the values of each.
-        whole: the values are whole numbers, so no bin is narrower than one, and bins of one are centred on them.
+        whole: whether the values are whole numbers: then no bin is narrower than one, and bins of one are centred.
     """
     import numpy as np
 
@@ -165,12 +165,12 @@ def bin_edges(files: Sequence[Sequence[float]], *, whole: bool) -> tuple[list[fl
     width = min((factor * power for factor in (1, 2, 5, 10)), key=lambda width: abs(math.log(width / wanted)))
     first, last = math.floor(low / width + 1e-9), math.floor(high / width + 1e-9) + 1
     shift = 0.5 if whole and width == 1 else 0.0
-    edges = [place * width - shift for place in range(first, last + 1)]
+    edges = [step * width - shift for step in range(first, last + 1)]
     return edges, max(map(max, files)) >= edges[-1]
 
 
 def _summary_against_dialogue(files: Numbered) -> Figure | None:
-    """A panel a file: every reference's length against its dialogue's, and how its median grows with that."""
+    """Draw a panel for each file: lengths of references by lengths of dialogues, with medians by length."""
     import numpy as np
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -185,7 +185,7 @@ def _summary_against_dialogue(files: Numbered) -> Figure | None:
     columns = min(_PANELS_A_ROW, len(pairs))
     rows = math.ceil(len(pairs) / columns)
     figure, axes = new_figure(0.8 + 5.2 * rows, rows, columns)
-    # The axes end where 99.5 % of the rows do; what lies beyond is not shown.
+    # The axes end at the 99.5th percentile; longer texts are not shown.
     right = 1.02 * max(float(np.percentile(x, 99.5)) for _, x, _ in pairs)
     top = 1.02 * max(float(np.percentile(y, 99.5)) for _, _, y in pairs)
     shades = LinearSegmentedColormap.from_list("shades", ["#C6DCEC", "#0072B2", "#002B45"])
@@ -203,7 +203,7 @@ def _summary_against_dialogue(files: Numbered) -> Figure | None:
 
 
 def _medians(x: NDArray[Any], y: NDArray[Any]) -> tuple[list[float], list[float]]:
-    """Medians of x and of y in up to ten equal parts of the pairs by x, of about 25 pairs at least."""
+    """Return medians of x and y in up to ten equal parts of the pairs by x, each of at least about 25 pairs."""
     import numpy as np
 
     parts = np.array_split(np.argsort(x, kind="stable"), max(1, min(10, len(x) // _PAIRS_A_MEDIAN)))
@@ -213,11 +213,11 @@ def _medians(x: NDArray[Any], y: NDArray[Any]) -> tuple[list[float], list[float]
 def _turns_and_speakers(files: Numbered) -> Figure:
     figure, (turns, speakers) = new_figure(6.0, 1, 2)
     _histogram(turns, files, "turns")
-    found = [(place, file.speaker_shares(MANY_SPEAKERS)) for place, file in files]
+    found = [(index, file.speaker_shares(MANY_SPEAKERS)) for index, file in files]
     counts = sorted({count for _, shares in found for count in shares})
     kinds = [f"{count}명 이상" if count == MANY_SPEAKERS else f"{count}명" for count in counts]
     draw_bars(
-        speakers, kinds, [(place, [100 * shares.get(count, 0.0) for count in counts]) for place, shares in found]
+        speakers, kinds, [(index, [100 * shares.get(count, 0.0) for count in counts]) for index, shares in found]
     )
     label(speakers, "화자 수", "대화의 비율 (%)", "")
     add_legend(figure, files)
@@ -225,27 +225,27 @@ def _turns_and_speakers(files: Numbered) -> Figure:
 
 
 def _topics(files: Numbered) -> Figure | None:
-    return _ranked([(place, file, file.topics) for place, file in files], "주제")
+    return _ranked([(index, file, file.topics) for index, file in files], "주제")
 
 
 def _masks(files: Numbered) -> Figure | None:
-    counts = [(place, file, {mask: count.rows for mask, count in file.masks.items()}) for place, file in files]
+    counts = [(index, file, {mask: count.rows for mask, count in file.masks.items()}) for index, file in files]
     return _ranked(counts, "개인정보 마스크가 있는 대화")
 
 
 def _ranked(counts: Sequence[tuple[int, FileStatistics, dict[str, int]]], title: str) -> Figure | None:
-    """Horizontal bars of the kinds that most rows have, all files together; counts are of rows, in each file."""
-    counts = [(place, file, found) for place, file, found in counts if any(found.values())]
+    """Draw horizontal bars of the most frequent kinds over all files; counts are the rows in each file."""
+    counts = [(index, file, found) for index, file, found in counts if any(found.values())]
     if not counts:
         return None
     sums: Counter[str] = Counter()
     for _, _, found in counts:
         sums.update({kind: count for kind, count in found.items() if count})
     kinds = [kind for kind, _ in sums.most_common(_BARS)]
-    shares = [(place, [100 * found.get(kind, 0) / file.rows for kind in kinds]) for place, file, found in counts]
+    shares = [(index, [100 * found.get(kind, 0) / file.rows for kind in kinds]) for index, file, found in counts]
     figure, (axes,) = new_figure(2.0 + len(kinds) * max(0.36, 0.18 * len(counts)), 1, 1)
     draw_bars(axes, [printable(kind, 36) for kind in kinds], shares)
     rest = f" (모두 {len(sums):,}가지, 많은 순으로 {len(kinds)}가지)" if len(sums) > len(kinds) else ""
     label(axes, title + rest, "대화의 비율 (%)", "")
-    add_legend(figure, [(place, file) for place, file, _ in counts], bars=True)
+    add_legend(figure, [(index, file) for index, file, _ in counts], bars=True)
     return figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from typing import Any
 from llm_summ.core.errors import DataError, PredictionError
 from llm_summ.core.progress import say
 from llm_summ.data.dialogue import Dialogue
+from llm_summ.data.formats import read_table
 from llm_summ.data.source import resolve_source
-from llm_summ.data.table import Record, Table, place, read_table
+from llm_summ.data.table import Record, Table
+from llm_summ.data.turn_list import read_turns, turn_texts
 
 __all__ = [
     "DIALOGUE_COLUMNS",
-    "SAID_KEYS",
-    "SPEAKER_KEYS",
     "dialogue_column",
     "dialogue_text",
     "read_dialogues",
@@ -28,7 +28,6 @@ __all__ = [
     "table_dialogues",
     "text_of",
     "topic_columns",
-    "turn_keys",
 ]
 
 DIALOGUE_COLUMNS = ("fname", "dialogue|turns")
@@ -40,9 +39,6 @@ _LIKE_A_REFERENCE = re.compile(
     r"(?!.*(?:len|token|count|score|rouge|model|id$)).*summar(?:y|ies).*|(?:gold|references?|labels?|요약문?)\W?\d*",
     re.IGNORECASE,
 )
-SPEAKER_KEYS = ("speaker", "role", "name", "from")
-SAID_KEYS = ("text", "content", "utterance", "value")
-"""What a turn of a chat may call its speaker, and what was said."""
 
 
 def read_dialogues(
@@ -56,30 +52,29 @@ def read_dialogues(
     """Read a data file, or several as one.
 
     Columns: `fname` and `dialogue` (in JSONL and parquet also `turns`, a list of texts or of objects such as
-    ``{"speaker": "#Person1#", "text": "…"}``); `summary` (references, each optional) and `topic`. Every column
-    called summary, or summary and a number, is a reference, in the order of the file: `summary1`, `summary_1`,
-    `summary-1`, `summary 1` and `summary.1`, which is what pandas calls a second `summary`; the numbers may begin
-    anywhere, and several forms may be mixed. A column of another name that may hold references (`Summary`,
-    `summary_en`, `reference`) is not read; a notice names it. Other columns, such as an index without a name, are
-    left alone.
+    ``{"speaker": "#Person1#", "text": "…", "start": 2.5, "end": 4}``); `summary` (references, each optional) and
+    `topic`. Every column called summary, or summary and a number, is a reference, in the order of the file:
+    `summary1`, `summary_1`, `summary-1`, `summary 1` and `summary.1`, which is what pandas calls a second
+    `summary`; the numbers may begin anywhere, and several forms may be mixed. A column of another name that may
+    hold references (`Summary`, `summary_en`, `reference`) is not read; a notice names it. Other columns, such as
+    an index without a name, are ignored.
 
-    No text is changed: a line break within a turn of `turns` stays, and what follows it is a line without a
-    speaker.
+    No text is changed. A line break within a turn of `turns` is kept, in the text and in the turn.
 
     Args:
-        source: a path that ends in .csv, .jsonl or .parquet, or ``sample:train|dev|test``; or several of them.
+        source: the path of a file in one of the formats in `formats/`, or ``sample:train|dev|test``; or several.
         references: whether every row must have at least one reference.
-        shuffle: the seed of a random order; None keeps the file's.
+        shuffle: the seed of a random order; None keeps the order of the file.
         limit: how many rows to take, after the shuffle.
-        option: as for `resolve_source`: what names another file, where one is missing.
+        option: as for `resolve_source`: the option that names another file, for the error if one is missing.
 
     Raises:
         DataError: a file is missing, unreadable or empty, lacks a column, or a row is not usable.
     """
     dialogues: list[Dialogue] = []
-    seen: dict[str, tuple[Path, int]] = {}
-    for one in [source] if isinstance(source, str) else source:
-        path = resolve_source(one, option=option)
+    seen: dict[str, tuple[Table, Record]] = {}
+    for name in [source] if isinstance(source, str) else source:
+        path = resolve_source(name, option=option)
         table = read_table(path, DIALOGUE_COLUMNS)
         if not table.records:
             raise DataError(f"{path}: no rows; expected at least one dialogue")
@@ -91,13 +86,13 @@ def read_dialogues(
 
 
 def table_dialogues(
-    table: Table, seen: dict[str, tuple[Path, int]] | None = None, *, references: bool = False
+    table: Table, seen: dict[str, tuple[Table, Record]] | None = None, *, references: bool = False
 ) -> list[Dialogue]:
-    """The dialogues of a file that has been read, one a record.
+    """Return the dialogues of a table, one for each record.
 
     Args:
         table: the file.
-        seen: where the ids of the files before it stand; this one's are added.
+        seen: the rows of the ids in earlier files; the ids of this file are added.
         references: whether every row must have at least one reference.
 
     Raises:
@@ -109,10 +104,12 @@ def table_dialogues(
     for record in table.records:
         dialogue = _dialogue(table, record, references)
         if dialogue.id in seen:
-            other, line = seen[dialogue.id]
-            first = f"line {line}" if other == table.path else place(other, line)
-            raise DataError(f"{table.place(record)}: id {dialogue.id} stands already in {first}; ids must differ")
-        seen[dialogue.id] = (table.path, record.line)
+            other, earlier = seen[dialogue.id]
+            where = f"{table.unit} {earlier.line}" if other is table else other.place(earlier)
+            raise DataError(
+                f"{table.place(record)}: duplicate id {dialogue.id}, first in {where}; ids must differ"
+            )
+        seen[dialogue.id] = (table, record)
         dialogues.append(dialogue)
     return dialogues
 
@@ -121,7 +118,7 @@ def read_hypotheses(path: Path) -> dict[str, str]:
     """Read a prediction file with the columns `fname` and `summary`.
 
     Returns:
-        the summary of each id, as it stands; it may be empty.
+        the summary of each id, unchanged; it may be empty.
 
     Raises:
         PredictionError: the file cannot be used.
@@ -146,12 +143,12 @@ def read_hypotheses(path: Path) -> dict[str, str]:
 
 
 def reference_columns(columns: Sequence[str]) -> list[str]:
-    """Return those of the columns that hold references."""
+    """Return the columns that hold references."""
     return [name for name in columns if _REFERENCE.fullmatch(name)]
 
 
 def topic_columns(columns: Sequence[str]) -> list[str]:
-    """Return those of the columns that hold topics."""
+    """Return the columns that hold topics."""
     return [name for name in columns if _TOPIC.fullmatch(name)]
 
 
@@ -166,10 +163,10 @@ def say_unread(table: Table) -> None:
 
 
 def text_of(table: Table, record: Record, column: str) -> str:
-    """A field as text; empty where it is null or missing.
+    """Return a field as text; empty if it is null or missing.
 
     Raises:
-        DataError: it is no text.
+        DataError: the field holds something else than a text.
     """
     value = record.values.get(column)
     if value is None or isinstance(value, str):
@@ -178,66 +175,46 @@ def text_of(table: Table, record: Record, column: str) -> str:
 
 
 def dialogue_column(record: Record) -> str:
-    """Where the dialogue stands: in `dialogue`, or in `turns` if that is blank."""
+    """Return the column with the dialogue: `dialogue`, or `turns` if that is blank."""
     text = record.values.get("dialogue")
     if "turns" not in record.values:
         return "dialogue"
-    # Beside a column `dialogue`, one called `turns` may be a number of turns.
+    # Next to a column `dialogue`, one called `turns` may be the number of turns.
     blank = isinstance(text, str) and not text.strip() and isinstance(record.values["turns"], list)
     return "turns" if text is None or blank else "dialogue"
 
 
 def dialogue_text(table: Table, record: Record) -> str:
-    """The dialogue, a turn a line: what stands in its `dialogue_column`.
+    """Return the text of the dialogue in the `dialogue_column` of a row; of a list, each turn begins a line.
 
     Raises:
-        DataError: neither is what it should be.
+        DataError: the field is neither a text nor a list of turns.
     """
+    turns = _turn_list(table, record)
+    return text_of(table, record, "dialogue") if turns is None else "\n".join(turn_texts(*turns))
+
+
+def _turn_list(table: Table, record: Record) -> tuple[str, list[Any]] | None:
+    """Return the column `turns` as an error names it, and the list in it; None if the dialogue is a text."""
     if dialogue_column(record) == "dialogue":
-        return text_of(table, record, "dialogue")
+        return None
     turns = record.values["turns"]
-    if turns is None or turns == "":
-        return ""
     where = f"{table.place(record)}: turns"
+    if turns is None or turns == "":
+        return where, []
     if not isinstance(turns, list):
         raise DataError(
             f'{where}: found {type(turns).__name__}; expected a list such as [{{"speaker": "A", "text": "…"}}]'
         )
-    return "\n".join(_turns(where, turns))
-
-
-def _turns(where: str, turns: list[Any]) -> Iterator[str]:
-    for number, turn in enumerate(turns, 1):
-        if isinstance(turn, str):
-            yield turn
-            continue
-        if not isinstance(turn, dict):
-            raise DataError(f"{where}: turn {number}: found {type(turn).__name__}; expected a text or an object")
-        speaker, said = turn_keys(turn)
-        if said is None:
-            raise DataError(
-                f"{where}: turn {number}: found {' '.join(', '.join(turn).split()) or 'nothing'}; expected a text "
-                f"under {' or '.join(SAID_KEYS)}, and a speaker under {' or '.join(SPEAKER_KEYS)}"
-            )
-        for key in filter(None, (speaker, said)):
-            if not isinstance(turn[key], str):
-                raise DataError(
-                    f"{where}: turn {number}: {key}: found {type(turn[key]).__name__}; expected a text"
-                )
-        yield f"{turn[speaker]}: {turn[said]}" if speaker and turn[speaker] else turn[said]
-
-
-def turn_keys(turn: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Under which keys a turn has its speaker and what was said; None where it has none."""
-    speaker, said = (
-        next((key for key in keys if turn.get(key) is not None), None) for keys in (SPEAKER_KEYS, SAID_KEYS)
-    )
-    return speaker, said
+    return where, turns
 
 
 def _dialogue(table: Table, record: Record, references: bool) -> Dialogue:
     where = table.place(record)
-    identity, text = text_of(table, record, "fname").strip(), dialogue_text(table, record)
+    identity = text_of(table, record, "fname").strip()
+    turns = _turn_list(table, record)
+    given = () if turns is None else read_turns(*turns)
+    text = "\n".join(map(str, given)) if given else dialogue_text(table, record)
     if not identity:
         raise DataError(f"{where}: empty fname; every row needs an id")
     if len(identity.splitlines()) > 1:
@@ -245,15 +222,15 @@ def _dialogue(table: Table, record: Record, references: bool) -> Dialogue:
     if not text.strip():
         raise DataError(f"{where}: {identity}: empty dialogue; fill it in or remove the row")
     columns = reference_columns(list(record.values))
-    found = tuple(value for column in columns if (value := text_of(table, record, column)).strip())
-    if references and not found:
+    summaries = tuple(value for column in columns if (value := text_of(table, record, column)).strip())
+    if references and not summaries:
         if not columns:
             raise DataError(
                 f"{table.path}: no column summary (or summary1, summary2 …); "
                 f"found {', '.join(name or '(no name)' for name in record.values)}; this command needs references"
             )
         raise DataError(f"{where}: {identity}: empty {', '.join(sorted(columns))}; every row needs a reference")
-    named = sorted(topic_columns(list(record.values)), key=lambda name: name != "topic")
-    topics = (text_of(table, record, name) for name in named if record.values[name] is not None)
-    topic = next(topics, None)
-    return Dialogue(identity, text, found, topic or None)
+    # Of several columns, `topic` comes first.
+    columns = sorted(topic_columns(list(record.values)), key=lambda name: name != "topic")
+    topics = (text_of(table, record, name) for name in columns if record.values[name] is not None)
+    return Dialogue(identity, text, summaries, next(topics, None) or None, given)

@@ -1,7 +1,7 @@
-"""What is odd in data files: the oddities of their rows, and what their rows have in common.
+"""The report of `data check`: the oddities of rows, and duplicates between rows.
 
-A finding is an oddity of one kind, with every row in which it is. The report says it to people and to programs;
-nothing is changed (see `fix.py`).
+A finding is one kind of oddity, with every row that has it. The report has a form for people and one for programs;
+no file is changed (see `fix.py`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.errors import DataError
+from llm_summ.data.formats import place, read_table
 from llm_summ.data.read import DIALOGUE_COLUMNS, dialogue_column, dialogue_text, say_unread
 from llm_summ.data.row_rules import row_oddities, visible
 from llm_summ.data.rules import RULES, Rule
 from llm_summ.data.source import resolve_source
-from llm_summ.data.table import Record, Table, place, read_table
+from llm_summ.data.table import Record, Table
 
 __all__ = ["DataFinding", "DataReport", "Other", "Place", "check_files", "check_tables", "read_tables", "shown_id"]
 
@@ -26,12 +27,12 @@ _SHOWN = 5  # places of a finding
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """The row that another one is like.
+    """The earlier row that a row duplicates.
 
     Attributes:
         path: its file.
-        line: the line on which it begins; in parquet the row's number.
-        id: its id, with what is not seen made visible.
+        line: the line on which it begins; in parquet the number of the row.
+        id: its id, with invisible characters escaped.
         similarity: of the two dialogues, from 0 to 1, where they were compared.
     """
 
@@ -43,15 +44,15 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an oddity is.
+    """The place of an oddity.
 
     Attributes:
         path: the file.
-        line: the oddity's own line in a CSV file, the row's in JSONL; in parquet the row's number.
-        id: the row's id, with what is not seen made visible; empty if it has none.
+        line: its own line in a CSV file, that of the row in JSONL; in parquet the number of the row.
+        id: the id of the row, with invisible characters escaped; empty if it has none.
         column: the field.
-        excerpt: what stands there.
-        other: the row that this one is like.
+        excerpt: the text there.
+        other: the earlier row that this one duplicates.
     """
 
     path: Path
@@ -72,28 +73,28 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class DataFinding:
-    """An oddity, and the rows in which it is: a place for each of them, its first there."""
+    """One kind of oddity, and the first place of it in each row that has it."""
 
     kind: Rule
     places: tuple[Place, ...]
 
     @property
     def rows(self) -> int:
-        """How many rows are concerned; of a pair of rows, the later one is."""
+        """The number of rows; of a pair of rows, the later one counts."""
         return len(self.places)
 
     @property
     def by_file(self) -> dict[Path, int]:
-        """How many rows of each file."""
+        """The number of rows in each file."""
         return dict(Counter(found.path for found in self.places))
 
 
 @dataclass(frozen=True, slots=True)
 class DataReport:
-    """What is odd in one or several files.
+    """The oddities of one or several files.
 
     Attributes:
-        files: how many rows each has.
+        files: the number of rows of each.
         findings: problems, then notes, in the order of `RULES`.
     """
 
@@ -102,7 +103,7 @@ class DataReport:
 
     @property
     def problems(self) -> bool:
-        """Whether anything will hurt a training or a score."""
+        """Whether anything harms training or a score."""
         return any(finding.kind.severity == "problem" for finding in self.findings)
 
     @property
@@ -111,7 +112,7 @@ class DataReport:
         return any(finding.kind.repaired for finding in self.findings)
 
     def lines(self) -> list[str]:
-        """The report for people, the first five places of each finding."""
+        """Return the report for people, with the first five places of each finding."""
         lines = [f"{path}: {rows:,} rows" for path, rows in self.files.items()]
         for finding in self.findings:
             kind = finding.kind
@@ -134,7 +135,7 @@ class DataReport:
         return [*lines, "", ", ".join(counts) if counts else "nothing odd"]
 
     def to_json(self) -> dict[str, Any]:
-        """The report for programs, every place of each finding."""
+        """Return the report for programs, with every place of each finding."""
         return {
             "files": [{"path": str(path), "rows": rows} for path, rows in self.files.items()],
             "problems": self.problems,
@@ -153,7 +154,7 @@ class DataReport:
 
 
 def check_files(sources: Sequence[str]) -> DataReport:
-    """Look for what is odd in data files, within each and between them.
+    """Check data files, each and against each other.
 
     Raises:
         DataError: a file cannot be read at all, has no rows, or is given twice.
@@ -162,7 +163,7 @@ def check_files(sources: Sequence[str]) -> DataReport:
 
 
 def read_tables(sources: Sequence[str]) -> list[Table]:
-    """Read data files without asking more of a row than to be one.
+    """Read data files without any check of their rows.
 
     Raises:
         DataError: a file cannot be read, lacks a column, has no rows, or is given twice.
@@ -181,7 +182,7 @@ def read_tables(sources: Sequence[str]) -> list[Table]:
 
 
 def check_tables(tables: Sequence[Table]) -> DataReport:
-    """Look for what is odd in files that have been read."""
+    """Check tables, each and against each other."""
     found: dict[str, list[Place]] = defaultdict(list)
     for table in tables:
         for record in table.records:
@@ -199,13 +200,13 @@ def check_tables(tables: Sequence[Table]) -> DataReport:
 
 
 def shown_id(record: Record) -> str:
-    """A row's id as a report shows it."""
+    """Return the id of a row as a report shows it."""
     value = record.values.get("fname")
     return "" if value is None else visible(str(value).strip())
 
 
 def _duplicate_ids(rows: Iterable[tuple[Table, Record]]) -> list[Place]:
-    """Rows whose id stands in an earlier row."""
+    """Return the rows whose id an earlier row has."""
     first: dict[str, Other] = {}
     again: list[Place] = []
     for table, record in rows:
@@ -222,7 +223,7 @@ def _duplicate_ids(rows: Iterable[tuple[Table, Record]]) -> list[Place]:
 
 
 def _duplicate_dialogues(rows: Sequence[tuple[Table, Record]]) -> list[tuple[str, Place]]:
-    """Rows whose dialogue stands, exactly or nearly, in an earlier row: of each kind only the likest."""
+    """Return rows whose dialogue duplicates or nearly duplicates an earlier one; of each kind the most similar."""
     from llm_summ.data.near_duplicates import near_duplicates
 
     filled = [(table, record, text) for table, record in rows if (text := _text(table, record)).strip()]

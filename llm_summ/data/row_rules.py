@@ -1,6 +1,6 @@
-"""What is odd in one row of a data file, and where it stands.
+"""The rules for one row of a data file: what is odd, and where.
 
-Nothing is an error here: a row without an id is a finding. What compares rows with one another is in `report.py`.
+Nothing is an error here: a row without an id is a finding. Comparisons between rows are in `report.py`.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
-    """The first oddity of its kind in a row.
+    """The first oddity of one kind in a row.
 
     Attributes:
-        kind: a name of `RULES`.
-        column: where it is; empty if it concerns the row.
-        line: of the file; in JSONL the row's, in parquet the row's number.
-        excerpt: it and what stands around it, with what is not seen made visible.
+        kind: a name in `RULES`.
+        column: the column; empty if the oddity concerns the row.
+        line: its own line in a CSV file, that of the row in JSONL; in parquet the number of the row.
+        excerpt: the text around it, with invisible characters escaped.
     """
 
     kind: str
@@ -63,14 +63,14 @@ class Oddity:
     excerpt: str
 
 
-# A zero-width joiner is at home between the parts of an emoji.
+# A zero-width joiner belongs between the parts of an emoji.
 INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u180e\u200b\u200c\u200e\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffc\ufffe\uffff]"
     "|(?<![\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d|\u200d(?![\u2190-\u2bff\U0001f000-\U0001faff])"
 )
 LINE_END = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-LITERAL_LINE_FEED = re.compile(r"(?<![A-Za-z]:)(?<!\\)\\+(?:r\\+)?n(?![a-z])")  # in C:\new and C:\n it is none
+LITERAL_LINE_FEED = re.compile(r"(?<![A-Za-z]:)(?<!\\)\\+(?:r\\+)?n(?![a-z])")  # not in C:\new and C:\n
 ENTITY = re.compile(r"&(?:amp;|#38;)*(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|apos|" + "|".join(name2codepoint) + ");")
 LINE_BREAK_TAG = re.compile(r"</?br(?:\s[^<>\n]*)?/?>", re.IGNORECASE)
 LINE_SPACE = re.compile(rf"^{GAP}+(?=\S)|(?<=[^\s:]){GAP}+(?=[\r\n]|\Z)", re.MULTILINE)
@@ -82,7 +82,7 @@ _HTML_TAG = re.compile(
 )
 _BLANK_LINE = re.compile(rf"(?:\A|\n){GAP}*\r?\n|\n{GAP}*\r?\Z")
 
-# Most texts lack the letter, and looking for one is much faster than matching.
+# Most texts do not have the letter, and a search for one letter is much faster than a match.
 _NEEDLES = (
     ("literal-line-feed", "\\", LITERAL_LINE_FEED),
     ("html", "&", ENTITY),
@@ -97,11 +97,11 @@ _PATTERNS = (
     ("line-space", LINE_SPACE),
 )
 _UNCOMMON = re.compile("[^\n -~가-힣]")
-_Found = Iterator[tuple[str, int, int]]  # the kind, and where it begins and ends in the text
+_Found = Iterator[tuple[str, int, int]]  # the kind, its first index in the text and the index after it
 
 
 def row_oddities(table: Table, record: Record) -> list[Oddity]:
-    """Return what is odd in a row, the first of each kind."""
+    """Return the oddities of a row, the first of each kind."""
     if table.is_empty(record):
         return [
             Oddity("empty-row", "", record.line, ",".join(str(value or "") for value in record.values.values()))
@@ -109,12 +109,12 @@ def row_oddities(table: Table, record: Record) -> list[Oddity]:
     source = dialogue_column(record)
     references = reference_columns(table.columns)
     topics = topic_columns(table.columns)
-    found: dict[str, Oddity] = {}
+    first: dict[str, Oddity] = {}  # of each kind
 
     def add(kind: str, column: str, text: str, start: int = 0, end: int = 0) -> None:
-        if kind not in found:
+        if kind not in first:
             line = _line(table, record, column, text[:start])
-            found[kind] = Oddity(kind, column, line, visible(text, start, end))
+            first[kind] = Oddity(kind, column, line, visible(text, start, end))
 
     texts: dict[str, str] = {}
     for column in ("fname", source, *references, *topics):
@@ -141,23 +141,26 @@ def row_oddities(table: Table, record: Record) -> list[Oddity]:
         add("empty-dialogue", source, dialogue)
     for kind, column in chain(_missing(texts, references, topics), _equal(texts, references)):
         add(kind, column, texts[column])
-    return list(found.values())
+    return list(first.values())
 
 
 def stripped_id(identity: str) -> str:
-    """An id without what does not belong around it: white space, and what is not seen."""
+    """Return an id without white space and invisible characters around it."""
     return identity.strip(_edges())
 
 
 def is_repairable(text: str, tagging: Tagging, *, spoken: bool) -> bool:
-    """Return whether anything in a text can be repaired; `spoken` if it consists of turns."""
+    """Return whether anything in a text can be repaired; `spoken` means that it consists of turns."""
     if spoken and next(joined_turns(text), None):
         return True
     return any(RULES[kind].repaired for kind, _, _ in _text_oddities(text, tagging))
 
 
 def visible(text: str, start: int = 0, end: int = 0) -> str:
-    """What stands at a place of a text, on one line of at most 50 characters, escapes apart."""
+    """Return the part of a text around two indexes, on one line of at most 50 characters (escapes count as one).
+
+    Invisible characters are escaped.
+    """
     first = max(0, start - 12)
     last = max(first + 36, min(end, first + 48))
     cut = ("…" if first else "") + text[first:last] + ("…" if last < len(text) else "")
@@ -168,18 +171,18 @@ def visible(text: str, start: int = 0, end: int = 0) -> str:
 
 
 def _line(table: Table, record: Record, column: str, before: str) -> int:
-    """The line of a place in a field: only CSV has fields of several lines."""
-    if table.path.suffix.lower() != ".csv" or column not in table.columns:
+    """Return the line of a place in a field; only in some formats a field has several lines."""
+    if table.format is None or not table.format.multiline_fields or column not in table.columns:
         return record.line
     fields = [record.values.get(name) or "" for name in table.columns[: table.columns.index(column)]]
-    # As the csv module counts them: a lone carriage return ends a line, too.
+    # As the csv module counts lines: a lone carriage return ends one, too.
     return record.line + sum(
         text.count("\n") + text.count("\r") - text.count("\r\n") for text in (*fields, before) if text
     )
 
 
 def _missing(texts: dict[str, str], references: list[str], topics: list[str]) -> Iterator[tuple[str, str]]:
-    """Kind and column of references and topics that are not there."""
+    """Yield kind and column of missing references and topics."""
     for columns, some, none in ((references, "missing-reference", "empty-summary"), (topics, "", "empty-topic")):
         empty = [column for column in columns if is_blank(texts.get(column, "not a text"))]
         kind = none if len(empty) == len(columns) else some
@@ -188,7 +191,7 @@ def _missing(texts: dict[str, str], references: list[str], topics: list[str]) ->
 
 
 def _equal(texts: dict[str, str], references: list[str]) -> Iterator[tuple[str, str]]:
-    """Kind and column of the first reference that stands before."""
+    """Yield kind and column of each reference that equals an earlier one."""
     seen: set[str] = set()
     for column in references:
         reference = texts.get(column, "").strip()
@@ -215,33 +218,34 @@ def _id_oddities(identity: str) -> _Found:
 
 
 def _text_oddities(text: str, tagging: Tagging) -> _Found:
-    """What is odd in a text of any column."""
+    """Yield the oddities of a text in any column."""
     for repaired, start, end in odd_tags(text, *tagging):
         yield "broken-tag" if repaired else "unknown-mask", start, end
     for kind, needle, pattern in _NEEDLES:
-        if needle in text and (found := pattern.search(text)):
-            yield kind, *found.span()
+        if needle in text and (match := pattern.search(text)):
+            yield kind, *match.span()
     if _is_plain(text):
         return
     for kind, pattern in _PATTERNS:
-        if found := pattern.search(text):
-            yield kind, *found.span()
+        if match := pattern.search(text):
+            yield kind, *match.span()
     if not unicodedata.is_normalized("NFC", text):
         normal = unicodedata.normalize("NFC", text)
-        at = next((at for at, (one, other) in enumerate(zip(text, normal, strict=False)) if one != other), 0)
-        yield "not-nfc", at, at + 1
+        pairs = enumerate(zip(text, normal, strict=False))
+        index = next((index for index, (before, after) in pairs if before != after), 0)
+        yield "not-nfc", index, index + 1
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a text is of common characters, with spaces and line feeds only where they belong: most are."""
+    """Return whether a text has common characters only, and no stray spaces and line feeds, like most texts."""
     odd_space = "\n " in text or " \n" in text or "\n\n" in text or text != text.strip()
     return not odd_space and not _UNCOMMON.search(text)
 
 
 def _turn_oddities(dialogue: str, tagging: Tagging) -> _Found:
-    if found := PRINTED.match(dialogue):
-        yield "printed-list", *found.span()
-    # As it is after a repair: a misspelt label is a label.
+    if match := PRINTED.match(dialogue):
+        yield "printed-list", *match.span()
+    # As after a repair: a misspelt label is a label.
     proper = proper_tags(dialogue, *tagging)
     whole = split_turns(proper)
     lines = dialogue.split("\n")
@@ -251,12 +255,12 @@ def _turn_oddities(dialogue: str, tagging: Tagging) -> _Found:
     elif len(speakers_of(whole)) == 1:
         yield "one-speaker", 0, 0
     if joined := next(joined_turns(proper), None):
-        # Spelt as it should be, the text may be longer; its lines are the same.
+        # With correct tags the text may have another length; its lines are the same.
         start = starts[proper.count("\n", 0, joined[0])]
         yield "joined-turns", *(joined if proper == dialogue else (start, start))
     for kind, pattern in (("tag-without-colon", NO_COLON), ("empty-turn", EMPTY_TURN)):
-        if found := pattern.search(dialogue):
-            yield kind, *found.span()
+        if match := pattern.search(dialogue):
+            yield kind, *match.span()
     for start, line, spelt, label in zip(starts, lines, proper.split("\n"), line_labels(proper), strict=False):
         if line.strip() and label is None and not NO_COLON.match(spelt):
             yield "no-speaker", start, start + len(line)
@@ -273,7 +277,7 @@ def _reference_oddities(reference: str, dialogue: str, tagging: Tagging) -> _Fou
     if len(reference.strip()) >= len(dialogue.strip()):
         yield "summary-longer", 0, 0
     tags = set(TAG.findall(reference)) - set(TAG.findall(dialogue))
-    tags -= set(TAG.findall(proper_tags(dialogue, *tagging)))  # what is misspelt there is there
+    tags -= set(TAG.findall(proper_tags(dialogue, *tagging)))  # a misspelt tag is in the dialogue, too
     if tags:
         start, tag = min((reference.index(tag), tag) for tag in tags)
         yield "tag-not-in-dialogue", start, start + len(tag)

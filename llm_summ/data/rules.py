@@ -1,4 +1,4 @@
-"""The kinds of oddities in data files: their names, how much they matter, and why."""
+"""The rules of `data check`: names, severities, and the harm that each kind of oddity does."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["RULES", "Rule"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A kind of oddity.
+    """A rule: one kind of oddity.
 
     Attributes:
-        name: short and stable; programs may rely on it.
-        severity: a problem hurts a training or a score; a note is worth a look.
-        why: what it does there.
+        name: short and stable, for programs.
+        severity: a problem harms training or a score; a note is worth a look.
+        why: the harm that it does.
         repaired: whether `fix.py` repairs it.
     """
 
@@ -33,48 +33,59 @@ RULES = {
         Rule(
             "empty-row",
             "problem",
-            "nothing is in it, as spreadsheets leave rows; such a file is refused: delete it",
+            "an empty row, as spreadsheets leave them; such a file is refused: delete the row",
         ),
         Rule("missing-id", "problem", "no prediction can be matched to the row; such a file is refused"),
         Rule("duplicate-id", "problem", "predictions are matched by id; files that share one are refused"),
         Rule(
             "id-outer-space",
             "problem",
-            "white space or what is not seen around an id: who compares ids finds no such row",
+            "white space or invisible characters around an id: no other file has this id",
             True,
         ),
         Rule("id-odd-character", "problem", "a line break or an invisible character within an id"),
-        Rule("not-text", "problem", "a field that holds no text; such a file is refused"),
-        Rule("empty-dialogue", "problem", "there is nothing to summarise; such a file is refused"),
-        Rule("empty-summary", "problem", "a row without a reference can be neither trained nor scored"),
+        Rule("not-text", "problem", "a field that is not a text; such a file is refused"),
+        Rule("empty-dialogue", "problem", "a row without a dialogue; such a file is refused"),
+        Rule("empty-summary", "problem", "a row without a reference can be used for neither training nor scoring"),
         Rule("summary-longer", "problem", "a summary as long as its dialogue: are the columns mixed up?"),
-        Rule("tag-not-in-dialogue", "problem", "a tag that the dialogue lacks: it teaches a model to invent"),
-        Rule("broken-tag", "problem", "a misspelt tag falls into other tokens and morphemes", True),
-        Rule("tag-without-colon", "problem", "a line begins with a tag without a colon: who speaks there?"),
-        Rule("joined-turns", "problem", "several turns on one line: it is cut, counted and learned as one", True),
-        Rule("literal-line-feed", "problem", "a backslash and an n where a line break was meant", True),
-        Rule("html", "problem", "an HTML entity or <br>, learned and scored as words", True),
-        Rule("html-tag", "problem", "an HTML tag, learned and scored as words"),
-        Rule("line-end", "problem", "a line end other than a line feed: other tokens than in other files", True),
-        Rule("invisible-character", "problem", "a control or zero-width character splits words unseen", True),
-        Rule("lost-character", "problem", "U+FFFD: an earlier program could not read what stood there"),
-        Rule("printed-list", "problem", "a list as Python prints it, not a text: its turns cannot be told apart"),
+        Rule(
+            "tag-not-in-dialogue",
+            "problem",
+            "a tag that is not in the dialogue: it teaches a model to invent speakers",
+        ),
+        Rule("broken-tag", "problem", "a misspelt tag becomes other tokens and morphemes", True),
+        Rule("tag-without-colon", "problem", "a line begins with a tag without a colon: is it the speaker?"),
+        Rule(
+            "joined-turns",
+            "problem",
+            "several turns on one line: they are truncated, counted and trained as one",
+            True,
+        ),
+        Rule("literal-line-feed", "problem", "a backslash and an n in place of a line break", True),
+        Rule("html", "problem", "an HTML entity or <br>, trained and scored as words", True),
+        Rule("html-tag", "problem", "an HTML tag, trained and scored as words"),
+        Rule("line-end", "problem", "a line end other than a line feed becomes other tokens", True),
+        Rule("invisible-character", "problem", "an invisible control or zero-width character splits words", True),
+        Rule("lost-character", "problem", "U+FFFD: an earlier program could not read the character"),
+        Rule("printed-list", "problem", "a list as Python prints it, not a text: its turns cannot be separated"),
         *(Rule(name, "problem", why) for name, why in SUMMARY_FAULTS.items()),
-        Rule("not-nfc", "problem", "letters in pieces (decomposed Hangul): other tokens, other morphemes", True),
-        Rule("shared-dialogue", "problem", "in two files: train on one, and the score on the other is too high"),
+        Rule("not-nfc", "problem", "decomposed Hangul becomes other tokens and other morphemes", True),
+        Rule(
+            "shared-dialogue", "problem", "in two files: if one is trained on, the score on the other is too high"
+        ),
         Rule("near-shared-dialogue", "problem", "almost the same in two files: a score may be too high"),
-        Rule("duplicate-dialogue", "note", "the same dialogue twice in a file weighs twice"),
+        Rule("duplicate-dialogue", "note", "a dialogue twice in a file counts twice"),
         Rule("near-duplicate-dialogue", "note", "almost the same dialogue twice in a file"),
         Rule("missing-reference", "note", "fewer references than the file has columns for"),
-        Rule("equal-references", "note", "the same reference twice in a row weighs twice in its mean"),
+        Rule("equal-references", "note", "a reference twice in a row counts twice in its mean"),
         Rule("empty-topic", "note", "no topic, though the file has topics"),
         Rule("no-speaker", "note", "a line without a speaker, where other lines have one"),
-        Rule("empty-turn", "note", "a speaker who says nothing"),
+        Rule("empty-turn", "note", "a label without words"),
         Rule("one-turn", "note", "a dialogue of a single line"),
-        Rule("one-speaker", "note", "a dialogue in which only one speaks"),
-        Rule("unknown-mask", "note", "in the form of a mask, but none of the known ones"),
-        Rule("blank-line", "note", "an empty line: a token that says nothing", True),
-        Rule("line-space", "note", "white space at the ends of a line: tokens that say nothing", True),
+        Rule("one-speaker", "note", "a dialogue with only one speaker"),
+        Rule("unknown-mask", "note", "looks like a mask, but is not a known one"),
+        Rule("blank-line", "note", "an empty line: a token without content", True),
+        Rule("line-space", "note", "white space at the ends of a line: tokens without content", True),
     )
 }
-"""The kinds by name: problems, then notes."""
+"""The rules by name: problems, then notes."""

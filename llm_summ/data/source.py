@@ -1,4 +1,4 @@
-"""Which file a name means, and the sample that comes with the package."""
+"""Names of files on the command line: checked before any work; and the sample that comes with the package."""
 
 from __future__ import annotations
 
@@ -10,34 +10,30 @@ from pathlib import Path
 
 from llm_summ.core.errors import DataError
 from llm_summ.core.files import all_or_none, whole_file
+from llm_summ.data.formats import format_names, is_data_file
 
 __all__ = [
-    "KINDS",
     "check_folder",
     "check_new_files",
     "check_out",
     "copy_sample",
-    "file_kind",
     "make_folder",
     "resolve_source",
     "short_names",
     "source_name",
 ]
 
-KINDS = (".csv", ".jsonl", ".parquet")
-"""The endings of data files."""
-
 _SAMPLE = Path(__file__).parent / "sample"
 _SAMPLE_PARTS = ("train", "dev", "test")
 
 
 def resolve_source(source: str, *, option: str | None = None) -> Path:
-    """Return the file that a source means: a path, or ``sample:train``, ``sample:dev``, ``sample:test``.
+    """Return the file of a source: a path, or ``sample:train``, ``sample:dev``, ``sample:test``.
 
     Args:
-        source: the name.
-        option: what names another file on the command line, such as ``--set data.train=PATH``; for the error where
-            the user may never have typed this name.
+        source: the path, or the name of a part of the sample.
+        option: the option that names another file, such as ``--set data.train=PATH``; for the error if the user
+            may not have typed this name.
 
     Raises:
         DataError: there is no such file.
@@ -50,15 +46,15 @@ def resolve_source(source: str, *, option: str | None = None) -> Path:
             )
         return _SAMPLE / f"{part}.csv"
     if not source:
-        raise DataError("found an empty name; expected the name of a CSV, JSONL or parquet file")
+        raise DataError(f"found an empty name; expected the name of a {format_names()} file")
     path = Path(source)
     try:
         if path.is_file():
             return path
         if path.exists():
             what = "is a folder" if path.is_dir() else "is not a regular file"
-            raise DataError(f"{source}: {what}; expected a CSV, JSONL or parquet file")
-        names = [other.name for other in path.parent.glob("*") if other.suffix in KINDS]
+            raise DataError(f"{source}: {what}; expected a {format_names()} file")
+        names = [other.name for other in path.parent.glob("*") if is_data_file(other)]
     except PermissionError as error:
         raise DataError(f"{source}: cannot be read ({error.strerror})") from error
     except (OSError, ValueError) as error:  # a name too long, or with a NUL
@@ -71,53 +67,40 @@ def resolve_source(source: str, *, option: str | None = None) -> Path:
 
 
 def source_name(source: str) -> str:
-    """A short name of a source for file names: ``dev.csv`` is ``dev``, ``sample:dev`` is ``sample-dev``."""
+    """Return a name of a source for file names: ``dev`` for ``dev.csv``, ``sample-dev`` for ``sample:dev``."""
     return source.replace(":", "-") if source.startswith("sample:") else Path(source).stem
 
 
 def short_names(sources: Sequence[str]) -> list[str]:
-    """The names of files as a table shows them: without folders, if they differ then."""
+    """Return the names of files for a table: without folders, if all names then differ."""
     names = [Path(source).name for source in sources]
     return names if len(set(names)) == len(names) else list(sources)
 
 
-def file_kind(path: Path) -> str:
-    """The ending that says how a data file is read and written, in small letters.
-
-    Raises:
-        DataError: it is none of `KINDS`.
-    """
-    kind = path.suffix.lower()
-    if kind not in KINDS:
-        found = f"that ends in {kind!r}" if kind else "without an ending"
-        raise DataError(f"{path}: found a name {found}; expected {', '.join(KINDS)}")
-    return kind
-
-
 def check_folder(folder: Path, wanted: str = "a folder") -> None:
-    """Check, before any work, that files can be put into a folder; it need not be there yet.
+    """Check, before any work, that files can be written into a folder; it need not exist.
 
     Args:
         folder: the folder.
-        wanted: what the error says is expected, such as "a folder for the pictures".
+        wanted: what is expected, for the error, such as "a folder for the pictures".
 
     Raises:
-        DataError: it or a folder above it is a file, or may not be looked into or written.
+        DataError: the folder or one above it is a file, or has no permission to be read or written.
     """
     try:
         if folder.exists() and not folder.is_dir():
             raise DataError(f"{folder}: is a file; expected {wanted}")
-        there = next(above for above in (folder, *folder.parents, Path()) if above.exists())
-        reason = errno.EACCES if there.is_dir() else errno.ENOTDIR
-        if reason == errno.ENOTDIR or not os.access(there, os.W_OK | os.X_OK):
-            what = "written" if there == folder else "made"
+        nearest = next(above for above in (folder, *folder.parents, Path()) if above.exists())
+        reason = errno.EACCES if nearest.is_dir() else errno.ENOTDIR
+        if reason == errno.ENOTDIR or not os.access(nearest, os.W_OK | os.X_OK):
+            what = "written" if nearest == folder else "made"
             raise DataError(f"{folder}: cannot be {what} ({os.strerror(reason)}); choose another folder")
     except OSError as error:
         raise DataError(f"{str(folder)[:80]}: cannot be used ({error.strerror}); choose another folder") from error
 
 
 def make_folder(folder: Path, wanted: str = "a folder") -> None:
-    """Make a folder, unless it is there.
+    """Make a folder, unless it exists.
 
     Raises:
         DataError: as `check_folder`; or it cannot be made.
@@ -130,10 +113,10 @@ def make_folder(folder: Path, wanted: str = "a folder") -> None:
 
 
 def check_new_files(folder: Path, names: Sequence[str]) -> list[Path]:
-    """The paths of files that are to be written into a folder, none of which is there yet.
+    """Return the paths of new files in a folder.
 
     Raises:
-        DataError: as `check_folder`; or a file of that name is there.
+        DataError: as `check_folder`; or a file of that name exists.
     """
     check_folder(folder)
     targets = [folder / name for name in names]
@@ -151,52 +134,51 @@ def check_out(
     inputs: Iterable[Path] = (),
     force: bool | None = False,
 ) -> bool:
-    """Check, before any work, that a file can be written; its folder need not be there yet.
+    """Check, before any work, that a file can be written; its folder need not exist.
 
     Args:
         out: the file.
-        endings: what its name may end in; the first is the one that is told.
-        option: what named it, for the error.
+        endings: the endings that its name may have; the error names the first.
+        option: the option that named it, for the error.
         inputs: files that it is made from, which are never replaced.
-        force: whether ``--force`` was given, and a file that is there is to be replaced; None where there is no
-            such option.
+        force: whether an existing file is replaced (``--force``); None if the command has no such option.
 
     Returns:
-        whether something is there, which will be replaced.
+        whether a file exists, which will be replaced.
 
     Raises:
-        DataError: the name ends in something else; it is a folder's or an input's; a file is there already, be it
-            a link to nowhere; or as `check_folder`.
+        DataError: the name has another ending; it is that of a folder or an input; a file exists already, even if
+            it is a broken link; or as `check_folder`.
     """
     if out.suffix.lower() not in endings:
         raise DataError(f"{option} {out}: expected a name that ends in {endings[0]}")
     check_folder(out.parent, f"a folder for {out.name}")
-    found = None
+    problem = None
     try:
-        there = out.exists()
-        if there and not out.is_file():
-            found = "is a folder" if out.is_dir() else "is not a regular file"
-        elif there and any(path.exists() and out.samefile(path) for path in inputs):
-            found = "is one of the input files"
+        exists = out.exists()
+        if exists and not out.is_file():
+            problem = "is a folder" if out.is_dir() else "is not a regular file"
+        elif exists and any(path.exists() and out.samefile(path) for path in inputs):
+            problem = "is one of the input files"
     except OSError as error:
         raise DataError(
             f"{option} {str(out)[:80]}: cannot be used ({error.strerror}); choose another name"
         ) from error
-    there = there or out.is_symlink()
+    exists = exists or out.is_symlink()
     hint = "choose another name" + (", nothing is overwritten" if force is None else "")
-    if found is None and there and not force:
-        found = "is there already"
+    if problem is None and exists and not force:
+        problem = "is there already"
         hint += "" if force is None else ", or replace it: --force"
-    if found is not None:
-        raise DataError(f"{option} {out}: {found}; {hint}")
-    return there
+    if problem is not None:
+        raise DataError(f"{option} {out}: {problem}; {hint}")
+    return exists
 
 
 def copy_sample(folder: Path) -> list[Path]:
     """Write the bundled sample and its data card into `folder`.
 
     Raises:
-        DataError: a file of that name is there already, or the folder cannot be written; no file is left then.
+        DataError: a file of that name exists, or the folder cannot be written. No file is left behind.
     """
     sources = sorted(path for path in _SAMPLE.iterdir() if path.suffix in {".csv", ".md"})
     targets = check_new_files(folder, [source.name for source in sources])

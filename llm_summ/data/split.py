@@ -1,4 +1,4 @@
-"""Parts of a data file: alike in the length of their dialogues, and no dialogue on two sides."""
+"""Splits of a data file: the parts have dialogues of similar length, and near-duplicates stay in one part."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from pathlib import Path
 
 from llm_summ.core.errors import DataError
 from llm_summ.core.files import all_or_none
+from llm_summ.core.progress import say
+from llm_summ.data.formats import find_format, read_table, say_encoding, write_table
 from llm_summ.data.read import DIALOGUE_COLUMNS, table_dialogues
 from llm_summ.data.source import check_new_files, make_folder, resolve_source
-from llm_summ.data.table import Table, read_table
-from llm_summ.data.write import say_encoding, write_table
+from llm_summ.data.table import Table
 
 __all__ = ["Part", "split_file", "split_table"]
 
 _STRATA = 10  # of dialogue length: tenths of the rows
+_KEEPS_ALL = ".jsonl"  # what a table of any format can be written as
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,8 @@ class Part:
 
     Attributes:
         name: "train", "dev" or "test".
-        table: its rows, in the file's order.
-        wanted: how many rows it was to have.
+        table: its rows, in the order of the file.
+        wanted: the number of rows that was requested.
         median_length: of its dialogues, in characters.
     """
 
@@ -39,19 +41,21 @@ class Part:
 
 
 def split_file(source: str, folder: Path, sizes: dict[str, float], seed: int) -> list[str]:
-    """Divide a file, and write each part into `folder`, as a file of the same kind.
+    """Divide a file, and write each part into `folder`, in the same format (or as JSONL, if that is only read).
 
     Returns:
         a line for each part.
 
     Raises:
-        DataError: the file cannot be read or divided, or a part's file is there already. No part is left then.
+        DataError: the file cannot be read or divided, or the file of a part exists. No part is left behind.
     """
     path = resolve_source(source)
     for name, size in sizes.items():
         if not math.isfinite(size) or (not 0 < size < 1 and (size < 1 or size != int(size))):
             raise DataError(f"--{name} {size:g}: expected a share between 0 and 1, or a number of rows")
-    targets = check_new_files(folder, [f"{name}{path.suffix.lower()}" for name in ("train", *sizes)])
+    known = find_format(path)
+    suffix = path.suffix.lower() if known.write is not None else _KEEPS_ALL
+    targets = check_new_files(folder, [f"{name}{suffix}" for name in ("train", *sizes)])
     table = read_table(path, DIALOGUE_COLUMNS)
     parts, together = split_table(table, sizes, seed)
     make_folder(folder)
@@ -60,9 +64,11 @@ def split_file(source: str, folder: Path, sizes: dict[str, float], seed: int) ->
             write_table(part.table, target)
             written.append(target)
     say_encoding(table)
+    if known.write is None:
+        say(f"{path}: {known.name} files are only read; the parts are {suffix} files")
     lines = [
         f"{target}: {_counted(len(part.table.records), 'row')}, {part.median_length:.10g} characters (median)"
-        + (f"; {part.wanted} asked for" if part.wanted != len(part.table.records) else "")
+        + (f"; {part.wanted} requested" if part.wanted != len(part.table.records) else "")
         for part, target in zip(parts, targets, strict=True)
     ]
     kept = f"kept together: {_counted(together, 'group')} of near-duplicate dialogues"
@@ -72,20 +78,21 @@ def split_file(source: str, folder: Path, sizes: dict[str, float], seed: int) ->
 def split_table(table: Table, sizes: dict[str, float], seed: int) -> tuple[list[Part], int]:
     """Divide the rows of a file among parts.
 
-    Rows whose dialogues are near-duplicates of each other go to one side as a whole: a model that has seen the one
-    has seen the other. The rows are ordered by the length of their dialogues and cut into tenths, and every tenth
-    gives every part its share, as far as whole groups allow.
+    Near-duplicate dialogues all go to one part: a model trained on one of them knows the others. The rows are
+    ordered by the length of their dialogues and cut into tenths, and every part gets its share of every tenth, as
+    far as whole groups allow.
 
     Args:
         table: the file.
-        sizes: by part: a share of the rows (below 1), or their number. The part "train" gets the rest.
-        seed: decides which rows go where.
+        sizes: by part, a share of the rows (below 1) or their number. The part "train" gets the rest.
+        seed: of the random choice of rows.
 
     Returns:
         the parts, train first; and the number of groups of near-duplicates that were kept together.
 
     Raises:
-        DataError: a row is not usable, the parts need more rows than there are, or the groups leave a part empty.
+        DataError: a row is not usable, the parts need more rows than the file has, or the groups leave a part
+            empty.
     """
     rows = len(table.records)
     if not rows:
@@ -104,24 +111,24 @@ def split_table(table: Table, sizes: dict[str, float], seed: int) -> tuple[list[
     if sum(wanted.values()) >= rows:
         parts = ", ".join(f"{name} {count}" for name, count in wanted.items())
         raise DataError(
-            f"{table.path}: {_counted(rows, 'row')} cannot give {parts} and leave some for train; ask for fewer"
+            f"{table.path}: {_counted(rows, 'row')} are too few for {parts} and a train part; request fewer"
         )
     groups, together = _groups(texts)
     groups.sort(key=lambda group: (sum(len(texts[row]) for row in group) / len(group), group))
     side = _assign(groups, wanted, seed)
-    found = []
+    parts_found = []
     for name in ("train", *wanted):
         kept = [record for row, record in enumerate(table.records) if side.get(row, "train") == name]
         lengths = [len(texts[row]) for row in range(rows) if side.get(row, "train") == name]
         count = wanted.get(name, rows - sum(wanted.values()))
         if not kept:
             raise DataError(
-                f"{table.path}: no rows are left for {name}, which was to have {count}: near-duplicate dialogues "
-                f"stay together, up to {max(map(len, groups))} of the {rows} rows here; ask for other sizes, or "
-                f"remove duplicates (llm-summ data check {table.path})"
+                f"{table.path}: no rows are left for {name}, {count} requested: near-duplicate dialogues stay "
+                f"together, up to {max(map(len, groups))} of the {rows} rows; request other sizes, or remove "
+                f"duplicates (llm-summ data check {table.path})"
             )
-        found.append(Part(name, replace(table, records=kept), count, statistics.median(lengths)))
-    return found, together
+        parts_found.append(Part(name, replace(table, records=kept), count, statistics.median(lengths)))
+    return parts_found, together
 
 
 def _counted(count: int, thing: str) -> str:
@@ -129,16 +136,16 @@ def _counted(count: int, thing: str) -> str:
 
 
 def _groups(texts: Sequence[str]) -> tuple[list[list[int]], int]:
-    """Every row in one group: near-duplicates together, the others alone; and how many are together."""
+    """Return groups of all rows, near-duplicates together and others alone; and the number of the former."""
     from llm_summ.data.near_duplicates import duplicate_groups
 
     together = [sorted(group) for group in duplicate_groups(texts)]
-    taken = {row for group in together for row in group}
-    return [*together, *([row] for row in range(len(texts)) if row not in taken)], len(together)
+    grouped = {row for group in together for row in group}
+    return [*together, *([row] for row in range(len(texts)) if row not in grouped)], len(together)
 
 
 def _assign(groups: Sequence[list[int]], wanted: dict[str, int], seed: int) -> dict[int, str]:
-    """The part of every row that leaves "train"; `groups` are in the order of their length."""
+    """Return the part of every row that is not in "train"; `groups` are ordered by length."""
     chance = random.Random(seed)
     rows = sum(map(len, groups))
     strata: list[list[list[int]]] = [[] for _ in range(_STRATA)]
@@ -149,8 +156,8 @@ def _assign(groups: Sequence[list[int]], wanted: dict[str, int], seed: int) -> d
     side: dict[int, str] = {}
     given = dict.fromkeys(wanted, 0)
     left: list[list[int]] = []
-    # Any tenth may be the first, and a group is taken when a part lags behind its share by a random part of the
-    # group's size: always waiting for all of it would favour the tenths that come last.
+    # Any tenth may be the first, and a part gets a group as soon as it lags behind its share by a random fraction
+    # of the group's size: waiting for the whole size would favour the tenths that come last.
     start = chance.randrange(_STRATA)
     phase = {name: chance.random() for name in wanted}
     seen = 0
@@ -171,7 +178,7 @@ def _assign(groups: Sequence[list[int]], wanted: dict[str, int], seed: int) -> d
             else:
                 left.append(group)
     chance.shuffle(left)
-    for group in left:  # what is missing after large groups
+    for group in left:  # rows that parts still lack after large groups
         name = max(wanted, key=lambda name: wanted[name] - given[name])
         if given[name] + len(group) <= wanted[name]:
             side.update(dict.fromkeys(group, name))

@@ -1,7 +1,7 @@
-"""Statistics of a data file: how long its dialogues and summaries are, who speaks, what they are about.
+"""Statistics of a data file: lengths of dialogues and summaries, speakers, masks, topics.
 
-Two files are alike when these figures are: a development file of other lengths than the test file's says little
-about the score there, and output limits are chosen by the lengths of the summaries.
+They show whether two files are alike. A score on a dev file says little about a test file with other lengths, and
+output limits are chosen by the lengths of the summaries.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ MEASURES = {
     "ratio": "summary / dialogue",
     "references": "references",
 }
-"""What is measured, by the name it has in `FileStatistics.measures`; the order is that of the tables."""
+"""The measures and their labels in tables, in the order of the tables."""
 
 MANY_SPEAKERS = 8
-"""Tables and pictures have one line for this number of speakers and more."""
+"""Tables and charts have one line for dialogues with this number of speakers or more."""
 
-_TAG = re.compile(r"#\w+#")  # taken whole, so that the end of a #PersonN# never begins a mask
+_TAG = re.compile(r"#\w+#")  # with #PersonN#, so that the end of one never begins a mask
 _LONG_LINE = 5_000  # characters
 _WHITE_SPACE = re.compile(r"\s")
 _TOP_TOPICS_SHOWN, _TOP_TOPICS_IN_JSON = 5, 15
@@ -57,7 +57,7 @@ _TOP_TOPICS_SHOWN, _TOP_TOPICS_IN_JSON = 5, 15
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """How a measure is distributed.
+    """The distribution of a measure.
 
     A percentile that falls between two values is interpolated linearly: numpy's default, type 7 of Hyndman and Fan
     (1996, https://doi.org/10.2307/2684934), and what ``statistics.quantiles`` calls inclusive.
@@ -76,7 +76,7 @@ class Distribution:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Distribution:
-        """The distribution of values, shape ``[at least 1]``."""
+        """Return the distribution of values, shape ``[at least 1]``."""
         import numpy as np
 
         if not values:
@@ -88,7 +88,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class MaskCount:
-    """How often one kind of mask occurs: in how many dialogues, and how many times in dialogues and summaries."""
+    """The frequency of one mask: the dialogues that have it, and its occurrences in dialogues and in summaries."""
 
     rows: int
     in_dialogues: int
@@ -100,14 +100,14 @@ class FileStatistics:
     """Statistics of one data file.
 
     Attributes:
-        name: of the file, as tables and pictures show it.
-        rows: number of dialogues.
-        measures: by the names in `MEASURES`; a measure that the file does not have is left out.
+        name: the file, for tables and charts.
+        rows: the number of dialogues.
+        measures: by the names in `MEASURES`, without those that the file does not have.
         masks: by kind (``#PhoneNumber#``): everything between two ``#`` that is one word and no ``#PersonN#``;
             the most frequent first.
-        topics: how many rows have each topic, the most frequent first.
-        values: what each measure's distribution is of. A value a dialogue, in the file's order; for the summaries
-            and their ratio, a value a reference: those of the first dialogue, of the second …
+        topics: the number of rows with each topic, the most frequent first.
+        values: the values of each measure: one for each dialogue, in the order of the file. Summaries and their
+            ratio have one for each reference: those of the first dialogue, of the second …
     """
 
     name: str
@@ -118,17 +118,17 @@ class FileStatistics:
     values: dict[str, tuple[float, ...]] = field(repr=False)
 
     def speaker_shares(self, most: int | None = None) -> dict[int, float]:
-        """The share of the rows, from 0 to 1, that have 1, 2, 3 … speakers; 0 where none could be told.
+        """Return the share of the rows, from 0 to 1, by number of speakers; 0 means that no line has a label.
 
         Args:
-            most: rows with as many or more are taken together; None keeps all apart.
+            most: rows with this number of speakers or more are counted together; None keeps all numbers apart.
         """
-        found = map(int, self.values["speakers"])
-        counts = Counter(found if most is None else (min(speakers, most) for speakers in found))
+        numbers = map(int, self.values["speakers"])
+        counts = Counter(numbers if most is None else (min(speakers, most) for speakers in numbers))
         return {speakers: count / self.rows for speakers, count in sorted(counts.items())}
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the single values and the rare topics, as JSON has it."""
+        """Return the statistics for JSON, without single values and rare topics."""
         return {
             "name": self.name,
             "rows": self.rows,
@@ -155,15 +155,16 @@ def describe(
 ) -> FileStatistics:
     """Measure every dialogue and every reference of a file.
 
-    Turns are lines that are not blank; characters are code points of the text as it stands, line breaks included;
-    words are what white space separates; morphemes are those that the score counts, turn by turn in a dialogue:
-    mecab-ko's time grows with the square of a text's length, and a meeting may have a hundred thousand characters.
-    For the same reason a line or a summary is cut at the first white space after every 5,000 characters.
+    Turns are counted without blank ones. Characters are code points of the text, line breaks included. Words are
+    separated by white space. Morphemes are those that the score counts; in a dialogue they are counted turn by
+    turn, because the time of mecab-ko grows with the square of the length of a text, and a meeting may have a
+    hundred thousand characters. For the same reason a turn or a summary is cut at the first white space after
+    every 5,000 characters.
 
     Args:
-        name: the file's, for tables, pictures and the progress bar.
+        name: the file, for tables, charts and the progress bar.
         dialogues: its rows.
-        count_tokens: how many tokens a text has for a model; None leaves tokens out.
+        count_tokens: returns the number of tokens of a text for a model; None omits tokens.
 
     Raises:
         ValueError: there are no dialogues, or one is empty.
@@ -175,8 +176,8 @@ def describe(
 
     def lengths(text: str, parts: Sequence[str]) -> dict[str, int]:
         morphemes = sum(len(tokenize(piece)) for part in parts for piece in _pieces(part))
-        found = {"characters": len(text), "words": len(text.split()), "morphemes": morphemes}
-        return found if count_tokens is None else found | {"tokens": count_tokens(text)}
+        counts = {"characters": len(text), "words": len(text.split()), "morphemes": morphemes}
+        return counts if count_tokens is None else counts | {"tokens": count_tokens(text)}
 
     values: defaultdict[str, list[float]] = defaultdict(list)
     masked_rows: Counter[str] = Counter()
@@ -187,9 +188,9 @@ def describe(
         for dialogue in dialogues:
             if not dialogue.text:
                 raise ValueError(f"{name}: dialogue {dialogue.id} is empty")
-            values["turns"].append(sum(1 for turn in dialogue.turns if turn.strip()))
+            values["turns"].append(sum(1 for turn in dialogue.turn_texts if turn.strip()))
             values["speakers"].append(len(dialogue.speakers))
-            for measure, length in lengths(dialogue.text, dialogue.turns).items():
+            for measure, length in lengths(dialogue.text, dialogue.turn_texts).items():
                 values[measure].append(length)
             for reference in dialogue.references:
                 for measure, length in lengths(reference, [reference]).items():
@@ -215,33 +216,34 @@ def describe(
 
 
 def compare_lengths(files: Sequence[FileStatistics]) -> SideBySide:
-    """The measures of files under one another: a line for each measure and file, the files of a measure together.
+    """Return a table of measures: a line for each measure and file, the files of a measure together.
 
-    The last column says how far each mean is from the first file's. With one file, it and the column of names are
-    left out. Speakers and references, of which nearly every row has the same number, are in `compare_counts`.
+    The last column is the difference of each mean from that of the first file. With one file, it and the column
+    of names are omitted. Speakers and references, of which nearly every row has the same number, are in
+    `compare_counts`.
     """
     several = len(files) > 1
     rows: list[list[str]] = []
     for measure, label in MEASURES.items():
         having = [file for file in files if measure in file.measures and measure not in ("speakers", "references")]
-        for place, file in enumerate(having):
-            row = [label if place == 0 else "", *([file.name] if several else []), *_figures(file, measure)]
+        for index, file in enumerate(having):
+            row = [label if index == 0 else "", *([file.name] if several else []), *_figures(file, measure)]
             rows.append([*row, _against(files[0], file, measure)] if several else row)
     headers = ["measure", *(["file"] if several else []), "mean", "median", "5–95 %", "max"]
     return SideBySide([*headers, "vs first"] if several else headers, rows)
 
 
 def compare_counts(files: Sequence[FileStatistics]) -> SideBySide:
-    """What is counted rather than measured, a column a file: rows, references, speakers, masks and topics."""
+    """Return a table of counts, with a column for each file: rows, references, speakers, masks and topics."""
     rows = [
         ["rows", *(f"{file.rows:,}" for file in files)],
         ["references a row", *(_span(file.measures["references"]) for file in files)],
     ]
-    found = [file.speaker_shares(MANY_SPEAKERS) for file in files]
-    for speakers in sorted({speakers for shares in found for speakers in shares}):
+    all_shares = [file.speaker_shares(MANY_SPEAKERS) for file in files]
+    for speakers in sorted({speakers for shares in all_shares for speakers in shares}):
         label = f"{speakers} or more speakers" if speakers == MANY_SPEAKERS else f"{speakers} speakers"
         label = "1 speaker" if speakers == 1 else label
-        rows.append([label, *(f"{shares[speakers]:.1%}" if speakers in shares else "–" for shares in found)])
+        rows.append([label, *(f"{shares[speakers]:.1%}" if speakers in shares else "–" for shares in all_shares)])
     masks: Counter[str] = Counter()
     for file in files:
         masks.update({mask: count.rows for mask, count in file.masks.items() if count.rows})
@@ -250,14 +252,14 @@ def compare_counts(files: Sequence[FileStatistics]) -> SideBySide:
     if any(file.topics for file in files):
         rows.append(["distinct topics", *(f"{len(file.topics):,}" if file.topics else "–" for file in files)])
         tops = [list(file.topics.items())[:_TOP_TOPICS_SHOWN] for file in files]
-        for place in range(max(map(len, tops))):
-            cells = [f"{top[place][0]} ({top[place][1]:,})" if place < len(top) else "–" for top in tops]
-            rows.append([f"topic {place + 1}", *cells])
+        for rank in range(max(map(len, tops))):
+            cells = [f"{top[rank][0]} ({top[rank][1]:,})" if rank < len(top) else "–" for top in tops]
+            rows.append([f"topic {rank + 1}", *cells])
     return SideBySide(["", *(file.name for file in files)], rows)
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """A text, cut at white space where it is very long."""
+    """Yield the pieces of a text, cut at white space if it is very long."""
     start = 0
     while cut := _WHITE_SPACE.search(text, start + _LONG_LINE):
         yield text[start : cut.start()]
@@ -270,17 +272,22 @@ def _masks(text: str) -> list[str]:
 
 
 def _figures(file: FileStatistics, measure: str) -> list[str]:
-    """Mean, median, percentiles 5 to 95 and the largest value."""
-    found = file.measures[measure]
+    """Return mean, median, percentiles 5 to 95 and the largest value, as texts."""
+    spread = file.measures[measure]
     if measure == "ratio":
-        return [f"{found.mean:.3f}", f"{found.median:.3f}", f"{found.p5:.2f}–{found.p95:.2f}", f"{found.max:.2f}"]
+        return [
+            f"{spread.mean:.3f}",
+            f"{spread.median:.3f}",
+            f"{spread.p5:.2f}–{spread.p95:.2f}",
+            f"{spread.max:.2f}",
+        ]
     # A median of whole numbers is a whole number or a half.
-    median = f"{found.median:,.0f}" if found.median.is_integer() else f"{found.median:,.1f}"
-    return [f"{found.mean:,.1f}", median, f"{found.p5:,.0f}–{found.p95:,.0f}", f"{found.max:,.0f}"]
+    median = f"{spread.median:,.0f}" if spread.median.is_integer() else f"{spread.median:,.1f}"
+    return [f"{spread.mean:,.1f}", median, f"{spread.p5:,.0f}–{spread.p95:,.0f}", f"{spread.max:,.0f}"]
 
 
 def _against(first: FileStatistics, file: FileStatistics, measure: str) -> str:
-    """How far a mean is from the first file's, in percent of that; nothing where it has none."""
+    """Return the difference of a mean from that of the first file, in percent of it; empty if that has none."""
     base = first.measures.get(measure)
     if file is first or base is None or not base.mean:
         return ""

@@ -1,8 +1,8 @@
-"""The faults of a summary itself, shared by the lint of data files and the check of a submission.
+"""Errors in the text of a summary, for `data check` and the check of a submission.
 
-A summary is a reference in the one and a prediction in the other; a text that is no summary is wrong in both.
-What a file or a CSV writer does to texts (line breaks, entities, tags) is not decided here. The rules were tried
-on some five thousand human summaries, in which they found only what a reader found wrong, too.
+A summary is a reference in a data file and a prediction in a submission; the same texts are wrong in both. Damage
+by files and CSV writers (line breaks, entities, tags) is not covered here. The rules were tested on about five
+thousand human summaries, in which they found only what a reader also found wrong.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from llm_summ.data.empty_texts import is_blank, is_null
+from llm_summ.data.labels import TAG_LABEL
 from llm_summ.data.tags import TAG
 
 __all__ = [
@@ -31,19 +32,19 @@ __all__ = [
 SUMMARY_FAULTS = {
     "null-text": "a missing value, or a spreadsheet's error, written as a word",
     "no-summary": "a refusal, an error or a filler in place of a summary",
-    "prompt-remains": "part of a prompt, a chat's role or a special token, taken for words",
-    "lost-hangul": "Hangul was lost: question marks, or the signs of another encoding, in its place",
+    "prompt-remains": "part of a prompt, a chat role or a special token, trained and scored as words",
+    "lost-hangul": "Hangul was lost: question marks or characters of another encoding in its place",
     "lost-tag": "a particle without its speaker: were tags removed as special tokens?",
-    "repetition": "the same again and again: the model did not stop",
-    "extra-quotes": "quotes around the whole summary, taken for morphemes",
+    "repetition": "an endless repetition: the model did not stop",
+    "extra-quotes": "quotes around the whole summary, scored as morphemes",
     "not-korean": "hardly any Hangul among its letters",
 }
-"""The names of the faults, stable, and what each means. Whether `not-korean` is one, the other texts decide."""
+"""The stable names of the errors, and their meanings. Whether `not-korean` is one depends on the other texts."""
 
-_Found = Iterator[tuple[str, int, int]]  # the kind, and where it begins and ends in the text
+_Found = Iterator[tuple[str, int, int]]  # the kind, its first index in the text and the index after it
 
 TOKENS = (
-    # A title in angle brackets (<기생충>, <Titanic>) is none.
+    # A title in angle brackets (<기생충>, <Titanic>) is not one.
     r"<\|[^|<>\n]{1,40}\|>|\[\|[^|\n]{1,40}\|\]|<\uff5c[^<>\n]{1,60}\uff5c>|<</?SYS>>"
     r"|</?(?!br\b)[a-z][a-z0-9]*(?:[_-][a-z0-9]+)*/?>|</?(?:S|BOS|EOS|PAD|UNK|SEP|CLS|MASK|EOD|EOT|USR|SYS|INST)>"
     r"|\[/?(?i:inst|bos|eos|pad|unk|sep|cls|[gs]?mask|[es]op|eo[td]|unused\d+|extra_id_\d+|assistant|user|system)\]"
@@ -53,15 +54,14 @@ TOKENS = (
     # bytes, an unknown piece, and the marks of SentencePiece, byte-level BPE, WordPiece and fastBPE
     r"|<0x[0-9A-F]{2}>|[\u2047\u2581\u0120\u010a]|(?:\A|(?<=\s))##(?=[가-힣])|(?<=[A-Za-z가-힣])@@(?=\s|\Z)"
 )
-"""Special tokens: a chat template's, and what tokenizers of other families leave where they are not skipped."""
+"""Special tokens of chat templates, and those that tokenizers leave in a text that is decoded with them."""
 THINKING = re.compile(
     r"\A(?:.*</(?:think|thinking|thought|reasoning|analysis)>|\s*analysis.*?assistant\s?final)\s*", re.DOTALL
 )
-"""What a model thought before its answer."""
+"""The reasoning of a model before its answer."""
 
-# Roles as a chat template writes them, when its special tokens around them are skipped: a line of its own, glued
-# to a sentence, or on one line with the text after line breaks were joined. A word of Korean has its particle
-# right behind it (user가).
+# Roles of a chat template whose special tokens were skipped: on a line of their own, right after a sentence, or on
+# one line with the text if line breaks were joined. A Korean word has its particle right after it (user가).
 _ROLE = r"(?:assistant|model|user|system)"
 _ANY_ROLE = (
     r"(?i:assistant|model|user|system|human|bot|ai|chatbot|gpt|tool|developer|ipython|observation)"
@@ -71,12 +71,12 @@ _ROLE_LINE = rf"(?:\A|(?<=\n))[ \t>*#\[(]{{0,9}}(?:{_ANY_ROLE})[ \t*\])]{{0,9}}(
 ROLE_BEFORE = re.compile(
     rf"\s*(?:{_ROLE_LINE}|assistant\s?(?:final|\s)(?=[#가-힣])|{_ROLE}[ \t]+(?=#)|final(?=[#가-힣]))\s*"
 )
-"""A role's name before the summary, which can be removed."""
+"""The name of a role before the summary, which can be removed."""
 ROLE_BEHIND = re.compile(
     rf"(?<=[.?!…])(?:\s*{_ROLE}\s*(?:\n|\Z)|\s*assistant\s+(?=[#가-힣]))|(?<=[가-힣][.?!…]){_ROLE}(?![A-Za-z])"
     rf"|(?<=\n){_ROLE}\s*(?:\n|\Z)"
 )
-"""A role's name behind a sentence: what follows is another turn."""
+"""The name of a role after a sentence: another turn follows."""
 
 _HEADING = (
     r"(?:대화|한국어|최종)?\s?(?:요약(?:문|본|\s?결과)?|정답|답변|지시문?|명령어|질문|출력|응답)(?:은|는)?"
@@ -99,21 +99,21 @@ _LEAD_OUT = (
     r"|(?i:let me know if|i hope this (?:helps|summary))"
 )
 PRINTED = re.compile(r"\A\s*(?:array\(|Series\()?(?:[\[{]+\s*['\"]|\(\s*'[^'\n]*'\s*,)")
-"""How a list, a tuple or a dictionary begins that Python or JSON printed."""
+"""The beginning of a list, a tuple or a dictionary as Python or JSON prints it."""
 
 _SPECIAL = re.compile(TOKENS)
 _PROMPT = re.compile(
     rf"{TOKENS}|{ROLE_BEHIND.pattern}|\s(?:assistant|model|user)\Z|{_ROLE_LINE}"
     rf"|\A\s*{_ROLE}[ \t]+(?=[#가-힣])|assistant(?:final|analysis)|\A\s*final(?=[#가-힣])|{PRINTED.pattern}"
-    # headings, of Markdown and of what comes next, where a line begins; rules between parts
+    # headings at the beginning of a line, and rules between parts
     r"|```|(?:^|(?<=\n))\s{0,9}(?:\*\*|#{1,6}(?=\s)(?!\s*Person)|(?:-{3,}|={3,}|\*{3,})\s*(?:\n|\Z)"
     rf"|(?:\[\s?{_HEADING}\s?\]|[\"'(]?{_HEADING}[\"')]?\s{{0,3}}[:：])"
     r"|(?i:[\"']?(?:summary|answer|output|response|dialogue|instruction|input|assistant|user|system)[\"']?"
     r"\s{0,3}[:：]))"
     r"|(?i:here(?:'s| is) (?:the|a) [a-z ]{0,20}summary)|(?:다음은|아래는)[^.\n]{0,30}요약"
     rf"|\A(?:{LEAD_IN.pattern})|{_LEAD_OUT}"
-    # a turn: the dialogue goes on
-    r"|(?:^|(?<=[\n.?!]))[ \t]{0,9}#Person\d+#\s?[:：]"
+    # a turn: the dialogue continues
+    rf"|(?:^|(?<=[\n.?!]))[ \t]{{0,9}}{TAG_LABEL}"
 )
 
 _THING = (
@@ -137,7 +137,7 @@ _ERROR = re.compile(
     r"|(?:HTTP\s?)?[45]\d\d\s(?:Internal|Bad|Too|Service|Gateway|Not|Client|Server)\b)"
     r"|Traceback \(most recent|(?i:\brate limit|cuda out of memory)"
 )
-# Of the first sentence, in which no speaker is named: a summary tells what others could not do.
+# In the first sentence, if it names no speaker: a summary may report what others could not do.
 _REFUSAL = re.compile(
     r"\A\W{0,3}(?:죄송(?:합니다|하지만|해요)|유감스럽게도|미안하지만"
     r"|(?:저는|나는)?\s?(?:AI|인공지능|(?:대규모\s?)?언어\s?모델)[^.\n#]{0,20}로서"
@@ -149,7 +149,7 @@ _REFUSAL = re.compile(
 )
 
 _HANGUL = re.compile("[가-힣ㄱ-ㅣ\u1100-\u11ff]")
-# A word of question marks, boxes or upside-down marks stands where an encoding had no letters.
+# A word of question marks, boxes or upside-down marks replaces letters that an encoding does not have.
 _SIGN_OF_LOSS = re.compile(r"[?？□¿\\%ê-í\u00b0-\u00c8]")
 _LOST_WORD = re.compile(r"[?？□¿]+[.,!]?")
 _MOJIBAKE = re.compile(
@@ -160,10 +160,10 @@ _MOJIBAKE = re.compile(
 
 _PARTICLE = r"(?:은|는|을|를|에게(?:서|는|도|로)?|한테|께서?|의|로부터)"
 _LOST_TAG = re.compile(
-    # where a sentence begins; "이 회의" and "가 보다" begin with no particle
+    # at the beginning of a sentence; "이 회의" and "가 보다" do not begin with a particle
     rf"(?:\A\s*|(?<=[.?!…])\s+)(?:(?:{_PARTICLE}|와|과|이랑|랑|[과와]의)(?=[\s,])|가(?=\s(?![보볼봐본있달주줘버]))"
     rf"|(?:이|가|도)(?=\s{_PARTICLE}\s))"
-    # behind what takes no particle: a clause's end, a comma, another particle
+    # after the end of a clause, a comma or another particle, which take no particle
     rf"|,\s+{_PARTICLE}(?=\s)"
     r"|(?:[다자라냐느하되]고|[으하이]며|면서|지만|[해아어]서|는데|도록|려고)\s+(?:을|를|에게(?:서|는|도)?|한테|로부터)(?=\s)"
     r"|(?:\S(?:은|는|이|가|을|를)|[가-힣]고)\s+(?:에게(?:서|는|도)?|한테|로부터)(?=\s)"
@@ -173,14 +173,14 @@ _LOST_TAG = re.compile(
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "「": "」", "『": "』", "`": "`"}
 # Eight times the same, or three times the same of five characters and more.
 _REPEATED = re.compile(r"(\S.{0,3}?)\1{7,}|(\S.{4,99}?)(?:[\s.,!?]*\2){2,}")
-_ONE_LETTER = 20  # times the same letter on end: laughter is shorter
+_ONE_LETTER = 20  # times the same letter in a row: laughter is shorter
 
 
 def summary_faults(text: str) -> _Found:
-    """Find what is wrong with a summary by itself; an empty one has no faults.
+    """Find the errors in the text of a summary; an empty one has none.
 
     Yields:
-        a name of `SUMMARY_FAULTS`, once each, and where it begins and ends in the text.
+        a name in `SUMMARY_FAULTS`, each once, its first index in the text and the index after it.
     """
     if is_blank(text):
         yield from _lost_hangul(text)
@@ -191,13 +191,13 @@ def summary_faults(text: str) -> _Found:
     if _is_filler(text) or _ERROR.search(text) or _REFUSAL.match(text):
         yield "no-summary", 0, len(text)
         return
-    if found := _PROMPT.search(text):
-        yield "prompt-remains", *found.span()
+    if match := _PROMPT.search(text):
+        yield "prompt-remains", *match.span()
     yield from _lost_hangul(text)
-    if found := _LOST_TAG.search(text):
-        yield "lost-tag", *found.span()
-    if found := _repetition(text):
-        yield "repetition", *found.span()
+    if match := _LOST_TAG.search(text):
+        yield "lost-tag", *match.span()
+    if match := _repetition(text):
+        yield "repetition", *match.span()
     inner = text.strip()
     closing = _QUOTES.get(inner[0])
     if closing is not None and inner.endswith(closing) and len(inner) > 1:
@@ -207,22 +207,22 @@ def summary_faults(text: str) -> _Found:
 
 
 def topic_faults(text: str) -> _Found:
-    """Find what is wrong with a topic by itself: a topic may be a single word, such as "user" or "오류"."""
+    """Find the errors in the text of a topic; it may be a single word such as "user" or "오류"."""
     if is_null(text):
         yield "null-text", 0, len(text)
         return
-    if found := _SPECIAL.search(text):
-        yield "prompt-remains", *found.span()
+    if match := _SPECIAL.search(text):
+        yield "prompt-remains", *match.span()
     yield from _lost_hangul(text)
 
 
 def prompt_remains(text: str) -> str:
-    """Return the text without what remains of a prompt."""
+    """Return the text without remains of a prompt."""
     return _PROMPT.sub("", text)
 
 
 def is_korean(text: str) -> bool:
-    """Return whether a quarter of the letters are Hangul, a Latin word counted as one: Korean has names in it."""
+    """Return whether a quarter of the letters are Hangul; a Latin word, maybe a name, counts as one letter."""
     hangul = len(_HANGUL.findall(text))
     if 4 * hangul >= len(text):
         return True
@@ -234,10 +234,10 @@ def _is_filler(text: str) -> bool:
 
 
 def _lost_hangul(text: str) -> _Found:
-    if _SIGN_OF_LOSS.search(text) is None:  # most texts: looking for one letter is much faster
+    if _SIGN_OF_LOSS.search(text) is None:  # most texts: a search for one letter is much faster
         return
-    if found := _MOJIBAKE.search(text):
-        yield "lost-hangul", *found.span()
+    if match := _MOJIBAKE.search(text):
+        yield "lost-hangul", *match.span()
         return
     words = list(re.finditer(r"\S+", TAG.sub(lambda match: " " * len(match.group()), text)))
     lost = [word for word in words if _LOST_WORD.fullmatch(word.group())]
@@ -246,7 +246,7 @@ def _lost_hangul(text: str) -> _Found:
 
 
 def _repetition(text: str) -> re.Match[str] | None:
-    """Return the first endless repetition; it begins with five characters that are there twice more."""
+    """Return the first endless repetition; its first five characters occur at least twice more."""
     fives = [text[at : at + 5] for at in range(len(text) - 4)]
     later = Counter(fives)
     end = 0
@@ -260,6 +260,6 @@ def _repetition(text: str) -> re.Match[str] | None:
 
 
 def _is_endless(match: re.Match[str]) -> bool:
-    """Return whether a repetition is one of words: rows of figures or dots and laughter are not."""
+    """Return whether words are repeated: rows of digits or dots and laughter are not errors."""
     letters = set(match[1] or match[2]) - {" "}
     return any(map(str.isalpha, letters)) and (len(letters) > 1 or len(match.group()) >= _ONE_LETTER)

@@ -1,7 +1,7 @@
-"""Speaker tags and masks, and how they are misspelt.
+"""Speaker tags and masks, and their misspellings.
 
-A tag is ``#Person1#``; a mask, ``#PhoneNumber#``, replaces personal data. `labels.py` says when a tag is a label,
-that is, names who speaks in a line.
+A tag is ``#Person1#``; a mask, ``#PhoneNumber#``, replaces personal data. `labels.py` defines when a tag is a
+label, that is, names the speaker of a line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,17 @@ import unicodedata
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
-__all__ = ["GAP", "NEAR_TAG", "SPEAKER_TAG", "TAG", "may_be_odd", "near_tag", "odd_tags", "proper_tags"]
+__all__ = [
+    "GAP",
+    "NEAR_TAG",
+    "PERSON_TAG",
+    "SPEAKER_TAG",
+    "TAG",
+    "may_be_odd",
+    "near_tag",
+    "odd_tags",
+    "proper_tags",
+]
 
 GAP = r"[ \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 r"""White space within a line; \s would also take what ends lines in other systems."""
@@ -26,16 +36,18 @@ _DIGITS = "[0-9０-９]+"
 _PERSON = rf"Person{_SEPARATOR}{_DIGITS}"
 _SPLIT_MASKS = "|".join(_SEPARATOR.join(re.findall("SSN|[A-Z][a-z]+", name)) for name in _MASKS)
 _ANY_CASE = rf"(?i:{_PERSON}|{_SPLIT_MASKS}|E{_SEPARATOR}mail)"
-# Without both signs only what is spelt like a mask is one: "#email" and "an address" are words.
+# Without both signs a mask needs its exact spelling: "#email" and "an address" are words.
 _SPELT = rf"(?:(?i:{_PERSON})|{'|'.join(_MASKS)})"
 
-SPEAKER_TAG = re.compile(r"#Person\d+#")
-"""A speaker, or someone who is spoken of."""
+PERSON_TAG = "#Person[0-9]+#"
+"""The pattern of a speaker tag in its correct spelling."""
+SPEAKER_TAG = re.compile(r"#Person\d+#")  # also with full-width digits
+"""A speaker, or a person who is mentioned."""
 TAG = re.compile(rf"#(?:Person[0-9]+|{'|'.join(_MASKS)})#")
-"""A tag or a mask as it should be."""
-# Proper tags are taken first, so that nothing is found between the last sign of one and the first of the next.
+"""A tag or a mask in its correct spelling."""
+# Correct tags are matched first, so that no match goes from the last sign of one to the first of the next.
 _TAGS = re.compile(
-    rf"^{GAP}*(?P<colon>#Person[0-9]+#(?:{GAP}+[:：]|：){GAP}*)"
+    rf"^{GAP}*(?P<colon>{PERSON_TAG}(?:{GAP}+[:：]|：){GAP}*)"
     rf"|{TAG.pattern}"
     rf"|(?P<signed>[#＃]{_SEPARATOR}{_ANY_CASE}{_SEPARATOR}[#＃](?!{_ANY_CASE}))"
     rf"|(?P<unclosed>[#＃]{_SEPARATOR}{_SPELT}(?![A-Za-z0-9０-９_]))"
@@ -46,7 +58,7 @@ _TAGS = re.compile(
 )
 _ODD_COLON = re.compile(rf"#(?:{GAP}+[:：]|：)")
 
-# Other letters than Person, before a number: #Peron2#, #사람1#. Its last sign must not begin another tag.
+# Another word than Person before a number: #Peron2#, #사람1#. Its last sign must not begin another tag.
 _WORD, _LATIN = r"[^\W\d_]{2,9}", "[A-Za-z]{5,7}"
 _NO_TAG = rf"(?!{_ANY_CASE}|{_LATIN}{_DIGITS}|{_WORD}{_SEPARATOR}{_DIGITS}{_SEPARATOR}[#＃])"
 NEAR_TAG = re.compile(
@@ -56,7 +68,7 @@ NEAR_TAG = re.compile(
     rf"|[#＃](?P<unclosed>{_LATIN})(?P<after>{_DIGITS})(?![A-Za-z0-9０-９_#＃])"
     rf"|(?<![A-Za-z0-9_#＃])(?P<unopened>{_LATIN})(?P<before>{_DIGITS})[#＃]{_NO_TAG}"
 )
-"""A proper tag or mask, or a word and a number that `near_tag` looks at."""
+"""A correct tag or mask, or a word and a number that `near_tag` examines."""
 _KOREAN_PERSON = frozenset({"사람", "인물", "화자", "퍼슨", "펄슨", "페르손"})
 _OTHER_WORDS = frozenset({"pension", "persian", "poison", "prison"})
 _NUMERALS = {numeral: str(number) for number, numeral in enumerate("일이삼사오육칠팔구", 1)}
@@ -67,40 +79,41 @@ _NO_SPEAKERS: frozenset[str] = frozenset()
 def odd_tags(
     text: str, tagged: bool, speakers: AbstractSet[str] = _NO_SPEAKERS
 ) -> Iterator[tuple[bool, int, int]]:
-    """Find tags that are misspelt, and what looks like a mask and is none that is known.
+    """Find misspelt tags, and words that look like a mask but are not a known one.
 
     Args:
-        text: of any column.
-        tagged: whether the dialogue that it belongs to is; in others `Person1` is a name like any other.
-        speakers: the tags of that dialogue; other letters than Person are a tag only where it is one of them.
+        text: the text of any column.
+        tagged: whether the dialogue of its row uses tags; if not, `Person1` is a name like any other.
+        speakers: the tags of that dialogue; a word with other letters than Person is a tag only if it is one of
+            them.
 
     Yields:
-        whether `proper_tags` repairs it, and where it begins and ends; in the order of the text.
+        whether `proper_tags` repairs it, its first index and the index after it; in the order of the text.
     """
     if not may_be_odd(text):
         return
     near = [match.span() for match in NEAR_TAG.finditer(text) if near_tag(match) in speakers]
-    found = [(True, *span) for span in near]
+    odd = [(True, *span) for span in near]
     for match in _TAGS.finditer(text):
         start, end = match.span()
         if any(start < last and first < end for first, last in near):
             continue
         if match.lastgroup == "unknown" or _is_broken(match, tagged):
-            found.append((match.lastgroup != "unknown", start, end))
-    yield from sorted(found, key=lambda odd: odd[1:])
+            odd.append((match.lastgroup != "unknown", start, end))
+    yield from sorted(odd, key=lambda item: item[1:])
 
 
 def proper_tags(text: str, tagged: bool, speakers: AbstractSet[str] = _NO_SPEAKERS) -> str:
-    """Return the text with its speaker tags and masks as they should be spelt.
+    """Return the text with the correct spelling of its speaker tags and masks.
 
     Args:
-        text: of any column.
+        text: the text of any column.
         tagged: as in `odd_tags`.
         speakers: as in `odd_tags`: with ``#Person2#`` among them, ``#Peron2#`` is one letter from it.
     """
     if not may_be_odd(text):
         return text
-    for _ in range(2):  # the colon after a tag is seen when the tag is one
+    for _ in range(2):  # a colon is corrected only after its tag is
         if speakers:
             text = NEAR_TAG.sub(lambda match: tag if (tag := near_tag(match)) in speakers else match.group(), text)
         text = _TAGS.sub(lambda match: _proper(match) if _is_broken(match, tagged) else match.group(), text)
@@ -108,11 +121,15 @@ def proper_tags(text: str, tagged: bool, speakers: AbstractSet[str] = _NO_SPEAKE
 
 
 def near_tag(match: re.Match[str]) -> str:
-    """Return the speaker tag that a match of other letters and a number is near to; empty if it is near to none.
+    """Return the speaker tag that a misspelling is near; empty if it is not near enough.
 
-    Between two signs two letters may be wrong where the first is right (``#Persnon1#``), or else one, counted as
-    insertions, deletions, substitutions and swaps of neighbours (optimal string alignment); next to a single sign,
-    one. Words of their own, such as ``#Prison1#``, are not near; Korean words for a person are, between two signs.
+    Between two signs, two letters may be wrong if the first is right (``#Persnon1#``), otherwise one. They are
+    counted as insertions, deletions, substitutions and swaps of neighbours (optimal string alignment). Next to a
+    single sign, one letter may be wrong. Other English words, such as ``#Prison1#``, are not near. Between two
+    signs, Korean words for a person are.
+
+    Args:
+        match: of `NEAR_TAG`.
     """
     kind = match.lastgroup
     if kind is None:
@@ -134,7 +151,7 @@ def _is_near(word: str, signed: bool) -> bool:
 
 
 def may_be_odd(text: str) -> bool:
-    """Return whether looking for odd tags is worth it: most texts have proper ones only."""
+    """Return whether a text may have odd tags; it is fast, and most texts have correct ones only."""
     rest = TAG.sub("", text)
     return "#" in rest or "＃" in rest or "erson" in rest or _ODD_COLON.search(text) is not None
 
@@ -150,5 +167,5 @@ def _proper(match: re.Match[str]) -> str:
     letters = re.sub(r"[\W_]", "", match.group()).lower()
     if letters in _MASK_BY_LETTERS:
         return f"#{_MASK_BY_LETTERS[letters]}#"
-    # int() reads full-width digits, too
+    # int() also reads full-width digits
     return "#Person" + "".join(str(int(digit)) for digit in letters.removeprefix("person")) + "#"

@@ -9,7 +9,8 @@ from typing import Any
 
 from llm_summ.core.errors import PredictionError
 from llm_summ.data import Dialogue, read_dialogues
-from llm_summ.data.source import KINDS, short_names
+from llm_summ.data.formats import is_data_file
+from llm_summ.data.source import short_names
 from llm_summ.data.stats import SideBySide
 from llm_summ.evaluate.baselines import find_baselines
 from llm_summ.evaluate.evaluation import FIGURES
@@ -300,11 +301,11 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
 
 def _summaries(name: str, source: str, dialogues: Sequence[Dialogue]) -> Summaries:
     path = Path(name)
-    if path.is_file() and path.suffix.lower() in KINDS:
+    if path.is_file() and is_data_file(path):
         return file_summaries(path, source, dialogues)
     if name and any(Run(folder).recipe_path.is_file() for folder in (RUNS / name, path)):
         return run_summaries(open_run(RUNS, name), source, dialogues)
-    if path.suffix.lower() in KINDS:
+    if is_data_file(path):
         return file_summaries(path, source, dialogues)
     raise PredictionError(
         f"--compare {name or repr(name)}: neither a run nor a prediction file; expected a run's name, or a CSV or "

@@ -119,7 +119,7 @@ def _span(values: Sequence[int]) -> str:
 
 def _turns(row: ScoredRow) -> int:
     """The bin of a row: how many of `_TURNS` are below its turns."""
-    return bisect_left(_TURNS, sum(1 for turn in row.dialogue.turns if turn.strip()))
+    return bisect_left(_TURNS, sum(1 for turn in row.dialogue.turn_texts if turn.strip()))
 
 
 def _turns_name(place: int) -> str:

@@ -65,7 +65,7 @@ def _worst(row: ScoredRow, tokenizer: Tokenizer, variant: Variant) -> WorstRow:
     split = [tokenizer(reference) for reference in row.dialogue.references]
     finals = [rouge(summary, tokens, variant).final for tokens in split]
     best = finals.index(max(finals))
-    turns = [turn for turn in row.dialogue.turns if turn.strip()]
+    turns = [turn for turn in row.dialogue.turn_texts if turn.strip()]
     opening = [turn if len(turn) <= _TURN_LETTERS else f"{turn[:_TURN_LETTERS]}…" for turn in turns[:_TURNS]]
     if len(turns) > _TURNS:
         opening.append(f"… {len(turns) - _TURNS} more")

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from llm_summ.core.errors import PromptError
-from llm_summ.data import Dialogue
+from llm_summ.data import Dialogue, Turn
 from llm_summ.prompt.examples import ExamplePool
 from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.template import Template, load_template
@@ -167,11 +167,10 @@ class Renderer:
                 "raise prompt.max_prompt_tokens or set prompt.truncation to middle"
             )
         # Blank lines say nothing: they go first, and none of them passes for the last turn.
-        turns = tuple(turn for turn in dialogue.turns if turn.strip())
+        turns = tuple(turn for turn in dialogue.turns if str(turn).strip())
 
         def with_turns(count: int) -> tuple[int, ...]:
-            kept = replace(dialogue, text="\n".join(self._keep(turns, count)))
-            return self._prompt_ids(kept, target_length, ())
+            return self._prompt_ids(dialogue.with_turns(self._keep(turns, count)), target_length, ())
 
         found = self._most(len(turns), with_turns)
         if found is None:
@@ -279,7 +278,7 @@ class Renderer:
                 too_many = count
         return best
 
-    def _keep(self, turns: tuple[str, ...], kept: int) -> tuple[str, ...]:
+    def _keep(self, turns: tuple[Turn, ...], kept: int) -> tuple[Turn, ...]:
         """`kept` of the turns; the last always stays."""
         if self._truncation == "head":
             return turns[len(turns) - kept :]

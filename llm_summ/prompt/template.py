@@ -119,7 +119,7 @@ class Template:
         """
         makers: dict[str, Callable[[], object]] = {
             "dialogue": lambda: escape(dialogue.text),
-            "turns": lambda: tuple(map(escape, dialogue.turns)),
+            "turns": lambda: tuple(map(escape, dialogue.turn_texts)),
             "speakers": lambda: tuple(map(escape, dialogue.speakers)),
             "topic": lambda: escape(dialogue.topic or ""),
             "length": lambda: length,

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from llm_summ.core.errors import InputError, listed
+from llm_summ.data.formats import write_table
 from llm_summ.data.prediction_identity import differences
 from llm_summ.data.source import check_out, resolve_source
 from llm_summ.data.table import Record, Table
-from llm_summ.data.write import write_table
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.system_similarity import find_similarities
 from llm_summ.score.workers import cores

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from llm_summ.core.errors import DataError
 from llm_summ.core.progress import say
-from llm_summ.data.source import file_kind
-from llm_summ.data.table import read_table
+from llm_summ.data.formats import find_format, read_table
 
 __all__ = ["LINE_ENDS", "SAMPLE_NAME", "SampleSubmission", "find_sample", "read_sample"]
 
@@ -74,7 +73,7 @@ def read_sample(path: Path) -> SampleSubmission:
         DataError: it is no CSV with `fname` and `summary`, has no rows, its lines end in several ways, or an id is
             empty or stands twice.
     """
-    if file_kind(path) != ".csv":
+    if find_format(path).name != "CSV":
         raise DataError(f"{path}: found a name that ends in {path.suffix}; expected a sample submission as CSV")
     table = read_table(path, ("fname", "summary"))
     if not table.records:

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from llm_summ.data.formats.checks import MAX_FIELD_BYTES
 from llm_summ.data.row_rules import visible
-from llm_summ.data.table import MAX_FIELD_BYTES
 from llm_summ.submit.ids import Ids
 from llm_summ.submit.sample import LINE_ENDS, SampleSubmission
 

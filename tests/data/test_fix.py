@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from llm_summ.core.errors import DataError
 from llm_summ.data.fix import Repair, fix_files, fix_table
+from llm_summ.data.formats import writer_for
 from llm_summ.data.read import dialogue_text, read_dialogues
 from llm_summ.data.report import check_files, check_tables, read_tables
 from llm_summ.data.row_rules import stripped_id
@@ -26,7 +27,8 @@ SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixt
 
 def table(*rows: dict[str, Any], name: str = "dev.csv") -> Table:
     columns = tuple(dict.fromkeys(column for row in rows for column in row))
-    return Table(Path(name), columns, [Record(2 + at, row) for at, row in enumerate(rows)])
+    records = [Record(2 + at, row) for at, row in enumerate(rows)]
+    return Table(Path(name), columns, records, format=writer_for(Path(name)))
 
 
 def fixed(row: dict[str, Any], name: str = "dev.csv") -> tuple[dict[str, Any], list[Repair]]:
@@ -179,7 +181,7 @@ def test_a_repaired_file_in_cp949_is_said_to_be_utf_8(in_tmp: Path, capsys: pyte
     Path("a.csv").write_bytes("fname,dialogue\na,가나: 다라 \n".encode("cp949"))
     fix_files(read_tables(["a.csv"]), Path("b.csv"))
     assert capsys.readouterr().err.splitlines() == [
-        *("a.csv: read as CP949 (it is not UTF-8)", "a.csv: is CP949; what was written is UTF-8"),
+        *("a.csv: read as CP949 (it is not UTF-8)", "a.csv: is CP949; files written from it are UTF-8"),
     ]
     assert read_dialogues("b.csv")[0].text == "가나: 다라"
 
@@ -267,7 +269,7 @@ def test_several_files_go_to_a_folder(in_tmp: Path) -> None:
         (["a.csv"], "b.csv/x.csv", "b.csv: is a file; expected a folder for x.csv"),
         (["a.csv", "b.csv"], "b.csv", "b.csv: is a file; expected a folder for 2 repaired files"),
         (["a.csv", "b.csv"], ".", "a.csv: is the input itself; choose another name, nothing is overwritten"),
-        (["d/a.csv", "a.csv"], "new", "a.csv: another file has the name a.csv too; repair them one by one"),
+        (["d/a.csv", "a.csv"], "new", "a.csv: another file is also called a.csv; repair them one by one"),
         (["a.csv", "b.csv"], "d", "d/a.csv: is there already; choose another name, nothing is overwritten"),
     ],
 )  # fmt: skip

@@ -209,7 +209,7 @@ def test_a_csv_that_holds_no_rows_or_other_columns(write: Write, content: str, s
     [
         ("fname,dialogue\na,x\n ,y\n", 3, "empty fname; every row needs an id"),
         ("fname,dialogue\na,x\nb, \n", 3, "b: empty dialogue; fill it in or remove the row"),
-        ("fname,dialogue\na,x\nb,y\na,z\n", 4, "id a stands already in line 2; ids must differ"),
+        ("fname,dialogue\na,x\nb,y\na,z\n", 4, "duplicate id a, first in line 2; ids must differ"),
         ('fname,dialogue\n"a\nb",x\n', 2, "fname: found a line break in 'a\\nb'; expected an id on one line"),
         (
             "fname,dialogue\na,x,y\n",
@@ -497,7 +497,7 @@ def test_the_hash_of_a_dialogue_ignores_nothing_else(other: str) -> None:
 def test_turns_and_speakers() -> None:
     dialogue = Dialogue("a", "#Person2#: 네.\n혼잣말\n#Person1#: #Person3#: 씨?\n#Person2#: 응")
     assert dialogue.speakers == ("#Person2#", "#Person1#")
-    assert "\n".join(dialogue.turns) == dialogue.text
+    assert "\n".join(dialogue.turn_texts) == dialogue.text
     assert len(dialogue.turns) == 4
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_summ.data.formats import writer_for
 from llm_summ.data.row_rules import Oddity, row_oddities
 from llm_summ.data.rules import RULES
 from llm_summ.data.table import Record, Table
@@ -30,7 +31,7 @@ UNTAGGED = "상담사: 네, 무엇을 도와드릴까요?\n고객: 카드를 잃
 
 def oddities(values: dict[str, Any], name: str = "dev.csv") -> list[Oddity]:
     record = Record(10, values)
-    return row_oddities(Table(Path(name), tuple(values), [record]), record)
+    return row_oddities(Table(Path(name), tuple(values), [record], format=writer_for(Path(name))), record)
 
 
 def kinds(**changed: Any) -> set[str]:

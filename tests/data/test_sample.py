@@ -33,7 +33,7 @@ def test_every_dialogue_is_of_the_competitions_shape(sample: dict[str, list[Dial
         assert 4 <= len(dialogue.turns) <= 20, dialogue.id
         assert 2 <= len(dialogue.speakers) <= 5, dialogue.id
         assert dialogue.topic, dialogue.id
-        assert all(TURN.fullmatch(turn) for turn in dialogue.turns), dialogue.id
+        assert all(TURN.fullmatch(turn) for turn in dialogue.turn_texts), dialogue.id
 
 
 @pytest.mark.parametrize("part", PARTS)

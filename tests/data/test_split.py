@@ -119,8 +119,8 @@ def test_a_part_without_rows_is_refused_before_anything_is_written(tmp_path: Pat
     with pytest.raises(DataError) as error:
         split_file(str(path), tmp_path / "parts", {"dev": 0.2}, 1)
     assert str(error.value) == (
-        f"{path}: no rows are left for dev, which was to have 4: near-duplicate dialogues stay together, "
-        f"up to 20 of the 20 rows here; ask for other sizes, or remove duplicates (llm-summ data check {path})"
+        f"{path}: no rows are left for dev, 4 requested: near-duplicate dialogues stay together, "
+        f"up to 20 of the 20 rows; request other sizes, or remove duplicates (llm-summ data check {path})"
     )
     assert not (tmp_path / "parts").exists()
 
@@ -130,7 +130,7 @@ def test_a_part_without_rows_is_refused_before_anything_is_written(tmp_path: Pat
     [
         ("a,x\nb, \nc,z\n", ":3: b: empty dialogue; fill it in or remove the row"),
         ("a,x\n,y\nc,z\n", ":3: empty fname; every row needs an id"),
-        ("a,x\nb,y\na,z\n", ":4: id a stands already in line 2; ids must differ"),
+        ("a,x\nb,y\na,z\n", ":4: duplicate id a, first in line 2; ids must differ"),
     ],
 )
 def test_rows_that_no_reader_takes_are_not_split(tmp_path: Path, rows: str, said: str) -> None:
@@ -168,7 +168,7 @@ def test_what_is_said_of_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str
         *("3 rows", "1 row", "1 group of near-duplicate dialogues"),
     ]
     assert capsys.readouterr().err.splitlines() == [
-        *(f"{path}: read as CP949 (it is not UTF-8)", f"{path}: is CP949; what was written is UTF-8"),
+        *(f"{path}: read as CP949 (it is not UTF-8)", f"{path}: is CP949; files written from it are UTF-8"),
     ]
     parts, _ = split_table(_table(["가", "나나", "다다다다", "라"]), {"dev": 2}, 1)
     for part in parts:
@@ -192,10 +192,10 @@ def test_a_file_is_split_into_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("sizes", "said"),
     [
-        ({"dev": 128}, "128 rows cannot give dev 128 and leave some for train; ask for fewer"),
+        ({"dev": 128}, "128 rows are too few for dev 128 and a train part; request fewer"),
         (
             {"dev": 0.5, "test": 0.5},
-            "128 rows cannot give dev 64, test 64 and leave some for train; ask for fewer",
+            "128 rows are too few for dev 64, test 64 and a train part; request fewer",
         ),
         ({"dev": 0.001}, "train.csv this is none; expected a larger share, or a number of rows"),
         ({"dev": 1.5}, "--dev 1.5: expected a share between 0 and 1, or a number of rows"),

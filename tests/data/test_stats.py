@@ -149,7 +149,7 @@ def test_every_measure_is_of_every_dialogue_or_of_every_reference(dialogues: lis
     assert list(found.measures) == [measure for measure in MEASURES if measure in found.values]
     assert ("ratio" in found.measures) == (references > 0)
     assert found.values["tokens"] == found.values["characters"]
-    turns = [[mecab_tokenizer()(turn) for turn in dialogue.turns] for dialogue in dialogues]
+    turns = [[mecab_tokenizer()(turn) for turn in dialogue.turn_texts] for dialogue in dialogues]
     assert found.values["morphemes"] == tuple(sum(map(len, tokens)) for tokens in turns)
     assert sum(found.speaker_shares().values()) == pytest.approx(1)
     assert sum(found.topics.values()) == sum(

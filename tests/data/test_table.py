@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from llm_summ.core.errors import DataError
 from llm_summ.data import Dialogue, read_dialogues
+from llm_summ.data.formats import read_table, write_table
+from llm_summ.data.formats.checks import MAX_FIELD_BYTES
 from llm_summ.data.read import dialogue_column
 from llm_summ.data.source import resolve_source
-from llm_summ.data.table import MAX_FIELD_BYTES, Record, Table, read_table
-from llm_summ.data.write import write_table
+from llm_summ.data.table import Record, Table
 
 pyarrow = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
 
@@ -266,7 +267,7 @@ def test_several_files_are_one(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").write_text('{"fname": "b", "dialogue": "z"}\n')
     with pytest.raises(DataError) as error:
         read_dialogues(sources)
-    assert str(error.value) == f"{sources[1]}:1: id b stands already in {sources[0]}:3; ids must differ"
+    assert str(error.value) == f"{sources[1]}:1: duplicate id b, first in {sources[0]}:3; ids must differ"
 
 
 def test_shuffle_and_limit() -> None:

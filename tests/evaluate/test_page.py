@@ -104,7 +104,7 @@ def test_texts_are_data_and_never_markup(in_tmp: Path, hostile: str) -> None:
     ]
     assert b"<!--" not in page
     row = held(page)[0]
-    assert (row["id"], row["dialogue"], row["summary"]["text"]) == (identity, f"#Person1#: {hostile}", hostile)
+    assert (row["id"], row["turns"], row["summary"]["text"]) == (identity, [["#Person1#: ", hostile]], hostile)
     assert [reference["text"] for reference in row["references"]] == [f"{hostile} 하나", f"{hostile} 둘"]
 
 

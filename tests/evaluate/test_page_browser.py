@@ -203,12 +203,12 @@ def test_open_rows_show_what_the_score_counts_and_texts_are_not_run(page: Path) 
     # The summary beside the reference that it fits best, then each reference: 점심|을| 먹|습니다|.
     counted = ["점심", "을", "먹", "습니다"]
     assert shown.parts("dev_0", "mark.counted") == [*counted, *counted, "을", "먹", "습니다"]
-    assert shown.parts("dev_0", "b") == ["#Person1#", "#Person2#"]
+    assert shown.parts("dev_0", "b") == ["#Person1#: ", "#Person2#: "]
     assert shown.parts("dev_0", "strong") == ["정답 1", "정답 2"]
     assert shown.parts("dev_3", "span.chip") == ["빈 요약", "너무 짧음"] * 2
     assert shown.parts("dev_3", "span.empty") == ["(빈 요약)"]
-    assert shown.parts("dev:7", "b") == ["민수", "수지", "영희"]
-    assert shown.parts("dev_4", "li") == [f": {HOSTILE}"]
+    assert shown.parts("dev:7", "b") == ["민수: ", "수지: ", "영희: "]
+    assert shown.parts("dev_4", "li") == [HOSTILE]
     assert shown.parts("dev_4", "span.odd") == ["#Person9#"]
     assert re.fullmatch(r"\d+\.\d\d · out\.csv", shown.title)
     assert "img" not in shown.tags

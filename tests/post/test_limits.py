@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from llm_summ.core.errors import RunError
 from llm_summ.data import Dialogue, dialogue_hash
+from llm_summ.data.formats import write_table
 from llm_summ.data.table import Record, Table
-from llm_summ.data.write import write_table
 from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.post import post_process
 from llm_summ.post.limits import LengthLimits, dialogues_sha256, learn_limits, limits_for, within

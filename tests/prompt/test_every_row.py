@@ -151,7 +151,7 @@ def _check_row(
     whole = free.prompt(dialogue, target_length=target)
     budget = len(whole.prompt_ids) * share // 100
     renderer = Renderer(tokenizer, template, max_prompt_tokens=budget, truncation=mode, **given)
-    lines = [line for line in dialogue.turns if line.strip()]
+    lines = [line for line in dialogue.turn_texts if line.strip()]
     try:
         row = renderer.example(dialogue, summary)
     except PromptError:

@@ -25,7 +25,7 @@ from model_families import (
 )
 
 from llm_summ.core.errors import PromptError
-from llm_summ.data import Dialogue
+from llm_summ.data import Dialogue, Turn
 from llm_summ.prompt import Renderer, TokenizedExample, load_template, make_renderer
 from llm_summ.prompt.render import IGNORED
 from llm_summ.recipe import PromptFields
@@ -142,6 +142,23 @@ def test_blank_lines_go_first_and_are_no_turns(mode: str) -> None:
 
 
 # --- Special tokens -----------------------------------------------------------------------------------
+
+
+def test_a_turn_of_several_lines_is_kept_or_dropped_whole() -> None:
+    turns = [Turn("A", f"가{number}\n나{number}", float(number)) for number in range(6)]
+    dialogue = Dialogue.of_turns("a", turns)
+    tokenizer = make_tokenizer("base")
+    whole = Renderer(tokenizer, load_template("plain")).prompt(dialogue)
+    assert whole == Renderer(tokenizer, load_template("plain")).prompt(Dialogue("a", dialogue.text))
+    for less in range(1, 40):
+        renderer = Renderer(
+            tokenizer, load_template("plain"), max_prompt_tokens=len(whole.prompt_ids) - less, truncation="middle"
+        )
+        row = renderer.prompt(dialogue)
+        text = text_of(tokenizer, row.prompt_ids)
+        kept = [number for number in range(6) if f"가{number}" in text]
+        assert row.dropped_turns == 6 - len(kept) > 0
+        assert [number for number in range(6) if f"A: 가{number}\n나{number}" in text] == kept
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def row_flags(evaluation: Evaluation) -> dict[str, dict[str, list[str]]]:
 def _row(row: ScoredRow, metric: Metric, flags: dict[str, list[str]]) -> dict[str, Any]:
     return {
         "id": row.dialogue.id,
-        "dialogue": row.dialogue.text,
+        "turns": [[turn.prefix, turn.text] for turn in row.dialogue.turns],
         "topic": " ".join((row.dialogue.topic or "").split()),
         "speakers": len(row.dialogue.speakers),
         "summary": _text(row.summary, find_words(row.summary, metric)),

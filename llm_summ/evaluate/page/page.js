@@ -33,8 +33,13 @@ function plain(text) {
 
 /** What can be searched of a row; made once, when it is needed. */
 function haystack(row) {
-  row.haystack ??= plain([row.id, row.dialogue, row.summary.text].join("\n"));
+  row.haystack ??= plain([row.id, dialogueOf(row), row.summary.text].join("\n"));
   return row.haystack;
+}
+
+/** The text of a dialogue, as it is in the file. */
+function dialogueOf(row) {
+  return row.turns.map((turn) => turn.join("")).join("\n");
 }
 
 /** Characters as Python counts them. */
@@ -170,14 +175,10 @@ function choose(row, place) {
   else if (place in row.references) chosen.set(row.id, place);
 }
 
-/** The lines of a dialogue; who speaks is told as in `Dialogue.speakers`. */
+/** The turns of a dialogue, with the labels of their speakers. */
 function turns(row) {
-  const speaker = /^#Person\d+#:/m.test(row.dialogue) ? /^#Person\d+#(?=:)/ : /^[^\s:#][^:]{0,19}(?=: )/;
-  const lines = row.dialogue.split("\n").map((line) => {
-    const [name] = speaker.exec(line) ?? [""];
-    return make("li", {}, make("b", {}, name), line.slice(name.length));
-  });
-  return make("ol", { className: "turns" }, ...lines);
+  const items = row.turns.map(([label, text]) => make("li", {}, make("b", {}, label), text));
+  return make("ol", { className: "turns" }, ...items);
 }
 
 function pairTable(reference) {
@@ -224,7 +225,7 @@ function fill(row, body) {
   const place = chosenOf(row);
   const amiss = ["invented speakers", "invented masks", "broken tags"].flatMap((flag) => row.flags[flag] ?? []);
   const which = show === "none" || row.references.length === 1 ? "" : ` (정답 ${place + 1} 기준으로 표시)`;
-  const left = make("section", {}, make("h3", {}, `대화 · ${characters(row.dialogue)}`));
+  const left = make("section", {}, make("h3", {}, `대화 · ${characters(dialogueOf(row))}`));
   if (row.topic) left.append(make("p", { className: "topic" }, `주제: ${row.topic}`));
   left.append(turns(row));
   const right = make(

@@ -1,0 +1,122 @@
+"""The formats of data files, and how one is chosen: by the suffix of a file, then by its content.
+
+A new format is a module with a `Format`, and a line in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llm_summ.core.errors import DataError
+from llm_summ.data.formats.csv_file import CSV
+from llm_summ.data.formats.format import Format
+from llm_summ.data.formats.jsonl_file import JSONL
+from llm_summ.data.formats.parquet_file import PARQUET
+
+__all__ = ["FORMATS", "find_format", "format_names", "is_data_file", "place", "register", "suffixes", "writer_for"]
+
+FORMATS: list[Format] = [CSV, JSONL, PARQUET]
+"""All formats. Of those that share a suffix, the first that recognises a file reads it."""
+
+_HEAD = 2**16  # bytes that `Format.sniff` is given
+
+
+def register(new: Format) -> None:
+    """Add a format of your own, for this process.
+
+    Raises:
+        ValueError: it has the name of another format; a suffix of it has no dot or a capital letter; or another
+            format accepts every file with that suffix, and so does this one.
+    """
+    if any(new.name == known.name for known in FORMATS):
+        raise ValueError(f"format {new.name}: found another format of this name; expected a new name")
+    for suffix in new.suffixes:
+        if not suffix.startswith(".") or suffix != suffix.lower():
+            raise ValueError(
+                f"format {new.name}: suffix {suffix!r}: expected a dot and small letters, like '.csv'"
+            )
+        if new.sniff is None and any(known.sniff is None for known in _with_suffix(suffix)):
+            raise ValueError(
+                f"format {new.name}: {suffix} files are read already; give the format a sniff function"
+            )
+    FORMATS.append(new)
+
+
+def find_format(path: Path) -> Format:
+    """Return the format of a file that exists.
+
+    Raises:
+        DataError: no format has the suffix of the file, none of those that have it recognises the content, or the
+            file cannot be read.
+    """
+    candidates = _with_suffix(path.suffix.lower())
+    if not candidates:
+        raise _unknown_suffix(path)
+    if sniffers := [known for known in candidates if known.sniff is not None]:
+        try:
+            with path.open("rb") as file:
+                head = file.read(_HEAD)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        for known in sniffers:
+            if known.sniff is not None and known.sniff(path, head):
+                return known
+    general = next((known for known in candidates if known.sniff is None), None)
+    if general is None:
+        names = _either([known.name for known in candidates])
+        raise DataError(f"{path}: found no format that is known; expected {names} in a {path.suffix} file")
+    return general
+
+
+def writer_for(path: Path, preferred: Format | None = None) -> Format:
+    """Return the format in which a file of this name is written.
+
+    Args:
+        path: the file; it need not exist.
+        preferred: the format that the table was read as, which is kept if it has the suffix.
+
+    Raises:
+        DataError: no format with this suffix can be written.
+    """
+    candidates = [known for known in _with_suffix(path.suffix.lower()) if known.write is not None]
+    if not candidates:
+        raise _unknown_suffix(path, [known for known in FORMATS if known.write is not None])
+    if preferred in candidates and preferred is not None:
+        return preferred
+    return next((known for known in candidates if known.sniff is None), candidates[0])
+
+
+def is_data_file(path: Path) -> bool:
+    """Return whether a format has the suffix of this name; the file need not exist."""
+    return bool(_with_suffix(path.suffix.lower()))
+
+
+def suffixes() -> list[str]:
+    """Return the suffixes of all formats, in their order."""
+    return list(dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes))
+
+
+def format_names() -> str:
+    """Return the names of all formats as a message shows them: ``CSV, JSONL or parquet``."""
+    return _either([known.name for known in FORMATS])
+
+
+def place(path: Path, line: int) -> str:
+    """Return a line of a file as an error names it; parquet has rows, not lines."""
+    known = next(iter(_with_suffix(path.suffix.lower())), CSV)
+    return known.place(path, line)
+
+
+def _with_suffix(suffix: str) -> list[Format]:
+    return [known for known in FORMATS if suffix in known.suffixes]
+
+
+def _unknown_suffix(path: Path, expected: list[Format] | None = None) -> DataError:
+    suffix = path.suffix.lower()
+    found = f"that ends in {suffix!r}" if suffix else "without an ending"
+    endings = dict.fromkeys(ending for known in expected or FORMATS for ending in known.suffixes)
+    return DataError(f"{path}: found a name {found}; expected {', '.join(endings)}")
+
+
+def _either(names: list[str]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
