@@ -82,7 +82,7 @@ def test_the_table() -> None:
         system("bfloat16 + adapter", [41.0, 50.0], ["가", "다"]),
         system("merged, as loaded", [41.0, 49.0], ["가", "다"]),
     )
-    headers, rows = shown.table()
+    headers, rows, _ = shown.table()
     assert headers == ("greedy, 2 dialogues", "R-1", "R-2", "R-L", "final", "merged −", "same texts", "ended")
     assert rows == [
         ("nf4 + adapter", "45.00", "45.00", "45.00", "45.00", "+0.00", "1 of 2", "0 of 2"),
