@@ -24,7 +24,10 @@ from llm_summ.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from llm_summ.evaluate.post_files import PostRequest
+    from collections.abc import Iterator
+
+    from llm_summ.evaluate.limits import RunLimits
+    from llm_summ.evaluate.post_files import PostedFile, SweptFile
 
 __all__ = ["post"]
 
@@ -115,57 +118,42 @@ def post(options: PostOptions) -> None:
       llm-summ post ensemble.csv --data test.csv --steps repair_tags,strip --out cleaned.csv
     """
     options.check()
-    from llm_summ.evaluate.post_files import PostRequest, data_of_predictions
+    from llm_summ.evaluate import post_files as room
+    from llm_summ.evaluate.limits import learn_run_limits
     from llm_summ.post.steps import named_steps
 
     steps = None if options.named is None else named_steps(options.named)
-    run = None if options.files else open_run_or_latest(options.run_name)
-    data = options.source or data_of_predictions(options.files, run)
-    request = PostRequest(options.files, run, data, steps, options.out, options.force)
+    predictions = options.files or open_run_or_latest(options.run_name)
+    data = options.source or room.data_of_predictions(predictions)
     if options.learn_limits:
-        _learn_limits(request, as_json=options.as_json)
+        assert not isinstance(predictions, tuple)
+        _show(learn_run_limits(predictions, data, steps), as_json=options.as_json)
     elif options.sweep:
-        _sweep(request, as_json=options.as_json)
+        _show_all(room.sweep_files(predictions, data, steps), options)
     else:
-        _post(request, options.show or 0, as_json=options.as_json)
+        posted = room.post_files(
+            predictions, data, steps, out=options.out, force=options.force, shown=options.show or 0
+        )
+        _show_all(posted, options)
 
 
-def _learn_limits(request: PostRequest, *, as_json: bool) -> None:
-    from llm_summ.evaluate.limits import learn_run_limits
-
-    assert request.run is not None
-    learnt = learn_run_limits(request.run, request.source, request.steps)
-    if as_json:
-        print_json(learnt)
-    else:
-        print_table(learnt.table())
-        print_lines(learnt.lines())
-
-
-def _sweep(request: PostRequest, *, as_json: bool) -> None:
-    from llm_summ.evaluate.post_files import sweep_files
-
-    found = sweep_files(request)
-    if as_json:
-        print_json(list(found))
-        return
+def _show_all(found: Iterator[PostedFile | SweptFile], options: PostOptions) -> None:
+    """Print each file when it is done; for programs all of them together."""
+    files = []
     for file in found:
-        click.echo(file.heading)
-        print_table(file.table())
-        print_lines(file.lines())
+        files.append(file)
+        if options.out is not None:
+            click.echo(f"{options.out}: written", err=True)
+        if not options.as_json:
+            click.echo(file.heading)
+            _show(file, as_json=False)
+    if options.as_json:
+        print_json(files)
 
 
-def _post(request: PostRequest, most: int, *, as_json: bool) -> None:
-    from llm_summ.evaluate.post_files import post_files
-
-    posted = []
-    for file in post_files(request):
-        posted.append(file)
-        if request.out is not None:
-            click.echo(f"{request.out}: written", err=True)
-        if not as_json:
-            click.echo(f"{file.path}: {len(file.report.texts):,} summaries")
-            print_table(file.table())
-            print_lines(file.change_lines(most))
+def _show(found: PostedFile | SweptFile | RunLimits, *, as_json: bool) -> None:
     if as_json:
-        print_json(posted)
+        print_json(found)
+    else:
+        print_table(found.table())
+        print_lines(found.lines())

@@ -147,7 +147,7 @@ def select(options: SelectOptions) -> None:
     """
     options.check()
     from llm_summ.select import Settings
-    from llm_summ.select.request import SelectionRequest, fulfil
+    from llm_summ.select.request import SelectionRequest, choose_and_write
 
     rouge = (1.0, 1.0, 1.0) if options.rouge is None else options.rouge
     settings = Settings(
@@ -169,7 +169,7 @@ def select(options: SelectOptions) -> None:
         out=options.out,
         force=options.force,
     )
-    selection = fulfil(request)
+    selection = choose_and_write(request)
     if options.as_json:
         print_json(selection)
     else:

@@ -87,21 +87,20 @@ def submit(options: SubmitOptions) -> None:
     if options.predictions is not None and options.run_name is not None:
         raise click.UsageError("--run and --predictions exclude each other; choose one")
     from llm_summ.core.findings import exit_status
-    from llm_summ.submit.job import SubmitRequest, check_file, write_and_check
+    from llm_summ.submit.job import check_file, write_and_check
 
     if options.check is not None:
         report = check_file(options.check, options.source, options.sample_name)
     else:
-        request = SubmitRequest(
-            run=None if options.predictions is not None else open_run_or_latest(options.run_name),
-            predictions=options.predictions,
-            source=options.source,
-            sample=options.sample_name,
-            out=options.out,
+        report = write_and_check(
+            None if options.predictions is not None else open_run_or_latest(options.run_name),
+            options.predictions,
+            options.source,
+            options.sample_name,
+            options.out,
             allow_empty=options.allow_empty,
             force=options.force,
         )
-        report = write_and_check(request)
     status = exit_status(report.findings, "note" if options.strict else "problem")
     if options.as_json:
         print_json(report)

@@ -25,50 +25,7 @@ from llm_summ.recipe import PostStep, Recipe
 from llm_summ.runs.run import Run
 from llm_summ.score.significance import paired
 
-__all__ = ["PostRequest", "PostedFile", "SweptFile", "data_of_predictions", "post_files", "sweep_files"]
-
-
-@dataclass(frozen=True, slots=True)
-class PostRequest:
-    """Which predictions are post-processed, and how.
-
-    Attributes:
-        files: prediction files; none: a run's.
-        run: whose predictions, if there are no files.
-        source: the data that they are of.
-        steps: instead of the recipe's; None takes those of the recipe, or the default ones.
-        out: where the result is written; None writes nothing.
-        force: whether another file there is replaced.
-    """
-
-    files: tuple[Path, ...]
-    run: Run | None
-    source: str
-    steps: Sequence[PostStep] | None = None
-    out: Path | None = None
-    force: bool = False
-
-    def check_out(self) -> None:
-        """Check that the result can be written.
-
-        Raises:
-            DataError: it cannot.
-        """
-        if self.out is not None:
-            check_out(self.out, inputs=[*self.files, resolve_source(self.source)], force=self.force)
-
-    def summaries(self, dialogues: Sequence[Dialogue]) -> list[Summaries]:
-        """Return the predictions of each file, or of the run, as they are stored."""
-        if self.run is not None:
-            return [run_summaries(self.run, self.source, dialogues, ())]
-        return [file_summaries(path, self.source, dialogues, ()) for path in self.files]
-
-    def steps_for(self, summaries: Summaries) -> Sequence[PostStep]:
-        """Return the steps for a file: those that were named, or its run's, or the default ones."""
-        if self.steps is not None:
-            return self.steps
-        default: list[PostStep] = Recipe.model_fields["post"].default
-        return default if summaries.run is None else summaries.run.recipe().post
+__all__ = ["PostedFile", "SweptFile", "data_of_predictions", "post_files", "sweep_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +37,19 @@ class PostedFile(JsonRecord):
         data: the data source.
         ids: of the dialogues, in the order of the texts.
         report: what each step did.
+        shown: how many texts of each step `lines` shows.
     """
 
     path: Path
     data: str
     ids: tuple[str, ...]
     report: PostReport
+    shown: int = 0
+
+    @property
+    def heading(self) -> str:
+        """How many summaries there are."""
+        return f"{self.path}: {len(self.report.texts):,} summaries"
 
     def json_fields(self) -> dict[str, Any]:
         """Return everything for programs, but for texts that no step changed."""
@@ -105,15 +69,11 @@ class PostedFile(JsonRecord):
         rows = [[step, f"{rows:,}"] for step, rows in self.report.changed.items()]
         return TextTable(["step", "rows changed"], rows)
 
-    def change_lines(self, most: int) -> list[str]:
-        """Return the first texts that each step changed, before and after.
-
-        Args:
-            most: texts of a step.
-        """
+    def lines(self) -> list[str]:
+        """Return the first texts that each step changed, before and after."""
         lines = []
-        for step in self.report.changed if most else ():
-            for change in [one for one in self.report.changes if one.step == step][:most]:
+        for step in self.report.changed if self.shown else ():
+            for change in [one for one in self.report.changes if one.step == step][: self.shown]:
                 lines += [
                     f"{step}  {printable(self.ids[change.row])}",
                     f"  before  {_visible(change.before)}",
@@ -178,57 +138,91 @@ class SweptFile(JsonRecord):
         return lines
 
 
-def data_of_predictions(files: Sequence[Path], run: Run | None) -> str:
+def data_of_predictions(predictions: Sequence[Path] | Run) -> str:
     """Return the data that predictions are of, where they are not named: the dev data of their run's recipe.
 
     Raises:
         InputError: they are of no run.
         RunError: the recipe names none.
     """
-    owner = run or run_of(files[0])
+    owner = predictions if isinstance(predictions, Run) else run_of(predictions[0])
     if owner is None:
-        raise InputError(f"--data is missing: name the data that {files[0]} is of")
+        assert not isinstance(predictions, Run)
+        raise InputError(f"--data is missing: name the data that {predictions[0]} is of")
     dev = owner.recipe().data.dev
     if dev is None:
         raise RunError(f"{owner.recipe_path}: names no data.dev; say what the predictions are of: --data FILE")
     return dev
 
 
-def post_files(request: PostRequest) -> Iterator[PostedFile]:
-    """Post-process the predictions of each file, and write the result if that is wanted.
+def post_files(
+    predictions: Sequence[Path] | Run,
+    source: str,
+    steps: Sequence[PostStep] | None = None,
+    *,
+    out: Path | None = None,
+    force: bool = False,
+    shown: int = 0,
+) -> Iterator[PostedFile]:
+    """Post-process the predictions of a run, or of each file, and write the result if that is wanted.
+
+    Args:
+        predictions: the files, or the run.
+        source: the data that they are of.
+        steps: None takes those of the recipe, or the default ones.
+        out: where the result is written; None writes nothing.
+        force: whether another file there is replaced.
+        shown: how many texts of each step are shown before and after.
 
     Raises:
         InputError: the data or a file cannot be used, or the result cannot be written.
     """
-    request.check_out()
-    dialogues = read_dialogues(request.source)
-    spoken = [dialogue.text for dialogue in dialogues]
-    for one in request.summaries(dialogues):
-        steps = request.steps_for(one)
-        cut_off = one.cut_off or [None] * len(dialogues)
-        report = post_process(one.raw, cut_off, steps, spoken, limits_for(one.run, steps, spoken))
-        posted = PostedFile(one.path, request.source, tuple(dialogue.id for dialogue in dialogues), report)
-        if request.out is not None:
-            request.check_out()
-            write_summaries(request.out, posted.ids, report.texts)
-        yield posted
+    inputs = [] if isinstance(predictions, Run) else list(predictions)
+    if out is not None:
+        check_out(out, inputs=[*inputs, resolve_source(source)], force=force)
+    dialogues = read_dialogues(source)
+    ids, spoken = tuple(dialogue.id for dialogue in dialogues), [dialogue.text for dialogue in dialogues]
+    for one, its_steps, cut_off in _with_steps(predictions, source, dialogues, steps):
+        report = post_process(one.raw, cut_off, its_steps, spoken, limits_for(one.run, its_steps, spoken))
+        if out is not None:
+            check_out(out, inputs=[*inputs, resolve_source(source)], force=force)
+            write_summaries(out, ids, report.texts)
+        yield PostedFile(one.path, source, ids, report, shown)
 
 
-def sweep_files(request: PostRequest) -> Iterator[SweptFile]:
-    """Score the predictions of each file with and without every step.
+def sweep_files(
+    predictions: Sequence[Path] | Run, source: str, steps: Sequence[PostStep] | None = None
+) -> Iterator[SweptFile]:
+    """Score the predictions of a run, or of each file, with and without every step; arguments as of `post_files`.
 
     Raises:
         InputError: the data or a file cannot be used, or a dialogue has no reference.
     """
-    dialogues = read_dialogues(request.source, references=True)
+    dialogues = read_dialogues(source, references=True)
     spoken = [dialogue.text for dialogue in dialogues]
     score = final_scores(dialogues)
-    for one in request.summaries(dialogues):
-        steps = request.steps_for(one)
-        cut_off = one.cut_off or [None] * len(dialogues)
+    for one, its_steps, cut_off in _with_steps(predictions, source, dialogues, steps):
         try_limits = one.run is not None and one.run.limits_path.is_file()
-        limits = limits_for(one.run, ["cut_to_limit"] if try_limits else steps, spoken)
-        yield SweptFile(one.path, request.source, sweep(one.raw, cut_off, spoken, steps, score, _compare, limits))
+        limits = limits_for(one.run, ["cut_to_limit"] if try_limits else its_steps, spoken)
+        swept = sweep(one.raw, cut_off, spoken, its_steps, score, _compare, limits)
+        yield SweptFile(one.path, source, swept)
+
+
+def _with_steps(
+    predictions: Sequence[Path] | Run,
+    source: str,
+    dialogues: Sequence[Dialogue],
+    steps: Sequence[PostStep] | None,
+) -> Iterator[tuple[Summaries, Sequence[PostStep], Sequence[bool | None]]]:
+    """Yield the stored predictions with their steps, and which of them were cut off; all are read first."""
+    if isinstance(predictions, Run):
+        found = [run_summaries(predictions, source, dialogues, ())]
+    else:
+        found = [file_summaries(path, source, dialogues, ()) for path in predictions]
+    default: list[PostStep] = Recipe.model_fields["post"].default
+    for one in found:
+        own = default if one.run is None else one.run.recipe().post
+        yield one, own if steps is None else steps, one.cut_off or [None] * len(dialogues)
 
 
 def _compare(before: Sequence[float], after: Sequence[float]) -> Gain:

@@ -134,7 +134,6 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
         write_text(
             folder / "README.md",
             model_card(
-                run.name,
                 recipe,
                 location,
                 facts,

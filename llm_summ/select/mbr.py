@@ -53,8 +53,8 @@ class Settings(JsonRecord):
     """How to choose.
 
     Attributes:
-        weights: of the files of the pool, in their order; 0 leaves a file out. None are given: `select` counts all
-            files alike.
+        weights: of the files of the pool, in their order; 0 leaves a file out. Without any, `select` counts
+            all files alike.
         method: how.
         rouge: weights of ROUGE-1, -2 and -L in the utility; only their ratio counts.
         length: weight of the length prior; 0 has none. At 0.1 a text twice as long as the target loses 4.8 points.

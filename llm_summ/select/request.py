@@ -13,7 +13,7 @@ from llm_summ.select.pool import dev_files, run_files
 from llm_summ.select.report import Selection
 from llm_summ.select.selection import select, write_selection
 
-__all__ = ["SelectionRequest", "fulfil"]
+__all__ = ["SelectionRequest", "choose_and_write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class SelectionRequest:
     force: bool = False
 
 
-def fulfil(request: SelectionRequest) -> Selection:
+def choose_and_write(request: SelectionRequest) -> Selection:
     """Choose one text for every dialogue, and write the result if that is wanted.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from llm_summ.data import read_dialogues
@@ -13,50 +12,46 @@ from llm_summ.submit.report import SubmissionReport
 from llm_summ.submit.sample import find_sample, read_sample
 from llm_summ.submit.write import data_of, file_texts, run_texts, write_submission
 
-__all__ = ["SubmitRequest", "check_file", "write_and_check"]
+__all__ = ["check_file", "write_and_check"]
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitRequest:
-    """A submission that is wanted.
+def write_and_check(
+    run: Run | None,
+    predictions: Path | None,
+    source: str | None,
+    sample_name: str | None,
+    out: Path | None,
+    *,
+    allow_empty: bool = False,
+    force: bool = False,
+) -> SubmissionReport:
+    """Write a submission, and check what was written.
 
-    Attributes:
+    Args:
         run: whose summaries; None: those of `predictions`.
         predictions: a file of summaries.
         source: the data that they are of; None takes those of the run's recipe.
-        sample: the name of the sample submission; None looks for one.
+        sample_name: the sample submission; None looks for one.
         out: where to; None: submission.csv in the run's folder, or here.
         allow_empty: whether empty summaries are written as they are.
         force: whether another file at `out` is replaced.
-    """
-
-    run: Run | None
-    predictions: Path | None
-    source: str | None
-    sample: str | None
-    out: Path | None
-    allow_empty: bool = False
-    force: bool = False
-
-
-def write_and_check(request: SubmitRequest) -> SubmissionReport:
-    """Write a submission, and check what was written.
 
     Raises:
         InputError: the summaries, the data or the sample cannot be used, or the file cannot be written.
     """
-    if request.predictions is not None:
-        folders = [] if request.source is None else [resolve_source(request.source).parent]
-        sample = read_sample(find_sample(request.sample, folders))
-        texts = file_texts(request.predictions, request.source, sample)
-        out = request.out or Path("submission.csv")
+    if run is not None:
+        source = data_of(run, source)
+    folders = [] if source is None else [resolve_source(source).parent]
+    sample = read_sample(find_sample(sample_name, folders))
+    if predictions is not None:
+        texts = file_texts(predictions, source, sample)
+        out = out or Path("submission.csv")
     else:
-        assert request.run is not None
-        data = data_of(request.run, request.source)
-        sample = read_sample(find_sample(request.sample, [resolve_source(data).parent]))
-        texts = run_texts(request.run, data)
-        out = request.out or request.run.path / "submission.csv"
-    write_submission(texts, sample, out, allow_empty=request.allow_empty, force=request.force)
+        assert run is not None
+        assert source is not None
+        texts = run_texts(run, source)
+        out = out or run.path / "submission.csv"
+    write_submission(texts, sample, out, allow_empty=allow_empty, force=force)
     return check_submission(out, sample, dialogues=texts.dialogues, written=texts.by_id)
 
 
