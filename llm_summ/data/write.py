@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from llm_summ.core.progress import say
 from llm_summ.data.source import file_kind
 from llm_summ.data.table import Record, Table
 
-__all__ = ["say_encoding", "write_summaries", "write_table"]
+__all__ = ["say_encoding", "write_table"]
 
 
 def write_table(table: Table, path: Path) -> None:
@@ -45,22 +44,6 @@ def write_table(table: Table, path: Path) -> None:
                 building.write_bytes(text.encode("utf-8-sig" if _has_mark(table, kind) else "utf-8"))
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-def write_summaries(path: Path, ids: Sequence[str], texts: Sequence[str]) -> None:
-    """Write a summary for every dialogue, as CSV with ``fname`` and ``summary``.
-
-    Args:
-        path: appears whole or not at all.
-        ids: of the dialogues.
-        texts: their summaries, in the same order.
-
-    Raises:
-        DataError: the file cannot be written.
-    """
-    pairs = enumerate(zip(ids, texts, strict=True), 2)
-    records = [Record(line, {"fname": identity, "summary": text}) for line, (identity, text) in pairs]
-    write_table(Table(path, ("fname", "summary"), records), path)
 
 
 def say_encoding(table: Table) -> None:

@@ -14,7 +14,7 @@ from llm_summ.core.tables import TextTable
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.data.prediction_identity import run_of
 from llm_summ.data.source import check_out, resolve_source
-from llm_summ.data.write import write_summaries
+from llm_summ.data.summary_file import write_summaries
 from llm_summ.evaluate.limits import final_scores
 from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.evaluate.worst import printable

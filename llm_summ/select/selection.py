@@ -9,7 +9,7 @@ from pathlib import Path
 from llm_summ.core.errors import InputError, listed
 from llm_summ.data.prediction_identity import differences
 from llm_summ.data.source import check_out, resolve_source
-from llm_summ.data.write import write_summaries
+from llm_summ.data.summary_file import write_summaries
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.system_similarity import find_similarities
 from llm_summ.score.workers import cores
