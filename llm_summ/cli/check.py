@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llm_summ.cli.options import debug_option, json_option, load_named_recipe, print_json, set_option
+from llm_summ.cli.options import debug_option, json_option, load_named_recipe, print_json, print_lines, set_option
 
 if TYPE_CHECKING:
     from llm_summ.check.report import CheckReport
@@ -49,21 +49,17 @@ def check(recipe: str, overrides: tuple[str, ...], run_name: str | None, as_json
         if as_json:
             print_json({"failures": str(error).splitlines(), "notes": []})
         else:
-            for line in str(error).splitlines():
-                click.echo(f"would fail: {line}")
+            print_lines(str(error).splitlines(), label="would fail")
         if "--debug" in sys.argv:
             traceback.print_exc()
         raise click.exceptions.Exit(1) from error
     if as_json:
         print_json(report.to_json())
     else:
-        for line in report.lines():
-            click.echo(line)
+        print_lines(report.lines())
         _show_row(report)
-        for note in report.notes:
-            click.echo(f"note: {note}")
-        for failure in report.failures:
-            click.echo(f"would fail: {failure}")
+        print_lines(report.notes, label="note")
+        print_lines(report.failures, label="would fail")
         if not report.failures:
             click.echo(f"nothing would fail; next: llm-summ sft {recipe}", err=True)
     return int(bool(report.failures))

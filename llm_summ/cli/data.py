@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from llm_summ.cli.options import debug_option, json_option, load_named_recipe, print_json, print_table
+from llm_summ.cli.options import (
+    debug_option,
+    exit_with,
+    json_option,
+    load_named_recipe,
+    print_json,
+    print_lines,
+    print_table,
+    strict_option,
+)
 
 __all__ = ["data"]
 
@@ -18,7 +27,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@click.option("--strict", is_flag=True, help="Exit with 1 if there is any problem; notes do not count.")
+@strict_option("Exit with status 1 on any problem; notes do not count.")
 @click.option(
     "--fix",
     "out",
@@ -40,6 +49,7 @@ def check(files: tuple[str, ...], strict: bool, out: Path | None, as_json: bool)
       llm-summ data check train.csv dev.csv --strict
       llm-summ data check train.csv --fix train-fixed.csv
     """
+    from llm_summ.core.findings import exit_status
     from llm_summ.data.fix import fix_files
     from llm_summ.data.report import check_tables, read_tables
 
@@ -47,17 +57,15 @@ def check(files: tuple[str, ...], strict: bool, out: Path | None, as_json: bool)
     report = check_tables(tables)
     fixed = fix_files(tables, out) if out is not None else []
     if as_json:
-        print_json(report.to_json())
+        print_json(report)
     else:
-        for line in report.lines():
-            click.echo(line)
+        print_lines(report.lines())
         if out is None and report.repairable:
             click.echo("Repair what can be repaired: --fix OUT", err=True)
     for one in fixed:
         count = f"{len(one.changes)} change{'s' * (len(one.changes) != 1)}"
         click.echo(f"{one.path}: {count}, listed in {one.list_path}", err=True)
-    if strict and report.problems:
-        raise click.exceptions.Exit(1)
+    exit_with(exit_status(report.findings, "problem" if strict else None))
 
 
 @data.command()
@@ -97,12 +105,11 @@ def stats(files: tuple[str, ...], recipe: str | None, folder: Path | None, as_js
     # Before anything is printed: `| head` ends the program there.
     pictures = write_plots(found, folder) if folder is not None else []
     if as_json:
-        print_json([file.to_json() for file in found])
+        print_json(found)
     else:
         for table in (compare_lengths(found), compare_counts(found)):
-            print_table(table.headers, table.rows)
-    for path in pictures:
-        click.echo(str(path), err=True)
+            print_table(table)
+    print_lines(map(str, pictures), err=True)
 
 
 @data.command()
@@ -117,8 +124,7 @@ def sample(folder: Path) -> None:
     """
     from llm_summ.data import copy_sample
 
-    for path in copy_sample(folder):
-        click.echo(str(path))
+    print_lines(map(str, copy_sample(folder)))
 
 
 @data.command()
@@ -140,5 +146,4 @@ def split(file: str, folder: Path, dev: float, test: float | None, seed: int) ->
     """
     from llm_summ.data.split import split_file
 
-    for line in split_file(file, folder, {"dev": dev} | ({} if test is None else {"test": test}), seed):
-        click.echo(line)
+    print_lines(split_file(file, folder, {"dev": dev} | ({} if test is None else {"test": test}), seed))

@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import click
 
-from llm_summ.cli.options import debug_option, json_option, open_run_or_latest, print_json, print_table, run_option
+from llm_summ.cli.options import (
+    as_object,
+    data_option,
+    debug_option,
+    force_option,
+    json_option,
+    open_run_or_latest,
+    print_json,
+    print_lines,
+    print_table,
+    run_option,
+)
 
 __all__ = ["merge"]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeOptions:
+    """The options of `merge`, by their names."""
+
+    out: Path | None
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] | None
+    verify: bool | None
+    source: str | None
+    rows: int
+    overrides: tuple[str, ...]
+    push_to: str | None
+    public: bool
+    force: bool
+    as_json: bool
+    run_name: str | None
 
 
 @click.command()
@@ -29,7 +58,7 @@ __all__ = ["merge"]
     default=None,
     help="Compare what is generated before and after; by default if there are dev data.",
 )
-@click.option("--data", "source", metavar="PATH", help="What to verify with; by default the recipe's dev data.")
+@data_option("What to verify with; by default the recipe's dev data.")
 @click.option(
     "--rows",
     type=click.IntRange(min=2),
@@ -44,23 +73,12 @@ __all__ = ["merge"]
     "--push", "push_to", metavar="OWNER/NAME", help="Upload it to this repository of the hub, a private one."
 )
 @click.option("--public", is_flag=True, help="Let everyone see what --push uploads.")
-@click.option("--force", is_flag=True, help="Replace a folder that was not made by this command.")
+@force_option("Replace a folder that was not made by this command.")
 @json_option
 @run_option
 @debug_option
-def merge(
-    out: Path | None,
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] | None,
-    verify: bool | None,
-    source: str | None,
-    rows: int,
-    overrides: tuple[str, ...],
-    push_to: str | None,
-    public: bool,
-    force: bool,
-    as_json: bool,
-    run_name: str | None,
-) -> None:
+@as_object(MergeOptions)
+def merge(options: MergeOptions) -> None:
     """Merge a run's adapter into its full-precision base: one folder that transformers and vLLM serve as it is.
 
     It holds the weights, the tokenizer with its chat template, the stop token, the prompt, the recipe and a model
@@ -74,46 +92,39 @@ def merge(
       llm-summ merge --run qwen3 --out served --no-verify
       llm-summ merge --run qwen3 --push team/summary-qwen3
     """
-    if public and push_to is None:
+    if options.public and options.push_to is None:
         raise click.UsageError("--public needs --push, the repository that it is about")
-    if source is not None and verify is False:
+    if options.source is not None and options.verify is False:
         raise click.UsageError("--data and --no-verify exclude each other; choose one")
-    run = open_run_or_latest(run_name)
+    run = open_run_or_latest(options.run_name)
     from llm_summ.generate.engine_loading import has_gpu
     from llm_summ.merge import job
     from llm_summ.merge.card import serve_line
     from llm_summ.merge.verify import texts_folder
 
-    merged = job.merge(
-        run,
-        out=out,
-        dtype=dtype,
-        verify=verify,
-        source=source,
-        rows=rows,
-        overrides=overrides,
-        force=force,
-        push_to=push_to,
-        public=public,
+    request = job.MergeRequest(
+        out=options.out,
+        dtype=options.dtype,
+        verify=options.verify,
+        source=options.source,
+        rows=options.rows,
+        overrides=options.overrides,
+        force=options.force,
+        push_to=options.push_to,
+        public=options.public,
     )
+    merged = job.merge(run, request)
     verification = merged.verification
-    if as_json:
+    if options.as_json:
         print_json(merged.to_json())
     elif verification is not None:
-        print_table(*verification.table())
-        layers = verification.layers
-        if layers is not None:
-            click.echo(
-                f"layers     {layers.layers} compared with W + scale B A: the largest difference is "
-                f"{layers.largest:.1e}, {layers.rounding:.0%} of what rounding explains"
-            )
-        click.echo(f"signature  {verification.to_json()['systems'][-1]['signature']}")
+        print_table(verification.table())
+        print_lines(verification.lines())
     if verification is not None:
-        for warning in verification.warnings:
-            click.echo(f"warning: {warning}", err=True)
+        print_lines(verification.warnings, label="warning", err=True)
         click.echo(f"Texts: {texts_folder(run)}", err=True)
     if merged.pushed is not None:
         click.echo(f"Pushed: {merged.pushed}", err=True)
     click.echo(f"Next: {serve_line(str(merged.folder), merged.facts['dtype'], on_cpu=not has_gpu())}", err=True)
-    if not as_json:
+    if not options.as_json:
         click.echo(str(merged.folder))

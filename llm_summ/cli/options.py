@@ -1,28 +1,46 @@
-"""Options and lookups that several commands share."""
+"""Options, lookups and output that several commands share."""
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from llm_summ.core.tables import TextTable
     from llm_summ.recipe import Recipe
     from llm_summ.runs.run import Run
 
 __all__ = [
+    "FILE",
+    "as_object",
+    "data_option",
     "debug_option",
+    "exit_with",
+    "force_option",
     "json_option",
     "load_named_recipe",
     "open_run_or_latest",
+    "out_option",
+    "predictions_option",
     "print_json",
+    "print_lines",
     "print_table",
     "run_option",
     "set_option",
+    "strict_option",
 ]
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+Made = TypeVar("Made")
+Result = TypeVar("Result")
+
+FILE = click.Path(path_type=Path, readable=False)
+"""A file's name; whether it is there, and may be read, is seen where it is opened."""
 
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -32,11 +50,53 @@ set_option = click.option(
 )
 
 
+def data_option(text: str) -> Decorator:
+    """Return the option for the data that a command is about."""
+    return click.option("--data", "source", metavar="PATH", help=text)
+
+
+def predictions_option(text: str) -> Decorator:
+    """Return the option for a prediction file instead of a run's."""
+    return click.option("--predictions", type=FILE, metavar="FILE", help=text)
+
+
+def out_option(text: str) -> Decorator:
+    """Return the option for the file that a command writes."""
+    return click.option("--out", type=FILE, metavar="FILE", help=text)
+
+
+def force_option(text: str = "Replace another file at --out.") -> Decorator:
+    """Return the option that lets a command replace what it did not write."""
+    return click.option("--force", is_flag=True, help=text)
+
+
+def strict_option(text: str) -> Decorator:
+    """Return the option that lets a check fail for less."""
+    return click.option("--strict", is_flag=True, help=text)
+
+
 _LONG_HEADER = 16
 
 
+def as_object(made: Callable[..., Made]) -> Callable[[Callable[[Made], Result]], Callable[..., Result]]:
+    """Hand a command its options as one object.
+
+    Args:
+        made: makes the object from the options by their names: a dataclass.
+    """
+
+    def decorate(command: Callable[[Made], Result]) -> Callable[..., Result]:
+        @functools.wraps(command)
+        def run(**options: Any) -> Result:
+            return command(made(**options))
+
+        return run
+
+    return decorate
+
+
 def load_named_recipe(name: str, overrides: tuple[str, ...]) -> tuple[Path, Recipe]:
-    """A recipe by its path or its bundled name; says so where it is a bundled one."""
+    """Return a recipe by its path or its bundled name; print where a bundled one is."""
     from llm_summ.recipe import find_recipe, load_recipe
 
     path = find_recipe(name)
@@ -46,7 +106,7 @@ def load_named_recipe(name: str, overrides: tuple[str, ...]) -> tuple[Path, Reci
 
 
 def open_run_or_latest(name: str | None) -> Run:
-    """The named run; or the latest, which is said."""
+    """Open the named run, or the latest (and print which)."""
     from llm_summ.runs.run import RUNS, open_run
 
     run = open_run(RUNS, name)
@@ -55,27 +115,41 @@ def open_run_or_latest(name: str | None) -> Run:
     return run
 
 
+def exit_with(status: int) -> None:
+    """End a command with a status, if it is not 0."""
+    if status:
+        raise click.exceptions.Exit(status)
+
+
 def print_json(value: object) -> None:
     """Print a result for programs."""
     import json
 
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    from llm_summ.core.records import as_json
+
+    click.echo(json.dumps(as_json(value), ensure_ascii=False, indent=2))
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, figures: bool = True) -> None:
-    """Print a table for people; all but the first column are figures, or else texts."""
+def print_lines(lines: Iterable[str], *, label: str = "", err: bool = False) -> None:
+    """Print lines, each behind a label such as ``warning``, if there is one."""
+    for line in lines:
+        click.echo(f"{label}: {line}" if label else line, err=err)
+
+
+def print_table(table: TextTable) -> None:
+    """Print a table for people."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table()
-    for place, header in enumerate(headers):
-        right = figures and place > 0
+    drawn = Table()
+    for place, header in enumerate(table.headers):
+        right = table.figures and place > 0
         # Where the room is short, names are broken and figures are not.
         keep = right and len(header) <= _LONG_HEADER
-        table.add_column(Text(header), justify="right" if right else "left", no_wrap=keep)
-    for row in rows:
-        table.add_row(*map(Text, row))
+        drawn.add_column(Text(header), justify="right" if right else "left", no_wrap=keep)
+    for row in table.rows:
+        drawn.add_row(*map(Text, row))
     # Where no terminal sets the width, a table is as wide as it needs.
     width = None if sys.stdout.isatty() else 200
-    Console(markup=False, emoji=False, width=width).print(table)
+    Console(markup=False, emoji=False, width=width).print(drawn)

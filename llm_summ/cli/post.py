@@ -2,31 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from llm_summ.cli.options import debug_option, json_option, open_run_or_latest, print_json, print_table, run_option
+from llm_summ.cli.options import (
+    FILE,
+    as_object,
+    data_option,
+    debug_option,
+    force_option,
+    json_option,
+    open_run_or_latest,
+    out_option,
+    print_json,
+    print_lines,
+    print_table,
+    run_option,
+)
 
 if TYPE_CHECKING:
-    from llm_summ.data import Dialogue
-    from llm_summ.evaluate.summaries import Summaries
-    from llm_summ.post import PostReport
-    from llm_summ.post.limits import LengthLimits
-    from llm_summ.post.sweep import Gain, StepSweep
-    from llm_summ.recipe import PostStep
-    from llm_summ.runs.run import Run
+    from collections.abc import Iterator
+
+    from llm_summ.evaluate.limits import RunLimits
+    from llm_summ.evaluate.post_files import PostedFile, SweptFile
 
 __all__ = ["post"]
 
 
+@dataclass(frozen=True, slots=True)
+class PostOptions:
+    """The arguments and options of `post`, by their names."""
+
+    files: tuple[Path, ...]
+    source: str | None
+    named: str | None
+    show: int | None
+    sweep: bool
+    learn_limits: bool
+    out: Path | None
+    force: bool
+    as_json: bool
+    run_name: str | None
+
+    def check(self) -> None:
+        """Refuse options that do not go together."""
+        shown = self.show is not None or self.out is not None
+        if self.files and self.run_name is not None:
+            raise click.UsageError("--run and FILE exclude each other; choose one")
+        if self.out is not None and len(self.files) > 1:
+            raise click.UsageError(f"--out takes the result of one FILE, found {len(self.files)}; name one")
+        if self.force and self.out is None:
+            raise click.UsageError("--force is for --out")
+        if self.sweep and shown:
+            raise click.UsageError("--sweep scores: leave out --show and --out")
+        if self.learn_limits and (self.sweep or shown or self.files):
+            raise click.UsageError("--learn-limits is for a run: leave out FILE, --sweep, --show and --out")
+
+
 @click.command()
-@click.argument("files", nargs=-1, metavar="[FILE…]", type=click.Path(path_type=Path, readable=False))
-@click.option(
-    "--data", "source", metavar="PATH", help="What the summaries are of; by default the recipe's dev data."
-)
+@click.argument("files", nargs=-1, metavar="[FILE…]", type=FILE)
+@data_option("What the summaries are of; by default the recipe's dev data.")
 @click.option(
     "--steps", "named", metavar="A,B,C", help="These steps instead of the recipe's list; '' for none; see below."
 )
@@ -35,28 +73,13 @@ __all__ = ["post"]
 )
 @click.option("--sweep", is_flag=True, help="Score DATA with and without every step.")
 @click.option("--learn-limits", is_flag=True, help="Find how long summaries may be, for the step cut_to_limit.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, readable=False),
-    metavar="FILE",
-    help="Write the result, fname and summary, as CSV.",
-)
-@click.option("--force", is_flag=True, help="Replace another file at --out.")
+@out_option("Write the result, fname and summary, as CSV.")
+@force_option()
 @json_option
 @run_option
 @debug_option
-def post(
-    files: tuple[Path, ...],
-    source: str | None,
-    named: str | None,
-    show: int | None,
-    sweep: bool,
-    learn_limits: bool,
-    out: Path | None,
-    force: bool,
-    as_json: bool,
-    run_name: str | None,
-) -> None:
+@as_object(PostOptions)
+def post(options: PostOptions) -> None:
     """Post-process stored predictions: how many rows each step changes, and with --sweep what it is worth.
 
     The predictions are a run's, as the model wrote them, or those of FILEs (CSV or JSONL with fname and summary).
@@ -94,191 +117,43 @@ def post(
       llm-summ post first.csv second.csv --data dev.csv
       llm-summ post ensemble.csv --data test.csv --steps repair_tags,strip --out cleaned.csv
     """
-    if files and run_name is not None:
-        raise click.UsageError("--run and FILE exclude each other; choose one")
-    if out is not None and len(files) > 1:
-        raise click.UsageError(f"--out takes the result of one FILE, found {len(files)}; name one")
-    if force and out is None:
-        raise click.UsageError("--force is for --out")
-    if sweep and (show is not None or out is not None):
-        raise click.UsageError("--sweep scores: leave out --show and --out")
-    if learn_limits and (sweep or show is not None or out is not None or files):
-        raise click.UsageError("--learn-limits is for a run: leave out FILE, --sweep, --show and --out")
-    from llm_summ.data import read_dialogues
-    from llm_summ.data.source import check_out, resolve_source
+    options.check()
+    from llm_summ.evaluate import post_files as room
     from llm_summ.evaluate.limits import learn_run_limits
-    from llm_summ.evaluate.summaries import file_summaries, run_summaries
-    from llm_summ.post import post_process
-    from llm_summ.post.limits import limits_for
+    from llm_summ.post.steps import named_steps
 
-    steps = None if named is None else _steps(named)
-    run = None if files else open_run_or_latest(run_name)
-    data = source or _dev(files, run)
-    if out is not None:
-        check_out(out, inputs=[*files, resolve_source(data)], force=force)
-    dialogues = read_dialogues(data, references=sweep or learn_limits)
-    if learn_limits:
-        assert run is not None
-        learnt = learn_run_limits(run, data, dialogues, steps)
-        if as_json:
-            print_json(learnt.to_json())
-            return
-        print_table(*learnt.table())
-        click.echo("\n".join(learnt.lines()))
-        return
-    found = (
-        [run_summaries(run, data, dialogues, ())]
-        if run is not None
-        else [file_summaries(one, data, dialogues, ()) for one in files]
-    )
-    texts = [dialogue.text for dialogue in dialogues]
-    values: list[dict[str, Any]] = []
-    for one in found:
-        chosen = _own_steps(one) if steps is None else steps
-        cut_off = one.cut_off or [None] * len(dialogues)
-        try_limits = sweep and one.run is not None and one.run.limits_path.is_file()
-        limits = limits_for(one.run, ["cut_to_limit"] if try_limits else chosen, texts)
-        if sweep:
-            swept = _sweep(one.raw, cut_off, dialogues, chosen, limits)
-            values.append({"predictions": str(one.path), "data": data, **swept.to_json()})
-            if not as_json:
-                _show_sweep(one.path, data, swept)
-            continue
-        report = post_process(one.raw, cut_off, chosen, texts, limits)
-        values.append(_report_json(one.path, data, dialogues, report))
-        if out is not None:  # before anything is printed: whoever reads that may stop
-            check_out(out, inputs=[*files, resolve_source(data)], force=force)
-            _write(out, dialogues, report)
-        if not as_json:
-            _show_report(one.path, dialogues, report, show or 0)
-    if as_json:
-        print_json(values)
-
-
-def _steps(named: str) -> list[PostStep]:
-    """The steps of ``--steps``."""
-    from difflib import get_close_matches
-    from typing import cast
-
-    from llm_summ.post import STEPS
-
-    names = [name.strip() for name in named.split(",") if name.strip()]
-    for name in names:
-        if name not in STEPS:
-            near = get_close_matches(name, STEPS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"the steps are {', '.join(STEPS)}"
-            raise click.UsageError(f"--steps: found {name!r}, no step; {hint}")
-    return cast("list[PostStep]", names)
-
-
-def _dev(files: Sequence[Path], run: Run | None) -> str:
-    """The data that the predictions are of, where they are not named."""
-    from llm_summ.core.errors import RunError
-    from llm_summ.data.prediction_identity import run_of
-
-    owner = run or run_of(files[0])
-    if owner is None:
-        raise click.UsageError(f"--data is missing: name the data that {files[0]} is of")
-    dev = owner.recipe().data.dev
-    if dev is None:
-        raise RunError(f"{owner.recipe_path}: names no data.dev; say what the predictions are of: --data FILE")
-    return dev
-
-
-def _own_steps(summaries: Summaries) -> Sequence[PostStep]:
-    """The steps of the recipe of their run, or else the default ones."""
-    from llm_summ.recipe import Recipe
-
-    default: list[PostStep] = Recipe.model_fields["post"].default
-    return default if summaries.run is None else summaries.run.recipe().post
-
-
-def _sweep(
-    raw: Sequence[str],
-    cut_off: Sequence[bool | None],
-    dialogues: Sequence[Dialogue],
-    steps: Sequence[PostStep],
-    limits: LengthLimits | None,
-) -> StepSweep:
-    from llm_summ.evaluate.limits import final_scores
-    from llm_summ.post.sweep import Gain, sweep
-    from llm_summ.score.significance import paired
-
-    def compare(before: Sequence[float], after: Sequence[float]) -> Gain:
-        found = paired(before, after)
-        return Gain(found.difference, found.low, found.high, found.p_randomisation)
-
-    return sweep(raw, cut_off, [one.text for one in dialogues], steps, final_scores(dialogues), compare, limits)
-
-
-def _show_sweep(path: Path, data: str, swept: StepSweep) -> None:
-    rows = [
-        [
-            one.step,
-            "listed" if one.listed else "",
-            f"{one.rows:,}",
-            f"{one.final_without:.2f}",
-            f"{one.final_with:.2f}",
-            *(_gain(one.gain) if one.rows else ("", "", "")),
-        ]
-        for one in swept.worths
-    ]
-    click.echo(f"{path} on {data}: {swept.final:.2f} with [{', '.join(swept.steps)}]")
-    print_table(["step", "", "rows", "without", "with", "more", "95 % interval", "p"], rows)
-    for what, steps in (("gain", swept.added), ("cost", swept.removed)):
-        if steps:
-            click.echo(f"{what} more than chance: {', '.join(steps)}")
-    if swept.added or swept.removed:
-        click.echo(f"for the recipe, and for runs/NAME/recipe.yaml: post: [{', '.join(swept.recommended)}]")
-        if len(swept.added) + len(swept.removed) > 1:
-            click.echo("each was tried alone; score the whole list: llm-summ post --sweep --steps …")
+    steps = None if options.named is None else named_steps(options.named)
+    predictions = options.files or open_run_or_latest(options.run_name)
+    data = options.source or room.data_of_predictions(predictions)
+    if options.learn_limits:
+        assert not isinstance(predictions, tuple)
+        _show(learn_run_limits(predictions, data, steps), as_json=options.as_json)
+    elif options.sweep:
+        _show_all(room.sweep_files(predictions, data, steps), options)
     else:
-        tried = sum(one.rows > 0 for one in swept.worths)
-        why = f" (p below 0.05 / {tried}, the steps that change anything)" if tried else ""
-        click.echo(f"no step gains or costs more than chance here{why}: leave the list as it is")
+        posted = room.post_files(
+            predictions, data, steps, out=options.out, force=options.force, shown=options.show or 0
+        )
+        _show_all(posted, options)
 
 
-def _gain(gain: Gain) -> tuple[str, str, str]:
-    p = "<0.001" if gain.p < 0.001 else f"{gain.p:.3f}"
-    return f"{gain.difference:+.2f}", f"{gain.low:+.2f} to {gain.high:+.2f}", p
+def _show_all(found: Iterator[PostedFile | SweptFile], options: PostOptions) -> None:
+    """Print each file when it is done; for programs all of them together."""
+    files = []
+    for file in found:
+        files.append(file)
+        if options.out is not None:
+            click.echo(f"{options.out}: written", err=True)
+        if not options.as_json:
+            click.echo(file.heading)
+            _show(file, as_json=False)
+    if options.as_json:
+        print_json(files)
 
 
-def _show_report(path: Path, dialogues: Sequence[Dialogue], report: PostReport, most: int) -> None:
-    from llm_summ.evaluate.worst import printable
-
-    click.echo(f"{path}: {len(report.texts):,} summaries")
-    print_table(["step", "rows changed"], [[step, f"{rows:,}"] for step, rows in report.changed.items()])
-    for step in report.changed if most else ():
-        for change in [one for one in report.changes if one.step == step][:most]:
-            click.echo(f"{step}  {printable(dialogues[change.row].id)}")
-            click.echo(f"  before  {_visible(change.before)}")
-            click.echo(f"  after   {_visible(change.after)}")
-
-
-def _visible(text: str) -> str:
-    """A text as a whole on one line, with its ends, and with what is not seen as escapes."""
-    shown = (letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
-    return f"«{''.join(shown)}»"
-
-
-def _report_json(path: Path, data: str, dialogues: Sequence[Dialogue], report: PostReport) -> dict[str, Any]:
-    return {
-        "predictions": str(path),
-        "data": data,
-        "rows": len(report.texts),
-        "changed": report.changed,
-        "changes": [
-            {"step": one.step, "fname": dialogues[one.row].id, "before": one.before, "after": one.after}
-            for one in report.changes
-        ],
-    }
-
-
-def _write(out: Path, dialogues: Sequence[Dialogue], report: PostReport) -> None:
-    from llm_summ.data.formats import write_table
-    from llm_summ.data.table import Record, Table
-
-    pairs = zip(dialogues, report.texts, strict=True)
-    records = [Record(at, {"fname": one.id, "summary": text}) for at, (one, text) in enumerate(pairs, 2)]
-    write_table(Table(out, ("fname", "summary"), records), out)
-    click.echo(f"{out}: written", err=True)
+def _show(found: PostedFile | SweptFile | RunLimits, *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+    else:
+        print_table(found.table())
+        print_lines(found.lines())

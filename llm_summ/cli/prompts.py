@@ -32,6 +32,7 @@ def prompts(name: str | None, source: str | None, identity: str | None, as_json:
       llm-summ prompts expert --data sample:dev
       llm-summ prompts my-prompt.md --data dev.csv --id dev_7
     """
+    from llm_summ.core.tables import TextTable
     from llm_summ.prompt import bundled_templates, load_template
     from llm_summ.prompt.show import describe_template, fill_in
 
@@ -47,7 +48,7 @@ def prompts(name: str | None, source: str | None, identity: str | None, as_json:
         rows = [
             (template.name, template.description, ", ".join(sorted(template.variables))) for template in templates
         ]
-        print_table(("prompt", "what it is", "variables"), rows, figures=False)
+        print_table(TextTable(("prompt", "what it is", "variables"), rows, figures=False))
         click.echo("Show one: llm-summ prompts expert", err=True)
         return
     if identity is not None and source is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from llm_summ.cli.options import debug_option, json_option, print_json, print_table
+from llm_summ.cli.options import debug_option, json_option, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
     from llm_summ.ledger import Ledger
@@ -62,6 +62,7 @@ def runs(
       llm-summ runs --add-lb qwen3 51.24 --note "public, 3 epochs"
       llm-summ runs --add-lb qwen3 50.87 --submission qwen3-first.csv
     """
+    from llm_summ.core.tables import TextTable
     from llm_summ.ledger import listing, read_ledger
     from llm_summ.runs.run import RUNS
 
@@ -84,10 +85,9 @@ def runs(
     if not ledger.entries:
         click.echo(f"{RUNS}: no runs here; make one: llm-summ sft recipes/qlora.yaml", err=True)
         return
-    (headers, rows), lines = listing(ledger)
-    print_table(headers, rows, figures=False)
-    for line in lines:
-        click.echo(line)
+    table, lines = listing(ledger)
+    print_table(TextTable(*table, figures=False))
+    print_lines(lines)
 
 
 def _add(name: str, score: str, note: str | None, submission: Path | None) -> None:
@@ -114,6 +114,7 @@ def _add(name: str, score: str, note: str | None, submission: Path | None) -> No
 
 
 def _show(ledger: Ledger, name: str, as_json: bool) -> None:
+    from llm_summ.core.tables import TextTable
     from llm_summ.ledger import read_entry, run_page
     from llm_summ.runs.run import RUNS, open_run
 
@@ -124,9 +125,7 @@ def _show(ledger: Ledger, name: str, as_json: bool) -> None:
         print_json(ledger.entry_json(entry))
         return
     facts, tables, lines = run_page(ledger, entry)
-    for line in facts:
-        click.echo(line)
-    for headers, rows in tables:
-        print_table(headers, rows, figures=False)
-    for line in lines:
-        click.echo(line)
+    print_lines(facts)
+    for table in tables:
+        print_table(TextTable(*table, figures=False))
+    print_lines(lines)

@@ -51,6 +51,7 @@ def sweep(
       llm-summ sweep --over 'post=[strip],[strip,join_lines,cut_unfinished]'
     """
     from llm_summ.core.errors import RecipeError
+    from llm_summ.core.tables import TextTable
     from llm_summ.sweep import grid
     from llm_summ.sweep import sweep as run_sweep
 
@@ -64,20 +65,18 @@ def sweep(
         print_json(found.to_json())
         return
     headers = (f"{found.rows} dialogues of {found.data}", "R-1", "R-2", "R-L", "final", "95 %", "change", "p")
-    print_table(
-        (*headers, "length", "cut off"),
-        [
-            (
-                one.name,
-                *(f"{getattr(one.score, name):.2f}" for name in ("rouge1", "rouge2", "rougeL", "final")),
-                "" if one.interval is None else f"{one.interval.low:.2f} to {one.interval.high:.2f}",
-                "" if one.versus is None else f"{one.versus.difference:+.2f}",
-                "" if one.versus is None else f"{one.versus.p_randomisation:.3f}",
-                f"{one.length_ratio:.2f}",
-                str(one.by_length),
-            )
-            for one in found.ranked
-        ],
-    )
+    shown = [
+        (
+            one.name,
+            *(f"{getattr(one.score, name):.2f}" for name in ("rouge1", "rouge2", "rougeL", "final")),
+            "" if one.interval is None else f"{one.interval.low:.2f} to {one.interval.high:.2f}",
+            "" if one.versus is None else f"{one.versus.difference:+.2f}",
+            "" if one.versus is None else f"{one.versus.p_randomisation:.3f}",
+            f"{one.length_ratio:.2f}",
+            str(one.by_length),
+        )
+        for one in found.ranked
+    ]
+    print_table(TextTable((*headers, "length", "cut off"), shown))
     click.echo(f"signature  {found.ranked[0].signature}")
     click.echo(found.verdict())

@@ -13,20 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.errors import DataError
+from llm_summ.core.findings import Finding, count_kinds, gather, has_problems, listed_findings
+from llm_summ.core.formatting import counted
+from llm_summ.core.records import JsonRecord, field_values
 from llm_summ.data.formats import place, read_table
 from llm_summ.data.read import DIALOGUE_COLUMNS, dialogue_column, dialogue_text, say_unread
 from llm_summ.data.row_rules import row_oddities, visible
-from llm_summ.data.rules import RULES, Rule
+from llm_summ.data.rules import REPAIRED, RULES
 from llm_summ.data.source import resolve_source
 from llm_summ.data.table import Record, Table
 
-__all__ = ["DataFinding", "DataReport", "Other", "Place", "check_files", "check_tables", "read_tables", "shown_id"]
-
-_SHOWN = 5  # places of a finding
+__all__ = ["DataReport", "Other", "Place", "check_files", "check_tables", "read_tables", "shown_id"]
 
 
 @dataclass(frozen=True, slots=True)
-class Other:
+class Other(JsonRecord):
     """The earlier row that a row duplicates.
 
     Attributes:
@@ -41,9 +42,14 @@ class Other:
     id: str
     similarity: float | None = None
 
+    def json_fields(self) -> dict[str, Any]:
+        """Return the row for programs; without a similarity where there is none."""
+        found = {"path": self.path, "line": self.line, "id": self.id}
+        return found if self.similarity is None else {**found, "similarity": round(self.similarity, 4)}
+
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Place(JsonRecord):
     """The place of an oddity.
 
     Attributes:
@@ -70,84 +76,59 @@ class Place:
         similarity = self.other.similarity
         return f"{text} as {like}" + (f" (similarity {similarity:.2f})" if similarity is not None else "")
 
-
-@dataclass(frozen=True, slots=True)
-class DataFinding:
-    """One kind of oddity, and the first place of it in each row that has it."""
-
-    kind: Rule
-    places: tuple[Place, ...]
-
-    @property
-    def rows(self) -> int:
-        """The number of rows; of a pair of rows, the later one counts."""
-        return len(self.places)
-
-    @property
-    def by_file(self) -> dict[Path, int]:
-        """The number of rows in each file."""
-        return dict(Counter(found.path for found in self.places))
+    def json_fields(self) -> dict[str, Any]:
+        """Return the place for JSON, without the other row if there is none."""
+        found = field_values(self)
+        if self.other is None:
+            del found["other"]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
-class DataReport:
+class DataReport(JsonRecord):
     """The oddities of one or several files.
 
     Attributes:
         files: the number of rows of each.
-        findings: problems, then notes, in the order of `RULES`.
+        findings: problems, then notes, in the order of `RULES`. A place is a row, of two rows the later.
     """
 
     files: dict[Path, int]
-    findings: tuple[DataFinding, ...]
+    findings: tuple[Finding[Place], ...]
 
     @property
     def problems(self) -> bool:
         """Whether anything harms training or a score."""
-        return any(finding.kind.severity == "problem" for finding in self.findings)
+        return has_problems(self.findings)
 
     @property
     def repairable(self) -> bool:
         """Whether anything can be repaired."""
-        return any(finding.kind.repaired for finding in self.findings)
+        return any(finding.rule.remedy == REPAIRED for finding in self.findings)
 
     def lines(self) -> list[str]:
         """Return the report for people, with the first five places of each finding."""
-        lines = [f"{path}: {rows:,} rows" for path, rows in self.files.items()]
-        for finding in self.findings:
-            kind = finding.kind
-            files = finding.by_file
-            each = ", ".join(f"{rows:,} in {path}" for path, rows in files.items()) if len(self.files) > 1 else ""
-            repaired = "; can be repaired" if kind.repaired else ""
-            lines += [
-                "",
-                f"{kind.severity} {kind.name}: {finding.rows:,} row{'s' * (finding.rows != 1)}"
-                f"{f' ({each})' if each else ''}: {kind.why}{repaired}",
-                *(f"  {found}" for found in finding.places[:_SHOWN]),
-            ]
-            if finding.rows > _SHOWN:
-                lines.append(f"  … and {finding.rows - _SHOWN:,} more")
-        problems = sum(finding.kind.severity == "problem" for finding in self.findings)
-        notes = len(self.findings) - problems
-        counts = [
-            f"{n} kind{'s' * (n != 1)} of {what}" for n, what in ((problems, "problem"), (notes, "note")) if n
+        return [
+            *(f"{path}: {rows:,} rows" for path, rows in self.files.items()),
+            *listed_findings(self.findings, self._count),
+            "",
+            count_kinds(self.findings) or "nothing odd",
         ]
-        return [*lines, "", ", ".join(counts) if counts else "nothing odd"]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the report for programs, with every place of each finding."""
+    def _count(self, finding: Finding[Place]) -> str:
+        """Return how many rows a finding has, and of several files how many each."""
+        count, files = counted(len(finding.places), "row"), Counter(found.path for found in finding.places)
+        if len(self.files) == 1:
+            return count
+        return f"{count} ({', '.join(f'{number:,} in {path}' for path, number in files.items())})"
+
+    def json_fields(self) -> dict[str, Any]:
+        """Return the report for programs, every place of each finding."""
         return {
-            "files": [{"path": str(path), "rows": rows} for path, rows in self.files.items()],
+            "files": [{"path": path, "rows": rows} for path, rows in self.files.items()],
             "problems": self.problems,
             "findings": [
-                {
-                    "kind": finding.kind.name,
-                    "severity": finding.kind.severity,
-                    "why": finding.kind.why,
-                    "repaired": finding.kind.repaired,
-                    "rows": finding.rows,
-                    "places": [_place_json(found) for found in finding.places],
-                }
+                finding.json_fields(repaired=finding.rule.remedy == REPAIRED, rows=len(finding.places))
                 for finding in self.findings
             ],
         }
@@ -195,7 +176,7 @@ def check_tables(tables: Sequence[Table]) -> DataReport:
         found[kind].append(at)
     return DataReport(
         {table.path: len(table.records) for table in tables},
-        tuple(DataFinding(kind, tuple(found[name])) for name, kind in RULES.items() if found[name]),
+        gather(RULES, found),
     )
 
 
@@ -249,18 +230,3 @@ def _text(table: Table, record: Record) -> str:
         return dialogue_text(table, record)
     except DataError:  # reported as not-text
         return ""
-
-
-def _place_json(found: Place) -> dict[str, Any]:
-    value: dict[str, Any] = {
-        "path": str(found.path),
-        "line": found.line,
-        "id": found.id,
-        "column": found.column,
-        "excerpt": found.excerpt,
-    }
-    if (other := found.other) is not None:
-        value["other"] = {"path": str(other.path), "line": other.line, "id": other.id}
-        if other.similarity is not None:
-            value["other"]["similarity"] = round(other.similarity, 4)
-    return value

@@ -26,7 +26,7 @@ from llm_summ.data.labels import (
     tagging_of,
 )
 from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, text_of, topic_columns
-from llm_summ.data.rules import RULES
+from llm_summ.data.rules import REPAIRED, RULES
 from llm_summ.data.summary_faults import PRINTED, is_korean, summary_faults, topic_faults
 from llm_summ.data.table import Record, Table
 from llm_summ.data.tags import GAP, TAG, odd_tags, proper_tags
@@ -153,7 +153,7 @@ def is_repairable(text: str, tagging: Tagging, *, spoken: bool) -> bool:
     """Return whether anything in a text can be repaired; `spoken` means that it consists of turns."""
     if spoken and next(joined_turns(text), None):
         return True
-    return any(RULES[kind].repaired for kind, _, _ in _text_oddities(text, tagging))
+    return any(RULES[kind].remedy == REPAIRED for kind, _, _ in _text_oddities(text, tagging))
 
 
 def visible(text: str, start: int = 0, end: int = 0) -> str:

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
+from llm_summ.core.findings import Rule
 from llm_summ.data.summary_faults import SUMMARY_FAULTS
 
-__all__ = ["RULES", "Rule"]
+__all__ = ["REPAIRED", "RULES"]
 
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule: one kind of oddity.
-
-    Attributes:
-        name: short and stable, for programs.
-        severity: a problem harms training or a score; a note is worth a look.
-        why: the harm that it does.
-        repaired: whether `fix.py` repairs it.
-    """
-
-    name: str
-    severity: Literal["problem", "note"]
-    why: str
-    repaired: bool = False
-
+REPAIRED = "can be repaired"
+"""The remedy of what `fix.py` repairs."""
 
 RULES = {
-    kind.name: kind
-    for kind in (
+    rule.code: rule
+    for rule in (
         Rule(
             "empty-row",
             "problem",
@@ -41,7 +24,7 @@ RULES = {
             "id-outer-space",
             "problem",
             "white space or invisible characters around an id: no other file has this id",
-            True,
+            REPAIRED,
         ),
         Rule("id-odd-character", "problem", "a line break or an invisible character within an id"),
         Rule("not-text", "problem", "a field that is not a text; such a file is refused"),
@@ -53,23 +36,23 @@ RULES = {
             "problem",
             "a tag that is not in the dialogue: it teaches a model to invent speakers",
         ),
-        Rule("broken-tag", "problem", "a misspelt tag becomes other tokens and morphemes", True),
+        Rule("broken-tag", "problem", "a misspelt tag becomes other tokens and morphemes", REPAIRED),
         Rule("tag-without-colon", "problem", "a line begins with a tag without a colon: is it the speaker?"),
         Rule(
             "joined-turns",
             "problem",
             "several turns on one line: they are truncated, counted and trained as one",
-            True,
+            REPAIRED,
         ),
-        Rule("literal-line-feed", "problem", "a backslash and an n in place of a line break", True),
-        Rule("html", "problem", "an HTML entity or <br>, trained and scored as words", True),
+        Rule("literal-line-feed", "problem", "a backslash and an n in place of a line break", REPAIRED),
+        Rule("html", "problem", "an HTML entity or <br>, trained and scored as words", REPAIRED),
         Rule("html-tag", "problem", "an HTML tag, trained and scored as words"),
-        Rule("line-end", "problem", "a line end other than a line feed becomes other tokens", True),
-        Rule("invisible-character", "problem", "an invisible control or zero-width character splits words", True),
+        Rule("line-end", "problem", "a line end other than a line feed becomes other tokens", REPAIRED),
+        Rule("invisible-character", "problem", "an invisible character splits words", REPAIRED),
         Rule("lost-character", "problem", "U+FFFD: an earlier program could not read the character"),
         Rule("printed-list", "problem", "a list as Python prints it, not a text: its turns cannot be separated"),
         *(Rule(name, "problem", why) for name, why in SUMMARY_FAULTS.items()),
-        Rule("not-nfc", "problem", "decomposed Hangul becomes other tokens and other morphemes", True),
+        Rule("not-nfc", "problem", "decomposed Hangul becomes other tokens and other morphemes", REPAIRED),
         Rule(
             "shared-dialogue", "problem", "in two files: if one is trained on, the score on the other is too high"
         ),
@@ -84,8 +67,8 @@ RULES = {
         Rule("one-turn", "note", "a dialogue of a single line"),
         Rule("one-speaker", "note", "a dialogue with only one speaker"),
         Rule("unknown-mask", "note", "looks like a mask, but is not a known one"),
-        Rule("blank-line", "note", "an empty line: a token without content", True),
-        Rule("line-space", "note", "white space at the ends of a line: tokens without content", True),
+        Rule("blank-line", "note", "an empty line: a token without content", REPAIRED),
+        Rule("line-space", "note", "white space at the ends of a line: tokens without content", REPAIRED),
     )
 }
-"""The rules by name: problems, then notes."""
+"""The rules by code: problems, then notes."""

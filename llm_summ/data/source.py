@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 from collections.abc import Iterable, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from llm_summ.core.errors import DataError
 from llm_summ.core.files import all_or_none, whole_file
+from llm_summ.core.formatting import did_you_mean
 from llm_summ.data.formats import format_names, is_data_file
 
 __all__ = [
@@ -59,11 +59,10 @@ def resolve_source(source: str, *, option: str | None = None) -> Path:
         raise DataError(f"{source}: cannot be read ({error.strerror})") from error
     except (OSError, ValueError) as error:  # a name too long, or with a NUL
         raise DataError(f"{source[:80]}: not the name of a file ({error})") from error
-    near = difflib.get_close_matches(path.name, names, n=1)
-    hints = [f"did you mean {path.parent / near[0]}?"] if near else []
-    if option is not None:
-        hints.append(f"name yours: {option}")
-    raise DataError(f"{source}: no such file; {' '.join(hints) or '`llm-summ data sample DIR` writes an example'}")
+    hint = did_you_mean(path.name, names, show=path.parent.joinpath)
+    named = "" if option is None else f"name yours: {option}"
+    advice = " ".join(filter(None, (hint, named))) or "`llm-summ data sample DIR` writes an example"
+    raise DataError(f"{source}: no such file; {advice}")
 
 
 def source_name(source: str) -> str:

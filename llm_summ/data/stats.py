@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import fsum
-from typing import Any, NamedTuple
+from typing import Any
 
 from llm_summ.core.progress import Progress
+from llm_summ.core.records import JsonRecord
+from llm_summ.core.tables import TextTable
 from llm_summ.core.word_tokenizers import mecab_tokenizer
 from llm_summ.data.dialogue import Dialogue
 from llm_summ.data.tags import SPEAKER_TAG
@@ -24,7 +26,6 @@ __all__ = [
     "Distribution",
     "FileStatistics",
     "MaskCount",
-    "SideBySide",
     "compare_counts",
     "compare_lengths",
     "describe",
@@ -96,7 +97,7 @@ class MaskCount:
 
 
 @dataclass(frozen=True)
-class FileStatistics:
+class FileStatistics(JsonRecord):
     """Statistics of one data file.
 
     Attributes:
@@ -127,27 +128,20 @@ class FileStatistics:
         counts = Counter(numbers if most is None else (min(speakers, most) for speakers in numbers))
         return {speakers: count / self.rows for speakers, count in sorted(counts.items())}
 
-    def to_json(self) -> dict[str, Any]:
+    def json_fields(self) -> dict[str, Any]:
         """Return the statistics for JSON, without single values and rare topics."""
         return {
             "name": self.name,
             "rows": self.rows,
-            "measures": {measure: asdict(distribution) for measure, distribution in self.measures.items()},
-            "speaker_shares": {str(speakers): share for speakers, share in self.speaker_shares().items()},
-            "masks": {mask: asdict(count) for mask, count in self.masks.items()},
+            "measures": self.measures,
+            "speaker_shares": self.speaker_shares(),
+            "masks": self.masks,
             "topics": {
                 "rows": sum(self.topics.values()),
                 "distinct": len(self.topics),
                 "most_frequent": dict(list(self.topics.items())[:_TOP_TOPICS_IN_JSON]),
             },
         }
-
-
-class SideBySide(NamedTuple):
-    """A table of texts: the headers, and rows of as many cells."""
-
-    headers: list[str]
-    rows: list[list[str]]
 
 
 def describe(
@@ -215,7 +209,7 @@ def describe(
     )
 
 
-def compare_lengths(files: Sequence[FileStatistics]) -> SideBySide:
+def compare_lengths(files: Sequence[FileStatistics]) -> TextTable:
     """Return a table of measures: a line for each measure and file, the files of a measure together.
 
     The last column is the difference of each mean from that of the first file. With one file, it and the column
@@ -230,10 +224,10 @@ def compare_lengths(files: Sequence[FileStatistics]) -> SideBySide:
             row = [label if index == 0 else "", *([file.name] if several else []), *_figures(file, measure)]
             rows.append([*row, _against(files[0], file, measure)] if several else row)
     headers = ["measure", *(["file"] if several else []), "mean", "median", "5–95 %", "max"]
-    return SideBySide([*headers, "vs first"] if several else headers, rows)
+    return TextTable([*headers, "vs first"] if several else headers, rows)
 
 
-def compare_counts(files: Sequence[FileStatistics]) -> SideBySide:
+def compare_counts(files: Sequence[FileStatistics]) -> TextTable:
     """Return a table of counts, with a column for each file: rows, references, speakers, masks and topics."""
     rows = [
         ["rows", *(f"{file.rows:,}" for file in files)],
@@ -255,7 +249,7 @@ def compare_counts(files: Sequence[FileStatistics]) -> SideBySide:
         for rank in range(max(map(len, tops))):
             cells = [f"{top[rank][0]} ({top[rank][1]:,})" if rank < len(top) else "–" for top in tops]
             rows.append([f"topic {rank + 1}", *cells])
-    return SideBySide(["", *(file.name for file in files)], rows)
+    return TextTable(["", *(file.name for file in files)], rows)
 
 
 def _pieces(text: str) -> Iterator[str]:

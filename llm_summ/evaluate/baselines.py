@@ -16,12 +16,14 @@ Another order, of all summaries or of batches: see `orders.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import fmean, pvariance
 from typing import Any
 
+from llm_summ.core.formatting import counted
+from llm_summ.core.records import JsonRecord, field_values
+from llm_summ.core.tables import TextTable
 from llm_summ.core.word_tokenizers import Tokenizer
-from llm_summ.data.stats import SideBySide
 from llm_summ.evaluate.orders import (
     FEWEST,
     LEAST_GAIN,
@@ -67,7 +69,7 @@ class Misaligned:
     shifted: float
 
     def __str__(self) -> str:
-        count = f"{abs(self.shift)} row{'s' * (abs(self.shift) != 1)}"
+        count = counted(abs(self.shift), "row")
         return (
             f"misaligned: {self.rows:,} summaries, from {self.first} to {self.last}, fit the dialogues {count} "
             f"further {'on' if self.shift > 0 else 'back'} ({self.shifted:.1f}) better than their own "
@@ -77,7 +79,7 @@ class Misaligned:
 
 
 @dataclass(frozen=True, slots=True)
-class Baselines:
+class Baselines(JsonRecord):
     """The score of a file beside what anything would score; all from 0 to 100.
 
     Attributes:
@@ -96,16 +98,16 @@ class Baselines:
     reordered: Reordered | None = None
     swapped: Swapped | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
-        return {**asdict(self), "notes": self.notes(), "warnings": self.warnings()}
+    def json_fields(self) -> dict[str, Any]:
+        """Return everything for programs."""
+        return {**field_values(self), "notes": self.notes(), "warnings": self.warnings()}
 
-    def table(self) -> SideBySide:
+    def table(self) -> TextTable:
         """For people: the floors under the score."""
         rows = [["these summaries", f"{self.final:.2f}"], ["one sentence for all", f"{self.template:.2f}"]]
         if self.shifted is not None:
             rows.append(["these, shifted by a row", f"{self.shifted:.2f}"])
-        return SideBySide(["floors", "final"], rows)
+        return TextTable(["floors", "final"], rows)
 
     def notes(self) -> list[str]:
         """Which floor the score is near, if any: weak summaries are there too, so it is no warning."""

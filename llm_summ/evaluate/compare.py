@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.errors import PredictionError
+from llm_summ.core.formatting import counted, labelled, letters, p_text
+from llm_summ.core.records import JsonRecord, field_values
+from llm_summ.core.tables import TextTable
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.data.formats import is_data_file
 from llm_summ.data.source import short_names
-from llm_summ.data.stats import SideBySide
 from llm_summ.evaluate.baselines import find_baselines
-from llm_summ.evaluate.evaluation import FIGURES
 from llm_summ.evaluate.groups import by_length
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.runs.run import RUNS, Run, open_run
 from llm_summ.score import CorpusScore
+from llm_summ.score.corpus import FIGURES
 from llm_summ.score.leaderboard import Lead, Worth, simulate_lead, worth
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.significance import FEW_ROWS, Interval, Paired, interval, paired
@@ -26,12 +28,11 @@ from llm_summ.score.system_similarity import SystemSimilarity, find_similarities
 
 __all__ = ["ComparedSystem", "Comparison", "LengthGroup", "Versus", "compare_systems"]
 
-_LETTERS = 26
 _MOST_ALIKE = 5  # pairs that are shown
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedSystem:
+class ComparedSystem(JsonRecord):
     """One of the systems.
 
     Attributes:
@@ -58,24 +59,24 @@ class ComparedSystem:
         """What has to be equal for two scores to be comparable."""
         return self.summaries.sign(self.score)
 
-    def to_json(self) -> dict[str, Any]:
-        """The system, for programs."""
+    def json_fields(self) -> dict[str, Any]:
+        """Return everything for programs."""
         return {
             "label": self.label,
             "name": self.name,
-            "predictions": str(self.summaries.path),
+            "predictions": self.summaries.path,
             **{figure: getattr(self.score, figure) for figure in FIGURES},
-            "interval": None if self.interval is None else self.interval.to_json(),
+            "interval": self.interval,
             "signature": self.signature,
-            "warnings": list(self.warnings),
-            "post": dict(self.summaries.post),
+            "warnings": self.warnings,
+            "post": self.summaries.post,
             "empty": len(self.score.empty),
             "per_row": [row.final for row in self.score.per_row],
         }
 
 
 @dataclass(frozen=True, slots=True)
-class Versus:
+class Versus(JsonRecord):
     """A system beside the first one.
 
     Attributes:
@@ -90,14 +91,9 @@ class Versus:
     lead: Lead | None
     worth: tuple[Worth, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """The comparison, for programs."""
-        return {
-            "name": self.name,
-            **self.paired.to_json(),
-            "lead": None if self.lead is None else self.lead.to_json(),
-            "worth": [found.to_json() for found in self.worth],
-        }
+    def json_fields(self) -> dict[str, Any]:
+        """Return everything for programs."""
+        return {"name": self.name, **field_values(self.paired), "lead": self.lead, "worth": self.worth}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +112,7 @@ class LengthGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(JsonRecord):
     """Several systems on the same dialogues.
 
     Attributes:
@@ -133,31 +129,35 @@ class Comparison:
     by_length: tuple[LengthGroup, ...]
     similarities: tuple[SystemSimilarity, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
+    def json_fields(self) -> dict[str, Any]:
+        """Return everything for programs."""
         return {
             "data": self.data,
             "rows": self.systems[0].score.rows,
-            "systems": [system.to_json() for system in self.systems],
-            "versus_first": [found.to_json() for found in self.versus],
+            "systems": self.systems,
+            "versus_first": self.versus,
             "by_length": [
-                {"characters": group.name, "rows": group.rows, "finals": list(group.finals)}
-                for group in self.by_length
+                {"characters": group.name, "rows": group.rows, "finals": group.finals} for group in self.by_length
             ],
-            "alike": [pair.to_json() for pair in self.similarities],
+            "alike": self.similarities,
         }
 
-    def table(self) -> SideBySide:
-        """For people: a line a system."""
+    def tables(self) -> list[TextTable]:
+        """Return what there is to show to people, the scores last."""
+        tables = (self.length_table(), self.lead_table(), self.versus_table(), self.table())
+        return [table for table in tables if table.rows]
+
+    def table(self) -> TextTable:
+        """Return, for people, a line a system."""
         rows = []
         for system in self.systems:
             row = [str(system), *(f"{getattr(system.score, figure):.2f}" for figure in FIGURES)]
             if system.interval is not None:
                 row.append(f"{system.interval.low:.2f}–{system.interval.high:.2f}")
             rows.append(row)
-        return SideBySide(["", "R-1", "R-2", "R-L", "final", "95 % interval"][: len(rows[0])], rows)
+        return TextTable(["", "R-1", "R-2", "R-L", "final", "95 % interval"][: len(rows[0])], rows)
 
-    def versus_table(self) -> SideBySide:
+    def versus_table(self) -> TextTable:
         """For people: what each system has more than the first."""
         headers = [
             f"beside {self.systems[0].name}",
@@ -172,12 +172,15 @@ class Comparison:
             found = system.paired
             sure = ["", "", ""]
             if self.systems[0].interval is not None:
-                sure = [f"{found.low:+.2f} to {found.high:+.2f}", _p(found.p_bootstrap), _p(found.p_randomisation)]
-            tally = f"{found.wins}/{found.ties}/{found.losses}"
-            rows.append([system.name, f"{found.difference:+.2f}", *sure, tally])
-        return SideBySide(headers, rows)
+                sure = [
+                    f"{found.low:+.2f} to {found.high:+.2f}",
+                    p_text(found.p_bootstrap),
+                    p_text(found.p_randomisation),
+                ]
+            rows.append([system.name, f"{found.difference:+.2f}", *sure, found.tally])
+        return TextTable(headers, rows)
 
-    def lead_table(self) -> SideBySide:
+    def lead_table(self) -> TextTable:
         """For people: how often a lead in public is lost in private, between systems that differ as these."""
         rows = [
             [found.name, f"{found.lead.turned:.0%}", *(f"{one.turns:.0%}" for one in found.worth)]
@@ -185,9 +188,9 @@ class Comparison:
             if found.lead is not None and found.lead.tied < 1 and self.systems[0].score.rows >= FEW_ROWS
         ]
         leads = [f"lead {one.lead:g}" for one in self.versus[0].worth]
-        return SideBySide(["public leader behind in private", "of these", *leads], rows)
+        return TextTable(["public leader behind in private", "of these", *leads], rows)
 
-    def length_table(self) -> SideBySide:
+    def length_table(self) -> TextTable:
         """For people: what the first system scores by dialogue length, and what the others have more there."""
         rows = []
         for place, system in enumerate(self.systems):
@@ -200,7 +203,7 @@ class Comparison:
                     *(more if place else [f"{one:.2f}" for one in own]),
                 ]
             )
-        return SideBySide(
+        return TextTable(
             ["dialogue characters (rows)", *(f"{group.name} ({group.rows:,})" for group in self.by_length)], rows
         )
 
@@ -230,12 +233,8 @@ class Comparison:
             )
         signatures = [system.signature for system in self.systems]
         if len(set(signatures)) == 1:
-            return [*lines, f"signature  {signatures[0]}"]
+            return [*lines, labelled("signature", signatures[0])]
         return [*lines, *(f"{system}: signature {system.signature}" for system in self.systems)]
-
-
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETITION) -> Comparison:
@@ -253,7 +252,7 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
     """
     if len(names) < 2:
         raise PredictionError(
-            f"--compare: found {len(names)} system{'s' * (len(names) != 1)} behind the data {source}; expected at "
+            f"--compare: found {counted(len(names), 'system')} behind the data {source}; expected at "
             "least two runs or prediction files, such as: llm-summ eval dev.csv --compare first.csv second.csv"
         )
     dialogues = read_dialogues(source, references=True)
@@ -266,7 +265,6 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
     ]
     finals = [[row.final for row in score.per_row] for score in scores]
     several = len(dialogues) > 1
-    labels = [chr(ord("A") + place) if len(names) <= _LETTERS else str(place + 1) for place in range(len(names))]
     distinct = list(dict.fromkeys(names))
     shown = dict(zip(distinct, short_names(distinct), strict=True))
     systems = tuple(
@@ -279,7 +277,7 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
             _warnings(own_rows, metric),
         )
         for label, name, summaries, score, own_rows, own_finals in zip(
-            labels, names, found, scores, rows, finals, strict=True
+            letters(len(names)), names, found, scores, rows, finals, strict=True
         )
     )
     return Comparison(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,9 @@ from typing import Any
 
 from llm_summ.core.errors import RunError, listed
 from llm_summ.core.files import file_sha256, write_json
+from llm_summ.core.formatting import utc_now
 from llm_summ.core.progress import say
+from llm_summ.core.records import JsonRecord
 from llm_summ.data import Dialogue, read_dialogues, source_name
 from llm_summ.data.empty_texts import is_empty
 from llm_summ.data.source import resolve_source
@@ -25,19 +26,19 @@ from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.evaluate.worst import WorstRow, worst_rows
 from llm_summ.runs.run import Run
 from llm_summ.score import CorpusScore
+from llm_summ.score.corpus import FIGURES
 from llm_summ.score.leaderboard import Leaderboard, simulate
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.significance import Interval, interval
 from llm_summ.score.verify import ScoreVerification, verify
 
-__all__ = ["FIGURES", "Evaluation", "evaluate_file", "evaluate_run", "evaluate_summaries"]
+__all__ = ["Evaluation", "evaluate_file", "evaluate_run", "evaluate_summaries"]
 
 _MANY_EQUAL = 50
-FIGURES = ("rouge1", "rouge2", "rougeL", "final")
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(JsonRecord):
     """A score, and what it is a score of.
 
     Attributes:
@@ -114,37 +115,36 @@ class Evaluation:
         references = [row.dialogue.references for row in self.rows]
         return [*found, *self.baselines.warnings(), *self.metric.warnings(self.summaries.texts, references)]
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
-        final = self.intervals.get("final")
+    def json_fields(self) -> dict[str, Any]:
+        """Return everything for programs."""
         return {
             "data": self.data,
             "data_sha256": self.data_sha256,
-            "predictions": str(self.predictions),
+            "predictions": self.predictions,
             "engine": self.summaries.engine,
             "untuned": self.summaries.untuned,
             "rows": self.score.rows,
-            "references": list(self.score.references_per_row),
+            "references": self.score.references_per_row,
             **{name: getattr(self.score, name) for name in FIGURES},
-            "interval": None if final is None else final.to_json(),
-            "intervals": {name: found.to_json() for name, found in self.intervals.items()},
+            "interval": self.intervals.get("final"),
+            "intervals": self.intervals,
             "signature": self.signature,
             self.metric.other_variant().variant: {
                 **{name: getattr(self.other, name) for name in FIGURES},
                 "signature": self.summaries.sign(self.other),
             },
             "warnings": self.warnings,
-            "post": dict(self.summaries.post),
+            "post": self.summaries.post,
             "empty": self.empty,
             "by_length": self.by_length,
-            "floors": self.baselines.to_json(),
-            "lengths": self.lengths.to_json(),
-            "fidelity": self.fidelity.to_json(),
-            "groups": [grouping.to_json() for grouping in self.groups],
-            "leaderboard": None if self.leaderboard is None else self.leaderboard.to_json(),
-            "worst": [row.to_json() for row in self.worst],
-            "explain": None if self.explanation is None else self.explanation.to_json(),
-            "verify": [found.to_json() for found in self.verifications],
+            "floors": self.baselines,
+            "lengths": self.lengths,
+            "fidelity": self.fidelity,
+            "groups": self.groups,
+            "leaderboard": self.leaderboard,
+            "worst": self.worst,
+            "explain": self.explanation,
+            "verify": self.verifications,
             "per_row": [{"fname": row.dialogue.id, **row.score._asdict()} for row in self.rows],
         }
 
@@ -162,10 +162,9 @@ def evaluate_run(
     summaries = run_summaries(run, source, dialogues)
     evaluation = evaluate_summaries(source, dialogues, summaries, metric, explained=explained, verified=verified)
     if metric == COMPETITION:
-        scored = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         try:
             with run.lock_files():
-                write_json(_score_path(run, evaluation), {**evaluation.to_json(), "scored": scored})
+                write_json(_score_path(run, evaluation), {**evaluation.to_json(), "scored": utc_now()})
         except OSError as error:
             say(f"{run.scores}: the score is not kept ({error.strerror})")
         except RunError as error:

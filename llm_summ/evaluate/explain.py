@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, get_args
 
+from llm_summ.core.records import JsonRecord, field_values
+from llm_summ.core.tables import TextTable
 from llm_summ.core.word_tokenizers import (
     Tokenizer,
     character_tokenizer,
@@ -15,7 +17,6 @@ from llm_summ.core.word_tokenizers import (
     rouge_score_tokenizer,
     whitespace_tokenizer,
 )
-from llm_summ.data.stats import SideBySide
 from llm_summ.score.corpus import Aggregate, score_corpus
 from llm_summ.score.rouge import Variant
 
@@ -59,7 +60,7 @@ class ScoreVariant:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(JsonRecord):
     """The same summaries, scored in several ways.
 
     Attributes:
@@ -76,15 +77,15 @@ class Explanation:
     texts: int
     hangul: bool
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
-        return {**asdict(self), "warning": self.warning()}
+    def json_fields(self) -> dict[str, Any]:
+        """Return everything for programs."""
+        return {**field_values(self), "warning": self.warning()}
 
-    def table(self) -> SideBySide:
+    def table(self) -> TextTable:
         """For people: a line for each package and tokens; the first is the competition's."""
         finals = {(found.variant, found.tokens, found.aggregate): found.final for found in self.variants}
         ways = dict.fromkeys((found.variant, found.tokens) for found in self.variants)
-        return SideBySide(
+        return TextTable(
             ["package", "tokens", *get_args(Aggregate), "tokens are"],
             [
                 [
@@ -95,11 +96,13 @@ class Explanation:
                 ]
                 for variant, tokens in ways
             ],
+            figures=False,
         )
 
     def lines(self) -> list[str]:
-        """For people: what the table's words mean."""
-        return [f"{name}: {meaning}" for name, meaning in (*_PACKAGES.items(), *_AGGREGATES.items())]
+        """Return, for people, what the table's words mean, and the warning."""
+        meanings = [f"{name}: {meaning}" for name, meaning in (*_PACKAGES.items(), *_AGGREGATES.items())]
+        return meanings if (warning := self.warning()) is None else [*meanings, warning]
 
     def warning(self) -> str | None:
         """Why rouge-score must not be used with its own tokenizer here; None for texts without Hangul."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_summ.core.errors import listed
+from llm_summ.core.records import JsonRecord
+from llm_summ.core.tables import TextTable
 from llm_summ.data.labels import is_tagged
-from llm_summ.data.stats import SideBySide
 from llm_summ.data.tags import SPEAKER_TAG, TAG, odd_tags
 from llm_summ.evaluate.rows import ScoredRow
 
@@ -38,7 +39,7 @@ class TagFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class Fidelity:
+class Fidelity(JsonRecord):
     """Tags of all summaries.
 
     Attributes:
@@ -53,8 +54,8 @@ class Fidelity:
         """The share of the rows in which it is, from 0 to 1."""
         return len(finding.found) / self.rows if self.rows else 0.0
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
+    def json_fields(self) -> dict[str, Any]:
+        """Return everything for programs."""
         return {
             "rows": self.rows,
             "findings": [
@@ -63,15 +64,15 @@ class Fidelity:
                     "why": FINDINGS[finding.name],
                     "rows": len(finding.found),
                     "share": self.share(finding),
-                    "found": {identity: list(tags) for identity, tags in finding.found.items()},
+                    "found": finding.found,
                 }
                 for finding in self.findings
             ],
         }
 
-    def table(self) -> SideBySide:
+    def table(self) -> TextTable:
         """For people: how many rows, and the first of them; only of what was found."""
-        return SideBySide(
+        return TextTable(
             ["tags", "rows", "share", "which"],
             [
                 [
@@ -83,6 +84,7 @@ class Fidelity:
                 for finding in self.findings
                 if finding.found
             ],
+            figures=False,
         )
 
 

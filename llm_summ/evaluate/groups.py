@@ -5,12 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import ceil
 from statistics import fmean
-from typing import Any
 
-from llm_summ.data.stats import MANY_SPEAKERS, SideBySide
+from llm_summ.core.formatting import counted
+from llm_summ.core.records import JsonRecord
+from llm_summ.core.tables import TextTable
+from llm_summ.data.stats import MANY_SPEAKERS
 from llm_summ.evaluate.rows import ScoredRow
 
 __all__ = ["Group", "Grouping", "by_length", "group_rows", "length_ratio"]
@@ -38,7 +40,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Grouping:
+class Grouping(JsonRecord):
     """A file taken apart.
 
     Attributes:
@@ -49,13 +51,9 @@ class Grouping:
     by: str
     groups: tuple[Group, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
-        return {"by": self.by, "groups": [asdict(group) for group in self.groups]}
-
-    def table(self) -> SideBySide:
+    def table(self) -> TextTable:
         """For people: a line a group."""
-        return SideBySide(
+        return TextTable(
             [self.by, "rows", "final", "length"],
             [
                 [group.name, f"{group.rows:,}", f"{group.final:.2f}", f"{group.length_ratio:.2f}x"]
@@ -152,7 +150,7 @@ def _by_topic(rows: Sequence[ScoredRow]) -> tuple[Group, ...]:
     top = [topic for topic, count in counts.most_common(_TOPICS) if count > 1]
     parts = [(topic, [row for row in rows if _topic(row) == topic]) for topic in top]
     rest = len(counts) - len(top)
-    others = f"{rest:,} other topic{'s' * (rest != 1)}"
+    others = counted(rest, "other topic")
     parts.append((others, [row for row in rows if _topic(row) and _topic(row) not in top]))
     parts.append(("no topic", [row for row in rows if not _topic(row)]))
     return tuple(_group(name, part) for name, part in parts if part)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from llm_summ.data.stats import Distribution, SideBySide
+from llm_summ.core.records import JsonRecord
+from llm_summ.core.tables import TextTable
+from llm_summ.data.stats import Distribution
 from llm_summ.evaluate.groups import length_ratio
 from llm_summ.evaluate.rows import ScoredRow
 
@@ -18,7 +20,7 @@ SHORT, LONG = 0.5, 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class LengthComparison:
+class LengthComparison(JsonRecord):
     """Lengths of summaries and references, in characters.
 
     Attributes:
@@ -40,21 +42,21 @@ class LengthComparison:
         """The mean summary by the mean reference."""
         return self.summary / self.reference
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
+    def json_fields(self) -> dict[str, Any]:
+        """Return everything for programs."""
         return {
             "summary_characters": self.summary,
             "reference_characters": self.reference,
             "ratio": self.ratio,
-            "ratios": asdict(self.ratios),
-            "short": {"below": SHORT, "share": self._share(self.short), "ids": list(self.short)},
-            "long": {"above": LONG, "share": self._share(self.long), "ids": list(self.long)},
+            "ratios": self.ratios,
+            "short": {"below": SHORT, "share": self._share(self.short), "ids": self.short},
+            "long": {"above": LONG, "share": self._share(self.long), "ids": self.long},
         }
 
-    def table(self) -> SideBySide:
+    def table(self) -> TextTable:
         """For people: what was measured, and its figure."""
         ratios = self.ratios
-        return SideBySide(
+        return TextTable(
             ["characters", ""],
             [
                 ["a summary, mean", f"{self.summary:.1f}"],

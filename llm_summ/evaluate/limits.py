@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.files import write_text
-from llm_summ.data import Dialogue
+from llm_summ.core.formatting import labelled
+from llm_summ.core.records import JsonRecord
+from llm_summ.core.tables import TextTable
+from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.evaluate.summaries import find_predictions
 from llm_summ.post import post_process
 from llm_summ.post.limits import LearntLimits, learn_limits
@@ -21,7 +24,7 @@ __all__ = ["RunLimits", "final_scores", "learn_run_limits"]
 
 
 @dataclass(frozen=True, slots=True)
-class RunLimits:
+class RunLimits(JsonRecord):
     """What was found for a run.
 
     Attributes:
@@ -45,27 +48,27 @@ class RunLimits:
         """Whether they gain anything, and were written."""
         return self.versus.difference > 0
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
+    def json_fields(self) -> dict[str, Any]:
+        """Return everything for programs."""
         learnt, versus = self.learnt, self.versus
         return {
-            "predictions": str(self.predictions),
+            "predictions": self.predictions,
             "data": self.data,
-            "edges": list(learnt.limits.edges),
-            "limits": list(learnt.limits.limits),
-            "rows": list(learnt.rows),
-            "cut": list(learnt.cut),
+            "edges": learnt.limits.edges,
+            "limits": learnt.limits.limits,
+            "rows": learnt.rows,
+            "cut": learnt.cut,
             "before": float(learnt.before.mean()),
             "out_of_fold": float(learnt.after.mean()),
             "in_sample": learnt.in_sample,
             "difference": {"mean": versus.difference, "low": versus.low, "high": versus.high},
             "p": versus.p_randomisation,
-            "recommended": list(self.recommended),
-            "kept": str(self.run.limits_path) if self.kept else None,
+            "recommended": self.recommended,
+            "kept": self.run.limits_path if self.kept else None,
         }
 
-    def table(self) -> tuple[list[str], list[list[str]]]:
-        """For people: headers, and a row for each decile."""
+    def table(self) -> TextTable:
+        """Return, for people, a row for each decile."""
         learnt, edges = self.learnt, self.learnt.limits.edges
         spans = zip((None, *edges), (*edges, None), strict=True)
         names = [
@@ -74,46 +77,49 @@ class RunLimits:
             if low is not None or high is not None
         ] or ["any"]
         columns = zip(names, learnt.rows, learnt.limits.limits, learnt.cut, strict=True)
-        return ["characters of a dialogue", "dialogues", "limit of a summary", "summaries cut"], [
-            [name, f"{rows:,}", "none" if limit is None else f"{limit:,}", f"{cut:,}"]
-            for name, rows, limit, cut in columns
-        ]
+        return TextTable(
+            ["characters of a dialogue", "dialogues", "limit of a summary", "summaries cut"],
+            [
+                [name, f"{rows:,}", "none" if limit is None else f"{limit:,}", f"{cut:,}"]
+                for name, rows, limit, cut in columns
+            ],
+        )
 
     def lines(self) -> list[str]:
         """For people: what the table does not say."""
         learnt, versus, path = self.learnt, self.versus, self.run.limits_path
         lines = [
-            f"without    {learnt.before.mean():.2f}: {self.predictions} on {self.data}",
-            f"with       {learnt.after.mean():.2f} on dialogues on which they were not found (where they were: "
-            f"{learnt.in_sample:.2f})",
-            f"difference {versus.difference:+.2f}, 95 % {versus.low:+.2f} to {versus.high:+.2f}, p "
-            f"{versus.p_randomisation:.3f}",
+            labelled("without", f"{learnt.before.mean():.2f}: {self.predictions} on {self.data}"),
+            labelled(
+                "with",
+                f"{learnt.after.mean():.2f} on dialogues on which they were not found (where they were: "
+                f"{learnt.in_sample:.2f})",
+            ),
+            labelled("difference", str(versus)),
         ]
         if not self.kept:
             as_it_was = f"; {path} stays as it is" if path.is_file() else ""
-            return [*lines, f"kept       nothing: limits gain nothing here{as_it_was}"]
-        unsure = "; the gain may be chance: the interval holds 0" if versus.low <= 0 else ""
-        lines.append(f"kept       {path}{unsure}")
+            return [*lines, labelled("kept", f"nothing: limits gain nothing here{as_it_was}")]
+        lines.append(labelled("kept", f"{path}{versus.doubt}"))
         if list(self.recommended) != self.run.recipe().post:
-            lines.append(f"to use it  {self.run.recipe_path}: post: [{', '.join(self.recommended)}]")
+            lines.append(labelled("to use it", f"{self.run.recipe_path}: post: [{', '.join(self.recommended)}]"))
         return lines
 
 
-def learn_run_limits(
-    run: Run, data: str, dialogues: Sequence[Dialogue], steps: Sequence[PostStep] | None = None
-) -> RunLimits:
+def learn_run_limits(run: Run, data: str, steps: Sequence[PostStep] | None = None) -> RunLimits:
     """Find limits with a run's newest predictions, and write them into the run if they gain anything.
 
     Args:
         run: the run.
         data: data with references, as the user named it.
-        dialogues: its rows.
         steps: of post-processing, before the limits; None takes the recipe's.
 
     Raises:
+        DataError: the data cannot be used, or have no references.
         PredictionError: the run has no predictions for them.
         RunError: there are too few of them, or another process holds the run's files.
     """
+    dialogues = read_dialogues(data, references=True)
     file, found = find_predictions(run, data, dialogues)
     cut_off = [one.finish_reason == "length" for one in found]
     before: list[PostStep] = [

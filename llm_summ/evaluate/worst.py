@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
+from llm_summ.core.records import JsonRecord
 from llm_summ.core.word_tokenizers import Tokenizer
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.score.rouge import Variant, rouge
@@ -18,7 +18,7 @@ _NARROWEST = 30
 
 
 @dataclass(frozen=True, slots=True)
-class WorstRow:
+class WorstRow(JsonRecord):
     """A row, and why it scores so little.
 
     Attributes:
@@ -40,10 +40,6 @@ class WorstRow:
     missing: tuple[str, ...]
     extra: tuple[str, ...]
     opening: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
-        return asdict(self)
 
 
 def worst_rows(

@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from llm_summ.core.errors import InputError, RunError, first_line
 from llm_summ.core.files import file_sha256, read_jsonl, write_json
+from llm_summ.core.formatting import utc_now
 from llm_summ.runs.run import Run
 
 __all__ = [
@@ -108,7 +108,7 @@ def _note(run: Run, value: float, note: str | None, submission: Path | None) -> 
     path = leaderboard_path(run)
     notes = read_notes(path)
     sha256 = _handed_in(run, submission)
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    now = utc_now()
     noted = LeaderboardScore(score=value, noted=now, submission_sha256=sha256, note=note)
     known = [place for place, one in enumerate(notes) if (one.score, one.submission_sha256) == (value, sha256)]
     if known:

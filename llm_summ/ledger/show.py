@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Sequence
 from typing import Any
 
 from llm_summ.core.errors import listed
+from llm_summ.core.formatting import labelled, letters
 from llm_summ.ledger.compare import FEWEST, Agreement, Ledger
 from llm_summ.ledger.entry import RunEntry, Score, flatten, pick
 
@@ -124,7 +124,7 @@ def _facts(entry: RunEntry) -> list[str]:
 
 def _signature_lines(signatures: Sequence[str]) -> list[str]:
     if len(signatures) < 2:
-        return [f"signature  {signature}" for signature in signatures]
+        return [labelled("signature", signature) for signature in signatures]
     lines = [f"signature {_letter(signatures, signature)}  {signature}" for signature in signatures]
     return [*lines, "scores with different signatures are not comparable as they stand"]
 
@@ -162,11 +162,10 @@ def _value(value: Any) -> str:
 
 
 def _letter(signatures: Sequence[str], signature: str) -> str:
-    """A mark for a signature: A, B … Z, then numbers; one that no run stands for has none."""
+    """Return the letter of a signature; one that no run has gets a question mark."""
     if signature not in signatures:
         return "?"
-    place = signatures.index(signature)
-    return string.ascii_uppercase[place] if place < 26 else str(place + 1)
+    return letters(len(signatures))[signatures.index(signature)]
 
 
 def _score(score: Score, digits: int) -> str:

@@ -64,7 +64,6 @@ def has_thinking_switch(tokenizer: Any) -> bool:
 
 
 def model_card(
-    name: str,
     recipe: Recipe,
     location: str,
     facts: Mapping[str, Any],
@@ -78,7 +77,6 @@ def model_card(
     """The card: metadata that a hub reads, and what one has to know to use the model.
 
     Args:
-        name: the run's.
         recipe: the run's.
         location: of the base.
         facts: what `merge.json` holds.
@@ -107,7 +105,7 @@ def model_card(
         "---",
         *meta,
         "---",
-        f"# {name}",
+        f"# {facts['run']}",
         "",
         f"{base}, fine-tuned to summarise Korean dialogue, by llm-summ {facts['versions']['llm-summ']}.",
         "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import shutil
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 from llm_summ.core.errors import DataError, InputError, RunError
 from llm_summ.core.files import write_json, write_text
+from llm_summ.core.formatting import utc_now
 from llm_summ.core.optional_packages import quiet_libraries, require
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, read_dialogues
@@ -50,23 +50,11 @@ class Merged:
         return {"folder": str(self.folder), **self.facts, "pushed": self.pushed}
 
 
-def merge(
-    run: Run,
-    *,
-    out: Path | None = None,
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] | None = None,
-    verify: bool | None = None,
-    source: str | None = None,
-    rows: int = 64,
-    overrides: Sequence[str] = (),
-    force: bool = False,
-    push_to: str | None = None,
-    public: bool = False,
-) -> Merged:
-    """Merge a run's adapter into its full-precision base.
+@dataclass(frozen=True, slots=True)
+class MergeRequest:
+    """How a run is merged.
 
-    Args:
-        run: whose adapter.
+    Attributes:
         out: where to; by default `Run.merged`, where `generate` finds it too.
         dtype: to merge and write in; None takes `generate.dtype` of the recipe.
         verify: whether to generate with the result and with what it was made from; None does so if there are data.
@@ -76,60 +64,60 @@ def merge(
         force: replace a folder that was not made by a merge.
         push_to: ``owner/name`` on the hub.
         public: whether that repository is public.
+    """
+
+    out: Path | None = None
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] | None = None
+    verify: bool | None = None
+    source: str | None = None
+    rows: int = 64
+    overrides: Sequence[str] = ()
+    force: bool = False
+    push_to: str | None = None
+    public: bool = False
+
+
+_DEFAULTS = MergeRequest()
+
+
+def merge(run: Run, request: MergeRequest = _DEFAULTS) -> Merged:
+    """Merge a run's adapter into its full-precision base.
+
+    Args:
+        run: whose adapter.
+        request: where to, in which dtype, and how it is verified.
 
     Raises:
         InputError: something is wrong with the input, or another process merges the run; nothing was merged.
         LlmSummError: the folder cannot be written, or cannot be pushed.
         GenerationError: the verification failed; the merged folder is whole.
     """
-    recipe = run.recipe(overrides)
+    recipe = run.recipe(request.overrides)
     if recipe.train.method == "full":
         raise RunError(
             f"{run.path}: trained as a whole (train.method: full): nothing to merge; its model is {run.model}"
         )
     with run.lock_merged(wait=False):
-        return _merge(
-            run,
-            recipe,
-            out or run.merged,
-            dtype=dtype,
-            verify=verify,
-            source=source,
-            rows=rows,
-            force=force,
-            push_to=push_to,
-            public=public,
-        )
+        return _merge(run, recipe, request)
 
 
-def _merge(
-    run: Run,
-    recipe: Recipe,
-    folder: Path,
-    *,
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] | None,
-    verify: bool | None,
-    source: str | None,
-    rows: int,
-    force: bool,
-    push_to: str | None,
-    public: bool,
-) -> Merged:
-    _check_folder(folder, run, recipe.model.base, force)
+def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
+    folder = request.out or run.merged
+    _check_folder(folder, run, recipe.model.base, request.force)
     require("torch", "transformers", "peft", extra="train", why="`llm-summ merge`")
     quiet_libraries()
     adapter = check_adapter(run)
-    dialogues = _dialogues(recipe, verify, source, rows)
+    dialogues = _dialogues(recipe, request)
     if dialogues and recipe.model.quantization != "none":
         require("bitsandbytes", extra="train", why="the quantized base of the verification (or: --no-verify)")
-    if push_to is not None:
-        check_push(push_to)
+    if request.push_to is not None:
+        check_push(request.push_to)
     location = base_location(recipe.model)
     pass_gate(recipe, location, "merge")
     tokenizer = load_tokenizer(recipe.model, str(run.adapter))
     renderer = trained_renderer(run, recipe.prompt, tokenizer)
     device = find_device()
-    name = pick_dtype(recipe.model, location, device, dtype or recipe.generate.dtype)
+    name = pick_dtype(recipe.model, location, device, request.dtype or recipe.generate.dtype)
     merged_folder(run, recipe.model, location, device, name, renderer.stop_id, folder)
 
     trained = _without_paths(run.recipe())
@@ -146,7 +134,6 @@ def _merge(
         write_text(
             folder / "README.md",
             model_card(
-                run.name,
                 recipe,
                 location,
                 facts,
@@ -162,7 +149,7 @@ def _merge(
     describe()  # whatever happens from here on, the folder can be used
     verification = None
     if dialogues:
-        data = source or recipe.data.dev or ""
+        data = request.source or recipe.data.dev or ""
         verification = verify_merge(
             run,
             recipe,
@@ -178,7 +165,8 @@ def _merge(
         verification.write_texts(texts_folder(run))
         facts["verification"] = verification.to_json()
         describe()
-    return Merged(folder, facts, verification, push(folder, push_to, public=public) if push_to else None)
+    pushed = push(folder, request.push_to, public=request.public) if request.push_to else None
+    return Merged(folder, facts, verification, pushed)
 
 
 def _without_paths(recipe: Recipe) -> Recipe:
@@ -222,19 +210,19 @@ def _check_folder(folder: Path, run: Run, base: str, force: bool) -> None:
         )
 
 
-def _dialogues(recipe: Recipe, verify: bool | None, source: str | None, rows: int) -> list[Dialogue]:
+def _dialogues(recipe: Recipe, request: MergeRequest) -> list[Dialogue]:
     """The dialogues to verify with; none if that is not wanted, or not possible and not asked for."""
-    if verify is False:
+    if request.verify is False:
         return []
-    data = source or recipe.data.dev
+    data = request.source or recipe.data.dev
     if data is None:
-        if verify:
+        if request.verify:
             raise InputError("--verify: the recipe has no data.dev; name a file with --data")
         say("Not verified: the recipe has no data.dev (name a file with --data)")
         return []
     try:
-        option = None if source else "--data PATH"
-        return read_dialogues(data, references=True, shuffle=recipe.seed, limit=rows, option=option)
+        option = None if request.source else "--data PATH"
+        return read_dialogues(data, references=True, shuffle=recipe.seed, limit=request.rows, option=option)
     except DataError as error:
         raise DataError(f"{error}; or leave the check out: --no-verify") from error
 
@@ -248,7 +236,7 @@ def _facts(run: Run, folder: Path) -> dict[str, Any]:
     return {
         "run": run.name,
         **(merged_stamp(folder) or {}),
-        "written": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "written": utc_now(),
         "versions": environment()["versions"],
         "verification": earlier,
     }

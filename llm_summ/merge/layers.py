@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from llm_summ.core.records import JsonRecord
 from llm_summ.models.text_part import text_part_name
 
 __all__ = ["LayerCheck", "LayerSum", "check_layers", "expected_layers", "lora_scale"]
@@ -37,7 +38,7 @@ class LayerSum:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerCheck:
+class LayerCheck(JsonRecord):
     """How far merged weights lie from the formula.
 
     Attributes:
@@ -51,10 +52,6 @@ class LayerCheck:
     largest: float
     rounding: float
     where: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The check, for programs."""
-        return asdict(self)
 
 
 def lora_scale(config: Mapping[str, Any], layer: str, rank: int) -> float:

@@ -11,7 +11,9 @@ from typing import Any
 
 from llm_summ.core.errors import GenerationError
 from llm_summ.core.files import whole_directory, write_text
+from llm_summ.core.formatting import labelled
 from llm_summ.core.progress import Progress, say
+from llm_summ.core.tables import TextTable
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.generate.engine import Output, greedy_requests
 from llm_summ.generate.engines.hf import HfEngine
@@ -27,12 +29,12 @@ from llm_summ.prompt.saved_prompt import trained_renderer
 from llm_summ.recipe import ModelFields, PostStep, Recipe
 from llm_summ.runs.run import Run
 from llm_summ.score import CorpusScore, score_corpus
+from llm_summ.score.corpus import FIGURES
 from llm_summ.score.significance import paired
 
 __all__ = ["MergeVerification", "ModelVariant", "texts_folder", "verify_merge"]
 
 _CHANCE = 0.01
-_FIGURES = ("rouge1", "rouge2", "rougeL", "final")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +117,37 @@ class MergeVerification:
             )
         return found
 
-    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """The systems, a row each."""
+    def table(self) -> TextTable:
+        """Return the systems, a row each."""
         rows = len(self.merged.predictions)
         headers = (f"greedy, {rows} dialogues", *("R-1", "R-2", "R-L", "final", "merged −", "same texts", "ended"))
-        return headers, [
-            (
-                system.name,
-                *(f"{getattr(system.score, name):.2f}" for name in _FIGURES),
-                "" if system is self.merged else f"{self.merged.score.final - system.score.final:+.2f}",
-                "" if system is self.merged else f"{system.same(self.merged)} of {rows}",
-                f"{system.ended} of {rows}",
-            )
-            for system in self.systems
-        ]
+        return TextTable(
+            headers,
+            [
+                (
+                    system.name,
+                    *(f"{getattr(system.score, name):.2f}" for name in FIGURES),
+                    "" if system is self.merged else f"{self.merged.score.final - system.score.final:+.2f}",
+                    "" if system is self.merged else f"{system.same(self.merged)} of {rows}",
+                    f"{system.ended} of {rows}",
+                )
+                for system in self.systems
+            ],
+        )
+
+    def lines(self) -> list[str]:
+        """Return, for people, what the table does not say."""
+        signature = labelled("signature", self._sign(self.merged))
+        if self.layers is None:
+            return [signature]
+        found = (
+            f"{self.layers.layers} compared with W + scale B A: the largest difference is "
+            f"{self.layers.largest:.1e}, {self.layers.rounding:.0%} of what rounding explains"
+        )
+        return [labelled("layers", found), signature]
+
+    def _sign(self, system: ModelVariant) -> str:
+        return f"{system.score.signature}|post:{'+'.join(self.post) or 'none'}"
 
     def to_json(self) -> dict[str, Any]:
         """The verification for programs, without the texts."""
@@ -138,13 +157,13 @@ class MergeVerification:
             "systems": [
                 {
                     "name": system.name,
-                    **{name: getattr(system.score, name) for name in _FIGURES},
+                    **{name: getattr(system.score, name) for name in FIGURES},
                     "merged_minus": {
-                        name: getattr(self.merged.score, name) - getattr(system.score, name) for name in _FIGURES
+                        name: getattr(self.merged.score, name) - getattr(system.score, name) for name in FIGURES
                     },
                     "same_texts": system.same(self.merged),
                     "ended": system.ended,
-                    "signature": f"{system.score.signature}|post:{'+'.join(self.post) or 'none'}",
+                    "signature": self._sign(system),
                 }
                 for system in self.systems
             ],

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Self
+
+from pydantic import PositiveInt
 
 from llm_summ.core.errors import RunError
 from llm_summ.core.files import text_sha256
 from llm_summ.core.progress import say
+from llm_summ.core.records import one_line, read_model
 from llm_summ.data.cross_validation import FOLDS, fold_of_each
 from llm_summ.data.dialogue import dialogue_hash
 from llm_summ.data.empty_texts import is_empty
@@ -53,9 +55,17 @@ class LengthLimits:
         learnt_on: the hash of the dialogues that they were found on; see `dialogues_sha256`.
     """
 
-    edges: tuple[int, ...]
-    limits: tuple[int | None, ...]
-    learnt_on: str = ""
+    edges: tuple[int, ...] = field(metadata={"expected": "whole numbers, ascending"})
+    limits: tuple[PositiveInt | None, ...] = field(
+        metadata={"expected": "whole numbers above 0 or null, one more than edges"}
+    )
+    learnt_on: str = field(metadata={"expected": "a hash of dialogues"})
+
+    def __post_init__(self) -> None:
+        if sorted(set(self.edges)) != list(self.edges):
+            raise ValueError("edges")
+        if len(self.limits) != len(self.edges) + 1:
+            raise ValueError("limits")
 
     def of(self, dialogue: str) -> int | None:
         """The limit for a dialogue."""
@@ -67,8 +77,8 @@ class LengthLimits:
         return text_sha256(self.to_json())[:8]
 
     def to_json(self) -> str:
-        """As JSON, on one line; `from_json` gives an equal object."""
-        return json.dumps(asdict(self))
+        """Return the limits as JSON, on one line; `from_json` gives an equal object."""
+        return one_line(self)
 
     @classmethod
     def from_json(cls, text: str, where: str = "limits") -> Self:
@@ -81,21 +91,7 @@ class LengthLimits:
         Raises:
             RunError: it is something else.
         """
-        try:
-            found = json.loads(text)
-            edges, limits, learnt_on = found["edges"], found["limits"], found["learnt_on"]
-            sound = (
-                isinstance(learnt_on, str)
-                and all(type(edge) is int for edge in edges)
-                and sorted(set(edges)) == edges
-                and len(limits) == len(edges) + 1
-                and all(limit is None or (type(limit) is int and limit > 0) for limit in limits)
-            )
-        except (ValueError, TypeError, KeyError, RecursionError):
-            sound = False
-        if not sound:
-            raise RunError(f"{where}: not what `llm-summ post --learn-limits` writes; learn them again")
-        return cls(tuple(edges), tuple(limits), learnt_on)
+        return read_model(text, cls, where, "learn them again: llm-summ post --learn-limits", RunError)
 
 
 @dataclass(frozen=True, slots=True)

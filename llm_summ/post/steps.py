@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
+from llm_summ.core.errors import InputError
+from llm_summ.core.formatting import did_you_mean
 from llm_summ.data.empty_texts import is_blank
 from llm_summ.post.cleanup import clean_characters, cut_loops, drop_prompt
 from llm_summ.post.limits import LengthLimits, cut_to_limit
@@ -17,7 +19,7 @@ from llm_summ.post.speakers import repair_speakers, repair_tags
 if TYPE_CHECKING:
     from llm_summ.recipe import PostStep
 
-__all__ = ["NEED_DIALOGUE", "STEPS", "PostReport", "StepChange", "post_process"]
+__all__ = ["NEED_DIALOGUE", "STEPS", "PostReport", "StepChange", "named_steps", "post_process"]
 
 
 def strip(summary: PostInput) -> str:
@@ -53,6 +55,20 @@ STEPS: Mapping[PostStep, Callable[[PostInput], str]] = {
 
 NEED_DIALOGUE: frozenset[PostStep] = frozenset({"repair_speakers", "cut_to_limit"})
 """The steps that cannot work without the dialogues."""
+
+
+def named_steps(text: str) -> list[PostStep]:
+    """Return the steps that ``--steps`` names, between commas.
+
+    Raises:
+        InputError: there is no such step.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in STEPS:
+            hint = did_you_mean(name, STEPS, f"the steps are {', '.join(STEPS)}")
+            raise InputError(f"--steps: found {name!r}, no step; {hint}")
+    return cast("list[PostStep]", names)
 
 
 class StepChange(NamedTuple):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llm_summ.core.records import JsonRecord
 from llm_summ.post.steps import STEPS, PostReport, post_process
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class StepWorth:
 
 
 @dataclass(frozen=True, slots=True)
-class StepSweep:
+class StepSweep(JsonRecord):
     """Every step tried.
 
     Attributes:
@@ -92,12 +93,12 @@ class StepSweep:
             steps = placed(steps, step)
         return list(steps)
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
+    def json_fields(self) -> dict[str, Any]:
+        """Return everything for programs."""
         return {
-            "steps": list(self.steps),
+            "steps": self.steps,
             "final": self.final,
-            "worths": [asdict(one) for one in self.worths],
+            "worths": self.worths,
             "added": self.added,
             "removed": self.removed,
             "recommended": self.recommended,

@@ -7,19 +7,22 @@ come from one short list of targets is the point: the model is asked for nothing
 
 from __future__ import annotations
 
-import json
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Annotated, Self
+
+from pydantic import Field, PositiveInt
 
 from llm_summ.core.errors import PromptError
+from llm_summ.core.records import one_line, read_model
 from llm_summ.data import Dialogue
 
-__all__ = ["LengthTarget", "features"]
+__all__ = ["LengthTarget", "Weights", "features"]
 
-_FEATURES = 3
+Weights = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
+"""One for each of `features`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,15 @@ class LengthTarget:
         weights: the natural logarithm of the length is weights · (1, log characters, log turns) of the dialogue.
     """
 
-    edges: tuple[int, ...]
-    targets: tuple[int, ...]
-    weights: tuple[float, ...]
+    edges: tuple[PositiveInt, ...] = field(metadata={"expected": "whole numbers above 0, ascending"})
+    targets: tuple[PositiveInt, ...] = field(metadata={"expected": "whole numbers above 0, one more than edges"})
+    weights: Weights = field(metadata={"expected": "3 finite numbers"})
+
+    def __post_init__(self) -> None:
+        if sorted(set(self.edges)) != list(self.edges):
+            raise ValueError("edges")
+        if len(self.targets) != len(self.edges) + 1:
+            raise ValueError("targets")
 
     @classmethod
     def fit(cls, dialogues: Sequence[Dialogue], buckets: int) -> Self:
@@ -81,8 +90,8 @@ class LengthTarget:
         return self.targets[bisect_right([math.log(edge) for edge in self.edges], logarithm)]
 
     def to_json(self) -> str:
-        """As JSON, on one line; `from_json` gives the same object, to the last bit."""
-        return json.dumps(asdict(self))
+        """Return the target as JSON, on one line; `from_json` gives the same object, to the last bit."""
+        return one_line(self)
 
     @classmethod
     def from_json(cls, text: str, where: str = "length target") -> Self:
@@ -95,23 +104,7 @@ class LengthTarget:
         Raises:
             PromptError: it is something else.
         """
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise PromptError(f"{where}: not valid JSON ({error}); train the run anew") from error
-        names = [field.name for field in fields(cls)]
-        if not (isinstance(found, dict) and sorted(found) == sorted(names)):
-            raise PromptError(f"{where}: expected an object with {', '.join(names)}; train the run anew")
-        edges, targets, weights = (found[name] for name in names)
-        if not (_are_lengths(edges) and sorted(set(edges)) == edges):
-            raise PromptError(f"{where}: edges: expected whole numbers above 0, ascending; train the run anew")
-        if not (_are_lengths(targets) and len(targets) == len(edges) + 1):
-            raise PromptError(
-                f"{where}: targets: expected whole numbers above 0, one more than edges; train the run anew"
-            )
-        if not (_are_numbers(weights) and len(weights) == _FEATURES):
-            raise PromptError(f"{where}: weights: expected {_FEATURES} finite numbers; train the run anew")
-        return cls(tuple(edges), tuple(targets), tuple(map(float, weights)))
+        return read_model(text, cls, where, "train the run anew", PromptError)
 
 
 def _length(summary: str) -> int:
@@ -124,16 +117,3 @@ def features(dialogue: Dialogue) -> tuple[float, ...]:
     lines = dialogue.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     turns = [line.strip() for line in lines if line.strip()]
     return (1.0, math.log(max(1, sum(map(len, turns)))), math.log(max(1, len(turns))))
-
-
-def _are_lengths(found: Any) -> bool:
-    return isinstance(found, list) and all(type(item) is int and item > 0 for item in found)
-
-
-def _are_numbers(found: Any) -> bool:
-    if not isinstance(found, list):
-        return False
-    try:
-        return all(type(item) in {int, float} and math.isfinite(item) for item in found)
-    except OverflowError:  # a whole number beyond every float
-        return False

@@ -27,7 +27,6 @@ The answer has only `summary`; white space around it is left out.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +38,7 @@ from jinja2 import TemplateSyntaxError
 
 from llm_summ.core.errors import PromptError, first_line
 from llm_summ.core.files import text_sha256
+from llm_summ.core.formatting import did_you_mean
 from llm_summ.data import Dialogue
 from llm_summ.prompt.jinja_env import FAULTS, compile_source, used_names
 from llm_summ.recipe import bundled_dir
@@ -186,8 +186,7 @@ def load_template(name: str) -> Template:
         bundled = bundled_dir("prompts") / path.name
         if not (name.endswith(".md") and str(path.parent) in {".", "prompts"} and bundled.is_file()):
             known = sorted(other.stem for other in bundled_dir("prompts").glob("*.md"))
-            near = difflib.get_close_matches(path.stem, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"bundled prompts: {', '.join(known)}"
+            hint = did_you_mean(path.stem, known, f"bundled prompts: {', '.join(known)}")
             raise PromptError(f"{name}: no such prompt; {hint}")
         path = bundled
     try:
@@ -231,8 +230,7 @@ def _read_front(path: Path, text: str) -> tuple[dict[str, str], int]:
             raise PromptError(f"{path}:{number}: front matter: found {line!r}, expected name: … or description: …")
         key, value = found.groups()
         if key not in _FIELDS:
-            near = difflib.get_close_matches(key, _FIELDS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known fields: {', '.join(_FIELDS)}"
+            hint = did_you_mean(key, _FIELDS, f"known fields: {', '.join(_FIELDS)}")
             raise PromptError(f"{path}:{number}: front matter: {key}: unknown field; {hint}")
         if key in fields:
             raise PromptError(f"{path}:{number}: front matter: {key}: stands twice; remove one of the lines")
@@ -272,8 +270,7 @@ def _compile(path: Path, line: int, section: str, source: str) -> jinja2.Templat
         raise PromptError(f"{place}: section {section}: cannot be compiled: {reason}") from error
     known = ("summary",) if section == "answer" else _VARIABLES
     for name in sorted(used - set(known)):
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+        hint = did_you_mean(name, known, f"known here: {', '.join(known)}")
         raise PromptError(f"{place}: section {section}: unknown variable {name}; {hint}")
     if section == "answer" and "summary" not in used:
         raise PromptError(f"{place}: section answer does not use {{{{ summary }}}}")

@@ -6,15 +6,15 @@ one in two hundred training completions stay below, given the length of the dial
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from llm_summ.core.errors import PromptError
+from llm_summ.core.records import one_line, read_model
 from llm_summ.data import Dialogue
-from llm_summ.prompt.length import features
+from llm_summ.prompt.length import Weights, features
 from llm_summ.recipe import GenerateFields
 
 __all__ = ["TokenLimitPredictor", "token_limit"]
@@ -32,8 +32,8 @@ class TokenLimitPredictor:
         slack: what comes to the logarithm, so that 99.5 % of the training completions have fewer tokens.
     """
 
-    weights: tuple[float, ...]
-    slack: float
+    weights: Weights = field(metadata={"expected": "3 finite numbers"})
+    slack: float = field(metadata={"expected": "a finite number"})
 
     @classmethod
     def fit(cls, dialogues: Sequence[Dialogue], tokens: Sequence[int]) -> Self:
@@ -60,8 +60,8 @@ class TokenLimitPredictor:
         return max(1, math.ceil(math.exp(min(logarithm, _LARGEST)) - 1e-6))
 
     def to_json(self) -> str:
-        """As JSON, on one line; `from_json` gives the same object, to the last bit."""
-        return json.dumps(asdict(self))
+        """Return the predictor as JSON, on one line; `from_json` gives the same object, to the last bit."""
+        return one_line(self)
 
     @classmethod
     def from_json(cls, text: str, where: str = "token budget") -> Self:
@@ -74,15 +74,8 @@ class TokenLimitPredictor:
         Raises:
             PromptError: it is something else.
         """
-        again = "train the run anew, or set generate.limit to fixed"
-        try:
-            found = json.loads(text)
-            weights, slack = [float(weight) for weight in found["weights"]], float(found["slack"])
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise PromptError(f"{where}: not what a training writes ({error}); {again}") from error
-        if len(weights) != len(features(Dialogue("", ""))) or not all(map(math.isfinite, [*weights, slack])):
-            raise PromptError(f"{where}: weights: expected 3 finite numbers, and slack another; {again}")
-        return cls(tuple(weights), slack)
+        advice = "train the run anew, or set generate.limit to fixed"
+        return read_model(text, cls, where, advice, PromptError)
 
 
 def token_limit(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from llm_summ.core.errors import RecipeError
+from llm_summ.core.formatting import did_you_mean
 from llm_summ.recipe.fields import Recipe
 
 __all__ = ["bundled_dir", "dump_recipe", "find_recipe", "load_recipe"]
@@ -44,8 +44,7 @@ def find_recipe(name: str | Path) -> Path:
     if bundled.is_file() and str(path.parent) in {".", "recipes"}:
         return bundled
     known = sorted(file.name for file in bundled_dir("recipes").glob("*.yaml"))
-    near = difflib.get_close_matches(stem, known, n=1)
-    hint = f"did you mean recipes/{near[0]}?" if near else f"bundled recipes: {', '.join(known)}"
+    hint = did_you_mean(stem, known, f"bundled recipes: {', '.join(known)}", show="recipes/{}".format)
     what = "is a folder" if path.is_dir() else "no such file"
     raise RecipeError(f"{name}: {what}; expected a recipe in YAML; {hint}")
 
@@ -199,8 +198,7 @@ def _reason(finding: Any, keys: tuple[str, ...]) -> str:
     kind, found = finding["type"], finding.get("input")
     if kind == "extra_forbidden":
         names = _field_names(keys[:-1])
-        near = difflib.get_close_matches(keys[-1], names, n=1)
-        return f"unknown field; {f'did you mean {near[0]}?' if near else 'known fields: ' + ', '.join(names)}"
+        return f"unknown field; {did_you_mean(keys[-1], names, 'known fields: ' + ', '.join(names))}"
     if kind == "missing":
         return "missing; give it a value"
     if kind == "value_error":
@@ -213,8 +211,8 @@ def _reason(finding: Any, keys: tuple[str, ...]) -> str:
     if kind.startswith("literal"):
         if str(finding["loc"][-1]).startswith("literal["):
             message += " or a list of texts"
-        near = difflib.get_close_matches(str(found), _choices(_field(keys)), n=1)
-        message += f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(str(found), _choices(_field(keys)))
+        message += f"; {hint}" if hint else ""
     shown = repr(found) if len(repr(found)) < 60 else repr(found)[:57] + "..."
     return f"found {shown}, expected {message}"
 

@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import json
 import math
 import os
@@ -31,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from llm_summ import __version__
 from llm_summ.core.errors import RunError, first_line, listed
 from llm_summ.core.files import write_json, write_text
+from llm_summ.core.formatting import did_you_mean
 from llm_summ.core.locks import locked
 from llm_summ.core.optional_packages import installed_version
 
@@ -331,8 +331,7 @@ def open_run(runs: Path, name: str | None, option: str = "--run") -> Run:
     if folders:
         raise RunError(f"{folders[0]}: no recipe.yaml; expected a folder made by `llm-summ sft`")
     known = _known(runs)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"runs here: {listed(known) or 'none'}"
+    hint = did_you_mean(name, known, f"runs here: {listed(known) or 'none'}")
     raise RunError(f"{option} {name}: no such run in {runs}; {hint}")
 
 

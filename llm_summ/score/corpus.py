@@ -34,6 +34,10 @@ class RowScore(NamedTuple):
     final: float
 
 
+FIGURES = RowScore._fields
+"""The names of the figures of a score, the competition's last."""
+
+
 @dataclass(frozen=True, slots=True)
 class CorpusScore:
     """The score of all dialogues; every figure is F1 from 0 to 100.

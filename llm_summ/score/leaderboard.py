@@ -9,9 +9,10 @@ than the test set's: on real predictions, 95 % were within 2.9 points with one r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from llm_summ.core.records import JsonRecord
 from llm_summ.score.significance import SEED, TIE, as_array, row_differences
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _AT_ONCE = 2**18  # numbers shuffled at a time, so that memory does not grow wit
 
 
 @dataclass(frozen=True, slots=True)
-class Leaderboard:
+class Leaderboard(JsonRecord):
     """How far one system's public and private scores lie apart, over random splits of its rows.
 
     Attributes:
@@ -51,13 +52,9 @@ class Leaderboard:
     gap95: float
     worst: float
 
-    def to_json(self) -> dict[str, Any]:
-        """The figures, for programs."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
-class Lead:
+class Lead(JsonRecord):
     """Whether the public leader of two systems leads in private too, over random splits of their rows.
 
     Attributes:
@@ -80,13 +77,9 @@ class Lead:
     turned: float
     tied: float
 
-    def to_json(self) -> dict[str, Any]:
-        """The figures, for programs."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class Worth(JsonRecord):
     """What a public lead is worth.
 
     Attributes:
@@ -96,10 +89,6 @@ class Worth:
 
     lead: float
     turns: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures, for programs."""
-        return asdict(self)
 
 
 def simulate(

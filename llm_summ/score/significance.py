@@ -17,10 +17,12 @@ scores a 95 % interval held the true score in 89 % of 2,000 trials with 10 rows,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import permutations
 from math import fsum, isfinite, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from llm_summ.core.records import JsonRecord
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +61,7 @@ _EXACT = 8  # values; they have 40,320 orders
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(JsonRecord):
     """Where the score lies, on other dialogues of this kind.
 
     Attributes:
@@ -74,13 +76,9 @@ class Interval:
     confidence: float
     resamples: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The interval, for programs."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
-class Paired:
+class Paired(JsonRecord):
     """A second system beside a first one, on the same dialogues.
 
     Attributes:
@@ -110,13 +108,22 @@ class Paired:
     ties: int
     losses: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The comparison, for programs."""
-        return asdict(self)
+    def __str__(self) -> str:
+        return f"{self.difference:+.2f}, 95 % {self.low:+.2f} to {self.high:+.2f}, p {self.p_randomisation:.3f}"
+
+    @property
+    def doubt(self) -> str:
+        """What is to be added where a gain may be chance; empty where the interval is above 0."""
+        return "" if self.low > 0 else "; the gain may be chance: the interval holds 0"
+
+    @property
+    def tally(self) -> str:
+        """Rows won, equal and lost."""
+        return f"{self.wins}/{self.ties}/{self.losses}"
 
 
 @dataclass(frozen=True, slots=True)
-class Correlation:
+class Correlation(JsonRecord):
     """How alike two orders are.
 
     Attributes:
@@ -128,10 +135,6 @@ class Correlation:
     rho: float
     p: float | None
     n: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The correlation, for programs."""
-        return asdict(self)
 
 
 def interval(

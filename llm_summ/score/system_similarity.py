@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from llm_summ.core.records import JsonRecord
 from llm_summ.score.batch import TextBatch
 from llm_summ.score.metric import Metric
 
@@ -16,7 +17,7 @@ _NEARLY, _MOST_EQUAL = 90.0, 0.5  # points, and the share of equal summaries
 
 
 @dataclass(frozen=True, slots=True)
-class SystemSimilarity:
+class SystemSimilarity(JsonRecord):
     """How much alike two systems write.
 
     Attributes:
@@ -42,8 +43,8 @@ class SystemSimilarity:
             return f"{pair} are nearly the same: {equal}, and they agree to {self.agreement:.1f}"
         return f"most alike: {pair} agree to {self.agreement:.1f}; {equal}"
 
-    def to_json(self) -> dict[str, Any]:
-        """The pair, for programs."""
+    def json_fields(self) -> dict[str, Any]:
+        """Return the pair for programs, the same wherever systems are compared."""
         return {
             "systems": [self.first, self.second],
             "equal": self.equal,

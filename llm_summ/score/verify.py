@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from math import fsum
 from typing import Any, NamedTuple
 
+from llm_summ.core.records import JsonRecord
 from llm_summ.core.word_tokenizers import Tokenizer
 from llm_summ.score.batch import TextBatch
 from llm_summ.score.corpus import Aggregate, score_corpus
@@ -43,7 +44,7 @@ class Difference(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreVerification:
+class ScoreVerification(JsonRecord):
     """How far our figures are from the package's.
 
     Attributes:
@@ -64,9 +65,12 @@ class ScoreVerification:
     empty: int
     not_comparable: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
-        return {**asdict(self), "where": None if self.where is None else self.where._asdict()}
+    def __str__(self) -> str:
+        return (
+            f"{self.package} {self.version}: {self.pairs:,} pairs, the largest difference is {self.largest:.1e}"
+            + (f"; {self.empty:,} with an empty text" if self.empty else "")
+            + (f"; {self.not_comparable:,} too long for it" if self.not_comparable else "")
+        )
 
 
 class _TokensAsTheyAre:

@@ -25,10 +25,11 @@ where no text stands there twice, the medoid.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self
 
 from llm_summ.core.errors import InputError
+from llm_summ.core.records import JsonRecord
 from llm_summ.data.empty_texts import is_empty
 from llm_summ.score.candidates import candidate_scores
 from llm_summ.score.metric import COMPETITION, Metric
@@ -48,11 +49,12 @@ Method = Literal["mbr", "medoid", "vote", "longest", "shortest"]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(JsonRecord):
     """How to choose.
 
     Attributes:
-        weights: of the files of the pool, in their order; 0 leaves a file out.
+        weights: of the files of the pool, in their order; 0 leaves a file out. Without any, `select` counts
+            all files alike.
         method: how.
         rouge: weights of ROUGE-1, -2 and -L in the utility; only their ratio counts.
         length: weight of the length prior; 0 has none. At 0.1 a text twice as long as the target loses 4.8 points.
@@ -63,7 +65,7 @@ class Settings:
         InputError: a value is out of range.
     """
 
-    weights: tuple[float, ...]
+    weights: tuple[float, ...] = ()
     method: Method = "mbr"
     rouge: tuple[float, float, float] = (1.0, 1.0, 1.0)
     length: float = 0.0
@@ -72,7 +74,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for option, values in (("--weights", self.weights), ("--rouge", self.rouge)):
-            if not all(0 <= value < float("inf") for value in values) or not any(values):
+            if values and (not all(0 <= value < float("inf") for value in values) or not any(values)):
                 shown = ",".join(f"{value:g}" for value in values)
                 raise InputError(f"{option} {shown}: expected numbers from 0 on, and one above it")
         for option, value, least in (
@@ -87,10 +89,6 @@ class Settings:
     def equal(cls, members: int, method: Method = "mbr") -> Self:
         """All files alike."""
         return cls((1.0,) * members, method)
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings, for programs."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_summ.core.errors import PredictionError, listed
+from llm_summ.core.formatting import letters
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
 from llm_summ.data.id_matching import first_counted
@@ -19,8 +20,6 @@ from llm_summ.runs.run import Run
 from llm_summ.select.candidate_file import Line, read_lines
 
 __all__ = ["Member", "Pool", "dev_files", "read_pool", "run_files"]
-
-_LETTERS = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +95,7 @@ def read_pool(paths: Sequence[Path], source: str | None = None) -> Pool:
     names = dict(zip(dict.fromkeys(map(str, paths)), shown, strict=True))
     members: list[Member] = []
     learnt: dict[Path, LengthLimits | None] = {}
-    for number, (path, lines) in enumerate(zip(paths, files, strict=True)):
-        label = chr(ord("A") + number) if len(paths) <= _LETTERS else str(number + 1)
+    for label, path, lines in zip(letters(len(paths)), paths, files, strict=True):
         rows = [lines[identity] for identity in ids]
         members.append(_member(f"{label} {names[str(path)]}", path, rows, dialogues, learnt))
     return Pool(tuple(ids), tuple(members), dialogues)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.errors import listed
-from llm_summ.data.stats import SideBySide
+from llm_summ.core.formatting import labelled
+from llm_summ.core.records import JsonRecord
+from llm_summ.core.tables import TextTable
 from llm_summ.score.system_similarity import SystemSimilarity, similarity_lines
 from llm_summ.select.mbr import Settings
 from llm_summ.select.pool import Pool
@@ -65,7 +67,7 @@ class Unlike:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(JsonRecord):
     """One text for every dialogue.
 
     Attributes:
@@ -98,43 +100,41 @@ class Selection:
     unlike: tuple[Unlike, ...] = ()
     inputs: tuple[Path, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
+    def json_fields(self) -> dict[str, Any]:
+        """Return everything for programs."""
         return {
             "rows": len(self.texts),
             "candidates": sum(member.each for member in self.members),
-            "settings": self.settings.to_json(),
+            "settings": self.settings,
             "members": [
                 {
                     "name": one.name,
-                    "path": str(member.path),
+                    "path": member.path,
                     "texts": one.each,
                     "weight": one.weight,
                     "chosen": one.chosen,
                     "equal": one.equal,
                     "agreement": one.agreement,
                     "empty": one.empty,
-                    "post": list(member.post),
+                    "post": member.post,
                 }
                 for one, member in zip(self.members, self.pool.members, strict=True)
             ],
-            "ties": list(self.ties),
-            "undecided": list(self.undecided),
+            "ties": self.ties,
+            "undecided": self.undecided,
             "some_equal": self.identical[0],
             "all_equal": self.identical[1],
-            "empty": list(self.empty),
-            "alike": [pair.to_json() for pair in self.similarities],
-            "tuned": None if self.tuned is None else self.tuned.to_json(),
-            "unlike": [
-                {"member": one.name, "dev": str(one.dev), "fields": list(one.fields)} for one in self.unlike
-            ],
+            "empty": self.empty,
+            "alike": self.similarities,
+            "tuned": self.tuned,
+            "unlike": [{"member": one.name, "dev": one.dev, "fields": one.fields} for one in self.unlike],
             "choices": [
                 {"fname": identity, "member": self.members[member].name, "sample": sample, "score": score}
                 for identity, (member, sample, score) in zip(self.pool.ids, self.picks, strict=True)
             ],
         }
 
-    def table(self) -> SideBySide:
+    def table(self) -> TextTable:
         """For people: a line a file."""
         headers = ["", "texts", "weight", "chosen", "equal", "agreement"]
         rows = []
@@ -145,21 +145,21 @@ class Selection:
                 tuned = self.tuned.members[place]
                 row += [f"{tuned.alone:.2f}", "" if tuned.without is None else f"{tuned.without:.2f}"]
             rows.append(row)
-        return SideBySide(headers + ["dev alone", "dev without"] * (self.tuned is not None), rows)
+        return TextTable(headers + ["dev alone", "dev without"] * (self.tuned is not None), rows)
 
     def lines(self) -> list[str]:
         """For people: what the table does not say."""
         rows = len(self.texts)
         lines = similarity_lines(self.similarities, _MOST_ALIKE)
         some, every = self.identical
-        lines.append(f"equal      texts in {some:,} of {rows:,} dialogues, nothing but equal ones in {every:,}")
-        lines.append(f"ties       {_count(self.ties, rows)}; the first file's text was taken")
+        lines += [
+            labelled("equal", f"texts in {some:,} of {rows:,} dialogues, nothing but equal ones in {every:,}"),
+            labelled("ties", f"{_count(self.ties, rows)}; the first file's text was taken"),
+        ]
         settings = self.settings
         if settings.method == "vote":
-            lines.append(
-                f"vote       decided nothing in {_count(self.undecided, rows)}: all texts differ; "
-                "the medoid was taken"
-            )
+            undecided = f"decided nothing in {_count(self.undecided, rows)}"
+            lines.append(labelled("vote", f"{undecided}: all texts differ; the medoid was taken"))
         if self.tuned is not None:
             lines += self.tuned.lines()
         how = [f"weights {','.join(f'{weight:g}' for weight in settings.weights)}"]
@@ -169,7 +169,7 @@ class Selection:
             how.append(f"length {settings.length:g} around {settings.target or 'the median'}")
         if settings.temperature is not None:
             how.append(f"temperature {settings.temperature:g}")
-        return [*lines, f"method     {settings.method}, {', '.join(how)}"]
+        return [*lines, labelled("method", f"{settings.method}, {', '.join(how)}")]
 
     def warnings(self) -> list[str]:
         """What makes the selection worth less than it seems."""

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from llm_summ.core.errors import InputError, listed
-from llm_summ.data.formats import write_table
 from llm_summ.data.prediction_identity import differences
 from llm_summ.data.source import check_out, resolve_source
-from llm_summ.data.table import Record, Table
+from llm_summ.data.summary_file import write_summaries
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.system_similarity import find_similarities
 from llm_summ.score.workers import cores
@@ -50,6 +49,8 @@ def select(
     Raises:
         InputError: a file or the data cannot be used, or they do not fit each other.
     """
+    if not settings.weights:
+        settings = replace(settings, weights=(1.0,) * len(paths))
     pool = read_pool(paths, source)
     if len(settings.weights) != len(pool.members):
         raise InputError(
@@ -80,9 +81,7 @@ def write_selection(selection: Selection, out: Path, *, force: bool = False) -> 
         DataError: as `check_out`; or the file cannot be written.
     """
     check_out(out, inputs=selection.inputs, force=force)
-    rows = zip(selection.pool.ids, selection.texts, strict=True)
-    records = [Record(line, {"fname": name, "summary": text}) for line, (name, text) in enumerate(rows, 2)]
-    write_table(Table(out, ("fname", "summary"), records), out)
+    write_summaries(out, selection.pool.ids, selection.texts)
 
 
 def _tune(

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llm_summ.core.errors import DataError, listed
+from llm_summ.core.formatting import labelled
+from llm_summ.core.records import JsonRecord
 from llm_summ.data.cross_validation import FOLDS, fold_of_each
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.significance import Paired, paired
@@ -53,7 +55,7 @@ class MemberScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
+class Tuned(JsonRecord):
     """What was found on the dev set.
 
     Attributes:
@@ -87,14 +89,14 @@ class Tuned:
     versus_best: Paired
     members: tuple[MemberScore, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
+    def json_fields(self) -> dict[str, Any]:
+        """Return everything for programs."""
         return {
             "dev": self.dev,
             "rows": self.rows,
             "folds": FOLDS,
-            "settings": self.settings.to_json(),
-            "ensemble": self.ensemble.to_json(),
+            "settings": self.settings,
+            "ensemble": self.ensemble,
             "plain": self.plain,
             "fell_back": self.fell_back,
             "out_of_fold": self.out_of_fold,
@@ -102,26 +104,30 @@ class Tuned:
             "best": self.members[self.best].name,
             "best_out_of_fold": self.best_out_of_fold,
             "oracle": self.oracle,
-            "versus_best": self.versus_best.to_json(),
-            "members": [{"name": one.name, "alone": one.alone, "without": one.without} for one in self.members],
+            "versus_best": self.versus_best,
+            "members": self.members,
         }
 
     def lines(self) -> list[str]:
         """For people: what the tables do not say."""
         best, versus = self.members[self.best], self.versus_best
         lines = [
-            f"ensemble   {self.out_of_fold:.2f} out of fold ({self.in_sample:.2f} on the dialogues that its "
-            f"settings were found on); the best text of each dialogue would score {self.oracle:.2f}",
-            f"all alike  {self.plain:.2f}, with nothing searched for",
-            f"best file  {best.alone:.2f}: {best.name}; {self.best_out_of_fold:.2f} if picked out of fold",
-            f"difference {versus.difference:+.2f}, 95 % {versus.low:+.2f} to {versus.high:+.2f}, p "
-            f"{versus.p_randomisation:.3f}, wins/ties/losses {versus.wins}/{versus.ties}/{versus.losses}",
+            labelled(
+                "ensemble",
+                f"{self.out_of_fold:.2f} out of fold ({self.in_sample:.2f} on the dialogues that its "
+                f"settings were found on); the best text of each dialogue would score {self.oracle:.2f}",
+            ),
+            labelled("all alike", f"{self.plain:.2f}, with nothing searched for"),
+            labelled(
+                "best file",
+                f"{best.alone:.2f}: {best.name}; {self.best_out_of_fold:.2f} if picked out of fold",
+            ),
+            labelled("difference", f"{versus}, wins/ties/losses {versus.tally}"),
         ]
         if self.fell_back:
             why = ": the ensemble is not better than its best file" if versus.difference <= 0 else ""
-            return [*lines, f"chosen     {best.name} alone{why}"]
-        unsure = "; the gain may be chance: the interval holds 0" if versus.low <= 0 else ""
-        return [*lines, f"chosen     the ensemble{unsure}"]
+            return [*lines, labelled("chosen", f"{best.name} alone{why}")]
+        return [*lines, labelled("chosen", f"the ensemble{versus.doubt}")]
 
 
 def tune(

@@ -1,13 +1,12 @@
 """A submission that is never refused: written as a sample wants it, and any file checked against one."""
 
 from llm_summ.submit.check import check_submission
-from llm_summ.submit.report import SubmissionFinding, SubmissionReport
+from llm_summ.submit.report import SubmissionReport
 from llm_summ.submit.sample import SampleSubmission, find_sample, read_sample
 from llm_summ.submit.write import Texts, data_of, file_texts, run_texts, write_submission
 
 __all__ = [
     "SampleSubmission",
-    "SubmissionFinding",
     "SubmissionReport",
     "Texts",
     "check_submission",

@@ -1,32 +1,14 @@
-"""What can be wrong with a submission: the kinds, how much they matter, and how to mend them."""
+"""What can be wrong with a submission: the rules, how much each matters, and what to do.
+
+A report may lower a problem to a note, where a file shows that it is none.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
+from llm_summ.core.findings import Rule
 from llm_summ.data.summary_faults import SUMMARY_FAULTS
 
-__all__ = ["FAULT_RULES", "FaultRule"]
-
-
-@dataclass(frozen=True, slots=True)
-class FaultRule:
-    """A kind of fault.
-
-    Attributes:
-        name: short and stable; programs may rely on it.
-        severity: a problem would be refused or costs score; a note is worth a look. A report may lower a problem
-            to a note, where a file shows that it is none.
-        why: what it does there.
-        mend: what to do.
-    """
-
-    name: str
-    severity: Literal["problem", "note"]
-    why: str
-    mend: str
-
+__all__ = ["FAULT_RULES"]
 
 _REWRITE = "`llm-summ submit --predictions FILE` writes it as CSV"
 _AS_UTF_8 = (
@@ -44,71 +26,71 @@ _DROP_PROMPT = (
 )
 
 
-def _of_summary(name: str, mend: str) -> FaultRule:
-    return FaultRule(name, "problem", SUMMARY_FAULTS[name], mend)
+def _of_summary(code: str, remedy: str) -> Rule:
+    return Rule(code, "problem", SUMMARY_FAULTS[code], remedy)
 
 
 FAULT_RULES = {
-    kind.name: kind
-    for kind in (
-        FaultRule("empty-file", "problem", "there is nothing in it", "write it again"),
-        FaultRule(
+    rule.code: rule
+    for rule in (
+        Rule("empty-file", "problem", "there is nothing in it", "write it again"),
+        Rule(
             "not-csv",
             "problem",
             "another kind of file under this name; nothing else was checked",
             "save it as CSV, or name it as what it is",
         ),
-        FaultRule("encoding", "problem", "not in UTF-8: refused, or every summary is read as nonsense", _AS_UTF_8),
-        FaultRule(
+        Rule("encoding", "problem", "not in UTF-8: refused, or every summary is read as nonsense", _AS_UTF_8),
+        Rule(
             "byte-order-mark",
             "problem",
             "the sample has none: to some readers it belongs to the first column's name",
             "save it as UTF-8 without a byte order mark (utf-8, not utf-8-sig)",
         ),
-        FaultRule("nul", "problem", "a NUL: readers refuse it, or end the field there", _CUT),
-        FaultRule("separator", "problem", "the fields are not separated by commas", "save it with commas"),
-        FaultRule("sep-line", "problem", "a spreadsheet program's hint stands where the header belongs", _CUT),
-        FaultRule("quoted-line", "problem", "whole lines are quoted: each is read as a single field", _REWRITE),
-        FaultRule("repeated-header", "problem", "the header stands among the rows and is read as one", _CUT),
-        FaultRule("missing-header", "problem", "the first row is data: it is taken for the header", _AS_SAMPLE),
-        FaultRule("missing-column", "problem", "the sample has a column that the file lacks", _AS_SAMPLE),
-        FaultRule("extra-column", "problem", "a column that the sample does not have", _AS_SAMPLE),
-        FaultRule("column-order", "problem", "the columns stand in another order than the sample's", _AS_SAMPLE),
-        FaultRule("column-name", "problem", "a column's name is not spelt as in the sample", _AS_SAMPLE),
-        FaultRule(
+        Rule("nul", "problem", "a NUL: readers refuse it, or end the field there", _CUT),
+        Rule("separator", "problem", "the fields are not separated by commas", "save it with commas"),
+        Rule("sep-line", "problem", "a spreadsheet program's hint stands where the header belongs", _CUT),
+        Rule("quoted-line", "problem", "whole lines are quoted: each is read as a single field", _REWRITE),
+        Rule("repeated-header", "problem", "the header stands among the rows and is read as one", _CUT),
+        Rule("missing-header", "problem", "the first row is data: it is taken for the header", _AS_SAMPLE),
+        Rule("missing-column", "problem", "the sample has a column that the file lacks", _AS_SAMPLE),
+        Rule("extra-column", "problem", "a column that the sample does not have", _AS_SAMPLE),
+        Rule("column-order", "problem", "the columns stand in another order than the sample's", _AS_SAMPLE),
+        Rule("column-name", "problem", "a column's name is not spelt as in the sample", _AS_SAMPLE),
+        Rule(
             "extra-index",
             "problem",
             "an index column that the sample does not have",
             "pandas: to_csv with index=False; or " + _AS_SAMPLE,
         ),
-        FaultRule(
+        Rule(
             "other-column",
             "problem",
             "neither id nor summary, and not what the sample has there (an index that was not reset?)",
             _AS_SAMPLE,
         ),
-        FaultRule("broken-quotes", "problem", "a quote that is not closed, or text after a closing one", _REWRITE),
-        FaultRule("unquoted-comma", "problem", "more fields than columns: is a comma not quoted?", _REWRITE),
-        FaultRule(
+        Rule("broken-quotes", "problem", "a quote that is not closed, or text after a closing one", _REWRITE),
+        Rule("unquoted-comma", "problem", "more fields than columns: is a comma not quoted?", _REWRITE),
+        Rule(
             "missing-field",
             "problem",
             "fewer fields than columns: is a line break not quoted?",
             _REWRITE + "; or fill in what is missing",
         ),
-        FaultRule(
+        Rule(
             "counted-ids",
             "problem",
             "ids made by counting, where the sample's have gaps or begin elsewhere: these rows are "
             "scored against other dialogues",
             "take each id from the data file, not from a count",
         ),
-        FaultRule("missing-id", "problem", "an id of the sample that the file lacks", _ROW_BY_ID),
-        FaultRule("extra-id", "problem", "an id that the sample does not have", _BY_ID),
-        FaultRule("repeated-id", "problem", "an id that stands in an earlier row", _ROW_BY_ID),
-        FaultRule("empty-id", "problem", "a row without an id", _ROW_BY_ID),
-        FaultRule("id-order", "problem", "rows stand in another order than the sample's", _BY_ID),
-        FaultRule("misspelt-id", "problem", "an id that is not spelt as in the sample", _BY_ID),
-        FaultRule(
+        Rule("missing-id", "problem", "an id of the sample that the file lacks", _ROW_BY_ID),
+        Rule("extra-id", "problem", "an id that the sample does not have", _BY_ID),
+        Rule("repeated-id", "problem", "an id that stands in an earlier row", _ROW_BY_ID),
+        Rule("empty-id", "problem", "a row without an id", _ROW_BY_ID),
+        Rule("id-order", "problem", "rows stand in another order than the sample's", _BY_ID),
+        Rule("misspelt-id", "problem", "an id that is not spelt as in the sample", _BY_ID),
+        Rule(
             "empty-summary",
             "problem",
             "neither a letter nor a figure: refused, or it scores 0",
@@ -116,8 +98,8 @@ FAULT_RULES = {
         ),
         _of_summary("null-text", _GENERATE),
         _of_summary("no-summary", _GENERATE),
-        FaultRule("placeholder", "problem", "the sample's own text, not a summary", _GENERATE),
-        FaultRule(
+        Rule("placeholder", "problem", "the sample's own text, not a summary", _GENERATE),
+        Rule(
             "repeated-summary",
             "problem",
             "equal to that of another dialogue; a problem only where many are",
@@ -126,45 +108,37 @@ FAULT_RULES = {
         _of_summary("prompt-remains", _DROP_PROMPT),
         _of_summary("lost-hangul", "save it as UTF-8 where Hangul was lost: it cannot be restored"),
         _of_summary("lost-tag", "decode without skipping #Person1#, then generate it again"),
-        FaultRule(
-            "broken-tag", "problem", "a misspelt or cut tag falls into other morphemes", "write it as #Person1#"
-        ),
-        FaultRule(
+        Rule("broken-tag", "problem", "a misspelt or cut tag falls into other morphemes", "write it as #Person1#"),
+        Rule(
             "unknown-mask", "problem", "in the form of a tag, but none of the known ones", "write it as #Person1#"
         ),
         _of_summary("extra-quotes", _CUT),
-        FaultRule(
-            "line-break", "problem", "a line break in a summary: who counts lines finds too many rows", _JOIN
-        ),
-        FaultRule("literal-line-feed", "problem", "a backslash and an n where a line break was meant", _CUT),
-        FaultRule("html", "problem", "an HTML entity or <br>, scored as words", _CUT),
-        FaultRule("invisible-character", "problem", "a control or zero-width character splits words unseen", _CUT),
-        FaultRule("lost-character", "problem", "U+FFFD: a program could not decode what stood there", _GENERATE),
-        FaultRule(
-            "not-nfc", "problem", "letters in pieces (decomposed Hangul): other morphemes", "normalise to NFC"
-        ),
+        Rule("line-break", "problem", "a line break in a summary: who counts lines finds too many rows", _JOIN),
+        Rule("literal-line-feed", "problem", "a backslash and an n where a line break was meant", _CUT),
+        Rule("html", "problem", "an HTML entity or <br>, scored as words", _CUT),
+        Rule("invisible-character", "problem", "a control or zero-width character splits words unseen", _CUT),
+        Rule("lost-character", "problem", "U+FFFD: a program could not decode what stood there", _GENERATE),
+        Rule("not-nfc", "problem", "letters in pieces (decomposed Hangul): other morphemes", "normalise to NFC"),
         _of_summary("repetition", _GENERATE),
         _of_summary("not-korean", _GENERATE),
-        FaultRule(
+        Rule(
             "missing-index",
             "note",
             "the sample has an index column without a name, and the file has none; such files have been scored",
             _AS_SAMPLE,
         ),
-        FaultRule("line-end", "note", "lines end otherwise than the sample's", _REWRITE),
-        FaultRule("final-line-end", "note", "the last line does not end, and the sample's does", "add a line end"),
-        FaultRule("blank-line", "note", "an empty line", _CUT),
-        FaultRule(
-            "loose-quote", "note", "quotes in a field that is not quoted: readers differ about them", _REWRITE
-        ),
-        FaultRule("outer-space", "note", "white space at the ends of a summary", _CUT),
-        FaultRule("double-space", "note", "several spaces, or a tab, between words", "leave one space"),
-        FaultRule("stray-sign", "note", "a # that belongs to no tag", "write tags as #Person1#"),
-        FaultRule("long-summary", "note", "longer than 400 characters: did the model not stop?", _GENERATE),
-        FaultRule("short-summary", "note", "shorter than 10 characters", _GENERATE),
-        FaultRule(
+        Rule("line-end", "note", "lines end otherwise than the sample's", _REWRITE),
+        Rule("final-line-end", "note", "the last line does not end, and the sample's does", "add a line end"),
+        Rule("blank-line", "note", "an empty line", _CUT),
+        Rule("loose-quote", "note", "quotes in a field that is not quoted: readers differ about them", _REWRITE),
+        Rule("outer-space", "note", "white space at the ends of a summary", _CUT),
+        Rule("double-space", "note", "several spaces, or a tab, between words", "leave one space"),
+        Rule("stray-sign", "note", "a # that belongs to no tag", "write tags as #Person1#"),
+        Rule("long-summary", "note", "longer than 400 characters: did the model not stop?", _GENERATE),
+        Rule("short-summary", "note", "shorter than 10 characters", _GENERATE),
+        Rule(
             "no-full-stop", "note", "no full stop at its end; it may be cut off", "generate with more new tokens"
         ),
     )
 }
-"""The kinds by name: problems, then notes."""
+"""The rules by code: problems, then notes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import datetime as dt
 import hashlib
 import io
 import json
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from llm_summ.core.errors import DataError, InputError, PredictionError, RunError, listed
 from llm_summ.core.files import append_lines, whole_file
+from llm_summ.core.formatting import utc_now
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, read_dialogues, read_hypotheses
 from llm_summ.data.empty_texts import is_empty
@@ -185,7 +185,7 @@ def _write(
 def _note(texts: Texts, run: Run, out: Path, content: bytes) -> None:
     """Append a line to the run's `submissions_path`."""
     line = {
-        "written": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "written": utc_now(),
         "out": str(out),
         "sha256": hashlib.sha256(content).hexdigest(),
         "predictions": os.path.relpath(texts.path, run.predictions),

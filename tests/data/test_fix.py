@@ -12,16 +12,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from llm_summ.core.errors import DataError
+from llm_summ.data import rules
 from llm_summ.data.fix import Repair, fix_files, fix_table
 from llm_summ.data.formats import writer_for
 from llm_summ.data.read import dialogue_text, read_dialogues
 from llm_summ.data.report import check_files, check_tables, read_tables
 from llm_summ.data.row_rules import stripped_id
-from llm_summ.data.rules import RULES
 from llm_summ.data.table import Record, Table
 
 FIRST = "#Person1#: 네, 맞아요."
-REPAIRED = {name for name, kind in RULES.items() if kind.repaired}
+REPAIRED = {code for code, rule in rules.RULES.items() if rule.remedy == rules.REPAIRED}
 SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -99,7 +99,7 @@ def test_what_becomes_of_a_line(line: str, becomes: str | None, kinds: list[str]
     expected = [FIRST, *([line] if becomes is None else [becomes] if becomes else []), FIRST]
     assert values["dialogue"] == "\n".join(expected)
     assert [change.kind for change in changes] == kinds
-    assert not REPAIRED & {found.kind.name for found in check_tables([table(values)]).findings}
+    assert not REPAIRED & {found.rule.code for found in check_tables([table(values)]).findings}
 
 
 def test_a_name_without_signs_is_a_tag_only_where_there_are_tags() -> None:
@@ -152,7 +152,7 @@ def test_a_repair_makes_no_two_ids_the_same() -> None:
     once, changes = fix_table(rows)
     assert [row.values["fname"] for row in once.records] == ["a", "a\u200b", "b", "c\u200b", "c", "d", "e"]
     assert [change.before for change in changes] == ["\\u200bb", " c", " d", "e "]
-    found = {finding.kind.name: finding.rows for finding in check_tables([once]).findings}
+    found = {finding.rule.code: len(finding.places) for finding in check_tables([once]).findings}
     assert found["id-outer-space"] == 2
     assert "duplicate-id" not in found
 
@@ -208,7 +208,7 @@ def test_turns_are_repaired_where_they_stand() -> None:
     ]
     assert len(turns) == 6
     after = table(values, name="dev.jsonl")
-    assert not REPAIRED & {found.kind.name for found in check_tables([after]).findings}
+    assert not REPAIRED & {found.rule.code for found in check_tables([after]).findings}
     assert fix_table(after)[1] == []
     for odd in ({"turns": [7]}, {"turns": None}, {"turns": [""]}, {"turns": "a"}):
         assert fixed({"fname": "a", **odd}, "dev.jsonl") == ({"fname": "a", **odd}, [])
@@ -325,9 +325,9 @@ def test_a_second_repair_changes_nothing_and_nothing_repairable_is_left(rows: li
     assert fix_table(once) == (once, [])
     before, after = (
         {
-            (finding.kind.name, place.id, place.column)
+            (finding.rule.code, place.id, place.column)
             for finding in check_tables([one]).findings
-            if finding.kind.name in REPAIRED
+            if finding.rule.code in REPAIRED
             for place in finding.places
         }
         for one in (messy, once)

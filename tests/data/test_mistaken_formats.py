@@ -201,7 +201,7 @@ def test_the_empty_rows_of_a_spreadsheet_are_named(in_tmp: Path, empty: str) -> 
     with pytest.raises(PredictionError, match=r"^a\.csv:3: found an empty row"):
         read_hypotheses(path)
     found = check_files(["a.csv"]).findings
-    assert [(finding.kind.name, finding.rows) for finding in found if finding.kind.severity == "problem"] == [
+    assert [(finding.rule.code, len(finding.places)) for finding in found if finding.severity == "problem"] == [
         ("empty-row", 2)
     ]
     path.write_text(f"{header}\n0,a,오늘 저녁 여섯 시에 역 앞에서 봐요,저녁에 역에서 만난다.\n", encoding="utf-8")

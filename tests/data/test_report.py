@@ -28,7 +28,7 @@ def as_csv(rows: list[Row], header: Row = HEADER) -> bytes:
 
 
 def found(report: DataReport) -> dict[str, int]:
-    return {finding.kind.name: finding.rows for finding in report.findings}
+    return {finding.rule.code: len(finding.places) for finding in report.findings}
 
 
 @pytest.mark.parametrize("part", ["train", "dev", "test"])
@@ -118,7 +118,7 @@ def test_training_rows_that_leak_into_dev(write: Callable[[str, list[Row]], str]
     assert report.problems
     assert found(report) == {"shared-dialogue": 2, "duplicate-dialogue": 1}
     shared = report.findings[0]
-    assert shared.by_file == {Path("dev.csv"): 2}
+    assert [place.path for place in shared.places] == [Path("dev.csv")] * 2
     assert str(shared.places[0]).endswith("» as train.csv:6 train_2 (similarity 1.00)")
     assert report.lines()[0:2] == ["train.csv: 2 rows", "dev.csv: 2 rows"]
     assert report.lines()[3].startswith("problem shared-dialogue: 2 rows (2 in dev.csv): ")
@@ -126,8 +126,8 @@ def test_training_rows_that_leak_into_dev(write: Callable[[str, list[Row]], str]
 
 def test_an_id_that_stands_in_two_files(write: Callable[[str, list[Row]], str]) -> None:
     one, two = write("one.csv", [["a", OTHER, "가", "나"]]), write("two.csv", [[" a", TOLD, "가", "나"]])
-    [outer, shared] = sorted(check_files([one, two]).findings, key=lambda finding: finding.kind.name, reverse=True)
-    assert (outer.kind.name, shared.kind.name) == ("id-outer-space", "duplicate-id")
+    [outer, shared] = sorted(check_files([one, two]).findings, key=lambda finding: finding.rule.code, reverse=True)
+    assert (outer.rule.code, shared.rule.code) == ("id-outer-space", "duplicate-id")
     assert str(shared.places[0]) == "two.csv:2 a fname «a» as one.csv:2 a"
 
 

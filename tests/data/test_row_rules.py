@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llm_summ.data.formats import writer_for
 from llm_summ.data.row_rules import Oddity, row_oddities
-from llm_summ.data.rules import RULES
+from llm_summ.data.rules import REPAIRED, RULES
 from llm_summ.data.table import Record, Table
 
 LINES = (
@@ -44,11 +44,11 @@ def test_a_clean_row_has_none() -> None:
 
 
 def test_names_of_kinds_are_stable_and_every_kind_says_why() -> None:
-    assert all(name == kind.name and kind.why for name, kind in RULES.items())
+    assert all(name == rule.code and rule.why for name, rule in RULES.items())
     assert [kind.severity for kind in RULES.values()] == sorted(
         (kind.severity for kind in RULES.values()), reverse=True
     )
-    assert {name for name, kind in RULES.items() if kind.repaired} == {
+    assert {code for code, rule in RULES.items() if rule.remedy == REPAIRED} == {
         *("id-outer-space", "broken-tag", "joined-turns", "literal-line-feed", "html", "line-end"),
         *("invisible-character", "not-nfc", "blank-line", "line-space"),
     }

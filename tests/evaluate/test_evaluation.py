@@ -14,9 +14,10 @@ from rouge_score.rouge_scorer import RougeScorer
 from test_evaluate import DIALOGUES, SUMMARIES, WRONG, make_run, predict, write_data, write_summaries
 
 from llm_summ.evaluate.baselines import TEMPLATE
-from llm_summ.evaluate.evaluation import FIGURES, Evaluation, evaluate_file, evaluate_run
+from llm_summ.evaluate.evaluation import Evaluation, evaluate_file, evaluate_run
 from llm_summ.runs.run import Run
 from llm_summ.score import CorpusScore, score_corpus
+from llm_summ.score.corpus import FIGURES
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.verify import Difference
 

@@ -102,7 +102,7 @@ def test_json(cut_off: bool | None) -> None:
         "cut_off": cut_off,
         "summary": "비 온다",
         "reference": "비 가 온다",
-        "missing": ("가",),
-        "extra": (),
-        "opening": ("네",),
+        "missing": ["가"],
+        "extra": [],
+        "opening": ["네"],
     }

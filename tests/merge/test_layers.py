@@ -82,7 +82,7 @@ def test_the_table() -> None:
         system("bfloat16 + adapter", [41.0, 50.0], ["가", "다"]),
         system("merged, as loaded", [41.0, 49.0], ["가", "다"]),
     )
-    headers, rows = shown.table()
+    headers, rows, _ = shown.table()
     assert headers == ("greedy, 2 dialogues", "R-1", "R-2", "R-L", "final", "merged −", "same texts", "ended")
     assert rows == [
         ("nf4 + adapter", "45.00", "45.00", "45.00", "45.00", "+0.00", "1 of 2", "0 of 2"),
@@ -118,10 +118,16 @@ def test_wrong_layers_and_other_prompts_are_told() -> None:
 
 def test_the_card_says_what_a_server_needs() -> None:
     recipe = Recipe(model=ModelFields(base="Qwen/Qwen3-8B"), data=DataFields(train="train.csv"))
-    facts = {"versions": {"llm-summ": "0.1.0"}, "dtype": "bfloat16", "adapter": "f" * 64, "verification": None}
+    facts = {
+        "run": "요약-1",
+        "versions": {"llm-summ": "0.1.0"},
+        "dtype": "bfloat16",
+        "adapter": "f" * 64,
+        "verification": None,
+    }
 
     def card(prompt: str, **more: Any) -> str:
-        return model_card("one", recipe, "Qwen/Qwen3-8B", facts, prompt, "<|im_end|>", **more)
+        return model_card(recipe, "Qwen/Qwen3-8B", facts, prompt, "<|im_end|>", **more)
 
     assert "is added by the tokenizer" not in card("<|im_start|>user")
     assert "is added by the tokenizer" not in card("<|im_start|>user", added="<s>")
@@ -142,8 +148,14 @@ def test_the_card_names_base_and_licence(in_tmp: Path, base: str, meta: set[str]
     (in_tmp / "folder").mkdir()
     (in_tmp / "folder" / "README.md").write_text("---\nlanguage: ko\nlicense: apache-2.0\n---\n# A base\n")
     recipe = Recipe(model=ModelFields(base=base), data=DataFields(train="train.csv"))
-    facts = {"versions": {"llm-summ": "0.1.0"}, "dtype": "bfloat16", "adapter": "f" * 64, "verification": None}
-    card = model_card("요약-1", recipe, base, facts, "한 줄\n```\n끝", "<eos>")
+    facts = {
+        "run": "요약-1",
+        "versions": {"llm-summ": "0.1.0"},
+        "dtype": "bfloat16",
+        "adapter": "f" * 64,
+        "verification": None,
+    }
+    card = model_card(recipe, base, facts, "한 줄\n```\n끝", "<eos>")
     found = {line for line in card.split("---\n")[1].splitlines() if line.startswith(("base_model:", "license:"))}
     assert found == meta
     assert shown in card
@@ -152,6 +164,6 @@ def test_the_card_names_base_and_licence(in_tmp: Path, base: str, meta: set[str]
     facts["verification"] = verification(
         system("float32 + adapter", [40.0, 50.0], ["가", "나"]), system("merged", [40.0, 50.0], ["가", "다"])
     ).to_json()
-    card = model_card("요약-1", recipe, base, facts, None, "<eos>")
+    card = model_card(recipe, base, facts, None, "<eos>")
     assert "| merged | 45.00 | 45.00 | 45.00 | 45.00 | 2 | 2 |" in card
     assert "A prompt as the model sees it" not in card

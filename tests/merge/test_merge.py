@@ -18,7 +18,7 @@ from tiny_run import STOP_ID, make_run, sha256, weights_of
 
 from llm_summ.cli.merge import merge as command
 from llm_summ.core.errors import InputError, LlmSummError, ModelError, RunError
-from llm_summ.merge.job import merge
+from llm_summ.merge.job import MergeRequest, merge
 from llm_summ.models.adapter import merged_folder, merged_stamp
 from llm_summ.models.device import find_device
 from llm_summ.recipe import ModelFields, load_recipe
@@ -94,7 +94,7 @@ def test_from_the_command_to_the_table(run: Run) -> None:
 def test_what_stands_in_the_folder(run: Run) -> None:
     base = Path(run.recipe().model.base)
     (base / "LICENSE").write_text("terms", encoding="utf-8")
-    folder = merge(run, verify=False).folder
+    folder = merge(run, MergeRequest(verify=False)).folder
     assert left_in(folder) >= {
         *("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
         *("prompt.md", "recipe.yaml", "README.md", "LICENSE", "merge.json", "merged_from.json"),
@@ -135,7 +135,7 @@ def test_weights_are_base_plus_scale_b_a(
 ) -> None:
     """Layer by layer from the files; embeddings, which the head shares, are the base's and are there once."""
     run = make_run(in_tmp, tiny_model, **lora)
-    done = merge(run, rows=2)
+    done = merge(run, MergeRequest(rows=2))
     assert done.verification is not None
     assert done.verification.layers is not None
     assert done.verification.layers.layers == 8
@@ -155,24 +155,24 @@ def test_weights_are_base_plus_scale_b_a(
 
 def test_nothing_is_merged_twice(run: Run) -> None:
     """`generate` takes what `merge` made, and `merge` what `generate` made; a new adapter makes it anew."""
-    first = merge(run, rows=2)
+    first = merge(run, MergeRequest(rows=2))
     assert first.verification is not None
     recipe = run.recipe()
     weights = run.merged / "model.safetensors"
     stamp = weights.stat()
     assert merged_folder(run, recipe.model, recipe.model.base, find_device(), "float32", STOP_ID) == run.merged
-    again = merge(run, verify=False)
+    again = merge(run, MergeRequest(verify=False))
     assert weights.stat() == stamp
     assert again.verification is None
     assert again.facts["verification"] == first.facts["verification"]  # of the same weights: it stays
-    other = merge(run, verify=False, dtype="bfloat16")
+    other = merge(run, MergeRequest(verify=False, dtype="bfloat16"))
     assert weights.stat().st_size < stamp.st_size
     assert other.facts["verification"] is None
     assert other.facts["dtype"] == "bfloat16"
 
 
 def test_a_generation_in_another_dtype_leaves_what_was_merged(run: Run) -> None:
-    merge(run, rows=2, dtype="bfloat16")
+    merge(run, MergeRequest(rows=2, dtype="bfloat16"))
     before, base = sha256(run.merged), run.recipe().model
     other = merged_folder(run, base, base.base, find_device(), "float32", STOP_ID)
     assert other == run.path / "merged.float32"
@@ -207,7 +207,7 @@ def test_no_path_of_this_machine_goes_into_a_folder_that_may_be_given_away(run: 
     data = tmp_path / "secret-customer" / "calls.csv"
     data.parent.mkdir()
     data.write_text("fname,dialogue,summary\na,#Person1#: 네.,짧다.\nb,#Person1#: 응.,길다.\n", encoding="utf-8")
-    folder = merge(run, source=str(data), rows=2).folder
+    folder = merge(run, MergeRequest(source=str(data), rows=2)).folder
     texts = [
         path.read_text(encoding="utf-8")
         for path in folder.iterdir()
@@ -254,17 +254,17 @@ def test_sampling_of_the_base_does_not_go_on(run: Run, tmp_path: Path) -> None:
 def test_a_folder_of_ones_own(run: Run) -> None:
     mine = Path("mine")
     mine.mkdir()
-    assert merge(run, out=mine, verify=False).folder == mine  # an empty folder may be taken
+    assert merge(run, MergeRequest(out=mine, verify=False)).folder == mine  # an empty folder may be taken
     weights = sha256(mine)
     (mine / "merged_from.json").write_text("{}", encoding="utf-8")
-    assert merge(run, out=mine, verify=False).folder == mine  # it was made by a merge
+    assert merge(run, MergeRequest(out=mine, verify=False)).folder == mine  # it was made by a merge
     assert sha256(mine) == weights
     assert not run.merged.exists()
     (mine / "merged_from.json").unlink()
     with pytest.raises(InputError, match=r"^mine: is there, and was not made by `llm-summ merge`") as caught:
-        merge(run, out=mine, verify=False)
+        merge(run, MergeRequest(out=mine, verify=False))
     assert "--force" in str(caught.value)
-    merge(run, out=mine, verify=False, force=True)
+    merge(run, MergeRequest(out=mine, verify=False, force=True))
     assert merged_stamp(mine) is not None
 
 
@@ -272,15 +272,15 @@ def test_a_folder_of_ones_own(run: Run) -> None:
 def test_what_must_stay_is_never_replaced(run: Run, out: str) -> None:
     place = Path(out.replace("base", run.recipe().model.base)).expanduser()
     with pytest.raises(InputError, match=r"^--out .*: holds what must stay; name a folder of its own$"):
-        merge(run, out=place, force=True, verify=False)
+        merge(run, MergeRequest(out=place, force=True, verify=False))
     assert run.adapter.is_dir()
 
 
 def test_parts_of_the_run_are_not_replaced_by_force(run: Run) -> None:
     with pytest.raises(InputError, match=r"name another folder with --out$"):
-        merge(run, out=run.adapter, force=True, verify=False)
+        merge(run, MergeRequest(out=run.adapter, force=True, verify=False))
     other = run.path / "merged-bf16"
-    assert merge(run, out=other, dtype="bfloat16", verify=False).folder == other
+    assert merge(run, MergeRequest(out=other, dtype="bfloat16", verify=False)).folder == other
 
 
 def test_without_dev_data(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -288,19 +288,19 @@ def test_without_dev_data(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
         run.recipe_path.read_text(encoding="utf-8").replace("dev: sample:dev", "dev:"), encoding="utf-8"
     )
     with pytest.raises(InputError, match=r"^--verify: the recipe has no data\.dev; name a file with --data$"):
-        merge(run, verify=True)
+        merge(run, MergeRequest(verify=True))
     assert not run.merged.exists()
     assert merge(run).verification is None
     assert "Not verified: the recipe has no data.dev" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"^gone\.csv: no such file; .*; or leave the check out: --no-verify$"):
-        merge(run, source="gone.csv")
+        merge(run, MergeRequest(source="gone.csv"))
 
 
 def test_a_base_that_is_gone(run: Run) -> None:
     text = run.recipe_path.read_text(encoding="utf-8")
     run.recipe_path.write_text(text.replace(run.recipe().model.base, "./gone"), encoding="utf-8")
     with pytest.raises(ModelError, match=r"^model\.base: \./gone: no such folder"):
-        merge(run, verify=False)
+        merge(run, MergeRequest(verify=False))
 
 
 def test_an_adapter_that_is_gone(run: Run) -> None:
@@ -332,20 +332,20 @@ def test_a_base_of_another_shape(run: Run, tmp_path: Path) -> None:
 def test_weights_beyond_the_range_of_float16(tiny_model: Path, in_tmp: Path) -> None:
     run = make_run(in_tmp, tiny_model, size=1e6)
     with pytest.raises(ModelError, match=r"are not finite in float16; choose bfloat16 or float32$"):
-        merge(run, dtype="float16", verify=False)
+        merge(run, MergeRequest(dtype="float16", verify=False))
     assert "merged" not in left_in(run.path)
-    merge(run, dtype="bfloat16", verify=False)  # has the range of float32
+    merge(run, MergeRequest(dtype="bfloat16", verify=False))  # has the range of float32
 
 
 def test_an_adapter_with_a_weight_that_is_not_a_number(tiny_model: Path, in_tmp: Path) -> None:
     run = make_run(in_tmp, tiny_model, size=math.inf)
     with pytest.raises(ModelError, match=r"are not finite in float32; the adapter is broken; train it anew$"):
-        merge(run, verify=False)
+        merge(run, MergeRequest(verify=False))
 
 
 def test_a_disk_that_is_full(run: Run, full_disk: None) -> None:
     with pytest.raises(LlmSummError) as caught:
-        merge(run, verify=False)
+        merge(run, MergeRequest(verify=False))
     assert str(caught.value).startswith("runs/tiny/merged: cannot be written (")
     assert str(caught.value).endswith("nothing is left of it; free some room, or choose another folder")
     assert "\n" not in str(caught.value)

@@ -55,4 +55,4 @@ def check_bytes(folder: Path, content: bytes, sample: str = SAMPLE) -> Submissio
 
 
 def kinds_and_lines(report: SubmissionReport) -> Found:
-    return {finding.kind.name: [place.line for place in finding.places] for finding in report.findings}
+    return {finding.rule.code: [place.line for place in finding.places] for finding in report.findings}

@@ -125,7 +125,7 @@ def with_command(command: str) -> list[tuple[str, str | bytes, str]]:
         (name, content, kind)
         for name, content, found in FILES
         for kind in sorted(found)
-        if command in FAULT_RULES[kind].mend and not found & {"counted-ids", "missing-id"}
+        if command in FAULT_RULES[kind].remedy and not found & {"counted-ids", "missing-id"}
         if (name, kind) not in other and not (name == "an .xlsx" or name == "a .parquet")
     ]
 
@@ -154,7 +154,7 @@ def test_post_removes_what_remains_of_a_prompt(broken: Callable[[str | bytes], s
     ):
         path = broken(content)
         assert "prompt-remains" in kinds(path)
-        [command] = re.findall("`llm-summ (post .*?)`", FAULT_RULES["prompt-remains"].mend)
+        [command] = re.findall("`llm-summ (post .*?)`", FAULT_RULES["prompt-remains"].remedy)
         names = {"FILE": path, "DATA": "test.csv", "OUT": "clean.csv"}
         words = [names.get(word, word) for word in command.split()]
         assert run(*words, "--force") == 0
@@ -179,7 +179,7 @@ def test_an_edit_is_enough(broken: Callable[[str | bytes], str], kind: str) -> N
 
 def test_every_kind_has_an_example_and_a_remedy_that_was_tried() -> None:
     assert {kind for _, _, found in FILES for kind in found} == set(FAULT_RULES)
-    commands = {kind for kind, one in FAULT_RULES.items() if SUBMIT in one.mend or "llm-summ post" in one.mend}
+    commands = {kind for kind, one in FAULT_RULES.items() if SUBMIT in one.remedy or "llm-summ post" in one.remedy}
     assert commands | set(EDITS) == set(FAULT_RULES)
 
 

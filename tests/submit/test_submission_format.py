@@ -117,7 +117,7 @@ def test_a_faulty_header_is_shown_as_it_stands(tmp_path: Path) -> None:
         "the rows have 3 fields, the header 2: found «fname,summary»; expected «,fname,summary»"
     )
     [finding] = check_bytes(tmp_path, NAMELESS.encode(), PLAIN_SAMPLE).findings
-    assert finding.kind.name == "extra-index"
+    assert finding.rule.code == "extra-index"
 
 
 def test_a_row_of_one_field_is_told_in_the_singular(tmp_path: Path) -> None:

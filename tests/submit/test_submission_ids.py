@@ -41,7 +41,7 @@ def test_each_fault_is_found_where_it_is(tmp_path: Path, content: str, expected:
 
 def test_counted_ids_say_what_the_sample_has_there(tmp_path: Path) -> None:
     [finding] = check_bytes(tmp_path, COUNTED.encode()).findings
-    assert "ids made by counting" in finding.kind.why
+    assert "ids made by counting" in finding.rule.why
     assert [(place.id, place.found) for place in finding.places] == [
         ("test_3", "the sample has test_4 here"),
         ("test_4", "the sample has test_5 here"),
@@ -52,7 +52,7 @@ def test_counted_ids_say_what_the_sample_has_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("misspelt", ["TEST_2", "test_002", "test_2.0", "2", " test_2", "Test-2"])
 def test_a_misspelt_id_is_told_from_a_missing_one(tmp_path: Path, misspelt: str) -> None:
     [finding] = check_bytes(tmp_path, GOOD.replace("test_2", misspelt).encode()).findings
-    assert finding.kind.name == "misspelt-id"
+    assert finding.rule.code == "misspelt-id"
     assert [place.line for place in finding.places] == [4]
     assert finding.places[0].found == f"«{misspelt}»; did you mean test_2?"
 

@@ -185,7 +185,7 @@ def test_whether_summaries_must_be_korean(
     path.write_text(rows_of(texts), encoding="utf-8")
     spoken = None if dialogues is None else dict.fromkeys(IDS, dialogues)
     report = check_submission(path, sample_of(tmp_path, sample), dialogues=spoken)
-    kinds = {one.kind.name: (one.severity, len(one.places)) for one in report.findings}
+    kinds = {one.rule.code: (one.severity, len(one.places)) for one in report.findings}
     assert kinds.get("not-korean") == found
 
 
@@ -200,7 +200,7 @@ def repeated(
     path = folder / "submission.csv"
     path.write_text(good, encoding="utf-8")
     [finding] = check_submission(path, sample_of(folder, sample), dialogues=dialogues).findings
-    assert finding.kind.name == "repeated-summary"
+    assert finding.rule.code == "repeated-summary"
     return finding.severity, [place.found for place in finding.places]
 
 

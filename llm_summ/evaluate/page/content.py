@@ -6,11 +6,12 @@ from itertools import chain
 from typing import Any
 
 from llm_summ.data.empty_texts import is_empty
-from llm_summ.evaluate.evaluation import FIGURES, Evaluation
+from llm_summ.evaluate.evaluation import Evaluation
 from llm_summ.evaluate.groups import length_ratio
 from llm_summ.evaluate.page.matches import Matches, Word, common, find_words
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.score.batch import TextBatch
+from llm_summ.score.corpus import FIGURES
 from llm_summ.score.metric import Metric
 
 __all__ = ["FLAGS", "row_flags", "script_data"]
