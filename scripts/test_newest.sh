@@ -91,7 +91,7 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" PYTHONDONTWRITEBYTECODE=1
 failed=""
 # Warnings are errors in the tests; a newer library may warn of what is to go, which is no failure yet.
 "$folder/bin/python" -m pytest -q -p no:cacheprovider -W default -m canary || failed+=" canaries"
-"$folder/bin/python" -m pytest -q -p no:cacheprovider -W default --ignore tests/test_newest.py -m "not slow and not families" || failed+=" fast-tests"
+"$folder/bin/python" -m pytest -q -p no:cacheprovider -W default --ignore tests/test_newest.py --numprocesses 2 --dist loadfile -m "not slow and not families" || failed+=" fast-tests"
 [ -z "$failed" ] || {
   say "failed:$failed"
   exit 1
