@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from llm_summ.core.compat.torch import (
     fake_tensor_mode,
     has_own_forward,
     is_about_meta_tensors,
+    is_connection_lost,
     replace_forward,
     restore_forward,
     tree_leaves,
@@ -127,6 +130,35 @@ def test_who_looks_at_numbers_that_are_not_there_is_told_of_meta_tensors(look: C
     with pytest.raises(Exception) as caught:  # noqa: PT011  of several kinds
         look(torch.empty(1, device="meta"))
     assert is_about_meta_tensors(caught.value)
+
+
+LOSES_THE_OTHER = """\
+import os, sys, torch
+from torch import distributed
+from llm_summ.core.compat.torch import is_connection_lost
+rank, path = int(sys.argv[1]), sys.argv[2]
+distributed.init_process_group("gloo", store=distributed.FileStore(path, 2), rank=rank, world_size=2)
+distributed.barrier()
+if rank:
+    os._exit(0)
+try:
+    distributed.all_reduce(torch.ones(1))
+except RuntimeError as error:
+    print(is_connection_lost(error), error)
+    sys.stdout.flush()
+    os._exit(0)
+"""
+
+
+def test_a_process_that_has_lost_the_other(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-W", "ignore", "-c", LOSES_THE_OTHER]
+    started = [
+        subprocess.Popen([*arguments, str(rank), str(tmp_path / "store")], stdout=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    printed = [process.communicate(timeout=120)[0] for process in started]
+    assert printed[0].startswith("True ")
+    assert not is_connection_lost(RuntimeError("out of memory"))
 
 
 def test_the_norm_of_many_tensors_at_once() -> None:

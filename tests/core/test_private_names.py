@@ -18,7 +18,6 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if COMPAT not in path.pare
 
 EXEMPT = {
     "train/checkpoint.py": 5,
-    "train/distributed.py": 1,
     "train/fit.py": 1,
     "train/gradients.py": 1,
     "train/shard.py": 2,

@@ -15,6 +15,7 @@ __all__ = [
     "fake_tensor_mode",
     "has_own_forward",
     "is_about_meta_tensors",
+    "is_connection_lost",
     "replace_forward",
     "restore_forward",
     "tree_leaves",
@@ -141,3 +142,13 @@ def is_about_meta_tensors(error: BaseException) -> bool:
     refused for an error that only an estimate has.
     """
     return "meta" in str(error)
+
+
+def is_connection_lost(error: BaseException) -> bool:
+    """Return whether a process has lost the others that it trains with.
+
+    gloo and NCCL raise a plain RuntimeError for whatever happens to them. Without it every process that lives ends
+    in a traceback of its own, and the reason of the one that died is lost among them.
+    """
+    signs = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
