@@ -16,21 +16,19 @@ which asks whether a GPU's autocast is on, leaves the inputs of a quantized laye
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from llm_summ.check.meta_model import quantized_layers
 from llm_summ.check.micro_batch import MicroBatch
 from llm_summ.check.tensor_memory import count_tensor_bytes
+from llm_summ.core.compat.bitsandbytes import BLOCK
+from llm_summ.core.compat.torch import autocast_as_on, fake_tensor_mode, replace_forward
+from llm_summ.core.compat.transformers import without_full_masks
+from llm_summ.core.compat.trl import TILE_TOKENS, TILE_VOCABULARY
 
-__all__ = ["BLOCK", "Step", "trace_step"]
-
-BLOCK = 64
-"""Weights that share a scale in bitsandbytes' 4-bit formats."""
-
-_TILE_TOKENS, _TILE_VOCABULARY = 4096, 32768  # TRL's TOKEN_CHUNK_SIZE and _CHUNKED_LOGPROB_CHUNK_SIZE
+__all__ = ["Step", "trace_step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +62,25 @@ def trace_step(
         label_smoothing: with it the fused head cannot be used.
     """
     import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode
 
     # As in `llm_summ.train.fit`.
     half = dtype == "bfloat16" or (on_gpu and dtype == "float16")
-    cast = _autocast(getattr(torch, dtype), on_gpu=on_gpu) if half else nullcontext()
+    kind = "cuda" if on_gpu else "cpu"
+    cast = autocast_as_on(kind, getattr(torch, dtype)) if half else nullcontext()
     for layer in quantized_layers(model):
-        layer.forward = types.MethodType(_quantized_forward, layer)
+        replace_forward(layer, types.MethodType(_quantized_forward, layer))
     if on_gpu:
         for layer in model.modules():
             if isinstance(layer, torch.nn.Dropout) and layer.p:
-                layer.forward = types.MethodType(_fused_dropout, layer)
+                replace_forward(layer, types.MethodType(_fused_dropout, layer))
     if checkpointing and not model.is_gradient_checkpointing:
         model.gradient_checkpointing_enable()
         model.enable_input_require_grads()
     model.train()
-    masks = _no_masks() if batch.rows == 1 and not batch.packed else nullcontext()
-    with masks, FakeTensorMode(allow_non_fake_inputs=True):
+    masks = without_full_masks() if batch.rows == 1 and not batch.packed else nullcontext()
+    with masks, fake_tensor_mode():
         _make_fake(model)
-        counter = count_tensor_bytes(model, {int(model.get_output_embeddings().weight.shape[0]), _TILE_VOCABULARY})
+        counter = count_tensor_bytes(model, {int(model.get_output_embeddings().weight.shape[0]), TILE_VOCABULARY})
         with counter:
             with cast:
                 if on_gpu and not label_smoothing:
@@ -94,56 +92,21 @@ def trace_step(
     return Step(counter.kept, counter.wide_at_peak, working, counter.passing)
 
 
-@contextmanager
-def _autocast(dtype: Any, *, on_gpu: bool) -> Iterator[None]:
-    """Autocast on tensors of the CPU; who asks whether a GPU's is on is told so if it would be."""
-    import torch
-
-    before = torch.is_autocast_enabled("cuda")
-    torch.set_autocast_enabled("cuda", on_gpu)
-    try:
-        with torch.autocast("cpu", dtype=dtype):
-            yield
-    finally:
-        torch.set_autocast_enabled("cuda", before)
-
-
-@contextmanager
-def _no_masks() -> Iterator[None]:
-    """Have the fused attention go without a mask where there is neither padding nor a window.
-
-    transformers does so itself, but only after a look at numbers, which fake tensors have none of.
-    """
-    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
-
-    def mask(**asked: Any) -> Any:
-        window = asked.get("local_size")
-        return None if window is None or asked["kv_length"] < window else sdpa_mask(**asked)
-
-    ALL_MASK_ATTENTION_FUNCTIONS["sdpa"] = mask  # beside the library's own, which shows again when it is deleted
-    try:
-        yield
-    finally:
-        del ALL_MASK_ATTENTION_FUNCTIONS["sdpa"]
-
-
 def _make_fake(model: Any) -> None:
     """Put fake tensors of the CPU in place of the meta device's; gradients are there from the second batch on."""
     import torch
 
     made: dict[int, Any] = {}
     for module in model.modules():
-        for tensors in (module._parameters, module._buffers):
-            for name, old in tensors.items():
-                if old is None:
-                    continue
-                if id(old) not in made:
-                    new = torch.empty(old.shape, dtype=old.dtype, device="cpu")
-                    if isinstance(old, torch.nn.Parameter):
-                        new = torch.nn.Parameter(new, requires_grad=old.requires_grad)
-                        new.grad = torch.empty_like(new) if old.requires_grad else None
-                    made[id(old)] = new
-                tensors[name] = made[id(old)]
+        own = {"recurse": False, "remove_duplicate": False}
+        for name, old in [*module.named_parameters(**own), *module.named_buffers(**own)]:
+            if id(old) not in made:
+                new = torch.empty(old.shape, dtype=old.dtype, device="cpu")
+                if isinstance(old, torch.nn.Parameter):
+                    new = torch.nn.Parameter(new, requires_grad=old.requires_grad)
+                    new.grad = torch.empty_like(new) if old.requires_grad else None
+                made[id(old)] = new
+            setattr(module, name, made[id(old)])
 
 
 def _inputs(batch: MicroBatch) -> dict[str, Any]:
@@ -204,8 +167,8 @@ def _fused_head(hidden: Any, weight: Any) -> Any:
 
         @staticmethod
         def tile(states: Any, weight: Any) -> None:
-            part = weight[:_TILE_VOCABULARY].to(states.dtype)
-            states.new_empty(min(len(states), _TILE_TOKENS), len(part))
+            part = weight[:TILE_VOCABULARY].to(states.dtype)
+            states.new_empty(min(len(states), TILE_TOKENS), len(part))
 
     return Head.apply(hidden, weight).sum()
 

@@ -54,6 +54,7 @@ from llm_summ.check.sizes import (
     update_bytes,
     weight_bytes,
 )
+from llm_summ.core.compat.transformers import attention_implementation
 from llm_summ.models.dequantized import dequantized_bytes
 from llm_summ.models.device import Device
 from llm_summ.models.duration import model_size
@@ -295,7 +296,7 @@ def _cost(model: Any, recipe: Recipe, on_gpu: bool) -> Callable[[MicroBatch], fl
     layers = config.num_hidden_layers
     # Models without attention (Mamba) have no heads.
     heads = getattr(config, "num_attention_heads", 0)
-    scores = 2 * heads if config._attn_implementation == "eager" else 0
+    scores = 2 * heads if attention_implementation(config) == "eager" else 0
     if recipe.train.checkpoints(on_gpu=on_gpu):  # one layer at a time, and the inputs of all
         token, layers = token // layers + layers * config.hidden_size, 1
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 from typing import Any, Literal
 
+from llm_summ.core.compat.peft import is_dropout_refused, is_mamba_refused
+from llm_summ.core.compat.transformers import replace_quantized_layers
 from llm_summ.core.errors import RecipeError, first_line
 from llm_summ.models.adapter import lora_config
 from llm_summ.models.base import configuration
@@ -32,7 +34,6 @@ def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
     import torch
     from peft import inject_adapter_in_model
     from transformers import AutoModelForCausalLM
-    from transformers.quantizers import AutoHfQuantizer
 
     fields, whole = recipe.model, recipe.train.method == "full"
     compute = torch.float32 if whole else getattr(torch, dtype)
@@ -45,10 +46,7 @@ def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=compute, **attention, **code)
     if quantization is not None:
-        AutoHfQuantizer.from_config(quantization, pre_quantized=False).preprocess_model(
-            model=model, dtype=compute, device_map={"": "cpu"}
-        )
-        setattr(model, "is_loaded_in_8bit" if fields.quantization == "int8" else "is_loaded_in_4bit", True)
+        replace_quantized_layers(model, quantization, compute)
     if whole:
         return model
     model.requires_grad_(False)
@@ -68,12 +66,12 @@ def _cannot_be_adapted(model: Any, recipe: Recipe, error: ValueError) -> RecipeE
     """Return the error for targets that PEFT refuses, with what to set instead."""
     import torch
 
-    if "lora_dropout" in str(error):
+    if is_dropout_refused(error):
         return RecipeError(
             f"lora.dropout: {recipe.lora.dropout:g} does not go with experts ({recipe.model.base}); set it "
             "to 0, or name other layers in lora.targets"
         )
-    if "Mamba" in str(error) and recipe.lora.targets == "all-linear":
+    if is_mamba_refused(error) and recipe.lora.targets == "all-linear":
         names = {
             name.rpartition(".")[2]
             for name, module in model.named_modules()

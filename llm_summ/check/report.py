@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from llm_summ.check.duration import TrainingTime, training_time
@@ -27,6 +26,8 @@ from llm_summ.check.memory import Memory, device_memory, fit_micro_batch
 from llm_summ.check.meta_model import build_meta_model
 from llm_summ.check.tokens import token_findings, unknown_ids
 from llm_summ.check.training_plan import TrainingPlan, make_plan
+from llm_summ.core.compat.torch import is_about_meta_tensors
+from llm_summ.core.compat.transformers import is_model_code
 from llm_summ.core.errors import InputError, RecipeError, first_line
 from llm_summ.core.optional_packages import quiet_libraries, require_training
 from llm_summ.data import Dialogue
@@ -258,7 +259,7 @@ def _all_rows(plan: TrainingPlan) -> Iterator[TokenizedExample]:
 def _is_of_a_model(error: BaseException) -> bool:
     """Whether an error comes from a pass through a model, and not from the lack of numbers there."""
     frames = traceback.extract_tb(error.__traceback__)
-    return "meta" not in str(error) and any(Path(one.filename).name.startswith("modeling_") for one in frames)
+    return not is_about_meta_tensors(error) and any(is_model_code(frame.filename) for frame in frames)
 
 
 def _built(recipe: Recipe, meta_model: Future[Any], failures: list[str]) -> Any:

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_summ.check.activations import BLOCK
 from llm_summ.check.meta_model import quantized_layers
+from llm_summ.core.compat.bitsandbytes import BLOCK, OPTIMIZER_BLOCK, SCALES_BLOCK, SMALLEST_8_BIT
 from llm_summ.recipe import ModelFields
 
 __all__ = ["Trained", "file_bytes", "optimizer_bytes", "still_mapped", "trained", "update_bytes", "weight_bytes"]
-
-_SCALES, _SMALLEST_8_BIT, _BLOCK_8_BIT = 256, 4096, 256  # of bitsandbytes
 
 # States of each parameter; Adafactor has a row and a column of them, SGD without momentum none.
 _STATES = {
@@ -76,7 +74,7 @@ def weight_bytes(model: Any, fields: ModelFields) -> int:
             total += count + 4 * parameter.shape[0]
         else:
             blocks = math.ceil(count / BLOCK)
-            scales = blocks + 4 * math.ceil(blocks / _SCALES) if fields.double_quantization else 4 * blocks
+            scales = blocks + 4 * math.ceil(blocks / SCALES_BLOCK) if fields.double_quantization else 4 * blocks
             total += math.ceil(count / 2) + scales
     return total
 
@@ -97,8 +95,8 @@ def _state_bytes(tensor: Trained, name: str) -> int:
             return 4 * tensor.count
         *others, rows, columns = tensor.shape
         return 4 * math.prod(others) * (rows + columns)
-    if name.endswith("8bit") and tensor.count >= _SMALLEST_8_BIT and not tensor.embedding:
-        return _STATES[name] * (tensor.count + 4 * math.ceil(tensor.count / _BLOCK_8_BIT))
+    if name.endswith("8bit") and tensor.count >= SMALLEST_8_BIT and not tensor.embedding:
+        return _STATES[name] * (tensor.count + 4 * math.ceil(tensor.count / OPTIMIZER_BLOCK))
     return _STATES[name] * 4 * tensor.count
 
 

@@ -17,6 +17,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from llm_summ.core.compat.mecab import surfaces
 from llm_summ.core.errors import InputError
 
 _VERIFIED = {"2.1.1.post2": 80_558_854}
@@ -151,18 +152,7 @@ class MecabTokenizer:
         text = text.replace("\0", " ")
         if _HALF.search(text):
             raise InputError(f"mecab-ko cannot analyse {text[:60]!r}: it has half a character; expected a text")
-        # morphs() makes three objects a morpheme and splits its feature string, only to give the surface:
-        # two thirds of its time. The lattice that it reads is not public, so it may go.
-        try:
-            from mecab.utils import create_lattice
-
-            tagger = self._mecab._tagger
-        except (ImportError, AttributeError):
-            return tuple(map(sys.intern, self._mecab.morphs(text)))
-        lattice = create_lattice(text)
-        if not tagger.parse(lattice):
-            raise InputError(f"mecab-ko cannot analyse {text[:60]!r}: {tagger.what()}")
-        return tuple(sys.intern(node.surface) for _, node in lattice)
+        return tuple(map(sys.intern, surfaces(self._mecab, text)))
 
 
 @cache

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llm_summ.core.compat.peft import BASE_PREFIX
 from llm_summ.core.records import JsonRecord
 from llm_summ.models.text_part import text_part_name
 
@@ -19,7 +20,6 @@ __all__ = ["LayerCheck", "LayerSum", "check_layers", "expected_layers", "lora_sc
 
 _LAYERS = 8
 _ROWS = 256  # of a layer's weight: enough to see a wrong scale, and small for any model
-_PREFIX = "base_model.model."
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def expected_layers(model: Any, config: Mapping[str, Any], dtype: Any) -> list[L
     import torch
 
     adapted = [
-        (name.removeprefix(_PREFIX), module)
+        (name.removeprefix(BASE_PREFIX), module)
         for name, module in model.named_modules()
         if isinstance(getattr(module, "base_layer", None), torch.nn.Linear) and "default" in module.lora_A
     ]

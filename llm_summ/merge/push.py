@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from llm_summ.core.compat.hub import connection_error
 from llm_summ.core.errors import InputError, LlmSummError, first_line
 
 __all__ = ["check_push", "push"]
@@ -51,9 +52,7 @@ def push(folder: Path, name: str, *, public: bool) -> str:
         LlmSummError: the hub cannot be reached, or refuses; the folder stays as it is.
     """
     from huggingface_hub import HfApi
-
-    # HTTPError: of httpx or httpx2, whichever the client uses.
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
+    from huggingface_hub.errors import HfHubHTTPError
 
     api = HfApi()
     try:
@@ -72,7 +71,7 @@ def push(folder: Path, name: str, *, public: bool) -> str:
         }
         status = error.response.status_code
         raise _not_pushed(folder, name, reasons.get(status, f"HTTP {status}: {first_line(error)}")) from error
-    except (HTTPError, OSError) as error:
+    except (connection_error(), OSError) as error:
         raise _not_pushed(folder, name, f"the hub cannot be reached ({first_line(error)})") from error
     return str(url)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.compat.peft import is_another_base, is_not_finite
 from llm_summ.core.errors import LlmSummError, ModelError, RunError, first_line
 from llm_summ.core.files import file_sha256, whole_directory, write_json
 from llm_summ.core.progress import say
@@ -116,7 +117,7 @@ def attach_adapter(base: Any, run: Run, *, merge: bool) -> Any:
     try:
         model = PeftModel.from_pretrained(base, run.adapter)
     except (RuntimeError, ValueError) as error:
-        if "size mismatch" in str(error) or "arget modules" in str(error):
+        if is_another_base(error):
             raise ModelError(
                 f"{run.adapter}: does not fit the base model, which has other layers than the one that it was "
                 "trained on; put that base back, or train the run anew"
@@ -127,7 +128,7 @@ def attach_adapter(base: Any, run: Run, *, merge: bool) -> Any:
     try:
         return model.merge_and_unload(safe_merge=True)
     except ValueError as error:
-        if "NaN" not in str(error):
+        if not is_not_finite(error):
             raise
         raise _not_finite(run, base.dtype) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import urllib.parse
@@ -12,6 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.compat.hub import go_offline
+from llm_summ.core.compat.transformers import refusal
+from llm_summ.core.compat.write_errors import as_os_error
 from llm_summ.core.errors import ModelError, first_line
 from llm_summ.core.optional_packages import quiet_libraries, require
 from llm_summ.core.progress import say
@@ -137,16 +139,15 @@ def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """Write a tokenizer's files.
 
     Raises:
-        OSError: a file cannot be written. The library raises a plain Exception for tokenizer.json, whose text ends
-            in the number of the system's error: ``No space left on device (os error 28)``.
+        OSError: a file cannot be written.
     """
     try:
         tokenizer.save_pretrained(folder)
     except Exception as error:
-        number = re.search(r"\(os error (\d+)\)$", str(error))
-        if isinstance(error, OSError) or number is None:
+        failure = as_os_error(error, folder / "tokenizer.json")
+        if failure is None or failure is error:
             raise
-        raise OSError(int(number[1]), os.strerror(int(number[1])), str(folder / "tokenizer.json")) from error
+        raise failure from error
 
 
 def model_file(model: ModelFields, location: str, name: str) -> Path | None:
@@ -251,8 +252,7 @@ def _check_hub(model: ModelFields) -> None:
         if not cached:
             raise cannot_be_had(model, OSError(f"not in the local cache, and {reason}")) from error
         say(f"{model.base}: taken from the hub's cache on this machine ({reason})")
-        constants.HF_HUB_OFFLINE = True
-        os.environ["HF_HUB_OFFLINE"] = "1"  # for processes that this one starts
+        go_offline()
 
 
 def hub_options(model: ModelFields) -> dict[str, Any]:
@@ -262,23 +262,23 @@ def hub_options(model: ModelFields) -> dict[str, Any]:
 
 def cannot_be_had(model: ModelFields, error: BaseException) -> ModelError:
     """Return the error for a base that a library refuses, with what to do about it."""
-    reason = str(error)
-    if "does not recognize this architecture" in reason:
+    reason = refusal(error)
+    if reason == "unknown-architecture":
         known = metadata.version("transformers")
         return ModelError(
             f"model.base: {model.base}: transformers {known} does not know its kind of model; take a base that it "
             "knows, or a newer transformers"
         )
-    if "trust_remote_code" in reason:
+    if reason == "needs-own-code":
         return ModelError(
             f"model.base: {model.base}: needs code from its repository; read that code, then set "
             "model.trust_remote_code: true"
         )
-    if "gated" in reason or "401" in reason or "restricted" in reason:
+    if reason == "restricted":
         return ModelError(
             f"model.base: {model.base}: access is restricted; accept its terms on the hub and set HF_TOKEN"
         )
-    if "safetensors" in reason and "file named" in reason:
+    if reason == "no-safetensors":
         return ModelError(f"model.base: {model.base}: no weights as safetensors; take a repository that has them")
     return ModelError(
         f"model.base: {model.base}: cannot be had ({first_line(error)}); check the name and the connection, "

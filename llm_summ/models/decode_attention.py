@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from llm_summ.core.compat.transformers import attention_implementation
+
 __all__ = ["quick_decoding"]
 
 _NAME = "llm_summ_decoding"
@@ -27,7 +29,7 @@ def quick_decoding(model: Any) -> Iterator[None]:
     from transformers.masking_utils import sdpa_mask
 
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if base.device.type != "cpu" or base.config._attn_implementation != "sdpa":
+    if base.device.type != "cpu" or attention_implementation(base.config) != "sdpa":
         yield
         return
 

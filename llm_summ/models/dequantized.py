@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from llm_summ.core.compat.torch import replace_forward, restore_forward
 from llm_summ.models.few_row_linear import linear
 
 __all__ = ["dequantized_bytes", "keep_dequantized", "with_adapter_merged"]
@@ -37,9 +38,8 @@ def keep_dequantized(model: Any, room: int) -> int:
     for layer in layers:
         state = layer.weight.quant_state
         # As bitsandbytes does: in the dtype of the products, which is that of its input once that is cast.
-        layer.forward = _DequantizedForward(
-            layer, dequantize_4bit(layer.weight.data, state).to(layer.compute_dtype)
-        )
+        weight = dequantize_4bit(layer.weight.data, state).to(layer.compute_dtype)
+        replace_forward(layer, _DequantizedForward(layer, weight))
     return taken
 
 
@@ -74,12 +74,12 @@ def with_adapter_merged(model: Any) -> Iterator[None]:
                     and dense.weight.dtype == torch.float32
                 ):
                     delta = sum(module.get_delta_weight(name) for name in module.active_adapters)
-                    module.forward = _DequantizedForward(module.base_layer, dense.weight + delta)
+                    replace_forward(module, _DequantizedForward(module.base_layer, dense.weight + delta))
                     merged.append(module)
         yield
     finally:
         for module in merged:
-            del module.forward
+            restore_forward(module)
 
 
 class _DequantizedForward:

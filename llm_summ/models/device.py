@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.compat.torch import cpu_has_amx, cpu_multiplies_bfloat16
+
 __all__ = ["Device", "cpu_name", "find_device", "one_gpu", "use_attention_without_plans"]
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -68,15 +70,11 @@ def find_device() -> Device:
         return Device("cuda", torch.cuda.get_device_name(0), dtype)
     # Without AMX tiles vLLM generates faster in float32. A training step is bound by products of matrices: where a
     # CPU knows those of bfloat16 at all, it takes two thirds of the time.
-    has_amx, has_products = (
-        bool(getattr(torch.cpu, name, lambda: False)())
-        for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    )
     return Device(
         "cpu",
         cpu_name(),
-        "bfloat16" if has_amx else "float32",
-        "bfloat16" if has_products else None,
+        "bfloat16" if cpu_has_amx() else "float32",
+        "bfloat16" if cpu_multiplies_bfloat16() else None,
     )
 
 

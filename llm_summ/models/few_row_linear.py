@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from llm_summ.core.compat.torch import has_own_forward, replace_forward, restore_forward
+
 __all__ = ["linear", "quick_products"]
 
 _WIDE = 1 << 15
@@ -66,15 +68,15 @@ def quick_products(model: Any) -> Iterator[None]:
             if (
                 type(module) is torch.nn.Linear
                 and module.weight.device.type == "cpu"
-                and "forward" not in vars(module)
+                and not has_own_forward(module)
             ):
-                module.forward = partial(_forward, module)
+                replace_forward(module, partial(_forward, module))
                 changed.append(module)
         yield
     finally:
         hook.remove()
         for module in changed:
-            del module.forward
+            restore_forward(module)
 
 
 def _forward(module: Any, x: Any) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from llm_summ.core.compat.bitsandbytes import keep_unpacked
+from llm_summ.core.compat.transformers import are_shapes_refused
 from llm_summ.core.errors import ModelError, listed
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
@@ -29,6 +31,7 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
         ModelError: it cannot be had, or its weights are not whole.
     """
     quiet_libraries()
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -48,18 +51,14 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
             **attention_options(model_type(model, location)),
             **hub_options(model),
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise cannot_be_had(model, error) from error
     except RuntimeError as error:
-        if "size mismatch" in str(error) or "ignore_mismatched_sizes" in str(error):
+        if are_shapes_refused(error):
             raise ModelError(
                 f"model.base: {model.base}: weights of other shapes than its configuration says; get both from "
                 "one repository"
             ) from error
-        raise
-    except Exception as error:
-        if type(error).__name__ == "SafetensorError":
-            raise cannot_be_had(model, error) from error
         raise
     _refuse_gaps(model, loaded, info)
     return loaded
@@ -98,15 +97,9 @@ def _refuse_gaps(model: ModelFields, loaded: Any, info: dict[str, Collection[Any
 
 
 def keep_trainable(model: Any) -> None:
-    """Keep bitsandbytes from packing 4-bit weights anew when a model on a CPU is evaluated in between.
-
-    On a CPU that knows products of bfloat16, the first pass in evaluation mode packs them for a kernel that has no
-    backward pass, and they stay so: what is trained after it would get no gradient through these layers, with a
-    warning and without an error (bitsandbytes 0.50.2).
-    """
+    """Keep a model's 4-bit layers trainable when it is evaluated on a CPU in between."""
     for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+        keep_unpacked(module)
 
 
 def attention_options(model_type: str) -> dict[str, str]:

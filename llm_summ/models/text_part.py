@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from llm_summ.core.compat.transformers import LANGUAGE_MODEL_PREFIX
 from llm_summ.core.errors import ModelError, listed
 
 __all__ = ["text_part", "text_part_name"]
-
-_PART = "language_model."
 
 
 def text_part(model: Any) -> Any:
@@ -53,4 +52,4 @@ def text_part(model: Any) -> Any:
 
 def text_part_name(name: str) -> str:
     """Return the name in the language model alone of a module or weight in the whole model."""
-    return name.replace(_PART, "", 1)
+    return name.replace(LANGUAGE_MODEL_PREFIX, "", 1)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from llm_summ.core.compat.vllm import HARMLESS_STARTS, LORA_RANKS, SAVED_MODULES
+from llm_summ.core.compat.vllm_architectures import architecture_support
 from llm_summ.core.optional_packages import is_installed
 from llm_summ.models.base_facts import BaseFacts
-from llm_summ.models.vllm_architectures import architecture_support
 
-__all__ = ["LORA_RANKS", "attach_refusals", "base_refusals", "largest_rank", "unserved_on_cpu", "vllm_refusals"]
-
-LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""The values that vLLM takes for `max_lora_rank`."""
+__all__ = ["attach_refusals", "base_refusals", "largest_rank", "unserved_on_cpu", "vllm_refusals"]
 
 # Fields of peft's LoraConfig that vLLM does not implement, with what they are called.
 _NOT_IMPLEMENTED = {
@@ -24,10 +22,6 @@ _NOT_IMPLEMENTED = {
     "use_qalora": "QALoRA",
     "trainable_token_indices": "trained token rows (trainable_token_indices)",
 }
-# They set the adapter's first weights and leave the base as it is. Others (PiSSA, OLoRA, CorDA, LoftQ) change the
-# base, which vLLM loads unchanged.
-_HARMLESS_STARTS = {"gaussian", "eva", "orthogonal", "mica", "lora_ga"}
-
 _NO_LAYERS = ("embed_tokens", "lm_head")
 
 
@@ -96,14 +90,14 @@ def vllm_refusals(config: Mapping[str, Any]) -> list[str]:
     reasons = []
     if (rank := largest_rank(config)) > LORA_RANKS[-1]:
         reasons.append(f"rank {rank} is over {LORA_RANKS[-1]}")
-    saved = sorted(set(config.get("modules_to_save") or []) - {"classifier", "score"})
+    saved = sorted(set(config.get("modules_to_save") or []) - SAVED_MODULES)
     if saved:
         reasons.append(f"whole modules are trained (modules_to_save: {', '.join(saved)})")
     reasons += [name for field, name in _NOT_IMPLEMENTED.items() if config.get(field)]
     if str(config.get("bias") or "none") != "none":
         reasons.append(f"biases of the base are trained (bias: {config['bias']})")
     start = config.get("init_lora_weights")
-    if isinstance(start, str) and start.lower() not in _HARMLESS_STARTS:
+    if isinstance(start, str) and start.lower() not in HARMLESS_STARTS:
         reasons.append(f"{start} changes the base's weights (init_lora_weights)")
     if config.get("target_parameters"):
         reasons.append("it adapts fused experts (target_parameters)")

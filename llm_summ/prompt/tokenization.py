@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import itertools
-import json
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
+from llm_summ.core.compat.tokenizers import encode_ids, fast_backend, with_special_token
 from llm_summ.core.errors import PromptError, first_line
 from llm_summ.prompt.jinja_env import FAULTS
 
@@ -120,34 +120,24 @@ class PromptTokenizer:
         backend = self._backend if special_tokens else self._text_backend
         if backend is None:
             return tuple(self._encode_slowly(text, special_tokens))
-        return tuple(self._encode_quickly(backend, text, special_tokens))
+        return tuple(encode_ids(backend, text, special_tokens=special_tokens))
 
     def _encode_slowly(self, text: str, special_tokens: bool) -> list[int]:
         return list(
             self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not special_tokens)
         )
 
-    @staticmethod
-    def _encode_quickly(backend: Any, text: str, special_tokens: bool) -> list[int]:
-        # The settings are the tokenizer's, and whoever used it last may have changed them.
-        backend.encode_special_tokens = not special_tokens
-        backend.no_truncation()
-        backend.no_padding()
-        # The only method that leaves out offsets, which take a third of the time.
-        [encoding] = backend.encode_batch_fast([text], add_special_tokens=False)
-        return list(encoding.ids)
-
     def _find_backend(self) -> Any | None:
         """The tokenizer's own in Rust, which is twice as quick, if it gives the same ids.
 
         A tokenizer in Python has none, and one can do more than its backend does.
         """
-        backend = getattr(self._tokenizer, "backend_tokenizer", None)
-        if not hasattr(backend, "encode_batch_fast"):
+        backend = fast_backend(self._tokenizer)
+        if backend is None:
             return None
         probe = _PROBE.join(["", *map(str, self._tokenizer.all_special_tokens), ""])
         same = all(
-            self._encode_quickly(backend, probe, special) == self._encode_slowly(probe, special)
+            encode_ids(backend, probe, special_tokens=special) == self._encode_slowly(probe, special)
             for special in (True, False)
         )
         return backend if same else None
@@ -158,14 +148,11 @@ class PromptTokenizer:
         Tokenizers let special tokens be text, but a chat template can end a turn with an added token that is not
         special. The text backend is then a copy to which it is; the tokenizer itself stays as it is.
         """
-        if self._backend is None or self.stop_id not in self._encode_quickly(
-            self._backend, self._stop_text, False
+        if self._backend is None or self.stop_id not in encode_ids(
+            self._backend, self._stop_text, special_tokens=False
         ):
             return self._backend
-        state = json.loads(self._backend.to_str())
-        for added in state["added_tokens"]:
-            added["special"] |= added["id"] == self.stop_id
-        return type(self._backend).from_str(json.dumps(state))
+        return with_special_token(self._backend, self.stop_id)
 
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from llm_summ.core.compat.torch import is_connection_lost
 from llm_summ.core.errors import InputError, LlmSummError, TrainingError, first_line
 from llm_summ.core.optional_packages import quiet_libraries, require_training
 
@@ -209,7 +210,7 @@ def joined() -> Iterator[ProcessGroup]:
             _forget_locals(error)
             if not _is_first_to_fail(store):
                 raise SystemExit(_exit_code(error)) from error
-            if not _has_lost_others(error):
+            if not is_connection_lost(error):
                 raise
             if RENDEZVOUS in os.environ:
                 raise SystemExit(LOST) from error
@@ -320,17 +321,10 @@ def _is_first_to_fail(store: Any) -> bool:
         return False
 
 
-def _has_lost_others(error: BaseException) -> bool:
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(
-        sign in text for sign in ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
-    )
-
-
 def _exit_code(error: BaseException) -> int:
     if isinstance(error, LlmSummError):
         return error.exit_code
-    return 130 if isinstance(error, KeyboardInterrupt) else LOST if _has_lost_others(error) else 1
+    return 130 if isinstance(error, KeyboardInterrupt) else LOST if is_connection_lost(error) else 1
 
 
 def _of_one_dtype(gradients: list[Any]) -> list[list[Any]]:

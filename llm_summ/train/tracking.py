@@ -22,6 +22,7 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.integrations import TensorBoardCallback, TrackioCallback, WandbCallback
 
+from llm_summ.core.compat.trackers import mark_begun, tracker_module
 from llm_summ.core.errors import first_line
 from llm_summ.core.files import write_json, write_text
 from llm_summ.core.optional_packages import require
@@ -180,7 +181,7 @@ class _Wandb(WandbCallback):  # type: ignore[misc]
 
     def setup(self, args: Any, state: Any, model: Any) -> None:
         """Begin the run, or go on with it; of code and machine it is told nothing but versions."""
-        wandb = self._wandb
+        wandb = tracker_module(self)
         mode = None
         if not os.environ.get("WANDB_MODE"):
             mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
@@ -211,11 +212,11 @@ class _Wandb(WandbCallback):  # type: ignore[misc]
         )
         wandb.define_metric("train/global_step")
         wandb.define_metric("*", step_metric="train/global_step", step_sync=True)
-        self._initialized = True
+        mark_begun(self)
 
     def place(self) -> str:
         """Where to look."""
-        run = self._wandb.run
+        run = tracker_module(self).run
         if run.disabled:
             return "disabled by WANDB_MODE"
         if run.offline:
@@ -224,12 +225,13 @@ class _Wandb(WandbCallback):  # type: ignore[misc]
 
     def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
         """A table for each evaluation."""
-        table = self._wandb.Table(columns=_columns(samples), data=_rows(samples))
-        self._wandb.log({"samples": table, "train/global_step": step})
+        tracker = tracker_module(self)
+        table = tracker.Table(columns=_columns(samples), data=_rows(samples))
+        tracker.log({"samples": table, "train/global_step": step})
 
     def close(self) -> None:
         """Send what is left; without a network it stays in the folder."""
-        self._wandb.finish()
+        tracker_module(self).finish()
 
 
 class _Trackio(TrackioCallback):  # type: ignore[misc]
@@ -245,7 +247,7 @@ class _Trackio(TrackioCallback):  # type: ignore[misc]
 
     def setup(self, args: Any, state: Any, model: Any) -> None:
         """Begin the run, or go on with it."""
-        self._trackio.init(
+        tracker_module(self).init(
             project=_PROJECT,
             name=self._run.name,
             config=self._recipe.model_dump(mode="json"),
@@ -254,20 +256,23 @@ class _Trackio(TrackioCallback):  # type: ignore[misc]
             auto_log_gpu=False,
             auto_log_cpu=False,
         )
-        self._initialized = True
+        mark_begun(self)
 
     def place(self) -> str:
         """Where to look."""
-        return f"TRACKIO_DIR={shlex.quote(str(self._trackio.TRACKIO_DIR))} trackio show --project {_PROJECT}"
+        return (
+            f"TRACKIO_DIR={shlex.quote(str(tracker_module(self).TRACKIO_DIR))} trackio show --project {_PROJECT}"
+        )
 
     def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
         """A table for each evaluation."""
-        table = self._trackio.Table(columns=_columns(samples), data=_rows(samples))
-        self._trackio.log({"samples": table, "train/global_step": step})
+        tracker = tracker_module(self)
+        table = tracker.Table(columns=_columns(samples), data=_rows(samples))
+        tracker.log({"samples": table, "train/global_step": step})
 
     def close(self) -> None:
         """Write what is left."""
-        self._trackio.finish()
+        tracker_module(self).finish()
 
 
 class _TensorBoard(TensorBoardCallback):  # type: ignore[misc]

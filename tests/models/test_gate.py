@@ -351,11 +351,12 @@ def test_a_class_that_needs_torchvision(monkeypatch: pytest.MonkeyPatch, is_ther
     assert unserved_on_cpu(whole, attached=True) == needs.format("Gemma3ForConditionalGeneration")
 
 
+@pytest.mark.canary
 def test_what_is_known_of_vllm_without_it() -> None:
     pytest.importorskip("vllm", reason="vllm is not installed")
     import transformers
 
-    from llm_summ.models import vllm_architectures
+    from llm_summ.core.compat import vllm_architectures
 
     table = vllm_architectures._registry()
     assert table is not None

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from llm_summ.models.vllm_support import LORA_RANKS, vllm_refusals
+from llm_summ.core.compat.vllm import LORA_RANKS
+from llm_summ.models.vllm_support import vllm_refusals
 
 PLAIN: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": ["q_proj"], "bias": "none"}
 TAKEN = [
@@ -54,6 +55,7 @@ def test_all_reasons_are_told() -> None:
     assert len(vllm_refusals(PLAIN | {"r": 2000, "use_dora": True, "modules_to_save": ["lm_head"]})) == 3
 
 
+@pytest.mark.canary
 @pytest.mark.slow
 def test_vllm_thinks_so_too() -> None:
     helper = pytest.importorskip("vllm.lora.peft_helper", reason="vLLM is not installed")

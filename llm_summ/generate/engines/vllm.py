@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.compat.vllm import LORA_RANKS, output_name
 from llm_summ.core.errors import GenerationError, first_line
 from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request, unfinished
-from llm_summ.models.vllm_support import LORA_RANKS
 
 __all__ = ["VllmEngine", "vllm_is_usable", "vllm_runs_on_cpu"]
 
@@ -174,8 +174,7 @@ class VllmEngine:
                 lora_request=self._adapter,
                 use_tqdm=False,
             )
-            # `enqueue` gives names such as "7-1f0c9a2e"; the outputs carry what stands before the hyphen.
-            index_of = {name.split("-", 1)[0]: index for index, name in zip(left, names, strict=True)}
+            index_of = {output_name(name): index for index, name in zip(left, names, strict=True)}
             engine = self._llm.llm_engine
             while engine.has_unfinished_requests():
                 for output in engine.step():

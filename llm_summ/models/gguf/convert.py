@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.compat.transformers import GGUF_NAME_FIELD
 from llm_summ.core.errors import ModelError
 from llm_summ.models.gguf.read import GgufFile
 from llm_summ.models.gguf.tokenizer import named_tokens, save_tokenizer
@@ -68,7 +69,7 @@ def _save_configuration(file: GgufFile, folder: Path) -> None:
         tie_word_embeddings=is_tied(file),
         vocab_size=len(file.value("tokenizer.ggml.tokens", list)),
         **{f"{role}_id": token_id for role, (token_id, _) in named_tokens(file).items()},
-        _model_name_or_path=file.value("general.name", str),
+        **{GGUF_NAME_FIELD: file.value("general.name", str)},
     )
     config.save_pretrained(folder)
     GenerationConfig.from_model_config(config).save_pretrained(folder)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.compat.transformers import NO_MAXIMUM_LENGTH
 from llm_summ.core.errors import ModelError
 from llm_summ.core.files import write_json
 from llm_summ.models.gguf.read import GgufFile
@@ -22,7 +23,6 @@ _SPACE = "\u2581"  # how a space is spelled in the vocabulary
 _CONTROL, _USER_DEFINED = 3, 4  # types of tokens in the file
 _ROLES = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
 _MASK = "<mask>"  # a role that the file does not know
-_NO_MAXIMUM = int(1e30)  # transformers' number for a tokenizer without a maximum length
 
 
 def build_tokenizer(file: GgufFile) -> Any:
@@ -93,7 +93,7 @@ def save_tokenizer(file: GgufFile, tokenizer: Any, folder: Path) -> None:
         "is_local": True,
         "local_files_only": False,
         "mask_token": _MASK,
-        "model_max_length": _NO_MAXIMUM,
+        "model_max_length": NO_MAXIMUM_LENGTH,
         "tokenizer_class": "GemmaTokenizer",
         **roles,
     }

@@ -1,6 +1,8 @@
-"""Which classes of models vLLM serves, and which of them take an adapter: read from its source, not imported.
+"""vLLM: which classes of models it serves, and which of them take an adapter. Its source is read, not imported.
 
-An import of vLLM takes longer than everything else that is known about a base before its weights are loaded.
+Importing vLLM takes longer than everything else that is known about a base before its weights are loaded, and its
+public `ModelRegistry` imports the class of a model to answer. So the tables of its registry and the bases of its
+classes are read as text. Without them vLLM refuses a base, or leaves its adapter out, after minutes of loading.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 __all__ = ["ArchitectureSupport", "architecture_support"]
 
 _TABLES = ("_TEXT_GENERATION_MODELS", "_MULTIMODAL_MODELS", "_TRANSFORMERS_SUPPORTED_MODELS")
-_WITH_ADAPTERS = "SupportsLoRA"
+_TAKES_ADAPTERS = "SupportsLoRA"
 
 # What vLLM 0.32 serves without adapters, of the classes that transformers has: for machines without vLLM.
 _WITHOUT_ADAPTERS = frozenset(
@@ -92,7 +94,7 @@ def _registry() -> dict[str, tuple[str, str]] | None:
 def _takes_adapters(module: str, name: str) -> bool:
     """Whether a class, or one that it is made from, is among those that take adapters."""
     return any(
-        base == _WITH_ADAPTERS or (where is not None and _takes_adapters(where, base))
+        base == _TAKES_ADAPTERS or (where is not None and _takes_adapters(where, base))
         for base, where in _bases(module, name)
     )
 

@@ -1,0 +1,32 @@
+"""bitsandbytes: sizes of its blocks, and 4-bit layers that stay trainable on a CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["BLOCK", "OPTIMIZER_BLOCK", "SCALES_BLOCK", "SMALLEST_8_BIT", "keep_unpacked"]
+
+BLOCK = 64
+"""Weights that share a scale in the 4-bit formats. It is the default of a function's argument; if it is wrong the
+memory of quantized weights is estimated wrongly, as with the other sizes here."""
+
+SCALES_BLOCK = 256
+"""Scales that share a scale with double quantization. It is a number within a function."""
+
+OPTIMIZER_BLOCK = 256
+"""Numbers of an 8-bit optimizer's state that share a scale. It is a number within a method."""
+
+SMALLEST_8_BIT = 4096
+"""Parameters from which a tensor's state is kept in 8 bits. It is the default of an argument."""
+
+
+def keep_unpacked(module: Any) -> None:
+    """Keep a 4-bit layer from packing its weights on a CPU when it is first evaluated.
+
+    On a CPU that has products of bfloat16, the first pass in evaluation mode packs the weights for a kernel that
+    has no backward pass, and they stay so: what is trained after it would get no gradient through this layer, with
+    a warning and without an error (bitsandbytes 0.50.2). There is no public switch. Any other module stays as
+    it is.
+    """
+    if hasattr(module, "support_avx512bf16_for_cpu"):
+        module.support_avx512bf16_for_cpu = False
