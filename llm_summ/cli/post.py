@@ -12,10 +12,8 @@ from llm_summ.cli.options import debug_option, json_option, open_run_or_latest, 
 
 if TYPE_CHECKING:
     from llm_summ.data import Dialogue
-    from llm_summ.evaluate.summaries import Summaries
-    from llm_summ.post import PostReport
-    from llm_summ.post.limits import LengthLimits
     from llm_summ.post.sweep import Gain, StepSweep
+    from llm_summ.predictions.summaries import RawSummaries, Summaries
     from llm_summ.recipe import PostStep
     from llm_summ.runs.run import Run
 
@@ -107,9 +105,7 @@ def post(
     from llm_summ.data import read_dialogues
     from llm_summ.data.source import check_out, resolve_source
     from llm_summ.evaluate.limits import learn_run_limits
-    from llm_summ.evaluate.summaries import file_summaries, run_summaries
-    from llm_summ.post import post_process
-    from llm_summ.post.limits import limits_for
+    from llm_summ.predictions.summaries import raw_file_summaries, raw_run_summaries
 
     steps = None if named is None else _steps(named)
     run = None if files else open_run_or_latest(run_name)
@@ -126,31 +122,27 @@ def post(
         print_table(*learnt.table())
         click.echo("\n".join(learnt.lines()))
         return
-    found = (
-        [run_summaries(run, data, dialogues, ())]
+    files_or_run = (
+        [raw_run_summaries(run, data, dialogues)]
         if run is not None
-        else [file_summaries(one, data, dialogues, ()) for one in files]
+        else [raw_file_summaries(file, data, dialogues) for file in files]
     )
-    texts = [dialogue.text for dialogue in dialogues]
     values: list[dict[str, Any]] = []
-    for one in found:
-        chosen = _own_steps(one) if steps is None else steps
-        cut_off = one.cut_off or [None] * len(dialogues)
-        try_limits = sweep and one.run is not None and one.run.limits_path.is_file()
-        limits = limits_for(one.run, ["cut_to_limit"] if try_limits else chosen, texts)
+    for raw in files_or_run:
+        chosen = _own_steps(raw) if steps is None else steps
         if sweep:
-            swept = _sweep(one.raw, cut_off, dialogues, chosen, limits)
-            values.append({"predictions": str(one.path), "data": data, **swept.to_json()})
+            swept = _sweep(raw, dialogues, chosen)
+            values.append({"predictions": str(raw.path), "data": data, **swept.to_json()})
             if not as_json:
-                _show_sweep(one.path, data, swept)
+                _show_sweep(raw.path, data, swept)
             continue
-        report = post_process(one.raw, cut_off, chosen, texts, limits)
-        values.append(_report_json(one.path, data, dialogues, report))
+        summaries = raw.finish(chosen)
+        values.append(_report_json(data, dialogues, summaries))
         if out is not None:  # before anything is printed: whoever reads that may stop
             check_out(out, inputs=[*files, resolve_source(data)], force=force)
-            _write(out, dialogues, report)
+            _write(out, dialogues, summaries)
         if not as_json:
-            _show_report(one.path, dialogues, report, show or 0)
+            _show_report(dialogues, summaries, show or 0)
     if as_json:
         print_json(values)
 
@@ -174,7 +166,7 @@ def _steps(named: str) -> list[PostStep]:
 def _dev(files: Sequence[Path], run: Run | None) -> str:
     """The data that the predictions are of, where they are not named."""
     from llm_summ.core.errors import RunError
-    from llm_summ.data.prediction_identity import run_of
+    from llm_summ.predictions.raw_file import run_of
 
     owner = run or run_of(files[0])
     if owner is None:
@@ -185,30 +177,29 @@ def _dev(files: Sequence[Path], run: Run | None) -> str:
     return dev
 
 
-def _own_steps(summaries: Summaries) -> Sequence[PostStep]:
-    """The steps of the recipe of their run, or else the default ones."""
+def _own_steps(raw: RawSummaries) -> Sequence[PostStep]:
+    """Return the steps of the recipe of their run, or else the default ones."""
     from llm_summ.recipe import Recipe
 
     default: list[PostStep] = Recipe.model_fields["post"].default
-    return default if summaries.run is None else summaries.run.recipe().post
+    return default if raw.run is None else raw.run.recipe().post
 
 
-def _sweep(
-    raw: Sequence[str],
-    cut_off: Sequence[bool | None],
-    dialogues: Sequence[Dialogue],
-    steps: Sequence[PostStep],
-    limits: LengthLimits | None,
-) -> StepSweep:
+def _sweep(raw: RawSummaries, dialogues: Sequence[Dialogue], steps: Sequence[PostStep]) -> StepSweep:
     from llm_summ.evaluate.limits import final_scores
+    from llm_summ.post.limits import limits_for
     from llm_summ.post.sweep import Gain, sweep
     from llm_summ.score.significance import paired
 
     def compare(before: Sequence[float], after: Sequence[float]) -> Gain:
-        found = paired(before, after)
-        return Gain(found.difference, found.low, found.high, found.p_randomisation)
+        difference = paired(before, after)
+        return Gain(difference.difference, difference.low, difference.high, difference.p_randomisation)
 
-    return sweep(raw, cut_off, [one.text for one in dialogues], steps, final_scores(dialogues), compare, limits)
+    texts = [dialogue.text for dialogue in dialogues]
+    has_limits = raw.run is not None and raw.run.limits_path.is_file()
+    limits = limits_for(raw.run, ["cut_to_limit"] if has_limits else steps, texts)
+    cut_off = raw.cut_off or [None] * len(texts)
+    return sweep(raw.texts, cut_off, texts, steps, final_scores(dialogues), compare, limits)
 
 
 def _show_sweep(path: Path, data: str, swept: StepSweep) -> None:
@@ -243,13 +234,13 @@ def _gain(gain: Gain) -> tuple[str, str, str]:
     return f"{gain.difference:+.2f}", f"{gain.low:+.2f} to {gain.high:+.2f}", p
 
 
-def _show_report(path: Path, dialogues: Sequence[Dialogue], report: PostReport, most: int) -> None:
+def _show_report(dialogues: Sequence[Dialogue], summaries: Summaries, most: int) -> None:
     from llm_summ.evaluate.worst import printable
 
-    click.echo(f"{path}: {len(report.texts):,} summaries")
-    print_table(["step", "rows changed"], [[step, f"{rows:,}"] for step, rows in report.changed.items()])
-    for step in report.changed if most else ():
-        for change in [one for one in report.changes if one.step == step][:most]:
+    click.echo(f"{summaries.path}: {len(summaries.texts):,} summaries")
+    print_table(["step", "rows changed"], [[step, f"{rows:,}"] for step, rows in summaries.post.items()])
+    for step in summaries.post if most else ():
+        for change in [change for change in summaries.changes if change.step == step][:most]:
             click.echo(f"{step}  {printable(dialogues[change.row].id)}")
             click.echo(f"  before  {_visible(change.before)}")
             click.echo(f"  after   {_visible(change.after)}")
@@ -261,24 +252,29 @@ def _visible(text: str) -> str:
     return f"«{''.join(shown)}»"
 
 
-def _report_json(path: Path, data: str, dialogues: Sequence[Dialogue], report: PostReport) -> dict[str, Any]:
+def _report_json(data: str, dialogues: Sequence[Dialogue], summaries: Summaries) -> dict[str, Any]:
     return {
-        "predictions": str(path),
+        "predictions": str(summaries.path),
         "data": data,
-        "rows": len(report.texts),
-        "changed": report.changed,
+        "rows": len(summaries.texts),
+        "changed": dict(summaries.post),
         "changes": [
-            {"step": one.step, "fname": dialogues[one.row].id, "before": one.before, "after": one.after}
-            for one in report.changes
+            {
+                "step": change.step,
+                "fname": dialogues[change.row].id,
+                "before": change.before,
+                "after": change.after,
+            }
+            for change in summaries.changes
         ],
     }
 
 
-def _write(out: Path, dialogues: Sequence[Dialogue], report: PostReport) -> None:
+def _write(out: Path, dialogues: Sequence[Dialogue], summaries: Summaries) -> None:
     from llm_summ.data.table import Record, Table
     from llm_summ.data.write import write_table
 
-    pairs = zip(dialogues, report.texts, strict=True)
+    pairs = zip(dialogues, summaries.texts, strict=True)
     records = [Record(at, {"fname": one.id, "summary": text}) for at, (one, text) in enumerate(pairs, 2)]
     write_table(Table(out, ("fname", "summary"), records), out)
     click.echo(f"{out}: written", err=True)
