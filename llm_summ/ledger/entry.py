@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llm_summ.core.errors import InputError, first_line
-from llm_summ.core.records import first_invalid_field
+from llm_summ.core.stored_model import first_invalid_field
 from llm_summ.ledger.notes import (
     LeaderboardScore,
     WrittenSubmission,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from llm_summ.core.errors import InputError, RunError
 from llm_summ.core.files import file_sha256, read_jsonl, write_json
-from llm_summ.core.records import first_invalid_field
+from llm_summ.core.stored_model import first_invalid_field
 from llm_summ.runs.run import Run
 
 __all__ = [

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from llm_summ.core.records import Record
+from llm_summ.core.stored_model import StoredModel
 
 __all__ = [
     "DataIdentity",
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-class _Frozen(Record):
+class _Frozen(StoredModel):
     model_config = ConfigDict(frozen=True)
 
 

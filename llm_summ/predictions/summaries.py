@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from llm_summ.core.errors import PredictionError
 from llm_summ.core.progress import say
@@ -86,6 +87,32 @@ class RawSummaries:
     cut_off: tuple[bool | None, ...] | None = None
     engine: str | None = None
     run: Run | None = None
+
+    @classmethod
+    def of(
+        cls,
+        file: PredictionFile,
+        predictions: Sequence[Prediction],
+        dialogues: Sequence[Dialogue],
+        run: Run | None,
+    ) -> Self:
+        """Return the texts of predictions.
+
+        Args:
+            file: that has them.
+            predictions: one of each dialogue, in the order of the dialogues.
+            dialogues: rows of the data.
+            run: whose predictions they are.
+        """
+        identity = file.identity()
+        return cls(
+            file.path,
+            tuple(prediction.summary for prediction in predictions),
+            tuple(dialogue.text for dialogue in dialogues),
+            tuple(prediction.finish_reason == "length" for prediction in predictions),
+            "unknown" if identity is None else identity.label,
+            run,
+        )
 
     def finish(self, steps: Sequence[PostStep] | None = None, limits: LengthLimits | None = None) -> Summaries:
         """Post-process the texts.
@@ -172,7 +199,7 @@ def raw_run_summaries(run: Run, source: str, dialogues: Sequence[Dialogue]) -> R
     _, _, file, predictions = fitting[-1]
     others = f" (newest of {len(fitting)} that fit)" if len(fitting) > 1 else ""
     say(f"Predictions: {file.path}{others}")
-    return _raw(run, file, predictions, dialogues)
+    return RawSummaries.of(file, predictions, dialogues, run)
 
 
 def raw_file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> RawSummaries:
@@ -211,18 +238,4 @@ def raw_file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -
         source,
         f"make them: llm-summ generate{of_run} --data {source}",
     )
-    return _raw(run, file, [by_id[name] for name in ids], dialogues)
-
-
-def _raw(
-    run: Run | None, file: PredictionFile, predictions: Sequence[Prediction], dialogues: Sequence[Dialogue]
-) -> RawSummaries:
-    identity = file.identity()
-    return RawSummaries(
-        file.path,
-        tuple(prediction.summary for prediction in predictions),
-        tuple(dialogue.text for dialogue in dialogues),
-        tuple(prediction.finish_reason == "length" for prediction in predictions),
-        "unknown" if identity is None else identity.label,
-        run,
-    )
+    return RawSummaries.of(file, [by_id[name] for name in ids], dialogues, run)

@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from llm_summ.core.records import Record
+from llm_summ.core.stored_model import StoredModel
 
 __all__ = ["Budget", "DataPart", "DeviceRecord", "Manifest", "PromptRecord", "Resumption", "TrainingResult"]
 
 
-class PromptRecord(Record):
+class PromptRecord(StoredModel):
     """The prompt of a training.
 
     Attributes:
@@ -23,7 +23,7 @@ class PromptRecord(Record):
     sha256: str | None = None
 
 
-class DeviceRecord(Record):
+class DeviceRecord(StoredModel):
     """Where a training ran.
 
     Attributes:
@@ -39,7 +39,7 @@ class DeviceRecord(Record):
     count: int = 1
 
 
-class DataPart(Record):
+class DataPart(StoredModel):
     """The data of one part: train, dev or test.
 
     Attributes:
@@ -59,7 +59,7 @@ class DataPart(Record):
         return value
 
 
-class Budget(Record):
+class Budget(StoredModel):
     """What fits into `train.max_minutes`.
 
     Attributes:
@@ -79,7 +79,7 @@ class Budget(Record):
     earlier: tuple[tuple[int, int], ...] = ()
 
 
-class Resumption(Record):
+class Resumption(StoredModel):
     """A resumption of a training.
 
     Attributes:
@@ -91,7 +91,7 @@ class Resumption(Record):
     step: int
 
 
-class TrainingResult(Record):
+class TrainingResult(StoredModel):
     """The result of a training that ended.
 
     Attributes:
@@ -119,7 +119,7 @@ class TrainingResult(Record):
     adapter_sha256: str | None = None
 
 
-class Manifest(Record):
+class Manifest(StoredModel):
     """What a run was made of, and the result of its training.
 
     Attributes:

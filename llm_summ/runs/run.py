@@ -206,7 +206,7 @@ class Run:
         # Not above: who only looks for a file need not wait for pydantic.
         from pydantic import ValidationError
 
-        from llm_summ.core.records import first_invalid_field
+        from llm_summ.core.stored_model import first_invalid_field
         from llm_summ.runs.manifest import Manifest
 
         again = "put it back, or train the run again"

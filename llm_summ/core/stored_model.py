@@ -1,4 +1,4 @@
-"""JSON objects that the package stores, as typed records."""
+"""JSON objects that the package stores, as typed models."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llm_summ.core.errors import first_line
 
-__all__ = ["Record", "first_invalid_field"]
+__all__ = ["StoredModel", "first_invalid_field"]
 
 
-class Record(BaseModel):
+class StoredModel(BaseModel):
     """A JSON object of a stored file.
 
     Fields that this version does not know are kept, and those that the file lacks have defaults: a file of another
@@ -26,7 +26,7 @@ class Record(BaseModel):
 
 
 def first_invalid_field(error: ValidationError) -> str:
-    """Return the first invalid field of a record and the reason; entries of a list are counted from 1."""
+    """Return the first invalid field of a model and the reason; entries of a list are counted from 1."""
     details = error.errors(include_url=False)[0]
     where = ".".join(f"entry {key + 1}" if isinstance(key, int) else key for key in details["loc"])
     return ": ".join(filter(None, (where, first_line(ValueError(details["msg"])))))
