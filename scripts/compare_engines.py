@@ -15,7 +15,7 @@ from pathlib import Path
 
 from llm_summ.core.errors import LlmSummError
 from llm_summ.generate.job import prepare
-from llm_summ.generate.store import Prediction
+from llm_summ.predictions.prediction import Prediction
 from llm_summ.runs.run import open_run
 
 

@@ -16,9 +16,12 @@ from at_once import at_once
 from command_line import Result, llm_summ
 
 from llm_summ.data import dialogue_hash, read_dialogues
-from llm_summ.generate.store import Prediction, PredictionFile
+from llm_summ.predictions.identity import PredictionIdentity
+from llm_summ.predictions.prediction import Prediction
+from llm_summ.predictions.store import PredictionFile
 from llm_summ.prompt import load_template
 from llm_summ.recipe import DataFields, GenerateFields, ModelFields, Recipe
+from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import RUNS, Run, create_run, mark_latest, reserve_run
 
 EIGHT = range(8)
@@ -35,12 +38,17 @@ def make_run(base: str = "x") -> Run:
         generate=GenerateFields(max_new_tokens=24),
     )
     template = load_template("plain")
-    return create_run(RUNS / "mine", recipe, template.text, {"prompt": {"sha256": template.sha256}, "kept": {}})
+    return create_run(
+        RUNS / "mine",
+        recipe,
+        template.text,
+        Manifest.model_validate({"prompt": {"sha256": template.sha256}, "kept": {}}),
+    )
 
 
 def predict(run: Run, part: str) -> None:
     file = PredictionFile(run.predictions / f"sample-{part}.hf.jsonl")
-    file.begin({"engine": "hf", "adapter": "abc"})
+    file.begin(PredictionIdentity(engine="hf", adapter="abc"))
     with file.appending() as out:
         for one in read_dialogues(f"sample:{part}"):
             out.add(Prediction(one.id, dialogue_hash(one.text), one.references[0], 9, "stop"))

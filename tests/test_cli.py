@@ -13,8 +13,11 @@ from command_line import Result, llm_summ, llm_summ_process, refused
 
 from llm_summ import __version__
 from llm_summ.data import dialogue_hash, read_dialogues
-from llm_summ.generate.store import Prediction, PredictionFile
+from llm_summ.predictions.identity import PredictionIdentity
+from llm_summ.predictions.prediction import Prediction
+from llm_summ.predictions.store import PredictionFile
 from llm_summ.recipe import DataFields, ModelFields, Recipe, bundled_dir
+from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import Run, create_run, mark_latest
 
 PROMPT = (bundled_dir("prompts") / "plain.md").read_text(encoding="utf-8")
@@ -26,10 +29,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished run that has predictions for sample:dev, one of them empty."""
     folder = tmp_path_factory.mktemp("project")
     recipe = Recipe(model=ModelFields(base="x"), data=DataFields(train="sample:train", dev="sample:dev"))
-    run = create_run(folder / "runs" / "mine", recipe, PROMPT, {})
+    run = create_run(folder / "runs" / "mine", recipe, PROMPT, Manifest())
     mark_latest(run)
     file = PredictionFile(run.predictions / "sample-dev.hf.jsonl")
-    file.begin({"engine": "hf", "adapter": "abc"})
+    file.begin(PredictionIdentity(engine="hf", adapter="abc"))
     with file.appending() as out:
         for number, dialogue in enumerate(read_dialogues("sample:dev")):
             text = dialogue.references[0] if number else ""

@@ -13,8 +13,11 @@ import pytest
 from llm_summ.core.errors import DataError, PredictionError
 from llm_summ.data import dialogue_hash
 from llm_summ.evaluate.evaluation import Evaluation, evaluate_file, evaluate_run
-from llm_summ.generate.store import FinishReason, Prediction, PredictionFile
+from llm_summ.predictions.identity import PredictionIdentity
+from llm_summ.predictions.prediction import FinishReason, Prediction
+from llm_summ.predictions.store import PredictionFile
 from llm_summ.recipe import DataFields, ModelFields, PostStep, Recipe, bundled_dir
+from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import Run, create_run
 
 PROMPT = (bundled_dir("prompts") / "plain.md").read_text(encoding="utf-8")
@@ -57,7 +60,7 @@ def predict(
     age: int = 0,
 ) -> PredictionFile:
     file = PredictionFile(run.predictions / f"{name}.jsonl")
-    file.begin({"engine": "hf", "adapter": adapter})
+    file.begin(PredictionIdentity(engine="hf", adapter=adapter))
     with file.appending() as out:
         for identity, text in summaries.items():
             out.add(Prediction(identity, dialogue_hash(dialogues[identity]), text, 9, finish))
@@ -78,7 +81,7 @@ def run(in_tmp: Path) -> Run:
 
 def make_run(name: str, post: Sequence[PostStep] = ("strip", "cut_unfinished"), dev: str = "sample:dev") -> Run:
     recipe = Recipe(model=ModelFields(base="x"), data=DataFields(train="sample:train", dev=dev), post=list(post))
-    return create_run(Path("runs") / name, recipe, PROMPT, {})
+    return create_run(Path("runs") / name, recipe, PROMPT, Manifest())
 
 
 def scores(result: Evaluation) -> tuple[float, ...]:

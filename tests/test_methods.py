@@ -15,7 +15,7 @@ import pytest
 from command_line import Result
 
 from llm_summ.data import read_dialogues
-from llm_summ.generate.store import PredictionFile
+from llm_summ.predictions.store import PredictionFile
 from llm_summ.runs.run import Run
 
 pytestmark = [

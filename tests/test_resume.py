@@ -106,7 +106,7 @@ def assert_same(run: Path, reference: Path) -> None:
     training = [
         json.loads((one / "manifest.json").read_text(encoding="utf-8"))["training"] for one in (run, reference)
     ]
-    for name in ("steps", "tokens", "last_loss", "picked_step", "adapter_sha256"):
+    for name in ("steps", "tokens", "last_loss", "picked_step", "picked_score", "adapter_sha256"):
         assert training[0][name] == training[1][name]
     assert [path.name for path in run.glob(".*")] == [".locks"]
     assert not list((run / "checkpoints").glob(".*"))
@@ -117,9 +117,10 @@ def test_the_log_holds_both_curves_and_the_best_is_kept(reference: Path) -> None
     assert [line["step"] for line in log if "loss" in line] == [2, 4, 6, 8, 10, 12]
     evaluated = [line for line in log if "dev_score" in line]
     assert [line["step"] for line in evaluated] == [EPOCH, 2 * EPOCH, STEPS]
-    best = max(evaluated, key=lambda line: (line["dev_score"], -line["step"]))["step"]
-    manifest = json.loads((reference / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["training"]["picked_step"] == best
+    best_line = max(evaluated, key=lambda line: (line["dev_score"], -line["step"]))
+    best = best_line["step"]
+    training = json.loads((reference / "manifest.json").read_text(encoding="utf-8"))["training"]
+    assert (training["picked_step"], training["picked_score"]) == (best, best_line["dev_score"])
     kept = sorted(path.name for path in (reference / "checkpoints").iterdir())
     assert set(kept) == {f"step-{step:06d}" for step in (best, 9, STEPS)}
     weights = (reference / "checkpoints" / f"step-{best:06d}" / "adapter_model.safetensors").read_bytes()
@@ -376,8 +377,9 @@ def test_early_stopping(here: Path) -> None:
     run = train("early", *settings)
     log = log_of(run.path)
     assert [line["step"] for line in log if "dev_score" in line] == [2, 4]
-    training = run.manifest()["training"]
-    assert (training["steps"], training["stopped_early"], training["picked_step"]) in [(4, True, 2), (4, True, 4)]
+    training = run.manifest().training
+    assert training is not None
+    assert (training.steps, training.stopped_early, training.picked_step) in [(4, True, 2), (4, True, 4)]
     # Killed during the evaluation that ends it: no step is made after it.
     again = here / "runs" / "early-again"
     with signalled(again, lambda path: evaluates(path, 4), signal.SIGTERM), pytest.raises(StoppedError):
@@ -395,7 +397,9 @@ def test_all_weights_are_trained_by_the_same_recipe(here: Path) -> None:
     settings = ("train.method=full", "model.quantization=none", "train.epochs=1", "train.learning_rate=1e-3")
     run = train("full", *settings)
     assert not run.adapter.exists()
-    assert run.manifest()["training"]["adapter_sha256"] == weights_sha256(run.model)
+    training = run.manifest().training
+    assert training is not None
+    assert training.adapter_sha256 == weights_sha256(run.model)
     assert weights_sha256(run.model) != weights_sha256(here / "tiny")
     (file,) = prepare(run, sources=["dev.csv"], engine_name="hf").run()
     assert len(file.read()) == 6

@@ -21,6 +21,7 @@ ORDER = [
     ["data"],
     ["prompt"],
     ["score", "post"],
+    ["predictions"],
     ["select"],
     ["models"],
     ["check"],
@@ -109,7 +110,7 @@ def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in FILES if room(module_name(path)) in {"data", "score", "post", "select"}],
+    [path for path in FILES if room(module_name(path)) in {"data", "score", "post", "predictions", "select"}],
     ids=module_name,
 )
 def test_data_scores_and_post_processing_know_no_model(path: Path) -> None:

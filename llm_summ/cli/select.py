@@ -133,9 +133,10 @@ def select(options: SelectOptions) -> None:
     FILEs are predictions with one or more summaries for each id; without them, all predictions and candidates of a
     run for --data. mbr (minimum Bayes risk) takes the summary that scores best with all others as its references.
 
-    With --tune, weights and prior are found on DEV, for which each FILE has its --dev-pool (a run's files are
-    found by their names). The score that is told is that of dialogues on which nothing was found. If the ensemble
-    is not better than its best file, that file is taken alone.
+    With --tune, weights and prior are found on DEV, for which each FILE has its --dev-pool. A run's files have
+    those that were generated for DEV with the same engine, prompt and decoding. The score that is told is that of
+    dialogues on which nothing was found. If the ensemble is not better than its best file, that file is taken
+    alone.
 
     \b
     Examples:

@@ -17,7 +17,7 @@ from llm_summ.data.source import short_names
 from llm_summ.evaluate.baselines import find_baselines
 from llm_summ.evaluate.groups import by_length
 from llm_summ.evaluate.rows import ScoredRow
-from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
+from llm_summ.predictions.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.runs.run import RUNS, Run, open_run
 from llm_summ.score import CorpusScore
 from llm_summ.score.corpus import FIGURES

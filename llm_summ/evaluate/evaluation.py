@@ -22,8 +22,8 @@ from llm_summ.evaluate.fidelity import Fidelity, check_fidelity
 from llm_summ.evaluate.groups import Grouping, group_rows
 from llm_summ.evaluate.lengths import LengthComparison, compare_lengths
 from llm_summ.evaluate.rows import ScoredRow
-from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.evaluate.worst import WorstRow, worst_rows
+from llm_summ.predictions.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.runs.run import Run
 from llm_summ.score import CorpusScore
 from llm_summ.score.corpus import FIGURES

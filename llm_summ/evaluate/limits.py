@@ -12,9 +12,8 @@ from llm_summ.core.formatting import labelled
 from llm_summ.core.records import JsonRecord
 from llm_summ.core.tables import TextTable
 from llm_summ.data import Dialogue, read_dialogues
-from llm_summ.evaluate.summaries import find_predictions
-from llm_summ.post import post_process
 from llm_summ.post.limits import LearntLimits, learn_limits
+from llm_summ.predictions.summaries import raw_run_summaries
 from llm_summ.recipe import PostStep
 from llm_summ.runs.run import Run
 from llm_summ.score.metric import COMPETITION
@@ -120,16 +119,15 @@ def learn_run_limits(run: Run, data: str, steps: Sequence[PostStep] | None = Non
         RunError: there are too few of them, or another process holds the run's files.
     """
     dialogues = read_dialogues(data, references=True)
-    file, found = find_predictions(run, data, dialogues)
-    cut_off = [one.finish_reason == "length" for one in found]
+    raw = raw_run_summaries(run, data, dialogues)
     before: list[PostStep] = [
         step for step in (run.recipe().post if steps is None else steps) if step != "cut_to_limit"
     ]
+    texts = raw.finish(before).texts
     spoken = [dialogue.text for dialogue in dialogues]
-    texts = post_process([one.summary for one in found], cut_off, before, spoken).texts
     learnt = learn_limits([dialogue.id for dialogue in dialogues], spoken, texts, final_scores(dialogues))
     versus = paired(learnt.before.tolist(), learnt.after.tolist())
-    limits = RunLimits(run, file.path, data, learnt, versus, (*before, "cut_to_limit"))
+    limits = RunLimits(run, raw.path, data, learnt, versus, (*before, "cut_to_limit"))
     if limits.kept:
         with run.lock_files():
             write_text(run.limits_path, learnt.limits.to_json() + "\n")

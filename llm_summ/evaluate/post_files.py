@@ -12,15 +12,14 @@ from llm_summ.core.formatting import p_text
 from llm_summ.core.records import JsonRecord
 from llm_summ.core.tables import TextTable
 from llm_summ.data import Dialogue, read_dialogues
-from llm_summ.data.prediction_identity import run_of
 from llm_summ.data.source import check_out, resolve_source
 from llm_summ.data.summary_file import write_summaries
 from llm_summ.evaluate.limits import final_scores
-from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.evaluate.worst import printable
-from llm_summ.post import PostReport, post_process
 from llm_summ.post.limits import limits_for
 from llm_summ.post.sweep import Gain, StepSweep, sweep
+from llm_summ.predictions.raw_file import run_of
+from llm_summ.predictions.summaries import RawSummaries, Summaries, raw_file_summaries, raw_run_summaries
 from llm_summ.recipe import PostStep, Recipe
 from llm_summ.runs.run import Run
 from llm_summ.score.significance import paired
@@ -36,44 +35,44 @@ class PostedFile(JsonRecord):
         path: the predictions.
         data: the data source.
         ids: of the dialogues, in the order of the texts.
-        report: what each step did.
+        summaries: the texts, and what each step did.
         shown: how many texts of each step `lines` shows.
     """
 
     path: Path
     data: str
     ids: tuple[str, ...]
-    report: PostReport
+    summaries: Summaries
     shown: int = 0
 
     @property
     def heading(self) -> str:
         """How many summaries there are."""
-        return f"{self.path}: {len(self.report.texts):,} summaries"
+        return f"{self.path}: {len(self.summaries.texts):,} summaries"
 
     def json_fields(self) -> dict[str, Any]:
         """Return everything for programs, but for texts that no step changed."""
         return {
             "predictions": self.path,
             "data": self.data,
-            "rows": len(self.report.texts),
-            "changed": self.report.changed,
+            "rows": len(self.summaries.texts),
+            "changed": self.summaries.post,
             "changes": [
                 {"step": one.step, "fname": self.ids[one.row], "before": one.before, "after": one.after}
-                for one in self.report.changes
+                for one in self.summaries.changes
             ],
         }
 
     def table(self) -> TextTable:
         """Return how many texts each step changed."""
-        rows = [[step, f"{rows:,}"] for step, rows in self.report.changed.items()]
+        rows = [[step, f"{rows:,}"] for step, rows in self.summaries.post.items()]
         return TextTable(["step", "rows changed"], rows)
 
     def lines(self) -> list[str]:
         """Return the first texts that each step changed, before and after."""
         lines = []
-        for step in self.report.changed if self.shown else ():
-            for change in [one for one in self.report.changes if one.step == step][: self.shown]:
+        for step in self.summaries.post if self.shown else ():
+            for change in [one for one in self.summaries.changes if one.step == step][: self.shown]:
                 lines += [
                     f"{step}  {printable(self.ids[change.row])}",
                     f"  before  {_visible(change.before)}",
@@ -181,13 +180,13 @@ def post_files(
     if out is not None:
         check_out(out, inputs=[*inputs, resolve_source(source)], force=force)
     dialogues = read_dialogues(source)
-    ids, spoken = tuple(dialogue.id for dialogue in dialogues), [dialogue.text for dialogue in dialogues]
-    for one, its_steps, cut_off in _with_steps(predictions, source, dialogues, steps):
-        report = post_process(one.raw, cut_off, its_steps, spoken, limits_for(one.run, its_steps, spoken))
+    ids = tuple(dialogue.id for dialogue in dialogues)
+    for raw, its_steps in _with_steps(predictions, source, dialogues, steps):
+        summaries = raw.finish(its_steps)
         if out is not None:
             check_out(out, inputs=[*inputs, resolve_source(source)], force=force)
-            write_summaries(out, ids, report.texts)
-        yield PostedFile(one.path, source, ids, report, shown)
+            write_summaries(out, ids, summaries.texts)
+        yield PostedFile(raw.path, source, ids, summaries, shown)
 
 
 def sweep_files(
@@ -201,11 +200,12 @@ def sweep_files(
     dialogues = read_dialogues(source, references=True)
     spoken = [dialogue.text for dialogue in dialogues]
     score = final_scores(dialogues)
-    for one, its_steps, cut_off in _with_steps(predictions, source, dialogues, steps):
-        try_limits = one.run is not None and one.run.limits_path.is_file()
-        limits = limits_for(one.run, ["cut_to_limit"] if try_limits else its_steps, spoken)
-        swept = sweep(one.raw, cut_off, spoken, its_steps, score, _compare, limits)
-        yield SweptFile(one.path, source, swept)
+    for raw, its_steps in _with_steps(predictions, source, dialogues, steps):
+        has_limits = raw.run is not None and raw.run.limits_path.is_file()
+        limits = limits_for(raw.run, ["cut_to_limit"] if has_limits else its_steps, spoken)
+        cut_off = raw.cut_off or [None] * len(dialogues)
+        swept = sweep(raw.texts, cut_off, spoken, its_steps, score, _compare, limits)
+        yield SweptFile(raw.path, source, swept)
 
 
 def _with_steps(
@@ -213,16 +213,16 @@ def _with_steps(
     source: str,
     dialogues: Sequence[Dialogue],
     steps: Sequence[PostStep] | None,
-) -> Iterator[tuple[Summaries, Sequence[PostStep], Sequence[bool | None]]]:
-    """Yield the stored predictions with their steps, and which of them were cut off; all are read first."""
+) -> Iterator[tuple[RawSummaries, Sequence[PostStep]]]:
+    """Yield the stored predictions with their steps; all are read first."""
     if isinstance(predictions, Run):
-        found = [run_summaries(predictions, source, dialogues, ())]
+        files = [raw_run_summaries(predictions, source, dialogues)]
     else:
-        found = [file_summaries(path, source, dialogues, ()) for path in predictions]
+        files = [raw_file_summaries(path, source, dialogues) for path in predictions]
     default: list[PostStep] = Recipe.model_fields["post"].default
-    for one in found:
-        own = default if one.run is None else one.run.recipe().post
-        yield one, own if steps is None else steps, one.cut_off or [None] * len(dialogues)
+    for raw in files:
+        own = default if raw.run is None else raw.run.recipe().post
+        yield raw, own if steps is None else steps
 
 
 def _compare(before: Sequence[float], after: Sequence[float]) -> Gain:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from llm_summ.generate.store import FinishReason
+from llm_summ.predictions.prediction import FinishReason
 
 __all__ = ["GREEDY", "Decoding", "Engine", "Key", "Output", "Request", "greedy_requests", "unfinished"]
 

@@ -21,8 +21,10 @@ from llm_summ.generate.duration import COMPLETION_TOKENS, faster_engine
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Request, unfinished
 from llm_summ.generate.engine_loading import EngineName, choose_engine
 from llm_summ.generate.model_source import ModelSource, resolve_model
-from llm_summ.generate.store import Prediction, PredictionFile, take_over
 from llm_summ.models.base import load_tokenizer
+from llm_summ.predictions.identity import PredictionIdentity
+from llm_summ.predictions.prediction import Prediction
+from llm_summ.predictions.store import PredictionFile, take_over
 from llm_summ.prompt import Renderer, TokenizedExample, render_rows
 from llm_summ.prompt.saved_prompt import kept_sha256, other_renderer, saved_limit_predictor, trained_renderer
 from llm_summ.prompt.template import load_template
@@ -44,7 +46,7 @@ class _Job:
     source: str
     prompt: str
     file: PredictionFile
-    identity: dict[str, Any]
+    identity: PredictionIdentity
     renderer: Renderer
     dialogues: list[Dialogue]
     rows: list[TokenizedExample]
@@ -192,12 +194,13 @@ def prepare(
                 said += [f"{source}: {one.line}" for one in unknown]
                 said += [one.line for one in beyond_the_context(source, base, model.facts, rendered, new)]
             fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
-            made_of = asked | {"data": {"source": source, "sha256": fingerprint}}
+            data_identity = {"source": source, "sha256": fingerprint}
+            made_of = PredictionIdentity.model_validate(asked | {"data": data_identity})
             parts = [source_name(source), name, "untuned" if untuned else "", label, decoding.label]
             folder = run.predictions if decoding.n == 1 and not label else run.candidates
             if into is not None:
                 folder = into
-                parts.append(text_sha256(json.dumps(made_of, sort_keys=True))[:8])
+                parts.append(text_sha256(json.dumps(made_of.to_json(), sort_keys=True))[:8])
             file = PredictionFile(folder / f"{'.'.join(filter(None, parts))}.jsonl")
             with file.writing():  # a file that another process writes is refused before a model is loaded
                 if into is not None:
@@ -213,7 +216,7 @@ def prepare(
     )
 
 
-def _done(file: PredictionFile, identity: dict[str, Any], dialogues: Sequence[Dialogue]) -> frozenset[Key]:
+def _done(file: PredictionFile, identity: PredictionIdentity, dialogues: Sequence[Dialogue]) -> frozenset[Key]:
     """The candidates that a file holds already."""
     place = {dialogue.id: index for index, dialogue in enumerate(dialogues)}
     return frozenset((place[one.fname], one.sample) for one in file.kept(identity))

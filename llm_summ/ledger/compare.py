@@ -9,7 +9,7 @@ from math import fsum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llm_summ.ledger.entry import RunEntry, Score, pick, read_entry
+from llm_summ.ledger.entry import RunEntry, Score, read_entry
 from llm_summ.runs.run import Run
 
 if TYPE_CHECKING:
@@ -91,11 +91,8 @@ class Ledger:
 
         Dev data of a recipe before others; then those of which most runs have a score; then the newest.
         """
-        dev = {
-            sha256
-            for entry in self.entries
-            for sha256 in (pick(entry.manifest, dict, "data", "dev", "sha256") or {}).values()
-        }
+        parts = [entry.manifest.data["dev"] for entry in self.entries if "dev" in entry.manifest.data]
+        dev = {sha256 for part in parts for sha256 in part.sha256.values()}
         times: defaultdict[str, list[str]] = defaultdict(list)
         for entry in self.entries:
             newest = {score.data_sha256: score.scored for score in entry.scores if not score.untuned}

@@ -15,17 +15,19 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llm_summ.core.errors import InputError, first_line
+from llm_summ.core.stored_model import first_invalid_field
 from llm_summ.ledger.notes import (
     LeaderboardScore,
     WrittenSubmission,
-    first_fault,
     leaderboard_path,
     read_notes,
     read_submissions,
 )
+from llm_summ.predictions.identity import read_identity
+from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import Run
 
-__all__ = ["RunEntry", "Score", "flatten", "pick", "read_entry"]
+__all__ = ["RunEntry", "Score", "flatten", "read_entry"]
 
 _Figure = Annotated[float, Field(ge=0, le=100)]
 _T = TypeVar("_T")
@@ -84,7 +86,7 @@ class RunEntry:
         reasons: why it is not finished, or what is damaged; a line each.
         fields: the recipe's fields, such as ``train.learning_rate``, as the run's own copy has them; with
             ``prompt.sha256``, ``data.train.sha256`` (8 digits of each file's) and ``data.train.rows``; as of dev.
-        manifest: what the run was made of; empty if unreadable.
+        manifest: what the run was made of; empty if it cannot be read.
         scores: the oldest first.
         submissions: the oldest first.
         leaderboard: the leaderboard scores, in the order in which they were noted.
@@ -97,7 +99,7 @@ class RunEntry:
     state: Literal["finished", "unfinished", "damaged"]
     reasons: tuple[str, ...]
     fields: dict[str, Any]
-    manifest: dict[str, Any]
+    manifest: Manifest
     scores: tuple[Score, ...]
     submissions: tuple[WrittenSubmission, ...]
     leaderboard: tuple[LeaderboardScore, ...]
@@ -129,7 +131,7 @@ class RunEntry:
             "state": self.state,
             "reasons": list(self.reasons),
             "fields": self.fields,
-            "manifest": self.manifest,
+            "manifest": self.manifest.to_json(),
             "scores": [score.model_dump(mode="json") for score in self.scores],
             "submissions": [submission.model_dump() for submission in self.submissions],
             "weights_bytes": self.weights_bytes,
@@ -154,45 +156,37 @@ def read_entry(run: Run, *, latest: bool = False) -> RunEntry:
     except OSError as error:  # no permission, or removed in this moment
         damage.append(f"{run.path}: cannot be read ({error.strerror})")
         time = ""
-    return RunEntry(run, latest, "damaged", tuple(damage), {}, {}, (), (), (), None, time)
+    return RunEntry(run, latest, "damaged", tuple(damage), {}, Manifest(), (), (), (), None, time)
 
 
 def _read(run: Run, latest: bool, damage: list[str]) -> RunEntry:
     fields = _fields(run, damage)
-    manifest: dict[str, Any] = _tried(run.manifest, damage) or {}
+    manifest = _tried(run.manifest, damage) or Manifest()
     submissions = _tried(lambda: read_submissions(run.submissions_path), damage) or []
     notes = _tried(lambda: read_notes(leaderboard_path(run)), damage) or []
     scores = sorted(_scores(run, damage), key=lambda score: (score.scored, score.path.name))
-    trained = pick(manifest, dict, "training") is not None
+    trained = manifest.training
     folder = run.model if fields.get("train.method") == "full" else run.adapter
     if not fields and not folder.is_dir():  # the recipe is damaged, and does not say what was trained
         folder = run.model
     weights = sorted(folder.glob("*.safetensors"))
-    if trained and not weights:
+    if trained is not None and not weights:
         damage.append(f"{folder}: no weights (*.safetensors), though the training ended")
-    ended, began = pick(manifest, str, "training", "finished"), pick(manifest, str, "started")
     return RunEntry(
         run=run,
         latest=latest,
-        state="damaged" if damage else "finished" if trained else "unfinished",
-        reasons=tuple(damage) if trained or damage else (f"stopped, or still training; see {run.log_path}",),
+        state="damaged" if damage else "finished" if manifest.is_finished else "unfinished",
+        reasons=tuple(damage)
+        if manifest.is_finished or damage
+        else (f"stopped, or still training; see {run.log_path}",),
         fields=fields | _behind(manifest) if fields else {},
         manifest=manifest,
         scores=tuple(scores),
         submissions=tuple(submissions),
         leaderboard=tuple(notes),
         weights_bytes=sum(path.stat().st_size for path in weights) if weights else None,
-        time=ended or began or _changed(run),
+        time=(trained and trained.finished) or manifest.started or _changed(run),
     )
-
-
-def pick(tree: Any, kind: type[_T], *keys: str) -> _T | None:
-    """What stands in nested objects under `keys`, if it is there and of that kind; a whole number is a float."""
-    for key in keys:
-        tree = tree.get(key) if isinstance(tree, dict) else None
-    if kind is float and type(tree) is int:
-        tree = float(tree)
-    return tree if isinstance(tree, kind) else None
 
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,14 +218,16 @@ def _fields(run: Run, damage: list[str]) -> dict[str, Any]:
         return {}
 
 
-def _behind(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What was behind the names of the prompt and the data."""
-    found: dict[str, Any] = {"prompt.sha256": (pick(manifest, str, "prompt", "sha256") or "")[:8]}
-    for part in ("train", "dev"):
-        hashes = pick(manifest, dict, "data", part, "sha256") or {}
-        found[f"data.{part}.sha256"] = " ".join(str(sha256)[:8] for sha256 in hashes.values())
-        found[f"data.{part}.rows"] = pick(manifest, int, "data", part, "rows")
-    return {name: value for name, value in found.items() if value}
+def _behind(manifest: Manifest) -> dict[str, Any]:
+    """Return what was behind the names of the prompt and the data."""
+    sha256 = manifest.prompt.sha256 if manifest.prompt is not None else None
+    fields: dict[str, Any] = {"prompt.sha256": (sha256 or "")[:8]}
+    for name in ("train", "dev"):
+        part = manifest.data.get(name)
+        if part is not None:
+            fields[f"data.{name}.sha256"] = " ".join(sha256[:8] for sha256 in part.sha256.values())
+            fields[f"data.{name}.rows"] = part.rows
+    return {name: value for name, value in fields.items() if value}
 
 
 def _scores(run: Run, damage: list[str]) -> list[Score]:
@@ -241,15 +237,23 @@ def _scores(run: Run, damage: list[str]) -> list[Score]:
             values = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(values, dict):
                 raise ValueError(f"found {type(values).__name__}, expected an object")
-            found.append(Score.model_validate({"engine": _engine_by_name(path)} | values | {"path": path}))
+            found.append(Score.model_validate({"engine": _engine(run, path, values)} | values | {"path": path}))
         except (OSError, ValueError) as error:
-            why = first_fault(error) if isinstance(error, ValidationError) else first_line(error)
+            why = first_invalid_field(error) if isinstance(error, ValidationError) else first_line(error)
             damage.append(f"{path}: no score that can be read ({why}); score it again: llm-summ eval")
     return found
 
 
-def _engine_by_name(path: Path) -> str:
-    """The engine, where a score of an earlier version does not say: ``<data>.<engine>[.untuned].json``."""
+def _engine(run: Run, path: Path, values: Mapping[str, Any]) -> str:
+    """Return the engine of a score of an early version, which does not name it: that of its predictions' identity.
+
+    Where the predictions are gone, it is a part of the score's name: ``<data>.<engine>[.untuned].json``.
+    """
+    predictions = values.get("predictions")
+    if isinstance(predictions, str):
+        identity = read_identity(run.predictions / Path(predictions).name)
+        if identity is not None:
+            return identity.label
     untuned = ".untuned" if path.stem.endswith(".untuned") else ""
     return path.stem.removesuffix(untuned).rpartition(".")[2] + untuned
 

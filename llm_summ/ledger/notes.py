@@ -10,15 +10,15 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from llm_summ.core.errors import InputError, RunError, first_line
+from llm_summ.core.errors import InputError, RunError
 from llm_summ.core.files import file_sha256, read_jsonl, write_json
 from llm_summ.core.formatting import utc_now
+from llm_summ.core.stored_model import first_invalid_field
 from llm_summ.runs.run import Run
 
 __all__ = [
     "LeaderboardScore",
     "WrittenSubmission",
-    "first_fault",
     "leaderboard_path",
     "note_score",
     "read_notes",
@@ -133,8 +133,8 @@ def read_notes(path: Path) -> list[LeaderboardScore]:
         raise RunError(f"{path}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
         raise RunError(
-            f"{path}: {first_fault(error)}; expected a list of objects with score, noted, submission_sha256 and "
-            "note; mend it or remove it"
+            f"{path}: {first_invalid_field(error)}; expected a list of objects with score, noted, "
+            "submission_sha256 and note; fix it or remove it"
         ) from error
 
 
@@ -150,17 +150,12 @@ def read_submissions(path: Path) -> list[WrittenSubmission]:
             try:
                 found.append(WrittenSubmission.model_validate(line))
             except ValidationError as error:
-                raise RunError(f"{path}:{number}: {first_fault(error)}; mend the line or remove it") from error
+                raise RunError(
+                    f"{path}:{number}: {first_invalid_field(error)}; fix the line or remove it"
+                ) from error
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror})") from error
     return found
-
-
-def first_fault(error: ValidationError) -> str:
-    """The first thing that is wrong in a file: where in it, and what; entries of a list are counted from 1."""
-    fault = error.errors(include_url=False)[0]
-    where = ".".join(f"entry {key + 1}" if isinstance(key, int) else key for key in fault["loc"])
-    return ": ".join(filter(None, (where, first_line(ValueError(fault["msg"])))))
 
 
 def _handed_in(run: Run, submission: Path | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 from llm_summ.core.errors import listed
 from llm_summ.core.formatting import labelled, letters
 from llm_summ.ledger.compare import FEWEST, Agreement, Ledger
-from llm_summ.ledger.entry import RunEntry, Score, flatten, pick
+from llm_summ.ledger.entry import RunEntry, Score, flatten
 
 __all__ = ["Table", "listing", "run_page"]
 
@@ -99,7 +99,8 @@ def run_page(ledger: Ledger, entry: RunEntry) -> tuple[list[str], list[Table], l
 def _row(ledger: Ledger, entry: RunEntry) -> dict[str, str]:
     """What a run reached, by header."""
     score = ledger.score(entry)
-    seconds = pick(entry.manifest, float, "training", "seconds")
+    training = entry.manifest.training
+    seconds = None if training is None else training.seconds
     untuned = ", untuned" if score and score.untuned else ""
     return {
         "run": entry.run.name + (" (latest)" if entry.latest else ""),
@@ -114,7 +115,8 @@ def _row(ledger: Ledger, entry: RunEntry) -> dict[str, str]:
 
 
 def _facts(entry: RunEntry) -> list[str]:
-    known = {name: value for name, value in entry.manifest.items() if name in ("started", "device", "training")}
+    manifest = entry.manifest.to_json()
+    known = {name: value for name, value in manifest.items() if name in ("started", "device", "training")}
     facts = {"run": f"{entry.run.path}{' (the latest)' if entry.latest else ''}", "state": entry.state}
     return [
         *(f"{name:<24} {value}" for name, value in {**facts, **flatten(known)}.items()),

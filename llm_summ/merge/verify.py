@@ -17,13 +17,13 @@ from llm_summ.core.tables import TextTable
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.generate.engine import Output, greedy_requests
 from llm_summ.generate.engines.hf import HfEngine
-from llm_summ.generate.store import Prediction
 from llm_summ.merge.layers import LayerCheck, LayerSum, check_layers, expected_layers
 from llm_summ.models.adapter import attach_adapter
 from llm_summ.models.base import load_tokenizer, pick_dtype
 from llm_summ.models.device import Device
 from llm_summ.models.load import load_base, quantization_config
 from llm_summ.post import post_process
+from llm_summ.predictions.prediction import Prediction
 from llm_summ.prompt import Renderer
 from llm_summ.prompt.saved_prompt import trained_renderer
 from llm_summ.recipe import ModelFields, PostStep, Recipe

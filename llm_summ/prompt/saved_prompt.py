@@ -64,10 +64,10 @@ def trained_renderer(run: Run, fields: PromptFields, tokenizer: Any) -> Renderer
         raise RunError(f"{run.prompt_path}: no such file; {again}")
     template = load_template(str(run.prompt_path))
     manifest = run.manifest()
-    prompt, kept = manifest.get("prompt") or {}, manifest.get("kept") or {}
-    if not (isinstance(prompt, dict) and isinstance(kept, dict)):
-        raise RunError(f"{run.manifest_path}: prompt, kept: expected objects; {again}")
-    trained = {**kept, run.prompt_path.name: prompt.get("sha256", template.sha256)}
+    prompt_sha256 = template.sha256
+    if manifest.prompt is not None and manifest.prompt.sha256 is not None:
+        prompt_sha256 = manifest.prompt.sha256
+    trained = {**(manifest.kept or {}), run.prompt_path.name: prompt_sha256}
     # The template's own hash is one of its text: line ends do not count.
     found = {**kept_sha256(run), run.prompt_path.name: template.sha256}
     for name, sha256 in trained.items():

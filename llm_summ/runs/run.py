@@ -36,6 +36,7 @@ from llm_summ.core.optional_packages import installed_version
 
 if TYPE_CHECKING:
     from llm_summ.recipe import Recipe
+    from llm_summ.runs.manifest import Manifest
 
 __all__ = ["RUNS", "Run", "create_run", "environment", "mark_latest", "open_run", "reserve_run", "run_path"]
 
@@ -196,23 +197,33 @@ class Run:
         busy = f"{self.path}: its merged model is being written or loaded"
         return locked(self.path, "merged", busy, wait=math.inf) if wait else locked(self.path, "merged", busy)
 
-    def manifest(self) -> dict[str, Any]:
-        """What `manifest_path` holds.
+    def manifest(self) -> Manifest:
+        """Return what `manifest_path` holds.
 
         Raises:
             RunError: it is missing or damaged.
         """
+        # Not above: who only looks for a file need not wait for pydantic.
+        from pydantic import ValidationError
+
+        from llm_summ.core.stored_model import first_invalid_field
+        from llm_summ.runs.manifest import Manifest
+
+        again = "put it back, or train the run again"
         try:
-            found = json.loads(self.manifest_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"{self.manifest_path}: cannot be read ({first_line(error)}); train the run anew"
-            ) from error
-        if not isinstance(found, dict):
-            raise RunError(
-                f"{self.manifest_path}: found {type(found).__name__}, expected an object; train it anew"
-            )
-        return found
+            content = json.loads(self.manifest_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"{self.manifest_path}: cannot be read ({first_line(error)}); {again}") from error
+        if not isinstance(content, dict):
+            raise RunError(f"{self.manifest_path}: found {type(content).__name__}, expected an object; {again}")
+        try:
+            return Manifest.model_validate(content)
+        except ValidationError as error:
+            raise RunError(f"{self.manifest_path}: {first_invalid_field(error)}; {again}") from error
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Write a manifest to `manifest_path`, whole or not at all."""
+        write_json(self.manifest_path, manifest.to_json())
 
     def recipe(self, overrides: Sequence[str] = ()) -> Recipe:
         """The recipe of this run, with its own copy of the prompt.
@@ -230,7 +241,6 @@ class Run:
                 raise RunError(
                     f"--set {override}: was fixed by the training; only generate.* and post can be changed now"
                 )
-        # Not above: whoever only looks for a file need not wait for pydantic.
         from llm_summ.recipe import load_recipe
 
         recipe = load_recipe(self.recipe_path, overrides)
@@ -276,7 +286,7 @@ def reserve_run(runs: Path, name: str | None, stem: str) -> Run:
         return Run(path)
 
 
-def create_run(path: Path, recipe: Recipe, prompt: str, manifest: dict[str, Any]) -> Run:
+def create_run(path: Path, recipe: Recipe, prompt: str, manifest: Manifest) -> Run:
     """Fill the folder of a new run with its recipe, its prompt (the file's text) and its manifest.
 
     Raises:
@@ -289,7 +299,7 @@ def create_run(path: Path, recipe: Recipe, prompt: str, manifest: dict[str, Any]
 
     write_text(run.recipe_path, dump_recipe(recipe))
     write_text(run.prompt_path, prompt)
-    write_json(run.manifest_path, manifest)
+    run.write_manifest(manifest)
     return run
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from llm_summ.core.errors import DataError, PredictionError, listed
 from llm_summ.core.progress import say
 from llm_summ.data.formats import place, read_table
-from llm_summ.data.prediction_identity import is_hash
 from llm_summ.data.read import text_of
 from llm_summ.data.table import Record, Table
+from llm_summ.predictions.prediction import is_hash
 
 __all__ = ["Line", "read_lines"]
 

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_summ.core.errors import PredictionError, listed
+from llm_summ.core.errors import PredictionError
 from llm_summ.core.formatting import letters
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
-from llm_summ.data.id_matching import first_counted
-from llm_summ.data.prediction_identity import read_identity, run_of
 from llm_summ.data.source import short_names
-from llm_summ.post import post_process
 from llm_summ.post.limits import LengthLimits, limits_for
 from llm_summ.post.steps import NEED_DIALOGUE
+from llm_summ.predictions.id_matching import check_dialogues, check_ids
+from llm_summ.predictions.identity import differences, read_identity
+from llm_summ.predictions.raw_file import run_of
+from llm_summ.predictions.summaries import RawSummaries
 from llm_summ.runs.run import Run
 from llm_summ.select.candidate_file import Line, read_lines
 
@@ -102,60 +103,101 @@ def read_pool(paths: Sequence[Path], source: str | None = None) -> Pool:
 
 
 def run_files(run: Run, source: str) -> list[Path]:
-    """The prediction and candidate files of a run that are of the data; floors are left out.
+    """Return the prediction and candidate files of a run that are of the data; floors are left out.
 
     Raises:
         DataError: the data cannot be used.
         PredictionError: there are none; says which command makes them.
     """
-    dialogues = read_dialogues(source)
-    ids, hashes = [dialogue.id for dialogue in dialogues], _hashes(dialogues)
-    found = []
-    for path in [*sorted(run.predictions.glob("*.jsonl")), *sorted(run.candidates.glob("*.jsonl"))]:
-        try:
-            _check(path, source, read_lines(path), ids, hashes)
-        except PredictionError as error:
-            if path.name.startswith(f"{source_name(source)}."):
-                say(f"{error}; left out")
-            continue
+    fitting = []
+    for path in _files_of([run.predictions, run.candidates], source):
         identity = read_identity(path)
-        if "adapter" in identity and identity["adapter"] is None:
+        if identity is not None and identity.is_baseline:
             say(f"{path}: a floor, written without an adapter; left out")
         else:
-            found.append(path)
-    if not found:
+            fitting.append(path)
+    if not fitting:
         raise PredictionError(
             f"{run.path}: no predictions for the dialogues of {source}; make them: llm-summ generate "
             f"--run {run.argument} --data {source}"
         )
-    return found
+    return fitting
 
 
 def dev_files(files: Sequence[Path], source: str, dev: str) -> list[tuple[Path, Path]]:
-    """The files of a run with those for the dev data beside them: ``test.vllm.jsonl``, ``dev.vllm.jsonl``.
+    """Pair the files of a run with those for the dev data that were generated in the same way.
 
-    A file that has none for the dev data is left out, which is said.
+    Files are paired by their identities: the same engine, prompt and decoding, in the same folder; of several the
+    one that differs least, then the newest. A file without an identity is paired by its name: ``test.vllm.jsonl``
+    with ``dev.vllm.jsonl``. A file without a partner is left out, which is printed.
 
     Raises:
-        PredictionError: none has one for the dev data.
+        DataError: the dev data cannot be used.
+        PredictionError: no file has a partner.
     """
-    found = []
+    pairs = []
+    folders = list(dict.fromkeys(path.parent for path in files))
+    of_dev = _files_of(folders, dev)
     for path in files:
-        other = path.with_name(source_name(dev) + path.name.removeprefix(source_name(source)))
-        if not path.name.startswith(f"{source_name(source)}."):
-            say(
-                f"{path}: is not named after {source}, so which file of {dev} belongs to it is not known; left out"
-            )
-        elif other.is_file():
-            found.append((path, other))
-        else:
-            say(f"{other}: no such file; {path.name} is left out: generate it for {dev}, too")
-    if not found:
+        other = _partner(path, [one for one in of_dev if one.parent == path.parent])
+        if other is None:
+            other = _named_for_dev(path, source, dev)
+        if other is not None:
+            pairs.append((path, other))
+    if not pairs:
         raise PredictionError(
-            f"no file of {source} has one for {dev} beside it; generate as many for {dev}, or name FILEs and "
-            "--dev-pool"
+            f"no file of {source} has one for {dev} that belongs to it; generate as many for {dev}, or name FILEs "
+            "and --dev-pool"
         )
-    return found
+    return pairs
+
+
+def _files_of(folders: Sequence[Path], source: str) -> list[Path]:
+    """Return the files of folders that are of the data."""
+    dialogues = read_dialogues(source)
+    ids, hashes = [dialogue.id for dialogue in dialogues], _hashes(dialogues)
+    fitting = []
+    for path in [path for folder in folders for path in sorted(folder.glob("*.jsonl"))]:
+        try:
+            _check(path, source, read_lines(path), ids, hashes)
+        except PredictionError as error:
+            if _is_named_after(path, source):
+                say(f"{error}; left out")
+            continue
+        fitting.append(path)
+    return fitting
+
+
+def _partner(path: Path, others: Sequence[Path]) -> Path | None:
+    """Return the one of other files that was generated in the same way; None: none was, or that is not known."""
+    own = read_identity(path)
+    if own is None:
+        return None
+    known = [(other, identity) for other in others if (identity := read_identity(other)) is not None]
+    same = [(other, len(differences(own, identity))) for other, identity in known if own.same_setup(identity)]
+    return min(same, key=lambda pair: (pair[1], -pair[0].stat().st_mtime), default=(None, 0))[0]
+
+
+def _named_for_dev(path: Path, source: str, dev: str) -> Path | None:
+    """Return the dev file that is named like a file, if one of them has no identity; a missing one is printed."""
+    own = read_identity(path)
+    if _is_named_after(path, source):
+        other = path.with_name(source_name(dev) + path.name.removeprefix(source_name(source)))
+        if other.is_file() and (own is None or read_identity(other) is None):
+            return other
+    if own is None and not _is_named_after(path, source):
+        reason = f"has no identity next to it and is not named after {source}, so its file for {dev} is not known"
+    elif own is None:
+        reason = f"{other.name}: no such file"
+    else:
+        reason = f"no file next to it was generated for {dev} with the same engine, prompt and decoding"
+    say(f"{path}: {reason}; left out: generate it for {dev}, too, or name FILEs and --dev-pool")
+    return None
+
+
+def _is_named_after(path: Path, source: str) -> bool:
+    """Return whether a file has the name that `generate` gives to files of the data."""
+    return path.name.startswith(f"{source_name(source)}.")
 
 
 def _hashes(dialogues: Sequence[Dialogue]) -> dict[str, str]:
@@ -165,42 +207,19 @@ def _hashes(dialogues: Sequence[Dialogue]) -> dict[str, str]:
 def _check(
     path: Path, others: str, lines: dict[str, list[Line]], ids: Sequence[str], hashes: dict[str, str]
 ) -> None:
-    """Whether a file is of the ids and dialogues of the others; hashes that were not known are added."""
-    _check_ids(path, others, list(lines), ids)
-    _check_dialogues(path, others, lines, hashes)
-
-
-def _check_ids(path: Path, others: str, found: Sequence[str], wanted: Sequence[str]) -> None:
-    there, known = set(found), set(wanted)
-    missing = [identity for identity in wanted if identity not in there]
-    extra = [identity for identity in found if identity not in known]
-    counted = first_counted(found, wanted)
-    if counted is not None and missing:
-        raise PredictionError(
-            f"{path}: its ids were made by counting, and from {found[counted]} on they belong to other rows "
-            f"({others} has {wanted[counted]} there); take each id from the data"
-        )
-    problems = (
-        [f"lacks {len(missing)} of the {len(wanted)} ids of {others} ({listed(missing)})"] if missing else []
+    """Check that a file is of the ids and dialogues of the others; add the hashes that were not known."""
+    check_ids(path, list(lines), ids, others)
+    check_dialogues(
+        path,
+        (
+            (
+                name,
+                all(not line.dialogue or line.dialogue == hashes.setdefault(name, line.dialogue) for line in own),
+            )
+            for name, own in lines.items()
+        ),
+        others,
     )
-    if extra:
-        problems.append(f"has {len(extra)} ids that are not in {others} ({listed(extra)})")
-    if problems:
-        raise PredictionError(f"{path}: {' and '.join(problems)}; expected exactly the ids of {others}")
-
-
-def _check_dialogues(path: Path, others: str, lines: dict[str, list[Line]], hashes: dict[str, str]) -> None:
-    """Compare hashes of dialogues with those that are known; where none is, the first file's counts."""
-    other = [
-        identity
-        for identity, found in lines.items()
-        if any(line.dialogue and line.dialogue != hashes.setdefault(identity, line.dialogue) for line in found)
-    ]
-    if other:
-        raise PredictionError(
-            f"{path}: made from other dialogues than those of {others} ({len(other)} differ: {listed(other)}); "
-            "generate from the same data"
-        )
 
 
 def _member(
@@ -211,8 +230,8 @@ def _member(
     learnt: dict[Path, LengthLimits | None],
 ) -> Member:
     """A file's texts after post-processing; `learnt` keeps each run's limits, which speak when they are read."""
-    texts = [line.text for row in rows for line in row]
-    cut_off = [line.cut_off for row in rows for line in row]
+    texts = tuple(line.text for row in rows for line in row)
+    cut_off = tuple(line.cut_off for row in rows for line in row)
     each = len(rows[0])
     run = run_of(path, tell=True)
     steps = [] if run is None else run.recipe().post
@@ -221,16 +240,16 @@ def _member(
         raise PredictionError(
             f"{path}: the post-processing of its run ({needing[0]}) needs the dialogues; name them: --data FILE"
         )
-    spoken = [dialogue.text for dialogue in dialogues for _ in range(each)]
     if run is not None and run.path not in learnt:
         learnt[run.path] = limits_for(run, steps, [dialogue.text for dialogue in dialogues])
     limits = None if run is None else learnt[run.path]
-    texts = post_process(texts, cut_off, steps, spoken if dialogues else None, limits).texts
+    spoken = tuple(dialogue.text for dialogue in dialogues for _ in range(each)) if dialogues else None
+    texts = RawSummaries(path, texts, spoken, cut_off, run=run).finish(steps, limits).texts
     confidence = tuple(tuple(one.confidence for one in row if one.confidence is not None) for row in rows)
     return Member(
         name,
         path,
-        tuple(tuple(texts[start : start + each]) for start in range(0, len(texts), each)),
+        tuple(texts[start : start + each] for start in range(0, len(texts), each)),
         confidence if confidence[0] else None,
         tuple(steps),
     )

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from llm_summ.core.errors import InputError, listed
-from llm_summ.data.prediction_identity import differences
 from llm_summ.data.source import check_out, resolve_source
 from llm_summ.data.summary_file import write_summaries
+from llm_summ.predictions.identity import differences, read_identity
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.system_similarity import find_similarities
 from llm_summ.score.workers import cores
@@ -69,7 +69,10 @@ def select(
     candidates = compare_candidates(pool, metric, _workers(pool) if workers is None else workers)
     selection = _selection(pool, candidates, settings, choose(candidates, settings), metric, tuned)
     pairs = zip(pool.members, dev_paths, strict=True) if tuned is not None else ()
-    unlike = [Unlike(one.name, path, tuple(differences(one.path, path))) for one, path in pairs]
+    unlike = [
+        Unlike(one.name, path, tuple(differences(read_identity(one.path), read_identity(path))))
+        for one, path in pairs
+    ]
     inputs = [*paths, *dev_paths, *(resolve_source(name) for name in (source, dev) if name is not None)]
     return replace(selection, unlike=tuple(one for one in unlike if one.fields), inputs=tuple(inputs))
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from llm_summ.data.empty_texts import is_blank, is_null
-from llm_summ.data.id_matching import first_counted
 from llm_summ.data.near_duplicates import near_duplicates
 from llm_summ.data.row_rules import stripped_id, visible
 from llm_summ.data.summary_faults import is_korean, summary_faults
+from llm_summ.predictions.id_matching import first_counted
 from llm_summ.submit.columns import Columns
 from llm_summ.submit.ids import Ids
 from llm_summ.submit.reading import SubmissionEntry, read_submission

@@ -14,8 +14,8 @@ from typing import Any
 
 from llm_summ.core.errors import DataError, PredictionError, listed
 from llm_summ.core.progress import say
-from llm_summ.data.id_matching import first_counted
 from llm_summ.data.row_rules import stripped_id, visible
+from llm_summ.predictions.id_matching import first_counted
 from llm_summ.submit.columns import Columns, find_columns
 from llm_summ.submit.ids import Ids
 from llm_summ.submit.sample import SampleSubmission

@@ -18,10 +18,10 @@ from llm_summ.core.formatting import utc_now
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, read_dialogues, read_hypotheses
 from llm_summ.data.empty_texts import is_empty
-from llm_summ.data.id_matching import first_counted
-from llm_summ.data.prediction_identity import is_raw, run_of
 from llm_summ.data.source import check_out, resolve_source
-from llm_summ.evaluate.summaries import Summaries, file_summaries, run_summaries
+from llm_summ.predictions.id_matching import check_ids
+from llm_summ.predictions.raw_file import is_raw, run_of
+from llm_summ.predictions.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.runs.run import Run
 from llm_summ.submit.reading import broken_texts
 from llm_summ.submit.sample import SampleSubmission
@@ -199,18 +199,8 @@ def _note(texts: Texts, run: Run, out: Path, content: bytes) -> None:
 
 
 def _check_texts(texts: Texts, sample: SampleSubmission, allow_empty: bool) -> None:
-    missing = [identity for identity in sample.ids if identity not in texts.by_id]
-    if missing:
-        counted = first_counted(list(texts.by_id), sample.ids)
-        why = (
-            f"its ids were made by counting, and from {sample.ids[counted]} on belong to other rows"
-            if counted is not None
-            else "generate them, or name the predictions of the sample's rows"
-        )
-        raise PredictionError(
-            f"{texts.path}: lacks {len(missing)} of the {len(sample.ids)} ids of {sample.path} "
-            f"({listed(missing)}); {why}"
-        )
+    hint = "generate them, or name the predictions of the sample's rows"
+    check_ids(texts.path, list(texts.by_id), sample.ids, sample.path, hint=hint, may_have_more=True)
     empty = [identity for identity in sample.ids if is_empty(texts.by_id[identity])]
     if empty and not allow_empty:
         raise PredictionError(

@@ -15,9 +15,9 @@ from llm_summ.core.progress import Progress, say
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.generate.engine import Request
 from llm_summ.generate.engines.hf import HfEngine
-from llm_summ.generate.store import Prediction
 from llm_summ.models.dequantized import with_adapter_merged
 from llm_summ.post.steps import post_process
+from llm_summ.predictions.prediction import Prediction
 from llm_summ.prompt import Renderer, TokenizedExample
 from llm_summ.prompt.token_limit import TokenLimitPredictor, token_limit
 from llm_summ.recipe import Recipe

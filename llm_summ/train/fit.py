@@ -26,6 +26,7 @@ from llm_summ.models.full_model import weights_sha256
 from llm_summ.models.load import keep_trainable, load_base, quantization_config
 from llm_summ.models.machine_speed import note_duration
 from llm_summ.recipe import Recipe
+from llm_summ.runs.manifest import Manifest, TrainingResult
 from llm_summ.runs.run import Run, mark_latest
 from llm_summ.train.checkpoint import CHECKSUMS, Checkpoint, checkpoint_path, checkpoints, how_to_go_on
 from llm_summ.train.distributed import ALONE, ProcessGroup
@@ -50,7 +51,7 @@ _STATE_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "trainer_state.json
 def fit(
     run: Run,
     report: CheckReport,
-    manifest: dict[str, Any],
+    manifest: Manifest,
     begin: Checkpoint | None,
     processes: ProcessGroup = ALONE,
     began: float | None = None,
@@ -96,13 +97,13 @@ def fit(
         log = LogCallback(out, progress, last)
         trackers = []
         if processes.is_first:
-            trackers = tracking_callbacks(recipe.track, run, recipe, resumed="resumed" in manifest)
+            trackers = tracking_callbacks(recipe.track, run, recipe, resumed=bool(manifest.resumed))
 
         def keep_fixed(found: FixedSteps) -> None:
             progress.resize(found.steps)
             if processes.is_first:
-                manifest["budget"] = found.to_json(recipe.train.max_minutes or 0.0)
-                write_json(run.manifest_path, manifest)
+                manifest.budget = found.to_manifest(recipe.train.max_minutes or 0.0)
+                run.write_manifest(manifest)
                 say(_budget_line(found, recipe, dev_set))
 
         callback = CheckpointCallback(
@@ -146,21 +147,23 @@ def fit(
     picked = _pick_whole(run, recipe, found, step)
     with _told_how_to_go_on(run, processes, "the result cannot be written"):
         _keep_result(run, plan, picked)
-    manifest["training"] = {
-        "finished": now(),
-        "seconds": round(log.seconds, 1),
-        "steps": step,
-        "stopped_early": early,
-        "picked_step": picked,
-        "tokens": trainer.tokens,
-        "last_loss": log.last_loss if math.isfinite(log.last_loss) else None,
-        "memory_gib": round(memory_gib(), 2),
-        "adapter_sha256": weights_sha256(_result(run, recipe)),
-    }
+    score = next((one.dev_score for one in found if one.step == picked), math.nan)
+    manifest.training = TrainingResult(
+        finished=now(),
+        seconds=round(log.seconds, 1),
+        steps=step,
+        stopped_early=early,
+        picked_step=picked,
+        picked_score=score if math.isfinite(score) else None,
+        tokens=trainer.tokens,
+        last_loss=log.last_loss if math.isfinite(log.last_loss) else None,
+        memory_gib=round(memory_gib(), 2),
+        adapter_sha256=weights_sha256(_result(run, recipe)),
+    )
     with _told_how_to_go_on(run, processes, "the result cannot be written"):
-        write_json(_result(run, recipe) / "manifest.json", manifest)
+        write_json(_result(run, recipe) / run.manifest_path.name, manifest.to_json())
         mark_latest(run)
-        write_json(run.manifest_path, manifest)  # the last of all: now the training is finished
+        run.write_manifest(manifest)  # the last of all: now the training is finished
     if report.time is not None and begin is None and callback.evaluates_all and log.seconds >= _WORTH_NOTING:
         note_duration(report.time.kind, sum(report.time.total(_ending_at(plan, step))), log.seconds)
     for line in table(found, recipe.evaluation) if found else []:

@@ -6,11 +6,10 @@ import contextlib
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 from llm_summ.check.report import CheckReport, check_recipe
 from llm_summ.core.errors import InputError, RunError
-from llm_summ.core.files import file_sha256, text_sha256, write_json
+from llm_summ.core.files import file_sha256, text_sha256
 from llm_summ.core.locks import FOLDER
 from llm_summ.core.progress import say
 from llm_summ.data.source import resolve_source
@@ -18,6 +17,7 @@ from llm_summ.models.content_stamp import base_stamp
 from llm_summ.models.device import one_gpu
 from llm_summ.prompt.saved_prompt import keep, kept_sha256
 from llm_summ.recipe import Recipe, dump_recipe
+from llm_summ.runs.manifest import DataPart, DeviceRecord, Manifest, PromptRecord, Resumption
 from llm_summ.runs.run import Run, create_run, environment, reserve_run, run_path
 from llm_summ.train.checkpoint import Checkpoint, newest_whole
 from llm_summ.train.distributed import ALONE, ProcessGroup
@@ -96,8 +96,8 @@ def sft(
         try:
             if processes.is_first:
                 keep(run, plan.length, plan.pool, plan.limit_predictor())
-                manifest["kept"] = kept_sha256(run)
-                write_json(run.manifest_path, manifest)
+                manifest.kept = kept_sha256(run)
+                run.write_manifest(manifest)
             fit(run, report, manifest, None, processes, began)
         except BaseException:  # Ctrl-C too
             if (
@@ -144,7 +144,7 @@ def resume(runs: Path, name: str | None, given: Recipe | None = None, processes:
 
 
 def _where_to_begin(
-    run: Run, report: CheckReport, manifest: dict[str, Any], processes: ProcessGroup
+    run: Run, report: CheckReport, manifest: Manifest, processes: ProcessGroup
 ) -> Checkpoint | None:
     """The checkpoint to go on from; None: there is none. It is said, and noted in the manifest."""
     for leftover in run.path.glob(".*"):  # whatever a kill left half done
@@ -155,12 +155,12 @@ def _where_to_begin(
         else:
             leftover.unlink()
     plan = report.plan
-    if "kept" not in manifest:
+    if manifest.kept is None:
         keep(run, plan.length, plan.pool, plan.limit_predictor())
-        manifest["kept"] = kept_sha256(run)
-    elif kept_sha256(run) != manifest["kept"]:
+        manifest.kept = kept_sha256(run)
+    elif kept_sha256(run) != manifest.kept:
         raise RunError(
-            f"{run.path}: {' or '.join(manifest['kept'])} was changed after the training began; put it back, or "
+            f"{run.path}: {' or '.join(manifest.kept)} was changed after the training began; put it back, or "
             "begin a new run"
         )
     begin = newest_whole(run.checkpoints)
@@ -168,14 +168,14 @@ def _where_to_begin(
     steps = report.plan.steps if fixed is None else fixed.steps
     where = f"step {begin.step} of {steps}" if begin else "the first step: there is no checkpoint"
     say(f"Going on with {run.path} from {where}")
-    before = (manifest.get("device") or {}).get("count", 1)
+    before = 1 if manifest.device is None else manifest.device.count
     if before != processes.world:
         say(
             f"note: begun on {before} devices, now on {processes.world}: the end may differ in rounding and in "
             "what dropout draws"
         )
-    manifest.setdefault("resumed", []).append({"at": now(), "step": begin.step if begin else 0})
-    write_json(run.manifest_path, manifest)
+    manifest.resumed = [*manifest.resumed, Resumption(at=now(), step=begin.step if begin else 0)]
+    run.write_manifest(manifest)
     return begin
 
 
@@ -208,37 +208,32 @@ def _tell(report: CheckReport) -> None:
         say(line)
 
 
-def _manifest(report: CheckReport, processes: ProcessGroup) -> dict[str, Any]:
+def _manifest(report: CheckReport, processes: ProcessGroup) -> Manifest:
     plan = report.plan
-    recipe, template = plan.recipe, plan.renderer.template
-    return {
-        "started": now(),
-        "seed": recipe.seed,
-        "device": {
-            "kind": report.device.kind,
-            "name": report.device.name,
-            "dtype": report.dtype,
-            "count": processes.world,
-        },
-        "recipe_sha256": text_sha256(dump_recipe(recipe)),
-        "prompt": {"name": template.name, "sha256": template.sha256},
-        "data": _data(report),
-        "base": base_stamp(recipe.model, plan.location),
-        "stop_id": plan.renderer.stop_id,
-        "shortened": plan.shortened,
+    recipe, template, device = plan.recipe, plan.renderer.template, report.device
+    return Manifest(
+        started=now(),
+        seed=recipe.seed,
+        device=DeviceRecord(kind=device.kind, name=device.name, dtype=report.dtype, count=processes.world),
+        recipe_sha256=text_sha256(dump_recipe(recipe)),
+        prompt=PromptRecord(name=template.name, sha256=template.sha256),
+        data=_data(report),
+        base=base_stamp(recipe.model, plan.location),
+        stop_id=plan.renderer.stop_id,
+        shortened=plan.shortened,
         **environment(),
-    }
+    )
 
 
-def _data(report: CheckReport) -> dict[str, Any]:
-    """The data of each part: how many rows, and the hash of every file."""
+def _data(report: CheckReport) -> dict[str, DataPart]:
+    """Return the rows of each part of the data, and the hash of every file."""
     plan = report.plan
     data = plan.recipe.data
     sources = {"train": data.train_sources, "dev": [data.dev or ""], "test": [data.test or ""]}
     return {
-        part: {
-            "rows": len(plan.data[part]),
-            "sha256": {source: file_sha256(resolve_source(source)) for source in sources[part]},
-        }
+        part: DataPart(
+            rows=len(plan.data[part]),
+            sha256={source: file_sha256(resolve_source(source)) for source in sources[part]},
+        )
         for part in plan.data
     }

@@ -13,6 +13,7 @@ from llm_summ.core.files import text_sha256
 from llm_summ.core.progress import say
 from llm_summ.prompt import load_template
 from llm_summ.recipe import Recipe, load_recipe
+from llm_summ.runs.manifest import DataPart, Manifest
 from llm_summ.runs.run import Run, environment, open_run
 
 __all__ = [
@@ -39,7 +40,7 @@ def hold_unfinished(runs: Path, name: str | None) -> Iterator[Run]:
 def _named(runs: Path, name: str, stack: contextlib.ExitStack) -> Run:
     run = open_run(runs, name)
     for held in (False, True):  # once more when it is held: the process that trained it may have finished
-        if "training" in run.manifest():
+        if run.manifest().is_finished:
             raise RunError(f"{run.path}: its training is finished; next: llm-summ generate --run {run.argument}")
         if not held:
             stack.enter_context(run.lock_training())
@@ -54,14 +55,14 @@ def _latest(runs: Path, stack: contextlib.ExitStack) -> Run:
             continue
         with contextlib.suppress(RunError):  # a damaged manifest has a line of its own when the run is named
             manifest = run.manifest()
-            if "training" not in manifest:
-                begun.append((str(manifest.get("started", "")), run))
+            if not manifest.is_finished:
+                begun.append((manifest.started or "", run))
     busy: list[RunError] = []
     for _, run in sorted(begun, key=lambda one: one[0], reverse=True):
         try:
             with contextlib.ExitStack() as held:
                 held.enter_context(run.lock_training())
-                if "training" not in run.manifest():
+                if not run.manifest().is_finished:
                     stack.push(held.pop_all())
                     return run
         except RunError as error:
@@ -84,7 +85,7 @@ def refuse_another_recipe(run: Run, recipe: Recipe) -> None:
         )
 
 
-def refuse_another_base(run: Run, manifest: dict[str, Any], stamp: dict[str, Any]) -> None:
+def refuse_another_base(run: Run, manifest: Manifest, stamp: dict[str, Any]) -> None:
     """Refuse to go on with another base than the run was begun with.
 
     Args:
@@ -95,7 +96,7 @@ def refuse_another_base(run: Run, manifest: dict[str, Any], stamp: dict[str, Any
     Raises:
         RunError: it is another one.
     """
-    begun = manifest.get("base")
+    begun = manifest.base
     both = begun is not None and "files" in begun and "files" in stamp  # then a name says nothing
     if begun is not None and (begun["files"] != stamp["files"] if both else begun != stamp):
         changed = ", ".join(name for name in {**begun, **stamp} if begun.get(name) != stamp.get(name))
@@ -115,7 +116,7 @@ def differences(begun: Recipe, given: Recipe) -> list[str]:
     ]
 
 
-def refuse_what_changed(run: Run, manifest: dict[str, Any], data: dict[str, Any] | None = None) -> Recipe:
+def refuse_what_changed(run: Run, manifest: Manifest, data: dict[str, DataPart] | None = None) -> Recipe:
     """The recipe of a run that is to go on.
 
     Args:
@@ -128,26 +129,26 @@ def refuse_what_changed(run: Run, manifest: dict[str, Any], data: dict[str, Any]
     """
     again = "put it back, or begin a new run"
     versions = environment()["versions"]
-    if text_sha256(run.recipe_path.read_text(encoding="utf-8")) != manifest.get("recipe_sha256"):
+    if text_sha256(run.recipe_path.read_text(encoding="utf-8")) != manifest.recipe_sha256:
         raise RunError(f"{run.recipe_path}: was changed after the training began; {again}")
     try:
         recipe = load_recipe(run.recipe_path)
     except RecipeError as error:
         raise RunError(
-            f"{run.recipe_path}: was written by llm-summ {(manifest.get('versions') or {}).get('llm-summ')}, and "
+            f"{run.recipe_path}: was written by llm-summ {manifest.versions.get('llm-summ')}, and "
             f"{versions['llm-summ']} does not know all of it ({first_line(error)}); go on with that version, or "
             "begin a new run"
         ) from error
-    prompt = manifest.get("prompt") or {}
+    prompt_sha256 = None if manifest.prompt is None else manifest.prompt.sha256
     if not run.prompt_path.is_file():
         raise RunError(f"{run.prompt_path}: no such file; {again}")
-    if load_template(str(run.prompt_path)).sha256 != prompt.get("sha256"):
+    if load_template(str(run.prompt_path)).sha256 != prompt_sha256:
         raise RunError(f"{run.prompt_path}: was changed after the training began; {again}")
     if data is not None:
-        _refuse_other_data(run, manifest.get("data") or {}, data, again)
+        _refuse_other_data(run, manifest.data, data, again)
         changed = [
             f"{name} {old} -> {versions.get(name, 'none')}"
-            for name, old in (manifest.get("versions") or {}).items()
+            for name, old in manifest.versions.items()
             if versions.get(name) != old
         ]
         if changed:
@@ -162,10 +163,10 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 
 
-def _refuse_other_data(run: Run, begun: dict[str, Any], data: dict[str, Any], again: str) -> None:
+def _refuse_other_data(run: Run, begun: dict[str, DataPart], data: dict[str, DataPart], again: str) -> None:
     # The test data are not looked at by a training.
     for part in ("train", "dev"):
-        before, after = (side.get(part, {}).get("sha256", {}) for side in (begun, data))
+        before, after = (side[part].sha256 if part in side else {} for side in (begun, data))
         for source in before:
             if before[source] != after.get(source):
                 raise RunError(f"{source}: was changed after the training of {run.path} began; {again}")

@@ -11,15 +11,14 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from llm_summ.check.duration import TrainingTime
 from llm_summ.check.step_batches import draw_steps
 from llm_summ.check.training_plan import TrainingPlan
-from llm_summ.core.errors import RunError
 from llm_summ.models.duration import ModelSize
 from llm_summ.models.machine_speed import MachineSpeed
 from llm_summ.prompt import TokenizedExample
+from llm_summ.runs.manifest import Budget, Manifest
 
 __all__ = ["FixedSteps", "TimeBudget", "at_evaluation", "by_tokens", "fitting"]
 
@@ -58,26 +57,16 @@ class FixedSteps:
         return list(zip([*(at for at, _ in times), math.inf], totals, strict=True))
 
     @classmethod
-    def of(cls, manifest: dict[str, Any]) -> FixedSteps | None:
-        """Return what a run's manifest says; None: nothing was fixed.
-
-        Raises:
-            RunError: the manifest is damaged.
-        """
-        found = manifest.get("budget")
-        if found is None:
+    def of(cls, manifest: Manifest) -> FixedSteps | None:
+        """Return what a run's manifest says; None: nothing was fixed."""
+        budget = manifest.budget
+        if budget is None:
             return None
-        try:
-            earlier = tuple((int(at), int(steps)) for at, steps in found.get("earlier") or ())
-            return cls(**{name: int(found[name]) for name in cls.__slots__ if name != "earlier"}, earlier=earlier)
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise RunError(
-                f"the run's manifest: budget: found {found!r}, expected {list(cls.__slots__)}"
-            ) from error
+        return cls(budget.steps, budget.rows, budget.fixed_at, budget.all_steps, budget.earlier)
 
-    def to_json(self, minutes: float) -> dict[str, Any]:
+    def to_manifest(self, minutes: float) -> Budget:
         """Return what a manifest keeps."""
-        return {"minutes": minutes, **asdict(self)}
+        return Budget(minutes=minutes, **asdict(self))
 
 
 class TimeBudget:

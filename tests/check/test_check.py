@@ -20,6 +20,7 @@ from llm_summ.core.errors import InputError
 from llm_summ.data import read_dialogues
 from llm_summ.models.device import Device
 from llm_summ.recipe import Recipe
+from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import Run, create_run
 
 pytestmark = pytest.mark.slow
@@ -351,7 +352,7 @@ def test_a_topic_that_only_the_training_has(make: Make, tmp_path: Path) -> None:
 def test_a_run_that_was_trained_with_another_prompt(make: Make, tmp_path: Path) -> None:
     trained = make(prompt={"template": "plain", "max_prompt_tokens": 900})
     template = make_plan(trained).renderer.template
-    run = create_run(tmp_path / "first", trained, template.path.read_text(encoding="utf-8"), {})
+    run = create_run(tmp_path / "first", trained, template.path.read_text(encoding="utf-8"), Manifest())
     assert prompt_difference(trained, run) == ""
     other = make(prompt={"template": "expert", "max_prompt_tokens": 1024})
     assert prompt_difference(other, run) == "its text; max_prompt_tokens 900, here 1024"

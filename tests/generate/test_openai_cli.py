@@ -15,6 +15,7 @@ from llm_summ.data import read_dialogues
 from llm_summ.generate.job import request_seed
 from llm_summ.prompt import load_template
 from llm_summ.recipe import DataFields, GenerateFields, ModelFields, Recipe
+from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import create_run
 
 pytest.importorskip("openai")
@@ -52,7 +53,7 @@ def generate(
     )
     template = load_template("plain")
     manifest = {"prompt": {"sha256": template.sha256}, "kept": {}}
-    create_run(Path("runs/mine"), recipe, template.text, manifest)
+    create_run(Path("runs/mine"), recipe, template.text, Manifest.model_validate(manifest))
 
     def generate(*settings: str, data: Sequence[str] = ()) -> Result:
         arguments = ["generate", "--run", "mine", "--engine", "openai"]

@@ -13,6 +13,7 @@ from llm_summ.cli.runs import runs as runs_command
 from llm_summ.core.files import append_lines, write_json
 from llm_summ.ledger import RunEntry, Sort, listing, note_score, read_entry, read_ledger
 from llm_summ.recipe import DataFields, ModelFields, PromptFields, Recipe, TrainFields
+from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import RUNS, Run, create_run, open_run
 
 SIGNATURE = "variant:rouge|tok:mecab-ko:1.3.7,dic:2.1.1.post2|nrefs:3|refs:mean|empty:0|v:0.1.0|post:strip"
@@ -56,7 +57,7 @@ def make(
             "last_loss": 1.25,
             "adapter_sha256": "f" * 64,
         }
-    run = create_run(RUNS / name, made or recipe(), "prompt", manifest)
+    run = create_run(RUNS / name, made or recipe(), "prompt", Manifest.model_validate(manifest))
     if trained:
         full = made is not None and made.train.method == "full"
         weights = run.model / "model.safetensors" if full else run.adapter / "adapter_model.safetensors"

@@ -15,6 +15,7 @@ from ledger_runs import DEV, SIGNATURE, entry, give_score, lines, make, names, r
 from llm_summ.core.files import write_json
 from llm_summ.ledger import listing, read_ledger, run_page
 from llm_summ.recipe import bundled_dir, dump_recipe, load_recipe
+from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import RUNS, create_run
 
 SCORE = {
@@ -74,7 +75,7 @@ def test_a_training_that_has_not_ended(in_tmp: Path) -> None:
         ),
         ("leaderboard.json", '[{"score": 5, "noted": 1}]', ": entry 1.noted: Input should be a valid string"),
         ("submissions.jsonl", "[1]\n", ":1: found list; expected a JSON object a line"),
-        ("submissions.jsonl", "{}\n", ":1: written: Field required; mend the line or remove it"),
+        ("submissions.jsonl", "{}\n", ":1: written: Field required; fix the line or remove it"),
     ],
 )
 def test_a_damaged_run_is_listed_with_the_reason(
@@ -172,7 +173,7 @@ PARTS = ("started", "seed", "device", "prompt", "data", "versions", "training")
 def test_whatever_json_a_run_holds_it_is_listed(
     tmp_path_factory: pytest.TempPathFactory, manifest: dict[str, Any], inner: Any, score: Any
 ) -> None:
-    run = create_run(tmp_path_factory.mktemp("project") / "runs" / "a", recipe(), "prompt", {})
+    run = create_run(tmp_path_factory.mktemp("project") / "runs" / "a", recipe(), "prompt", Manifest())
     nested = {"training": dict.fromkeys(("finished", "seconds", "steps", "adapter_sha256"), inner)}
     write_json(run.manifest_path, nested | {"data": {"train": {"sha256": inner, "rows": inner}}} | manifest)
     write_json(run.scores / "dev.hf.json", SCORE | {"interval": inner, "data": score, "signature": score})

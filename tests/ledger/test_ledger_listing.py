@@ -11,6 +11,9 @@ from ledger_runs import DEV, OTHER, SIGNATURE, entry, give_score, lines, make, n
 from llm_summ.core.errors import RunError
 from llm_summ.core.files import write_json
 from llm_summ.ledger import note_score, read_ledger, run_page
+from llm_summ.predictions.identity import PredictionIdentity
+from llm_summ.predictions.store import PredictionFile
+from llm_summ.runs.manifest import DataPart
 from llm_summ.runs.run import RUNS, mark_latest
 
 
@@ -53,6 +56,18 @@ def test_the_engine_is_what_the_score_says(in_tmp: Path) -> None:
     give_score(run, 40, name="dev.v2", engine="hf.untuned")
     [score] = entry("a").scores
     assert (score.engine, score.untuned) == ("hf.untuned", True)
+
+
+def test_the_engine_of_an_early_score_is_that_of_its_predictions(in_tmp: Path) -> None:
+    run = make("a")
+    file = PredictionFile(run.predictions / "dev.v2.hf.jsonl")
+    file.begin(PredictionIdentity(engine="vllm", adapter=None))
+    path = give_score(run, 40, name="dev.v2.hf", predictions="elsewhere/runs/a/predictions/dev.v2.hf.jsonl")
+    [score] = entry("a").scores
+    assert (score.engine, score.untuned) == ("vllm.untuned", True)
+    file.identity_path.unlink()
+    [score] = entry("a").scores
+    assert (score.engine, score.untuned, score.path) == ("hf", False, path)
 
 
 def test_data_that_changed_under_their_name_are_seen(in_tmp: Path) -> None:
@@ -131,8 +146,8 @@ def test_scores_with_other_signatures_are_marked(in_tmp: Path) -> None:
 def test_runs_are_compared_by_their_dev_data_whatever_was_scored_last(in_tmp: Path) -> None:
     run = make("a")
     manifest = run.manifest()
-    manifest["data"]["dev"] = {"rows": 2, "sha256": {"dev.csv": DEV}}
-    write_json(run.manifest_path, manifest)
+    manifest.data["dev"] = DataPart(rows=2, sha256={"dev.csv": DEV})
+    run.write_manifest(manifest)
     give_score(run, 40, hour=12)
     give_score(run, 60, data="other.csv", sha256="0" * 64, name="other.vllm", hour=13)
     assert [row[:2] for row in table()[1:]] == [("a", "40.00")]
@@ -225,7 +240,7 @@ def test_everything_for_programs(in_tmp: Path) -> None:
     assert code == 0
     found = json.loads(out)
     [one] = found["runs"]
-    assert one["manifest"] == run.manifest()
+    assert one["manifest"] == json.loads(run.manifest_path.read_text(encoding="utf-8"))
     assert one["fields"]["train.learning_rate"] == 2e-4
     assert one["submissions"][0]["sha256"] == sha256
     assert one["leaderboard_scores"] == [noted.model_dump()]

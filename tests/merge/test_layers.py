@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from llm_summ.generate.store import Prediction
 from llm_summ.merge.card import model_card
 from llm_summ.merge.layers import LayerCheck, LayerSum, check_layers, lora_scale
 from llm_summ.merge.verify import MergeVerification, ModelVariant
 from llm_summ.models.vllm_support import largest_rank
+from llm_summ.predictions.prediction import Prediction
 from llm_summ.recipe import DataFields, ModelFields, Recipe
 from llm_summ.score import CorpusScore
 from llm_summ.score.corpus import RowScore

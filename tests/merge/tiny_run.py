@@ -9,6 +9,7 @@ from typing import Any
 from llm_summ.core.files import file_sha256
 from llm_summ.prompt import load_template
 from llm_summ.recipe import DataFields, GenerateFields, LoraFields, ModelFields, Recipe, TrainFields
+from llm_summ.runs.manifest import Manifest, PromptRecord
 from llm_summ.runs.run import Run, create_run
 
 STOP_ID = 2
@@ -31,9 +32,8 @@ def make_run(folder: Path, model: Path, *, size: float = 0.05, full: bool = Fals
         whole = recipe.model.model_copy(update={"quantization": "none"})
         recipe = recipe.model_copy(update={"train": TrainFields(method="full"), "model": whole})
     template = load_template("plain")
-    run = create_run(
-        folder / "runs" / "tiny", recipe, template.text, {"prompt": {"sha256": template.sha256}, "kept": {}}
-    )
+    manifest = Manifest(prompt=PromptRecord(sha256=template.sha256), kept={})
+    run = create_run(folder / "runs" / "tiny", recipe, template.text, manifest)
     torch.manual_seed(1)
     config = LoraConfig(
         **{"task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "target_modules": "all-linear", **lora}

@@ -10,8 +10,11 @@ import pytest
 from command_line import Result, llm_summ, refused
 
 from llm_summ.data import dialogue_hash, read_dialogues, read_hypotheses
-from llm_summ.generate.store import Prediction, PredictionFile
+from llm_summ.predictions.identity import PredictionIdentity
+from llm_summ.predictions.prediction import Prediction
+from llm_summ.predictions.store import PredictionFile
 from llm_summ.recipe import DataFields, ModelFields, Recipe
+from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import Run, create_run, mark_latest
 
 DIALOGUES = read_dialogues("sample:dev")
@@ -26,10 +29,10 @@ TAGGED = sum(BROKEN[one.id] != f" {one.references[0]}" for one in DIALOGUES)
 def run(in_tmp: Path) -> Run:
     """The latest run, with predictions whose tags are broken; the first was cut off."""
     recipe = Recipe(model=ModelFields(base="x"), data=DataFields(train="sample:train", dev="sample:dev"))
-    run = create_run(Path("runs") / "mine", recipe, "", {})
+    run = create_run(Path("runs") / "mine", recipe, "", Manifest())
     mark_latest(run)
     file = PredictionFile(run.predictions / "sample-dev.hf.jsonl")
-    file.begin({"engine": "hf", "adapter": "abc"})
+    file.begin(PredictionIdentity(engine="hf", adapter="abc"))
     with file.appending() as out:
         for number, one in enumerate(DIALOGUES):
             text = BROKEN[one.id] + ("" if number else " #Person1#은 그")

@@ -18,10 +18,13 @@ from llm_summ.core.errors import RunError
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.data.formats import write_table
 from llm_summ.data.table import Record, Table
-from llm_summ.generate.store import Prediction, PredictionFile
 from llm_summ.post import post_process
 from llm_summ.post.limits import LengthLimits, dialogues_sha256, learn_limits, limits_for, within
+from llm_summ.predictions.identity import PredictionIdentity
+from llm_summ.predictions.prediction import Prediction
+from llm_summ.predictions.store import PredictionFile
 from llm_summ.recipe import DataFields, ModelFields, Recipe
+from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import Run, create_run, mark_latest
 
 TEXT = "#Person1#은 3.5점을 받았습니다. #Person2#는 기뻐합니다. 둘은 집에 갑니다."
@@ -193,10 +196,10 @@ def run(in_tmp: Path) -> Run:
     ]
     write_table(Table(Path("dev.csv"), ("fname", "dialogue", "summary"), records), Path("dev.csv"))
     recipe = Recipe(model=ModelFields(base="x"), data=DataFields(train="dev.csv", dev="dev.csv"))
-    run = create_run(Path("runs") / "mine", recipe, "", {})
+    run = create_run(Path("runs") / "mine", recipe, "", Manifest())
     mark_latest(run)
     file = PredictionFile(run.predictions / "dev.hf.jsonl")
-    file.begin({"engine": "hf", "adapter": "abc"})
+    file.begin(PredictionIdentity(engine="hf", adapter="abc"))
     with file.appending() as out:
         for row, one in enumerate(dialogues):
             text = one.references[0] + (" 날씨가 매우 좋다고 합니다." if row % 2 else "")

@@ -15,6 +15,7 @@ from llm_summ.data import Dialogue
 from llm_summ.prompt import Template, load_template, make_renderer
 from llm_summ.prompt.saved_prompt import keep, kept_sha256, trained_renderer
 from llm_summ.recipe import DataFields, ModelFields, PromptFields, Recipe
+from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import Run, create_run
 
 DIALOGUE = Dialogue("dev_7", "#Person1#: 책을 #Address#로 보내 주세요.\n#Person2#: 네, 그러겠습니다.")
@@ -44,7 +45,7 @@ def _train(folder: Path, name: str, **fields: Any) -> tuple[Run, Recipe, Templat
         prompt=PromptFields(template=name, **fields),
     )
     manifest: dict[str, Any] = {"prompt": {"name": template.name, "sha256": template.sha256}}
-    run = create_run(folder / "run", recipe, template.text, manifest)
+    run = create_run(folder / "run", recipe, template.text, Manifest.model_validate(manifest))
     keep(
         run,
         LENGTH if template.uses("length") else None,
@@ -134,10 +135,9 @@ def test_a_length_file_that_is_damaged(tmp_path: Path) -> None:
         _asked(run)
 
 
-@pytest.mark.parametrize("manifest", [{"kept": ["length.json"]}, {"prompt": "plain"}])
-def test_a_manifest_that_is_damaged(tmp_path: Path, manifest: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("name", "value"), [("kept", ["length.json"]), ("prompt", "plain")])
+def test_a_manifest_that_is_damaged(tmp_path: Path, name: str, value: Any) -> None:
     run, _, _ = _train(tmp_path, "plain")
-    write_json(run.manifest_path, manifest)
-    message = f"{run.manifest_path}: prompt, kept: expected objects; put it back, or train the run anew"
-    with pytest.raises(RunError, match=f"^{re.escape(message)}$"):
+    write_json(run.manifest_path, {name: value})
+    with pytest.raises(RunError, match=rf"^{re.escape(str(run.manifest_path))}: {name}: [^\n]*$"):
         _asked(run)

@@ -11,6 +11,7 @@ import pytest
 from llm_summ import __version__
 from llm_summ.core.errors import RecipeError, RunError
 from llm_summ.recipe import DataFields, ModelFields, Recipe, bundled_dir
+from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import Run, create_run, environment, mark_latest, open_run, run_path
 
 PROMPT = (bundled_dir("prompts") / "plain.md").read_text(encoding="utf-8")
@@ -25,7 +26,7 @@ def kept(run: Run) -> Recipe:
 
 
 def make(name: str) -> Run:
-    return create_run(RUNS / name, RECIPE, PROMPT, {})
+    return create_run(RUNS / name, RECIPE, PROMPT, Manifest())
 
 
 @pytest.mark.parametrize("name", ["lr1e-4", "a", "run.2", "대화_요약", "r16+a32", "2024"])
@@ -67,7 +68,7 @@ def test_nothing_is_written_until_a_run_is_made(in_tmp: Path) -> None:
 
 
 def test_a_run_keeps_its_recipe_and_manifest(in_tmp: Path) -> None:
-    run = create_run(RUNS / "mine", RECIPE, PROMPT, {"seed": 42, "이름": "값"})
+    run = create_run(RUNS / "mine", RECIPE, PROMPT, Manifest.model_validate({"seed": 42, "이름": "값"}))
     again = open_run(RUNS, "mine")
     assert again == run
     assert again.name == "mine"
@@ -76,9 +77,9 @@ def test_a_run_keeps_its_recipe_and_manifest(in_tmp: Path) -> None:
 
 
 def test_a_run_is_not_made_over_another(in_tmp: Path) -> None:
-    run = create_run(RUNS / "mine", RECIPE, PROMPT, {"seed": 1})
+    run = create_run(RUNS / "mine", RECIPE, PROMPT, Manifest.model_validate({"seed": 1}))
     with pytest.raises(RunError, match="is a run already"):
-        create_run(RUNS / "mine", RECIPE, PROMPT, {"seed": 2})
+        create_run(RUNS / "mine", RECIPE, PROMPT, Manifest.model_validate({"seed": 2}))
     assert json.loads(run.manifest_path.read_text(encoding="utf-8")) == {"seed": 1}
 
 
@@ -113,7 +114,7 @@ def test_the_latest_of_another_place_has_its_full_path(
     in_tmp: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    run = create_run(elsewhere / "runs" / "mine", RECIPE, PROMPT, {})
+    run = create_run(elsewhere / "runs" / "mine", RECIPE, PROMPT, Manifest())
     mark_latest(run)
     assert open_run(elsewhere / "runs", None).path == run.path.resolve()
 
@@ -134,7 +135,7 @@ def test_a_latest_whose_run_was_removed_is_no_run(in_tmp: Path) -> None:
 
 
 def test_a_run_may_be_named_by_its_path(in_tmp: Path) -> None:
-    run = create_run(in_tmp / "elsewhere" / "mine", RECIPE, PROMPT, {})
+    run = create_run(in_tmp / "elsewhere" / "mine", RECIPE, PROMPT, Manifest())
     for name in ("elsewhere/mine", str(run.path)):
         found = open_run(RUNS, name)
         assert found.recipe() == kept(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,9 @@ from pools import write_jsonl
 from test_evaluate import DIALOGUES, SUMMARIES, make_run, predict, write_data
 
 from llm_summ.core.errors import PredictionError
+from llm_summ.core.files import write_json
 from llm_summ.data import dialogue_hash
+from llm_summ.runs.run import Run
 from llm_summ.select.pool import dev_files, read_pool, run_files
 
 IDS = tuple(DIALOGUES)
@@ -160,26 +162,82 @@ def test_a_run_without_predictions_says_how_to_make_them(data: str) -> None:
     )
 
 
-def test_the_dev_file_of_a_runs_file_is_named_alike(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = Path("runs/mine/predictions")
-    files = [folder / "test.vllm.jsonl", folder / "test.hf.jsonl", folder / "test.vllm.prompt-expert-1a2b3c.jsonl"]
-    others = [folder / path.name.replace("test.", "dev.") for path in files]
-    folder.mkdir(parents=True)
-    for path in others[:2]:
-        path.touch()
-    assert dev_files(files, "data/test.csv", "data/dev.csv") == list(zip(files, others, strict=True))[:2]
+TEST = {"test_1": "#Person1#: 잘 가요.\n#Person2#: 네.", "test_2": "#Person1#: 누구세요?"}
+
+
+def generated(run: Run, name: str, dialogues: Mapping[str, str], identity: Mapping[str, object] | None) -> Path:
+    """Predictions of a run for dialogues, as what `identity` says makes them; None: that is not known."""
+    rows: list[dict[str, object]] = [
+        {
+            "fname": one,
+            "dialogue": dialogue_hash(text),
+            "summary": f"{one} 요약.",
+            "tokens": 4,
+            "finish_reason": "stop",
+        }
+        for one, text in dialogues.items()
+    ]
+    path = write_jsonl(str(run.predictions / f"{name}.jsonl"), rows)
+    if identity is not None:
+        write_json(path.with_suffix(".json"), {"engine": "vllm", "adapter": "abc", **identity})
+    return path
+
+
+@pytest.fixture
+def other_data(in_tmp: Path) -> str:
+    return str(write_rows("test.csv", list(TEST.items()), ("fname", "dialogue")))
+
+
+def test_the_dev_file_of_a_runs_file_is_the_one_that_was_generated_in_the_same_way(
+    data: str, other_data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files may have any names; what differs least is taken, and a floor or another prompt never."""
+    run = make_run("mine")
+    sampled_once = {"n": 2, "temperature": 0.5, "seed": 1}
+    setups: list[dict[str, object]] = [
+        {"version": "1"},
+        {"engine": "hf"},
+        {"prompt": {"sha256": "9"}},
+        {"decoding": sampled_once},
+    ]
+    files = [generated(run, f"one-{at}", TEST, setup) for at, setup in enumerate(setups)]
+    setups[3] = {"decoding": {**sampled_once, "seed": 2}}
+    others = [generated(run, f"other-{at}", DIALOGUES, setup) for at, setup in enumerate(setups)]
+    generated(run, "floor", DIALOGUES, {"adapter": None})
+    generated(run, "later", DIALOGUES, {"version": "2"})
+    generated(run, "hotter", DIALOGUES, {"decoding": {**sampled_once, "temperature": 0.7}})
+    assert dev_files(files, other_data, data) == list(zip(files, others, strict=True))
+    assert capsys.readouterr().err == ""
+    others[0].unlink()  # of another version of the engine is better than none, and `select` warns of it
+    assert dev_files(files[:1], other_data, data) == [(files[0], run.predictions / "later.jsonl")]
+    others[2].unlink()
+    assert dev_files(files[1:3], other_data, data) == [(files[1], others[1])]
     assert capsys.readouterr().err == (
-        "runs/mine/predictions/dev.vllm.prompt-expert-1a2b3c.jsonl: no such file; "
-        "test.vllm.prompt-expert-1a2b3c.jsonl is left out: generate it for data/dev.csv, too\n"
+        f"{files[2]}: no file next to it was generated for dev.csv with the same engine, prompt and decoding; "
+        "left out: generate it for dev.csv, too, or name FILEs and --dev-pool\n"
     )
-    with pytest.raises(PredictionError, match=r"no file of data/test\.csv has one for data/dev\.csv beside it"):
-        dev_files(files[2:], "data/test.csv", "data/dev.csv")
-    with pytest.raises(PredictionError, match=r"no file of other\.csv has one"):
-        dev_files(files, "other.csv", "data/dev.csv")
-    assert (
-        "is not named after other.csv, so which file of data/dev.csv belongs to it is not"
-        in capsys.readouterr().err
+    with pytest.raises(PredictionError, match=r"^no file of test\.csv has one for dev\.csv that belongs to it"):
+        dev_files(files[2:3], other_data, data)
+
+
+def test_a_file_without_an_identity_is_paired_by_its_name(
+    data: str, other_data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run("mine")
+    names = ["vllm", "hf", "hf.prompt-expert-1a2b3c"]
+    files = [generated(run, f"test.{name}", TEST, None if name == "vllm" else {}) for name in names]
+    others = [generated(run, f"dev.{name}", DIALOGUES, {} if name == "vllm" else None) for name in names[:2]]
+    files[2].with_suffix(".json").unlink()
+    assert dev_files(files[::2], other_data, data) == [(files[0], others[0])]
+    assert capsys.readouterr().err == (
+        f"{files[2]}: dev.hf.prompt-expert-1a2b3c.jsonl: no such file; left out: generate it for dev.csv, too, or "
+        "name FILEs and --dev-pool\n"
     )
+    others[0].unlink()
+    assert dev_files(files[1:2], other_data, data) == [(files[1], others[1])]
+    with pytest.raises(PredictionError, match=r"^no file of other\.csv has one"):
+        dev_files(files[:1], "other.csv", data)
+    assert "is not named after other.csv, so its file for dev.csv is not known" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

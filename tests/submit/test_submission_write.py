@@ -17,8 +17,11 @@ from llm_summ.core.errors import DataError, PredictionError, RunError
 from llm_summ.core.files import file_sha256
 from llm_summ.data import dialogue_hash, read_dialogues
 from llm_summ.data.source import resolve_source
-from llm_summ.generate.store import Prediction, PredictionFile
+from llm_summ.predictions.identity import PredictionIdentity
+from llm_summ.predictions.prediction import Prediction
+from llm_summ.predictions.store import PredictionFile
 from llm_summ.recipe import DataFields, ModelFields, Recipe
+from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import Run, create_run
 from llm_summ.submit import Texts, check_submission, data_of, file_texts, read_sample, run_texts, write_submission
 
@@ -133,7 +136,7 @@ def test_ids_that_the_sample_lacks_are_left_out_and_that_is_said(
 def test_missing_ids_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PredictionError, match=r"lacks 2 of the 6 ids .*\(test_0, test_4\)"):
         written(tmp_path, {one: BY_ID[one] for one in IDS if one not in ("test_0", "test_4")})
-    with pytest.raises(PredictionError, match="ids were made by counting, and from test_4 on"):
+    with pytest.raises(PredictionError, match="ids were made by counting, and from test_3 on they belong"):
         written(tmp_path, {f"test_{at}": text for at, text in enumerate(TEXTS)})
     assert not (tmp_path / "out.csv").exists()
 
@@ -175,9 +178,9 @@ def test_no_other_file_is_replaced(tmp_path: Path) -> None:
 def make_run(folder: Path, test: str | None = "sample:test") -> Run:
     """A run with raw predictions for the bundled test data."""
     recipe = Recipe(model=ModelFields(base="x"), data=DataFields(train="sample:train", test=test))
-    run = create_run(folder / "runs" / "mine", recipe, "prompt", {})
+    run = create_run(folder / "runs" / "mine", recipe, "prompt", Manifest())
     file = PredictionFile(run.predictions / "sample-test.hf.jsonl")
-    file.begin({"engine": "hf", "adapter": "abc"})
+    file.begin(PredictionIdentity(engine="hf", adapter="abc"))
     with file.appending() as out:
         for dialogue in read_dialogues("sample:test"):
             text = f"  {dialogue.id}의\n요약을 적습니다. "

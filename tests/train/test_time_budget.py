@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from llm_summ.core.errors import RunError
 from llm_summ.recipe import load_recipe
+from llm_summ.runs.manifest import Manifest
+from llm_summ.runs.run import Run
 from llm_summ.train.time_budget import FixedSteps, at_evaluation, fitting
 
 pytestmark = [
@@ -92,15 +94,19 @@ def test_stages_of_a_training_whose_steps_were_fixed_twice() -> None:
     assert once.stages() == [(4, 64), (math.inf, 30)]
     assert twice.stages() == [(4, 64), (15, 30), (math.inf, 40)]
     for fixed in (once, twice):
-        assert FixedSteps.of({"budget": json.loads(json.dumps(fixed.to_json(5)))}) == fixed
+        stored = json.loads(json.dumps(Manifest(budget=fixed.to_manifest(5)).to_json()))
+        assert stored["budget"]["minutes"] == 5
+        assert FixedSteps.of(Manifest.model_validate(stored)) == fixed
 
 
 @pytest.mark.parametrize(
     "found", [7, "many", {"steps": 3}, {"steps": "x", "rows": 1, "fixed_at": 1, "all_steps": 9}]
 )
-def test_a_damaged_manifest_is_a_line(found: Any) -> None:
-    with pytest.raises(RunError, match="budget"):
-        FixedSteps.of({"budget": found})
+def test_a_damaged_manifest_is_a_line(tmp_path: Path, found: Any) -> None:
+    run = Run(tmp_path)
+    run.manifest_path.write_text(json.dumps({"budget": found}), encoding="utf-8")
+    with pytest.raises(RunError, match=r"^[^\n]*manifest\.json: budget[^\n]*$"):
+        run.manifest()
 
 
 RECIPE = """
@@ -137,7 +143,7 @@ def test_a_budget_is_kept_and_a_resumption_ends_with_the_same_adapter(
     monkeypatch.chdir(folder)
     whole = sft(load_recipe(Path("recipe.yaml"), []), runs=Path("runs"), name="whole", stem="recipe").path
     manifest = json.loads((whole / "manifest.json").read_text(encoding="utf-8"))
-    fixed = FixedSteps.of(manifest)
+    fixed = FixedSteps.of(Manifest.model_validate(manifest))
     assert fixed is not None
     assert manifest["budget"]["minutes"] == 0.5
     assert fixed.all_steps == 200 * 32
@@ -166,7 +172,7 @@ def test_a_budget_is_kept_and_a_resumption_ends_with_the_same_adapter(
         assert log_of(run) == log_of(whole)
         weights = [(one / "adapter" / "adapter_model.safetensors").read_bytes() for one in (run, whole)]
         assert weights[0] == weights[1]
-        assert FixedSteps.of(json.loads((run / "manifest.json").read_text(encoding="utf-8"))) == fixed
+        assert FixedSteps.of(Run(run).manifest()) == fixed
 
 
 def test_what_was_found_first_does_not_hold(
@@ -186,7 +192,7 @@ def test_what_was_found_first_does_not_hold(
     assert "30 of 6400 steps fit into 0.5 minutes" in said
     assert "20 of 6400 steps fit into 0.5 minutes" in said
     manifest = json.loads((whole / "manifest.json").read_text(encoding="utf-8"))
-    assert FixedSteps.of(manifest) == found[8]
+    assert FixedSteps.of(Manifest.model_validate(manifest)) == found[8]
     rates = [line["learning_rate"] for line in log_of(whole) if "loss" in line]
     assert len(rates) == 20
     assert rates[-1] < 0.1 * max(rates)

@@ -12,11 +12,11 @@ from typing import Any
 from llm_summ import __version__
 from llm_summ.core.errors import DataError
 from llm_summ.core.files import whole_file
-from llm_summ.data.prediction_identity import run_of
 from llm_summ.data.source import check_out
 from llm_summ.evaluate.evaluation import Evaluation
 from llm_summ.evaluate.page.content import FLAGS, row_flags, script_data
 from llm_summ.evaluate.page.curves import length_curves
+from llm_summ.predictions.raw_file import run_of
 from llm_summ.score import CorpusScore
 from llm_summ.score.corpus import FIGURES
 from llm_summ.score.metric import PACKAGES

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from llm_summ.core.errors import listed
-from llm_summ.generate.store import FinishReason
+from llm_summ.predictions.prediction import FinishReason
 
 __all__ = ["Answer", "NoAnswer", "Tally", "read_answer", "unanswered_lines", "without_thoughts"]
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_summ.data.prediction_identity import differences, is_raw, run_of
+from llm_summ.predictions.identity import PredictionIdentity, differences, read_identity
+from llm_summ.predictions.raw_file import is_raw, run_of
 from llm_summ.runs.run import Run
 
 LINE = {"fname": "dev_0", "dialogue": "0" * 16, "summary": "요약.", "tokens": 3, "finish_reason": "stop"}
@@ -91,30 +92,51 @@ def test_what_is_no_file_is_of_no_run(run: Run, name: str, capsys: pytest.Captur
     assert capsys.readouterr().err == ""
 
 
-VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
-IDENTITIES = st.dictionaries(
-    st.sampled_from(["engine", "base", "prompt", "decoding"]),
-    VALUES | st.dictionaries(st.sampled_from(["n", "top_p", "sha256"]), VALUES),
+TEXTS = st.none() | st.text(max_size=3)
+IDENTITIES = st.fixed_dictionaries(
+    {"engine": st.sampled_from(["hf", "vllm"]), "adapter": TEXTS},
+    optional={
+        "base": TEXTS,
+        "later": st.none() | st.booleans() | st.integers(),
+        "prompt": st.none() | st.fixed_dictionaries({}, optional={"sha256": TEXTS, "examples": st.integers()}),
+        "decoding": st.just("greedy")
+        | st.fixed_dictionaries({}, optional={"n": st.integers(1, 3), "top_p": st.floats(0, 1)}),
+    },
 )
 
 
-@given(IDENTITIES, IDENTITIES, VALUES)
-def test_what_differs_is_named_and_nothing_else(
-    tmp_path_factory: pytest.TempPathFactory, first: dict[str, object], second: dict[str, object], data: object
-) -> None:
-    folder = tmp_path_factory.mktemp("made")
-    one = put(str(folder / "one.jsonl"), identity=first | {"adapter": "a", "data": data})
-    other = put(str(folder / "other.jsonl"), identity=second | {"adapter": "a", "data": "of other dialogues"})
-    found = differences(one, other)
-    assert sorted(differences(other, one)) == sorted(found)
-    for name in found:  # taken over from the other, they are alike
+@given(IDENTITIES, IDENTITIES)
+def test_what_differs_is_named_and_nothing_else(first: dict[str, object], second: dict[str, object]) -> None:
+    one, other = (
+        PredictionIdentity.model_validate(fields | {"data": {"sha256": sha256}})
+        for fields, sha256 in ((first, "0"), (second, "1"))
+    )
+    named = differences(one, other)
+    assert sorted(differences(other, one)) == sorted(named)
+    assert differences(one, None) == differences(None, one) == differences(one, one) == []
+    for name in named:
         key, _, part = name.partition(".")
         if part:
-            assert isinstance(first[key], dict)
-            assert isinstance(second[key], dict)
-            assert first[key].get(part) != second[key].get(part)
+            left, right = first[key], second[key]
+            assert isinstance(left, dict)
+            assert isinstance(right, dict)
+            assert left.get(part) != right.get(part)
         else:
             assert first.get(key) != second.get(key)
-    same = {key: second.get(key) for key in {name.partition(".")[0] for name in found}}
-    one = put(str(folder / "one.jsonl"), identity=first | same | {"adapter": "a"})
-    assert differences(one, other) == []
+    same = {key: second.get(key) for key in {name.partition(".")[0] for name in named}}
+    known = {key: value for key, value in (first | same).items() if value is not None or key == "adapter"}
+    assert differences(PredictionIdentity.model_validate(known), other) == []
+
+
+@given(IDENTITIES)
+def test_an_identity_is_stored_as_it_was_read(
+    tmp_path_factory: pytest.TempPathFactory, fields: dict[str, object]
+) -> None:
+    path = put(str(tmp_path_factory.mktemp("made") / "one.jsonl"), identity=fields)
+    identity = read_identity(path)
+    assert identity is not None
+    assert identity.to_json() == fields
+    assert (identity.label, identity.is_baseline) == (
+        f"{fields['engine']}{'' if fields['adapter'] is not None else '.untuned'}",
+        fields["adapter"] is None,
+    )

@@ -9,9 +9,18 @@ from typing import Any
 import pytest
 
 from llm_summ.core.errors import PredictionError
-from llm_summ.generate.store import FinishReason, Prediction, PredictionFile, take_over
+from llm_summ.predictions.identity import DataIdentity, DecodingIdentity, PredictionIdentity
+from llm_summ.predictions.prediction import FinishReason, Prediction
+from llm_summ.predictions.store import PredictionFile, take_over
 
-IDENTITY: dict[str, Any] = {"engine": "hf", "adapter": "abc", "prompt": {"template": "plain"}, "revision": None}
+STORED = {"engine": "hf", "adapter": "abc", "prompt": {"examples": 2, "sha256": "9"}, "revision": None}
+IDENTITY = PredictionIdentity.model_validate(STORED)
+
+
+def changed(**fields: Any) -> PredictionIdentity:
+    return PredictionIdentity.model_validate(STORED | fields)
+
+
 FIRST = Prediction("dev_0", "0" * 16, " 요약\n둘\u2028 ", 7, "stop")
 SECOND = Prediction("dev_2", "1" * 16, "", 160, "length")
 
@@ -21,7 +30,7 @@ def file(tmp_path: Path) -> PredictionFile:
     return PredictionFile(tmp_path / "predictions" / "dev.v2.hf.jsonl")
 
 
-def fill(file: PredictionFile, identity: dict[str, Any], *predictions: Prediction) -> None:
+def fill(file: PredictionFile, identity: PredictionIdentity, *predictions: Prediction) -> None:
     file.begin(identity)
     with file.appending() as out:
         for prediction in predictions:
@@ -35,6 +44,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 def test_a_new_file_begins_empty_with_its_identity(file: PredictionFile) -> None:
     assert file.begin(IDENTITY) == []
     assert file.identity() == IDENTITY
+    assert json.loads(file.identity_path.read_text(encoding="utf-8")) == STORED
     assert file.identity_path.name == "dev.v2.hf.json"
 
 
@@ -67,7 +77,7 @@ def test_a_prediction_is_on_disk_when_it_was_added(file: PredictionFile) -> None
 
 def test_the_same_identity_goes_on(file: PredictionFile) -> None:
     fill(file, IDENTITY, FIRST)
-    assert file.begin(dict(IDENTITY)) == [FIRST]
+    assert file.begin(changed()) == [FIRST]
     with file.appending() as out:
         out.add(SECOND)
     assert file.read() == [FIRST, SECOND]
@@ -88,7 +98,7 @@ def test_a_torn_last_line_is_made_again(file: PredictionFile, cut: int) -> None:
 def test_another_identity_sets_the_old_file_aside_unchanged(file: PredictionFile) -> None:
     fill(file, IDENTITY, FIRST)
     before = everything(file.path.parent)
-    other = IDENTITY | {"adapter": None}
+    other = changed(adapter=None)
     assert file.begin(other) == []
     assert file.identity() == other
     assert not file.path.exists()
@@ -105,29 +115,29 @@ def test_a_look_at_what_is_kept_changes_nothing(file: PredictionFile) -> None:
     assert everything(file.path.parent) == {}
     fill(file, IDENTITY, FIRST)
     before = everything(file.path.parent)
-    assert file.kept(dict(IDENTITY)) == [FIRST]
-    assert file.kept(IDENTITY | {"engine": "other"}) == []
+    assert file.kept(changed()) == [FIRST]
+    assert file.kept(changed(engine="other")) == []
     assert everything(file.path.parent) == before
 
 
 def test_nothing_is_lost_however_often_identities_change(file: PredictionFile) -> None:
-    other = IDENTITY | {"engine": "vllm"}
+    other = changed(engine="vllm")
     for number in range(6):
         fill(file, (IDENTITY, other)[number % 2], Prediction(f"dev_{number}", "0" * 16, "x", 1, "stop"))
     kept = [PredictionFile(path) for path in file.path.parent.rglob("*.jsonl")]
     assert sorted(row.fname for one in kept for row in one.read()) == [f"dev_{number}" for number in range(6)]
-    assert {json.dumps(one.identity()) for one in kept} == {json.dumps(IDENTITY), json.dumps(other)}
+    assert {identity.engine for one in kept if (identity := one.identity())} == {"hf", "vllm"}
     assert len(kept) == 6
 
 
-@pytest.mark.parametrize("identity", [None, b"", b'{"engine": "h', b"\xff", b"[]", b"null"])
+@pytest.mark.parametrize("identity", [None, b"", b'{"engine": "h', b"\xff", b"[]", b"null", b'{"engine": "hf"}'])
 def test_predictions_of_unknown_origin_are_set_aside_too(file: PredictionFile, identity: bytes | None) -> None:
     fill(file, IDENTITY, FIRST)
     if identity is None:
         file.identity_path.unlink()
     else:
         file.identity_path.write_bytes(identity)
-    assert file.identity() == {}
+    assert file.identity() is None
     assert file.begin(IDENTITY) == []
     [aside] = [PredictionFile(path) for path in (file.path.parent / "earlier").glob("*.jsonl")]
     assert aside.read() == [FIRST]
@@ -152,9 +162,14 @@ def test_a_line_that_is_no_prediction_is_named(file: PredictionFile, line: str) 
     assert len(str(error.value).splitlines()) == 1
 
 
-def of(limit: int, data: str = "d") -> dict[str, Any]:
-    made_of = {"source": "dev.csv", "sha256": data}
-    return {"engine": "hf", "decoding": "greedy", "max_new_tokens": limit, "data": made_of}
+def of(limit: int, data: str = "d", engine: str = "hf", beams: int = 1) -> PredictionIdentity:
+    return PredictionIdentity(
+        engine=engine,
+        adapter="abc",
+        decoding=DecodingIdentity(beams=beams) if beams > 1 else "greedy",
+        max_new_tokens=limit,
+        data=DataIdentity(source="dev.csv", sha256=data),
+    )
 
 
 def test_texts_that_keep_to_another_limit_are_taken_over(tmp_path: Path) -> None:
@@ -169,13 +184,32 @@ def test_texts_that_keep_to_another_limit_are_taken_over(tmp_path: Path) -> None
         ("equal", of(100), there.read()),
         ("higher", of(120), [short, long]),
         ("other data", of(80, "e"), []),
-        ("other engine", of(80) | {"engine": "vllm"}, []),
+        ("other engine", of(80, engine="vllm"), []),
     ):
         file = PredictionFile(tmp_path / "sweeps" / f"{data}.jsonl")
         take_over(file, identity, [tmp_path / "predictions", tmp_path / "sweeps"])
         assert file.kept(identity) == expected, data
         take_over(file, identity, [tmp_path / "predictions", tmp_path / "sweeps"])
         assert file.kept(identity) == expected, data
+
+
+def test_beams_are_taken_over_under_the_same_limit_only(tmp_path: Path) -> None:
+    """What is cut off competes with what ended: another limit, another text."""
+    fill(PredictionFile(tmp_path / "predictions" / "dev.hf.beam4.jsonl"), of(100, beams=4), FIRST)
+    for limit, expected in ((100, [FIRST]), (120, [])):
+        file = PredictionFile(tmp_path / "sweeps" / f"{limit}.jsonl")
+        take_over(file, of(limit, beams=4), [tmp_path / "predictions"])
+        assert file.kept(of(limit, beams=4)) == expected
+
+
+def test_fields_of_another_version_are_part_of_the_identity(file: PredictionFile) -> None:
+    """What a version does not know is kept and compared; a field that a file lacks is not its default."""
+    later = changed(paged=True)
+    fill(file, later, FIRST)
+    assert json.loads(file.identity_path.read_text(encoding="utf-8")) == STORED | {"paged": True}
+    assert file.kept(later) == [FIRST]
+    assert file.kept(IDENTITY) == []
+    assert file.kept(changed(paged=True, version=None)) == []
 
 
 def test_a_damaged_file_is_not_taken_over(tmp_path: Path) -> None:

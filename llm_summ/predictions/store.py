@@ -1,10 +1,9 @@
-"""Raw predictions on disk: ``predictions/<data>.<engine>.jsonl``, a line each, and what made them beside it.
+"""The store of raw predictions: ``predictions/<data>.<engine>.jsonl``, a line each, next to its identity.
 
-Where several candidates are asked for, they stand in ``candidates/<data>.<engine>.<decoding>.jsonl``, a line each.
-One process at a time writes a file (`PredictionFile.writing`); those of other data or engines have other files.
-The identity (``<data>.<engine>.json``) names what the texts depend on: model, adapter, prompt, data, decoding,
-engine and its version, device and dtype. A file is continued only under the same identity; under another one
-it is moved into ``earlier/``, and a new file is begun.
+Several candidates of each dialogue are in ``candidates/<data>.<engine>.<decoding>.jsonl``, a line each. One
+process at a time writes a file (`PredictionFile.writing`); other data or engines have other files. The identity
+(``<data>.<engine>.json``, `llm_summ.predictions.identity`) names what the texts depend on. A file is continued
+only under the same identity. Under another one it is moved into ``earlier/``, and a new file is begun.
 """
 
 from __future__ import annotations
@@ -14,39 +13,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import TextIO
 
 from llm_summ.core.errors import InputError, PredictionError
 from llm_summ.core.files import append_lines, read_jsonl, text_sha256, write_json
 from llm_summ.core.locks import locked
-from llm_summ.data.prediction_identity import identity_path, is_prediction, read_identity
+from llm_summ.predictions.identity import PredictionIdentity, identity_path, read_identity
+from llm_summ.predictions.prediction import Prediction, is_prediction
 
-__all__ = ["FinishReason", "Prediction", "PredictionFile", "take_over"]
-
-FinishReason = Literal["stop", "length"]
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One generated text, as the model wrote it.
-
-    Attributes:
-        fname: the dialogue's id.
-        dialogue: the dialogue's hash, from `llm_summ.data.dialogue_hash`.
-        summary: the text, unchanged.
-        tokens: generated tokens, the stop token included.
-        finish_reason: "stop" if it ended by itself, "length" if it was cut off.
-        sample: which of the dialogue's candidates it is, from 0.
-        logprob: the sum of the tokens' log-probabilities (natural logarithm); None where the engine does not say.
-    """
-
-    fname: str
-    dialogue: str
-    summary: str
-    tokens: int
-    finish_reason: FinishReason
-    sample: int = 0
-    logprob: float | None = None
+__all__ = ["PredictionFile", "take_over"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +32,15 @@ class PredictionFile:
 
     @property
     def identity_path(self) -> Path:
-        """The JSON file beside it."""
+        """The JSON file next to it."""
         return identity_path(self.path)
 
-    def identity(self) -> dict[str, Any]:
-        """What made the predictions; empty if it is not known."""
+    def identity(self) -> PredictionIdentity | None:
+        """Return what the predictions depend on; None if it is not known."""
         return read_identity(self.path)
 
     def read(self) -> list[Prediction]:
-        """Every whole line; shape (n,).
+        """Return every whole line; shape (n,).
 
         Raises:
             PredictionError: a line is not a prediction.
@@ -91,17 +66,17 @@ class PredictionFile:
         folder = self.path.absolute().parent
         return locked(folder.parent, f"{folder.name}/{self.path.name}", f"{self.path}: is being written")
 
-    def kept(self, identity: dict[str, Any]) -> list[Prediction]:
-        """The predictions that the file holds already under `identity`; nothing is changed."""
+    def kept(self, identity: PredictionIdentity) -> list[Prediction]:
+        """Return the predictions that the file has already under `identity`; nothing is changed."""
         return self.read() if self._is_of(identity) else []
 
-    def begin(self, identity: dict[str, Any]) -> list[Prediction]:
-        """Make the file ready for `identity`; gives the predictions that it holds already."""
+    def begin(self, identity: PredictionIdentity) -> list[Prediction]:
+        """Make the file ready for `identity`; return the predictions that it has already."""
         if self._is_of(identity):
             return self.read()
         if self.path.exists():
             self._set_aside()
-        write_json(self.identity_path, identity)
+        write_json(self.identity_path, identity.to_json())
         return []
 
     @contextlib.contextmanager
@@ -110,12 +85,17 @@ class PredictionFile:
         with append_lines(self.path) as out:
             yield _Appender(out)
 
-    def _is_of(self, identity: dict[str, Any]) -> bool:
-        return self.path.exists() and self.identity() == identity
+    def _is_of(self, identity: PredictionIdentity) -> bool:
+        if not self.path.exists():
+            return False
+        own = self.identity()
+        # As stored: what a file of another version does not name is not the default of this one.
+        return own is not None and own.to_json() == identity.to_json()
 
     def _set_aside(self) -> Path:
         """Move file and identity into ``earlier/``, where `eval` does not take them for current ones."""
-        mark = text_sha256(json.dumps(self.identity(), sort_keys=True))[:8]
+        identity = self.identity()
+        mark = text_sha256(json.dumps({} if identity is None else identity.to_json(), sort_keys=True))[:8]
         earlier = self.path.parent / "earlier"
         earlier.mkdir(exist_ok=True)
         aside = earlier / f"{self.path.stem}.{mark}.jsonl"
@@ -129,42 +109,45 @@ class PredictionFile:
         return aside
 
 
-def take_over(file: PredictionFile, identity: dict[str, Any], folders: Sequence[Path]) -> None:
-    """Begin a prediction file with what other files hold for the same identity, but for the limit.
+def take_over(file: PredictionFile, identity: PredictionIdentity, folders: Sequence[Path]) -> None:
+    """Begin a prediction file with what other files have for the same identity, but for the limit.
 
     A text that ended by itself within a limit is the text for any limit that it keeps to. Nothing is done if the
     file has lines already.
 
     Args:
         file: the file to begin.
-        identity: what makes its predictions.
+        identity: of its predictions.
         folders: where other files are; damaged ones are left out.
     """
     if file.kept(identity):
         return
-    limit = identity["max_new_tokens"]
-    found: dict[tuple[str, int], Prediction] = {}
+    limit, data_sha256 = identity.max_new_tokens, identity.data and identity.data.sha256
+    taken: dict[tuple[str, int], Prediction] = {}
     for path in sorted(path for folder in folders for path in folder.glob("*.jsonl") if path != file.path):
         other = PredictionFile(path)
         of = other.identity()
-        if {**of, "max_new_tokens": limit, "data": None} != {**identity, "data": None}:
+        if of is None or _but_limit_and_data(of) != _but_limit_and_data(identity):
             continue
-        if (of.get("data") or {}).get("sha256") != identity["data"]["sha256"]:
+        if of.max_new_tokens is None or limit is None or (of.data and of.data.sha256) != data_sha256:
             continue
-        same = of["max_new_tokens"] == limit
+        same = of.max_new_tokens == limit
         # Beams that are cut off compete with those that ended: another limit, another text.
-        by_beams = isinstance(of["decoding"], dict) and of["decoding"]["beams"] > 1
-        if by_beams and not same:
+        if of.beams > 1 and not same:
             continue
         with contextlib.suppress(PredictionError):
-            for one in other.read():
-                if same or (one.finish_reason == "stop" and 0 < one.tokens <= limit):
-                    found.setdefault((one.fname, one.sample), one)
-    if found:
+            for prediction in other.read():
+                if same or (prediction.finish_reason == "stop" and 0 < prediction.tokens <= limit):
+                    taken.setdefault((prediction.fname, prediction.sample), prediction)
+    if taken:
         file.begin(identity)
         with file.appending() as out:
-            for one in found.values():
-                out.add(one)
+            for prediction in taken.values():
+                out.add(prediction)
+
+
+def _but_limit_and_data(identity: PredictionIdentity) -> dict[str, object]:
+    return {**identity.to_json(), "max_new_tokens": None, "data": None}
 
 
 class _Appender:

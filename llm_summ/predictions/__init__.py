@@ -1,0 +1,1 @@
+"""Raw predictions: the files that hold them, what made them, which data they belong to, and their summaries."""
