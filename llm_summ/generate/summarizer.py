@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,11 +25,12 @@ from llm_summ.core.optional_packages import quiet_libraries, require
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Request
 from llm_summ.generate.engine_choice import choose_engine, faster_engine
-from llm_summ.generate.model_source import resolve_model
-from llm_summ.generate.store import FinishReason, Prediction
+from llm_summ.generate.model_source import resolve_model, unreadable_prompts
+from llm_summ.generate.proof import PROMPTS_OF_A_PROOF, WORTH_PROVING
+from llm_summ.generate.store import Prediction
+from llm_summ.generate.summary import Summary, best_candidate, finish
 from llm_summ.models.adapter import merged_stamp
 from llm_summ.models.base import load_tokenizer
-from llm_summ.post import post_process
 from llm_summ.post.limits import LengthLimits, limits_for
 from llm_summ.prompt import Renderer, TokenizedExample, load_template, render_rows
 from llm_summ.prompt.saved_prompt import other_renderer, saved_limit_predictor, trained_renderer
@@ -37,104 +38,10 @@ from llm_summ.prompt.token_limit import token_limit
 from llm_summ.recipe import GenerateFields, ModelFields, PostStep, Recipe
 from llm_summ.runs.run import RUNS, Run, open_run
 
-__all__ = [
-    "Finished",
-    "Summarizer",
-    "Summary",
-    "decoding_of",
-    "finish",
-    "request_seed",
-    "takes_messages",
-    "with_engine",
-]
+__all__ = ["Summarizer", "decoding_of", "request_seed", "takes_messages", "with_engine"]
 
 _LOGPROB_DECIMALS = 2  # the further ones depend on which others are computed at the same time
 _TYPICAL_CHARACTERS = 430  # of a dialogue, to choose an engine before there are any
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A finished summary.
-
-    Attributes:
-        text: after post-processing.
-        prediction: the generated text that it was made of, unchanged, with its tokens and finish reason.
-        changed_by: the steps of post-processing that changed it, in their order.
-    """
-
-    text: str
-    prediction: Prediction
-    changed_by: tuple[str, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """The dialogue's id."""
-        return self.prediction.fname
-
-    @property
-    def raw(self) -> str:
-        """The text as the model wrote it."""
-        return self.prediction.summary
-
-    @property
-    def tokens(self) -> int:
-        """Generated tokens, the stop token included."""
-        return self.prediction.tokens
-
-    @property
-    def finish_reason(self) -> FinishReason:
-        """Return "stop" if the text ended by itself, "length" if it was cut off."""
-        return self.prediction.finish_reason
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Post-processed predictions.
-
-    Attributes:
-        summaries: in the order of the predictions, shape (n,).
-        steps: names of all steps, as they are part of a score's signature.
-    """
-
-    summaries: tuple[Summary, ...]
-    steps: tuple[str, ...]
-
-    @property
-    def texts(self) -> list[str]:
-        """The finished texts, shape (n,)."""
-        return [summary.text for summary in self.summaries]
-
-    @property
-    def by_length(self) -> int:
-        """How many texts were cut off."""
-        return sum(summary.finish_reason == "length" for summary in self.summaries)
-
-
-def finish(
-    predictions: Sequence[Prediction],
-    dialogues: Sequence[Dialogue],
-    steps: Sequence[PostStep],
-    limits: LengthLimits | None = None,
-) -> Finished:
-    """Post-process raw predictions.
-
-    Args:
-        predictions: shape (n,).
-        dialogues: of each prediction, shape (n,).
-        steps: of post-processing.
-        limits: of the step ``cut_to_limit``, which changes nothing without.
-    """
-    cut_off = [one.finish_reason == "length" for one in predictions]
-    spoken = [dialogue.text for dialogue in dialogues]
-    report = post_process([one.summary for one in predictions], cut_off, steps, spoken, limits)
-    changed_by: dict[int, list[str]] = {}
-    for change in report.changes:
-        changed_by.setdefault(change.row, []).append(change.step)
-    summaries = (
-        Summary(text, prediction, tuple(changed_by.get(row, ())))
-        for row, (text, prediction) in enumerate(zip(report.texts, predictions, strict=True))
-    )
-    return Finished(tuple(summaries), tuple(report.changed))
 
 
 class Summarizer:
@@ -149,6 +56,9 @@ class Summarizer:
         by_messages: whether the engine takes messages instead of token ids.
         post: the steps of post-processing.
         limits: of the step ``cut_to_limit``.
+        unreadable: returns a line for each reason why the model cannot read some prompts.
+        prove: refuses, given a few prompts, an engine that does not compute with what was trained. It is called
+            once, before many texts are generated.
     """
 
     def __init__(
@@ -162,10 +72,13 @@ class Summarizer:
         by_messages: bool = False,
         post: Sequence[PostStep] = (),
         limits: LengthLimits | None = None,
+        unreadable: Callable[[Sequence[TokenizedExample]], list[str]] = lambda rows: [],
+        prove: Callable[[Sequence[Sequence[int]]], None] | None = None,
     ) -> None:
         self.engine, self.renderer = engine, renderer
         self._max_new_tokens, self._decoding, self._seed = max_new_tokens, decoding, seed
         self.by_messages, self._post, self._limits = by_messages, tuple(post), limits
+        self._unreadable, self._prove = unreadable, prove
 
     @classmethod
     def open(
@@ -212,8 +125,9 @@ class Summarizer:
                 "leave the step out with post=[…]"
             )
         limits = limits_for(run, recipe.post, [])
+        started = model.start(renderer, renderer.max_prompt_tokens, expected * fields.n)
         return cls(
-            model.start(renderer, renderer.max_prompt_tokens, expected * fields.n),
+            started,
             renderer,
             max_new_tokens=limit,
             decoding=decoding_of(fields),
@@ -221,6 +135,8 @@ class Summarizer:
             by_messages=takes_messages(spec, fields),
             post=recipe.post,
             limits=limits,
+            unreadable=partial(unreadable_prompts, "dialogues", recipe, model.facts, tokenizer),
+            prove=partial(model.prove, started),
         )
 
     def predict(
@@ -280,14 +196,18 @@ class Summarizer:
             PromptError: prompts do not fit; a line for each reason. Nothing was generated.
             GenerationError: the engine failed.
         """
+        rows = self.render(dialogues)
+        if self._prove is not None and len(rows) * self._decoding.n >= WORTH_PROVING:
+            self._prove([row.prompt_ids for row in rows[:PROMPTS_OF_A_PROOF]])
+            self._prove = None
         candidates: dict[int, list[Prediction]] = {}
-        for index, prediction in self.predict(dialogues):
+        for index, prediction in self.predict(dialogues, rows):
             found = candidates.setdefault(index, [])
             found.append(prediction)
             if len(found) == self._decoding.n:
                 found.sort(key=lambda one: one.sample)
                 finished = finish(found, [dialogues[index]] * len(found), self._post, self._limits)
-                yield index, finished.summaries[_best(finished.texts)]
+                yield index, finished.summaries[best_candidate(finished.texts)]
                 del candidates[index]
 
     def summarize(self, dialogues: Sequence[Dialogue]) -> list[Summary]:
@@ -299,12 +219,12 @@ class Summarizer:
         """Return the prompts of dialogues, shape (n,).
 
         Raises:
-            PromptError: some do not fit; a line for each reason.
+            PromptError: some do not fit, or the model cannot read them; a line for each reason.
         """
         self.renderer.prepare(dialogues)
         rows, refused = render_rows(self.renderer, ((dialogue, None) for dialogue in dialogues))
-        if refused:
-            raise PromptError("\n".join(one.line() for one in refused))
+        if lines := [one.line() for one in refused] or self._unreadable(rows):
+            raise PromptError("\n".join(lines))
         return rows
 
     def close(self) -> None:
@@ -365,14 +285,3 @@ def _recipe_of_folder(recipe: Recipe, folder: Path) -> Recipe:
     """Return the recipe of a merged folder with the folder as its base: its weights are there, in full."""
     own = ModelFields(base=str(folder), trust_remote_code=recipe.model.trust_remote_code, quantization="none")
     return recipe.model_copy(update={"model": own})
-
-
-def _best(texts: Sequence[str]) -> int:
-    """Return the index of the candidate that agrees best with the others."""
-    if len(set(texts)) == 1:
-        return 0
-    from llm_summ.select.mbr import Settings, choose, compare_candidates
-    from llm_summ.select.pool import Member, Pool
-
-    pool = Pool(("",), (Member("", Path(), (tuple(texts),)),))
-    return int(choose(compare_candidates(pool), Settings((1.0,))).index[0])

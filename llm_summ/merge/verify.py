@@ -16,7 +16,8 @@ from llm_summ.data import Dialogue
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request
 from llm_summ.generate.engines.hf import HfEngine
 from llm_summ.generate.store import Prediction
-from llm_summ.generate.summarizer import Summarizer, finish
+from llm_summ.generate.summarizer import Summarizer
+from llm_summ.generate.summary import finish
 from llm_summ.merge.layers import LayerCheck, LayerSum, check_layers, expected_layers
 from llm_summ.models.adapter import attach_adapter
 from llm_summ.models.base import load_tokenizer, pick_dtype

@@ -13,7 +13,8 @@ from llm_summ.core.files import text_sha256, write_json
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, read_dialogues, source_name
 from llm_summ.generate.job import prepare
-from llm_summ.generate.summarizer import finish, with_engine
+from llm_summ.generate.summarizer import with_engine
+from llm_summ.generate.summary import finish
 from llm_summ.post.limits import LengthLimits, limits_for
 from llm_summ.recipe import PostStep
 from llm_summ.runs.run import Run

@@ -15,7 +15,8 @@ from llm_summ.core.progress import Progress, say
 from llm_summ.data import Dialogue
 from llm_summ.generate.engines.hf import HfEngine
 from llm_summ.generate.store import Prediction
-from llm_summ.generate.summarizer import Summarizer, finish
+from llm_summ.generate.summarizer import Summarizer
+from llm_summ.generate.summary import finish
 from llm_summ.models.dequantized import with_adapter_merged
 from llm_summ.prompt import Renderer, TokenizedExample
 from llm_summ.prompt.token_limit import TokenLimitPredictor, token_limit

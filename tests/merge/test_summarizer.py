@@ -15,7 +15,8 @@ from llm_summ.core.progress import LOGGER, set_display
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.generate.job import prepare
 from llm_summ.generate.store import Prediction
-from llm_summ.generate.summarizer import Summarizer, Summary, finish
+from llm_summ.generate.summarizer import Summarizer
+from llm_summ.generate.summary import Summary, finish
 from llm_summ.merge.job import merge
 from llm_summ.post import post_process
 from llm_summ.runs.run import Run
@@ -111,6 +112,15 @@ def test_what_cannot_be_asked_is_refused_with_every_reason(run: Run) -> None:
     endless = Dialogue("endless", "#Person1#: " + "가나다 " * 5000)
     with Summarizer.open(run, engine="echo") as summarizer, pytest.raises(PromptError, match="endless"):
         summarizer.summarize([*DIALOGUES[:1], endless])
+
+
+def test_prompts_that_the_model_cannot_read_are_refused(run: Run) -> None:
+    longer = "generate.max_new_tokens=3000"  # the model has a context of 2,048 tokens
+    with (
+        Summarizer.open(run, engine="hf", overrides=[longer]) as summarizer,
+        pytest.raises(PromptError, match=r"^dialogues: 2 rows of .* with 3000 new ones; .* takes 2048"),
+    ):
+        summarizer.summarize(DIALOGUES[:2])
 
 
 def test_a_merged_folder_lacks_what_only_a_run_has(merged: Path) -> None:
