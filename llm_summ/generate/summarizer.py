@@ -95,7 +95,8 @@ class Summarizer:
             where: a run, its name or folder, or a merged folder. None: the latest run.
             engine: the engine's name; None takes the recipe's.
             overrides: ``generate.KEY=VALUE`` or ``post=[…]``, instead of what the recipe says.
-            expected: how many dialogues there will be; ``auto`` chooses an engine that is fast for so many.
+            expected: how many dialogues there will be: ``auto`` chooses an engine that is fast for so many, and
+                no more workers are started.
 
         Raises:
             InputError: the run, its model or the engine is unavailable, or they do not work together.
@@ -125,7 +126,10 @@ class Summarizer:
                 "leave the step out with post=[…]"
             )
         limits = limits_for(run, recipe.post, [])
-        started = model.start(renderer, renderer.max_prompt_tokens, expected * fields.n)
+        longest, context = renderer.max_prompt_tokens, None if model.facts is None else model.facts.context
+        if context is not None:  # a longer prompt is refused when it is rendered
+            longest = max(1, min(longest, context - fields.max_new_tokens))
+        started = model.start(renderer, longest, expected * fields.n)
         return cls(
             started,
             renderer,
