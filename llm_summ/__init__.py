@@ -10,7 +10,7 @@ The package is a row of rooms in the order in which the data flow::
 
 A room imports only rooms with a smaller number than its own::
 
-     1  core         errors, files, locks, progress, optional packages, tokenizers of words, compat
+     1  core         errors, files, locks, progress, optional packages, tokenizers of words, engine names, compat
      2  recipe       every field of a training and a generation
      3  runs         a run's folder and its manifest
      4  data         dialogues: reading, checking, repairing, splitting

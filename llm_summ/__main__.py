@@ -20,6 +20,7 @@ def main() -> None:
     from llm_summ.cli import cli
     from llm_summ.core.errors import LlmSummError, first_line
     from llm_summ.core.optional_packages import quiet_warnings
+    from llm_summ.core.terminal import shown_on_stderr
 
     debug = "--debug" in sys.argv
     quiet_warnings()
@@ -27,7 +28,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a file's name may be no text: its bytes are shown as escapes
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = cli.main(standalone_mode=False)
+        with shown_on_stderr():
+            code = cli.main(standalone_mode=False)
         if isinstance(code, int):  # a check that found something; otherwise it is what the command returned
             sys.exit(code)
     except (click.exceptions.Abort, KeyboardInterrupt) as error:

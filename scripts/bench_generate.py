@@ -24,6 +24,7 @@ from llm_summ.core.errors import LlmSummError
 from llm_summ.core.files import write_text
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
+from llm_summ.core.terminal import shown_on_stderr
 from llm_summ.data import read_dialogues
 from llm_summ.generate.engine import greedy_requests
 from llm_summ.models.adapter import merged_folder
@@ -166,4 +167,5 @@ def table(found: dict[str, dict[str, Any]]) -> tuple[list[str], float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with shown_on_stderr():
+        sys.exit(main())

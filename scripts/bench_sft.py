@@ -39,6 +39,7 @@ from llm_summ.core.errors import InputError, LlmSummError, RecipeError
 from llm_summ.core.files import write_text
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
+from llm_summ.core.terminal import shown_on_stderr
 from llm_summ.data import read_dialogues
 from llm_summ.prompt.render import TokenizedExample
 from llm_summ.recipe import dump_recipe, find_recipe, load_recipe
@@ -387,4 +388,5 @@ def _write_lines(path: Path, rows: Sequence[dict[str, str]]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with shown_on_stderr():
+        sys.exit(main())

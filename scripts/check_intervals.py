@@ -28,6 +28,7 @@ import numpy as np
 
 from llm_summ.core.errors import DataError, LlmSummError, PredictionError, listed
 from llm_summ.core.progress import Progress
+from llm_summ.core.terminal import shown_on_stderr
 from llm_summ.data import read_dialogues, read_hypotheses
 from llm_summ.score import CorpusScore, score_corpus
 from llm_summ.score.significance import interval
@@ -126,4 +127,5 @@ def holds(scores: Sequence[float], full: float, narrower: float = 1.0) -> tuple[
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with shown_on_stderr():
+        sys.exit(main())

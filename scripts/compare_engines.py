@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from llm_summ.core.errors import LlmSummError
+from llm_summ.core.terminal import shown_on_stderr
 from llm_summ.generate.job import prepare
 from llm_summ.predictions.prediction import Prediction
 from llm_summ.runs.run import open_run
@@ -49,4 +50,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with shown_on_stderr():
+        sys.exit(main())

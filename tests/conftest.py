@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not (folder / "tiny").exists():
             make_tiny_model(folder / "tiny.part").rename(folder / "tiny")
     return folder / "tiny"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shown() -> Iterator[None]:
+    """Messages are printed as the commands print them, so that tests see what a user would."""
+    from llm_summ.core.terminal import shown_on_stderr
+
+    with shown_on_stderr():
+        yield
 
 
 @pytest.fixture

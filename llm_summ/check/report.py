@@ -28,6 +28,7 @@ from llm_summ.check.tokens import token_findings, unknown_ids
 from llm_summ.check.training_plan import TrainingPlan, make_plan
 from llm_summ.core.compat.torch import is_about_meta_tensors
 from llm_summ.core.compat.transformers import is_model_code
+from llm_summ.core.engine_registry import AUTO, engine_spec, engines_that
 from llm_summ.core.errors import InputError, RecipeError, first_line
 from llm_summ.core.optional_packages import quiet_libraries, require_training
 from llm_summ.data import Dialogue
@@ -214,15 +215,12 @@ def check_recipe(
         (failures if fails else notes).append(line)
     refusals = adapter_refusals(recipe, plan.facts, model)
     generate = recipe.generate
-    # With nf4 or where vLLM cannot be used, the engine hf attaches what vLLM refuses.
-    if (
-        refusals
-        and generate.adapter == "attach"
-        and generate.engine != "hf"
-        and generate.base_quantization == "none"
-    ):
+    # With `auto` another engine, which attaches any adapter, may be used.
+    named = None if generate.engine == AUTO else engine_spec(generate.engine)
+    may_refuse = named is None or (named.can("local") and not named.can("attach_any"))
+    if refusals and generate.adapter == "attach" and may_refuse and generate.base_quantization == "none":
         line = f"generate.adapter: attach: vLLM refuses the adapter ({'; '.join(refusals)}); set it to merge"
-        (failures if generate.engine == "vllm" else notes).append(line)
+        (notes if named is None else failures).append(line)
     tokens = token_findings(recipe.model, plan.location, plan.tokenizer, _texts(plan))
     tokens += unknown_ids(recipe.model.base, plan.facts, plan.tokenizer, _all_rows(plan))
     findings = [*plan.base_notes, *tokens, *context_findings(plan)]
@@ -332,7 +330,8 @@ def _to_save_memory(recipe: Recipe, size: int, device: Device) -> str:
 def _vllm_line(report: CheckReport, unserved: str) -> str:
     """What vLLM does with what is trained."""
     if unserved and report.device.kind == "cpu":
-        return f"cannot serve it here ({unserved}): `generate` uses the engine hf"
+        others = " or ".join(one.name for one in engines_that(["local", "attach_any"]))
+        return f"cannot serve it here ({unserved}): `generate` uses the engine {others}"
     if report.vllm:
         return f"would refuse the adapter ({'; '.join(report.vllm)}): `generate` merges it into the base first"
     return "can serve the model" if report.plan.recipe.train.method == "full" else "can serve the adapter"

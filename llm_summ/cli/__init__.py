@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from llm_summ import __version__
@@ -13,6 +11,7 @@ from llm_summ.cli.evaluate import evaluate
 from llm_summ.cli.merge import merge
 from llm_summ.cli.options import (
     debug_option,
+    engine_option,
     load_named_recipe,
     open_run_or_latest,
     set_option,
@@ -23,9 +22,6 @@ from llm_summ.cli.runs import runs
 from llm_summ.cli.select import select
 from llm_summ.cli.submit import submit
 from llm_summ.cli.sweep import sweep
-
-if TYPE_CHECKING:
-    from llm_summ.recipe import EngineChoice
 
 __all__ = ["cli"]
 
@@ -148,11 +144,7 @@ def sft(
 
 
 @cli.command()
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "vllm", "hf", "openai", "echo"]),
-    help="By default the recipe's; auto: the faster of vllm, hf; openai: a server; echo: a dialogue's beginning.",
-)
+@engine_option
 @click.option(
     "--data", "sources", multiple=True, metavar="PATH", help="A data file; by default the recipe's test and dev."
 )
@@ -176,7 +168,7 @@ def sft(
 )
 @debug_option
 def generate(
-    engine: EngineChoice | None,
+    engine: str | None,
     sources: tuple[str, ...],
     untuned: bool,
     overrides: tuple[str, ...],

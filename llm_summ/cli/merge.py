@@ -97,7 +97,7 @@ def merge(options: MergeOptions) -> None:
     if options.source is not None and options.verify is False:
         raise click.UsageError("--data and --no-verify exclude each other; choose one")
     run = open_run_or_latest(options.run_name)
-    from llm_summ.generate.engine_loading import has_gpu
+    from llm_summ.generate.engine_choice import has_gpu
     from llm_summ.merge import job
     from llm_summ.merge.card import serve_line
     from llm_summ.merge.verify import texts_folder

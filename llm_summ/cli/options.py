@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from llm_summ.core.engine_registry import AUTO, built_in_engines, engine_names
+
 if TYPE_CHECKING:
     from llm_summ.core.tables import TextTable
     from llm_summ.recipe import Recipe
@@ -20,6 +22,7 @@ __all__ = [
     "as_object",
     "data_option",
     "debug_option",
+    "engine_option",
     "exit_with",
     "force_option",
     "json_option",
@@ -93,6 +96,37 @@ def as_object(made: Callable[..., Made]) -> Callable[[Callable[[Made], Result]],
         return run
 
     return decorate
+
+
+if TYPE_CHECKING:
+    _Texts = click.ParamType[str]
+else:  # only newer versions of click have the type of a parameter
+    _Texts = click.ParamType
+
+
+class _EngineName(_Texts):
+    """The name of an engine: of those that are known when the option is used."""
+
+    name = "engine"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or refuse it with a list of all names."""
+        return str(click.Choice(engine_names()).convert(value, param, ctx))
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return all names, for the help."""
+        return f"[{'|'.join(engine_names())}]"
+
+
+def _engines_described() -> str:
+    """Return a few words on each engine that is registered now; entry points are not looked for."""
+    specs = built_in_engines()
+    automatic = ", ".join(spec.name for spec in specs if spec.cost is not None)
+    others = "; ".join(f"{spec.name}: {spec.about}" for spec in specs if spec.cost is None)
+    return f"By default the recipe's; {AUTO}: the faster of {automatic}; {others}."
+
+
+engine_option = click.option("--engine", type=_EngineName(), help=_engines_described())
 
 
 def load_named_recipe(name: str, overrides: tuple[str, ...]) -> tuple[Path, Recipe]:

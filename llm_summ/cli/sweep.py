@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from llm_summ.cli.options import debug_option, json_option, open_run_or_latest, print_json, print_table, run_option
-
-if TYPE_CHECKING:
-    from llm_summ.recipe import EngineChoice
+from llm_summ.cli.options import (
+    debug_option,
+    engine_option,
+    json_option,
+    open_run_or_latest,
+    print_json,
+    print_table,
+    run_option,
+)
 
 __all__ = ["sweep"]
 
@@ -24,7 +27,7 @@ __all__ = ["sweep"]
     metavar="FIELD=VALUE,VALUE",
     help="Values to try of a generate.* field or of post; may be repeated: every combination is tried.",
 )
-@click.option("--engine", type=click.Choice(["auto", "vllm", "hf", "openai", "echo"]), help="As of generate.")
+@engine_option
 @click.option("--rows", type=click.IntRange(min=1), help="Score the first so many dialogues (all are generated).")
 @json_option
 @run_option
@@ -32,7 +35,7 @@ __all__ = ["sweep"]
 def sweep(
     data: str | None,
     asked: tuple[str, ...],
-    engine: EngineChoice | None,
+    engine: str | None,
     rows: int | None,
     as_json: bool,
     run_name: str | None,

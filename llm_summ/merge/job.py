@@ -127,8 +127,9 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
 
     def describe() -> None:
         write_text(folder / "prompt.md", run.prompt_path.read_text(encoding="utf-8"))
-        if run.length_path.is_file():
-            shutil.copyfile(run.length_path, folder / run.length_path.name)
+        for path in (run.length_path, run.budget_path, run.limits_path):
+            if path.is_file():
+                shutil.copyfile(path, folder / path.name)
         write_text(folder / "recipe.yaml", dump_recipe(trained))
         copy_terms(location, folder)
         write_text(

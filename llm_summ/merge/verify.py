@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,18 @@ from llm_summ.core.files import whole_directory, write_text
 from llm_summ.core.formatting import labelled
 from llm_summ.core.progress import Progress, say
 from llm_summ.core.tables import TextTable
-from llm_summ.data import Dialogue, dialogue_hash
-from llm_summ.generate.engine import Output, greedy_requests
+from llm_summ.data import Dialogue
+from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request
 from llm_summ.generate.engines.hf import HfEngine
+from llm_summ.generate.summarizer import Summarizer
+from llm_summ.generate.summary import finish
 from llm_summ.merge.layers import LayerCheck, LayerSum, check_layers, expected_layers
 from llm_summ.models.adapter import attach_adapter
 from llm_summ.models.base import load_tokenizer, pick_dtype
 from llm_summ.models.device import Device
 from llm_summ.models.load import load_base, quantization_config
-from llm_summ.post import post_process
 from llm_summ.predictions.prediction import Prediction
-from llm_summ.prompt import Renderer
+from llm_summ.prompt import Renderer, TokenizedExample
 from llm_summ.prompt.saved_prompt import trained_renderer
 from llm_summ.recipe import ModelFields, PostStep, Recipe
 from llm_summ.runs.run import Run
@@ -221,17 +222,13 @@ def verify_merge(
     fields, model = recipe.generate, recipe.model
     full = getattr(torch, dtype)
     renderer.prepare(dialogues)
-    prompts = [renderer.prompt(dialogue).prompt_ids for dialogue in dialogues]
+    rows = [renderer.prompt(dialogue) for dialogue in dialogues]
 
     def with_adapter(name: str, base: Any) -> tuple[ModelVariant, list[LayerSum]]:
         attached = attach_adapter(base, run, merge=False)
         sums = expected_layers(attached, adapter, full) if name.startswith(dtype) else []
         engine = HfEngine(attached, pad_id=renderer.pad_id, batch_size=fields.batch_size)
-        outputs = engine.generate(greedy_requests(prompts, fields.max_new_tokens), stop_id=renderer.stop_id)
-        try:
-            return _system(name, outputs, renderer, recipe, dialogues), sums
-        finally:
-            engine.close()
+        return _system(name, engine, renderer, recipe, dialogues, rows), sums
 
     systems = []
     try:
@@ -258,56 +255,75 @@ def verify_merge(
         tokenizer = load_tokenizer(own, str(folder))
         asked = trained_renderer(run, recipe.prompt, tokenizer)
         asked.prepare(dialogues)
-        own_prompts = [asked.prompt(dialogue).prompt_ids for dialogue in dialogues]
+        own_rows = [asked.prompt(dialogue) for dialogue in dialogues]
         loaded = load_base(own, str(folder), device, "auto")
         layers = check_layers(loaded, sums)
-        outputs = _as_loaded(loaded, tokenizer, own_prompts, fields.max_new_tokens, fields.batch_size)
-        systems.append(_system("merged, as loaded", outputs, asked, recipe, dialogues))
-        del loaded, outputs
+        engine = _AsLoaded(loaded, tokenizer, fields.batch_size)
+        systems.append(_system("merged, as loaded", engine, asked, recipe, dialogues, own_rows))
+        del loaded
         _free()
     except (torch.OutOfMemoryError, GenerationError) as error:  # of an engine: the same
         raise GenerationError(
             f"{device.name}: out of memory while verifying; {folder} is whole; lower generate.batch_size with "
             "--set, or leave the check out: --no-verify"
         ) from error
-    others = sum(one != two for one, two in zip(prompts, own_prompts, strict=True))
+    others = sum(one.prompt_ids != two.prompt_ids for one, two in zip(rows, own_rows, strict=True))
     return MergeVerification(source, tuple(systems), tuple(_steps(recipe)), layers, others)
 
 
-def _as_loaded(
-    model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int, batch_size: int
-) -> Iterator[Output]:
-    """Generate as a user of the folder would, by its own generation configuration; batches as in `HfEngine`."""
-    stop_id = model.generation_config.eos_token_id
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        rows = {"input_ids": [list(prompts[index]) for index in batch]}
-        padded = tokenizer.pad(rows, padding_side="left", return_tensors="pt").to(model.device)
-        generated = model.generate(**padded, max_new_tokens=max_new_tokens)
-        for index, completion in zip(batch, generated[:, padded["input_ids"].shape[1] :].tolist(), strict=True):
-            if stop_id in completion:
-                yield Output(index, tuple(completion[: completion.index(stop_id) + 1]), "stop")
-            else:
-                yield Output(index, tuple(completion), "length")
+class _AsLoaded:
+    """Generates as a user of the folder would, by its own generation configuration; batches as in `HfEngine`."""
+
+    name = "as loaded"
+
+    def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
+        self._model, self._tokenizer, self._batch_size = model, tokenizer, batch_size
+
+    def generate(
+        self, requests: Sequence[Request], *, stop_id: int, decoding: Decoding = GREEDY, done: Collection[Key] = ()
+    ) -> Iterator[Output]:
+        """Yield a greedy text for each request, which the folder's own stop id ends."""
+        stop_id = self._model.generation_config.eos_token_id
+        order = sorted(range(len(requests)), key=lambda index: len(requests[index].prompt_ids), reverse=True)
+        for start in range(0, len(order), self._batch_size):
+            batch = order[start : start + self._batch_size]
+            rows = {"input_ids": [list(requests[index].prompt_ids) for index in batch]}
+            padded = self._tokenizer.pad(rows, padding_side="left", return_tensors="pt").to(self._model.device)
+            longest = max(requests[index].max_new_tokens for index in batch)
+            generated = self._model.generate(**padded, max_new_tokens=longest)
+            completions = generated[:, padded["input_ids"].shape[1] :].tolist()
+            for index, completion in zip(batch, completions, strict=True):
+                if stop_id in completion:
+                    yield Output(index, tuple(completion[: completion.index(stop_id) + 1]), "stop")
+                else:
+                    yield Output(index, tuple(completion), "length")
+
+    def close(self) -> None:
+        """Let go of the model."""
+        del self._model
 
 
 def _system(
-    name: str, outputs: Iterable[Output], renderer: Renderer, recipe: Recipe, dialogues: Sequence[Dialogue]
+    name: str,
+    engine: Engine,
+    renderer: Renderer,
+    recipe: Recipe,
+    dialogues: Sequence[Dialogue],
+    rows: Sequence[TokenizedExample],
 ) -> ModelVariant:
-    """Take in what one system generates, and score it."""
+    """Let one system generate, and score its texts; the engine is closed."""
+    limit = recipe.generate.max_new_tokens
     predictions: dict[int, Prediction] = {}
-    with Progress(f"Verifying: {name}", len(dialogues)) as progress:
-        for output in outputs:
-            dialogue, ids = dialogues[output.index], output.token_ids
-            predictions[output.index] = Prediction(
-                dialogue.id, dialogue_hash(dialogue.text), renderer.decode(ids), len(ids), output.finish_reason
-            )
+    with (
+        Summarizer(engine, renderer, max_new_tokens=lambda dialogue: limit, seed=recipe.seed) as summarizer,
+        Progress(f"Verifying: {name}", len(dialogues)) as progress,
+    ):
+        for index, prediction in summarizer.predict(dialogues, rows):
+            # Only some of the systems know log-probabilities.
+            predictions[index] = replace(prediction, logprob=None)
             progress.advance()
     ordered = tuple(predictions[index] for index in range(len(dialogues)))
-    cut_off = [one.finish_reason == "length" for one in ordered]
-    spoken = [dialogue.text for dialogue in dialogues]
-    texts = post_process([one.summary for one in ordered], cut_off, _steps(recipe), spoken).texts
+    texts = finish(ordered, dialogues, _steps(recipe)).texts
     score = score_corpus(texts, [dialogue.references for dialogue in dialogues])
     say(f"{name}: final {score.final:.2f}")
     return ModelVariant(name, ordered, score)

@@ -7,7 +7,7 @@ command line with ``--set train.learning_rate=1e-4``.
 
 from llm_summ.recipe.fields import (
     DataFields,
-    EngineChoice,
+    EngineName,
     EvaluationFields,
     GenerateFields,
     LoraFields,
@@ -23,7 +23,7 @@ from llm_summ.recipe.read import bundled_dir, dump_recipe, find_recipe, load_rec
 
 __all__ = [
     "DataFields",
-    "EngineChoice",
+    "EngineName",
     "EvaluationFields",
     "GenerateFields",
     "LoraFields",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from llm_summ.core.engine_registry import AUTO, Capability, check_engine_name, engine_spec, engines_that
 from llm_summ.recipe.request_body import SentField, check_extra_body, further_fields
 
 __all__ = [
     "DataFields",
-    "EngineChoice",
+    "EngineName",
     "EvaluationFields",
     "GenerateFields",
     "LoraFields",
@@ -38,7 +39,7 @@ PostStep = Literal[
     "whole_sentences",
     "cut_to_limit",
 ]
-EngineChoice = Literal["auto", "vllm", "hf", "openai", "echo"]
+EngineName = Annotated[str, AfterValidator(check_engine_name)]
 Tracker = Literal["wandb", "trackio", "tensorboard"]
 OptimizerName = Literal[
     "auto", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "lion_8bit", "adafactor", "sgd"
@@ -265,15 +266,15 @@ class GenerateFields(_Section):
         temperature: 0: the likeliest token at every step (greedy); above it tokens are drawn.
         top_p: drawn from the likeliest tokens that together have this probability.
         top_k: drawn from so many of the likeliest; 0: from all.
-        beams: texts that are kept side by side (beam search), with the engine hf.
-        no_repeat_ngram: no run of so many tokens comes twice in a completion, with the engine hf; 0: it may.
-        tensor_parallel: GPUs that a model is divided among, with the engine vllm.
-        data_parallel: copies of the model that share the dialogues, with the engines vllm and hf.
-        prove: whether to look at one prompt before a generation: that vLLM computes with what was trained.
-        server: for the engine openai.
+        beams: texts that are kept side by side (beam search); not every engine can.
+        no_repeat_ngram: no run of so many tokens comes twice in a completion; 0: it may. Not every engine can.
+        tensor_parallel: GPUs that a model is divided among; not every engine can.
+        data_parallel: workers that share the dialogues, each with the whole model, with an engine on this machine.
+        prove: whether to look at one prompt before a generation: that the engine computes with what was trained.
+        server: for an engine that asks a server.
     """
 
-    engine: EngineChoice = "auto"
+    engine: EngineName = AUTO
     max_new_tokens: int = Field(default=160, ge=1)
     limit: Literal["fixed", "predicted"] = "fixed"
     n: int = Field(default=1, ge=1)
@@ -312,29 +313,35 @@ class GenerateFields(_Section):
             raise ValueError("top_p and top_k are for drawn tokens; set temperature above 0, or leave them out")
         if self.beams > 1 and self.limit == "predicted":
             raise ValueError("limit predicted does not go with beams, of which a limit decides which text wins")
-        if self.engine == "openai" and self.server.prompt == "chat" and self.top_k:
-            raise ValueError("top_k: messages (server.prompt chat) cannot ask for it; leave it out")
-        if self.engine == "echo" and self.n > 1:
-            raise ValueError("n: the engine echo knows one text for each dialogue; set it to 1")
-        if self.data_parallel > 1 and self.engine in ("openai", "echo"):
-            raise ValueError(f"data_parallel does not go with the engine {self.engine}; set it to 1")
-        if self.only_with_hf and self.engine not in ("auto", "hf"):
-            raise ValueError(
-                f"{self.only_with_hf[0]} works with engine hf only, found {self.engine}; leave one of them out"
-            )
+        self._suits_the_engine()
         if self.base_quantization != "none" and self.adapter == "merge":
             raise ValueError("adapter merge does not go with base_quantization nf4; choose one of them")
         return self
 
+    def _suits_the_engine(self) -> None:
+        if self.engine == AUTO:
+            return
+        spec = engine_spec(self.engine)
+        if spec.can("messages") and self.server.prompt == "chat" and self.top_k:
+            raise ValueError("top_k: messages (server.prompt chat) cannot ask for it; leave it out")
+        if self.n > 1 and not spec.can("candidates"):
+            raise ValueError(f"n: the engine {spec.name} knows one text for each dialogue; set it to 1")
+        if self.data_parallel > 1 and not spec.can("data_parallel"):
+            raise ValueError(f"data_parallel does not go with the engine {spec.name}; set it to 1")
+        for name, capability in self.needs.items():
+            if not spec.can(capability):
+                able = " or ".join(one.name for one in engines_that([capability])) or "none that is installed"
+                raise ValueError(f"{name} works with engine {able} only, found {spec.name}; leave one of them out")
+
     @property
-    def only_with_hf(self) -> list[str]:
-        """What is asked for that the engine `hf` alone can do, such as ``beams 4``."""
-        asked = {
-            f"beams {self.beams}": self.beams > 1,
-            f"no_repeat_ngram {self.no_repeat_ngram}": self.no_repeat_ngram > 0,
-            f"base_quantization {self.base_quantization}": self.base_quantization != "none",
+    def needs(self) -> dict[str, Capability]:
+        """What not every engine on this machine can do, such as ``beams 4``, and the capability that it needs."""
+        asked: dict[str, tuple[Capability, bool]] = {
+            f"beams {self.beams}": ("beams", self.beams > 1),
+            f"no_repeat_ngram {self.no_repeat_ngram}": ("no_repeat_ngram", self.no_repeat_ngram > 0),
+            f"base_quantization {self.base_quantization}": ("quantize", self.base_quantization != "none"),
         }
-        return [name for name, is_asked in asked.items() if is_asked]
+        return {name: capability for name, (capability, is_asked) in asked.items() if is_asked}
 
 
 class Recipe(_Section):

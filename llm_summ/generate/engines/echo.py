@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request, unfinished
+from llm_summ.generate.model_source import EngineLoader, ModelSource, saved_tokenizer
+from llm_summ.recipe import Recipe
+from llm_summ.runs.run import Run
 
-__all__ = ["EchoEngine", "lead"]
+__all__ = ["EchoEngine", "EchoLoader", "lead"]
 
 _CHARACTERS = 85  # of a mean summary
 
@@ -31,6 +34,14 @@ class EchoEngine:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class EchoLoader(EngineLoader):
+    """Loads nothing."""
+
+    def source(self, run: Run, recipe: Recipe, *, untuned: bool) -> ModelSource:
+        """Return no model; prompts are tokenized nevertheless, so that what does not fit is found."""
+        return ModelSource(saved_tokenizer(run, recipe), {"adapter": None}, lambda *_: EchoEngine())
 
 
 def lead(dialogue: str) -> str:

@@ -6,17 +6,28 @@ keys and values are dropped, and the loop continues with the other rows.
 
 from __future__ import annotations
 
+import contextlib
 import gc
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from llm_summ.check.memory import device_memory
 from llm_summ.core.errors import GenerationError
-from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request
+from llm_summ.core.optional_packages import quiet_libraries
+from llm_summ.core.progress import say
+from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request
+from llm_summ.generate.local_model import LocalLoader, LocalModel, TokenIds
 from llm_summ.generate.prompt_states import PromptStates, left_padded
+from llm_summ.models.adapter import attach_adapter
+from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.decode_attention import quick_decoding
+from llm_summ.models.dequantized import keep_dequantized
 from llm_summ.models.few_row_linear import quick_products
+from llm_summ.models.load import load_base, quantization_config
+from llm_summ.recipe import Recipe
 
-__all__ = ["HfEngine"]
+__all__ = ["HfEngine", "HfLoader"]
 
 _FINISHED_SHARE = 0.25
 """Of the rows of a batch: fewer are not worth a copy of the other rows' keys and values."""
@@ -246,3 +257,34 @@ class HfEngine:
         del self._model
         gc.collect()
         torch.cuda.empty_cache()  # does nothing without a GPU
+
+
+class HfLoader(LocalLoader):
+    """Loads a run's model with transformers and PEFT."""
+
+    def attaches(self, recipe: Recipe, adapter: Mapping[str, Any], facts: BaseFacts) -> bool:
+        """Return whether the adapter stays beside the base's weights; what is quantized cannot be merged into."""
+        fields = recipe.generate
+        return fields.adapter == "attach" or fields.base_quantization != "none" or facts.quantized is not None
+
+    @contextlib.contextmanager
+    def starting(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[[], Engine]]:
+        """Yield what loads the model in a worker."""
+        say(f"Loading {model.recipe.model.base} ({self.spec.name}, {model.device.name})")
+        yield partial(_start, model, ids.pad_id)
+
+
+def _start(model: LocalModel, pad_id: int) -> Engine:
+    quiet_libraries()  # a worker's process begins without it
+    import torch
+
+    fields, dtype = model.recipe.generate, getattr(torch, model.dtype)
+    # What is quantized already is loaded as it is.
+    kind = "none" if model.is_quantized else fields.base_quantization
+    quantization = quantization_config(kind, double=True, compute_dtype=dtype)
+    loaded = load_base(model.recipe.model, model.location, model.device, dtype, quantization)
+    if quantization is not None and model.device.kind == "cpu":
+        keep_dequantized(loaded, device_memory(model.device) // 4 // fields.data_parallel)
+    if model.rank:
+        loaded = attach_adapter(loaded, model.run, merge=not model.attach)
+    return HfEngine(loaded, pad_id=pad_id, batch_size=fields.batch_size)

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from llm_summ.core.errors import EngineError, GenerationError
 from llm_summ.core.progress import say
-from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request, unfinished
+from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request, unfinished
 from llm_summ.generate.engines.answers import Answer, NoAnswer, Tally, read_answer, unanswered_lines
 from llm_summ.generate.engines.patient_client import KEY, FilteredError, PatientClient
-from llm_summ.recipe import ServerFields
+from llm_summ.generate.model_source import EngineLoader, ModelSource, saved_tokenizer
+from llm_summ.prompt import Renderer
+from llm_summ.recipe import Recipe, ServerFields
+from llm_summ.runs.run import Run
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
-__all__ = ["KEY", "OpenaiEngine"]
+__all__ = ["KEY", "OpenaiEngine", "OpenaiLoader"]
 
 _PER_MILLION = 1e6
 _ATTEMPTS = 3  # to get an answer: with the same settings, a third text is rarely another
@@ -286,6 +289,24 @@ class OpenaiEngine:
         lines = unanswered_lines(self._fields.url, self._tallies, stopped=stopped)
         self._tallies = []
         return "\n".join(lines)
+
+
+class OpenaiLoader(EngineLoader):
+    """Finds the model of the server that a recipe names."""
+
+    def source(self, run: Run, recipe: Recipe, *, untuned: bool) -> ModelSource:
+        """Return the server's model. The texts depend on it, so a server is asked for a name that is not given."""
+        server = recipe.generate.server
+        engine = OpenaiEngine(server)
+        where = {"url": server.url, "model": server.model or engine.find_model(), "prompt": server.prompt}
+        where |= server.body_identity
+
+        def start(renderer: Renderer, longest: int, candidates: int) -> Engine:
+            if server.model:  # otherwise the server was asked
+                engine.find_model()
+            return engine
+
+        return ModelSource(saved_tokenizer(run, recipe), {"adapter": "the server's", "server": where}, start)
 
 
 def _read_choice(choice: Any) -> Answer | NoAnswer:

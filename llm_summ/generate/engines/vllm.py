@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from llm_summ.core.compat.vllm import LORA_RANKS, output_name
-from llm_summ.core.errors import GenerationError, first_line
-from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request, unfinished
+from llm_summ.core.errors import EngineError, GenerationError, first_line
+from llm_summ.core.optional_packages import quiet_libraries
+from llm_summ.core.progress import say
+from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request, unfinished
+from llm_summ.generate.local_model import LocalLoader, LocalModel, TokenIds
+from llm_summ.models.adapter import merged_folder
+from llm_summ.models.base_facts import BaseFacts
+from llm_summ.models.device import Device
+from llm_summ.models.vllm_support import attach_refusals, unserved_on_cpu
+from llm_summ.recipe import Recipe
 
-__all__ = ["VllmEngine", "vllm_is_usable", "vllm_runs_on_cpu"]
+__all__ = ["VllmEngine", "VllmLoader", "vllm_is_usable", "vllm_runs_on_cpu"]
 
 _CPU_CACHE_GIB = "2"
 _CPU_SEQUENCES = 32
@@ -199,3 +209,61 @@ class VllmEngine:
         """Let go of the engine."""
         del self._llm
         gc.collect()
+
+
+class VllmLoader(LocalLoader):
+    """Loads a run's model with vLLM: the base with the adapter beside it, or merged into it."""
+
+    def unusable(self) -> str | None:
+        """Return why vLLM does not work here though it is installed."""
+        return vllm_is_usable()
+
+    def unserved(self, facts: BaseFacts, device: Device, *, attached: bool = False) -> str:
+        """Return why vLLM would not load a base on a CPU."""
+        return unserved_on_cpu(facts, attached=attached) if device.kind == "cpu" else ""
+
+    def attaches(self, recipe: Recipe, adapter: Mapping[str, Any], facts: BaseFacts) -> bool:
+        """Return whether the adapter stays beside the base's weights.
+
+        Raises:
+            EngineError: the recipe wants it, and vLLM would refuse the adapter.
+        """
+        refusals = attach_refusals(facts, adapter)
+        if recipe.generate.adapter == "attach":
+            if refusals:
+                raise EngineError(
+                    f"generate.adapter: attach: vLLM refuses this adapter ({'; '.join(refusals)}); "
+                    "merge it: --set generate.adapter=merge"
+                )
+            return True
+        # On a CPU an attached adapter generates several times slower than merged weights.
+        return recipe.generate.adapter == "auto" and not refusals and not vllm_runs_on_cpu()
+
+    @contextlib.contextmanager
+    def starting(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[[], Engine]]:
+        """Merge the adapter where it is not attached, and yield what starts vLLM in a worker."""
+        where, revision = model.location, model.revision
+        with contextlib.ExitStack() as stack:
+            if model.rank and not model.attach:  # once, for all workers
+                stack.enter_context(model.run.lock_merged(wait=True))  # until it is loaded
+                base = model.recipe.model
+                where = str(merged_folder(model.run, base, model.location, model.device, model.dtype, ids.stop_id))
+                revision = None
+            say(f"Starting {self.spec.name} with {where} ({model.device.name}); this takes about a minute")
+            yield partial(_start, model, where, revision, ids.longest_prompt)
+
+
+def _start(model: LocalModel, where: str, revision: str | None, longest_prompt: int) -> Engine:
+    quiet_libraries()
+    fields = model.recipe.generate
+    return VllmEngine(
+        where,
+        revision=revision,
+        dtype=model.dtype,
+        max_tokens=longest_prompt + fields.max_new_tokens,
+        gpu_memory=fields.gpu_memory,
+        tensor_parallel=fields.tensor_parallel,
+        adapter=(model.run.adapter, model.rank) if model.attach else None,
+        trust_remote_code=model.recipe.model.trust_remote_code,
+        seed=model.recipe.seed,
+    )

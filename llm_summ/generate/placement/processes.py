@@ -18,6 +18,7 @@ from typing import Any
 
 from llm_summ.core.errors import EngineError, GenerationError, LlmSummError, first_line
 from llm_summ.core.optional_packages import quiet_warnings
+from llm_summ.core.terminal import is_shown, shown_on_stderr
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request, unfinished
 
 __all__ = ["ParallelEngine", "places"]
@@ -96,7 +97,7 @@ class ParallelEngine:
         try:
             for environment in environments:
                 ours, theirs = context.Pipe()
-                process = context.Process(target=_serve, args=(theirs, start))
+                process = context.Process(target=_work, args=(theirs, start, is_shown()))
                 with _environment(environment):  # before a library of the copy looks at it
                     process.start()
                 theirs.close()
@@ -211,14 +212,20 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def _work(pipe: Connection, start: Callable[[], Engine], shows: bool) -> None:
+    """Run a worker's process; `shows`: messages are printed on stderr, as the first process does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process, and the first one ends the others
+    quiet_warnings()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with shown_on_stderr() if shows else contextlib.nullcontext():
+        _serve(pipe, start)
+
+
 def _serve(pipe: Connection, start: Callable[[], Engine]) -> None:
-    """A copy's life: an engine that is asked until nobody asks any more.
+    """Start an engine, and let it generate until no more requests come.
 
     It sends outputs, then None; or an error, and ends.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the first one tells the others
-    quiet_warnings()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     engine: Engine | None = None
     try:
         engine = start()

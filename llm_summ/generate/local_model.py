@@ -1,0 +1,202 @@
+"""Engines that generate on this machine with a run's own weights: what they have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from llm_summ.core.engine_registry import engines_that
+from llm_summ.core.errors import EngineError
+from llm_summ.core.progress import say
+from llm_summ.generate.duration import generation_time
+from llm_summ.generate.engine import Engine
+from llm_summ.generate.model_source import EngineLoader, ModelSource, other_local_engines
+from llm_summ.generate.placement import Placement, choose_placement
+from llm_summ.generate.proof import Proving, adds_nothing, prove
+from llm_summ.models.adapter import adapter_sha256, attach_adapter, check_adapter
+from llm_summ.models.base import base_location, model_file, pick_dtype
+from llm_summ.models.base_facts import BaseFacts
+from llm_summ.models.content_stamp import base_stamp
+from llm_summ.models.device import Device
+from llm_summ.models.full_model import trained_model, weights_sha256
+from llm_summ.models.gate import pass_gate
+from llm_summ.models.load import load_base
+from llm_summ.models.vllm_support import largest_rank
+from llm_summ.prompt import Renderer
+from llm_summ.recipe import Recipe
+from llm_summ.runs.run import Run
+
+__all__ = ["LocalLoader", "LocalModel", "TokenIds"]
+
+_SMALL = 1_500_000_000  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model on this machine.
+
+    Attributes:
+        run: whose adapter.
+        recipe: the run's recipe.
+        location: the base model's folder or hub id.
+        device: where to compute.
+        dtype: name of the dtype to compute in.
+        rank: of the adapter; 0 leaves it out.
+        attach: keep the adapter beside the base's weights instead of adding it to them.
+        is_quantized: whether the base's own weights are quantized.
+    """
+
+    run: Run
+    recipe: Recipe
+    location: str
+    device: Device
+    dtype: str
+    rank: int
+    attach: bool
+    is_quantized: bool = False
+
+    @property
+    def revision(self) -> str | None:
+        """The hub's revision of the base; None for a folder."""
+        return None if Path(self.location).is_dir() else self.recipe.model.revision
+
+    def is_small(self) -> bool:
+        """Return whether the base fits into memory beside an engine, and is loaded in a second or two."""
+        config = model_file(self.recipe.model, self.location, "config.json")
+        sizes = [path.stat().st_size for path in config.parent.glob("*.safetensors")] if config else []
+        return 0 < sum(sizes) <= _SMALL
+
+    def reference(self) -> Any:
+        """Return transformers' model with the adapter attached, on the CPU."""
+        import torch
+
+        device = replace(self.device, kind="cpu", name="CPU")
+        base = load_base(self.recipe.model, self.location, device, getattr(torch, self.dtype))
+        return attach_adapter(base, self.run, merge=False).eval()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIds:
+    """What an engine has to know of the prompts before it starts.
+
+    Attributes:
+        pad_id: fills shorter prompts of a batch.
+        stop_id: ends a completion.
+        longest_prompt: in tokens.
+    """
+
+    pad_id: int
+    stop_id: int
+    longest_prompt: int
+
+
+class LocalLoader(EngineLoader):
+    """Loads a run's base with its adapter, or the whole model where all weights were trained."""
+
+    @abstractmethod
+    def attaches(self, recipe: Recipe, adapter: Mapping[str, Any], facts: BaseFacts) -> bool:
+        """Return whether the adapter stays beside the base's weights instead of being added to them.
+
+        Args:
+            recipe: the run's recipe.
+            adapter: the adapter's configuration.
+            facts: of the base.
+
+        Raises:
+            EngineError: the recipe wants it, and the engine would refuse the adapter.
+        """
+
+    @abstractmethod
+    def starting(self, model: LocalModel, ids: TokenIds) -> AbstractContextManager[Callable[[], Engine]]:
+        """Prepare the model once, and yield what starts a worker with it.
+
+        The context is left when all workers have loaded the model. What is yielded may be called in another
+        process, so it has to be picklable.
+        """
+
+    def source(self, run: Run, recipe: Recipe, *, untuned: bool) -> ModelSource:
+        """Return a base on this machine with the run's adapter, or all that was trained."""
+        # All weights were trained: the result is a model, and there is no adapter.
+        whole = recipe.train.method == "full" and not untuned
+        adapter = None if untuned or whole else check_adapter(run)
+        is_empty = adapter is not None and adds_nothing(run)
+        if is_empty:
+            nothing = "adds nothing to any layer (its lora_B is zero)"
+            say(f"note: {run.adapter} {nothing}: these are the base's summaries")
+        location = str(trained_model(run)) if whole else base_location(recipe.model)
+        placement = choose_placement(recipe.generate)
+        device = placement.device()
+        dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
+        facts, _ = pass_gate(recipe, location, "generate")
+        attach = self._check(recipe, adapter, facts, device)
+        rank = 0 if adapter is None else largest_rank(adapter)
+        model = LocalModel(run, recipe, location, device, dtype, rank, attach, facts.quantized is not None)
+        identity = {
+            "base_stamp": None if whole else base_stamp(recipe.model, location),
+            "adapter": None if untuned else weights_sha256(run.model) if whole else adapter_sha256(run),
+            "attached": attach,
+            "device": device.kind,
+            "dtype": dtype,
+        }
+
+        def start(renderer: Renderer, longest: int, candidates: int) -> Engine:
+            pad_id = renderer.pad_id if facts.has_token(renderer.pad_id) else renderer.stop_id
+            ids = TokenIds(pad_id, renderer.stop_id, longest)
+            return _start(self, model, ids, placement, candidates)
+
+        def prove_it(engine: Engine, prompts: Sequence[Sequence[int]]) -> None:
+            # Workers in other processes are not asked, and not every engine can be.
+            if adapter is not None and not is_empty and recipe.generate.prove and isinstance(engine, Proving):
+                reference = model.reference if model.is_small() else None
+                others = other_local_engines(self.spec)
+                prove(engine, prompts, attached=attach, dtype=dtype, reference=reference, others=others)
+
+        time = partial(generation_time, self.spec, recipe, location, device, dtype)
+        tokenizer_at = location if adapter is None else str(run.adapter)
+        return ModelSource(tokenizer_at, identity, start, time, facts, prove_it)
+
+    def _check(self, recipe: Recipe, adapter: Mapping[str, Any] | None, facts: BaseFacts, device: Device) -> bool:
+        """Return whether the adapter is attached, after a look whether the engine can load the base."""
+        name, others = self.spec.name, other_local_engines(self.spec)
+        if facts.quantized is not None and not self.spec.can("quantized_base"):
+            raise EngineError(
+                f"--engine {name}: the own weights of {recipe.model.base} are quantized ({facts.quantized}); use "
+                f"--engine {others}, or train on the base in full precision"
+            )
+        attach = adapter is not None and self.attaches(recipe, adapter, facts)
+        if why := self.unserved(facts, device, attached=attach):
+            raise EngineError(f"--engine {name}: {why}; use --engine {others}")
+        return attach
+
+
+def _start(loader: LocalLoader, model: LocalModel, ids: TokenIds, placement: Placement, candidates: int) -> Engine:
+    """Start the workers of an engine.
+
+    Args:
+        loader: of the engine.
+        model: what they generate with.
+        ids: what the engine has to know of the prompts.
+        placement: where they run.
+        candidates: to generate: no more workers are started.
+
+    Raises:
+        ModelError: the base model is unavailable.
+        EngineError: there are too few devices.
+        GenerationError: the engine does not start.
+    """
+    spec, wanted = loader.spec, model.recipe.generate.tensor_parallel
+    each = wanted if placement.gpus() and spec.can("tensor_parallel") else 1
+    if each < wanted:
+        say(f"generate.tensor_parallel is for {_names('tensor_parallel')} on GPUs: not used here")
+    placement.check(candidates, each)
+    with loader.starting(model, ids) as start:
+        return placement.start(spec.name, start, candidates, each)
+
+
+def _names(capability: Any) -> str:
+    return " or ".join(one.name for one in engines_that([capability])) or "no engine"

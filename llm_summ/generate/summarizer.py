@@ -1,0 +1,291 @@
+"""The one way from dialogues to finished summaries: render, generate, decode, choose one of several, post-process.
+
+::
+
+    with Summarizer.open("runs/latest") as summarizer:
+        for summary in summarizer.summarize(dialogues):
+            print(summary.text)
+
+`predict` stops before the choice and yields raw texts, for callers that store them. Nothing is printed: messages
+go to the logger ``llm_summ``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from llm_summ.core.engine_registry import EngineSpec
+from llm_summ.core.errors import PromptError, RunError
+from llm_summ.core.optional_packages import quiet_libraries, require
+from llm_summ.data import Dialogue, dialogue_hash
+from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Request
+from llm_summ.generate.engine_choice import choose_engine, faster_engine
+from llm_summ.generate.model_source import resolve_model, unreadable_prompts
+from llm_summ.generate.proof import PROMPTS_OF_A_PROOF, WORTH_PROVING
+from llm_summ.generate.summary import Summary, best_candidate, finish
+from llm_summ.models.adapter import merged_stamp
+from llm_summ.models.base import load_tokenizer
+from llm_summ.post.limits import LengthLimits, limits_for
+from llm_summ.predictions.prediction import Prediction
+from llm_summ.prompt import Renderer, TokenizedExample, load_template, render_rows
+from llm_summ.prompt.saved_prompt import other_renderer, saved_limit_predictor, trained_renderer
+from llm_summ.prompt.token_limit import token_limit
+from llm_summ.recipe import GenerateFields, ModelFields, PostStep, Recipe
+from llm_summ.runs.run import RUNS, Run, open_run
+
+__all__ = ["Summarizer", "decoding_of", "request_seed", "takes_messages", "with_engine"]
+
+_LOGPROB_DECIMALS = 2  # the further ones depend on which others are computed at the same time
+_TYPICAL_CHARACTERS = 430  # of a dialogue, to choose an engine before there are any
+
+
+class Summarizer:
+    """An engine with the prompt that its model was trained on, and what is done with its texts.
+
+    Args:
+        engine: started. `close` closes it.
+        renderer: renders the prompts, and decodes what is generated.
+        max_new_tokens: returns how many tokens the summary of a dialogue may have.
+        decoding: how the next token is chosen.
+        seed: the recipe's; what is drawn for a dialogue depends on it and on the dialogue's id.
+        by_messages: whether the engine takes messages instead of token ids.
+        post: the steps of post-processing.
+        limits: of the step ``cut_to_limit``.
+        unreadable: returns a line for each reason why the model cannot read some prompts.
+        prove: refuses, given a few prompts, an engine that does not compute with what was trained. It is called
+            once, before many texts are generated.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        renderer: Renderer,
+        *,
+        max_new_tokens: Callable[[Dialogue], int],
+        decoding: Decoding = GREEDY,
+        seed: int = 0,
+        by_messages: bool = False,
+        post: Sequence[PostStep] = (),
+        limits: LengthLimits | None = None,
+        unreadable: Callable[[Sequence[TokenizedExample]], list[str]] = lambda rows: [],
+        prove: Callable[[Sequence[Sequence[int]]], None] | None = None,
+    ) -> None:
+        self.engine, self.renderer = engine, renderer
+        self._max_new_tokens, self._decoding, self._seed = max_new_tokens, decoding, seed
+        self.by_messages, self._post, self._limits = by_messages, tuple(post), limits
+        self._unreadable, self._prove = unreadable, prove
+
+    @classmethod
+    def open(
+        cls,
+        where: Run | Path | str | None = None,
+        *,
+        engine: str | None = None,
+        overrides: Sequence[str] = (),
+        expected: int = 1,
+    ) -> Self:
+        """Load the model of a run, or a folder that `llm-summ merge` has written, into an engine.
+
+        Args:
+            where: a run, its name or folder, or a merged folder. None: the latest run.
+            engine: the engine's name; None takes the recipe's.
+            overrides: ``generate.KEY=VALUE`` or ``post=[…]``, instead of what the recipe says.
+            expected: how many dialogues there will be: ``auto`` chooses an engine that is fast for so many, and
+                no more workers are started.
+
+        Raises:
+            InputError: the run, its model or the engine is unavailable, or they do not work together.
+            GenerationError: the engine does not start.
+        """
+        run = where if isinstance(where, Run) else open_run(RUNS, None if where is None else str(where))
+        recipe = run.recipe(with_engine(engine, overrides))
+        require("torch", "transformers", "peft", extra="train", why="a summary")
+        quiet_libraries()
+        is_merged = merged_stamp(run.path) is not None
+        if is_merged:
+            recipe = _recipe_of_folder(recipe, run.path)
+        fields = recipe.generate
+        spec = choose_engine(fields, lambda: faster_engine(recipe, [_TYPICAL_CHARACTERS] * expected))
+        # A merged folder is a base of its own, with nothing to attach.
+        model = resolve_model(spec, run, recipe, untuned=is_merged and spec.can("local"))
+        tokenizer = load_tokenizer(recipe.model, model.tokenizer_at)
+        if is_merged:
+            template = load_template(str(run.prompt_path))
+            renderer = other_renderer(run, recipe.prompt, tokenizer, template)
+        else:
+            renderer = trained_renderer(run, recipe.prompt, tokenizer)
+        limit = token_limit(fields, lambda: saved_limit_predictor(run))
+        if is_merged and "cut_to_limit" in recipe.post and not run.limits_path.is_file():
+            raise RunError(
+                f"{run.limits_path}: no such file, and the step cut_to_limit needs it; open the run instead, or "
+                "leave the step out with post=[…]"
+            )
+        limits = limits_for(run, recipe.post, [])
+        longest, context = renderer.max_prompt_tokens, None if model.facts is None else model.facts.context
+        if context is not None:  # a longer prompt is refused when it is rendered
+            longest = max(1, min(longest, context - fields.max_new_tokens))
+        started = model.start(renderer, longest, expected * fields.n)
+        return cls(
+            started,
+            renderer,
+            max_new_tokens=limit,
+            decoding=decoding_of(fields),
+            seed=recipe.seed,
+            by_messages=takes_messages(spec, fields),
+            post=recipe.post,
+            limits=limits,
+            unreadable=partial(unreadable_prompts, "dialogues", recipe, model.facts, tokenizer),
+            prove=partial(model.prove, started),
+        )
+
+    def predict(
+        self,
+        dialogues: Sequence[Dialogue],
+        rows: Sequence[TokenizedExample] | None = None,
+        done: Collection[Key] = (),
+    ) -> Iterator[tuple[int, Prediction]]:
+        """Yield raw texts with the index of their dialogue, as soon as they are finished, in any order.
+
+        Args:
+            dialogues: shape (n,).
+            rows: their prompts, shape (n,); None renders them.
+            done: candidates that are there already.
+
+        Raises:
+            PromptError: prompts do not fit; a line for each reason.
+            GenerationError: the engine failed.
+        """
+        if rows is None:
+            rows = self.render(dialogues)
+        requests = [
+            Request(
+                row.prompt_ids,
+                self._max_new_tokens(dialogue),
+                request_seed(self._seed, dialogue.id),
+                self.renderer.messages(dialogue) if self.by_messages else (),
+                dialogue.text,
+            )
+            for dialogue, row in zip(dialogues, rows, strict=True)
+        ]
+        stop_id = self.renderer.stop_id
+        for output in self.engine.generate(requests, stop_id=stop_id, decoding=self._decoding, done=done):
+            if (output.index, output.sample) in done:
+                continue
+            dialogue = dialogues[output.index]
+            yield (
+                output.index,
+                Prediction(
+                    dialogue.id,
+                    dialogue_hash(dialogue.text),
+                    self.renderer.decode(output.token_ids) if output.text is None else output.text,
+                    len(output.token_ids) or output.tokens,
+                    output.finish_reason,
+                    output.sample,
+                    None if output.logprob is None else round(output.logprob, _LOGPROB_DECIMALS),
+                ),
+            )
+
+    def stream(self, dialogues: Sequence[Dialogue]) -> Iterator[tuple[int, Summary]]:
+        """Yield finished summaries with the index of their dialogue, as soon as they are there, in any order.
+
+        Of several candidates the one is chosen that agrees best with the others (minimum Bayes risk, by the
+        competition's score).
+
+        Raises:
+            PromptError: prompts do not fit; a line for each reason. Nothing was generated.
+            GenerationError: the engine failed.
+        """
+        rows = self.render(dialogues)
+        if self._prove is not None and len(rows) * self._decoding.n >= WORTH_PROVING:
+            self._prove([row.prompt_ids for row in rows[:PROMPTS_OF_A_PROOF]])
+            self._prove = None
+        candidates: dict[int, list[Prediction]] = {}
+        for index, prediction in self.predict(dialogues, rows):
+            found = candidates.setdefault(index, [])
+            found.append(prediction)
+            if len(found) == self._decoding.n:
+                found.sort(key=lambda one: one.sample)
+                finished = finish(found, [dialogues[index]] * len(found), self._post, self._limits)
+                yield index, finished.summaries[best_candidate(finished.texts)]
+                del candidates[index]
+
+    def summarize(self, dialogues: Sequence[Dialogue]) -> list[Summary]:
+        """Return the summaries of all dialogues in their order, shape (n,); errors are those of `stream`."""
+        by_index = dict(self.stream(dialogues))
+        return [by_index[index] for index in range(len(dialogues))]
+
+    def render(self, dialogues: Sequence[Dialogue]) -> list[TokenizedExample]:
+        """Return the prompts of dialogues, shape (n,).
+
+        Raises:
+            PromptError: some do not fit, or the model cannot read them; a line for each reason.
+        """
+        self.renderer.prepare(dialogues)
+        rows, refused = render_rows(self.renderer, ((dialogue, None) for dialogue in dialogues))
+        if lines := [one.line() for one in refused] or self._unreadable(rows):
+            raise PromptError("\n".join(lines))
+        return rows
+
+    def close(self) -> None:
+        """Give back memory and processes.
+
+        Raises:
+            GenerationError: a server gave no answer for some dialogues.
+        """
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def decoding_of(fields: GenerateFields) -> Decoding:
+    """Return how a recipe's section `generate` decodes."""
+    return Decoding(fields.n, fields.temperature, fields.top_p, fields.top_k, fields.beams, fields.no_repeat_ngram)
+
+
+def takes_messages(spec: EngineSpec, fields: GenerateFields) -> bool:
+    """Return whether an engine is given messages instead of token ids."""
+    return spec.can("messages") and fields.server.prompt == "chat"
+
+
+def request_seed(seed: int, identity: str) -> int:
+    """Return the seed of a dialogue's candidates: it depends on nothing else, so order and batch don't matter.
+
+    Args:
+        seed: the recipe's.
+        identity: the dialogue's id.
+
+    Returns:
+        from 0 to 2**48 - 1; candidate i has this seed + i.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}/{identity}".encode()).digest()[:6])
+
+
+def with_engine(engine: str | None, overrides: Sequence[str]) -> list[str]:
+    """Return overrides of a recipe with the engine among them: what goes together depends on it.
+
+    Raises:
+        RunError: they name another engine.
+    """
+    if engine is None:
+        return list(overrides)
+    own = f"generate.engine={engine}"
+    if other := [one for one in overrides if one.startswith("generate.engine=") and one != own]:
+        raise RunError(f"--set {other[0]}: --engine {engine} says another; leave one of them out")
+    return [own, *overrides]
+
+
+def _recipe_of_folder(recipe: Recipe, folder: Path) -> Recipe:
+    """Return the recipe of a merged folder with the folder as its base: its weights are there, in full."""
+    own = ModelFields(base=str(folder), trust_remote_code=recipe.model.trust_remote_code, quantization="none")
+    return recipe.model_copy(update={"model": own})

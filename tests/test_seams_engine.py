@@ -1,0 +1,166 @@
+"""An engine of another package: installed next to llm-summ, it generates like one of its own."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_line import llm_summ, refused
+
+from llm_summ.core import engine_registry
+from llm_summ.core.engine_registry import EngineSpec, engine_names, engine_spec, register
+from llm_summ.core.errors import EngineError
+from llm_summ.data import Dialogue, read_dialogues
+from llm_summ.generate.summarizer import Summarizer
+from llm_summ.prompt import load_template
+from llm_summ.recipe import DataFields, GenerateFields, ModelFields, Recipe
+from llm_summ.runs.run import create_run
+
+pytestmark = pytest.mark.filterwarnings("ignore:::transformers")
+
+PACKAGE = Path(engine_registry.__file__).parents[1]
+# All of a package with an engine: what it declares, and how it answers.
+TOY = """
+from llm_summ.core.engine_registry import EngineSpec
+from llm_summ.generate.engine import GREEDY, Output, unfinished
+from llm_summ.generate.model_source import EngineLoader, ModelSource, saved_tokenizer
+
+TOY = EngineSpec("toy", "toy_engine:ToyLoader", "the last turn", distributions=("toy-engine",))
+
+
+class Toy:
+    name = "toy"
+
+    def generate(self, requests, *, stop_id, decoding=GREEDY, done=()):
+        for index in unfinished(len(requests), decoding.n, done):
+            yield Output(index, (), "stop", text=requests[index].dialogue.splitlines()[-1])
+
+    def close(self):
+        pass
+
+
+class ToyLoader(EngineLoader):
+    def source(self, run, recipe, *, untuned):
+        return ModelSource(saved_tokenizer(run, recipe), {"adapter": None}, lambda *_: Toy())
+"""
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is registered in a test is known to that test alone."""
+    monkeypatch.setattr(engine_registry, "_registered", dict(engine_registry._registered))
+    engine_registry._find_entry_points.cache_clear()
+    yield
+    engine_registry._find_entry_points.cache_clear()
+
+
+@pytest.fixture
+def toy(registry: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Installs the package as pip would: its module and the folder with its metadata, on the path."""
+    site = tmp_path / "site"
+    facts = site / "toy_engine-1.5.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-engine\nVersion: 1.5\n", encoding="utf-8")
+    (facts / "entry_points.txt").write_text("[llm_summ.engines]\ntoy = toy_engine:TOY\n", encoding="utf-8")
+    (site / "toy_engine.py").write_text(TOY, encoding="utf-8")
+    monkeypatch.syspath_prepend(site)
+    importlib.invalidate_caches()
+    yield facts
+    sys.modules.pop("toy_engine", None)
+
+
+@pytest.fixture
+def run(tiny_model: Path, in_tmp: Path) -> Path:
+    """A run without weights: the engine needs none."""
+    recipe = Recipe(
+        model=ModelFields(base=str(tiny_model)), data=DataFields(train="sample:train", dev="sample:dev")
+    )
+    template = load_template("plain")
+    manifest = {"prompt": {"sha256": template.sha256}, "kept": {}}
+    return create_run(Path("runs/mine"), recipe, template.text, manifest).path
+
+
+@pytest.mark.slow
+def test_it_generates_by_its_name(toy: Path, run: Path) -> None:
+    done = llm_summ("generate", "--run", "mine", "--engine", "toy", "--data", "sample:dev")
+    assert (done.code, done.out) == (0, "runs/mine/predictions/sample-dev.toy.jsonl\n"), done.err
+    path = run / "predictions" / "sample-dev.toy.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    dialogues = read_dialogues("sample:dev")
+    assert [row["summary"] for row in rows] == [dialogue.text.splitlines()[-1] for dialogue in dialogues]
+    identity = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert (identity["engine"], identity["version"]) == ("toy", "1.5")
+    again = llm_summ("generate", "--run", "mine", "--engine", "toy", "--data", "sample:dev")
+    assert f"{len(rows)} of {len(rows)} are there already" in again.err
+
+
+@pytest.mark.slow
+def test_a_program_uses_it_by_its_name(toy: Path, run: Path) -> None:
+    dialogue = Dialogue("mine", "#Person1#: 늦었어?\n#Person2#:  아니,   금방 가. ")
+    with Summarizer.open(run, engine="toy") as summarizer:
+        [summary] = summarizer.summarize([dialogue])
+    assert (summary.raw, summary.text) == ("#Person2#:  아니,   금방 가. ", "#Person2#: 아니, 금방 가.")
+    assert summary.changed_by == ("strip", "collapse_whitespace")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--set", "generate.n=2", "--set", "generate.temperature=1.0"], "n: the engine toy knows one text"),
+        (["--set", "generate.beams=4"], "beams 4 works with engine hf only, found toy"),
+        (["--set", "generate.data_parallel=2"], "data_parallel does not go with the engine toy"),
+        (["--untuned"], "--untuned: the engine toy knows no adapter; leave it out, or take vllm or hf"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(toy: Path, run: Path, arguments: list[str], expected: str) -> None:
+    done = llm_summ("generate", "--run", "mine", "--engine", "toy", "--data", "sample:dev", *arguments)
+    assert expected in refused(done)
+    assert not (run / "predictions").exists()
+
+
+def test_every_list_of_engines_names_it(toy: Path, in_tmp: Path) -> None:
+    assert engine_names() == ["auto", "vllm", "hf", "openai", "echo", "toy"]
+    assert GenerateFields(engine="toy").engine == "toy"
+    with pytest.raises(ValueError, match=r"found 'tooy', expected .*'echo' or 'toy'; did you mean toy\?"):
+        GenerateFields(engine="tooy")
+    assert "toy" in llm_summ("generate", "--help").out
+    assert "'toy'" in llm_summ("sweep", "--over", "post=[]", "--engine", "x").err
+
+
+def test_a_package_that_is_broken_is_named(toy: Path) -> None:
+    (toy / "entry_points.txt").write_text("[llm_summ.engines]\ntoy = toy_engine:NOTHING\n", encoding="utf-8")
+    with pytest.raises(EngineError, match=r"^entry point toy of llm_summ.engines: "):
+        engine_names()
+    assert engine_spec("hf").name == "hf"  # the package's own are known nevertheless
+
+
+def test_two_engines_of_one_name_are_refused(registry: None) -> None:
+    register(EngineSpec("other", "a:B"))
+    register(EngineSpec("other", "a:B"))
+    with pytest.raises(ValueError, match="another engine of this name"):
+        register(EngineSpec("other", "a:C"))
+    with pytest.raises(ValueError, match="another engine of this name"):
+        register(EngineSpec("hf", "a:B"))
+    with pytest.raises(EngineError, match="cannot load a:B"):
+        engine_spec("other").load()
+
+
+def test_only_the_registry_and_an_engines_own_module_name_it() -> None:
+    """No other module compares with the name of an engine: what it wants to know is a capability."""
+    names = set(engine_names())
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.name == "engine_registry.py":
+            continue
+        own = {name for name in names if path.stem == name or path.stem.startswith(f"{name}_")}
+        named = {
+            node.value
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Constant) and node.value in names - own - {"auto"}
+        }
+        assert not named, f"{path}: {named}"
