@@ -226,7 +226,7 @@ class Bench:
         model, train, lora = self.recipe.model, self.recipe.train, self.recipe.lora
         refused = {
             "model.quantization int8": model.quantization == "int8",
-            "train.method full": train.method == "full",
+            "train.weights full": train.weights == "full",
             "train.neftune_alpha": train.neftune_alpha is not None,
             "train.label_smoothing": train.label_smoothing != 0,
             "lora.init eva": lora.init == "eva",

@@ -392,7 +392,7 @@ def test_all_weights_are_trained_by_the_same_recipe(here: Path) -> None:
     from llm_summ.generate.job import prepare
     from llm_summ.models.full_model import weights_sha256
 
-    settings = ("train.method=full", "model.quantization=none", "train.epochs=1", "train.learning_rate=1e-3")
+    settings = ("train.weights=full", "model.quantization=none", "train.epochs=1", "train.learning_rate=1e-3")
     run = train("full", *settings)
     assert not run.adapter.exists()
     assert run.manifest()["training"]["adapter_sha256"] == weights_sha256(run.model)

@@ -12,6 +12,7 @@ from llm_summ.core.errors import RecipeError, first_line
 from llm_summ.models.adapter import lora_config
 from llm_summ.models.base import configuration
 from llm_summ.models.load import attention_options, quantization_config
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
 
 __all__ = ["build_meta_model", "quantized_layers"]
@@ -34,8 +35,8 @@ def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
     from transformers import AutoModelForCausalLM
     from transformers.quantizers import AutoHfQuantizer
 
-    fields, whole = recipe.model, recipe.train.method == "full"
-    compute = torch.float32 if whole else getattr(torch, dtype)
+    fields, weights = recipe.model, trained_weights(recipe)
+    compute = getattr(torch, weights.stored_dtype(dtype))
     code = {"trust_remote_code": fields.trust_remote_code}
     quantization = quantization_config(
         fields.quantization, double=fields.double_quantization, compute_dtype=compute
@@ -49,7 +50,7 @@ def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
             model=model, dtype=compute, device_map={"": "cpu"}
         )
         setattr(model, "is_loaded_in_8bit" if fields.quantization == "int8" else "is_loaded_in_4bit", True)
-    if whole:
+    if not weights.has_adapter:
         return model
     model.requires_grad_(False)
     _check_targets(model, recipe.lora.targets)

@@ -13,6 +13,7 @@ from llm_summ.models.base import base_location, load_tokenizer
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.gate import pass_gate
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.prompt import (
     ExamplePool,
     LengthTarget,
@@ -150,7 +151,7 @@ def make_plan(
         dialogues = _attempt(found, read)
         if dialogues is not None:
             data[part] = dialogues
-    if recipe.lora.targets == [] and recipe.train.method == "lora":
+    if recipe.lora.targets == [] and trained_weights(recipe).has_adapter:
         found.append(RecipeError("lora.targets: an empty list; expected all-linear or names such as q_proj"))
     location = _attempt(found, lambda: base_location(recipe.model))
     passed = None if location is None else _attempt(found, lambda: pass_gate(recipe, location, "train"))

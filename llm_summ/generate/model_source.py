@@ -20,6 +20,7 @@ from llm_summ.models.content_stamp import base_stamp
 from llm_summ.models.device import find_device
 from llm_summ.models.full_model import trained_model, weights_sha256
 from llm_summ.models.gate import pass_gate
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.models.vllm_support import largest_rank, unserved_on_cpu
 from llm_summ.prompt import Renderer
 from llm_summ.recipe import Recipe
@@ -71,8 +72,7 @@ def resolve_model(run: Run, recipe: Recipe, name: EngineName, untuned: bool) -> 
 
 def _local_source(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool) -> ModelSource:
     """A base on this machine, with the run's adapter, or all that was trained."""
-    # All weights were trained: what was learnt is a model, and there is no adapter.
-    whole = recipe.train.method == "full" and not untuned
+    whole = not trained_weights(recipe).has_adapter and not untuned
     adapter = None if untuned or whole else check_adapter(run)
     is_empty = adapter is not None and adds_nothing(run)
     if is_empty:

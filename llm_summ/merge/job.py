@@ -22,6 +22,7 @@ from llm_summ.models.adapter import MERGED_FROM, VERIFIED_BY, check_adapter, mer
 from llm_summ.models.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.models.device import find_device
 from llm_summ.models.gate import pass_gate
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.prompt.saved_prompt import trained_renderer
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.runs.run import Run, environment
@@ -83,9 +84,10 @@ def merge(
         GenerationError: the verification failed; the merged folder is whole.
     """
     recipe = run.recipe(overrides)
-    if recipe.train.method == "full":
+    if not (weights := trained_weights(recipe)).has_adapter:
         raise RunError(
-            f"{run.path}: trained as a whole (train.method: full): nothing to merge; its model is {run.model}"
+            f"{run.path}: trained as a whole (train.weights: {weights.name}): nothing to merge; "
+            f"its model is {run.model}"
         )
     with run.lock_merged(wait=False):
         return _merge(

@@ -25,6 +25,8 @@ from llm_summ.models.device import Device
 from llm_summ.models.full_model import weights_sha256
 from llm_summ.models.load import keep_trainable, load_base, quantization_config
 from llm_summ.models.machine_speed import note_duration
+from llm_summ.models.start_adapter import load_start
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
 from llm_summ.runs.run import Run, mark_latest
 from llm_summ.train.checkpoint import CHECKSUMS, Checkpoint, checkpoint_path, checkpoints, how_to_go_on
@@ -196,8 +198,8 @@ def _budget_line(fixed: FixedSteps, recipe: Recipe, dev_set: DevSet | None) -> s
 
 
 def _result(run: Run, recipe: Recipe) -> Path:
-    """Where a training leaves what it learnt."""
-    return run.model if recipe.train.method == "full" else run.adapter
+    """Return where a training leaves its result."""
+    return trained_weights(recipe).folder(run)
 
 
 def _load_part(report: CheckReport, processes: ProcessGroup) -> Any:
@@ -207,7 +209,7 @@ def _load_part(report: CheckReport, processes: ProcessGroup) -> Any:
 
     recipe = report.plan.recipe
     model = load_model(report, dataclasses.replace(report.device, kind="cpu"))
-    if recipe.train.method == "lora":
+    if trained_weights(recipe).has_adapter:
         set_seed(recipe.seed)
         try:
             model = get_peft_model(model, lora_config(recipe.lora))
@@ -228,13 +230,12 @@ def load_model(report: CheckReport, device: Device, *, dequantized: bool = True)
     import torch
 
     recipe, compute = report.plan.recipe, getattr(torch, report.dtype)
-    # Weights that are trained are kept in float32: smaller dtypes swallow small updates.
-    held = torch.float32 if recipe.train.method == "full" else compute
+    stored = getattr(torch, trained_weights(recipe).stored_dtype(report.dtype))
     quantization = quantization_config(
         recipe.model.quantization, double=recipe.model.double_quantization, compute_dtype=compute
     )
     say(f"Loading {recipe.model.base}")
-    model = load_base(recipe.model, report.plan.location, device, held, quantization)
+    model = load_base(recipe.model, report.plan.location, device, stored, quantization)
     keep_trainable(model)
     if dequantized and report.memory is not None and report.memory.dequantized and device.kind == "cpu":
         keep_dequantized(model, report.memory.dequantized)
@@ -294,7 +295,7 @@ def make_trainer(
             arguments=arguments,
             rows=plan.rows,
             tokenizer=plan.tokenizer,
-            adapter=lora_config(recipe.lora) if train.method == "lora" and not sharded else None,
+            adapter=lora_config(recipe.lora) if trained_weights(recipe).has_adapter and not sharded else None,
             callbacks=callbacks,
             fields=train,
             rows_at_a_time=report.micro_batch_size,
@@ -320,9 +321,12 @@ def _refused(error: ValueError) -> LlmSummError:
 
 
 def _begin_adapter(trainer: Any, report: CheckReport) -> None:
-    """EVA: begin with the principal components of what the layers are given."""
+    """Begin with another run's adapter, or with the principal components of what the layers are given (EVA)."""
     recipe = report.plan.recipe
-    if recipe.train.method == "lora" and recipe.lora.init == "eva":
+    if report.start is not None:
+        say(f"Beginning with {report.start.adapter}")
+        load_start(trainer.model, report.start)
+    if recipe.lora.init == "eva":
         say("Initialising the adapter from the training rows (EVA)")
         begin_with_components(
             trainer.model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from llm_summ.core.progress import say
 from llm_summ.data.source import resolve_source
 from llm_summ.models.content_stamp import base_stamp
 from llm_summ.models.device import one_gpu
+from llm_summ.models.start_adapter import find_start, refuse_another_start, start_stamp
 from llm_summ.prompt.saved_prompt import keep, kept_sha256
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.runs.run import Run, create_run, environment, reserve_run, run_path
@@ -47,7 +49,7 @@ def dry_run(
         InputError: the training could not start.
     """
     run_path(runs, name, stem)
-    report = _check(recipe, force, ProcessGroup(0, devices))
+    report = _check(recipe, force, ProcessGroup(0, devices), runs)
     return [*report.lines(), *(f"note: {note}" for note in report.notes)]
 
 
@@ -81,7 +83,7 @@ def sft(
     """
     began = time.monotonic()
     processes.of_first(lambda: run_path(runs, name, stem))
-    report = processes.agree(lambda: _check(recipe, force, processes))
+    report = processes.agree(lambda: _check(recipe, force, processes, runs))
     _tell(report)
     plan = report.plan
     manifest = _manifest(report, processes)
@@ -135,10 +137,14 @@ def resume(runs: Path, name: str | None, given: Recipe | None = None, processes:
         manifest = processes.agree(run.manifest)
         recipe = processes.agree(lambda: refuse_what_changed(run, manifest))
         # The estimate was believed, or not, when the training began.
-        report = processes.agree(lambda: _check(recipe, True, processes))
+        report = processes.agree(lambda: _check(recipe, True, processes, None))
         processes.agree(lambda: refuse_what_changed(run, manifest, _data(report)))
         processes.agree(lambda: refuse_another_base(run, manifest, base_stamp(recipe.model, report.plan.location)))
         begin = processes.of_first(lambda: _where_to_begin(run, report, manifest, processes))
+        if begin is None:
+            start = processes.agree(lambda: find_start(recipe, runs, report.plan.location))
+            processes.agree(lambda: refuse_another_start(run, start, manifest))
+            report = dataclasses.replace(report, start=start)
         fit(run, report, manifest, begin, processes)
     return run
 
@@ -179,8 +185,8 @@ def _where_to_begin(
     return begin
 
 
-def _check(recipe: Recipe, memory_may_not_do: bool, processes: ProcessGroup = ALONE) -> CheckReport:
-    """Check a recipe.
+def _check(recipe: Recipe, memory_may_not_do: bool, processes: ProcessGroup, runs: Path | None) -> CheckReport:
+    """Check a recipe; `runs` is where `train.from_run` is, None if that is not needed.
 
     Raises:
         InputError: a training would fail; a line for each reason.
@@ -195,7 +201,9 @@ def _check(recipe: Recipe, memory_may_not_do: bool, processes: ProcessGroup = AL
             "it, or take fewer devices"
         )
     sharded = is_sharded(recipe, processes)
-    report = check_recipe(recipe, memory_may_not_do=memory_may_not_do or sharded, devices=processes.world)
+    report = check_recipe(
+        recipe, memory_may_not_do=memory_may_not_do or sharded, devices=processes.world, runs=runs
+    )
     if report.failures:
         raise InputError("\n".join(report.failures))
     if sharded:
@@ -225,6 +233,7 @@ def _manifest(report: CheckReport, processes: ProcessGroup) -> dict[str, Any]:
         "data": _data(report),
         "base": base_stamp(recipe.model, plan.location),
         "stop_id": plan.renderer.stop_id,
+        **({} if report.start is None else {"from_run": start_stamp(report.start)}),
         "shortened": plan.shortened,
         **environment(),
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.errors import RecipeError
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
 from llm_summ.train.distributed import ProcessGroup
 
@@ -44,7 +45,7 @@ def refuse_what_cannot_be_sharded(recipe: Recipe, *, on_gpu: bool) -> None:
             "to ddp"
         )
     name = train.optimizer_name(on_gpu=on_gpu)
-    if train.method == "full" and name not in _SHARDED_OPTIMIZERS:
+    if not trained_weights(recipe).has_adapter and name not in _SHARDED_OPTIMIZERS:
         raise RecipeError(
             f"train.optimizer: {name} cannot be divided among devices; set it to "
             f"{' or '.join(_SHARDED_OPTIMIZERS)}, or train.parallel to ddp"

@@ -21,7 +21,7 @@ DEV = "d" * 64
 
 
 def recipe(**train: Any) -> Recipe:
-    quantization = "none" if train.get("method") == "full" else "nf4"
+    quantization = "none" if train.get("weights") == "full" else "nf4"
     return Recipe(
         model=ModelFields(base="x/y-8b", quantization=quantization),
         data=DataFields(train="train.csv"),
@@ -58,7 +58,7 @@ def make(
         }
     run = create_run(RUNS / name, made or recipe(), "prompt", manifest)
     if trained:
-        full = made is not None and made.train.method == "full"
+        full = made is not None and made.train.weights == "full"
         weights = run.model / "model.safetensors" if full else run.adapter / "adapter_model.safetensors"
         weights.parent.mkdir()
         weights.write_bytes(b"\0")
