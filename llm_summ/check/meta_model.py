@@ -11,6 +11,7 @@ from typing import Any, Literal
 from llm_summ.core.errors import RecipeError, first_line
 from llm_summ.models.adapter import lora_config
 from llm_summ.models.base import configuration
+from llm_summ.models.families import family_of_config
 from llm_summ.models.load import attention_options, quantization_config
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
@@ -32,7 +33,6 @@ def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
     """
     import torch
     from peft import inject_adapter_in_model
-    from transformers import AutoModelForCausalLM
     from transformers.quantizers import AutoHfQuantizer
 
     fields, weights = recipe.model, trained_weights(recipe)
@@ -42,9 +42,10 @@ def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
         fields.quantization, double=fields.double_quantization, compute_dtype=compute
     )
     config = configuration(fields, location)
+    family = family_of_config(config)
     attention = attention_options(config.model_type)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, dtype=compute, **attention, **code)
+        model = family.auto_class().from_config(config, dtype=compute, **attention, **code)
     if quantization is not None:
         AutoHfQuantizer.from_config(quantization, pre_quantized=False).preprocess_model(
             model=model, dtype=compute, device_map={"": "cpu"}
@@ -56,7 +57,7 @@ def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
     _check_targets(model, recipe.lora.targets)
     lora = recipe.lora.model_copy(update={"init": "default"})  # no weight gets a value here
     try:
-        model = inject_adapter_in_model(lora_config(lora), model, low_cpu_mem_usage=True)
+        model = inject_adapter_in_model(lora_config(lora, family), model, low_cpu_mem_usage=True)
     except ValueError as error:
         raise _cannot_be_adapted(model, recipe, error) from error
     for parameter in model.parameters():

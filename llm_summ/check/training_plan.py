@@ -12,6 +12,7 @@ from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.models.base import base_location, load_tokenizer
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.base_finding import BaseFinding
+from llm_summ.models.families import ModelFamily, family_of
 from llm_summ.models.gate import pass_gate
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.prompt import (
@@ -67,6 +68,11 @@ class TrainingPlan:
     fixed_steps: int | None = None
 
     @property
+    def family(self) -> ModelFamily:
+        """What depends on the architecture of the base."""
+        return family_of(self.facts)
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of an epoch; the last has what is left of the rows."""
         return math.ceil(len(self.rows) / self.recipe.train.batch_size) or 1
@@ -104,7 +110,7 @@ class TrainingPlan:
     @property
     def tokens(self) -> int:
         """Tokens of one epoch, prompts and completions."""
-        return sum(len(row.input_ids) for row in self.rows)
+        return sum(map(len, self.rows))
 
     @property
     def completion_tokens(self) -> int:

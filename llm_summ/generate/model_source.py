@@ -18,6 +18,7 @@ from llm_summ.models.base import base_location, pick_dtype
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.content_stamp import base_stamp
 from llm_summ.models.device import find_device
+from llm_summ.models.families import family_of
 from llm_summ.models.full_model import trained_model, weights_sha256
 from llm_summ.models.gate import pass_gate
 from llm_summ.models.trained_weights import trained_weights
@@ -81,6 +82,10 @@ def _local_source(run: Run, recipe: Recipe, name: LocalEngineName, untuned: bool
     device = find_device()
     dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
     facts, _ = pass_gate(recipe, location, "generate")
+    if name not in (engines := family_of(facts).engines):
+        raise EngineError(
+            f"--engine {name}: does not serve {facts.saved_class}; use --engine {' or '.join(sorted(engines))}"
+        )
     if name == "vllm" and facts.quantized is not None:
         raise EngineError(
             f"--engine vllm: the own weights of {recipe.model.base} are quantized ({facts.quantized}); use "

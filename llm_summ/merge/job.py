@@ -21,6 +21,7 @@ from llm_summ.merge.verify import MergeVerification, texts_folder, verify_merge
 from llm_summ.models.adapter import MERGED_FROM, VERIFIED_BY, check_adapter, merged_folder, merged_stamp
 from llm_summ.models.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.models.device import find_device
+from llm_summ.models.families import family_of
 from llm_summ.models.gate import pass_gate
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.prompt.saved_prompt import trained_renderer
@@ -127,7 +128,7 @@ def _merge(
     if push_to is not None:
         check_push(push_to)
     location = base_location(recipe.model)
-    pass_gate(recipe, location, "merge")
+    base_facts, _ = pass_gate(recipe, location, "merge")
     tokenizer = load_tokenizer(recipe.model, str(run.adapter))
     renderer = trained_renderer(run, recipe.prompt, tokenizer)
     device = find_device()
@@ -154,6 +155,7 @@ def _merge(
                 facts,
                 prompt,
                 stop,
+                pipeline_tag=family_of(base_facts).pipeline_tag,
                 uses_length=run.length_path.is_file(),
                 added=added_token(tokenizer),
                 thinking_off=renderer.uses_chat and has_thinking_switch(tokenizer),

@@ -20,6 +20,7 @@ from llm_summ.merge.layers import LayerCheck, LayerSum, check_layers, expected_l
 from llm_summ.models.adapter import attach_adapter
 from llm_summ.models.base import load_tokenizer, pick_dtype
 from llm_summ.models.device import Device
+from llm_summ.models.families import family_of_config
 from llm_summ.models.load import load_base, quantization_config
 from llm_summ.post import post_process
 from llm_summ.prompt import Renderer
@@ -259,14 +260,16 @@ def _as_loaded(
     model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int, batch_size: int
 ) -> Iterator[Output]:
     """Generate as a user of the folder would, by its own generation configuration; batches as in `HfEngine`."""
-    stop_id = model.generation_config.eos_token_id
+    stop_id, family = model.generation_config.eos_token_id, family_of_config(model.config)
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
         rows = {"input_ids": [list(prompts[index]) for index in batch]}
         padded = tokenizer.pad(rows, padding_side="left", return_tensors="pt").to(model.device)
         generated = model.generate(**padded, max_new_tokens=max_new_tokens)
-        for index, completion in zip(batch, generated[:, padded["input_ids"].shape[1] :].tolist(), strict=True):
+        for index, completion in zip(
+            batch, family.completion_ids(generated, padded["input_ids"].shape[1]).tolist(), strict=True
+        ):
             if stop_id in completion:
                 yield Output(index, tuple(completion[: completion.index(stop_id) + 1]), "stop")
             else:

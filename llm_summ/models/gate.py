@@ -12,6 +12,7 @@ from llm_summ.core.errors import ModelError
 from llm_summ.models.base import configuration
 from llm_summ.models.base_facts import BaseFacts, facts_of
 from llm_summ.models.base_finding import BaseFinding
+from llm_summ.models.families import find_family
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
 
@@ -53,25 +54,26 @@ def base_findings(recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> list[Ba
 
 def _architecture(where: str, facts: BaseFacts) -> Iterator[BaseFinding]:
     name = facts.saved_class or facts.configuration
-    if facts.is_encoder_decoder:
+    if find_family(facts) is not None:
+        if facts.architectures and not any(
+            one == facts.trained_class or one.endswith(_HEADS) for one in facts.architectures
+        ):
+            yield BaseFinding(
+                "other-task",
+                f"{where}: its weights are those of {name}, which has no head that writes text; take the "
+                f"repository of {facts.trained_class}",
+            )
+    elif facts.is_encoder_decoder:
         yield BaseFinding(
             "encoder-decoder",
             f"{where}: {name} is an encoder-decoder, and would be trained without its encoder; take {_DECODERS}",
         )
     elif facts.is_encoder:
         yield BaseFinding("encoder", f"{where}: {name} is an encoder, which writes no text; take {_DECODERS}")
-    elif facts.trained_class is None:
+    else:
         yield BaseFinding(
             "no-language-model",
             f"{where}: {name} ({facts.configuration}) is no causal language model; take {_DECODERS}",
-        )
-    elif facts.architectures and not any(
-        one == facts.trained_class or one.endswith(_HEADS) for one in facts.architectures
-    ):
-        yield BaseFinding(
-            "other-task",
-            f"{where}: its weights are those of {name}, which has no head that writes text; take the repository "
-            f"of {facts.trained_class}",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llm_summ.core.errors import ModelError, listed
+from llm_summ.models.families import family_of_config
 
 __all__ = ["text_part", "text_part_name"]
 
@@ -27,10 +28,9 @@ def text_part(model: Any) -> Any:
     if text is model.config:
         return model
     import torch
-    from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        alone = AutoModelForCausalLM.from_config(text, dtype=model.dtype)
+        alone = family_of_config(text).auto_class().from_config(text, dtype=model.dtype)
     if type(alone) is type(model):
         return model
     wanted = alone.state_dict().keys()

@@ -23,7 +23,7 @@ from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.runs.run import Run, create_run, environment, reserve_run, run_path
 from llm_summ.train.checkpoint import Checkpoint, newest_whole
 from llm_summ.train.distributed import ALONE, ProcessGroup
-from llm_summ.train.fit import fit
+from llm_summ.train.fit import TrainingResult, fit
 from llm_summ.train.resume import (
     hold_unfinished,
     now,
@@ -62,7 +62,7 @@ def sft(
     stem: str,
     force: bool = False,
     processes: ProcessGroup = ALONE,
-) -> Run:
+) -> TrainingResult:
     """Train an adapter.
 
     Args:
@@ -74,7 +74,7 @@ def sft(
         processes: the processes that train together; all of them call this.
 
     Returns:
-        the finished run; it is the latest from now on.
+        the finished training; its run is the latest from now on.
 
     Raises:
         InputError: the training could not start; nothing was written.
@@ -100,7 +100,7 @@ def sft(
                 keep(run, plan.length, plan.pool, plan.limit_predictor())
                 manifest["kept"] = kept_sha256(run)
                 write_json(run.manifest_path, manifest)
-            fit(run, report, manifest, None, processes, began)
+            return fit(run, report, manifest, None, processes, began)
         except BaseException:  # Ctrl-C too
             if (
                 processes.is_first
@@ -109,11 +109,12 @@ def sft(
             ):
                 shutil.rmtree(run.path)  # nothing was saved or logged: the name is free again
             raise
-    return run
 
 
 @one_gpu()
-def resume(runs: Path, name: str | None, given: Recipe | None = None, processes: ProcessGroup = ALONE) -> Run:
+def resume(
+    runs: Path, name: str | None, given: Recipe | None = None, processes: ProcessGroup = ALONE
+) -> TrainingResult:
     """Go on with a training where its last whole checkpoint left it; the end is that of an uninterrupted one.
 
     Args:
@@ -123,7 +124,7 @@ def resume(runs: Path, name: str | None, given: Recipe | None = None, processes:
         processes: the processes that train together; all of them call this, and see the same files.
 
     Returns:
-        the finished run; it is the latest from now on.
+        the finished training; its run is the latest from now on.
 
     Raises:
         InputError: it is finished, is being trained, or what it was begun with has changed.
@@ -145,8 +146,7 @@ def resume(runs: Path, name: str | None, given: Recipe | None = None, processes:
             start = processes.agree(lambda: find_start(recipe, runs, report.plan.location))
             processes.agree(lambda: refuse_another_start(run, start, manifest))
             report = dataclasses.replace(report, start=start)
-        fit(run, report, manifest, begin, processes)
-    return run
+        return fit(run, report, manifest, begin, processes)
 
 
 def _where_to_begin(

@@ -29,7 +29,7 @@ def make_run(folder: Path, model: Path, *, size: float = 0.05, full: bool = Fals
     )
     if full:
         whole = recipe.model.model_copy(update={"quantization": "none"})
-        recipe = recipe.model_copy(update={"train": TrainFields(method="full"), "model": whole})
+        recipe = recipe.model_copy(update={"train": TrainFields(weights="full"), "model": whole})
     template = load_template("plain")
     run = create_run(
         folder / "runs" / "tiny", recipe, template.text, {"prompt": {"sha256": template.sha256}, "kept": {}}

@@ -78,7 +78,9 @@ def test_it_begins_where_the_other_ended(capsys: pytest.CaptureFixture[str]) -> 
     err = capsys.readouterr().err
     assert "LoRA r 4, alpha 32, from runs/first/adapter" in err
     assert "Beginning with runs/first/adapter" in err
-    train("second", "train.from_run=runs/first", "lora.dropout=0.0")
+    result = train("second", "train.from_run=runs/first", "lora.dropout=0.0")
+    assert (result.run.name, result.steps, result.picked_step, result.score) == ("second", 2, 2, None)
+    assert result.seconds > 0
     assert any(not torch.equal(weights("second")[name], weight) for name, weight in first.items())
 
 
