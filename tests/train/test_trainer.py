@@ -205,6 +205,18 @@ def test_no_row_sees_another(folder: Path, rows: list[TokenizedExample], packing
     assert losses_within(rows[::-1]) == pytest.approx(alone[::-1], rel=1e-5)
 
 
+def test_the_fused_head_of_a_gpu_gives_the_same_loss(folder: Path, rows: list[TokenizedExample]) -> None:
+    """TRL's head, which also works on a CPU, where it is slower than ours."""
+    import torch
+
+    plain, fused = make_trainer(folder, rows), make_trainer(folder, rows)
+    fused.objective._has_fused_head = True
+    fused.objective.prepare(fused.model)
+    losses = [trainer.training_step(trainer.model, rows) for trainer in (plain, fused)]
+    assert float(losses[1]) == pytest.approx(float(losses[0]), rel=1e-5)
+    torch.testing.assert_close(gradients(fused.model), gradients(plain.model), rtol=1e-3, atol=1e-6)
+
+
 class _EachRowAlike:
     """An objective of which every row has the same weight, however long its completion is."""
 
