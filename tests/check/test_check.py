@@ -160,7 +160,7 @@ def test_a_patience_that_never_ends(make: Make) -> None:
 def test_a_training_of_all_weights(make: Make, tiny: Path) -> None:
     recipe = make(
         model={"base": str(tiny), "quantization": "none"},
-        train={"method": "full", "optimizer": "adafactor", "packing": True, "micro_batch_size": 4},
+        train={"weights": "full", "optimizer": "adafactor", "packing": True, "micro_batch_size": 4},
         lora={"targets": []},
     )
     report = check_recipe(recipe)
