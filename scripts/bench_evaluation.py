@@ -33,7 +33,7 @@ from llm_summ.score.metric import COMPETITION
 from llm_summ.train.checkpoint import checkpoints
 from llm_summ.train.distributed import ALONE
 from llm_summ.train.evaluation import DevSet, make_dev_set
-from llm_summ.train.fit import load_model, make_trainer
+from llm_summ.train.setup import load_trained, make_trainer
 
 
 def main() -> int:
@@ -56,7 +56,7 @@ def compare(run: Run, rows: int) -> int:
     report = check_recipe(load_recipe(run.recipe_path, [f"evaluation.rows={rows}"]))
     recipe, plan = report.plan.recipe, report.plan
     with tempfile.TemporaryDirectory() as scratch:
-        model = load_model(report, report.device, dequantized=False)
+        model = load_trained(report, dequantized=False)
         trainer = make_trainer(report, model, [], Path(scratch), ALONE, False)
         trainer.take_up(checkpoints(run.checkpoints)[-1])
         dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"], plan.limit_predictor)

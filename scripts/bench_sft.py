@@ -176,7 +176,7 @@ class Bench:
         _write_lines(rows, texts)
         plan = make_plan(load_recipe(find_recipe(arguments.recipe), settings))
         # One epoch, and only whole batches: every row is trained once.
-        fit = {row.id for row in plan.rows if len(row.input_ids) <= _MAX_LENGTH}
+        fit = {row.id for row in plan.rows if len(row) <= _MAX_LENGTH}
         kept = [text for text in texts if text["fname"] in fit][: arguments.rows]
         if len(kept) < arguments.rows:
             raise InputError(
@@ -189,7 +189,7 @@ class Bench:
         self.recipe, self.steps = self.plan.recipe, self.plan.steps
         self._check()
         trained = in_training_order(self.plan)
-        self.tokens = sum(len(row.input_ids) for row in trained)
+        self.tokens = sum(len(row) for row in trained)
         _write_lines(folder / "strings.jsonl", [self._strings(row) for row in trained])
 
     def train(self, side: str) -> Training:
@@ -227,7 +227,7 @@ class Bench:
         model, train, lora = self.recipe.model, self.recipe.train, self.recipe.lora
         refused = {
             "model.quantization int8": model.quantization == "int8",
-            "train.method full": train.method == "full",
+            "train.weights full": train.weights == "full",
             "train.neftune_alpha": train.neftune_alpha is not None,
             "train.label_smoothing": train.label_smoothing != 0,
             "lora.init eva": lora.init == "eva",
@@ -302,7 +302,7 @@ def in_training_order(plan: TrainingPlan) -> list[TokenizedExample]:
     """The rows of the training, in the order in which our trainer takes them."""
     recipe = plan.recipe
     steps = draw_steps(
-        [len(row.input_ids) for row in plan.rows],
+        [len(row) for row in plan.rows],
         recipe.train.batch_size,
         seed=recipe.seed,
         epoch=0,

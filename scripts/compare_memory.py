@@ -34,7 +34,7 @@ from llm_summ.recipe import find_recipe, load_recipe
 _TESTS = Path(__file__).parents[1] / "tests"
 _TOLERANCE = 0.15
 
-_FULL = ["model.quantization=none", "train.method=full"]
+_FULL = ["model.quantization=none", "train.weights=full"]
 
 # Names of trainings, with what they change in recipes/qlora.yaml; {tiny} and {llama} are random models.
 BUILT_IN = {

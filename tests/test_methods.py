@@ -28,7 +28,7 @@ model: {{base: {base}, quantization: {quantization}}}
 data: {{train: train.csv, dev: dev.csv, test: test.csv}}
 prompt: {{max_prompt_tokens: 300}}
 lora: {{r: 4}}
-train: {{method: {method}, epochs: 1, batch_size: 4, learning_rate: 1e-3}}
+train: {{weights: {method}, epochs: 1, batch_size: 4, learning_rate: 1e-3}}
 generate: {{max_new_tokens: 8, engine: hf, dtype: float32}}
 """
 ROWS = {"train": 8, "dev": 3, "test": 3}
@@ -145,7 +145,7 @@ def test_sweep(trained: Trained) -> None:
 def test_merge(trained: Trained) -> None:
     if trained.method == "full":
         assert refused("merge", "--run", trained.name, "--no-verify") == (
-            "runs/full: trained as a whole (train.method: full): nothing to merge; its model is runs/full/model"
+            "runs/full: trained as a whole (train.weights: full): nothing to merge; its model is runs/full/model"
         )
     else:
         assert llm_summ("merge", "--run", trained.name, "--no-verify").out == "runs/lora/merged\n"

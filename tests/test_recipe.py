@@ -61,6 +61,23 @@ def test_a_section_of_which_every_line_is_commented_out_has_its_defaults(path: P
     assert recipe.lora == LoraFields(r=8)
 
 
+@pytest.mark.parametrize("override", [[], ["train.method=full"], ["train.weights=full"]])
+def test_the_earlier_name_of_a_field_is_read(path: Path, override: list[str]) -> None:
+    """`train.method` is `train.weights`: in a file, in an override, and together with the new name."""
+    text = f"{LEAST}train: {{epochs: 1, {'weights: lora' if override else 'method: full'}}}\n"
+    recipe = load(path, text, "model.quantization=none", *override)
+    assert (recipe.train.weights, recipe.train.epochs) == ("full", 1)
+    assert "method" not in dump_recipe(recipe)
+    assert load(path, f"{LEAST}train: {{method: full}}\n", "train.weights=lora").train.weights == "lora"
+
+
+def test_the_earlier_name_of_a_field_keeps_its_line(path: Path) -> None:
+    said = "FILE:6: train.weights: found 'ful', expected 'lora' or 'full'; did you mean full?"
+    assert refusal(path, f"{LEAST}train:\n  method: ful\n") == said
+    both = refusal(path, f"{LEAST}train:\n  method: lora\n  weights: lora\n")
+    assert both.startswith("FILE:6: train.method: unknown field; ")
+
+
 def test_an_unknown_field_names_its_line_and_the_nearest(path: Path) -> None:
     comments = "# why\n" * 8
     text = f"{comments}{LEAST}train:\n  lerning_rate: 2e-4\n"
@@ -105,7 +122,7 @@ def test_an_unknown_field_names_its_line_and_the_nearest(path: Path) -> None:
             "FILE:6: lora.targets: found 'all_linear', expected 'all-linear' or a list of texts; "
             "did you mean all-linear?",
         ),
-        ("train: 3\n", "FILE:5: train: found 3, expected a section with method, epochs, max_steps …"),
+        ("train: 3\n", "FILE:5: train: found 3, expected a section with weights, objective, from_run …"),
         (
             "train:\n  micro_batch_size: atuo\n",
             "FILE:6: train.micro_batch_size: found 'atuo', expected a whole number or 'auto'",
@@ -223,7 +240,7 @@ def test_anchors_and_merges_are_yaml(path: Path) -> None:
     """The line of a merged key is that of its section."""
     assert load(path, LEAST + "seed: &n 8\nlora:\n  r: *n\n").lora.r == 8
     said = refusal(path, LEAST + "lora: &a\n  r: 8\ntrain:\n  <<: *a\n")
-    assert said.startswith("FILE:7: train.r: unknown field; known fields: method, ")
+    assert said.startswith("FILE:7: train.r: unknown field; known fields: weights, ")
 
 
 def test_an_alias_within_its_own_anchor_ends(path: Path) -> None:
@@ -277,7 +294,7 @@ def test_an_override_may_hold_an_equals_sign_and_mend_a_wrong_field(path: Path) 
         ("seed=[1", "the value is not valid YAML"),
         ("seed=2020-13-45", "the value is not valid YAML"),
         ("data.train.x=1", "train is a single value, not a section"),
-        ("train=3", "train: found 3, expected a section with method, epochs, max_steps …"),
+        ("train=3", "train: found 3, expected a section with weights, objective, from_run …"),
         ("train.micro_batch_size=x", "train.micro_batch_size: found 'x', expected a whole number or 'auto'"),
         ("lora.x.y=3", f"lora.x: unknown field; known fields: {LORA}"),
     ],
@@ -291,14 +308,30 @@ def test_an_override_that_is_wrong(path: Path, override: str, said: str) -> None
     [
         (
             "nf4",
-            "train: {method: full}",
-            "FILE:5: train: method full does not go with quantized weights, which cannot be trained; set "
+            "train: {weights: full}",
+            "FILE:5: train: weights full does not go with quantized weights, which cannot be trained; set "
             "model.quantization to none",
         ),
         (
             "none",
-            "train: {method: full}\nlora: {rslora: true}",
-            "FILE:5: train: method full has no adapter; leave lora.learning_rate_ratio, init and rslora out",
+            "train: {weights: full}\nlora: {rslora: true}",
+            "FILE:5: train: weights full has no adapter; leave lora.learning_rate_ratio, init and rslora out",
+        ),
+        (
+            "none",
+            "train: {weights: full, from_run: first}",
+            "FILE:5: train: from_run gives an adapter, and weights full has none; set one of them",
+        ),
+        (
+            "nf4",
+            "train: {from_run: first}\nlora: {init: eva}",
+            "FILE:5: train: from_run gives a trained adapter, and lora.init eva a new one; leave one of them out",
+        ),
+        (
+            "nf4",
+            "train: {method: full}",
+            "FILE:5: train: weights full does not go with quantized weights, which cannot be trained; set "
+            "model.quantization to none",
         ),
         (
             "nf4",

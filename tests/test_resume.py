@@ -66,7 +66,7 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def train(name: str, *overrides: str) -> Any:
     from llm_summ.train.job import sft
 
-    return sft(load_recipe(Path("recipe.yaml"), overrides), runs=Path("runs"), name=name, stem="recipe")
+    return sft(load_recipe(Path("recipe.yaml"), overrides), runs=Path("runs"), name=name, stem="recipe").run
 
 
 def go_on(name: str | None = None, given: Any = None) -> Any:
@@ -203,7 +203,7 @@ def test_stopped_by_a_signal(
     assert stopped.value.exit_code == 128 + kind
     assert f"of {STEPS} by {kind.name}; go on with: llm-summ sft --resume --run {run.name}" in str(stopped.value)
     assert not (run / "adapter").exists()
-    assert go_on().path.resolve() == run  # the last that was begun and did not finish
+    assert go_on().run.path.resolve() == run  # the last that was begun and did not finish
     assert_same(run, reference)
     with pytest.raises(RunError, match="its training is finished; next: llm-summ generate"):
         go_on(run.name)
@@ -394,7 +394,7 @@ def test_all_weights_are_trained_by_the_same_recipe(here: Path) -> None:
     from llm_summ.generate.job import prepare
     from llm_summ.models.full_model import weights_sha256
 
-    settings = ("train.method=full", "model.quantization=none", "train.epochs=1", "train.learning_rate=1e-3")
+    settings = ("train.weights=full", "model.quantization=none", "train.epochs=1", "train.learning_rate=1e-3")
     run = train("full", *settings)
     assert not run.adapter.exists()
     training = run.manifest().training

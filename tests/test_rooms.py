@@ -38,8 +38,12 @@ KNOW_MODELS = {
 }
 HEAVY = KNOW_MODELS | {"bm25s", "openai", "matplotlib", "numpy", "pyarrow", "rapidfuzz", "rouge", "rouge_score"}
 # They subclass what the libraries give, and are themselves imported only when a model is there.
-MAY_BE_HEAVY = {f"llm_summ.train.{name}" for name in ("callbacks", "collate", "log", "tracking", "trainer")}
-MAY_BE_HEAVY |= {"llm_summ.generate.growing_cache", "llm_summ.generate.engines.sampling"}
+MAY_BE_HEAVY = {f"llm_summ.train.{name}" for name in ("callbacks", "log", "step_trainer", "tracking")}
+MAY_BE_HEAVY |= {
+    "llm_summ.core.compat.trainer",
+    "llm_summ.generate.growing_cache",
+    "llm_summ.generate.engines.sampling",
+}
 
 
 def module_name(path: Path) -> str:

@@ -27,6 +27,7 @@ from llm_summ.core.compat.bitsandbytes import BLOCK
 from llm_summ.core.compat.torch import autocast_as_on, fake_tensor_mode, replace_forward
 from llm_summ.core.compat.transformers import without_full_masks
 from llm_summ.core.compat.trl import TILE_TOKENS, TILE_VOCABULARY
+from llm_summ.models.families import family_of_config
 
 __all__ = ["Step", "trace_step"]
 
@@ -109,17 +110,15 @@ def _make_fake(model: Any) -> None:
             setattr(module, name, made[id(old)])
 
 
-def _inputs(batch: MicroBatch) -> dict[str, Any]:
-    """What the model is given, of shape (b, s); packed rows are told apart by their positions, without a mask."""
-    import torch
-
-    tokens = torch.zeros(batch.rows, batch.length, dtype=torch.long)
-    other = {"position_ids": tokens.clone()} if batch.packed else {"attention_mask": torch.ones_like(tokens)}
-    return {"input_ids": tokens, "use_cache": False, **other}
+def _inputs(model: Any, batch: MicroBatch) -> dict[str, Any]:
+    """Return the inputs of a micro batch."""
+    family = family_of_config(model.config)
+    inputs = family.blank_inputs(batch.rows, batch.length, batch.target_tokens, packed=batch.packed)
+    return {"use_cache": False, **inputs}
 
 
 def _completion_loss(model: Any, batch: MicroBatch, counter: Any, label_smoothing: float) -> Any:
-    """The loss of `llm_summ.train.trainer` where the fused head is not used: logits are (n, v)."""
+    """Return the loss of `CompletionLoss` where the fused head is not used: logits are (n, v)."""
     import torch
     from torch.nn import functional
 
@@ -129,7 +128,7 @@ def _completion_loss(model: Any, batch: MicroBatch, counter: Any, label_smoothin
         lambda module, inputs: (inputs[0][targets, targets],)
     )
     try:
-        logits = model(**_inputs(batch)).logits.float()  # as accelerate does it
+        logits = model(**_inputs(model, batch)).logits.float()  # as accelerate does it
     finally:
         hook.remove()
     counter.keep()
@@ -140,7 +139,7 @@ def _fused_loss(model: Any, batch: MicroBatch, counter: Any) -> Any:
     """TRL's loss on a GPU."""
     import torch
 
-    hidden = model.base_model(**_inputs(batch)).last_hidden_state
+    hidden = model.base_model(**_inputs(model, batch)).last_hidden_state
     counter.keep()
     targets = torch.zeros(batch.target_tokens, dtype=torch.long)
     return _fused_head(hidden[targets, targets], model.get_output_embeddings().weight)

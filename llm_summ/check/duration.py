@@ -20,6 +20,7 @@ from llm_summ.models.duration import (
     training_seconds,
 )
 from llm_summ.models.machine_speed import MachineSpeed, corrected, machine_speed
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
 from llm_summ.score.workers import cores
@@ -60,7 +61,7 @@ class TrainingTime:
             self.speed,
             sum(map(len, rows)),
             sum(row.target_tokens for row in rows),
-            full=self.recipe.train.method == "full",
+            operations=trained_weights(self.recipe).operations,
             checkpointing=self.checkpointing,
         )
         if self.dequantizes:
@@ -155,7 +156,7 @@ def training_time(
                 "train",
                 architecture,
                 str(size),
-                recipe.train.method,
+                recipe.train.weights,
                 recipe.model.quantization,
                 dtype,
                 device.name,
@@ -191,7 +192,7 @@ def quickest_micro_batch(
         tokens = sum(sum(part) if train.packing else max(part) * len(part) for part in parts)
         reached = speed.many + (speed.most - speed.many) * min(1.0, (count - 1) / 3)
         rate = replace(speed, layer=speed.layer * reached / speed.many)
-        slowed = training_seconds(size, rate, tokens, 0, full=train.method == "full")
+        slowed = training_seconds(size, rate, tokens, 0, operations=trained_weights(recipe).operations)
         return slowed + dequantizing_seconds(size, speed, len(parts))
 
     best, largest = 1, 2 ** (train.batch_size.bit_length() - 1)

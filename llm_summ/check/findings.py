@@ -10,6 +10,7 @@ from llm_summ.core.errors import InputError, listed
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.device import Device
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.models.vllm_support import attach_refusals
 from llm_summ.prompt import load_template
 from llm_summ.recipe import Recipe
@@ -149,7 +150,7 @@ def optimizer_notes(recipe: Recipe, device: Device) -> list[str]:
 def adapter_refusals(recipe: Recipe, facts: BaseFacts, model: Any) -> list[str]:
     """Why vLLM would refuse to attach the adapter to come; empty if it takes it, or if there will be none."""
     lora = recipe.lora
-    if recipe.train.method == "full":
+    if not trained_weights(recipe).has_adapter:
         return []
     # PEFT adapts experts that are fused as parameters, and not as layers.
     fused = model is not None and any(type(module).__name__ == "ParamWrapper" for module in model.modules())

@@ -9,8 +9,8 @@ The peak is the largest of three moments::
 - *weights*: the base model. A weight of a quantized layer takes half a byte in nf4 and fp4, and 4 bytes for the
   scale of 64 of them (with `double_quantization` 1 byte, and 4 for 256 scales); in int8 1 byte, and 4 for the
   scale of a row. Everything else (embeddings, head, norms) is in the compute dtype, or in float32 if all of the
-  model is trained (`method: full`); a tied head counts once.
-- *adapter*, *gradients*: 4 bytes for each parameter that is trained, in float32; with `method: full` the
+  model is trained (`weights: full`); a tied head counts once.
+- *adapter*, *gradients*: 4 bytes for each parameter that is trained, in float32; with `weights: full` the
   parameters themselves are the weights.
 - *optimizer*: its states (`llm_summ.check.sizes`). AdamW: two of 4 bytes for each parameter. The 8-bit ones: 1
   byte, and 4 for the scale of 256, but 4 bytes in tensors of fewer than 4,096 parameters and in embeddings; AdamW
@@ -59,6 +59,7 @@ from llm_summ.models.dequantized import dequantized_bytes
 from llm_summ.models.device import Device
 from llm_summ.models.duration import model_size
 from llm_summ.models.machine_speed import machine_speed
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
 
@@ -235,7 +236,7 @@ def estimate_memory(
     name = train.optimizer_name(on_gpu=on_gpu)
     tensors = trained(model)
     parameters = 4 * sum(tensor.count for tensor in tensors)
-    adapter = 0 if train.method == "full" else parameters
+    adapter = parameters if trained_weights(recipe).has_adapter else 0
     weights, optimizer = weight_bytes(model, recipe.model), optimizer_bytes(tensors, name)
     vocabulary = int(model.get_output_embeddings().weight.shape[0])
     step = trace_step(

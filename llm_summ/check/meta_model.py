@@ -13,7 +13,9 @@ from llm_summ.core.compat.transformers import replace_quantized_layers
 from llm_summ.core.errors import RecipeError, first_line
 from llm_summ.models.adapter import lora_config
 from llm_summ.models.base import configuration
+from llm_summ.models.families import family_of_config
 from llm_summ.models.load import attention_options, quantization_config
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
 
 __all__ = ["build_meta_model", "quantized_layers"]
@@ -33,27 +35,27 @@ def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
     """
     import torch
     from peft import inject_adapter_in_model
-    from transformers import AutoModelForCausalLM
 
-    fields, whole = recipe.model, recipe.train.method == "full"
-    compute = torch.float32 if whole else getattr(torch, dtype)
+    fields, weights = recipe.model, trained_weights(recipe)
+    compute = getattr(torch, weights.stored_dtype(dtype))
     code = {"trust_remote_code": fields.trust_remote_code}
     quantization = quantization_config(
         fields.quantization, double=fields.double_quantization, compute_dtype=compute
     )
     config = configuration(fields, location)
+    family = family_of_config(config)
     attention = attention_options(config.model_type)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, dtype=compute, **attention, **code)
+        model = family.auto_class().from_config(config, dtype=compute, **attention, **code)
     if quantization is not None:
         replace_quantized_layers(model, quantization, compute)
-    if whole:
+    if not weights.has_adapter:
         return model
     model.requires_grad_(False)
     _check_targets(model, recipe.lora.targets)
     lora = recipe.lora.model_copy(update={"init": "default"})  # no weight gets a value here
     try:
-        model = inject_adapter_in_model(lora_config(lora), model, low_cpu_mem_usage=True)
+        model = inject_adapter_in_model(lora_config(lora, family), model, low_cpu_mem_usage=True)
     except ValueError as error:
         raise _cannot_be_adapted(model, recipe, error) from error
     for parameter in model.parameters():

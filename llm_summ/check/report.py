@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from llm_summ.check.duration import TrainingTime, training_time
@@ -35,10 +36,12 @@ from llm_summ.data import Dialogue
 from llm_summ.models.base import pick_dtype
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.device import Device, find_device
+from llm_summ.models.start_adapter import find_start
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.models.vllm_support import unserved_on_cpu
 from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
-from llm_summ.runs.run import Run
+from llm_summ.runs.run import RUNS, Run
 
 __all__ = ["CheckReport", "check_recipe"]
 
@@ -63,6 +66,7 @@ class CheckReport:
         devices: how many would train together.
         time: how long it would take; None: that cannot be estimated.
         findings: those of the failures and notes that are about the base, with their codes.
+        start: the run whose adapter it would begin with; None: it begins with a new one.
     """
 
     plan: TrainingPlan
@@ -78,13 +82,16 @@ class CheckReport:
     devices: int = 1
     time: TrainingTime | None = None
     findings: list[BaseFinding] = field(default_factory=list)
+    start: Run | None = None
 
     def lines(self) -> list[str]:
         """A summary for people, without failures and notes."""
         plan, recipe = self.plan, self.plan.recipe
         train = recipe.train
+        begins = "" if self.start is None else f", from {self.start.adapter}"
         lines = [
-            f"base      {recipe.model.base}, {recipe.model.quantization}; {_method(recipe)}",
+            f"base      {recipe.model.base}, {recipe.model.quantization}; "
+            f"{trained_weights(recipe).describe(recipe.lora)}{begins}",
             f"train     {', '.join(recipe.data.train_sources)}: {len(plan.rows)} rows, {plan.tokens} tokens "
             f"({plan.completion_tokens} trained)",
         ]
@@ -152,7 +159,12 @@ class CheckReport:
 
 
 def check_recipe(
-    recipe: Recipe, run: Run | None = None, *, memory_may_not_do: bool = False, devices: int = 1
+    recipe: Recipe,
+    run: Run | None = None,
+    *,
+    memory_may_not_do: bool = False,
+    devices: int = 1,
+    runs: Path | None = RUNS,
 ) -> CheckReport:
     """Check a recipe; no weights are loaded, and nothing is written.
 
@@ -161,6 +173,7 @@ def check_recipe(
         run: a run whose prompt is compared with the recipe's.
         memory_may_not_do: whether too little memory is a note, and no failure.
         devices: how many train together, each with its share of a step's rows; on a CPU they share its memory.
+        runs: the folder of all runs, where `train.from_run` is; None: it is not looked for.
 
     Raises:
         InputError: so much is wrong that there is no plan; a line for each reason.
@@ -213,6 +226,11 @@ def check_recipe(
         )
         fails = memory.total > _MARGIN * available and not memory_may_not_do
         (failures if fails else notes).append(line)
+    start = None
+    try:
+        start = None if runs is None else find_start(recipe, runs, plan.location)
+    except InputError as error:
+        failures.append(str(error))
     refusals = adapter_refusals(recipe, plan.facts, model)
     generate = recipe.generate
     # With `auto` another engine, which attaches any adapter, may be used.
@@ -236,7 +254,20 @@ def check_recipe(
     if run is not None:
         notes += trained_otherwise(recipe, run)
     return CheckReport(
-        plan, device, dtype, size, memory, available, leaks, refusals, failures, notes, devices, time, findings
+        plan,
+        device,
+        dtype,
+        size,
+        memory,
+        available,
+        leaks,
+        refusals,
+        failures,
+        notes,
+        devices,
+        time,
+        findings,
+        start,
     )
 
 
@@ -280,16 +311,6 @@ def _built(recipe: Recipe, meta_model: Future[Any], failures: list[str]) -> Any:
     return None
 
 
-def _method(recipe: Recipe) -> str:
-    """What is trained."""
-    lora = recipe.lora
-    if recipe.train.method == "full":
-        return "all weights are trained"
-    kind = {"default": "", "gaussian": ", gaussian", "eva": ", EVA"}[lora.init]
-    plus = "" if lora.learning_rate_ratio is None else f", LoRA+ {lora.learning_rate_ratio:g}"
-    return f"{'rsLoRA' if lora.rslora else 'LoRA'} r {lora.r}, alpha {lora.alpha}{kind}{plus}"
-
-
 def _evaluation_line(plan: TrainingPlan) -> str:
     """When dev is evaluated, and what is made of it."""
     fields = plan.recipe.evaluation
@@ -320,8 +341,8 @@ def _to_save_memory(recipe: Recipe, size: int, device: Device) -> str:
         return f"lower train.micro_batch_size (now {size}) or prompt.max_prompt_tokens"
     if not train.checkpoints(on_gpu=device.kind == "cuda"):
         return "set train.gradient_checkpointing to on, or lower prompt.max_prompt_tokens"
-    if train.method == "full":
-        return "set train.method to lora"
+    if fewer := trained_weights(recipe).saves_memory:
+        return fewer
     if recipe.model.quantization == "none":
         return "set model.quantization to nf4"
     return "lower prompt.max_prompt_tokens, or choose a smaller base"
@@ -334,7 +355,7 @@ def _vllm_line(report: CheckReport, unserved: str) -> str:
         return f"cannot serve it here ({unserved}): `generate` uses the engine {others}"
     if report.vllm:
         return f"would refuse the adapter ({'; '.join(report.vllm)}): `generate` merges it into the base first"
-    return "can serve the model" if report.plan.recipe.train.method == "full" else "can serve the adapter"
+    return f"can serve the {trained_weights(report.plan.recipe).noun}"
 
 
 def _each(devices: int) -> str:

@@ -11,6 +11,7 @@ from llm_summ.core.errors import first_line, listed
 from llm_summ.models.base import model_file
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.base_finding import BaseFinding
+from llm_summ.models.families import find_family
 from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import ModelFields
 
@@ -53,8 +54,9 @@ def unknown_ids(
     unknown: set[int] = set()
     ids: list[str] = []
     for row in rows:
-        if max(row.input_ids) >= size:
-            unknown |= {token for token in row.input_ids if token >= size}
+        beyond = {token for token in (*row.prompt_ids, *row.completion_ids, row.stop_id) if token >= size}
+        if beyond:
+            unknown |= beyond
             ids.append(row.id)
     if not unknown:
         return []
@@ -81,10 +83,10 @@ def beyond_the_context(
         rows: for a training or a generation.
         new: tokens that come after each row's; 1, the stop token, after a training row's.
     """
-    limit = facts.context
-    if limit is None:
+    limit, family = facts.context, find_family(facts)
+    if limit is None or family is None:
         return []
-    lengths = [(row.id, len(row.prompt_ids) + len(row.completion_ids) + new) for row in rows]
+    lengths = [(row.id, family.context_tokens(len(row.prompt_ids), len(row.completion_ids) + new)) for row in rows]
     over = [name for name, length in lengths if length > limit]
     if not over:
         return []

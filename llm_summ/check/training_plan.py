@@ -12,7 +12,9 @@ from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.models.base import base_location, load_tokenizer
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.base_finding import BaseFinding
+from llm_summ.models.families import ModelFamily, family_of
 from llm_summ.models.gate import pass_gate
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.prompt import (
     ExamplePool,
     LengthTarget,
@@ -66,6 +68,11 @@ class TrainingPlan:
     fixed_steps: int | None = None
 
     @property
+    def family(self) -> ModelFamily:
+        """What depends on the architecture of the base."""
+        return family_of(self.facts)
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of an epoch; the last has what is left of the rows."""
         return math.ceil(len(self.rows) / self.recipe.train.batch_size) or 1
@@ -103,7 +110,7 @@ class TrainingPlan:
     @property
     def tokens(self) -> int:
         """Tokens of one epoch, prompts and completions."""
-        return sum(len(row.input_ids) for row in self.rows)
+        return sum(map(len, self.rows))
 
     @property
     def completion_tokens(self) -> int:
@@ -150,7 +157,7 @@ def make_plan(
         dialogues = _attempt(found, read)
         if dialogues is not None:
             data[part] = dialogues
-    if recipe.lora.targets == [] and recipe.train.method == "lora":
+    if recipe.lora.targets == [] and trained_weights(recipe).has_adapter:
         found.append(RecipeError("lora.targets: an empty list; expected all-linear or names such as q_proj"))
     location = _attempt(found, lambda: base_location(recipe.model))
     passed = None if location is None else _attempt(found, lambda: pass_gate(recipe, location, "train"))

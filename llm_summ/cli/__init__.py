@@ -127,7 +127,7 @@ def sft(
         from llm_summ.train import job
 
         if resume:
-            run = job.resume(RUNS, run_name, None if loaded is None else loaded[1], processes)
+            done = job.resume(RUNS, run_name, None if loaded is None else loaded[1], processes)
         else:
             assert loaded is not None
             path, fields = loaded
@@ -137,9 +137,9 @@ def sft(
                 )
                 click.echo("\n".join(lines))
                 return None
-            run = job.sft(fields, runs=RUNS, name=run_name, stem=path.stem, force=force, processes=processes)
+            done = job.sft(fields, runs=RUNS, name=run_name, stem=path.stem, force=force, processes=processes)
         click.echo("Next: llm-summ generate", err=True)
-        click.echo(str(run.path))
+        click.echo(str(done.run.path))
     return None
 
 

@@ -23,9 +23,11 @@ from llm_summ.models.base import base_location, model_file, pick_dtype
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.content_stamp import base_stamp
 from llm_summ.models.device import Device
+from llm_summ.models.families import family_of
 from llm_summ.models.full_model import trained_model, weights_sha256
 from llm_summ.models.gate import pass_gate
 from llm_summ.models.load import load_base
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.models.vllm_support import largest_rank
 from llm_summ.prompt import Renderer
 from llm_summ.recipe import Recipe
@@ -121,8 +123,7 @@ class LocalLoader(EngineLoader):
 
     def source(self, run: Run, recipe: Recipe, *, untuned: bool) -> ModelSource:
         """Return a base on this machine with the run's adapter, or all that was trained."""
-        # All weights were trained: the result is a model, and there is no adapter.
-        whole = recipe.train.method == "full" and not untuned
+        whole = not trained_weights(recipe).has_adapter and not untuned
         adapter = None if untuned or whole else check_adapter(run)
         is_empty = adapter is not None and adds_nothing(run)
         if is_empty:
@@ -133,6 +134,11 @@ class LocalLoader(EngineLoader):
         device = placement.device()
         dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
         facts, _ = pass_gate(recipe, location, "generate")
+        if not self.spec.can(*family_of(facts).needs):
+            others = other_local_engines(self.spec)
+            raise EngineError(
+                f"--engine {self.spec.name}: does not serve {facts.saved_class}; use --engine {others}"
+            )
         attach = self._check(recipe, adapter, facts, device)
         rank = 0 if adapter is None else largest_rank(adapter)
         model = LocalModel(run, recipe, location, device, dtype, rank, attach, facts.quantized is not None)

@@ -23,7 +23,9 @@ from llm_summ.ledger.notes import (
     read_notes,
     read_submissions,
 )
+from llm_summ.models.trained_weights import weights_folder
 from llm_summ.predictions.identity import read_identity
+from llm_summ.recipe import rename_fields
 from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import Run
 
@@ -166,9 +168,7 @@ def _read(run: Run, latest: bool, damage: list[str]) -> RunEntry:
     notes = _tried(lambda: read_notes(leaderboard_path(run)), damage) or []
     scores = sorted(_scores(run, damage), key=lambda score: (score.scored, score.path.name))
     trained = manifest.training
-    folder = run.model if fields.get("train.method") == "full" else run.adapter
-    if not fields and not folder.is_dir():  # the recipe is damaged, and does not say what was trained
-        folder = run.model
+    folder = weights_folder(run, fields.get("train.weights", "lora") if fields else None)
     weights = sorted(folder.glob("*.safetensors"))
     if trained is not None and not weights:
         damage.append(f"{folder}: no weights (*.safetensors), though the training ended")
@@ -212,6 +212,7 @@ def _fields(run: Run, damage: list[str]) -> dict[str, Any]:
 
     try:
         tree = YAML(typ="safe", pure=True).load(run.recipe_path.read_text("utf-8-sig"))
+        rename_fields(tree)
         return flatten(tree)
     except Exception as error:  # noqa: BLE001  the reader lets through much more than its own errors
         damage.append(f"{run.recipe_path}: not a recipe in YAML ({first_line(error)})")

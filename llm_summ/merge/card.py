@@ -11,6 +11,7 @@ from typing import Any
 
 from llm_summ.data import Dialogue
 from llm_summ.models.embedded import EMBEDDED
+from llm_summ.models.families import CAUSAL
 from llm_summ.prompt import Renderer
 from llm_summ.prompt.jinja_env import FAULTS
 from llm_summ.recipe import ModelFields, Recipe
@@ -70,6 +71,7 @@ def model_card(
     prompt: str | None,
     stop: str,
     *,
+    pipeline_tag: str = CAUSAL.pipeline_tag,
     uses_length: bool = False,
     added: str | None = None,
     thinking_off: bool = False,
@@ -82,6 +84,7 @@ def model_card(
         facts: what `merge.json` holds.
         prompt: a dialogue as the model sees it; None where that would show training data.
         stop: the token that ends a summary.
+        pipeline_tag: the hub's name of what the model does.
         uses_length: whether the prompt asks for a length.
         added: the token that the tokenizer puts before any text.
         thinking_off: whether the trained prompt is made with thinking switched off.
@@ -93,7 +96,7 @@ def model_card(
         *([f"base_model: {base}", "base_model_relation: finetune"] if hub else []),
         *([f"license: {licence}"] if licence else []),
         "library_name: transformers",
-        "pipeline_tag: text-generation",
+        f"pipeline_tag: {pipeline_tag}",
         "tags: [summarization, dialogue, llm-summ]",
         "metrics: [rouge]",
     ]

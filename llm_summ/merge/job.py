@@ -21,7 +21,9 @@ from llm_summ.merge.verify import MergeVerification, texts_folder, verify_merge
 from llm_summ.models.adapter import MERGED_FROM, VERIFIED_BY, check_adapter, merged_folder, merged_stamp
 from llm_summ.models.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.models.device import find_device
+from llm_summ.models.families import family_of
 from llm_summ.models.gate import pass_gate
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.prompt.saved_prompt import trained_renderer
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.runs.run import Run, environment
@@ -93,9 +95,10 @@ def merge(run: Run, request: MergeRequest = _DEFAULTS) -> Merged:
         GenerationError: the verification failed; the merged folder is whole.
     """
     recipe = run.recipe(request.overrides)
-    if recipe.train.method == "full":
+    if not (weights := trained_weights(recipe)).has_adapter:
         raise RunError(
-            f"{run.path}: trained as a whole (train.method: full): nothing to merge; its model is {run.model}"
+            f"{run.path}: trained as a whole (train.weights: {weights.name}): nothing to merge; "
+            f"its model is {run.model}"
         )
     with run.lock_merged(wait=False):
         return _merge(run, recipe, request)
@@ -113,7 +116,7 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
     if request.push_to is not None:
         check_push(request.push_to)
     location = base_location(recipe.model)
-    pass_gate(recipe, location, "merge")
+    base_facts, _ = pass_gate(recipe, location, "merge")
     tokenizer = load_tokenizer(recipe.model, str(run.adapter))
     renderer = trained_renderer(run, recipe.prompt, tokenizer)
     device = find_device()
@@ -140,6 +143,7 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
                 facts,
                 prompt,
                 stop,
+                pipeline_tag=family_of(base_facts).pipeline_tag,
                 uses_length=run.length_path.is_file(),
                 added=added_token(tokenizer),
                 thinking_off=renderer.uses_chat and has_thinking_switch(tokenizer),

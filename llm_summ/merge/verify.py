@@ -23,6 +23,7 @@ from llm_summ.merge.layers import LayerCheck, LayerSum, check_layers, expected_l
 from llm_summ.models.adapter import attach_adapter
 from llm_summ.models.base import load_tokenizer, pick_dtype
 from llm_summ.models.device import Device
+from llm_summ.models.families import family_of_config
 from llm_summ.models.load import load_base, quantization_config
 from llm_summ.predictions.prediction import Prediction
 from llm_summ.prompt import Renderer, TokenizedExample
@@ -283,7 +284,7 @@ class _AsLoaded:
         self, requests: Sequence[Request], *, stop_id: int, decoding: Decoding = GREEDY, done: Collection[Key] = ()
     ) -> Iterator[Output]:
         """Yield a greedy text for each request, which the folder's own stop id ends."""
-        stop_id = self._model.generation_config.eos_token_id
+        stop_id, family = self._model.generation_config.eos_token_id, family_of_config(self._model.config)
         order = sorted(range(len(requests)), key=lambda index: len(requests[index].prompt_ids), reverse=True)
         for start in range(0, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
@@ -291,7 +292,7 @@ class _AsLoaded:
             padded = self._tokenizer.pad(rows, padding_side="left", return_tensors="pt").to(self._model.device)
             longest = max(requests[index].max_new_tokens for index in batch)
             generated = self._model.generate(**padded, max_new_tokens=longest)
-            completions = generated[:, padded["input_ids"].shape[1] :].tolist()
+            completions = family.completion_ids(generated, padded["input_ids"].shape[1]).tolist()
             for index, completion in zip(batch, completions, strict=True):
                 if stop_id in completion:
                     yield Output(index, tuple(completion[: completion.index(stop_id) + 1]), "stop")

@@ -10,22 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.compat.peft import is_another_base, is_not_finite
-from llm_summ.core.errors import LlmSummError, ModelError, RunError, first_line
+from llm_summ.core.errors import LlmSummError, ModelError, RecipeError, RunError, TrainingError, first_line
 from llm_summ.core.files import file_sha256, whole_directory, write_json
 from llm_summ.core.progress import say
 from llm_summ.models.base import save_tokenizer
 from llm_summ.models.content_stamp import base_stamp
 from llm_summ.models.device import Device
+from llm_summ.models.families import ModelFamily
 from llm_summ.models.load import load_base
 from llm_summ.models.text_part import text_part
 from llm_summ.models.weight_files import weight_names
-from llm_summ.recipe import LoraFields, ModelFields
+from llm_summ.recipe import LoraFields, ModelFields, Recipe
 from llm_summ.runs.run import Run
 
 __all__ = [
     "MERGED_FROM",
     "VERIFIED_BY",
     "adapter_sha256",
+    "add_adapter",
     "attach_adapter",
     "check_adapter",
     "lora_config",
@@ -83,12 +85,12 @@ def adapter_sha256(run: Run) -> str:
     return file_sha256(run.adapter / _WEIGHTS)
 
 
-def lora_config(fields: LoraFields) -> Any:
-    """What PEFT is to add to the base model (LoRA, https://arxiv.org/abs/2106.09685)."""
+def lora_config(fields: LoraFields, family: ModelFamily) -> Any:
+    """Return what PEFT is to add to a base (LoRA, https://arxiv.org/abs/2106.09685)."""
     from peft import EvaConfig, LoraConfig
 
     return LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type=family.peft_task_type,
         r=fields.r,
         lora_alpha=fields.alpha,
         lora_dropout=fields.dropout,
@@ -98,6 +100,41 @@ def lora_config(fields: LoraFields) -> Any:
         # rho 1: every layer keeps rank r, so that the adapter is as large as the recipe says.
         eva_config=EvaConfig(rho=1.0) if fields.init == "eva" else None,
     )
+
+
+def add_adapter(base: Any, recipe: Recipe, family: ModelFamily) -> Any:
+    """Return a base with a new LoRA adapter, whose weights are in float32.
+
+    With bfloat16's 8 bits of mantissa, the adapter and the optimizer's states would swallow small updates.
+
+    Args:
+        base: the base model; its own weights are frozen.
+        recipe: says what the adapter is like; its seed sets the first weights.
+        family: of the base.
+
+    Raises:
+        RecipeError: `lora.targets` names no layer of the base.
+        TrainingError: PEFT refuses the recipe for another reason.
+    """
+    from peft import get_peft_model
+    from transformers import set_seed
+
+    set_seed(recipe.seed)
+    quantized = getattr(base, "is_loaded_in_4bit", False) or getattr(base, "is_loaded_in_8bit", False)
+    try:
+        model = get_peft_model(base, lora_config(recipe.lora, family))
+    except ValueError as error:
+        if "arget modules" in str(error):
+            raise RecipeError(f"lora.targets: {first_line(error)}") from error
+        raise TrainingError(f"PEFT refuses this recipe: {first_line(error)}") from error
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            if quantized:
+                # QLoRA begins with weights that bfloat16 has, and so did every earlier version: the same seed
+                # gives the same adapter.
+                parameter.data = parameter.data.bfloat16()
+            parameter.data = parameter.data.float()
+    return model
 
 
 def attach_adapter(base: Any, run: Run, *, merge: bool) -> Any:

@@ -20,6 +20,7 @@ from llm_summ.core.progress import say
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.device import Device
 from llm_summ.models.embedded import embedded_path
+from llm_summ.models.families import family_of_config
 from llm_summ.models.weight_files import file_findings
 from llm_summ.recipe import ModelFields
 
@@ -200,12 +201,10 @@ def empty_model(model: ModelFields, location: str) -> Any:
     """
     quiet_libraries()
     import torch
-    from transformers import AutoModelForCausalLM
 
+    config = configuration(model, location)
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(
-            configuration(model, location), trust_remote_code=model.trust_remote_code
-        )
+        return family_of_config(config).auto_class().from_config(config, trust_remote_code=model.trust_remote_code)
 
 
 def model_type(model: ModelFields, location: str) -> str:

@@ -74,7 +74,7 @@ def training_seconds(
     tokens: float,
     labels: float,
     *,
-    full: bool = False,
+    operations: int = 4,
     checkpointing: bool = False,
 ) -> float:
     """Return how long forward and backward passes take.
@@ -84,12 +84,12 @@ def training_seconds(
         speed: of the machine, in the training's dtype.
         tokens: of the rows, completions included.
         labels: of the rows.
-        full: whether all weights are trained.
+        operations: for each weight and token, forward and backward, as `TrainedWeights.operations` says.
         checkpointing: whether activations are computed again.
     """
-    passes = (6 if full else 4) + (2 if checkpointing else 0)
-    operations = passes * size.layers * tokens + (6 if full else 4) * size.head * labels
-    return 1e-9 * operations / (_TRAINING * speed.layer)
+    of_layers = operations + (2 if checkpointing else 0)
+    total = of_layers * size.layers * tokens + operations * size.head * labels
+    return 1e-9 * total / (_TRAINING * speed.layer)
 
 
 def dequantizing_seconds(size: ModelSize, speed: MachineSpeed, micro_batches: float) -> float:

@@ -12,6 +12,8 @@ from llm_summ.core.errors import ModelError
 from llm_summ.models.base import configuration
 from llm_summ.models.base_facts import BaseFacts, facts_of
 from llm_summ.models.base_finding import BaseFinding
+from llm_summ.models.families import find_family
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
 
 __all__ = ["Purpose", "base_findings", "pass_gate"]
@@ -52,25 +54,26 @@ def base_findings(recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> list[Ba
 
 def _architecture(where: str, facts: BaseFacts) -> Iterator[BaseFinding]:
     name = facts.saved_class or facts.configuration
-    if facts.is_encoder_decoder:
+    if find_family(facts) is not None:
+        if facts.architectures and not any(
+            one == facts.trained_class or one.endswith(_HEADS) for one in facts.architectures
+        ):
+            yield BaseFinding(
+                "other-task",
+                f"{where}: its weights are those of {name}, which has no head that writes text; take the "
+                f"repository of {facts.trained_class}",
+            )
+    elif facts.is_encoder_decoder:
         yield BaseFinding(
             "encoder-decoder",
             f"{where}: {name} is an encoder-decoder, and would be trained without its encoder; take {_DECODERS}",
         )
     elif facts.is_encoder:
         yield BaseFinding("encoder", f"{where}: {name} is an encoder, which writes no text; take {_DECODERS}")
-    elif facts.trained_class is None:
+    else:
         yield BaseFinding(
             "no-language-model",
             f"{where}: {name} ({facts.configuration}) is no causal language model; take {_DECODERS}",
-        )
-    elif facts.architectures and not any(
-        one == facts.trained_class or one.endswith(_HEADS) for one in facts.architectures
-    ):
-        yield BaseFinding(
-            "other-task",
-            f"{where}: its weights are those of {name}, which has no head that writes text; take the repository "
-            f"of {facts.trained_class}",
         )
 
 
@@ -90,10 +93,10 @@ def _quantized(where: str, recipe: Recipe, facts: BaseFacts, purpose: Purpose) -
             f"{where}: its weights are quantized already ({kind}), and cannot be merged into; generate with "
             "--engine hf, or train on the base in full precision",
         )
-    elif purpose == "train" and recipe.train.method == "full":
+    elif purpose == "train" and not trained_weights(recipe).has_adapter:
         yield BaseFinding(
             "quantized",
-            f"{where}: its weights are quantized already ({kind}), and cannot be trained; set train.method to "
+            f"{where}: its weights are quantized already ({kind}), and cannot be trained; set train.weights to "
             "lora, or take the repository in full precision",
         )
     elif purpose == "train":
@@ -112,13 +115,13 @@ def _trained(where: str, recipe: Recipe, facts: BaseFacts) -> Iterator[BaseFindi
             f"train.packing: {recipe.model.base} has layers that carry a state from token to token "
             f"({', '.join(facts.recurrent)}), so that a packed row would see the row before it; set it to false",
         )
-    if recipe.lora.init == "eva" and recipe.train.method == "lora" and facts.sees:
+    if recipe.lora.init == "eva" and facts.sees:
         yield BaseFinding(
             "eva",
             f"lora.init: eva looks at what goes into every layer, and the layers of {recipe.model.base} for "
             "pictures get no input from a dialogue; set it to default",
         )
-    if facts.experts > 1 and recipe.train.method == "lora" and recipe.model.quantization != "none":
+    if facts.experts > 1 and recipe.model.quantization != "none":
         yield BaseFinding(
             "experts",
             f"{where}: its {facts.experts} experts stay in 16 bits, since bitsandbytes quantizes linear layers "

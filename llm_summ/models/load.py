@@ -10,8 +10,9 @@ from llm_summ.core.compat.transformers import are_shapes_refused
 from llm_summ.core.errors import ModelError, listed
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
-from llm_summ.models.base import cannot_be_had, hub_options, model_type
+from llm_summ.models.base import cannot_be_had, configuration, hub_options
 from llm_summ.models.device import Device, use_attention_without_plans
+from llm_summ.models.families import family_of_config
 from llm_summ.recipe import ModelFields
 
 __all__ = ["attention_options", "keep_trainable", "load_base", "quantization_config"]
@@ -32,7 +33,6 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
     """
     quiet_libraries()
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -40,16 +40,21 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
     # Spelled out, None would mean that the weights are in full precision, whatever the base's file says, and its
     # scales would be left out.
     options = {} if quantization is None else {"quantization_config": quantization}
+    config = configuration(model, location)
     try:
-        loaded, info = AutoModelForCausalLM.from_pretrained(
-            location,
-            dtype=dtype,
-            device_map=device.device_map,
-            use_safetensors=True,
-            output_loading_info=True,
-            **options,
-            **attention_options(model_type(model, location)),
-            **hub_options(model),
+        loaded, info = (
+            family_of_config(config)
+            .auto_class()
+            .from_pretrained(
+                location,
+                dtype=dtype,
+                device_map=device.device_map,
+                use_safetensors=True,
+                output_loading_info=True,
+                **options,
+                **attention_options(config.model_type),
+                **hub_options(model),
+            )
         )
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise cannot_be_had(model, error) from error

@@ -6,6 +6,7 @@ from typing import Any
 
 from llm_summ.core.compat.transformers import LANGUAGE_MODEL_PREFIX
 from llm_summ.core.errors import ModelError, listed
+from llm_summ.models.families import family_of_config
 
 __all__ = ["text_part", "text_part_name"]
 
@@ -26,10 +27,9 @@ def text_part(model: Any) -> Any:
     if text is model.config:
         return model
     import torch
-    from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        alone = AutoModelForCausalLM.from_config(text, dtype=model.dtype)
+        alone = family_of_config(text).auto_class().from_config(text, dtype=model.dtype)
     if type(alone) is type(model):
         return model
     wanted = alone.state_dict().keys()

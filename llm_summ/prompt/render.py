@@ -2,10 +2,11 @@
 
 Training and every engine take these ids, so the prompt that was trained is the prompt that is asked.
 
-Ids of a training row::
+Ids of a training row, of which the completion's and the stop id are targets::
 
     [BOS] prompt ...... | completion ...... stop
-    labels: -100 ...... | completion ...... stop
+
+What a model is given of them (one sequence, labels, padding) is its family's part: `llm_summ.models.families`.
 
 The prompt and the completion are tokenized apart: a token never spans the boundary, and the ids for training
 begin with the ids for generation. A prompt that is too long loses its examples, then whole turns, never the
@@ -27,10 +28,7 @@ from llm_summ.prompt.template import Template, load_template
 from llm_summ.prompt.tokenization import PromptTokenizer
 from llm_summ.recipe import PromptFields
 
-__all__ = ["IGNORED", "Renderer", "TokenizedExample", "make_renderer"]
-
-IGNORED = -100
-"""The label of a token that is no target: PyTorch's default `ignore_index`."""
+__all__ = ["Renderer", "TokenizedExample", "make_renderer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +56,9 @@ class TokenizedExample:
         return len(self.prompt_ids) + len(self.completion_ids) + 1
 
     @property
-    def input_ids(self) -> list[int]:
-        """Prompt, completion and stop id; shape (p + c + 1,)."""
-        return [*self.prompt_ids, *self.completion_ids, self.stop_id]
-
-    @property
     def target_tokens(self) -> int:
         """How many of its tokens are targets: the completion's and the stop token."""
         return len(self.completion_ids) + 1
-
-    @property
-    def labels(self) -> list[int]:
-        """`input_ids` with the prompt ignored; shape (p + c + 1,)."""
-        return [IGNORED] * len(self.prompt_ids) + [*self.completion_ids, self.stop_id]
 
 
 class Renderer:

@@ -12,14 +12,16 @@ from llm_summ.recipe.fields import (
     GenerateFields,
     LoraFields,
     ModelFields,
+    ObjectiveName,
     PostStep,
     PromptFields,
     Recipe,
     ServerFields,
     Tracker,
     TrainFields,
+    WeightsName,
 )
-from llm_summ.recipe.read import bundled_dir, dump_recipe, find_recipe, load_recipe
+from llm_summ.recipe.read import bundled_dir, dump_recipe, find_recipe, load_recipe, rename_fields
 
 __all__ = [
     "DataFields",
@@ -28,14 +30,17 @@ __all__ = [
     "GenerateFields",
     "LoraFields",
     "ModelFields",
+    "ObjectiveName",
     "PostStep",
     "PromptFields",
     "Recipe",
     "ServerFields",
     "Tracker",
     "TrainFields",
+    "WeightsName",
     "bundled_dir",
     "dump_recipe",
     "find_recipe",
     "load_recipe",
+    "rename_fields",
 ]

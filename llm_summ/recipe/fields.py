@@ -17,12 +17,14 @@ __all__ = [
     "GenerateFields",
     "LoraFields",
     "ModelFields",
+    "ObjectiveName",
     "PostStep",
     "PromptFields",
     "Recipe",
     "ServerFields",
     "Tracker",
     "TrainFields",
+    "WeightsName",
 ]
 
 PostStep = Literal[
@@ -40,6 +42,8 @@ PostStep = Literal[
     "cut_to_limit",
 ]
 EngineName = Annotated[str, AfterValidator(check_engine_name)]
+WeightsName = Literal["lora", "full"]
+ObjectiveName = Literal["sft"]
 Tracker = Literal["wandb", "trackio", "tensorboard"]
 OptimizerName = Literal[
     "auto", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "lion_8bit", "adafactor", "sgd"
@@ -124,7 +128,11 @@ class TrainFields(_Section):
     """The optimisation. `batch_size` rows make one optimizer step.
 
     Attributes:
-        method: an adapter beside the frozen base, or all of the base's weights.
+        weights: what is trained: a LoRA adapter next to the frozen base, or all of the base's weights. Recipes of
+            earlier versions call this field `method`, and are read as they are.
+        objective: what is minimised; sft: the cross entropy of the reference summaries.
+        from_run: a finished run whose adapter the training begins with: a name in the folder of runs, or a path.
+            Base and LoRA fields must be those of that run; `lora.dropout` may differ.
         micro_batch_size: rows that are computed at a time. The sum of their gradients is the batch's: this changes
             speed and memory, and nothing else but dropout and rounding. `auto` begins with what is estimated to
             fit. Where memory does not do, it is halved, and the step is made anew.
@@ -138,7 +146,9 @@ class TrainFields(_Section):
         parallel: with several devices, whether each holds the whole model (ddp) or a part of it (fsdp).
     """
 
-    method: Literal["lora", "full"] = "lora"
+    weights: WeightsName = "lora"
+    objective: ObjectiveName = "sft"
+    from_run: str | None = Field(default=None, min_length=1)
     epochs: float = Field(default=2.0, gt=0)
     max_steps: int | None = Field(default=None, ge=1)
     max_minutes: float | None = Field(default=None, gt=0)
@@ -361,17 +371,25 @@ class Recipe(_Section):
     @field_validator("train")
     @classmethod
     def _goes_together(cls, train: TrainFields, info: ValidationInfo) -> TrainFields:
-        if train.method == "full":
+        if train.weights == "full":
             model, lora = info.data.get("model"), info.data.get("lora")
             if model is not None and model.quantization != "none":
                 raise ValueError(
-                    "method full does not go with quantized weights, which cannot be trained; set "
+                    "weights full does not go with quantized weights, which cannot be trained; set "
                     "model.quantization to none"
                 )
             if lora is not None and (
                 lora.learning_rate_ratio is not None or lora.init != "default" or lora.rslora
             ):
-                raise ValueError("method full has no adapter; leave lora.learning_rate_ratio, init and rslora out")
+                raise ValueError(
+                    "weights full has no adapter; leave lora.learning_rate_ratio, init and rslora out"
+                )
+            if train.from_run is not None:
+                raise ValueError("from_run gives an adapter, and weights full has none; set one of them")
+        elif train.from_run is not None and (lora := info.data.get("lora")) is not None and lora.init != "default":
+            raise ValueError(
+                f"from_run gives a trained adapter, and lora.init {lora.init} a new one; leave one of them out"
+            )
         if train.packing and train.neftune_alpha is not None:
             raise ValueError("packing does not go with neftune_alpha, whose noise depends on the length of a row")
         return train

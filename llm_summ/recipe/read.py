@@ -13,7 +13,10 @@ from llm_summ.core.errors import RecipeError
 from llm_summ.core.formatting import did_you_mean
 from llm_summ.recipe.fields import Recipe
 
-__all__ = ["bundled_dir", "dump_recipe", "find_recipe", "load_recipe"]
+__all__ = ["bundled_dir", "dump_recipe", "find_recipe", "load_recipe", "rename_fields"]
+
+# Fields that had another name in earlier versions.
+_NEW_NAMES: dict[tuple[str, ...], tuple[str, ...]] = {("train", "method"): ("train", "weights")}
 
 # What the YAML reader lets through besides its own errors: for a date such as 2020-13-45, a tag without a value
 # (!!int), a thousand brackets.
@@ -60,6 +63,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: one line for each thing that is wrong, with its place.
     """
     tree, lines = _read_yaml(path)
+    lines |= {new: lines[old] for old, new in rename_fields(tree).items() if old in lines}
     placed = {key: f"{path}:{line}" for key, line in lines.items()}
     for name, value in tree.items():
         if value is None and _section((name,)):
@@ -67,6 +71,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         key, equals, text = override.partition("=")
         keys = tuple(key.strip().split("."))
+        keys = _NEW_NAMES.get(keys, keys)
         if not equals or not all(keys):
             raise RecipeError(f"--set {override}: expected key=value, such as train.learning_rate=1e-4")
         _assign(tree, keys, _parse_scalar(override, text), override)
@@ -92,6 +97,27 @@ def dump_recipe(recipe: Recipe) -> str:
     yaml.allow_unicode = True
     yaml.dump(recipe.model_dump(), out)
     return out.getvalue()
+
+
+def rename_fields(tree: dict[str, Any]) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Give the fields of a recipe of an earlier version the names of today, in place.
+
+    A field that has both names is left alone: the old one is then an unknown field.
+
+    Args:
+        tree: a recipe as YAML gives it.
+
+    Returns:
+        the new name of every field that was renamed, by its old one.
+    """
+    renamed: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for old, new in _NEW_NAMES.items():
+        section = tree.get(old[0])
+        if isinstance(section, dict) and old[1] in section and new[1] not in section:
+            # In place of the old one: fields keep their order.
+            tree[old[0]] = {new[1] if name == old[1] else name: value for name, value in section.items()}
+            renamed[old] = new
+    return renamed
 
 
 def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:

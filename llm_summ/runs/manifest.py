@@ -138,6 +138,7 @@ class Manifest(StoredModel):
         kept: hashes of the files that prompts depend on, by name; None: they were not written yet.
         resumed: every resumption.
         budget: what fits into `train.max_minutes`; None: there is no such limit, or it is not known yet.
+        from_run: the run and the hash of the adapter that the training began with (`train.from_run`).
         training: None: the training did not end yet.
     """
 
@@ -156,6 +157,7 @@ class Manifest(StoredModel):
     kept: dict[str, str] | None = None
     resumed: list[Resumption] = Field(default_factory=list)
     budget: Budget | None = None
+    from_run: dict[str, str] | None = None
     training: TrainingResult | None = None
 
     @property

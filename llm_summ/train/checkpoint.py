@@ -131,7 +131,7 @@ def save(folder: Path, trainer: Any, progress: dict[str, Any]) -> Checkpoint:
 
     Args:
         folder: of all checkpoints.
-        trainer: the library's trainer.
+        trainer: a `StepTrainer`.
         progress: what the training needs to know beside the library's state.
 
     Raises:
@@ -153,12 +153,11 @@ def _write(path: Path, trainer: Any, progress: dict[str, Any], weights: Any, opt
             trainer.accelerator.unwrap_model(trainer.model).save_pretrained(building, state_dict=weights)
             (building / "README.md").unlink(missing_ok=True)  # PEFT's, all of it to be filled in
             if optimizer is None:
-                trainer._save_optimizer_and_scheduler(str(building))
+                trainer.save_optimizer(building)
             else:
                 torch.save(optimizer, building / "optimizer.pt")
                 torch.save(trainer.lr_scheduler.state_dict(), building / "scheduler.pt")
-            trainer._save_scaler(str(building))
-            trainer._save_rng_state(str(building))
+            trainer.save_scaler_and_random_state(building)
             trainer.state.save_to_json(str(building / "trainer_state.json"))
             write_json(building / _PROGRESS, progress)
             sums = {file.name: file_sha256(file) for file in sorted(building.iterdir()) if file.is_file()}

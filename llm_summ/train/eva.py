@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llm_summ.check.step_batches import micro_batches
+from llm_summ.models.families import ModelFamily
 from llm_summ.prompt import TokenizedExample
 
 __all__ = ["begin_with_components"]
@@ -18,13 +19,21 @@ _ROWS, _ROWS_AT_A_TIME = 256, 4
 
 
 def begin_with_components(
-    model: Any, rows: Sequence[TokenizedExample], *, pad_id: int, device: Any, rows_at_a_time: int, seed: int
+    model: Any,
+    rows: Sequence[TokenizedExample],
+    *,
+    family: ModelFamily,
+    pad_id: int,
+    device: Any,
+    rows_at_a_time: int,
+    seed: int,
 ) -> None:
     """Initialise the adapter.
 
     Args:
         model: with a LoRA adapter whose configuration says so.
         rows: the training rows, of which up to 256 are drawn.
+        family: of the base.
         pad_id: is masked out.
         device: of the model.
         rows_at_a_time: as many as a micro batch of the training at most, and no more than 4.
@@ -32,21 +41,17 @@ def begin_with_components(
     """
     from peft import initialize_lora_eva_weights
 
-    from llm_summ.train.collate import padded
-
     drawn = random.Random(seed).sample(range(len(rows)), min(len(rows), _ROWS))
     batches = []
     for part in micro_batches([rows[index] for index in drawn], min(rows_at_a_time, _ROWS_AT_A_TIME)):
-        inputs, labels = padded(part, pad_id, device)
+        inputs, labels = family.collate(part, pad_id, device, packing=False)
         batches.append(inputs | {"labels": labels})
     random.Random(seed).shuffle(batches)
     initialize_lora_eva_weights(
         model,
         batches,
         # The logits of all positions would be thrown away.
-        forward_fn=lambda model, inputs: model(
-            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=1
-        ),
+        forward_fn=family.forward_layers,
         gather_distributed_inputs=False,  # every process has the same rows
         show_progress_bar=False,
     )

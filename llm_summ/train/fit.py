@@ -15,16 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from llm_summ.check.report import CheckReport
 from llm_summ.check.training_plan import TrainingPlan
-from llm_summ.core.errors import LlmSummError, RecipeError, StoppedError, TrainingError, first_line
+from llm_summ.core.errors import StoppedError, TrainingError
 from llm_summ.core.files import append_lines, whole_directory, write_json
 from llm_summ.core.progress import Progress, say
-from llm_summ.models.adapter import lora_config
 from llm_summ.models.base import save_tokenizer
-from llm_summ.models.dequantized import keep_dequantized
-from llm_summ.models.device import Device
 from llm_summ.models.full_model import weights_sha256
-from llm_summ.models.load import keep_trainable, load_base, quantization_config
 from llm_summ.models.machine_speed import note_duration
+from llm_summ.models.start_adapter import load_start
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
 from llm_summ.runs.manifest import Manifest, TrainingResult
 from llm_summ.runs.run import Run, mark_latest
@@ -34,18 +32,39 @@ from llm_summ.train.eva import begin_with_components
 from llm_summ.train.evaluation import DevSet, make_dev_set
 from llm_summ.train.history import Evaluated, cut_log, evaluations, pick, stops_early, table
 from llm_summ.train.resume import now
-from llm_summ.train.shard import is_sharded, shard
+from llm_summ.train.setup import load_trained, make_trainer
+from llm_summ.train.shard import is_sharded
 from llm_summ.train.signals import StopSignals
 from llm_summ.train.time_budget import FixedSteps, TimeBudget, by_tokens
 
 if TYPE_CHECKING:
     from llm_summ.train.callbacks import CheckpointCallback
+    from llm_summ.train.log import LogCallback
 
-__all__ = ["fit", "load_model", "make_trainer"]
+__all__ = ["FinishedTraining", "fit"]
 
 _WORTH_NOTING = 60.0  # seconds: what a shorter training takes says little of a longer one
 # The library's files beside the weights: what a resumption needs, and nobody else.
 _STATE_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "trainer_state.json", "progress.json", CHECKSUMS)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FinishedTraining:
+    """A finished training.
+
+    Attributes:
+        run: its folder.
+        steps: optimizer steps that were made.
+        picked_step: the step of the checkpoint that became the result.
+        score: of the picked checkpoint on the evaluated dialogues of dev, 0 to 100; None: it was not evaluated.
+        seconds: of the training, evaluations included; loading is not.
+    """
+
+    run: Run
+    steps: int
+    picked_step: int
+    score: float | None
+    seconds: float
 
 
 def fit(
@@ -55,7 +74,7 @@ def fit(
     begin: Checkpoint | None,
     processes: ProcessGroup = ALONE,
     began: float | None = None,
-) -> None:
+) -> FinishedTraining:
     """Train, and leave `adapter/` (or `model/`) with the picked checkpoint's weights.
 
     Args:
@@ -65,6 +84,9 @@ def fit(
         begin: the checkpoint to go on from; None begins at the first step.
         processes: the processes that train together; all of them call this, and the first one writes.
         began: when the command began, on the clock of `time.monotonic`: from there `train.max_minutes` counts.
+
+    Returns:
+        the result; the same in all processes.
 
     Raises:
         StoppedError: a signal came; what was done is saved.
@@ -79,10 +101,12 @@ def fit(
     sharded = is_sharded(recipe, processes)
     # One after the other: the whole model is there before it is divided.
     model = (
-        processes.in_turn(lambda: _load_part(report, processes)) if sharded else load_model(report, report.device)
+        processes.in_turn(lambda: load_trained(report, processes, sharded=True))
+        if sharded
+        else load_trained(report)
     )
     from llm_summ.train.callbacks import CheckpointCallback
-    from llm_summ.train.log import LogCallback, memory_gib
+    from llm_summ.train.log import LogCallback
     from llm_summ.train.tracking import tracking_callbacks
 
     dev_set = None
@@ -140,8 +164,24 @@ def fit(
                 f"{how_to_go_on(run, processes.world)}",
                 received,
             )
-    if not processes.is_first:
-        return
+    result = _finish(trainer, callback, report, manifest, log, begin, step) if processes.is_first else None
+    return processes.gather(result)[0]  # type: ignore[return-value]
+
+
+def _finish(
+    trainer: Any,
+    callback: CheckpointCallback,
+    report: CheckReport,
+    manifest: Manifest,
+    log: LogCallback,
+    begin: Checkpoint | None,
+    step: int,
+) -> FinishedTraining:
+    """Make the result of the picked checkpoint, and note in the manifest that the training is finished."""
+    from llm_summ.train.log import memory_gib
+
+    run, processes, plan = callback.run, trainer.processes, report.plan
+    recipe = plan.recipe
     found = evaluations(run.log_path)
     early = step < callback.steps and stops_early(found, recipe.evaluation)
     picked = _pick_whole(run, recipe, found, step)
@@ -173,6 +213,7 @@ def fit(
         f"Trained {step} steps in {log.seconds:.0f} s, {rate:.0f} tokens/s, last loss "
         f"{log.last_loss:.3f} -> {_result(run, recipe)}" + (f" (of step {picked})" if picked != step else "")
     )
+    return FinishedTraining(run, step, picked, manifest.training.picked_score, log.seconds)
 
 
 def _ending_at(plan: TrainingPlan, steps: int) -> TrainingPlan:
@@ -199,140 +240,25 @@ def _budget_line(fixed: FixedSteps, recipe: Recipe, dev_set: DevSet | None) -> s
 
 
 def _result(run: Run, recipe: Recipe) -> Path:
-    """Where a training leaves what it learnt."""
-    return run.model if recipe.train.method == "full" else run.adapter
-
-
-def _load_part(report: CheckReport, processes: ProcessGroup) -> Any:
-    """This process's part of a base, and all of the adapter. The whole base need not fit into the device."""
-    from peft import get_peft_model
-    from transformers import set_seed
-
-    recipe = report.plan.recipe
-    model = load_model(report, dataclasses.replace(report.device, kind="cpu"))
-    if recipe.train.method == "lora":
-        set_seed(recipe.seed)
-        try:
-            model = get_peft_model(model, lora_config(recipe.lora))
-        except ValueError as error:
-            raise _refused(error) from error
-    shard(model, report.device.kind, processes)
-    return model
-
-
-def load_model(report: CheckReport, device: Device, *, dequantized: bool = True) -> Any:
-    """Load the base as it is trained.
-
-    Args:
-        report: of the check.
-        device: where to put it.
-        dequantized: whether to keep dequantized weights, if the check found room for them.
-    """
-    import torch
-
-    recipe, compute = report.plan.recipe, getattr(torch, report.dtype)
-    # Weights that are trained are kept in float32: smaller dtypes swallow small updates.
-    held = torch.float32 if recipe.train.method == "full" else compute
-    quantization = quantization_config(
-        recipe.model.quantization, double=recipe.model.double_quantization, compute_dtype=compute
-    )
-    say(f"Loading {recipe.model.base}")
-    model = load_base(recipe.model, report.plan.location, device, held, quantization)
-    keep_trainable(model)
-    if dequantized and report.memory is not None and report.memory.dequantized and device.kind == "cpu":
-        keep_dequantized(model, report.memory.dequantized)
-    # The stop contract: what ends a training row also ends a generation.
-    model.config.eos_token_id = model.generation_config.eos_token_id = report.plan.renderer.stop_id
-    return model
-
-
-def make_trainer(
-    report: CheckReport, model: Any, callbacks: list[Any], scratch: Path, processes: ProcessGroup, sharded: bool
-) -> Any:
-    """Make the trainer of a loaded base; `scratch` is for the library's files."""
-    from transformers import PrinterCallback, set_seed
-    from trl import SFTConfig
-
-    from llm_summ.train.trainer import CompletionLossTrainer
-
-    plan, device = report.plan, report.device
-    recipe = plan.recipe
-    train = recipe.train
-    on_gpu = device.kind == "cuda"
-    arguments = SFTConfig(
-        output_dir=str(scratch),
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        use_cpu=not on_gpu,
-        num_train_epochs=train.epochs,
-        max_steps=plan.steps,
-        learning_rate=train.learning_rate,
-        lr_scheduler_type=train.schedule,
-        warmup_steps=train.warmup_ratio,
-        weight_decay=train.weight_decay,
-        max_grad_norm=train.max_grad_norm,
-        optim=train.optimizer_name(on_gpu=on_gpu),
-        # A batch of the library is a whole step; micro batches are cut within it.
-        per_device_train_batch_size=train.batch_size,
-        gradient_accumulation_steps=1,
-        gradient_checkpointing=train.checkpoints(on_gpu=on_gpu),
-        bf16=report.dtype == "bfloat16",
-        fp16=on_gpu and report.dtype == "float16",
-        neftune_noise_alpha=train.neftune_alpha,
-        # The rows are rendered already: TRL is neither to tokenize nor to cut them.
-        dataset_kwargs={"skip_prepare_dataset": True},
-        max_length=None,
-        completion_only_loss=False,
-        save_strategy="no",
-        logging_steps=train.log_every,
-        logging_nan_inf_filter=False,
-        disable_tqdm=True,
-        report_to="none",
-        dataloader_pin_memory=False,
-    )
-    set_seed(recipe.seed)  # the adapter is made before the trainer sets it
-    try:
-        trainer = CompletionLossTrainer(
-            model=model,
-            arguments=arguments,
-            rows=plan.rows,
-            tokenizer=plan.tokenizer,
-            adapter=lora_config(recipe.lora) if train.method == "lora" and not sharded else None,
-            callbacks=callbacks,
-            fields=train,
-            rows_at_a_time=report.micro_batch_size,
-            learning_rate_ratio=recipe.lora.learning_rate_ratio,
-            processes=processes,
-            sharded=sharded,
-        )
-    except ValueError as error:
-        raise _refused(error) from error
-    trainer.remove_callback(PrinterCallback)
-    # TRL turns the adapter of a quantized base into bfloat16, whose 8 bits of mantissa swallow small
-    # updates; the adapter is small, so its own weights and the optimizer's stay in float32.
-    for parameter in trainer.model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    return trainer
-
-
-def _refused(error: ValueError) -> LlmSummError:
-    if "arget modules" in str(error):
-        return RecipeError(f"lora.targets: {first_line(error)}")
-    return TrainingError(f"the trainer refuses this recipe: {first_line(error)}")
+    """Return where a training leaves its result."""
+    return trained_weights(recipe).folder(run)
 
 
 def _begin_adapter(trainer: Any, report: CheckReport) -> None:
-    """EVA: begin with the principal components of what the layers are given."""
+    """Begin with another run's adapter, or with the principal components of what the layers are given (EVA)."""
     recipe = report.plan.recipe
-    if recipe.train.method == "lora" and recipe.lora.init == "eva":
+    if report.start is not None:
+        say(f"Beginning with {report.start.adapter}")
+        load_start(trainer.model, report.start)
+    if recipe.lora.init == "eva":
         say("Initialising the adapter from the training rows (EVA)")
         begin_with_components(
             trainer.model,
             report.plan.rows,
+            family=report.plan.family,
             pad_id=report.plan.renderer.pad_id,
             device=trainer.args.device,
-            rows_at_a_time=trainer.rows_at_a_time,
+            rows_at_a_time=trainer.micro_batch_size,
             seed=recipe.seed,
         )
 

@@ -45,8 +45,10 @@ def _norm(gradients: Iterable[Any]) -> Any:
     import torch
     from torch.distributed.tensor import DTensor
 
-    norms = torch._foreach_norm(list(gradients), 2, dtype=torch.float32)
-    whole = torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms]))
+    from llm_summ.core.compat.trainer import norms
+
+    parts = norms(list(gradients))
+    whole = torch.linalg.vector_norm(torch.stack([norm.to(parts[0].device) for norm in parts]))
     return whole.full_tensor() if isinstance(whole, DTensor) else whole
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import time
 from pathlib import Path
@@ -15,13 +16,14 @@ from llm_summ.core.progress import say
 from llm_summ.data.source import resolve_source
 from llm_summ.models.content_stamp import base_stamp
 from llm_summ.models.device import one_gpu
+from llm_summ.models.start_adapter import find_start, refuse_another_start, start_stamp
 from llm_summ.prompt.saved_prompt import keep, kept_sha256
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.runs.manifest import DataPart, DeviceRecord, Manifest, PromptRecord, Resumption
 from llm_summ.runs.run import Run, create_run, environment, reserve_run, run_path
 from llm_summ.train.checkpoint import Checkpoint, newest_whole
 from llm_summ.train.distributed import ALONE, ProcessGroup
-from llm_summ.train.fit import fit
+from llm_summ.train.fit import FinishedTraining, fit
 from llm_summ.train.resume import (
     hold_unfinished,
     now,
@@ -47,7 +49,7 @@ def dry_run(
         InputError: the training could not start.
     """
     run_path(runs, name, stem)
-    report = _check(recipe, force, ProcessGroup(0, devices))
+    report = _check(recipe, force, ProcessGroup(0, devices), runs)
     return [*report.lines(), *(f"note: {note}" for note in report.notes)]
 
 
@@ -60,7 +62,7 @@ def sft(
     stem: str,
     force: bool = False,
     processes: ProcessGroup = ALONE,
-) -> Run:
+) -> FinishedTraining:
     """Train an adapter.
 
     Args:
@@ -72,7 +74,7 @@ def sft(
         processes: the processes that train together; all of them call this.
 
     Returns:
-        the finished run; it is the latest from now on.
+        the finished training; its run is the latest from now on.
 
     Raises:
         InputError: the training could not start; nothing was written.
@@ -81,7 +83,7 @@ def sft(
     """
     began = time.monotonic()
     processes.of_first(lambda: run_path(runs, name, stem))
-    report = processes.agree(lambda: _check(recipe, force, processes))
+    report = processes.agree(lambda: _check(recipe, force, processes, runs))
     _tell(report)
     plan = report.plan
     manifest = _manifest(report, processes)
@@ -98,7 +100,7 @@ def sft(
                 keep(run, plan.length, plan.pool, plan.limit_predictor())
                 manifest.kept = kept_sha256(run)
                 run.write_manifest(manifest)
-            fit(run, report, manifest, None, processes, began)
+            return fit(run, report, manifest, None, processes, began)
         except BaseException:  # Ctrl-C too
             if (
                 processes.is_first
@@ -107,11 +109,12 @@ def sft(
             ):
                 shutil.rmtree(run.path)  # nothing was saved or logged: the name is free again
             raise
-    return run
 
 
 @one_gpu()
-def resume(runs: Path, name: str | None, given: Recipe | None = None, processes: ProcessGroup = ALONE) -> Run:
+def resume(
+    runs: Path, name: str | None, given: Recipe | None = None, processes: ProcessGroup = ALONE
+) -> FinishedTraining:
     """Go on with a training where its last whole checkpoint left it; the end is that of an uninterrupted one.
 
     Args:
@@ -121,7 +124,7 @@ def resume(runs: Path, name: str | None, given: Recipe | None = None, processes:
         processes: the processes that train together; all of them call this, and see the same files.
 
     Returns:
-        the finished run; it is the latest from now on.
+        the finished training; its run is the latest from now on.
 
     Raises:
         InputError: it is finished, is being trained, or what it was begun with has changed.
@@ -135,12 +138,15 @@ def resume(runs: Path, name: str | None, given: Recipe | None = None, processes:
         manifest = processes.agree(run.manifest)
         recipe = processes.agree(lambda: refuse_what_changed(run, manifest))
         # The estimate was believed, or not, when the training began.
-        report = processes.agree(lambda: _check(recipe, True, processes))
+        report = processes.agree(lambda: _check(recipe, True, processes, None))
         processes.agree(lambda: refuse_what_changed(run, manifest, _data(report)))
         processes.agree(lambda: refuse_another_base(run, manifest, base_stamp(recipe.model, report.plan.location)))
         begin = processes.of_first(lambda: _where_to_begin(run, report, manifest, processes))
-        fit(run, report, manifest, begin, processes)
-    return run
+        if begin is None:
+            start = processes.agree(lambda: find_start(recipe, runs, report.plan.location))
+            processes.agree(lambda: refuse_another_start(run, start, manifest))
+            report = dataclasses.replace(report, start=start)
+        return fit(run, report, manifest, begin, processes)
 
 
 def _where_to_begin(
@@ -179,8 +185,8 @@ def _where_to_begin(
     return begin
 
 
-def _check(recipe: Recipe, memory_may_not_do: bool, processes: ProcessGroup = ALONE) -> CheckReport:
-    """Check a recipe.
+def _check(recipe: Recipe, memory_may_not_do: bool, processes: ProcessGroup, runs: Path | None) -> CheckReport:
+    """Check a recipe; `runs` is where `train.from_run` is, None if that is not needed.
 
     Raises:
         InputError: a training would fail; a line for each reason.
@@ -195,7 +201,9 @@ def _check(recipe: Recipe, memory_may_not_do: bool, processes: ProcessGroup = AL
             "it, or take fewer devices"
         )
     sharded = is_sharded(recipe, processes)
-    report = check_recipe(recipe, memory_may_not_do=memory_may_not_do or sharded, devices=processes.world)
+    report = check_recipe(
+        recipe, memory_may_not_do=memory_may_not_do or sharded, devices=processes.world, runs=runs
+    )
     if report.failures:
         raise InputError("\n".join(report.failures))
     if sharded:
@@ -211,7 +219,7 @@ def _tell(report: CheckReport) -> None:
 def _manifest(report: CheckReport, processes: ProcessGroup) -> Manifest:
     plan = report.plan
     recipe, template, device = plan.recipe, plan.renderer.template, report.device
-    return Manifest(
+    manifest = Manifest(
         started=now(),
         seed=recipe.seed,
         device=DeviceRecord(kind=device.kind, name=device.name, dtype=report.dtype, count=processes.world),
@@ -223,6 +231,9 @@ def _manifest(report: CheckReport, processes: ProcessGroup) -> Manifest:
         shortened=plan.shortened,
         **environment(),
     )
+    if report.start is not None:
+        manifest.from_run = start_stamp(report.start)
+    return manifest
 
 
 def _data(report: CheckReport) -> dict[str, DataPart]:

@@ -18,6 +18,7 @@ from llm_summ.core.progress import Progress
 __all__ = ["LogCallback", "memory_gib"]
 
 _FIELDS = ("loss", "learning_rate", "grad_norm")
+_GROUPS = ("grad_norm/", "objective/")
 
 
 class LogCallback(TrainerCallback):  # type: ignore[misc]
@@ -66,7 +67,7 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
                     "or set model.compute_dtype to float32 or bfloat16"
                 )
             entry = {name: _number(float(logs.get(name, math.nan))) for name in _FIELDS}
-            entry |= {name: _number(float(value)) for name, value in logs.items() if name.startswith("grad_norm/")}
+            entry |= {name: _number(float(value)) for name, value in logs.items() if name.startswith(_GROUPS)}
             rate = float(logs.get("tokens_per_second", 0.0))
             self._note = f"loss {self.last_loss:.3f}, {rate:.0f} tokens/s"
             self._progress.advance(0, self._note)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.errors import RecipeError
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
 from llm_summ.train.distributed import ProcessGroup
 
@@ -44,7 +45,7 @@ def refuse_what_cannot_be_sharded(recipe: Recipe, *, on_gpu: bool) -> None:
             "to ddp"
         )
     name = train.optimizer_name(on_gpu=on_gpu)
-    if train.method == "full" and name not in _SHARDED_OPTIMIZERS:
+    if not trained_weights(recipe).has_adapter and name not in _SHARDED_OPTIMIZERS:
         raise RecipeError(
             f"train.optimizer: {name} cannot be divided among devices; set it to "
             f"{' or '.join(_SHARDED_OPTIMIZERS)}, or train.parallel to ddp"
@@ -62,6 +63,8 @@ def shard(model: Any, kind: str, processes: ProcessGroup) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    from llm_summ.core.compat.trainer import keep_quantization_state, layer_classes, let_all_generate_alike
+
     mesh = init_device_mesh(kind, (processes.world,))
     has_adapter = hasattr(model, "get_base_model")
     base = model.get_base_model() if has_adapter else model
@@ -69,15 +72,12 @@ def shard(model: Any, kind: str, processes: ProcessGroup) -> None:
     for parameter in whole:
         parameter.data = parameter.data.to(kind)
     for module in base.modules():
-        if hasattr(getattr(module, "weight", None), "quant_state"):
-            # bitsandbytes looks here once the weight is put together from parts, which have lost it.
-            module.quant_state = module.weight.quant_state
-    kinds = set(base._no_split_modules or ())
+        keep_quantization_state(module)
+    kinds = layer_classes(base)
     for layer in [module for module in base.modules() if type(module).__name__ in kinds]:
         fully_shard(layer, mesh=mesh, ignored_params=whole)
     fully_shard(base, mesh=mesh, ignored_params=whole)
-    # transformers: no process stops generating before all can, since each needs the others' parts.
-    base._is_fsdp_managed_module = True
+    let_all_generate_alike(base)
 
 
 def whole_state(model: Any, optimizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -87,9 +87,11 @@ def whole_state(model: Any, optimizer: Any) -> tuple[dict[str, Any], dict[str, A
     """
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
 
+    from llm_summ.core.compat.trainer import tied_weights
+
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     weights, state = get_state_dict(model, optimizer, options=options)
-    for tied in getattr(model, "all_tied_weights_keys", None) or ():
+    for tied in tied_weights(model):
         weights.pop(tied, None)  # the same as another, as the library saves it too
     return weights, state
 

@@ -161,7 +161,7 @@ def test_a_patience_that_never_ends(make: Make) -> None:
 def test_a_training_of_all_weights(make: Make, tiny: Path) -> None:
     recipe = make(
         model={"base": str(tiny), "quantization": "none"},
-        train={"method": "full", "optimizer": "adafactor", "packing": True, "micro_batch_size": 4},
+        train={"weights": "full", "optimizer": "adafactor", "packing": True, "micro_batch_size": 4},
         lora={"targets": []},
     )
     report = check_recipe(recipe)
@@ -212,7 +212,7 @@ def test_a_cpu_does_not_page(make: Make, optimizer: str, kind: str, notes: int) 
 def test_lengths_are_those_of_the_rows(make: Make) -> None:
     plan = make_plan(make())
     lengths = check_recipe(make()).to_json()["lengths"]
-    ordered = sorted(len(row.input_ids) for row in plan.rows)
+    ordered = sorted(len(row) for row in plan.rows)
     # Nearest rank: of 128 rows the 64th, the 116th, the 127th and the last.
     assert lengths["row"] == {"50": ordered[63], "90": ordered[115], "99": ordered[126], "100": ordered[127]}
     assert set(lengths) == {"row", "prompt", "answer", "prompt of dev", "prompt of test"}
@@ -316,7 +316,7 @@ def test_more_tokens_than_the_model_can_look_at(make: Make, tiny: Path, tmp_path
     plan = make_plan(make())
     longest = max(len(row.prompt_ids) for row in plan.prompts["dev"])
     # All that is trained fits, and a prompt of dev without the completion to come.
-    limit = max(longest, *(len(row.input_ids) for row in plan.rows))
+    limit = max(longest, *(len(row) for row in plan.rows))
     (small / "config.json").write_text(json.dumps(config | {"max_position_embeddings": limit}), encoding="utf-8")
     recipe = make(model={"base": str(small)}, data={"test": None}, generate={"max_new_tokens": limit})
     report = check_recipe(recipe)

@@ -65,7 +65,7 @@ def fit(
 
 
 KEEP = {"gradient_checkpointing": "off"}
-FULL = {"method": "full", "optimizer": "adamw_torch"}
+FULL = {"weights": "full", "optimizer": "adamw_torch"}
 
 # The tiny Llama: hidden 64, inner 128, 2 layers, 2 heads of 32 and one of keys and values, a vocabulary of 1,500.
 LINEAR = 2 * (64 * 64 + 2 * 64 * 32 + 64 * 64 + 3 * 64 * 128)

@@ -22,7 +22,7 @@ DEV = "d" * 64
 
 
 def recipe(**train: Any) -> Recipe:
-    quantization = "none" if train.get("method") == "full" else "nf4"
+    quantization = "none" if train.get("weights") == "full" else "nf4"
     return Recipe(
         model=ModelFields(base="x/y-8b", quantization=quantization),
         data=DataFields(train="train.csv"),
@@ -59,7 +59,7 @@ def make(
         }
     run = create_run(RUNS / name, made or recipe(), "prompt", Manifest.model_validate(manifest))
     if trained:
-        full = made is not None and made.train.method == "full"
+        full = made is not None and made.train.weights == "full"
         weights = run.model / "model.safetensors" if full else run.adapter / "adapter_model.safetensors"
         weights.parent.mkdir()
         weights.write_bytes(b"\0")

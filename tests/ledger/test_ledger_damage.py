@@ -105,7 +105,7 @@ def test_a_damaged_run_is_listed_with_the_reason(
     [("lora", "adapter", "adapter_model.safetensors"), ("full", "model", "model.safetensors")],
 )
 def test_a_run_has_the_weights_of_its_method(in_tmp: Path, method: str, folder: str, name: str) -> None:
-    run = make("a", made=recipe(method=method))
+    run = make("a", made=recipe(weights=method))
     assert (entry("a").state, entry("a").reasons) == ("finished", ())
     assert entry("a").weights_bytes == 1
     (run.path / folder / "model-00002-of-00002.safetensors").write_bytes(b"\0\0")
@@ -122,7 +122,7 @@ def test_a_run_has_the_weights_of_its_method(in_tmp: Path, method: str, folder: 
 
 
 def test_a_damaged_recipe_is_the_only_damage_of_a_run_that_was_trained_as_a_whole(in_tmp: Path) -> None:
-    run = make("a", made=recipe(method="full"))
+    run = make("a", made=recipe(weights="full"))
     run.recipe_path.write_text("a: [", encoding="utf-8")
     assert len(entry("a").reasons) == 1
     assert entry("a").weights_bytes == 1

@@ -30,7 +30,7 @@ def make_run(folder: Path, model: Path, *, size: float = 0.05, full: bool = Fals
     )
     if full:
         whole = recipe.model.model_copy(update={"quantization": "none"})
-        recipe = recipe.model_copy(update={"train": TrainFields(method="full"), "model": whole})
+        recipe = recipe.model_copy(update={"train": TrainFields(weights="full"), "model": whole})
     template = load_template("plain")
     manifest = Manifest(prompt=PromptRecord(sha256=template.sha256), kept={})
     run = create_run(folder / "runs" / "tiny", recipe, template.text, manifest)

@@ -95,7 +95,7 @@ def test_a_base_in_4_bits_is_trained_as_it_is(base: Path) -> None:
     assert codes("train") == []
     assert codes("train", refusing=False) == ["quantized"]
     assert codes("merge") == ["quantized"]
-    assert codes("train", "train.method=full") == ["quantized"]
+    assert codes("train", "train.weights=full") == ["quantized"]
     done = llm_summ("sft", "recipe.yaml", "--run", "one", "--set", "train.learning_rate=1e-2")
     assert done.code == 0, done.err
     done = llm_summ("generate", "--run", "one", "--data", "sample:dev", "--set", "generate.limit=predicted")

@@ -69,7 +69,7 @@ def test_operations_over_their_rate() -> None:
     # 4 * 0.1 G * 1000 tokens + 4 * 0.15 G * 100 labels = 460 G, at 66 % of 50 G/s
     assert training_seconds(size, speed, 1000, 100) == pytest.approx(460 / 33)
     assert training_seconds(size, speed, 1000, 100, checkpointing=True) == pytest.approx(660 / 33)
-    assert training_seconds(size, speed, 1000, 100, full=True) == pytest.approx(690 / 33)
+    assert training_seconds(size, speed, 1000, 100, operations=6) == pytest.approx(690 / 33)
     assert prompt_seconds(size, speed, 1000) == pytest.approx(200 / 31)
     # 2 * 0.25 G * (90 tokens + 12 times the longest), at 70 % of 25 G/s
     assert decoding_seconds(size, speed, [60, 30]) == pytest.approx(405 / 17.5)

@@ -23,8 +23,8 @@ from model_families import (
 
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue
+from llm_summ.models.families.causal import IGNORED, input_ids, labels
 from llm_summ.prompt import Renderer, Template, bundled_templates, load_template
-from llm_summ.prompt.render import IGNORED
 from llm_summ.recipe import PromptFields
 
 KINDS = (*BYTE_LEVEL, "plain-stop", "pieces")
@@ -184,16 +184,16 @@ def _check_row(
     # Generation asks what training taught, whenever it asks for the same length.
     asked = renderer.prompt(dialogue, target_length=target)
     assert asked == replace(row, completion_ids=())
-    assert tuple(row.input_ids[: len(asked.prompt_ids)]) == asked.prompt_ids
+    assert tuple(input_ids(row)[: len(asked.prompt_ids)]) == asked.prompt_ids
     if LENGTH.predict(dialogue) == target or not template.uses("length"):
         assert renderer.prompt(dialogue) == asked
 
     # The completion and the stop id, and nothing else, are targets.
     completion = template.completion(summary)
-    assert len(row.labels) == len(row.input_ids)
-    assert row.labels[: len(row.prompt_ids)] == [IGNORED] * len(row.prompt_ids)
-    target_ids = [label for label in row.labels if label != IGNORED]
-    assert target_ids == row.input_ids[len(row.prompt_ids) :]
+    assert len(labels(row)) == len(input_ids(row))
+    assert labels(row)[: len(row.prompt_ids)] == [IGNORED] * len(row.prompt_ids)
+    target_ids = [label for label in labels(row) if label != IGNORED]
+    assert target_ids == input_ids(row)[len(row.prompt_ids) :]
     assert len(target_ids) == renderer.completion_tokens(summary)
     assert target_ids[-1] == row.stop_id
     assert target_ids.count(row.stop_id) == 1
@@ -208,7 +208,7 @@ def _check_row(
     assert not special & set(target_ids[:-1])
     if tokenizer.encode("")[:1] == [tokenizer.bos_token_id]:
         assert row.prompt_ids[0] == tokenizer.bos_token_id
-        assert row.input_ids.count(tokenizer.bos_token_id) == 1
+        assert input_ids(row).count(tokenizer.bos_token_id) == 1
 
     # The instruction, the last turn, whole turns in their order, and the examples with the most similar last.
     kept = _kept(lines, mode, len(lines) - row.dropped_turns)

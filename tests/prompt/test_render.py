@@ -26,8 +26,8 @@ from model_families import (
 
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue, Turn
+from llm_summ.models.families.causal import IGNORED, input_ids, labels
 from llm_summ.prompt import Renderer, TokenizedExample, load_template, make_renderer
-from llm_summ.prompt.render import IGNORED
 from llm_summ.recipe import PromptFields
 
 GOLDEN = Path(__file__).parent / "golden"  # written anew by UPDATE_GOLDEN=1 pytest tests/prompt: read the diff
@@ -44,7 +44,7 @@ SUMMARY = "#Person2#는 #Person1#에게 #Address#로 물건을 보내 달라고 
 
 
 def _target_ids(row: TokenizedExample) -> list[int]:
-    return [label for label in row.labels if label != IGNORED]
+    return [label for label in labels(row) if label != IGNORED]
 
 
 # --- Golden files -------------------------------------------------------------------------------------
@@ -52,12 +52,12 @@ def _target_ids(row: TokenizedExample) -> list[int]:
 
 def _drawn(tokenizer: Any, row: TokenizedExample) -> str:
     """A row as text, cut where its labels say so."""
-    start = row.labels.count(IGNORED)
-    assert row.labels == [IGNORED] * start + row.input_ids[start:]
+    start = labels(row).count(IGNORED)
+    assert labels(row) == [IGNORED] * start + input_ids(row)[start:]
     parts = {
-        "prompt, ignored": row.input_ids[:start],
-        "completion": row.input_ids[start:-1],
-        "stop": [row.labels[-1]],
+        "prompt, ignored": input_ids(row)[:start],
+        "completion": input_ids(row)[start:-1],
+        "stop": [labels(row)[-1]],
     }
     return "".join(f"[{name}]\n{text_of(tokenizer, ids)}\n" for name, ids in parts.items())
 
@@ -198,7 +198,7 @@ def test_white_space_that_is_an_added_token_ends_nothing() -> None:
 )
 def test_one_bos_where_the_tokenizer_has_one(kind: str, added: int) -> None:
     tokenizer = make_tokenizer(kind)
-    ids = Renderer(tokenizer, load_template("plain")).example(DIALOGUE, SUMMARY).input_ids
+    ids = input_ids(Renderer(tokenizer, load_template("plain")).example(DIALOGUE, SUMMARY))
     assert ids.count(tokenizer.bos_token_id) == added
     assert added == 0 or ids[0] == tokenizer.bos_token_id
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from llm_summ.models.families import CAUSAL
 from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import TrainFields
 
@@ -26,13 +27,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
 
 def make_trainer(folder: Path, *, quantized: bool = False, dense: bool = False) -> Any:
     import torch
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import SFTConfig
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainingArguments
 
     from llm_summ.models.dequantized import dequantized_bytes, keep_dequantized
     from llm_summ.models.load import quantization_config
-    from llm_summ.train.trainer import CompletionLossTrainer
+    from llm_summ.train.objectives import ObjectiveInputs, make_objective
+    from llm_summ.train.step_trainer import StepTrainer
 
     torch.manual_seed(5)
     config = quantization_config("nf4", double=True, compute_dtype=torch.float32) if quantized else None
@@ -44,26 +45,25 @@ def make_trainer(folder: Path, *, quantized: bool = False, dense: bool = False) 
         assert keep_dequantized(model, size - 1) == 0
         assert keep_dequantized(model, size) == size > 0
     torch.manual_seed(6)
-    trainer = CompletionLossTrainer(
-        model=model,
-        arguments=SFTConfig(
-            **{"output_dir": str(folder / "out"), "use_cpu": True, "bf16": False, "report_to": "none"},
-            **{"max_length": None, "max_steps": 2, "gradient_checkpointing": False, "disable_tqdm": True},
-            **{"completion_only_loss": False, "save_strategy": "no", "per_device_train_batch_size": 6},
-            dataset_kwargs={"skip_prepare_dataset": True},
-        ),
-        rows=[row for rows in COMPLETIONS for row in rows],
-        tokenizer=AutoTokenizer.from_pretrained(folder / "tiny"),
-        # Random, so that B is not zero and the adapter does something.
-        adapter=LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", init_lora_weights=False),
-        callbacks=[],
-        fields=TrainFields.model_validate({"batch_size": 6}),
-        rows_at_a_time=2,
+    # Random, so that B is not zero and the adapter does something.
+    model = get_peft_model(
+        model, LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", init_lora_weights=False)
     )
-    for parameter in trainer.model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    return trainer
+    arguments = TrainingArguments(
+        **{"output_dir": str(folder / "out"), "use_cpu": True, "report_to": "none", "max_steps": 2},
+        **{"disable_tqdm": True, "save_strategy": "no", "per_device_train_batch_size": 6},
+    )
+    fields = TrainFields.model_validate({"batch_size": 6})
+    rows = [row for rows in COMPLETIONS for row in rows]
+    return StepTrainer(
+        model=model,
+        arguments=arguments,
+        objective=make_objective(ObjectiveInputs(fields, rows, CAUSAL, 0, arguments.device)),
+        tokenizer=AutoTokenizer.from_pretrained(folder / "tiny"),
+        callbacks=[],
+        fields=fields,
+        micro_batch_size=2,
+    )
 
 
 def _ids(seed: int, count: int) -> tuple[int, ...]:
@@ -121,7 +121,7 @@ def test_dequantized_weights_change_nothing_but_rounding(folder: Path) -> None:
     found = []
     for dense in (False, True):
         trainer = make_trainer(folder, quantized=True, dense=dense)
-        loss = trainer.training_step(trainer.model, trainer._rows)
+        loss = trainer.training_step(trainer.model, trainer.objective.examples)
         gradients = [p.grad for p in trainer.model.parameters() if p.grad is not None]
         found.append((float(loss), torch.cat([gradient.flatten() for gradient in gradients])))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)

@@ -23,7 +23,7 @@ from llm_summ.data import read_dialogues
 from llm_summ.train.distributed import ALONE, ProcessGroup, joined
 
 COMMAND = [sys.executable, "-m", "llm_summ", "sft"]
-FULL = ["--set", "train.method=full", "--set", "model.quantization=none"]
+FULL = ["--set", "train.weights=full", "--set", "model.quantization=none"]
 FSDP = ["--set", "train.parallel=fsdp"]
 
 

@@ -141,7 +141,7 @@ def test_a_budget_is_kept_and_a_resumption_ends_with_the_same_adapter(
     from llm_summ.train.job import resume, sft
 
     monkeypatch.chdir(folder)
-    whole = sft(load_recipe(Path("recipe.yaml"), []), runs=Path("runs"), name="whole", stem="recipe").path
+    whole = sft(load_recipe(Path("recipe.yaml"), []), runs=Path("runs"), name="whole", stem="recipe").run.path
     manifest = json.loads((whole / "manifest.json").read_text(encoding="utf-8"))
     fixed = FixedSteps.of(Manifest.model_validate(manifest))
     assert fixed is not None
@@ -168,7 +168,7 @@ def test_a_budget_is_kept_and_a_resumption_ends_with_the_same_adapter(
         for checkpoint in (copy / "checkpoints").iterdir():
             if int("".join(filter(str.isdigit, checkpoint.name))) > last:
                 shutil.rmtree(checkpoint)
-        run = resume(Path("runs"), name).path
+        run = resume(Path("runs"), name).run.path
         assert log_of(run) == log_of(whole)
         weights = [(one / "adapter" / "adapter_model.safetensors").read_bytes() for one in (run, whole)]
         assert weights[0] == weights[1]
@@ -187,7 +187,9 @@ def test_what_was_found_first_does_not_hold(
     monkeypatch.setattr(time_budget.TimeBudget, "is_due", lambda self: self._steps in found)
     monkeypatch.setattr(time_budget.TimeBudget, "fix", lambda self, step, paused, may_shrink: found[step])
     settings = ["train.save_steps=5", "evaluation.every=10"]
-    whole = sft(load_recipe(Path("recipe.yaml"), settings), runs=Path("runs"), name="twice", stem="recipe").path
+    whole = sft(
+        load_recipe(Path("recipe.yaml"), settings), runs=Path("runs"), name="twice", stem="recipe"
+    ).run.path
     said = capfd.readouterr().err
     assert "30 of 6400 steps fit into 0.5 minutes" in said
     assert "20 of 6400 steps fit into 0.5 minutes" in said
@@ -203,7 +205,7 @@ def test_what_was_found_first_does_not_hold(
         shutil.rmtree(copy / "checkpoints" / step)
     del manifest["training"]
     (copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    run = resume(Path("runs"), "twice-killed").path
+    run = resume(Path("runs"), "twice-killed").run.path
     assert log_of(run) == log_of(whole)
     weights = [(one / "adapter" / "adapter_model.safetensors").read_bytes() for one in (run, whole)]
     assert weights[0] == weights[1]

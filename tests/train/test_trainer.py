@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from llm_summ.models.families import CAUSAL, IGNORED
+from llm_summ.models.families.causal import input_ids, labels
 from llm_summ.prompt import TokenizedExample
-from llm_summ.recipe import TrainFields
+from llm_summ.recipe import ObjectiveName, TrainFields
 
 pytestmark = [
     pytest.mark.slow,
@@ -40,7 +42,7 @@ def rows() -> list[TokenizedExample]:
     return found
 
 
-def settings(folder: Path) -> Any:
+def settings_of_trl(folder: Path) -> Any:
     from trl import SFTConfig
 
     return SFTConfig(
@@ -59,6 +61,20 @@ def settings(folder: Path) -> Any:
     )
 
 
+def settings(folder: Path) -> Any:
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        output_dir=str(folder / "out"),
+        use_cpu=True,
+        report_to="none",
+        max_steps=2,
+        per_device_train_batch_size=6,
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+
+
 def adapter() -> Any:
     from peft import LoraConfig
 
@@ -66,26 +82,43 @@ def adapter() -> Any:
     return LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", init_lora_weights=False)
 
 
-def make_trainer(
-    folder: Path, rows: list[TokenizedExample], rows_at_a_time: int = 6, ratio: float | None = None, **fields: Any
-) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def adapted(model: Any) -> Any:
+    """The model with a random adapter, as TRL makes it."""
+    from peft import get_peft_model
+    from transformers import set_seed
 
-    from llm_summ.train.trainer import CompletionLossTrainer
+    set_seed(42)
+    return get_peft_model(model, adapter())
 
-    torch.manual_seed(5)
-    return CompletionLossTrainer(
-        model=AutoModelForCausalLM.from_pretrained(folder / "tiny"),
-        arguments=settings(folder),
-        rows=rows,
+
+def step_trainer(folder: Path, model: Any, rows: list[TokenizedExample], rows_at_a_time: int, **more: Any) -> Any:
+    from transformers import AutoTokenizer
+
+    from llm_summ.train.objectives import ObjectiveInputs, make_objective
+    from llm_summ.train.step_trainer import StepTrainer
+
+    ratio, objective = more.pop("ratio", None), more.pop("objective", None)
+    fields = TrainFields.model_validate({"batch_size": 6} | more)
+    arguments = settings(folder)
+    return StepTrainer(
+        model=model,
+        arguments=arguments,
+        objective=objective or make_objective(ObjectiveInputs(fields, rows, CAUSAL, 0, arguments.device)),
         tokenizer=AutoTokenizer.from_pretrained(folder / "tiny"),
-        adapter=adapter(),
         callbacks=[],
-        fields=TrainFields.model_validate({"batch_size": 6} | fields),
-        rows_at_a_time=rows_at_a_time,
+        fields=fields,
+        micro_batch_size=rows_at_a_time,
         learning_rate_ratio=ratio,
     )
+
+
+def make_trainer(folder: Path, rows: list[TokenizedExample], rows_at_a_time: int = 6, **more: Any) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(5)
+    model = adapted(AutoModelForCausalLM.from_pretrained(folder / "tiny"))
+    return step_trainer(folder, model, rows, rows_at_a_time, **more)
 
 
 def gradients(model: Any) -> Any:
@@ -103,10 +136,10 @@ def of_trl(folder: Path, rows: list[TokenizedExample]) -> tuple[float, Any]:
     from trl import SFTTrainer
 
     torch.manual_seed(5)
-    examples = [{"input_ids": row.input_ids, "labels": row.labels} for row in rows]
+    examples = [{"input_ids": input_ids(row), "labels": labels(row)} for row in rows]
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(folder / "tiny"),
-        args=settings(folder),
+        args=settings_of_trl(folder),
         train_dataset=Dataset.from_list(examples),
         processing_class=AutoTokenizer.from_pretrained(folder / "tiny"),
         peft_config=adapter(),
@@ -140,12 +173,10 @@ def test_a_step_is_that_of_trl(
 def test_no_row_sees_another(folder: Path, rows: list[TokenizedExample], packing: bool, kind: str) -> None:
     """The loss of each row within a micro batch, packed or padded, is its loss alone."""
     import torch
-    from transformers import AutoTokenizer, Gemma3ForCausalLM, Gemma3TextConfig
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
-    from llm_summ.train.trainer import CompletionLossTrainer
-
-    trainer = make_trainer(folder, rows, packing=packing)
-    model = trainer.model
+    trainer = make_trainer(folder, rows)
+    model, objective = trainer.model, trainer.objective
     if kind == "gemma":  # layers with a sliding window, shorter than the rows, between full ones
         torch.manual_seed(2)
         config = Gemma3TextConfig(
@@ -153,26 +184,20 @@ def test_no_row_sees_another(folder: Path, rows: list[TokenizedExample], packing
             **{"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "sliding_window": 16},
             layer_types=["sliding_attention", "full_attention"] * 2,
         )
-        trainer = CompletionLossTrainer(
-            model=Gemma3ForCausalLM(config),
-            arguments=settings(folder),
-            rows=rows,
-            tokenizer=AutoTokenizer.from_pretrained(folder / "tiny"),
-            adapter=None,
-            callbacks=[],
-            fields=TrainFields.model_validate({"batch_size": 6, "packing": packing}),
-            rows_at_a_time=6,
-        )
-        model = trainer.model
+        model = Gemma3ForCausalLM(config)
     model.eval()
 
     def losses_within(together: list[TokenizedExample]) -> list[float]:
         """The summed loss of each row: the others' labels are taken away, their tokens stay."""
-        found = []
-        for one in together:
-            shown = [row if row is one else _Unlabelled(row) for row in together]
+        inputs, all_labels = CAUSAL.collate(together, 0, torch.device("cpu"), packing=packing)
+        found, start = [], 0
+        for index, row in enumerate(together):
+            own = (0, slice(start, start + len(row))) if packing else (index, slice(0, len(row)))
+            shown = torch.full_like(all_labels, IGNORED)
+            shown[own] = all_labels[own]
+            start += len(row)
             with torch.no_grad():
-                found.append(float(trainer.completion_loss(model, shown)))
+                found.append(float(objective.cross_entropy(model, inputs, shown)))
         return found
 
     alone = [losses_within([row])[0] for row in rows]
@@ -180,14 +205,63 @@ def test_no_row_sees_another(folder: Path, rows: list[TokenizedExample], packing
     assert losses_within(rows[::-1]) == pytest.approx(alone[::-1], rel=1e-5)
 
 
-class _Unlabelled:
-    """A row whose tokens are there and whose labels are not."""
+def test_the_fused_head_of_a_gpu_gives_the_same_loss(folder: Path, rows: list[TokenizedExample]) -> None:
+    """TRL's head, which also works on a CPU, where it is slower than ours."""
+    import torch
 
-    def __init__(self, row: TokenizedExample) -> None:
-        self.input_ids, self.labels = row.input_ids, [-100] * len(row)
+    plain, fused = make_trainer(folder, rows), make_trainer(folder, rows)
+    fused.objective._has_fused_head = True
+    fused.objective.prepare(fused.model)
+    losses = [trainer.training_step(trainer.model, rows) for trainer in (plain, fused)]
+    assert float(losses[1]) == pytest.approx(float(losses[0]), rel=1e-5)
+    torch.testing.assert_close(gradients(fused.model), gradients(plain.model), rtol=1e-3, atol=1e-6)
 
-    def __len__(self) -> int:
-        return len(self.input_ids)
+
+class _EachRowAlike:
+    """An objective of which every row has the same weight, however long its completion is."""
+
+    def __init__(self, loss: Any) -> None:
+        self._loss, self.examples = loss, loss.examples
+
+    def length(self, row: TokenizedExample) -> int:
+        return len(row)
+
+    def weight(self, row: TokenizedExample) -> float:
+        return 1.0
+
+    def prepare(self, model: Any) -> None: ...
+
+    def loss(self, model: Any, rows: list[TokenizedExample]) -> Any:
+        return sum(self._loss.loss(model, [row]) / row.target_tokens for row in rows)
+
+    def log_fields(self) -> dict[str, float]:
+        return {"rows": 6.0}
+
+
+@pytest.mark.parametrize("rows_at_a_time", [1, 4, 6])
+def test_a_step_is_the_mean_of_any_objective(
+    folder: Path, rows: list[TokenizedExample], rows_at_a_time: int
+) -> None:
+    import torch
+
+    whole = make_trainer(folder, rows)
+    expected = sum(whole.objective.loss(whole.model.train(), [row]) / row.target_tokens for row in rows) / 6
+    expected.backward()
+    wanted = float(expected.detach())
+    trainer = make_trainer(folder, rows, rows_at_a_time, objective=_EachRowAlike(whole.objective))
+    assert float(trainer.training_step(trainer.model, rows)) == pytest.approx(wanted, rel=1e-5)
+    torch.testing.assert_close(gradients(trainer.model), gradients(whole.model), rtol=1e-3, atol=1e-6)
+    logs = {"loss": 1.0}
+    trainer.log(logs)
+    assert logs["objective/rows"] == 6.0
+    other = whole.training_step(whole.model, rows)
+    assert float(other) != pytest.approx(wanted, rel=1e-3)
+
+
+def test_every_objective_of_a_recipe_is_registered() -> None:
+    from llm_summ.train.objectives import OBJECTIVES
+
+    assert tuple(OBJECTIVES) == get_args(ObjectiveName)
 
 
 def test_label_smoothing_is_pytorchs_and_not_in_the_dev_loss(folder: Path, rows: list[TokenizedExample]) -> None:
@@ -198,7 +272,7 @@ def test_label_smoothing_is_pytorchs_and_not_in_the_dev_loss(folder: Path, rows:
     row = rows[0]
     trainer.model.eval()
     with torch.no_grad():
-        logits = trainer.model(input_ids=torch.tensor([row.input_ids])).logits[0, len(row.prompt_ids) - 1 : -1]
+        logits = trainer.model(input_ids=torch.tensor([input_ids(row)])).logits[0, len(row.prompt_ids) - 1 : -1]
         targets = torch.tensor([*row.completion_ids, row.stop_id])
         expected = float(functional.cross_entropy(logits, targets))
         smoothed = float(functional.cross_entropy(logits, targets, label_smoothing=0.1))
@@ -206,7 +280,7 @@ def test_label_smoothing_is_pytorchs_and_not_in_the_dev_loss(folder: Path, rows:
         trainer.model.train()
         for dropout in (m for m in trainer.model.modules() if isinstance(m, torch.nn.Dropout)):
             dropout.p = 0.0
-        loss = trainer.completion_loss(trainer.model, [row])
+        loss = trainer.objective.loss(trainer.model, [row])
     assert float(loss) / len(targets) == pytest.approx(smoothed, rel=1e-5)
     assert smoothed != pytest.approx(expected, rel=1e-3)
 
@@ -242,7 +316,7 @@ resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 loss = float(trainer.training_step(trainer.model, rows))
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 apart = (gradients(trainer.model) - gradients(small.model)).abs().max()
-print(trainer.rows_at_a_time, abs(loss - expected) < 1e-3, float(apart) < 1e-3)
+print(trainer.micro_batch_size, abs(loss - expected) < 1e-3, float(apart) < 1e-3)
 """
 
 
@@ -282,24 +356,12 @@ def test_an_evaluation_in_between_leaves_the_gradients_of_a_quantized_base(
     from llm_summ.models.device import Device
     from llm_summ.models.load import keep_trainable, load_base, quantization_config
     from llm_summ.recipe import ModelFields
-    from llm_summ.train.trainer import CompletionLossTrainer
 
     at = str(folder / "tiny")
     quantization = quantization_config("nf4", double=True, compute_dtype=torch.float32)
     model = load_base(ModelFields(base=at), at, Device("cpu", "", "float32"), torch.float32, quantization)
     keep_trainable(model)
-    from transformers import AutoTokenizer
-
-    trainer = CompletionLossTrainer(
-        model=model,
-        arguments=settings(folder),
-        rows=rows,
-        tokenizer=AutoTokenizer.from_pretrained(at),
-        adapter=adapter(),
-        callbacks=[],
-        fields=TrainFields(batch_size=6),
-        rows_at_a_time=6,
-    )
+    trainer = step_trainer(folder, adapted(model), rows, 6)
     found = []
     for _ in range(2):
         trainer.model.zero_grad()

@@ -23,6 +23,7 @@ from llm_summ.models.adapter import attach_adapter
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.decode_attention import quick_decoding
 from llm_summ.models.dequantized import keep_dequantized
+from llm_summ.models.families import family_of_config
 from llm_summ.models.few_row_linear import quick_products
 from llm_summ.models.load import load_base, quantization_config
 from llm_summ.recipe import Recipe
@@ -68,6 +69,7 @@ class HfEngine:
         from llm_summ.generate.growing_cache import can_be_split
 
         self._can_shrink = may_shrink and can_be_split(model)
+        self._family = family_of_config(model.config)
 
     def generate(
         self,
@@ -183,7 +185,9 @@ class HfEngine:
             )
             ids, cache = found.sequences, found.past_key_values
             chosen = looked_at[0].finish(ids[:, -1]) if looked_at else [[]] * len(left)
-            for row, text, values in zip(left, ids[:, prompt:].tolist(), chosen, strict=True):
+            for row, text, values in zip(
+                left, self._family.completion_ids(ids, prompt).tolist(), chosen, strict=True
+            ):
                 texts[row] = text
                 logprobs[row] += values
             places = enough.unfinished()

@@ -1,0 +1,128 @@
+"""Model families: everything that depends on the architecture of a base, a module each.
+
+A family is chosen from the base's configuration, with `family_of` or `family_of_config`. A new one is a module
+here and a line in `FAMILIES`; nothing else in the package asks what kind of model a base is.
+
+Shapes: b rows of a micro batch, s tokens of the longest, n target tokens in all of them, h the width of a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from llm_summ.core.engine_registry import Capability
+from llm_summ.core.errors import ModelError
+from llm_summ.models.base_facts import BaseFacts, facts_of
+from llm_summ.models.families.causal import IGNORED, Causal
+from llm_summ.prompt import TokenizedExample
+
+__all__ = ["CAUSAL", "FAMILIES", "IGNORED", "ModelFamily", "family_of", "family_of_config", "find_family"]
+
+
+class ModelFamily(Protocol):
+    """What depends on the architecture of a base.
+
+    Attributes:
+        name: of the family.
+        peft_task_type: PEFT's name of what such a model is trained for.
+        pipeline_tag: the hub's name of what such a model does.
+        needs: what an engine on this machine has to be able to, to generate with such a model.
+    """
+
+    name: str
+    peft_task_type: str
+    pipeline_tag: str
+    needs: frozenset[Capability]
+
+    def includes(self, facts: BaseFacts) -> bool:
+        """Return whether a base is of this family."""
+
+    def auto_class(self) -> Any:
+        """Return the class of transformers that loads such a model."""
+
+    def collate(
+        self, examples: Sequence[TokenizedExample], pad_id: int, device: Any, *, packing: bool
+    ) -> tuple[dict[str, Any], Any]:
+        """Return model inputs and labels of a micro batch.
+
+        Args:
+            examples: at least one.
+            pad_id: fills shorter rows; it is masked out.
+            device: where the tensors are to be.
+            packing: put one example after the other instead of padding them; none sees another.
+
+        Returns:
+            inputs, and labels of shape (b, s) with `IGNORED` where a token is no target. Packed: (1, s).
+        """
+
+    def blank_inputs(self, rows: int, length: int, target_tokens: int, *, packed: bool) -> dict[str, Any]:
+        """Return inputs of the shape of a micro batch, with zeros in place of ids.
+
+        Args:
+            rows: b.
+            length: tokens of the longest example, prompt, completion and stop id.
+            target_tokens: n.
+            packed: whether several examples are in one row.
+        """
+
+    def targets(self, labels: Any) -> Any:
+        """Return the labels that the decoder's states are to predict, of shape (b, t)."""
+
+    def target_states(self, states: Any, is_target: Any) -> Any:
+        """Return the states of shape (n, h) from which the targets are predicted.
+
+        Args:
+            states: of the decoder, shape (b, s, h).
+            is_target: where `targets` are no `IGNORED`, shape (b, t).
+        """
+
+    def forward_layers(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """Run all layers on inputs of `collate`, with as few logits as possible."""
+
+    def completion_ids(self, generated: Any, prompt_length: int) -> Any:
+        """Return the ids that were generated, of shape (b, new), without those of the prompt.
+
+        Args:
+            generated: what `model.generate` returns, shape (b, s).
+            prompt_length: tokens of the padded prompts.
+        """
+
+    def context_tokens(self, prompt: int, completion: int) -> int:
+        """Return how many tokens of the context a prompt and its completion take."""
+
+
+CAUSAL: ModelFamily = Causal()
+"""Decoders, which continue the prompt."""
+
+FAMILIES: tuple[ModelFamily, ...] = (CAUSAL,)
+
+
+def find_family(facts: BaseFacts) -> ModelFamily | None:
+    """Return the family of a base; None: the package can neither train nor use such a model."""
+    return next((family for family in FAMILIES if family.includes(facts)), None)
+
+
+def family_of(facts: BaseFacts) -> ModelFamily:
+    """Return the family of a base that passed the gate.
+
+    Raises:
+        ModelError: it is of none.
+    """
+    family = find_family(facts)
+    if family is None:
+        names = ", ".join(one.name for one in FAMILIES)
+        raise ModelError(
+            f"model.base: {facts.saved_class or facts.configuration} is of no family that can be trained or used; "
+            f"expected one of: {names}"
+        )
+    return family
+
+
+def family_of_config(config: Any) -> ModelFamily:
+    """Return the family of a configuration of transformers.
+
+    Raises:
+        ModelError: it is of none.
+    """
+    return family_of(facts_of(config))

@@ -1,0 +1,114 @@
+"""Decoders: prompt and completion are one sequence, and every state predicts the token behind it.
+
+A training row of p prompt tokens and c completion tokens (legend of a row)::
+
+    input_ids  prompt_ids (p)   completion_ids (c)   stop_id     shape (p + c + 1,)
+    labels     IGNORED    (p)   completion_ids (c)   stop_id
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llm_summ.core.engine_registry import Capability
+from llm_summ.models.base_facts import BaseFacts
+from llm_summ.prompt import TokenizedExample
+
+__all__ = ["IGNORED", "Causal", "input_ids", "labels"]
+
+IGNORED = -100
+"""The label of a token that is no target: PyTorch's default `ignore_index`."""
+
+
+def input_ids(example: TokenizedExample) -> list[int]:
+    """Return prompt, completion and stop id; shape (p + c + 1,)."""
+    return [*example.prompt_ids, *example.completion_ids, example.stop_id]
+
+
+def labels(example: TokenizedExample) -> list[int]:
+    """Return `input_ids` with the prompt ignored; shape (p + c + 1,)."""
+    return [IGNORED] * len(example.prompt_ids) + [*example.completion_ids, example.stop_id]
+
+
+class Causal:
+    """The family of decoders, see `ModelFamily`."""
+
+    name = "causal"
+    peft_task_type = "CAUSAL_LM"
+    pipeline_tag = "text-generation"
+    needs: frozenset[Capability] = frozenset()
+
+    def includes(self, facts: BaseFacts) -> bool:
+        """Return whether a base is a causal language model."""
+        return facts.trained_class is not None and not facts.is_encoder_decoder and not facts.is_encoder
+
+    def auto_class(self) -> Any:
+        """Return transformers' class of causal language models."""
+        from transformers import AutoModelForCausalLM
+
+        return AutoModelForCausalLM
+
+    def collate(
+        self, examples: Sequence[TokenizedExample], pad_id: int, device: Any, *, packing: bool
+    ) -> tuple[dict[str, Any], Any]:
+        """Return model inputs and labels of a micro batch."""
+        return _packed(examples, device) if packing else _padded(examples, pad_id, device)
+
+    def blank_inputs(self, rows: int, length: int, target_tokens: int, *, packed: bool) -> dict[str, Any]:
+        """Return inputs of the shape of a micro batch; packed examples are told apart by their positions."""
+        import torch
+
+        tokens = torch.zeros(rows, length, dtype=torch.long)
+        other = {"position_ids": tokens.clone()} if packed else {"attention_mask": torch.ones_like(tokens)}
+        return {"input_ids": tokens, **other}
+
+    def targets(self, labels: Any) -> Any:
+        """Return the labels without the first of each row, which no state predicts; shape (b, s - 1)."""
+        return labels[:, 1:]
+
+    def target_states(self, states: Any, is_target: Any) -> Any:
+        """Return the states before the target tokens."""
+        return states[:, :-1][is_target]
+
+    def forward_layers(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """Run all layers, with the logits of the last position alone."""
+        return model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=1)
+
+    def completion_ids(self, generated: Any, prompt_length: int) -> Any:
+        """Return the ids behind the prompt."""
+        return generated[:, prompt_length:]
+
+    def context_tokens(self, prompt: int, completion: int) -> int:
+        """Return the sum: prompt and completion share one context."""
+        return prompt + completion
+
+
+def _padded(examples: Sequence[TokenizedExample], pad_id: int, device: Any) -> tuple[dict[str, Any], Any]:
+    """Return model inputs and labels of shape (b, s), padded on the right."""
+    longest = max(map(len, examples))
+    spare = [longest - len(example) for example in examples]
+    ids = [input_ids(example) + [pad_id] * more for example, more in zip(examples, spare, strict=True)]
+    mask = [[1] * len(example) + [0] * more for example, more in zip(examples, spare, strict=True)]
+    targets = [labels(example) + [IGNORED] * more for example, more in zip(examples, spare, strict=True)]
+    inputs = {"input_ids": _tensor(ids, device), "attention_mask": _tensor(mask, device)}
+    return inputs, _tensor(targets, device)
+
+
+def _packed(examples: Sequence[TokenizedExample], device: Any) -> tuple[dict[str, Any], Any]:
+    """Return model inputs and labels of shape (1, s), one example after the other.
+
+    Without an attention mask, the library keeps a token from seeing what is before the place where the positions
+    begin at 0 again. The first token of an example is no target, so no label depends on the example before it.
+    """
+    ids = [token for example in examples for token in input_ids(example)]
+    positions = [position for example in examples for position in range(len(example))]
+    targets = [label for example in examples for label in labels(example)]
+    inputs = {"input_ids": _tensor([ids], device), "position_ids": _tensor([positions], device)}
+    return inputs, _tensor([targets], device)
+
+
+def _tensor(lists: list[list[int]], device: Any) -> Any:
+    import torch
+
+    return torch.tensor(lists, device=device)

@@ -1,0 +1,117 @@
+"""The adapter of a finished run, which another training begins with (`train.from_run`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from llm_summ.core.errors import InputError, ModelError, RunError
+from llm_summ.models.adapter import adapter_sha256, check_adapter
+from llm_summ.models.content_stamp import base_stamp
+from llm_summ.models.trained_weights import trained_weights
+from llm_summ.recipe import Recipe
+from llm_summ.runs.manifest import Manifest
+from llm_summ.runs.run import Run, open_run
+
+__all__ = ["find_start", "load_start", "refuse_another_start", "start_stamp"]
+
+# With another value of one of these, the same weights would be another adapter, or have no place.
+_SHAPE = ("r", "alpha", "targets", "rslora")
+
+
+def find_start(recipe: Recipe, runs: Path, location: str) -> Run | None:
+    """Return the run whose adapter a training begins with; None: it begins with a new adapter.
+
+    Args:
+        recipe: of the training to come.
+        runs: the folder of all runs.
+        location: of the recipe's base, from `base_location`.
+
+    Raises:
+        RunError: there is no such run, it is not finished, it has no adapter, or base or LoRA shape differ.
+    """
+    name = recipe.train.from_run
+    if name is None:
+        return None
+    where = f"train.from_run: {name}"
+    try:
+        run = open_run(runs, name, "train.from_run")
+        trained = run.recipe()
+        if not trained_weights(trained).has_adapter:
+            raise RunError(f"{where}: trained as a whole, and has no adapter; name a run with train.weights lora")
+        check_adapter(run)
+        begun = run.manifest().base
+    except InputError as error:
+        line = str(error)
+        raise RunError(line if line.startswith("train.from_run") else f"train.from_run: {line}") from error
+    stamp = base_stamp(recipe.model, location)
+    both = begun is not None and "files" in begun and "files" in stamp  # then the name does not matter
+    if begun is None:
+        differs = trained.model.base != recipe.model.base
+    else:
+        differs = begun["files"] != stamp["files"] if both else begun != stamp
+    if differs:
+        raise RunError(
+            f"{where}: its base is {trained.model.base}, found {recipe.model.base} (or other files under that "
+            "name) in the recipe; an adapter fits the base that it was trained on: set model.base to that one"
+        )
+    ours, theirs = recipe.lora.model_dump(), trained.lora.model_dump()
+    if other := [field for field in _SHAPE if ours[field] != theirs[field]]:
+        there = ", ".join(f"lora.{field} {theirs[field]}" for field in other)
+        here = ", ".join(str(ours[field]) for field in other)
+        raise RunError(f"{where}: its adapter has {there}, found {here} in the recipe; set them alike")
+    return run
+
+
+def start_stamp(run: Run) -> dict[str, str]:
+    """Return what a manifest records of the adapter that a training begins with."""
+    return {"run": str(run.path), "adapter_sha256": adapter_sha256(run)}
+
+
+def refuse_another_start(run: Run, start: Run | None, manifest: Manifest) -> None:
+    """Refuse a training that would begin with another adapter than it was begun with.
+
+    Args:
+        run: the training's.
+        start: the run that its recipe names; None: it names none.
+        manifest: of the training.
+
+    Raises:
+        RunError: the adapter was changed.
+    """
+    begun_with = (manifest.from_run or {}).get("adapter_sha256")
+    if start is not None and adapter_sha256(start) != begun_with:
+        raise RunError(
+            f"{start.adapter}: was changed after the training of {run.path} began; put it back, or begin a new run"
+        )
+
+
+def load_start(model: Any, run: Run) -> None:
+    """Give a new adapter the trained weights of a run, in float32.
+
+    Args:
+        model: of PEFT, with a new adapter of the same shape.
+        run: as `find_start` gives it.
+
+    Raises:
+        ModelError: the weights do not fit the adapter.
+    """
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    weights = load_file(run.adapter / "adapter_model.safetensors")
+    expected = get_peft_model_state_dict(model)
+    theirs, ours = (
+        {(name, tuple(weight.shape)) for name, weight in adapter.items()} for adapter in (weights, expected)
+    )
+    if theirs != ours:
+        name, shape = min(theirs ^ ours)
+        raise ModelError(
+            f"{run.adapter}: does not fit the adapter that the recipe describes ({name} of {list(shape)} is in "
+            "one of them only); leave train.from_run out"
+        )
+    # The dtype of the new adapter may be smaller.
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    set_peft_model_state_dict(model, weights)

@@ -1,0 +1,95 @@
+"""Objectives: what a training minimises, a module each.
+
+A new one is a module here, a line in `OBJECTIVES`, and its name in the recipe's `ObjectiveName`. `StepTrainer`
+drives any of them: it draws the steps, cuts them into micro batches, halves these when memory runs out, adds up
+the processes' gradients, and resumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from llm_summ.models.families import ModelFamily
+from llm_summ.prompt import TokenizedExample
+from llm_summ.recipe import ObjectiveName, TrainFields
+from llm_summ.train.objectives.completion_loss import CompletionLoss
+
+__all__ = ["OBJECTIVES", "Objective", "ObjectiveInputs", "make_objective"]
+
+
+class Objective(Protocol):
+    """A loss over examples.
+
+    The loss of a step is the weighted mean over its examples: `loss` of all micro batches and processes, added up,
+    and divided by the sum of the weights. So the gradient does not depend on how a step is cut.
+
+    Attributes:
+        examples: what is trained. A step is drawn from it; an example may be anything.
+    """
+
+    examples: Sequence[Any]
+
+    def length(self, example: Any) -> int:
+        """Return how many tokens an example has: examples of similar length come together."""
+
+    def weight(self, example: Any) -> float:
+        """Return how much an example counts; it must be known before the forward pass."""
+
+    def prepare(self, model: Any) -> None:
+        """Change the model before the first step, if that is needed; called once."""
+
+    def loss(self, model: Any, examples: Sequence[Any]) -> Any:
+        """Return the summed loss of a micro batch, a tensor of shape () with a gradient.
+
+        Args:
+            model: in training mode: with dropout and whatever else belongs to the training; else without.
+            examples: at least one.
+        """
+
+    def log_fields(self) -> dict[str, float]:
+        """Return further figures of the steps since the last call, for a line of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveInputs:
+    """What an objective is made of.
+
+    Attributes:
+        fields: the recipe's section `train`.
+        examples: the training rows.
+        family: of the base.
+        pad_id: fills shorter rows.
+        device: a torch device, of the model.
+        sharded: whether each process holds a part of the base.
+    """
+
+    fields: TrainFields
+    examples: Sequence[TokenizedExample]
+    family: ModelFamily
+    pad_id: int
+    device: Any
+    sharded: bool = False
+
+
+def _completion_loss(inputs: ObjectiveInputs) -> Objective:
+    fields = inputs.fields
+    return CompletionLoss(
+        inputs.examples,
+        inputs.family,
+        pad_id=inputs.pad_id,
+        device=inputs.device,
+        packing=fields.packing,
+        label_smoothing=fields.label_smoothing,
+        sharded=inputs.sharded,
+    )
+
+
+OBJECTIVES: dict[ObjectiveName, Callable[[ObjectiveInputs], Objective]] = {"sft": _completion_loss}
+"""What `train.objective` may be."""
+
+
+def make_objective(inputs: ObjectiveInputs) -> Objective:
+    """Return the objective that a recipe names."""
+    return OBJECTIVES[inputs.fields.objective](inputs)
