@@ -30,6 +30,74 @@ A room imports only rooms with a smaller number than its own::
     13  sweep        settings of decoding and post-processing, scored
     14  cli          the commands
     15  __main__     the console script: errors become one line and an exit code
+
+The names of `__all__` are for programs; they are imported when they are used::
+
+    import llm_summ
+
+    dialogues = llm_summ.read_dialogues("dev.csv")
+    with llm_summ.Summarizer.open("runs/latest") as summarizer:
+        texts = [summary.text for summary in summarizer.summarize(dialogues)]
+    print(llm_summ.score_corpus(texts, [dialogue.references for dialogue in dialogues]).final)
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llm_summ.check.report import check_recipe as check_recipe
+    from llm_summ.data import Dialogue as Dialogue
+    from llm_summ.data import Turn as Turn
+    from llm_summ.data import read_dialogues as read_dialogues
+    from llm_summ.evaluate.evaluation import evaluate_file as evaluate_file
+    from llm_summ.evaluate.evaluation import evaluate_run as evaluate_run
+    from llm_summ.generate.summarizer import Summarizer as Summarizer
+    from llm_summ.generate.summary import Summary as Summary
+    from llm_summ.post import post_process as post_process
+    from llm_summ.recipe import Recipe as Recipe
+    from llm_summ.recipe import find_recipe as find_recipe
+    from llm_summ.recipe import load_recipe as load_recipe
+    from llm_summ.runs.run import Run as Run
+    from llm_summ.runs.run import open_run as open_run
+    from llm_summ.score import score_corpus as score_corpus
+    from llm_summ.train.job import sft as sft
+
 __version__ = "0.1.0"
+
+_MODULES = {
+    "Dialogue": "data",
+    "Recipe": "recipe",
+    "Run": "runs.run",
+    "Summarizer": "generate.summarizer",
+    "Summary": "generate.summary",
+    "Turn": "data",
+    "check_recipe": "check.report",
+    "evaluate_file": "evaluate.evaluation",
+    "evaluate_run": "evaluate.evaluation",
+    "find_recipe": "recipe",
+    "load_recipe": "recipe",
+    "open_run": "runs.run",
+    "post_process": "post",
+    "read_dialogues": "data",
+    "score_corpus": "score",
+    "sft": "train.job",
+}
+"""The room and module of each public name."""
+
+__all__ = ["__version__", *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

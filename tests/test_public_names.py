@@ -1,0 +1,69 @@
+"""What `import llm_summ` offers to other programs: names, types, and no waiting."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import llm_summ
+
+CONSUMER = """
+from pathlib import Path
+
+import llm_summ
+from llm_summ import Dialogue, Turn, load_recipe, score_corpus
+
+
+def scores(path: Path) -> float:
+    dialogues = llm_summ.read_dialogues(str(path))
+    texts = [dialogue.references[0] for dialogue in dialogues]
+    return score_corpus(texts, [dialogue.references for dialogue in dialogues]).final
+
+
+def summaries(dialogues: list[Dialogue]) -> list[str]:
+    with llm_summ.Summarizer.open("latest", engine="hf") as summarizer:
+        return [summary.text for summary in summarizer.summarize(dialogues)]
+
+
+def train(path: Path) -> float | None:
+    return llm_summ.sft(load_recipe(path), runs=Path("runs"), name=None, stem="mine").score
+
+
+turn = Turn("#Person1#", "안녕하세요?")
+steps: list[str] = llm_summ.post_process(["요약입니다."], [False], ["strip"]).texts
+"""
+
+
+def test_every_public_name_is_there() -> None:
+    assert sorted(llm_summ.__all__) == dir(llm_summ)
+    for name in llm_summ.__all__:
+        assert getattr(llm_summ, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'sumarizer'"):
+        _ = llm_summ.sumarizer
+
+
+def test_the_import_loads_nothing() -> None:
+    code = (
+        "import sys, llm_summ; llm_summ.__all__; "
+        "loaded = [name for name in sys.modules if name.startswith('llm_summ.')]; "
+        "heavy = {'torch', 'numpy', 'pydantic', 'transformers'} & set(sys.modules); print(loaded, heavy)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == "[] set()"
+
+
+def test_a_program_has_types(tmp_path: Path) -> None:
+    """mypy strict reads the installed package's own annotations: a wrong use is found, and a right one is not."""
+    right, wrong = tmp_path / "consumer.py", tmp_path / "wrong.py"
+    right.write_text(CONSUMER, encoding="utf-8")
+    wrong.write_text("import llm_summ\n\nscore: str = llm_summ.score_corpus(['a'], [['a']])\n", encoding="utf-8")
+    options = ["--strict", "--no-error-summary", "--cache-dir", str(tmp_path / "cache")]
+    command = [sys.executable, "-m", "mypy", *options]
+    good = subprocess.run([*command, str(right)], capture_output=True, text=True, cwd=tmp_path)
+    assert (good.returncode, good.stdout) == (0, "")
+    bad = subprocess.run([*command, str(wrong)], capture_output=True, text=True, cwd=tmp_path)
+    assert bad.returncode == 1
+    assert 'variable has type "str"' in bad.stdout
