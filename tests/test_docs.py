@@ -16,7 +16,10 @@ from llm_summ.cli import cli
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [
-    *(ROOT / name for name in ("README.md", "README.ko.md", "CHANGELOG.md", "recipes/README.md")),
+    *(
+        ROOT / name
+        for name in ("README.md", "README.ko.md", "CHANGELOG.md", "CONTRIBUTING.md", "recipes/README.md")
+    ),
     *sorted((ROOT / "docs").glob("**/*.md")),
 ]
 # The first and the second part of a link to a file of ours: the file, and the section.
