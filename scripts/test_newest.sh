@@ -8,7 +8,7 @@
 #   --list  print what would be installed, and end
 #   --keep  keep the environment; otherwise it is removed
 #
-# It takes 5 GiB in $TMPDIR (or /tmp) with CPU builds of torch, more with CUDA builds. Exit status: 0 all passed,
+# It takes 5 GiB in $TMPDIR (or /tmp) with CPU builds of torch, 7 GiB with CUDA builds. Exit status: 0 all passed,
 # 1 a test failed or nothing could be installed, 2 wrong arguments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -61,7 +61,7 @@ folder=$(mktemp -d "${TMPDIR:-/tmp}/llm-summ-newest.XXXXXX")
 [ -n "$keep" ] || trap 'rm -rf "$folder"' EXIT
 say() { echo "test_newest.sh: $*"; }
 pip=("$folder/bin/python" -m pip --disable-pip-version-check)
-say "installing into $folder (5 to 15 minutes)"
+say "installing into $folder (5 to 25 minutes)"
 "$python" -m venv "$folder"
 echo "$requirements" >"$folder/requirements.txt"
 "${pip[@]}" install --quiet --progress-bar off --upgrade --requirement "$folder/requirements.txt" || {
