@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from llm_summ.core.compat.peft import is_another_base, is_not_finite
+from llm_summ.core.compat.peft import are_targets_missing, is_another_base, is_not_finite
 from llm_summ.core.errors import LlmSummError, ModelError, RecipeError, RunError, TrainingError, first_line
 from llm_summ.core.files import file_sha256, whole_directory, write_json
 from llm_summ.core.progress import say
@@ -124,7 +124,7 @@ def add_adapter(base: Any, recipe: Recipe, family: ModelFamily) -> Any:
     try:
         model = get_peft_model(base, lora_config(recipe.lora, family))
     except ValueError as error:
-        if "arget modules" in str(error):
+        if are_targets_missing(error):
             raise RecipeError(f"lora.targets: {first_line(error)}") from error
         raise TrainingError(f"PEFT refuses this recipe: {first_line(error)}") from error
     for parameter in model.parameters():

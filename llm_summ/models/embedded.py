@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_summ.core.errors import ModelError
+from llm_summ.core.errors import ModelError, pip_line
 from llm_summ.core.files import whole_directory, write_text
 from llm_summ.core.optional_packages import quiet_libraries, require
 from llm_summ.core.progress import say
@@ -145,5 +145,5 @@ def _check_tokenizer(name: str, tokenizer: Any) -> None:
 
         raise ModelError(
             f"embedded:{name}: tokenizers {tokenizers.__version__} builds its tokenizer wrongly (a text gets "
-            f"{len(ids)} tokens, expected {len(_PROBE_IDS)}); pip install --upgrade 'transformers>=5.18'"
+            f"{len(ids)} tokens, expected {len(_PROBE_IDS)}); {pip_line('train')}"
         )

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_summ.core.compat.write_errors import as_os_error
 from llm_summ.core.errors import RunError, TrainingError, first_line
 from llm_summ.core.files import file_sha256, whole_directory, write_json
 from llm_summ.core.progress import say
@@ -163,11 +164,10 @@ def _write(path: Path, trainer: Any, progress: dict[str, Any], weights: Any, opt
             sums = {file.name: file_sha256(file) for file in sorted(building.iterdir()) if file.is_file()}
             write_json(building / CHECKSUMS, sums)
     except Exception as error:
-        # PyTorch's own writer tells of a full disk as a RuntimeError.
-        writing = isinstance(error, OSError) or type(error).__name__ == "SafetensorError"
-        if not writing and not any(sign in str(error) for sign in ("PytorchStreamWriter", "file write failed")):
+        refused = as_os_error(error, path)
+        if refused is None:
             raise
-        raise TrainingError(_cannot_be_written(path, error, trainer.processes.world)) from error
+        raise TrainingError(_cannot_be_written(path, refused, trainer.processes.world)) from error
 
 
 def prune(folder: Path, keep: int, best: Collection[int]) -> None:
@@ -178,8 +178,8 @@ def prune(folder: Path, keep: int, best: Collection[int]) -> None:
             shutil.rmtree(going)
 
 
-def _cannot_be_written(path: Path, error: Exception, world: int) -> str:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+def _cannot_be_written(path: Path, error: OSError, world: int) -> str:
+    reason = error.strerror or first_line(error)
     free = shutil.disk_usage(path.parent if path.parent.is_dir() else path.parents[1]).free
     last = next((f"{one.path.name} is intact; " for one in checkpoints(path.parent)), "")
     return (
