@@ -160,10 +160,17 @@ def _fix_row(
         dialogue = steps[-1][2] if steps else dialogue
         if source == "turns" and dialogue.strip():
             turns, steps = _fix_turns(values[source] or [], tagging_of(dialogue))
-            if turns:
+            more = steps
+            steps = steps if turns else []
+            while turns and more:  # repaired turns can have other tags, and tags decide what is repaired
                 values[source] = turns
-            else:
-                steps = []
+                repaired = dialogue_text(table, Record(record.line, values))
+                dialogue = proper[-1][2] if (proper := _useful(_repairs(repaired, spoken=True))) else repaired
+                again, more = _fix_turns(turns, tagging_of(dialogue))
+                if again:
+                    turns, steps = again, steps + more
+                else:
+                    break
         elif steps:
             values[source] = dialogue
         yield from ((source, *step) for step in steps)

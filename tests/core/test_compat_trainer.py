@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.filterwarnings("ignore:::transformers", "ignore:::torch", "ignore:::peft")
+pytestmark = [
+    pytest.mark.canary,
+    pytest.mark.filterwarnings("ignore:::transformers", "ignore:::torch", "ignore:::peft"),
+]
 
 
 def parameters(function: Any) -> list[str]:

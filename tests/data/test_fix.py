@@ -355,6 +355,7 @@ TURN = st.one_of(
 
 @given(st.lists(TURN, max_size=5))
 @example(["\u200b", {"speaker": " A ", "text": " "}])
+@example([{"text": "", "speaker": "#Peron1#\u2028"}])
 def test_turns_keep_their_form(turns: list[Any]) -> None:
     messy = table({"fname": "a", "turns": turns}, name="dev.jsonl")
     once, _ = fix_table(messy)
