@@ -162,7 +162,7 @@ def check_recipe(
     recipe: Recipe,
     run: Run | None = None,
     *,
-    memory_may_not_do: bool = False,
+    allow_low_memory: bool = False,
     devices: int = 1,
     runs: Path | None = RUNS,
 ) -> CheckReport:
@@ -171,7 +171,7 @@ def check_recipe(
     Args:
         recipe: the recipe.
         run: a run whose prompt is compared with the recipe's.
-        memory_may_not_do: whether too little memory is a note, and no failure.
+        allow_low_memory: whether too little memory is a note, and no failure.
         devices: how many train together, each with its share of a step's rows; on a CPU they share its memory.
         runs: the folder of all runs, where `train.from_run` is; None: it is not looked for.
 
@@ -224,7 +224,7 @@ def check_recipe(
             f"memory: about {_gib(memory.total)} are needed, {device.name} has {_gib(available)}{_each(devices)}; "
             f"{_to_save_memory(recipe, size, device)}, or train anyway: sft --force"
         )
-        fails = memory.total > _MARGIN * available and not memory_may_not_do
+        fails = memory.total > _MARGIN * available and not allow_low_memory
         (failures if fails else notes).append(line)
     start = None
     try:

@@ -303,7 +303,7 @@ def test_more_memory_than_there_is(make: Make, monkeypatch: pytest.MonkeyPatch) 
     )
     [failure] = check_recipe(make(train={"micro_batch_size": 4})).failures
     assert "; lower train.micro_batch_size (now 4) or prompt.max_prompt_tokens, or train anyway" in failure
-    report = check_recipe(make(), memory_may_not_do=True)
+    report = check_recipe(make(), allow_low_memory=True)
     assert (report.failures, len(report.notes)) == ([], 1)
     monkeypatch.setattr("llm_summ.check.report.device_memory", lambda device: int(need.total / 1.1))
     assert check_recipe(make()).failures == []  # within the estimate's own error

@@ -387,7 +387,7 @@ def test_another_base_under_the_same_name(base: Path) -> None:
     shutil.copytree(base, "copy")  # with other times
     rewrite(base, lambda weights: {name: one + 1 for name, one in weights.items()})
     line = refused(llm_summ("sft", "--resume", "--run", "one"))
-    assert line.startswith("runs/one: the base base is another one than when the training began (files)")
+    assert line.startswith("runs/one: the base base is not the one that the training began with (files)")
     shutil.rmtree(base)
     Path("copy").rename(base)
     done = llm_summ("sft", "--resume", "--run", "one")
