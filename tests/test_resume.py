@@ -404,7 +404,7 @@ def test_all_weights_are_trained_by_the_same_recipe(here: Path) -> None:
     (file,) = prepare(run, sources=["dev.csv"], engine_name="hf").run()
     assert len(file.read()) == 6
     (run.model / "config.json").unlink()
-    with pytest.raises(LlmSummError, match=r"runs/full/model: no config.json; the model is not whole"):
+    with pytest.raises(LlmSummError, match=r"runs/full/model: no config.json; the model is incomplete"):
         prepare(run, sources=["dev.csv"], engine_name="hf")
 
 
