@@ -58,7 +58,7 @@ def compare(run: Run, rows: int) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         model = load_trained(report, dequantized=False)
         trainer = make_trainer(report, model, [], Path(scratch), ALONE, False)
-        trainer.take_up(checkpoints(run.checkpoints)[-1])
+        trainer.restore_checkpoint(checkpoints(run.checkpoints)[-1])
         dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"], plan.limit_predictor)
         assert dev_set is not None
         plain = timed(lambda: plainly(trainer, dev_set))

@@ -493,7 +493,7 @@ def test_untuned_predictions_stand_beside_the_tuned(folder: Path, run: Path) -> 
             lambda adapter: (adapter / "adapter_config.json").write_text("{", encoding="utf-8"),
             "not a LoRA configuration",
         ),
-        (lambda adapter: (adapter / "adapter_model.safetensors").write_bytes(b"\0" * 64), "not whole"),
+        (lambda adapter: (adapter / "adapter_model.safetensors").write_bytes(b"\0" * 64), "damaged or incomplete"),
         (lambda adapter: (adapter / "adapter_model.safetensors").unlink(), "no adapter_model.safetensors"),
         (lambda adapter: [path.unlink() for path in adapter.iterdir()] and adapter.rmdir(), "no adapter"),
     ],
@@ -514,7 +514,7 @@ def test_broken_adapter_is_told_in_a_line(folder: Path, run: Path, damage: objec
     ("setting", "told"),
     [
         ("model.base=./nowhere", "model.base: ./nowhere: no such folder"),
-        ("model.base=someone/no-such-model", "model.base: someone/no-such-model: cannot be had"),
+        ("model.base=someone/no-such-model", "model.base: someone/no-such-model: unavailable"),
         ("model.base=embedded:gemma", "no such model; expected embedded:gemma-3-270m"),
         ("data.train=nowhere.csv", "nowhere.csv: no such file; name yours: --set data.train=PATH"),
         ("prompt.template=plane", "did you mean plain?"),

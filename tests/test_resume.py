@@ -1,4 +1,4 @@
-"""A training that is killed, stopped or refused goes on to the end of an uninterrupted one, or says why not."""
+"""A training that was killed or stopped resumes to the result of an uninterrupted one, or reports why not."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def train(name: str, *overrides: str) -> Any:
     return sft(load_recipe(Path("recipe.yaml"), overrides), runs=Path("runs"), name=name, stem="recipe").run
 
 
-def go_on(name: str | None = None, given: Any = None) -> Any:
+def resume_run(name: str | None = None, given: Any = None) -> Any:
     from llm_summ.train.job import resume
 
     return resume(Path("runs"), name, given)
@@ -168,7 +168,7 @@ def test_killed_at_any_moment(here: Path, reference: Path, moment: Callable[[Pat
     process.kill()
     process.wait()
     assert not (run / "adapter").exists()
-    go_on(run.name)
+    resume_run(run.name)
     assert_same(run, reference)
 
 
@@ -201,12 +201,12 @@ def test_stopped_by_a_signal(
     with signalled(run, moment, kind), pytest.raises(StoppedError) as stopped:
         train(run.name)
     assert stopped.value.exit_code == 128 + kind
-    assert f"of {STEPS} by {kind.name}; go on with: llm-summ sft --resume --run {run.name}" in str(stopped.value)
+    assert f"of {STEPS} by {kind.name}; resume with: llm-summ sft --resume --run {run.name}" in str(stopped.value)
     assert not (run / "adapter").exists()
-    assert go_on().run.path.resolve() == run  # the last that was begun and did not finish
+    assert resume_run().run.path.resolve() == run  # the unfinished run that was started last
     assert_same(run, reference)
     with pytest.raises(RunError, match="its training is finished; next: llm-summ generate"):
-        go_on(run.name)
+        resume_run(run.name)
 
 
 @pytest.fixture
@@ -225,40 +225,40 @@ def stopped(here: Path, reference: Path, request: pytest.FixtureRequest) -> Iter
 
 
 def test_a_signal_while_an_evaluation_is_made_up_for(stopped: Path, reference: Path) -> None:
-    """Not a step more is made before the evaluation that is still to be done."""
+    """No further step is made before the evaluation that is still due."""
 
-    def taken_up(run: Path) -> bool:
+    def is_resumed(run: Path) -> bool:
         return signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
 
     with (
-        signalled(stopped, taken_up, signal.SIGTERM),
+        signalled(stopped, is_resumed, signal.SIGTERM),
         pytest.raises(StoppedError, match=f"at step {2 * EPOCH} of"),
     ):
-        go_on(stopped.name)
+        resume_run(stopped.name)
     assert max(line["step"] for line in log_of(stopped)) == 2 * EPOCH
-    go_on(stopped.name)
+    resume_run(stopped.name)
     assert_same(stopped, reference)
 
 
-def test_a_damaged_checkpoint_is_told_and_an_earlier_one_taken(
+def test_a_damaged_checkpoint_is_reported_and_an_earlier_one_used(
     stopped: Path, reference: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     last = max((stopped / "checkpoints").iterdir())
     (last / "optimizer.pt").write_bytes((last / "optimizer.pt").read_bytes()[:-100] + bytes(100))
-    go_on(stopped.name)
-    told = [line for line in capsys.readouterr().err.splitlines() if "the checkpoint is damaged" in line]
-    assert len(told) == 1
-    assert f"{last.name}: the checkpoint is damaged (optimizer.pt is not what was written)" in told[0]
+    resume_run(stopped.name)
+    reports = [line for line in capsys.readouterr().err.splitlines() if "the checkpoint is damaged" in line]
+    assert len(reports) == 1
+    assert f"{last.name}: the checkpoint is damaged (optimizer.pt differs from its checksum)" in reports[0]
     assert_same(stopped, reference)
 
 
-def test_no_whole_checkpoint_begins_anew(
+def test_without_an_undamaged_checkpoint_the_training_starts_again(
     stopped: Path, reference: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for checkpoint in (stopped / "checkpoints").iterdir():
         (checkpoint / "adapter_model.safetensors").unlink()
-    go_on(stopped.name)
-    assert "from the first step: there is no checkpoint" in capsys.readouterr().err
+    resume_run(stopped.name)
+    assert "from the first step (no checkpoint found)" in capsys.readouterr().err
     assert len(list((stopped / "checkpoints").glob("damaged-step-*"))) >= 2
     assert_same(stopped, reference)
 
@@ -276,7 +276,7 @@ def change_prompt(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (change_recipe, "recipe.yaml: was changed after the training began"),
         (change_prompt, "prompt.md: was changed after the training began"),
@@ -284,31 +284,31 @@ def change_prompt(run: Path) -> None:
         (lambda run: (run / "recipe.yaml").unlink(), "no recipe.yaml"),
     ],
 )
-def test_what_the_training_was_begun_with_may_not_change(
-    stopped: Path, change: Callable[[Path], None], told: str
+def test_recipe_prompt_and_manifest_must_be_unchanged(
+    stopped: Path, change: Callable[[Path], None], message: str
 ) -> None:
     change(stopped)
-    with pytest.raises(InputError, match=told) as refused:
-        go_on(stopped.name)
+    with pytest.raises(InputError, match=message) as refused:
+        resume_run(stopped.name)
     assert len(str(refused.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("train.csv", "train.csv: was changed after the training of runs/"),
         ("tiny", "model.base: ./tiny: no such folder"),
     ],
 )
-def test_data_and_base_have_to_be_there_as_they_were(here: Path, stopped: Path, name: str, told: str) -> None:
+def test_data_and_base_must_be_unchanged(here: Path, stopped: Path, name: str, message: str) -> None:
     before = sorted(path.name for path in (stopped / "checkpoints").iterdir())
     away = here / "away"
     (here / name).rename(away)
     try:
         if name == "train.csv":
             (here / name).write_bytes(away.read_bytes().replace(b"train_1", b"train_x", 1))
-        with pytest.raises(InputError, match=told):
-            go_on(stopped.name)
+        with pytest.raises(InputError, match=message):
+            resume_run(stopped.name)
     finally:
         if name == "train.csv":
             (here / name).unlink()
@@ -319,9 +319,9 @@ def test_data_and_base_have_to_be_there_as_they_were(here: Path, stopped: Path, 
 def test_another_recipe_is_refused_field_by_field(stopped: Path) -> None:
     other = load_recipe(Path("recipe.yaml"), ["train.learning_rate=1e-3", "seed=7"])
     with pytest.raises(RunError) as refused:
-        go_on(stopped.name, other)
-    assert "seed: begun with 42, now 7" in str(refused.value)
-    assert "train.learning_rate: begun with 0.02, now 0.001" in str(refused.value)
+        resume_run(stopped.name, other)
+    assert "seed: started with 42, now 7" in str(refused.value)
+    assert "train.learning_rate: started with 0.02, now 0.001" in str(refused.value)
 
 
 def test_only_one_process_trains_a_run(stopped: Path) -> None:
@@ -329,14 +329,14 @@ def test_only_one_process_trains_a_run(stopped: Path) -> None:
 
     # In a thread: one that holds a run may hold it again.
     with Run(stopped).lock_training(), ThreadPoolExecutor(1) as other:
-        refused = other.submit(go_on, stopped.name).exception()
+        refused = other.submit(resume_run, stopped.name).exception()
     assert isinstance(refused, RunError)
     assert f"is being trained by process {os.getpid()} (" in str(refused)
 
 
 @contextlib.contextmanager
 def files_no_larger_than(size: int) -> Iterator[None]:
-    """As on a full disk or under a quota, the system refuses to write on."""
+    """Make the system refuse longer files, as on a full disk or under a quota."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -348,17 +348,17 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 def test_a_refused_write_leaves_the_last_checkpoint(stopped: Path, reference: Path) -> None:
     last = max(path.name for path in (stopped / "checkpoints").iterdir())
     with files_no_larger_than(20_000), pytest.raises(TrainingError) as refused:
-        go_on(stopped.name)
-    told = str(refused.value)
-    assert "the checkpoint cannot be written (" in told
-    assert f"{last} is intact; make room, and go on with: llm-summ sft --resume --run {stopped.name}" in told
-    assert len(told.splitlines()) == 1
+        resume_run(stopped.name)
+    message = str(refused.value)
+    assert "the checkpoint cannot be written (" in message
+    assert f"{last} is intact; make room; resume with: llm-summ sft --resume --run {stopped.name}" in message
+    assert len(message.splitlines()) == 1
     assert (stopped / "checkpoints" / last).is_dir()
-    go_on(stopped.name)
+    resume_run(stopped.name)
     assert_same(stopped, reference)
 
 
-def test_a_refused_last_write_tells_how_to_go_on(here: Path) -> None:
+def test_a_refused_last_write_reports_how_to_resume(here: Path) -> None:
     """Checkpoints fit and the tokenizer of the result does not, which its library raises as a plain Exception."""
     with files_no_larger_than(64 * 1024), pytest.raises(TrainingError) as refused:
         train("last-write", "lora.r=1", "lora.targets=[q_proj]", "train.epochs=1")
@@ -368,7 +368,7 @@ def test_a_refused_last_write_tells_how_to_go_on(here: Path) -> None:
     assert line.endswith("llm-summ sft --resume --run last-write")
     run = here / "runs" / "last-write"
     assert not (run / "adapter").exists()
-    go_on(run.name)
+    resume_run(run.name)
     assert (run / "adapter" / "tokenizer.json").is_file()
 
 
@@ -384,7 +384,7 @@ def test_early_stopping(here: Path) -> None:
     again = here / "runs" / "early-again"
     with signalled(again, lambda path: evaluates(path, 4), signal.SIGTERM), pytest.raises(StoppedError):
         train(again.name, *settings)
-    go_on(again.name)
+    resume_run(again.name)
     assert log_of(again) == log
     assert adapter_of(again) == adapter_of(run.path)
 
@@ -404,7 +404,7 @@ def test_all_weights_are_trained_by_the_same_recipe(here: Path) -> None:
     (file,) = prepare(run, sources=["dev.csv"], engine_name="hf").run()
     assert len(file.read()) == 6
     (run.model / "config.json").unlink()
-    with pytest.raises(LlmSummError, match=r"runs/full/model: no config.json; the model is not whole"):
+    with pytest.raises(LlmSummError, match=r"runs/full/model: no config.json; the model is incomplete"):
         prepare(run, sources=["dev.csv"], engine_name="hf")
 
 
@@ -426,7 +426,7 @@ def test_every_kind_of_training_resumes_exactly(here: Path, settings: tuple[str,
     saved = halves / "checkpoints" / "step-000003"
     with signalled(halves, lambda run: saved.is_dir(), signal.SIGTERM), pytest.raises(StoppedError):
         train(halves.name, *settings)
-    go_on(halves.name)
+    resume_run(halves.name)
     assert adapter_of(halves) == adapter_of(whole.path)
     assert log_of(halves) == log_of(whole.path)
     losses = [line["loss"] for line in log_of(halves)]

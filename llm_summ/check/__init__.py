@@ -1,1 +1,1 @@
-"""What can be known about a training before it starts: its plan, its memory, its risks."""
+"""Check a training before it starts: its plan, its memory, its duration, its risks."""

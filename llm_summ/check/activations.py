@@ -1,16 +1,18 @@
-"""One training step on tensors that have shapes and no numbers, to see what it would keep in memory.
+"""Trace one training step on fake tensors, which have shapes and no numbers, to measure its memory.
 
-The very forward and backward pass of a training run on fake tensors
+The training's own forward and backward pass runs on fake tensors
 (https://docs.pytorch.org/docs/stable/torch.compiler_fake_tensor.html): the bytes of every tensor are counted from
-the moment it is made to the moment that the last reference to it is gone. So what autograd keeps is exact for any
+its creation until the last reference to it is gone. So the memory that autograd keeps is exact for any
 architecture, with dropout, eager attention, packing or gradient checkpointing, and nothing is allocated.
 
-Some things are put in by hand. bitsandbytes' kernels are replaced by what they allocate: a quantized layer makes
-its weights anew in the compute dtype, from its blocks' scales in float32, in the forward pass and again in the
-backward pass, and keeps no input. And what a GPU does otherwise than the CPU that the fake tensors are on: TRL's
-fused head is replaced by its buffers (a tile of 4,096 tokens by 32,768 entries of the vocabulary, and in float32
-the gradients of the hidden states and of a head that is trained); dropout keeps a mask of booleans; and PEFT,
-which asks whether a GPU's autocast is on, leaves the inputs of a quantized layer's adapter as they are.
+Some parts are replaced by hand. bitsandbytes' kernels are replaced by what they allocate: a quantized layer
+dequantizes its weights to the compute dtype, from its blocks' scales in float32, in the forward pass and again in
+the backward pass, and keeps no input. Some parts differ between a GPU and the CPU that the fake tensors are on:
+
+- TRL's fused head is replaced by its buffers: a tile of 4,096 tokens by 32,768 entries of the vocabulary, and in
+  float32 the gradients of the hidden states and of a head that is trained.
+- Dropout keeps a mask of booleans.
+- PEFT checks whether a GPU's autocast is on; if so it does not cast the inputs of a quantized layer's adapter.
 """
 
 from __future__ import annotations
@@ -34,13 +36,13 @@ __all__ = ["Step", "trace_step"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Bytes of a training step beside weights, adapter, gradients and optimizer.
+    """Bytes of a training step without weights, adapter, gradients and optimizer.
 
     Attributes:
-        kept: what the forward pass keeps for the backward pass, without logits.
-        logits: everything of the vocabulary's width at the worst moment.
-        working: everything else at the worst moment: dequantized weights, gradients of activations, casts.
-        passing: what the forward pass makes and does not keep, without logits; never there at once.
+        kept: tensors that the forward pass keeps for the backward pass, without logits.
+        logits: tensors of the vocabulary's width at the peak.
+        working: all others at the peak: dequantized weights, gradients of activations, casts.
+        passing: tensors that the forward pass makes and does not keep, without logits; never all at once.
     """
 
     kept: int
@@ -55,11 +57,11 @@ def trace_step(
     """Run a forward and a backward pass on fake tensors.
 
     Args:
-        model: from `build_meta_model`; it serves for further steps, and for nothing else afterwards.
+        model: from `build_meta_model`; it is changed, and can then only be used for further steps.
         batch: the shape of the micro batch.
-        on_gpu: whether the step is a GPU's, with TRL's fused head.
+        on_gpu: whether the step runs on a GPU, with TRL's fused head.
         dtype: name of the dtype to compute in.
-        checkpointing: whether activations are made anew in the backward pass.
+        checkpointing: whether activations are computed again in the backward pass.
         label_smoothing: with it the fused head cannot be used.
     """
     import torch
@@ -94,13 +96,13 @@ def trace_step(
 
 
 def _make_fake(model: Any) -> None:
-    """Put fake tensors of the CPU in place of the meta device's; gradients are there from the second batch on."""
+    """Replace the meta device's tensors by fake ones of the CPU, with gradients as from the second step on."""
     import torch
 
     made: dict[int, Any] = {}
     for module in model.modules():
-        own = {"recurse": False, "remove_duplicate": False}
-        for name, old in [*module.named_parameters(**own), *module.named_buffers(**own)]:
+        direct = {"recurse": False, "remove_duplicate": False}
+        for name, old in [*module.named_parameters(**direct), *module.named_buffers(**direct)]:
             if id(old) not in made:
                 new = torch.empty(old.shape, dtype=old.dtype, device="cpu")
                 if isinstance(old, torch.nn.Parameter):
@@ -118,11 +120,11 @@ def _inputs(model: Any, batch: MicroBatch) -> dict[str, Any]:
 
 
 def _completion_loss(model: Any, batch: MicroBatch, counter: Any, label_smoothing: float) -> Any:
-    """Return the loss of `CompletionLoss` where the fused head is not used: logits are (n, v)."""
+    """Return the loss of `CompletionLoss` without the fused head; logits are (n, v)."""
     import torch
     from torch.nn import functional
 
-    # A mask of booleans would have a result of unknown size; indices take the same memory.
+    # Indexing with a mask of booleans would have a result of unknown size; indices take the same memory.
     targets = torch.zeros(batch.target_tokens, dtype=torch.long)
     hook = model.get_output_embeddings().register_forward_pre_hook(
         lambda module, inputs: (inputs[0][targets, targets],)
@@ -136,7 +138,7 @@ def _completion_loss(model: Any, batch: MicroBatch, counter: Any, label_smoothin
 
 
 def _fused_loss(model: Any, batch: MicroBatch, counter: Any) -> Any:
-    """TRL's loss on a GPU."""
+    """Return TRL's loss on a GPU."""
     import torch
 
     hidden = model.base_model(**_inputs(model, batch)).last_hidden_state
@@ -146,7 +148,7 @@ def _fused_loss(model: Any, batch: MicroBatch, counter: Any) -> Any:
 
 
 def _fused_head(hidden: Any, weight: Any) -> Any:
-    """TRL's fused head: log-probabilities (n,) of hidden states (n, h) with weights (v, h), tile by tile."""
+    """Return the sum of the log-probabilities (n,) of states (n, h) with weights (v, h), by tiles as TRL does."""
     import torch
 
     class Head(torch.autograd.Function):  # type: ignore[misc]
@@ -173,14 +175,14 @@ def _fused_head(hidden: Any, weight: Any) -> Any:
 
 
 def _fused_dropout(layer: Any, inputs: Any) -> Any:
-    """Dropout as a GPU does it: a mask of booleans is kept, and no product of it."""
+    """Apply dropout as a GPU does: it keeps a mask of booleans instead of a scaled one."""
     import torch
 
     return torch.native_dropout(inputs, layer.p, True)[0]
 
 
 def _quantized_forward(layer: Any, inputs: Any) -> Any:
-    """Stands in for the forward pass of bitsandbytes' layers."""
+    """Replace the forward pass of bitsandbytes' layers."""
     import torch
     from torch.nn import functional
 
@@ -188,7 +190,9 @@ def _quantized_forward(layer: Any, inputs: Any) -> Any:
     outputs, width = layer.out_features, layer.in_features
 
     def dequantize(like: Any) -> Any:
-        if four_bit:  # the scales come first: quantized doubly, they are made and then shifted
+        if (
+            four_bit
+        ):  # the scales come first: with double quantization they are dequantized, then an offset is added
             scales = torch.empty(outputs * width // BLOCK) + torch.empty(())
             weight = like.new_empty(outputs, width)
             del scales

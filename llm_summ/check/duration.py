@@ -1,4 +1,4 @@
-"""How long a training will take: its steps, and the evaluations between them."""
+"""Estimate how long a training will take: its steps, and the evaluations between them."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from llm_summ.score.workers import cores
 
 __all__ = ["TrainingTime", "quickest_micro_batch", "training_time"]
 
-_WORTH = 0.97  # of the time: a larger micro batch takes memory, and has to save more than this
+_WORTH = 0.97  # of the time: a larger micro batch takes memory, and must be faster than this
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingTime:
-    """Seconds by parts, as the machine's probe says.
+    """Estimated seconds by parts, from the measured speed of the machine.
 
     Attributes:
-        recipe: what is trained, and how.
+        recipe: of the training.
         size: of the model.
         speed: of the machine.
-        kind: what earlier trainings on this machine are known by, to correct the estimate.
+        kind: the key of similar earlier trainings on this machine, which correct the estimate.
         micro_batch_size: rows that are computed at a time.
         dequantizes: whether 4-bit weights are dequantized for every pass on a CPU.
         checkpointing: whether activations are computed again.
-        devices: how many train together.
+        devices: the number of devices that train together.
     """
 
     recipe: Recipe
@@ -55,7 +55,7 @@ class TrainingTime:
     devices: int
 
     def step(self, rows: Sequence[TokenizedExample]) -> float:
-        """Return what the forward and backward passes of these rows take."""
+        """Return the seconds of the forward and backward passes of these rows."""
         seconds = training_seconds(
             self.size,
             self.speed,
@@ -71,12 +71,12 @@ class TrainingTime:
     def evaluation(
         self, prompts: Sequence[TokenizedExample], completions: Sequence[Sequence[TokenizedExample]]
     ) -> float:
-        """Return what one evaluation takes: the prompts, the losses of their references, and as long summaries."""
+        """Return the seconds of one evaluation: prompts, losses of references, and summaries as long as these."""
         references = [row.target_tokens for rows in completions for row in rows]
         return self._evaluation(prompts, sum(references), sum(references) / max(1, len(references)))
 
     def _evaluation(self, prompts: Sequence[TokenizedExample], labels: float, typical: float) -> float:
-        """Return what prompts, so many labels, and a summary of a typical length for each prompt take."""
+        """Return the seconds of prompts, of `labels` tokens, and of a summary of `typical` tokens per prompt."""
         seconds = (
             prompt_seconds(self.size, self.speed, sum(len(row.prompt_ids) for row in prompts))
             + label_seconds(self.size, self.speed, labels)
@@ -85,27 +85,27 @@ class TrainingTime:
         return seconds / self._side_by_side
 
     def total(self, plan: TrainingPlan) -> tuple[float, float]:
-        """Return seconds of all steps and of all evaluations, before any correction."""
+        """Return the seconds of all steps and of all evaluations, before any correction."""
         share = plan.steps * plan.recipe.train.batch_size / max(1, len(plan.rows))
         evaluations = 0.0
         if plan.evaluations:
             rows = min(plan.recipe.evaluation.rows or plan.scorable, plan.scorable)
-            # The references are not rendered yet: they are as long as the trained completions.
+            # The references are not rendered yet: assume that they are as long as the trained completions.
             typical = plan.completion_tokens / max(1, len(plan.rows))
             references = sum(len(dialogue.references) for dialogue in plan.data["dev"]) / max(1, plan.scorable)
-            one = self._evaluation(plan.prompts["dev"][:rows], rows * references * typical, typical)
-            evaluations = plan.evaluations * one
+            seconds = self._evaluation(plan.prompts["dev"][:rows], rows * references * typical, typical)
+            evaluations = plan.evaluations * seconds
         return share * self.step(plan.rows), evaluations
 
     def line(self, plan: TrainingPlan) -> str:
         """Return the estimate for people."""
         steps, evaluations = self._corrected(plan)
         parts = f" ({minutes(steps)} of training, {minutes(evaluations)} of evaluations)" if evaluations else ""
-        found = f"{minutes(steps + evaluations)} on this machine{parts}: {self.speed}"
+        estimate = f"{minutes(steps + evaluations)} on this machine{parts}: {self.speed}"
         limit = plan.recipe.train.max_minutes
         if limit is not None and steps + evaluations > 60 * limit:
-            return f"{limit:g} minutes (train.max_minutes); all {plan.steps} steps would take {found}"
-        return found
+            return f"{limit:g} minutes (train.max_minutes); all {plan.steps} steps would take {estimate}"
+        return estimate
 
     def to_json(self, plan: TrainingPlan) -> dict[str, float]:
         """Return the estimate for programs, in seconds."""
@@ -113,13 +113,13 @@ class TrainingTime:
         return {"training": round(steps, 1), "evaluations": round(evaluations, 1)}
 
     def _corrected(self, plan: TrainingPlan) -> tuple[float, float]:
-        """Return `total`, corrected by what earlier trainings took."""
+        """Return `total`, corrected by the durations of earlier trainings."""
         steps, evaluations = self.total(plan)
         return corrected(self.kind, steps), corrected(self.kind, evaluations)
 
     @property
     def _side_by_side(self) -> int:
-        # Each GPU has what the probe measured, and on a CPU each process with its share of the cores.
+        # The probe measured one GPU; on a CPU it measured `speed.cores` cores, which several processes share.
         return min(self.devices, cores() // self.speed.cores) or 1 if self.speed.cores else self.devices
 
 
@@ -133,16 +133,16 @@ def training_time(
     dense: bool,
     devices: int,
 ) -> TrainingTime:
-    """Measure the machine, if it is not known, and count the model's weights.
+    """Return the time estimate; measures the machine, if that was not done before.
 
     Args:
-        recipe: what is to be trained.
+        recipe: of the training.
         model: from `build_meta_model`.
-        device: where.
-        dtype: name of the dtype that it computes in.
+        device: to train on.
+        dtype: name of the dtype to compute in.
         micro_batch_size: rows at a time.
         dense: whether dequantized weights are kept.
-        devices: how many train together.
+        devices: the number of devices that train together.
     """
     on_gpu = device.kind == "cuda"
     quantized = recipe.model.quantization in ("nf4", "fp4")
@@ -173,13 +173,13 @@ def training_time(
 def quickest_micro_batch(
     recipe: Recipe, rows: Sequence[TokenizedExample], size: ModelSize, speed: MachineSpeed
 ) -> int:
-    """Return the micro batch with which a CPU is fastest, as the probe of the machine says.
+    """Return the micro batch with which a CPU is fastest, by the measured speed of the machine.
 
-    With more rows at a time, 4-bit weights are dequantized less often, and products may be faster; but rows are
-    padded to the longest.
+    With more rows at a time, 4-bit weights are dequantized less often, and matrix products may be faster; but rows
+    are padded to the longest.
 
     Args:
-        recipe: says how the rows are drawn, and that its 4-bit weights are dequantized for every pass.
+        recipe: sets how the rows are drawn; its 4-bit weights are dequantized for every pass.
         rows: of the training.
         size: of the model.
         speed: of the machine.

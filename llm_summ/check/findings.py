@@ -1,4 +1,4 @@
-"""What would fail, and what one should know, of a plan: a line for each."""
+"""Failures and notes about a plan, a line for each."""
 
 from __future__ import annotations
 
@@ -31,80 +31,80 @@ __all__ = [
 
 
 def prompt_difference(recipe: Recipe, run: Run) -> str:
-    """In what the prompt of a recipe differs from a trained one; empty if in nothing."""
+    """Return the differences between a recipe's prompt and a run's; empty if there are none."""
     trained = run.recipe()
-    found = []
+    differences = []
     if load_template(recipe.prompt.template).sha256 != load_template(trained.prompt.template).sha256:
-        found.append("its text")
+        differences.append("its text")
     ours, theirs = recipe.prompt.model_dump(), trained.prompt.model_dump()
-    found += [
+    differences += [
         f"{name} {theirs[name]}, here {ours[name]}"
         for name in ours
         if name != "template" and ours[name] != theirs[name]
     ]
     if recipe.model.base != trained.model.base:
-        found.append(f"model.base {trained.model.base}, here {recipe.model.base}")
-    return "; ".join(found)
+        differences.append(f"model.base {trained.model.base}, here {recipe.model.base}")
+    return "; ".join(differences)
 
 
 def trained_otherwise(recipe: Recipe, run: Run) -> list[str]:
-    """A run that asks with another prompt than the recipe's."""
+    """Return a note if the run was trained with another prompt than the recipe's."""
     try:
         difference = prompt_difference(recipe, run)
     except InputError as error:
         return [f"{run.path}: its prompt cannot be compared ({error})"]
     if not difference:
         return []
-    return [f"{run.path}: trained with another prompt ({difference}); `generate` asks with that one"]
+    return [f"{run.path}: trained with another prompt ({difference}); `generate` uses the run's prompt"]
 
 
 def context_findings(plan: TrainingPlan) -> list[BaseFinding]:
-    """Return rows, and prompts with their summaries, that are longer than what the model can read."""
+    """Return findings for rows, and prompts with their summaries, that are longer than the model's context."""
     base, new = plan.recipe.model.base, plan.recipe.generate.max_new_tokens
-    found = beyond_the_context("train", base, plan.facts, plan.rows, 1)
+    findings = beyond_the_context("train", base, plan.facts, plan.rows, 1)
     for part, rows in plan.prompts.items():
-        found += beyond_the_context(part, base, plan.facts, rows, new)
-    return found
+        findings += beyond_the_context(part, base, plan.facts, rows, new)
+    return findings
 
 
 def longer_than_generated(plan: TrainingPlan) -> list[str]:
-    """Trained completions that are longer than what `generate` lets the model write."""
+    """Return a note if trained completions are longer than `generate` allows."""
     new = plan.recipe.generate.max_new_tokens
     longer = [row.id for row in plan.rows if row.target_tokens > new]
     if not longer:
         return []
     return [
-        f"generate.max_new_tokens is {new}, and {len(longer)} trained completions are longer: outputs of that "
+        f"generate.max_new_tokens is {new}, and {len(longer)} trained completions are longer: summaries of that "
         f"length will be cut ({listed(longer)})"
     ]
 
 
 def completion_place(plan: TrainingPlan) -> list[str]:
-    """A chat template that has something between a prompt and the place of a completion."""
+    """Return a note if the chat template puts text between the prompt and the completion."""
     between = plan.renderer.before_completion
     if not between.strip():
         return []
     return [
-        f"a prompt and the place of a completion in the model's chat template differ by {between!r}: completions "
-        "are trained right behind the prompt; another program that chats with the model may begin elsewhere"
+        f"the model's chat template puts {between!r} between the prompt and the completion: completions are "
+        "trained directly after the prompt; another program may start them elsewhere"
     ]
 
 
 def changed_topics(plan: TrainingPlan) -> list[str]:
-    """A prompt that shows a topic in training and none afterwards is another prompt."""
+    """Return a note if the prompt shows a topic more or less often in dev or test than in training."""
     if not plan.renderer.template.uses("topic"):
         return []
     shares = {part: sum(d.topic is not None for d in rows) / len(rows) for part, rows in plan.data.items()}
     return [
         f"the prompt shows a topic, which {shares['train']:.0%} of train have and {share:.0%} of {part}: "
-        "`generate` asks there what was not trained"
+        "prompts there differ from the trained ones"
         for part, share in shares.items()
         if abs(share - shares["train"]) > 0.05
     ]
 
 
 def evaluation_failures(plan: TrainingPlan) -> list[str]:
-    """A choice by evaluations that cannot be made."""
+    """Return a failure if `evaluation.pick` needs summaries that dev does not have."""
     recipe = plan.recipe
     if not _wants_evaluations(recipe) or plan.scorable or recipe.evaluation.pick == "last":
         return []
@@ -115,10 +115,10 @@ def evaluation_failures(plan: TrainingPlan) -> list[str]:
 
 
 def evaluation_notes(plan: TrainingPlan) -> list[str]:
-    """Evaluations that are not made, or change nothing."""
+    """Return notes about evaluations that are skipped or have no effect."""
     fields, data = plan.recipe.evaluation, plan.recipe.data
     if fields.every != "never" and data.dev is None:
-        return ["data.dev is not named: nothing is evaluated, and the last checkpoint is the result"]
+        return ["data.dev is not set: nothing is evaluated, and the last checkpoint is the result"]
     if not _wants_evaluations(plan.recipe):
         return []
     notes = []
@@ -140,19 +140,19 @@ def _wants_evaluations(recipe: Recipe) -> bool:
 
 
 def optimizer_notes(recipe: Recipe, device: Device) -> list[str]:
-    """An optimizer that is another one there."""
+    """Return a note if the optimizer behaves differently on the device."""
     name = recipe.train.optimizer
     if device.kind == "cuda" or not name.startswith("paged_"):
         return []
-    return [f"train.optimizer: {name}: a CPU has nowhere to page its states to; they stay in memory"]
+    return [f"train.optimizer: {name}: a CPU cannot page the optimizer's states; they stay in memory"]
 
 
 def adapter_refusals(recipe: Recipe, facts: BaseFacts, model: Any) -> list[str]:
-    """Why vLLM would refuse to attach the adapter to come; empty if it takes it, or if there will be none."""
+    """Return why vLLM would refuse the future adapter; empty if it accepts it, or if no adapter is trained."""
     lora = recipe.lora
     if not trained_weights(recipe).has_adapter:
         return []
-    # PEFT adapts experts that are fused as parameters, and not as layers.
+    # PEFT adapts fused experts as parameters, not as layers.
     fused = model is not None and any(type(module).__name__ == "ParamWrapper" for module in model.modules())
     config = {
         "r": lora.r,

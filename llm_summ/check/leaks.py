@@ -1,4 +1,4 @@
-"""Dialogues of dev and test that stand in train."""
+"""Find dialogues of dev and test that are in train as well."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from llm_summ.core.errors import listed
 from llm_summ.data import Dialogue
 from llm_summ.data.near_duplicates import near_duplicates
 
-__all__ = ["Leak", "dialogues_stand", "find_leaks", "leak_line"]
+__all__ = ["Leak", "dialogues_are", "find_leaks", "leak_line"]
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A dialogue that is asked about and was trained.
+    """A dialogue of dev or test that is in the training data.
 
     Attributes:
         part: "dev" or "test".
@@ -31,31 +31,31 @@ class Leak:
 
 
 def find_leaks(data: dict[str, list[Dialogue]]) -> list[Leak]:
-    """The nearest training row of every dialogue of dev and test that has one."""
+    """Return the nearest training row of every dialogue of dev and test that has one."""
     train = data["train"]
-    found: dict[tuple[str, str], Leak] = {}
+    nearest: dict[tuple[str, str], Leak] = {}
     others = [(part, dialogue) for part in ("dev", "test") for dialogue in data.get(part, ())]
     if not others:
         return []
     for pair in near_duplicates([dialogue.text for dialogue in (*train, *(other for _, other in others))]):
         if pair.first < len(train) <= pair.second:
             part, dialogue = others[pair.second - len(train)]
-            known = found.get((part, dialogue.id))
+            known = nearest.get((part, dialogue.id))
             if known is None or known.similarity < pair.similarity:
-                found[part, dialogue.id] = Leak(part, dialogue.id, train[pair.first].id, pair.similarity)
-    return list(found.values())
+                nearest[part, dialogue.id] = Leak(part, dialogue.id, train[pair.first].id, pair.similarity)
+    return list(nearest.values())
 
 
 def leak_line(plan: TrainingPlan, leaks: Sequence[Leak]) -> str:
-    """How many there are, and the first of them."""
+    """Return the number of leaks, and the first of them, for people."""
     if not plan.prompts:
-        return "not looked for: the recipe names neither dev nor test"
+        return "not checked: the recipe names neither dev nor test"
     if not leaks:
-        return f"none: no dialogue of {' and '.join(plan.prompts)} stands in train"
+        return f"none: no dialogue of {' and '.join(plan.prompts)} is in train"
     shown = [f"{leak.id} of {leak.part} is {leak.trained} ({leak.similarity:.0%})" for leak in leaks]
-    return f"{dialogues_stand(len(leaks))} in train: {listed(shown)}"
+    return f"{dialogues_are(len(leaks))} in train: {listed(shown)}"
 
 
-def dialogues_stand(count: int) -> str:
-    """The beginning of a sentence."""
-    return "1 dialogue stands" if count == 1 else f"{count} dialogues stand"
+def dialogues_are(count: int) -> str:
+    """Return the subject and verb of a sentence about `count` dialogues."""
+    return "1 dialogue is" if count == 1 else f"{count} dialogues are"

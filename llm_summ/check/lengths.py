@@ -1,4 +1,4 @@
-"""How long the rows are, and which lost something to be no longer."""
+"""Lengths of the rows, and the rows that were shortened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PERCENTILES = (50, 90, 99, 100)
 
 
 def length_percentiles(plan: TrainingPlan) -> dict[str, dict[str, int]]:
-    """Percentiles of token counts; a percentile is a length that occurs (nearest rank)."""
+    """Return percentiles of token counts; a percentile is a length that occurs (nearest rank)."""
     measures = {
         "row": [len(row) for row in plan.rows],
         "prompt": [len(row.prompt_ids) for row in plan.rows],
@@ -34,7 +34,7 @@ def _percentile(ordered: Sequence[int], share: int) -> int:
 
 
 def length_lines(plan: TrainingPlan) -> list[str]:
-    """The percentiles as a table for people."""
+    """Return the percentiles as a table for people."""
     lines = [f"{'tokens':<16}{'median':>8}{'90 %':>8}{'99 %':>8}{'longest':>8}"]
     for name, counts in length_percentiles(plan).items():
         lines.append(f"{name:<16}" + "".join(f"{count:>8}" for count in counts.values()))
@@ -42,7 +42,7 @@ def length_lines(plan: TrainingPlan) -> list[str]:
 
 
 def shortened_lines(part: str, rows: Sequence[TokenizedExample], recipe: Recipe) -> list[str]:
-    """What prompts lost to fit their budget: turns, and before that few-shot examples."""
+    """Return lines about prompts that lost turns or few-shot examples to fit their limit of tokens."""
     prompt = recipe.prompt
     lines = []
     if turns := [row.id for row in rows if row.dropped_turns]:

@@ -1,9 +1,9 @@
-"""How much memory a training would take, before any weight is loaded.
+"""Estimate the memory of a training before any weight is loaded.
 
 The peak is the largest of three moments::
 
     training = weights + dequantized + adapter + gradients + optimizer + activations + logits + working + process
-    updating = weights + dequantized + adapter + gradients + optimizer + what it works with + process
+    updating = weights + dequantized + adapter + gradients + optimizer + the optimizer's buffers + process
     loading  = weights + the weights' file + process
 
 - *weights*: the base model. A weight of a quantized layer takes half a byte in nf4 and fp4, and 4 bytes for the
@@ -16,23 +16,24 @@ The peak is the largest of three moments::
   byte, and 4 for the scale of 256, but 4 bytes in tensors of fewer than 4,096 parameters and in embeddings; AdamW
   has two of them, Lion one. Adafactor: 4 bytes for each row and each column. SGD: none.
 - *activations*, *logits*, *working*: of one step in the shape of the worst micro batch
-  (`llm_summ.check.micro_batch`), run on fake tensors (`llm_summ.check.activations`): what is kept for the backward
-  pass; what is as wide as the vocabulary; and what is there beside them at the worst moment. To *working* comes
-  what the allocator cannot use again. How much that is on a CPU was fitted to measured
-  peaks: in float32 a share of all that the forward pass makes and does not keep, in 16 bits a share of what it
-  keeps, and up to 256 MiB. (Glibc was then told not to give memory back, and no longer is: the estimate may be too
-  high.) On a GPU it is a tenth of the step.
+  (`llm_summ.check.micro_batch`), run on fake tensors (`llm_summ.check.activations`): tensors that are kept for the
+  backward pass; tensors as wide as the vocabulary; and all others at the peak. *working* includes the memory that
+  the allocator cannot reuse. On a CPU that was fitted to measured peaks: in float32 a share of all tensors that
+  the forward pass makes and does not keep, in 16 bits a share of those that it keeps, and up to 256 MiB. (Glibc
+  was then set not to return memory, and no longer is: the estimate may be too high.) On a GPU it is a tenth of
+  the step.
 - *process*: Python with its libraries, the tokenizer by the size of its vocabulary, and free pieces that loading
   left in the heap; on a GPU the CUDA context; all measured.
-- *updating*: PyTorch's AdamW on a GPU takes all tensors at once, and 4 bytes more for each parameter. On a CPU
-  one tensor comes after the other; what the step freed is not used again for it, so it counts with *working*.
-- *dequantized*: on a CPU with room for them, the weights of 4-bit layers in the compute dtype
+- *updating*: PyTorch's AdamW on a GPU updates all tensors at once, and takes 4 bytes more for each parameter. On a
+  CPU it updates one tensor after the other. It does not reuse the memory that the step freed, so its buffers count
+  with *working*.
+- *dequantized*: on a CPU with enough memory, the weights of 4-bit layers in the compute dtype
   (`llm_summ.models.dequantized`).
-- *loading*: on a CPU the weights' file is mapped, and stays until all of it is read. A file in the compute dtype
-  it is used in place, and the layers that were quantized stay in it for ever: they are counted with *process*.
+- *loading*: on a CPU the weights' file is mapped until all of it is read. A file in the compute dtype is used in
+  place, so the layers that were quantized stay mapped until the process ends: they are counted with *process*.
 
-A generation during the training (`evaluation`) is not in it: it comes when no activations are there, and its cache
-is smaller than they are.
+A generation during the training (`evaluation`) is not included: it runs after the activations are freed, and its
+cache is smaller than they are.
 """
 
 from __future__ import annotations
@@ -72,30 +73,30 @@ _PROCESS_PER_TOKEN = 1140  # a tokenizer in memory, for each entry of its vocabu
 _LEFT_BY_LOADING = 120 * _MIB  # 20 to 200 MiB, from run to run
 _NOT_USED_AGAIN, _NOT_USED_AGAIN_AT_LEAST = 0.3, 256 * _MIB
 # Measured on an H100 (torch 2.11, CUDA 13): a context with the libraries' kernels, 750 to 820 MiB, and 64 MiB of
-# cuBLAS's workspace; and what the caching allocator holds and cannot use, 2 to 11 % of a large step.
+# cuBLAS's workspace; and memory that the caching allocator reserves and cannot use, 2 to 11 % of a large step.
 _CUDA_CONTEXT = 900 * _MIB
 _CUDA_UNUSABLE = 0.1
 
-_FITS = 0.85  # of a GPU's memory: no estimate measured there was too low by that much
-_ROOMY = 0.5  # of a CPU's memory: what only saves time leaves the rest to others
+_FITS = 0.85  # of a GPU's memory: no estimate that was measured was too low by the other 15 %
+_ROOMY = 0.5  # of a CPU's memory: options that only save time may not take more
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes at the peak of a training, by what they are for.
+    """Bytes at the peak of a training, by purpose.
 
     Attributes:
-        weights: the base model, or all of it if all is trained.
+        weights: the base model, trained or not.
         adapter: the adapter's parameters.
-        gradients: of what is trained.
+        gradients: of the trained parameters.
         optimizer: its states.
-        activations: what the forward pass keeps for the backward pass.
-        logits: what is as wide as the vocabulary.
+        activations: tensors that the forward pass keeps for the backward pass.
+        logits: tensors as wide as the vocabulary.
         working: the rest of a step.
-        process: everything that is no tensor.
-        dequantized: copies of 4-bit weights, which a CPU keeps where it has the memory (`models.dequantized`).
-        updating: all that is there while the optimizer works.
-        loading: all that is there at the worst moment before the training.
+        process: memory of the process outside of tensors.
+        dequantized: copies of 4-bit weights, which a CPU keeps if it has the memory (`models.dequantized`).
+        updating: the total while the optimizer works.
+        loading: the peak total before the training.
     """
 
     weights: int
@@ -112,7 +113,7 @@ class Memory:
 
     @property
     def training(self) -> int:
-        """All that is there at the worst moment of a forward and backward pass."""
+        """The peak of a forward and backward pass."""
         return sum(asdict(self).values()) - self.updating - self.loading
 
     @property
@@ -121,7 +122,7 @@ class Memory:
         return max(self.loading, self.updating, self.training)
 
     def parts_line(self) -> str:
-        """The parts for people."""
+        """Return the parts for people."""
         rest = "gradients and optimizer"
         parts = {
             "weights": self.weights,
@@ -134,11 +135,11 @@ class Memory:
         }
         shown = ", ".join(f"{name} {_gib(size)}" for name, size in parts.items() if size >= 0.05 * 2**30)
         if self.total > self.training:
-            shown += f"; {'loading' if self.total == self.loading else 'updating'} is the worst moment"
+            shown += f"; the peak is while {'loading' if self.total == self.loading else 'updating'}"
         return shown
 
     def to_json(self) -> dict[str, int]:
-        """For programs."""
+        """Return the parts for programs."""
         return asdict(self) | {"total": self.total}
 
 
@@ -152,33 +153,33 @@ def fit_micro_batch(
     available: int,
     devices: int = 1,
 ) -> tuple[int, Memory]:
-    """The micro batch that a training begins with, and the memory that it takes.
+    """Return the micro batch that a training starts with, and its memory.
 
-    On a CPU `auto` means 1 where dequantized weights are kept or there are no 4-bit ones: more rows at a time only
-    take more memory. Otherwise it is what the probe of the machine says is fastest, within half of the memory. On
-    a GPU it is the largest power of two up to the batch that is estimated to take 85 % of its memory at most, or
-    else 1.
+    On a CPU `auto` means 1 if dequantized weights are kept or there are no 4-bit ones: more rows at a time only
+    take more memory. Otherwise it is the fastest by the measured speed of the machine, within half of the memory.
+    On a GPU it is the largest power of two up to the batch that is estimated to take at most 85 % of its memory,
+    or else 1.
 
     Args:
         recipe: the recipe.
         location: the base model's folder or hub id.
-        model: from `build_meta_model`; it is used up.
+        model: from `build_meta_model`; it is changed, and cannot be used for other purposes afterwards.
         rows: the training rows; at least one.
-        device: where it would run.
-        dtype: name of the dtype that it would compute in.
+        device: to train on.
+        dtype: name of the dtype to compute in.
         available: the device's memory, in bytes.
-        devices: how many train together, each with its share of a step's rows.
+        devices: the number of devices that train together, each with its share of a step's rows.
     """
     train, on_gpu = recipe.train, device.kind == "cuda"
     share = -(-train.batch_size // devices)
     largest = 2 ** (share.bit_length() - 1) if on_gpu else 1
-    asked = train.micro_batch_size
-    size = largest if asked == "auto" else min(asked, share)
+    requested = train.micro_batch_size
+    size = largest if requested == "auto" else min(requested, share)
     memory = estimate_memory(recipe, location, model, rows, device, dtype, size)
     if not on_gpu:
         dense = dequantized_bytes(model)
         memory = _with_dequantized(memory, dense, available)
-        if asked != "auto" or memory.dequantized or not dense or share == 1:
+        if requested != "auto" or memory.dequantized or not dense or share == 1:
             return size, memory
         wanted = min(share, quickest_micro_batch(recipe, rows, model_size(model), machine_speed(device, dtype)))
         while size < wanted:
@@ -187,9 +188,9 @@ def fit_micro_batch(
                 break
             size, memory = 2 * size, more
         return size, memory
-    if asked != "auto":
+    if requested != "auto":
         return size, memory
-    # Every estimate runs the model once more, so the next size is guessed: what a step takes goes with its cost.
+    # Every estimate runs the model again, so the next size is guessed: assume that memory is proportional to cost.
     cost = _cost(model, recipe, on_gpu)
     while size > 1 and memory.total > _FITS * available:
         step = memory.activations + memory.logits + memory.working
@@ -203,9 +204,9 @@ def fit_micro_batch(
 
 
 def _with_dequantized(memory: Memory, dense: int, available: int) -> Memory:
-    """Add dequantized weights, if the training then takes no more than half of the memory.
+    """Add dequantized weights, if the training then takes at most half of the memory.
 
-    An evaluation in between needs them twice: once more with the adapter added.
+    An evaluation needs them twice: the second copy has the adapter added.
     """
     if memory.total + 2 * dense > _ROOMY * available:
         return memory
@@ -221,15 +222,15 @@ def estimate_memory(
     dtype: str,
     size: int,
 ) -> Memory:
-    """Estimate the peak of a training; reads the model's configuration and no weights.
+    """Estimate the peak of a training from the model's configuration, without weights.
 
     Args:
         recipe: the recipe.
         location: the base model's folder or hub id.
-        model: from `build_meta_model`; it serves for further estimates, and for nothing else afterwards.
+        model: from `build_meta_model`; it is changed, and can then only be used for further estimates.
         rows: the training rows; at least one.
-        device: where it would run.
-        dtype: name of the dtype that it would compute in.
+        device: to train on.
+        dtype: name of the dtype to compute in.
         size: rows of a micro batch.
     """
     train, on_gpu = recipe.train, device.kind == "cuda"
@@ -281,9 +282,9 @@ def _worst(
 
 
 def _cost(model: Any, recipe: Recipe, on_gpu: bool) -> Callable[[MicroBatch], float]:
-    """Tells which of two micro batches takes more.
+    """Return a function that ranks micro batches by memory.
 
-    Counted are what goes in and out of linear layers, logits, and what is of (s, s): masks, and scores where
+    It counts the inputs and outputs of linear layers, logits, and tensors of (s, s): masks, and scores if
     attention is not fused.
     """
     from torch import nn
@@ -298,7 +299,7 @@ def _cost(model: Any, recipe: Recipe, on_gpu: bool) -> Callable[[MicroBatch], fl
     # Models without attention (Mamba) have no heads.
     heads = getattr(config, "num_attention_heads", 0)
     scores = 2 * heads if attention_implementation(config) == "eager" else 0
-    if recipe.train.checkpoints(on_gpu=on_gpu):  # one layer at a time, and the inputs of all
+    if recipe.train.checkpoints(on_gpu=on_gpu):  # one layer at a time, and the inputs of all layers
         token, layers = token // layers + layers * config.hidden_size, 1
 
     def cost(batch: MicroBatch) -> float:
@@ -309,7 +310,7 @@ def _cost(model: Any, recipe: Recipe, on_gpu: bool) -> Callable[[MicroBatch], fl
 
 
 def device_memory(device: Device) -> int:
-    """Bytes of the GPU, or of main memory; there the limit of a container counts if it is lower."""
+    """Return the bytes of the GPU, or of main memory or the container's limit if that is lower."""
     if device.kind == "cuda":
         import torch
 
@@ -323,11 +324,11 @@ def device_memory(device: Device) -> int:
 
 
 def cgroup_limits(root: Path, groups: str) -> list[int]:
-    """The memory limits of a process's control groups and of those that hold them.
+    """Return the memory limits of a process's control groups and of their parents.
 
     Args:
-        root: where control groups are mounted.
-        groups: what ``/proc/self/cgroup`` says: lines such as ``0::/a/b`` or, in version 1, ``4:memory:/a/b``.
+        root: the folder that control groups are mounted at.
+        groups: the content of ``/proc/self/cgroup``, such as ``0::/a/b`` or, in version 1, ``4:memory:/a/b``.
     """
     limits = []
     for line in groups.splitlines():
@@ -341,7 +342,7 @@ def cgroup_limits(root: Path, groups: str) -> list[int]:
                 text = base.joinpath(*parts[:depth], name).read_text(encoding="utf-8").strip()
             except OSError:
                 continue
-            if text.isdigit():  # "max" is no limit
+            if text.isdigit():  # "max" means unlimited
                 limits.append(int(text))
     return limits
 

@@ -1,6 +1,6 @@
-"""The model on PyTorch's meta device: every module and every shape, and no weights.
+"""Build the model on PyTorch's meta device: all modules and shapes, without weights.
 
-It is built from its configuration, quantized by transformers and given its adapter by PEFT, as in a training.
+As in a training, transformers builds it from its configuration and quantizes it, and PEFT adds the adapter.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ __all__ = ["build_meta_model", "quantized_layers"]
 
 
 def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
-    """The model with its adapter on the meta device: modules and shapes, no weights.
+    """Return the model with its adapter on the meta device: modules and shapes, no weights.
 
     Args:
-        recipe: says how it is quantized and which layers are adapted, or that all weights are trained.
+        recipe: sets the quantization and the adapted layers, or that all weights are trained.
         location: the base model's folder or hub id.
-        dtype: name of the dtype of whatever is neither quantized nor trained; what is trained is in float32.
+        dtype: name of the dtype of weights that are neither quantized nor trained; trained ones are in float32.
 
     Raises:
-        ModelError: the model's configuration cannot be had.
+        ModelError: the model's configuration is unavailable.
         RecipeError: `lora.targets` names no layer of the model.
     """
     import torch
@@ -53,7 +53,7 @@ def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
         return model
     model.requires_grad_(False)
     _check_targets(model, recipe.lora.targets)
-    lora = recipe.lora.model_copy(update={"init": "default"})  # no weight gets a value here
+    lora = recipe.lora.model_copy(update={"init": "default"})  # weights have no values here
     try:
         model = inject_adapter_in_model(lora_config(lora, family), model, low_cpu_mem_usage=True)
     except ValueError as error:
@@ -70,7 +70,7 @@ def _cannot_be_adapted(model: Any, recipe: Recipe, error: ValueError) -> RecipeE
 
     if is_dropout_refused(error):
         return RecipeError(
-            f"lora.dropout: {recipe.lora.dropout:g} does not go with experts ({recipe.model.base}); set it "
+            f"lora.dropout: {recipe.lora.dropout:g} is not supported for experts ({recipe.model.base}); set it "
             "to 0, or name other layers in lora.targets"
         )
     if is_mamba_refused(error) and recipe.lora.targets == "all-linear":
@@ -81,17 +81,17 @@ def _cannot_be_adapted(model: Any, recipe: Recipe, error: ValueError) -> RecipeE
         }
         left = ", ".join(sorted(names - {"out_proj", "conv1d"}))
         return RecipeError(
-            f"lora.targets: all-linear has layers of {recipe.model.base} that carry a state, which cannot be "
+            f"lora.targets: all-linear includes layers of {recipe.model.base} that carry a state, which cannot be "
             f"adapted; set it to [{left}]"
         )
     return RecipeError(f"lora.targets: {first_line(error)}")
 
 
 def _check_targets(model: Any, targets: Literal["all-linear"] | list[str]) -> None:
-    """Refuse names that no layer has, which PEFT passes over in silence, and the head, which TRL does not train.
+    """Refuse names that no layer has, which PEFT ignores, and the head, which TRL does not train.
 
     Raises:
-        RecipeError: a line that names the first.
+        RecipeError: names the first of them.
     """
     if targets == "all-linear":
         return
@@ -99,23 +99,23 @@ def _check_targets(model: Any, targets: Literal["all-linear"] | list[str]) -> No
     layers = {name.removesuffix(".weight") for name in matrices}
     names = sorted({layer.rpartition(".")[2] for layer in layers})
     for target in targets:
-        found = [layer for layer in layers if layer == target or layer.endswith(f".{target}")]
-        if not found:
+        matches = [layer for layer in layers if layer == target or layer.endswith(f".{target}")]
+        if not matches:
             near = difflib.get_close_matches(target, names, n=1)
             hint = f"did you mean {near[0]}?" if near else f"layers here: {', '.join(names)}"
             raise RecipeError(f"lora.targets: no layer is called {target}; {hint}")
-        if any(model.get_submodule(layer) is model.get_output_embeddings() for layer in found):
+        if any(model.get_submodule(layer) is model.get_output_embeddings() for layer in matches):
             raise RecipeError(f"lora.targets: {target} is the model's head, which cannot be adapted; leave it out")
         is_tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
-        if is_tied and any(model.get_submodule(layer) is model.get_input_embeddings() for layer in found):
+        if is_tied and any(model.get_submodule(layer) is model.get_input_embeddings() for layer in matches):
             raise RecipeError(
-                f"lora.targets: {target} is the table of embeddings, and in this model the head as well: a merge "
+                f"lora.targets: {target} is both the table of embeddings and the head of this model, so a merge "
                 "would change both; leave it out"
             )
 
 
 def quantized_layers(model: Any) -> list[Any]:
-    """The linear layers that bitsandbytes would hold."""
+    """Return the linear layers that bitsandbytes quantizes."""
     import bitsandbytes
 
     kinds = (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt)

@@ -1,8 +1,8 @@
-"""The micro batch that takes most memory.
+"""Find the micro batch that takes most memory.
 
 The steps of the training are drawn (`llm_summ.check.step_batches`), and each is cut into micro batches, as the
-trainer does it. With `group_by_length` the longest rows come together; without it that is unlikely, and the worst
-of a few hundred micro batches is far from the longest rows of all.
+trainer does. With `group_by_length` the longest rows are in one micro batch. Without it that is unlikely, and the
+worst of a few hundred micro batches is far from the longest rows of all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class MicroBatch:
         rows: b.
         length: s, of its longest row, to which the others are padded.
         target_tokens: n, the labels of all its rows.
-        packed: whether several rows of the data stand in its one row, which then needs a mask of (s, s).
+        packed: whether its one row consists of several rows of the data; it then needs a mask of (s, s).
     """
 
     rows: int
@@ -44,14 +44,14 @@ def worst_micro_batch(
     seed: int,
     cost: Callable[[MicroBatch], float],
 ) -> MicroBatch:
-    """The micro batch that costs most among those of the first three epochs: more find little that is worse.
+    """Return the most expensive micro batch of the first three epochs; later epochs hardly have worse ones.
 
     Args:
         lengths: tokens of the prompt and of the completion (with its stop token) of every row; at least one.
-        train: rows of a step, epochs, whether rows of like length come together, and whether they are packed.
+        train: sets the rows of a step, the epochs, and whether rows are grouped by length and packed.
         size: rows of a micro batch.
         seed: of the order.
-        cost: what a micro batch takes.
+        cost: returns a number that grows with the memory of a micro batch.
     """
     epochs, totals = train.epochs, [sum(row) for row in lengths]
     if train.max_steps is not None:

@@ -1,4 +1,4 @@
-"""Everything about a recipe that can be known without the model's weights."""
+"""Check a recipe without the model's weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from llm_summ.check.findings import (
     optimizer_notes,
     trained_otherwise,
 )
-from llm_summ.check.leaks import Leak, dialogues_stand, find_leaks, leak_line
+from llm_summ.check.leaks import Leak, dialogues_are, find_leaks, leak_line
 from llm_summ.check.lengths import length_lines, length_percentiles, shortened_lines
 from llm_summ.check.memory import Memory, device_memory, fit_micro_batch
 from llm_summ.check.meta_model import build_meta_model
@@ -45,28 +45,28 @@ from llm_summ.runs.run import RUNS, Run
 
 __all__ = ["CheckReport", "check_recipe"]
 
-_MARGIN = 1.15  # the estimate is that good: beyond it a training would not fit, below it it may not
+_MARGIN = 1.15  # accuracy of the estimate: above it a training does not fit, between 1 and it a training may not
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was found.
+    """The result of a check.
 
     Attributes:
         plan: the training's data and rows.
-        device: where it would run.
-        dtype: what it would compute in.
-        micro_batch_size: rows at a time that it would begin with.
-        memory: what it would need.
-        available: the device's memory, in bytes; a process's share of a CPU's.
-        leaks: dialogues of dev and test that stand in train.
-        vllm: why vLLM would not take the adapter beside the base's weights; empty if it would.
-        failures: why a run would fail.
-        notes: what one should know.
-        devices: how many would train together.
-        time: how long it would take; None: that cannot be estimated.
+        device: to train on.
+        dtype: to compute in.
+        micro_batch_size: rows at a time at the start.
+        memory: the estimate; None: there is none.
+        available: the device's memory, in bytes; on a CPU a process's share of it.
+        leaks: dialogues of dev and test that are in train.
+        vllm: why vLLM would refuse the adapter on top of the base; empty if it would accept it.
+        failures: reasons for which a training would fail.
+        notes: hints that do not prevent a training.
+        devices: the number of devices that train together.
+        time: the estimate; None: there is none.
         findings: those of the failures and notes that are about the base, with their codes.
-        start: the run whose adapter it would begin with; None: it begins with a new one.
+        start: the run whose adapter the training starts with; None: it starts with a new one.
     """
 
     plan: TrainingPlan
@@ -85,13 +85,13 @@ class CheckReport:
     start: Run | None = None
 
     def lines(self) -> list[str]:
-        """A summary for people, without failures and notes."""
+        """Return a summary for people, without failures and notes."""
         plan, recipe = self.plan, self.plan.recipe
         train = recipe.train
-        begins = "" if self.start is None else f", from {self.start.adapter}"
+        start = "" if self.start is None else f", from {self.start.adapter}"
         lines = [
             f"base      {recipe.model.base}, {recipe.model.quantization}; "
-            f"{trained_weights(recipe).describe(recipe.lora)}{begins}",
+            f"{trained_weights(recipe).describe(recipe.lora)}{start}",
             f"train     {', '.join(recipe.data.train_sources)}: {len(plan.rows)} rows, {plan.tokens} tokens "
             f"({plan.completion_tokens} trained)",
         ]
@@ -126,7 +126,7 @@ class CheckReport:
         return lines
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the report for programs."""
         plan = self.plan
         return {
             "rows": {"train": len(plan.rows)} | {part: len(rows) for part, rows in plan.prompts.items()},
@@ -141,8 +141,8 @@ class CheckReport:
                 for part, rows in {"train": plan.rows, **plan.prompts}.items()
             },
             "refused": {
-                part: [{"reason": one.reason, "ids": list(one.ids)} for one in found]
-                for part, found in plan.refused.items()
+                part: [{"reason": rows.reason, "ids": list(rows.ids)} for rows in refused]
+                for part, refused in plan.refused.items()
             },
             "leaks": [
                 {"part": leak.part, "id": leak.id, "trained": leak.trained, "similarity": leak.similarity}
@@ -152,7 +152,7 @@ class CheckReport:
             "seconds": None if self.time is None or not plan.rows else self.time.to_json(plan),
             "memory": None if self.memory is None else self.memory.to_json() | {"available": self.available},
             "vllm_refuses": self.vllm,
-            "findings": [asdict(one) for one in self.findings],
+            "findings": [asdict(finding) for finding in self.findings],
             "failures": self.failures,
             "notes": self.notes,
         }
@@ -162,7 +162,7 @@ def check_recipe(
     recipe: Recipe,
     run: Run | None = None,
     *,
-    memory_may_not_do: bool = False,
+    allow_low_memory: bool = False,
     devices: int = 1,
     runs: Path | None = RUNS,
 ) -> CheckReport:
@@ -171,33 +171,35 @@ def check_recipe(
     Args:
         recipe: the recipe.
         run: a run whose prompt is compared with the recipe's.
-        memory_may_not_do: whether too little memory is a note, and no failure.
-        devices: how many train together, each with its share of a step's rows; on a CPU they share its memory.
-        runs: the folder of all runs, where `train.from_run` is; None: it is not looked for.
+        allow_low_memory: whether too little memory is a note instead of a failure.
+        devices: the number of devices that train together, each with its share of a step's rows; on a CPU the
+            processes share its memory.
+        runs: the folder of all runs, which has `train.from_run`; None: `train.from_run` is ignored.
 
     Raises:
-        InputError: so much is wrong that there is no plan; a line for each reason.
+        InputError: no plan can be made; a line for each reason.
     """
     require_training()
     quiet_libraries()
-    begun: list[tuple[Device, str, Future[list[Leak]], Future[Any]]] = []
-    with ThreadPoolExecutor(max_workers=1) as beside:
+    started: list[tuple[Device, str, Future[list[Leak]], Future[Any]]] = []
+    with ThreadPoolExecutor(max_workers=1) as background:
 
         def begin(data: dict[str, list[Dialogue]], location: str) -> None:
             device = find_device()
             dtype = pick_dtype(recipe.model, location, device, recipe.model.compute_dtype, training=True)
-            leaks = beside.submit(find_leaks, data)
-            begun.append((device, dtype, leaks, beside.submit(build_meta_model, recipe, location, dtype)))
+            leaks = background.submit(find_leaks, data)
+            meta_model = background.submit(build_meta_model, recipe, location, dtype)
+            started.append((device, dtype, leaks, meta_model))
 
         plan = make_plan(recipe, begin)
-    device, dtype, found_leaks, meta_model = begun[0]
+    device, dtype, leaks_future, meta_model = started[0]
     failures, notes = list(plan.problems), list[str]()
     if not plan.rows:
         failures.append("no training row is left")
-    # A base that is divided among devices is estimated as if each held all of it.
+    # The estimate for a base that is divided among devices assumes that each holds all of it.
     available, memory = device_memory(device) // (1 if device.kind == "cuda" else devices), None
-    asked = recipe.train.micro_batch_size
-    size, time = 1 if asked == "auto" else min(asked, recipe.train.batch_size), None
+    requested = recipe.train.micro_batch_size
+    size, time = 1 if requested == "auto" else min(requested, recipe.train.batch_size), None
     model = _built(recipe, meta_model, failures)
     if plan.rows and model is not None:
         try:
@@ -209,12 +211,12 @@ def check_recipe(
         except InputError:
             raise
         except (AttributeError, TypeError, LookupError) as error:
-            # That is no matter of numbers, which are not there, if it is the model's own code.
+            # An error in the model's own code is a failure, unless it comes from the missing numbers.
             (failures if _is_of_a_model(error) else notes).append(
                 f"model.base: {recipe.model.base}: a pass through {plan.facts.trained_class} with an adapter "
                 f"fails in its own code ({first_line(error)}); take another base, or other lora.targets"
             )
-        except Exception as error:  # noqa: BLE001  a model's own code may look at numbers, which are not there
+        except Exception as error:  # noqa: BLE001  a model's own code may read numbers, which fake tensors lack
             notes.append(
                 f"memory: cannot be estimated: a pass through {plan.facts.trained_class} without weights fails in "
                 f"its own code ({first_line(error)}); a training may fail there as well"
@@ -224,7 +226,7 @@ def check_recipe(
             f"memory: about {_gib(memory.total)} are needed, {device.name} has {_gib(available)}{_each(devices)}; "
             f"{_to_save_memory(recipe, size, device)}, or train anyway: sft --force"
         )
-        fails = memory.total > _MARGIN * available and not memory_may_not_do
+        fails = memory.total > _MARGIN * available and not allow_low_memory
         (failures if fails else notes).append(line)
     start = None
     try:
@@ -233,7 +235,7 @@ def check_recipe(
         failures.append(str(error))
     refusals = adapter_refusals(recipe, plan.facts, model)
     generate = recipe.generate
-    # With `auto` another engine, which attaches any adapter, may be used.
+    # With `auto` another engine, which accepts any adapter, may be used.
     named = None if generate.engine == AUTO else engine_spec(generate.engine)
     may_refuse = named is None or (named.can("local") and not named.can("attach_any"))
     if refusals and generate.adapter == "attach" and may_refuse and generate.base_quantization == "none":
@@ -242,14 +244,15 @@ def check_recipe(
     tokens = token_findings(recipe.model, plan.location, plan.tokenizer, _texts(plan))
     tokens += unknown_ids(recipe.model.base, plan.facts, plan.tokenizer, _all_rows(plan))
     findings = [*plan.base_notes, *tokens, *context_findings(plan)]
-    failures += [one.line for one in findings if one.refuses]
-    notes += [one.line for one in findings if not one.refuses]
+    failures += [finding.line for finding in findings if finding.refuses]
+    notes += [finding.line for finding in findings if not finding.refuses]
     failures += evaluation_failures(plan)
     notes += completion_place(plan) + longer_than_generated(plan)
-    leaks = found_leaks.result()
+    leaks = leaks_future.result()
     if leaks:
-        stand = dialogues_stand(len(leaks))
-        notes.append(f"{stand} in train as well: their scores say nothing; remove those rows")
+        notes.append(
+            f"{dialogues_are(len(leaks))} in train as well, so their scores mean nothing; remove them from train"
+        )
     notes += changed_topics(plan) + evaluation_notes(plan) + optimizer_notes(recipe, device)
     if run is not None:
         notes += trained_otherwise(recipe, run)
@@ -272,7 +275,7 @@ def check_recipe(
 
 
 def _texts(plan: TrainingPlan) -> Iterator[str]:
-    """All dialogues and summaries."""
+    """Yield all dialogues and summaries."""
     for dialogues in plan.data.values():
         for dialogue in dialogues:
             yield dialogue.text
@@ -286,16 +289,16 @@ def _all_rows(plan: TrainingPlan) -> Iterator[TokenizedExample]:
 
 
 def _is_of_a_model(error: BaseException) -> bool:
-    """Whether an error comes from a pass through a model, and not from the lack of numbers there."""
+    """Return whether an error comes from a model's own code, and not from the missing numbers."""
     frames = traceback.extract_tb(error.__traceback__)
     return not is_about_meta_tensors(error) and any(is_model_code(frame.filename) for frame in frames)
 
 
 def _built(recipe: Recipe, meta_model: Future[Any], failures: list[str]) -> Any:
-    """The model without weights; None if it cannot be built, and `failures` says why.
+    """Return the model without weights; if it cannot be built, add a line to `failures` and return None.
 
     Raises:
-        InputError: its configuration cannot be had.
+        InputError: its configuration is unavailable.
     """
     try:
         return meta_model.result()
@@ -306,27 +309,28 @@ def _built(recipe: Recipe, meta_model: Future[Any], failures: list[str]) -> Any:
     except Exception as error:  # noqa: BLE001  a model's own code may raise anything
         failures.append(
             f"model.base: {recipe.model.base}: the model cannot be built from its configuration "
-            f"({type(error).__name__}: {first_line(error)}); take another base, or versions that it was made for"
+            f"({type(error).__name__}: {first_line(error)}); use another base, or the library versions that it "
+            "was made for"
         )
     return None
 
 
 def _evaluation_line(plan: TrainingPlan) -> str:
-    """When dev is evaluated, and what is made of it."""
+    """Return when dev is evaluated, and which checkpoint is kept."""
     fields = plan.recipe.evaluation
     if not plan.evaluations:
         return "never; the last checkpoint is the result"
     rows = min(fields.rows or plan.scorable, plan.scorable)
     when = "every epoch" if fields.every == "epoch" else f"every {fields.every} steps"
     picks = {"score": "the best score is kept", "loss": "the best loss is kept", "last": "the last one is kept"}
-    stops = "" if fields.patience is None else f"; stops after {fields.patience} without a better one"
+    stops = "" if fields.patience is None else f"; stops after {fields.patience} evaluations without improvement"
     times = "once" if plan.evaluations == 1 else f"{plan.evaluations} times"
     which = f"{rows} of {len(plan.data['dev'])} dialogues of {plan.recipe.data.dev}"
     return f"{when} ({times}), {which}; {picks[fields.pick]}{stops}"
 
 
 def _save_line(recipe: Recipe) -> str:
-    """When checkpoints are saved, and how many stay."""
+    """Return when checkpoints are saved, and how many are kept."""
     train = recipe.train
     when = [] if train.save_minutes is None else [f"every {train.save_minutes:g} minutes"]
     when += [] if train.save_steps is None else [f"every {train.save_steps} steps"]
@@ -335,7 +339,7 @@ def _save_line(recipe: Recipe) -> str:
 
 
 def _to_save_memory(recipe: Recipe, size: int, device: Device) -> str:
-    """What to change where memory does not do, what costs least first."""
+    """Return what to change if memory is not enough, the cheapest change first."""
     train = recipe.train
     if size > 1:
         return f"lower train.micro_batch_size (now {size}) or prompt.max_prompt_tokens"
@@ -349,9 +353,9 @@ def _to_save_memory(recipe: Recipe, size: int, device: Device) -> str:
 
 
 def _vllm_line(report: CheckReport, unserved: str) -> str:
-    """What vLLM does with what is trained."""
+    """Return whether vLLM can serve the result of the training."""
     if unserved and report.device.kind == "cpu":
-        others = " or ".join(one.name for one in engines_that(["local", "attach_any"]))
+        others = " or ".join(spec.name for spec in engines_that(["local", "attach_any"]))
         return f"cannot serve it here ({unserved}): `generate` uses the engine {others}"
     if report.vllm:
         return f"would refuse the adapter ({'; '.join(report.vllm)}): `generate` merges it into the base first"

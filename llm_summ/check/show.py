@@ -1,4 +1,4 @@
-"""A training row as the model sees it: what is masked, what is trained, and every special token."""
+"""Show a training row as the model sees it: masked and trained tokens, and every special token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MASKED, _TRAINED, _SPECIAL = "dim", "bold green", "reverse"
 
 
 def show_row(tokenizer: Any, row: TokenizedExample) -> Text:
-    """A row as coloured text, each part under a heading, so that it can be read without colour too."""
+    """Return a row as coloured text, each part under a heading, so that it is readable without colour too."""
     from rich.text import Text
 
     text = Text()
@@ -35,7 +35,7 @@ def show_row(tokenizer: Any, row: TokenizedExample) -> Text:
 
 
 def _pieces(tokenizer: Any, ids: Sequence[int]) -> Iterator[tuple[str, bool]]:
-    """The text of ids, cut where special tokens stand; a token alone may be half a character."""
+    """Yield the text of ids, split at special tokens only: any other token may be half a character."""
     special = set(tokenizer.all_special_ids)
     special |= {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
     waiting: list[int] = []
@@ -53,5 +53,5 @@ def _pieces(tokenizer: Any, ids: Sequence[int]) -> Iterator[tuple[str, bool]]:
 
 def _decode(tokenizer: Any, ids: list[int]) -> str:
     text = str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
-    # What a data file holds is not to move the cursor.
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    # Control characters of a data file must not move the cursor.
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)

@@ -1,4 +1,4 @@
-"""Bytes that can be counted by hand: weights, what is trained, and the states of its optimizer."""
+"""Bytes that can be computed from shapes: weights, trained tensors, and the states of the optimizer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llm_summ.recipe import ModelFields
 
 __all__ = ["Trained", "file_bytes", "optimizer_bytes", "still_mapped", "trained", "update_bytes", "weight_bytes"]
 
-# States of each parameter; Adafactor has a row and a column of them, SGD without momentum none.
+# States of each parameter; Adafactor has one for each row and each column, SGD without momentum none.
 _STATES = {
     "adamw_torch": 2,
     "adamw_8bit": 2,
@@ -39,12 +39,12 @@ class Trained:
 
     @property
     def count(self) -> int:
-        """Its parameters."""
+        """The number of its parameters."""
         return math.prod(self.shape)
 
 
 def trained(model: Any) -> list[Trained]:
-    """The tensors that are trained; a tied one once.
+    """Return the tensors that are trained; a tied one once.
 
     Args:
         model: from `build_meta_model`.
@@ -58,11 +58,11 @@ def trained(model: Any) -> list[Trained]:
 
 
 def weight_bytes(model: Any, fields: ModelFields) -> int:
-    """Bytes of the base model, or of the model itself if all of it is trained.
+    """Return the bytes of the base model, or of the model itself if all of it is trained.
 
     Args:
         model: from `build_meta_model`.
-        fields: how it is quantized.
+        fields: sets the quantization.
     """
     layers = {id(layer.weight) for layer in quantized_layers(model)}
     total = 0
@@ -80,10 +80,10 @@ def weight_bytes(model: Any, fields: ModelFields) -> int:
 
 
 def optimizer_bytes(tensors: Sequence[Trained], name: str) -> int:
-    """Bytes of the optimizer's states.
+    """Return the bytes of the optimizer's states.
 
     Args:
-        tensors: what is trained.
+        tensors: the trained ones.
         name: the optimizer; not `auto`.
     """
     return sum(_state_bytes(tensor, name) for tensor in tensors)
@@ -101,13 +101,14 @@ def _state_bytes(tensor: Trained, name: str) -> int:
 
 
 def update_bytes(tensors: Sequence[Trained], name: str, *, on_gpu: bool) -> int:
-    """Bytes that an optimizer takes beside its states while it works.
+    """Return the bytes of an optimizer's temporary buffers, without its states.
 
     Args:
-        tensors: what is trained.
+        tensors: the trained ones.
         name: the optimizer; not `auto`.
-        on_gpu: PyTorch's AdamW there takes all tensors at once. Everywhere else one comes after the other, and on
-            a CPU the largest is there several times more (for 8-bit ones and Adafactor fitted to measured peaks).
+        on_gpu: whether it runs on a GPU, where PyTorch's AdamW updates all tensors at once. All others update one
+            after the other. On a CPU that needs several copies of the largest tensor (for 8-bit optimizers and
+            Adafactor their number was fitted to measured peaks).
     """
     counts = [tensor.count for tensor in tensors]
     if on_gpu:
@@ -116,15 +117,15 @@ def update_bytes(tensors: Sequence[Trained], name: str, *, on_gpu: bool) -> int:
 
 
 def file_bytes(model: Any, location: str) -> int:
-    """Bytes of the weights' files; if they are not here, of weights in 16 bits, as most models are kept."""
+    """Return the bytes of the weights' files; if they are not local, assume 16 bits, as most models have."""
     files = sum(path.stat().st_size for path in Path(location).glob("*.safetensors"))
     return files or 2 * sum(parameter.numel() for parameter in _base(model))
 
 
 def still_mapped(model: Any, file: int, dtype: str) -> int:
-    """Bytes of a mapped file that stay on a CPU without being used.
+    """Return the bytes of a mapped file that stay in a CPU's memory without being used.
 
-    A file in the compute dtype is used in place, and all of it stays: also the layers that were quantized.
+    A file in the compute dtype is used in place, so all of it stays mapped, with the layers that were quantized.
     """
     import torch
 
@@ -135,6 +136,6 @@ def still_mapped(model: Any, file: int, dtype: str) -> int:
 
 
 def _base(model: Any) -> list[Any]:
-    """The parameters without those of an adapter, a tied one once; a model without an adapter is trained whole."""
+    """Return the parameters without those of an adapter, a tied one once; without an adapter, all of them."""
     parameters = list(model.parameters())
     return [parameter for parameter in parameters if not parameter.requires_grad] or parameters

@@ -1,7 +1,7 @@
-"""Which rows make an optimizer step, and how a step's rows are cut into micro batches.
+"""Draw the rows of optimizer steps, and cut a step's rows into micro batches.
 
-A step is the unit: its rows are drawn here, by seed and epoch alone, so that neither the micro batch, nor the
-number of devices, nor a resumption changes what is trained in which step.
+The rows of a step are drawn here, by seed and epoch alone, so that neither the micro batch, nor the number of
+devices, nor a resumption changes which rows are in which step.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ _STEPS_SORTED_TOGETHER = 50
 def draw_steps(
     lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int, grouped: bool
 ) -> list[list[int]]:
-    """The rows of every step of an epoch.
+    """Return the rows of every step of an epoch.
 
     Args:
         lengths: tokens of each row, shape (n,).
-        batch_size: rows of a step; the last step has what is left.
+        batch_size: rows of a step; the last step has the rest.
         seed: of the order.
-        epoch: from 0; every epoch has an order of its own.
-        grouped: whether rows of like length come together: of 50 steps' rows, drawn at random, those of like
-            length make a step, and the steps are shuffled again. The first step of all then holds the longest row:
-            memory that does not do is found at once.
+        epoch: from 0; every epoch has a different order.
+        grouped: whether to group rows by length: the rows of 50 steps, drawn at random, are sorted by length and
+            cut into steps, and the steps are shuffled again. The first step of all then has the longest row, so
+            that out-of-memory surfaces at once.
 
     Returns:
-        indexes of rows, shape (ceil(n / batch_size), batch_size); every row stands in it once.
+        indexes of rows, shape (ceil(n / batch_size), batch_size); every row is in it once.
     """
     generator = random.Random(f"{seed}/{epoch}")
     order = generator.sample(range(len(lengths)), len(lengths))
     if not grouped:
-        return [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+        return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     steps = []
-    for at in range(0, len(order), _STEPS_SORTED_TOGETHER * batch_size):
-        together = sorted(order[at : at + _STEPS_SORTED_TOGETHER * batch_size], key=lambda row: -lengths[row])
-        steps += [together[start : start + batch_size] for start in range(0, len(together), batch_size)]
-    # A step of fewer rows stays the last one: it is the last of all that were cut.
+    for first in range(0, len(order), _STEPS_SORTED_TOGETHER * batch_size):
+        group = sorted(order[first : first + _STEPS_SORTED_TOGETHER * batch_size], key=lambda row: -lengths[row])
+        steps += [group[start : start + batch_size] for start in range(0, len(group), batch_size)]
+    # A step with fewer rows was cut last, and stays the last one.
     last = [steps.pop()] if len(steps[-1]) < batch_size else []
     generator.shuffle(steps)
     if epoch == 0 and steps:
@@ -53,7 +53,7 @@ def draw_steps(
 
 
 class StepBatchSampler:
-    """A batch sampler for PyTorch's `DataLoader` that gives a step's rows at a time.
+    """A batch sampler for PyTorch's `DataLoader` that yields one step's rows at a time.
 
     Args:
         lengths: tokens of each row; at least one.
@@ -61,7 +61,7 @@ class StepBatchSampler:
         seed: of the order.
         grouped: as for `draw_steps`.
         rank: of this process, from 0.
-        world: number of processes; each gets every `world`-th row of a step, which may be none of a short one.
+        world: number of processes; each gets every `world`-th row of a step, and of a short step maybe none.
     """
 
     def __init__(
@@ -81,12 +81,12 @@ class StepBatchSampler:
             yield step[self._rank :: self._world]
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the order of this epoch from now on."""
+        """Use the order of this epoch from now on."""
         self._epoch = epoch
 
 
 def micro_batches(rows: Sequence[T], size: int, length: Callable[[Any], int] = len) -> list[list[T]]:
-    """Cut a step's rows into micro batches of rows of like length, the longest first.
+    """Cut a step's rows into micro batches of rows of similar length, the longest first.
 
     Args:
         rows: rows of one step.
@@ -94,4 +94,4 @@ def micro_batches(rows: Sequence[T], size: int, length: Callable[[Any], int] = l
         length: tokens of a row.
     """
     ordered = sorted(rows, key=lambda row: -length(row))
-    return [ordered[at : at + size] for at in range(0, len(ordered), size)]
+    return [ordered[start : start + size] for start in range(0, len(ordered), size)]

@@ -1,4 +1,4 @@
-"""Counts the bytes of tensors while they live, also of those that hold no numbers."""
+"""Count the bytes of tensors from creation to deletion, also of fake ones, which hold no numbers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["count_tensor_bytes"]
 
 
 def count_tensor_bytes(model: Any, wide: set[int]) -> Any:
-    """A context in which the bytes of living tensors are counted.
+    """Return a context that counts the bytes of tensors.
 
     Args:
         model: its own tensors and their gradients do not count.
-        wide: widths of tensors that are counted apart as well.
+        wide: widths of tensors that are counted separately as well.
 
     Returns:
-        the context, with these counts: `now`, the bytes that live, and `wide`, the wide ones among them; `peak`,
-        the most that ever lived, and `wide_at_peak`; and, of the moment of its `keep()`, without wide ones:
-        `kept`, what lived then, and `passing`, what had been made and did not live any more.
+        the context, with these counts: `now`, the bytes of current tensors, and `wide`, those of wide ones;
+        `peak`, the largest `now`, and `wide_at_peak`; and, at the time of `keep()`, without wide ones: `kept`, the
+        bytes of current tensors, and `passing`, those of tensors that were made before and deleted.
     """
     import torch
 
@@ -31,7 +31,7 @@ def count_tensor_bytes(model: Any, wide: set[int]) -> Any:
             super().__init__()
             tensors = [*model.parameters(), *model.buffers()]
             tensors += [p.grad for p in model.parameters() if p.grad is not None]
-            # The storages themselves, so that none of them goes and its id is given to another.
+            # References to the storages, so that none is deleted and its id reused.
             self._own = [tensor.untyped_storage() for tensor in tensors]
             self._known = {id(storage) for storage in self._own}
             self.now = self.wide = self.peak = self.wide_at_peak = 0
@@ -56,20 +56,20 @@ def count_tensor_bytes(model: Any, wide: set[int]) -> Any:
             if key in self._known:
                 return
             size = storage.nbytes()
-            apart = size if tensor.ndim and tensor.shape[-1] in wide else 0
+            wide_size = size if tensor.ndim and tensor.shape[-1] in wide else 0
             self._known.add(key)
-            self.made += size - apart
-            self._change(size, apart)
+            self.made += size - wide_size
+            self._change(size, wide_size)
 
-            def gone() -> None:
+            def deleted() -> None:
                 self._known.discard(key)
-                self._change(-size, -apart)
+                self._change(-size, -wide_size)
 
-            weakref.finalize(storage, gone).atexit = False
+            weakref.finalize(storage, deleted).atexit = False
 
-        def _change(self, size: int, apart: int) -> None:
+        def _change(self, size: int, wide_size: int) -> None:
             self.now += size
-            self.wide += apart
+            self.wide += wide_size
             if self.now > self.peak:
                 self.peak, self.wide_at_peak = self.now, self.wide
 

@@ -1,4 +1,4 @@
-"""What a base's tokenizer does to the data: letters that it loses, ids that the model does not have."""
+"""Check a base's tokenizer on the data: letters that it loses, ids that the model does not have."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from llm_summ.recipe import ModelFields
 
 __all__ = ["beyond_the_context", "token_findings", "unknown_ids"]
 
-_LOOKED_AT = 2000  # texts at most, evenly spaced: to encode and decode more takes as long as rendering
+_CHECKED = 2000  # texts at most, evenly spaced: encoding and decoding more takes as long as rendering
 _COMPARED = 100  # texts whose ids are compared with those of tokenizer.json
-_LOST_SHARE = 0.005  # of all Hangul letters: more is no rare letter, but another tokenizer
-_NOT_HANGUL = re.compile("[^\uac00-\ud7a3\u1100-\u11ff]")  # the second are what NFKC makes of single letters
+_LOST_SHARE = 0.005  # of all Hangul letters: a higher share is due to a wrong tokenizer, not to rare letters
+_NOT_HANGUL = re.compile("[^\uac00-\ud7a3\u1100-\u11ff]")  # NFKC turns single letters into the second range
 
 
 def token_findings(model: ModelFields, location: str, tokenizer: Any, texts: Iterable[str]) -> list[BaseFinding]:
-    """Return what is wrong with a tokenizer, as the texts of the data show it.
+    """Return the errors of a tokenizer that the texts of the data show.
 
     Args:
         model: the recipe's fields.
         location: of the base, from `base_location`.
         tokenizer: of transformers, as it was loaded.
-        texts: dialogues and summaries; of many, some.
+        texts: dialogues and summaries; at most 2,000 of them are checked.
     """
     texts = list(dict.fromkeys(texts))
-    texts = texts[:: len(texts) // _LOOKED_AT + 1]
+    texts = texts[:: len(texts) // _CHECKED + 1]
     return [*_lost(model, tokenizer, texts), *_other_ids(model, location, tokenizer, texts[:_COMPARED])]
 
 
 def unknown_ids(
     base: str, facts: BaseFacts, tokenizer: Any, rows: Iterable[TokenizedExample]
 ) -> list[BaseFinding]:
-    """Return ids for which the model has no row in its table of embeddings.
+    """Return a finding for ids that have no row in the model's table of embeddings.
 
     Args:
         base: as the recipe names it.
@@ -65,8 +65,8 @@ def unknown_ids(
         BaseFinding(
             "unknown-ids",
             f"model.base: {base}: its tokenizer gives {listed(names, 3)} in {listed(ids, 3)}, and the "
-            f"model has {size} tokens; take tokenizer and weights of one repository, or enlarge the embeddings "
-            "for the tokens that were added",
+            f"model has {size} tokens; use tokenizer and weights of the same repository, or enlarge the "
+            "embeddings for the added tokens",
         )
     ]
 
@@ -74,14 +74,14 @@ def unknown_ids(
 def beyond_the_context(
     where: str, base: str, facts: BaseFacts, rows: Iterable[TokenizedExample], new: int
 ) -> list[BaseFinding]:
-    """Return rows that are longer than what the model can read.
+    """Return a finding for rows that are longer than the model's context.
 
     Args:
-        where: names the rows: a part of the recipe's data, or a file.
+        where: the origin of the rows for the message: a part of the recipe's data, or a file.
         base: as the recipe names it.
         facts: of the base.
         rows: for a training or a generation.
-        new: tokens that come after each row's; 1, the stop token, after a training row's.
+        new: tokens that follow each row; 1, the stop token, for training rows.
     """
     limit, family = facts.context, find_family(facts)
     if limit is None or family is None:
@@ -101,7 +101,7 @@ def beyond_the_context(
 
 
 def _lost(model: ModelFields, tokenizer: Any, texts: Sequence[str]) -> list[BaseFinding]:
-    """Hangul that is not there any more when a text was encoded and decoded."""
+    """Return a finding if encoding and decoding a text loses Hangul."""
     encoded = tokenizer(list(texts), add_special_tokens=False).input_ids if texts else []
     decoded = tokenizer.batch_decode(encoded, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     lost = total = 0
@@ -115,17 +115,17 @@ def _lost(model: ModelFields, tokenizer: Any, texts: Sequence[str]) -> list[Base
     if not lost:
         return []
     refuses = lost > _LOST_SHARE * total
-    what = (
-        "another class of tokenizer than its file was made for, most likely: see tokenizer_class in "
+    consequence = (
+        "most likely the class of the tokenizer does not match its file: check tokenizer_class in "
         "tokenizer_config.json"
         if refuses
-        else "a model cannot write them"
+        else "the model cannot write them"
     )
     return [
         BaseFinding(
             "lost-letters",
             f"model.base: {model.base}: its tokenizer loses {lost} of {total} Hangul letters, such as "
-            f"{example}; {what}",
+            f"{example}; {consequence}",
             refuses,
         )
     ]
@@ -136,7 +136,7 @@ def _hangul(text: str) -> str:
 
 
 def _first_difference(text: str, back: str) -> str:
-    """The first word that comes back as another, and what it comes back as."""
+    """Return the first word that changes when it is encoded and decoded, and what it becomes."""
     for word, other in zip(text.split(), [*back.split(), *[""] * len(text.split())], strict=False):
         if _hangul(word) != _hangul(other):
             return f"{word[:20]!r} -> {other[:20]!r}"
@@ -144,7 +144,7 @@ def _first_difference(text: str, back: str) -> str:
 
 
 def _other_ids(model: ModelFields, location: str, tokenizer: Any, texts: Sequence[str]) -> list[BaseFinding]:
-    """Ids that differ from those of tokenizer.json, which is what the model was pretrained with."""
+    """Return a finding if ids differ from those of tokenizer.json, which the model was pretrained with."""
     # The embedded model's file was written by this package, and is 33 MB.
     path = None if model.base.startswith("embedded:") else model_file(model, location, "tokenizer.json")
     if path is None or not texts:
@@ -152,19 +152,20 @@ def _other_ids(model: ModelFields, location: str, tokenizer: Any, texts: Sequenc
     from tokenizers import Tokenizer
 
     try:
-        own = Tokenizer.from_file(str(path))
+        reference = Tokenizer.from_file(str(path))
     except Exception as error:  # noqa: BLE001  the library raises Exception itself
         return [
             BaseFinding(
                 "tokenizer-broken",
-                f"model.base: {model.base}: tokenizer.json cannot be read ({first_line(error)}); get it again",
+                f"model.base: {model.base}: tokenizer.json cannot be read ({first_line(error)}); "
+                "download it again",
             )
         ]
-    own.no_truncation()
-    own.no_padding()
-    found = tokenizer(list(texts), add_special_tokens=False).input_ids
-    for text, ids in zip(texts, found, strict=True):
-        expected = own.encode(text, add_special_tokens=False).ids
+    reference.no_truncation()
+    reference.no_padding()
+    encoded = tokenizer(list(texts), add_special_tokens=False).input_ids
+    for text, ids in zip(texts, encoded, strict=True):
+        expected = reference.encode(text, add_special_tokens=False).ids
         if ids != expected:
             kind = type(tokenizer).__name__
             return [

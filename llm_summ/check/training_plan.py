@@ -1,4 +1,4 @@
-"""A training before the base model's weights are loaded: its data, its rows, and what does not fit."""
+"""Prepare a training before the base model's weights are loaded: its data, its rows, and what does not fit."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ class TrainingPlan:
     """A training that can start, unless there are `problems`.
 
     Attributes:
-        recipe: what was asked for.
+        recipe: of the training.
         location: the base model's folder or hub id.
         tokenizer: the base model's tokenizer; its end-of-sequence token is the stop token.
-        renderer: turned the rows into ids.
+        renderer: made the rows' ids.
         rows: the training rows, one for each dialogue and reference.
-        prompts: what `generate` will ask for the dialogues of dev and test.
+        prompts: the prompts of `generate` for the dialogues of dev and test.
         data: the dialogues of each part that the recipe names.
         refused: by part, the rows that cannot be rendered, and why.
-        length: tells the length to write, if the template asks for one.
-        pool: the dialogues that few-shot examples are taken from, if the recipe wants some.
-        facts: what the base's configuration says of it.
-        base_notes: what one should know of the base.
-        fixed_steps: how many steps fit into `train.max_minutes`, once that is known.
+        length: returns the target length for the prompt, if the template uses one.
+        pool: the dialogues that few-shot examples are taken from, if the recipe uses some.
+        facts: from the base's configuration.
+        base_notes: notes about the base.
+        fixed_steps: the number of steps that fit into `train.max_minutes`, once that is known.
     """
 
     recipe: Recipe
@@ -69,17 +69,17 @@ class TrainingPlan:
 
     @property
     def family(self) -> ModelFamily:
-        """What depends on the architecture of the base."""
+        """The model family of the base."""
         return family_of(self.facts)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps of an epoch; the last has what is left of the rows."""
+        """Optimizer steps of an epoch; the last one has the rest of the rows."""
         return math.ceil(len(self.rows) / self.recipe.train.batch_size) or 1
 
     @property
     def steps(self) -> int:
-        """Optimizer steps."""
+        """Optimizer steps of the training."""
         return self.fixed_steps or self.all_steps
 
     @property
@@ -95,7 +95,7 @@ class TrainingPlan:
 
     @property
     def evaluations(self) -> int:
-        """How often the model is evaluated on dev; the last step always is."""
+        """The number of evaluations on dev; the last step is always evaluated."""
         interval = self.evaluation_interval
         return math.ceil(self.steps / interval) if interval and self.scorable else 0
 
@@ -119,13 +119,13 @@ class TrainingPlan:
 
     @property
     def problems(self) -> list[str]:
-        """A line for each reason for which rows cannot be rendered."""
+        """A line for each reason why rows cannot be rendered."""
         fields = self.recipe.data
         sources = {"train": ", ".join(fields.train_sources), "dev": fields.dev, "test": fields.test}
-        return [f"{sources[part]}: {refused.line()}" for part, found in self.refused.items() for refused in found]
+        return [f"{sources[part]}: {refused.line()}" for part, rows in self.refused.items() for refused in rows]
 
     def limit_predictor(self) -> TokenLimitPredictor:
-        """What the training completions say of how long a summary is."""
+        """Fit and return the predictor of summary lengths on the training completions."""
         dialogues = {dialogue.id: dialogue for dialogue in self.data["train"]}
         return TokenLimitPredictor.fit(
             [dialogues[row.id] for row in self.rows], [row.target_tokens for row in self.rows]
@@ -144,31 +144,31 @@ def make_plan(
 
     Args:
         recipe: the recipe.
-        begin: is called with the data and the model's location before the rows are rendered: tokenizing leaves
-            Python's lock alone, so another thread can work meanwhile.
+        begin: called with the data and the model's location before the rows are rendered: tokenizing releases
+            Python's lock, so another thread can work meanwhile.
 
     Raises:
-        InputError: the training could not work; a line for everything that was found.
+        InputError: the training could not work; a line for every error.
     """
-    found: list[InputError] = []
-    template = _attempt(found, lambda: load_template(recipe.prompt.template))
+    errors: list[InputError] = []
+    template = _attempt(errors, lambda: load_template(recipe.prompt.template))
     data: dict[str, list[Dialogue]] = {}
     for part, read in _readers(recipe).items():
-        dialogues = _attempt(found, read)
+        dialogues = _attempt(errors, read)
         if dialogues is not None:
             data[part] = dialogues
     if recipe.lora.targets == [] and trained_weights(recipe).has_adapter:
-        found.append(RecipeError("lora.targets: an empty list; expected all-linear or names such as q_proj"))
-    location = _attempt(found, lambda: base_location(recipe.model))
-    passed = None if location is None else _attempt(found, lambda: pass_gate(recipe, location, "train"))
+        errors.append(RecipeError("lora.targets: an empty list; expected all-linear or names such as q_proj"))
+    location = _attempt(errors, lambda: base_location(recipe.model))
+    passed = None if location is None else _attempt(errors, lambda: pass_gate(recipe, location, "train"))
     tokenizer = None
     if location is not None and passed is not None:
-        tokenizer = _attempt(found, lambda: load_tokenizer(recipe.model, location))
-    if found or template is None or location is None or passed is None or tokenizer is None:
-        raise _as_one(found)
+        tokenizer = _attempt(errors, lambda: load_tokenizer(recipe.model, location))
+    if errors or template is None or location is None or passed is None or tokenizer is None:
+        raise _as_one(errors)
     facts, notes = passed
     if not facts.has_token(tokenizer.pad_token_id):
-        tokenizer.pad_token = None  # the renderer takes the stop token: it is masked wherever it stands
+        tokenizer.pad_token = None  # the renderer pads with the stop token, and padding is masked
     begin(data, location)
     length = pool = None
     if template.uses("length"):
@@ -183,8 +183,8 @@ def make_plan(
     prompts = {}
     for part in ("dev", "test"):
         if part in data:
-            asked = ((dialogue, None) for dialogue in data[part])
-            prompts[part], refused[part] = render_rows(renderer, asked)
+            without_references = ((dialogue, None) for dialogue in data[part])
+            prompts[part], refused[part] = render_rows(renderer, without_references)
     if "dev" in data and recipe.evaluation.every != "never":
         fit = {row.id for row in prompts["dev"]}
         scored = [
@@ -194,7 +194,7 @@ def make_plan(
             for reference in dialogue.references
         ]
         refused["dev"] += render_rows(renderer, scored)[1]
-    # The trained adapter carries its tokenizer: whoever loads it stops at the token that was trained.
+    # The tokenizer is saved with the adapter, so that other programs stop at the token that was trained.
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(renderer.stop_id)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -224,14 +224,14 @@ def _readers(recipe: Recipe) -> dict[str, Callable[[], list[Dialogue]]]:
     return readers
 
 
-def _attempt(found: list[InputError], work: Callable[[], Result]) -> Result | None:
-    """What `work` gives; None if it fails, with the error added to `found`."""
+def _attempt(errors: list[InputError], work: Callable[[], Result]) -> Result | None:
+    """Return the result of `work`; if it fails, add the error to `errors` and return None."""
     try:
         return work()
     except InputError as error:
-        found.append(error)
+        errors.append(error)
         return None
 
 
-def _as_one(found: Sequence[InputError]) -> InputError:
-    return found[0] if len(found) == 1 else InputError("\n".join(map(str, found)))
+def _as_one(errors: Sequence[InputError]) -> InputError:
+    return errors[0] if len(errors) == 1 else InputError("\n".join(map(str, errors)))

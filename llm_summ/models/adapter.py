@@ -38,27 +38,27 @@ __all__ = [
 _WEIGHTS = "adapter_model.safetensors"
 
 MERGED_FROM = "merged_from.json"
-"""What a merged folder was made from; by this file it is known as one."""
+"""The inputs that a merged folder was made from; this file marks a merged folder."""
 
 VERIFIED_BY = "merge.json"
-"""What `llm-summ merge` writes beside it: what was verified, too."""
+"""The record that `llm-summ merge` adds to the folder, with the result of its verification."""
 
-_FORMAT = 4  # counted up when what is written changes, so that an older folder is made anew
+_FORMAT = 4  # increased when the files change, so that an older folder is written again
 _SHARD = "5GB"
 
 
 def check_adapter(run: Run) -> dict[str, Any]:
-    """The adapter's configuration, after a look at every file that is needed; no weights are loaded.
+    """Return the adapter's configuration after checking every needed file; no weights are loaded.
 
     Raises:
-        RunError: something is missing or broken.
+        RunError: a file is missing or damaged.
     """
     again = "train it again, or choose another run with --run"
     if not run.adapter.is_dir():
         raise RunError(f"{run.path}: no adapter; its training did not finish; {again}")
     for name in ("adapter_config.json", _WEIGHTS, "tokenizer.json", "tokenizer_config.json"):
         if not (run.adapter / name).is_file():
-            raise RunError(f"{run.adapter}: no {name}; the adapter is not whole; {again}")
+            raise RunError(f"{run.adapter}: no {name}; the adapter is incomplete; {again}")
     try:
         config = json.loads((run.adapter / "adapter_config.json").read_text(encoding="utf-8"))
         rank = config["r"]
@@ -74,19 +74,19 @@ def check_adapter(run: Run) -> dict[str, Any]:
         with safe_open(run.adapter / _WEIGHTS, framework="np") as weights:
             names = list(weights.keys())
     except (SafetensorError, OSError) as error:
-        raise RunError(f"{run.adapter / _WEIGHTS}: not whole ({error}); {again}") from error
+        raise RunError(f"{run.adapter / _WEIGHTS}: damaged or incomplete ({error}); {again}") from error
     if not names:
-        raise RunError(f"{run.adapter / _WEIGHTS}: holds no weights; {again}")
+        raise RunError(f"{run.adapter / _WEIGHTS}: found no weights; {again}")
     return dict(config)
 
 
 def adapter_sha256(run: Run) -> str:
-    """SHA-256 of the adapter's weights."""
+    """Return the SHA-256 of the adapter's weights."""
     return file_sha256(run.adapter / _WEIGHTS)
 
 
 def lora_config(fields: LoraFields, family: ModelFamily) -> Any:
-    """Return what PEFT is to add to a base (LoRA, https://arxiv.org/abs/2106.09685)."""
+    """Return PEFT's configuration of the adapter (LoRA, https://arxiv.org/abs/2106.09685)."""
     from peft import EvaConfig, LoraConfig
 
     return LoraConfig(
@@ -97,7 +97,7 @@ def lora_config(fields: LoraFields, family: ModelFamily) -> Any:
         target_modules=fields.targets,
         use_rslora=fields.rslora,
         init_lora_weights=True if fields.init == "default" else fields.init,
-        # rho 1: every layer keeps rank r, so that the adapter is as large as the recipe says.
+        # rho 1: every layer keeps rank r, so that the adapter has the size that the recipe sets.
         eva_config=EvaConfig(rho=1.0) if fields.init == "eva" else None,
     )
 
@@ -105,11 +105,11 @@ def lora_config(fields: LoraFields, family: ModelFamily) -> Any:
 def add_adapter(base: Any, recipe: Recipe, family: ModelFamily) -> Any:
     """Return a base with a new LoRA adapter, whose weights are in float32.
 
-    With bfloat16's 8 bits of mantissa, the adapter and the optimizer's states would swallow small updates.
+    With bfloat16's 8 bits of mantissa, the adapter and the optimizer's states would lose small updates.
 
     Args:
         base: the base model; its own weights are frozen.
-        recipe: says what the adapter is like; its seed sets the first weights.
+        recipe: sets the shape of the adapter; its seed sets the initial weights.
         family: of the base.
 
     Raises:
@@ -130,19 +130,19 @@ def add_adapter(base: Any, recipe: Recipe, family: ModelFamily) -> Any:
     for parameter in model.parameters():
         if parameter.requires_grad:
             if quantized:
-                # QLoRA begins with weights that bfloat16 has, and so did every earlier version: the same seed
-                # gives the same adapter.
+                # Round the initial weights to bfloat16, as QLoRA and every earlier version did, so that a seed
+                # still gives the same adapter.
                 parameter.data = parameter.data.bfloat16()
             parameter.data = parameter.data.float()
     return model
 
 
 def attach_adapter(base: Any, run: Run, *, merge: bool) -> Any:
-    """The base with the adapter.
+    """Return the base with the adapter.
 
     Args:
         base: the base model.
-        run: whose adapter.
+        run: with the adapter.
         merge: whether to add the adapter's product to the weights (W + scale B A), which generates faster. The
             scale is alpha / r, or alpha / sqrt(r) for rsLoRA, with each layer's own alpha and r.
 
@@ -157,7 +157,7 @@ def attach_adapter(base: Any, run: Run, *, merge: bool) -> Any:
         if is_another_base(error):
             raise ModelError(
                 f"{run.adapter}: does not fit the base model, which has other layers than the one that it was "
-                "trained on; put that base back, or train the run anew"
+                "trained on; restore that base, or train the run again"
             ) from error
         raise
     if not merge:
@@ -171,12 +171,12 @@ def attach_adapter(base: Any, run: Run, *, merge: bool) -> Any:
 
 
 def merged_stamp(folder: Path) -> dict[str, Any] | None:
-    """What a merged folder was made from; None if it is not one."""
+    """Return the record of what a merged folder was made from; None if it is not a merged folder."""
     try:
-        found = json.loads((folder / MERGED_FROM).read_text(encoding="utf-8"))
+        stamp = json.loads((folder / MERGED_FROM).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return stamp if isinstance(stamp, dict) else None
 
 
 def merged_folder(
@@ -188,21 +188,22 @@ def merged_folder(
     stop_id: int,
     folder: Path | None = None,
 ) -> Path:
-    """The run's merged model on disk; made anew when adapter, base, dtype or stop id changed.
+    """Return the folder of the run's merged model; merge again if adapter, base, dtype or stop id changed.
 
     Args:
-        run: whose adapter.
+        run: with the adapter.
         model: the base, as the recipe names it.
         location: of the base, from `base_location`.
-        device: where to compute; if its memory does not do, the CPU does it.
+        device: to compute on; if it has too little memory, the CPU is used.
         dtype: name of the dtype to merge and to write in.
-        stop_id: what ends a completion: tokenizer, configuration and generation configuration will say so.
-        folder: where to write it, and what stands there is replaced. By default `Run.merged`, or beside it, where
-            `llm-summ merge` has written that in another dtype.
+        stop_id: the id that ends a completion; it is written to tokenizer, configuration and generation
+            configuration.
+        folder: the folder to write, and to replace if it exists. By default `Run.merged`, or a folder next to it
+            if `llm-summ merge` has written that one in another dtype.
 
     Raises:
-        ModelError: the base cannot be had, is itself quantized, or does not fit the adapter; or the sum is out of
-            the dtype's range; or the disk has too little room.
+        ModelError: the base is unavailable, is itself quantized, or does not fit the adapter; or the sum is out of
+            the dtype's range; or the disk is too full.
         LlmSummError: the folder cannot be written.
     """
     stamp = {
@@ -213,8 +214,8 @@ def merged_folder(
         "stop_id": stop_id,
     }
     with run.lock_merged(wait=True):
-        folder = folder or _own_folder(run, dtype)
-        if merged_stamp(folder) != stamp or not _is_whole(folder):
+        folder = folder or _default_folder(run, dtype)
+        if merged_stamp(folder) != stamp or not _is_complete(folder):
             _write_merged(run, model, location, device, dtype, stamp, folder)
     return folder
 
@@ -237,7 +238,7 @@ def _write_merged(
     except torch.OutOfMemoryError:
         if device.kind == "cpu":
             raise
-        say(f"{device.name} has too little memory to merge; the CPU does it")
+        say(f"{device.name} has too little memory to merge; merging on the CPU")
         gc.collect()
         torch.cuda.empty_cache()
         merged = _merge(run, model, location, replace(device, kind="cpu", name="CPU"), dtype)
@@ -248,27 +249,27 @@ def _write_merged(
             write_json(building / MERGED_FROM, stamp)
     except (OSError, SafetensorError) as error:
         raise LlmSummError(
-            f"{folder}: cannot be written ({first_line(error)}); nothing is left of it; free some room, or choose "
-            "another folder"
+            f"{folder}: cannot be written ({first_line(error)}); the partial folder was removed; free some disk "
+            "space, or choose another folder"
         ) from error
-    # The engine that asked for it wants the whole of the GPU.
+    # The engine that needs the merged model takes all of the GPU's memory.
     del merged
     gc.collect()
     torch.cuda.empty_cache()
 
 
-def _own_folder(run: Run, dtype: str) -> Path:
-    """Where to merge for a generation: what somebody had merged and verified is left alone."""
-    there = merged_stamp(run.merged) or {}
-    if (run.merged / VERIFIED_BY).is_file() and there.get("dtype") != dtype:
+def _default_folder(run: Run, dtype: str) -> Path:
+    """Return the folder to merge into for a generation; one that `llm-summ merge` verified is not replaced."""
+    stamp = merged_stamp(run.merged) or {}
+    if (run.merged / VERIFIED_BY).is_file() and stamp.get("dtype") != dtype:
         return run.merged.with_name(f"{run.merged.name}.{dtype}")
     return run.merged
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether all files of a merged folder are there."""
-    beside = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
-    names = (*weight_names(folder), *beside)
+def _is_complete(folder: Path) -> bool:
+    """Return whether a merged folder has all its files."""
+    others = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+    names = (*weight_names(folder), *others)
     return all((folder / name).is_file() for name in names)
 
 
@@ -282,14 +283,14 @@ def _merge(run: Run, model: ModelFields, location: str, device: Device, dtype: s
             "the adapter attached, or train on the base in full precision"
         )
     merged = text_part(attach_adapter(base, run, merge=True))
-    # PEFT looks at the layers that it changes; another may have been out of float16's range before.
+    # PEFT checks only the layers that it changes; others may have been out of float16's range before.
     if dtype == "float16" and not all(torch.isfinite(tensor).all() for tensor in merged.parameters()):
         raise _not_finite(run, dtype)
     return merged
 
 
 def _write(merged: Any, run: Run, folder: Path, stop_id: int) -> None:
-    """Write a merged model so that whoever loads it stops where the training taught it to stop."""
+    """Write a merged model whose files make other programs stop at the trained stop token."""
     from transformers import AutoTokenizer, GenerationConfig
 
     tokenizer = AutoTokenizer.from_pretrained(run.adapter)
@@ -298,7 +299,7 @@ def _write(merged: Any, run: Run, folder: Path, stop_id: int) -> None:
         tokenizer.eos_token = stop
     for config in (merged.config, merged.config.get_text_config()):
         config.eos_token_id = stop_id
-    # A new one: the base's own sampling, penalties and other stop ids would go on in other programs.
+    # A new one: other programs would apply the base's sampling, penalties and other stop ids.
     merged.generation_config = GenerationConfig(
         do_sample=False,
         bos_token_id=tokenizer.bos_token_id,
@@ -307,24 +308,24 @@ def _write(merged: Any, run: Run, folder: Path, stop_id: int) -> None:
     )
     merged.save_pretrained(folder, max_shard_size=_SHARD)
     save_tokenizer(tokenizer, folder)
-    # `vllm serve` samples at temperature 1 unless the file names another one; transformers reads `do_sample`, and
-    # would refuse to write both.
+    # `vllm serve` samples at temperature 1 unless the file sets another; transformers reads `do_sample`, and would
+    # refuse to write both.
     path = folder / "generation_config.json"
     write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "temperature": 0.0})
 
 
 def _check_room(folder: Path, needed: int) -> None:
-    """Refuse what the disk has no room for: a folder that is replaced stays until the new one is whole."""
-    there = next(above for above in (folder, *folder.absolute().parents) if above.is_dir())
-    free = shutil.disk_usage(there).free
+    """Refuse to write more than the disk can hold: an old folder is removed only when the new one is complete."""
+    existing = next(above for above in (folder, *folder.absolute().parents) if above.is_dir())
+    free = shutil.disk_usage(existing).free
     if free < needed:
         raise ModelError(
             f"{folder}: the weights take {needed / 1e9:.2f} GB, and its disk has {free / 1e9:.2f} GB left; free "
-            "some room, or choose another folder"
+            "some disk space, or choose another folder"
         )
 
 
 def _not_finite(run: Run, dtype: Any) -> ModelError:
     name = str(dtype).removeprefix("torch.")
-    hint = "choose bfloat16 or float32" if name == "float16" else "the adapter is broken; train it anew"
+    hint = "choose bfloat16 or float32" if name == "float16" else "the adapter is broken; train it again"
     return ModelError(f"{run.adapter}: some weights of base and adapter are not finite in {name}; {hint}")

@@ -26,7 +26,6 @@ from llm_summ.recipe import ModelFields
 
 __all__ = [
     "base_location",
-    "cannot_be_had",
     "configuration",
     "empty_model",
     "hub_options",
@@ -36,19 +35,20 @@ __all__ = [
     "pick_dtype",
     "save_tokenizer",
     "token_counter",
+    "unavailable",
 ]
 
-_TAKE_THE_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")  # classes without rules of their own
+_TAKE_THE_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")  # classes that only use the file's rules
 _PROBE = "#Person1#: 안녕하세요, 3월 12일 10:30에 만나요!  It's 5,000원…\n\nㅋㅋㅋ ㅠㅠ 뷁 😀 naïve"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def base_location(model: ModelFields) -> str:
-    """Where the base model is: a folder, or a hub id.
+    """Return the location of the base model: a folder, or a hub id.
 
     Raises:
         ModelError: neither an embedded model, nor a folder with a model, nor a hub id; or a hub's model that is
-            neither in its cache nor within reach.
+            neither in the cache nor reachable.
     """
     base = model.base
     if base.startswith("embedded:"):
@@ -66,37 +66,37 @@ def base_location(model: ModelFields) -> str:
         )
     _check_hub(model)
     config = model_file(model, base, "config.json")
-    if config is not None:  # what was not downloaded yet will be
-        _refuse([one for one in file_findings(base, config.parent) if one.code != "weights-missing"])
+    if config is not None:  # missing files will be downloaded later
+        _refuse([finding for finding in file_findings(base, config.parent) if finding.code != "weights-missing"])
     return base
 
 
 def _seen_from(folder: Path) -> str:
-    """Where a relative path was looked for: a run may be used from another folder than it was made in."""
+    """Return the folder that a relative path was searched in: a run may be used from another working directory."""
     return "" if folder.is_absolute() else f" in {Path.cwd()}"
 
 
-def _refuse(faults: Sequence[BaseFinding]) -> None:
-    if faults:
-        raise ModelError("\n".join(fault.line for fault in faults))
+def _refuse(findings: Sequence[BaseFinding]) -> None:
+    if findings:
+        raise ModelError("\n".join(finding.line for finding in findings))
 
 
 def load_tokenizer(model: ModelFields, location: str) -> Any:
-    """The base model's tokenizer.
+    """Return the base model's tokenizer.
 
     Raises:
-        ModelError: it cannot be had.
+        ModelError: it is unavailable.
     """
     require("transformers", extra="train", why="a tokenizer")
     quiet_libraries()
     from transformers import AutoTokenizer
 
     try:
-        # Where mistral_common is installed (vLLM brings it) tekken.json would be taken before tokenizer.json, and
-        # its tokenizer has no ids as others have them.
+        # If mistral_common is installed (with vLLM), tekken.json would be preferred to tokenizer.json, and its
+        # tokenizer has another interface for ids.
         tokenizer = AutoTokenizer.from_pretrained(location, mistral_format=False, **hub_options(model))
     except Exception as error:
-        # Of a folder without the file, and of tekken.json alone, the library tells in many ways.
+        # For a folder without the file, or with tekken.json alone, the library raises many kinds of errors.
         if Path(location).is_dir() and model_file(model, location, "tokenizer.json") is None:
             raise ModelError(
                 f"model.base: {model.base}: no tokenizer could be loaded from its files ({first_line(error)}); "
@@ -104,7 +104,7 @@ def load_tokenizer(model: ModelFields, location: str) -> Any:
             ) from error
         if not isinstance(error, OSError | ValueError | ImportError):
             raise
-        raise cannot_be_had(model, error) from error
+        raise unavailable(model, error) from error
     tokenizer = _with_ids_of_its_file(model, location, tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -112,10 +112,11 @@ def load_tokenizer(model: ModelFields, location: str) -> Any:
 
 
 def _with_ids_of_its_file(model: ModelFields, location: str, tokenizer: Any) -> Any:
-    """Return the tokenizer of tokenizer.json itself, where the class that the files name gives other ids.
+    """Return the tokenizer of tokenizer.json itself, if the class that the files name gives other ids.
 
-    transformers 5 gives a class's own rules for words to a file that has others: the class is an old one's name in
-    many repositories (GPT2Tokenizer beside Korean rules), and the model was pretrained with the file's.
+    transformers 5 replaces the file's rules for splitting words by those of the class. Many repositories name an
+    unrelated class (GPT2Tokenizer with Korean rules in the file), and the model was pretrained with the file's
+    rules.
     """
     path = model_file(model, location, "tokenizer.json")
     if model.base.startswith("embedded:") or path is None or type(tokenizer).__name__ in _TAKE_THE_FILE:
@@ -128,11 +129,11 @@ def _with_ids_of_its_file(model: ModelFields, location: str, tokenizer: Any) -> 
         if tokenizer.encode(_PROBE, add_special_tokens=False) == expected:
             return tokenizer
         other = PreTrainedTokenizerFast.from_pretrained(location, revision=model.revision or "main")
-    except Exception:  # noqa: BLE001  the library raises Exception itself; what is wrong with the file is told later
+    except Exception:  # noqa: BLE001  the library raises Exception itself; errors of the file are reported later
         return tokenizer
     if other.encode(_PROBE, add_special_tokens=False) != expected:
         return tokenizer
-    say(f"note: {model.base}: its tokenizer is that of tokenizer.json; {type(tokenizer).__name__} gives other ids")
+    say(f"note: {model.base}: using the tokenizer of tokenizer.json; {type(tokenizer).__name__} gives other ids")
     return other
 
 
@@ -152,38 +153,38 @@ def save_tokenizer(tokenizer: Any, folder: Path) -> None:
 
 
 def model_file(model: ModelFields, location: str, name: str) -> Path | None:
-    """Return a small file of the base as it lies on this machine; None if it does not."""
+    """Return the path of a small file of the base on this machine; None if it is not here."""
     if Path(location).is_dir():
         path = Path(location) / name
         return path if path.is_file() else None
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(location, name, revision=model.revision)
-    return Path(found) if isinstance(found, str) else None
+    cached = try_to_load_from_cache(location, name, revision=model.revision)
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def token_counter(model: ModelFields) -> Callable[[str], int]:
-    """Counts the tokens of a text, without special ones, as the base model sees it.
+    """Return a function that counts the base model's tokens of a text, without special ones.
 
     Raises:
-        ModelError: the model cannot be had.
+        ModelError: the model is unavailable.
     """
     tokenizer = load_tokenizer(model, base_location(model))
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
 
 
 def pick_dtype(model: ModelFields, location: str, device: Device, choice: str, *, training: bool = False) -> str:
-    """Name of the dtype to compute in: the recipe's choice, or the best that device and model share.
+    """Return the name of the dtype to compute in: the recipe's, or the best that device and model support.
 
     Args:
         model: the recipe's fields.
         location: from `base_location`.
-        device: where.
+        device: to compute on.
         choice: the recipe's.
         training: whether for a training, or to generate.
 
     Raises:
-        ModelError: the model cannot be had.
+        ModelError: the model is unavailable.
     """
     if choice != "auto":
         return choice
@@ -211,7 +212,7 @@ def model_type(model: ModelFields, location: str) -> str:
     """Return transformers' name of a base's family, such as ``llama``.
 
     Raises:
-        ModelError: the model cannot be had.
+        ModelError: the model is unavailable.
     """
     return str(configuration(model, location).model_type)
 
@@ -220,21 +221,21 @@ def configuration(model: ModelFields, location: str) -> Any:
     """Return a base's configuration, as transformers reads it.
 
     Raises:
-        ModelError: the model cannot be had.
+        ModelError: the model is unavailable.
     """
     from transformers import AutoConfig
 
     try:
         return AutoConfig.from_pretrained(location, **hub_options(model))
     except (OSError, ValueError, ImportError) as error:
-        raise cannot_be_had(model, error) from error
+        raise unavailable(model, error) from error
 
 
 def _check_hub(model: ModelFields) -> None:
-    """Tell at once that a model is neither here nor within reach; the hub's client would try for a minute.
+    """Fail fast if a model is neither cached nor reachable; the hub's client would try for a minute.
 
     Raises:
-        ModelError: the model is not in the hub's cache, and the hub's host cannot be connected to.
+        ModelError: the model is not in the hub's cache, and the hub's host cannot be reached.
     """
     from huggingface_hub import constants
 
@@ -249,24 +250,24 @@ def _check_hub(model: ModelFields) -> None:
     except OSError as error:
         reason = f"{host.hostname}: {error.strerror or error}"
         if not cached:
-            raise cannot_be_had(model, OSError(f"not in the local cache, and {reason}")) from error
-        say(f"{model.base}: taken from the hub's cache on this machine ({reason})")
+            raise unavailable(model, OSError(f"not in the local cache, and {reason}")) from error
+        say(f"{model.base}: loaded from the hub's cache on this machine ({reason})")
         go_offline()
 
 
 def hub_options(model: ModelFields) -> dict[str, Any]:
-    """Return what the hub's client is told of a base beside its name."""
+    """Return the options of the hub's client for a base, except its name."""
     return {"revision": model.revision or "main", "trust_remote_code": model.trust_remote_code}
 
 
-def cannot_be_had(model: ModelFields, error: BaseException) -> ModelError:
-    """Return the error for a base that a library refuses, with what to do about it."""
+def unavailable(model: ModelFields, error: BaseException) -> ModelError:
+    """Return the error for a base that a library refuses, with what to do."""
     reason = refusal(error)
     if reason == "unknown-architecture":
         known = metadata.version("transformers")
         return ModelError(
-            f"model.base: {model.base}: transformers {known} does not know its kind of model; take a base that it "
-            "knows, or a newer transformers"
+            f"model.base: {model.base}: transformers {known} does not know its kind of model; use a base that it "
+            "supports, or a newer transformers"
         )
     if reason == "needs-own-code":
         return ModelError(
@@ -278,8 +279,8 @@ def cannot_be_had(model: ModelFields, error: BaseException) -> ModelError:
             f"model.base: {model.base}: access is restricted; accept its terms on the hub and set HF_TOKEN"
         )
     if reason == "no-safetensors":
-        return ModelError(f"model.base: {model.base}: no weights as safetensors; take a repository that has them")
+        return ModelError(f"model.base: {model.base}: no weights as safetensors; use a repository that has them")
     return ModelError(
-        f"model.base: {model.base}: cannot be had ({first_line(error)}); check the name and the connection, "
+        f"model.base: {model.base}: unavailable ({first_line(error)}); check the name and the connection, "
         "or name a local folder or embedded:gemma-3-270m"
     )

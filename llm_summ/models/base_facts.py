@@ -1,4 +1,4 @@
-"""What a base's configuration says of it: which class it is, of what layers, and whether it is quantized."""
+"""Facts about a base from its configuration: its class, its layers, and whether it is quantized."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 __all__ = ["BaseFacts", "facts_of"]
 
-# Layers that look at other tokens of the row alone by their mask: everything else carries a state from token to
-# token, and would carry it from one packed row into the next.
+# Layers that reach other tokens only through an attention mask. All others carry a state from token to token, and
+# would carry it from one packed row into the next.
 _ATTENTION = (
     *(
         "full_attention",
@@ -30,21 +30,21 @@ _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_exp
 
 @dataclass(frozen=True, slots=True)
 class BaseFacts:
-    """A base model, as far as its configuration tells.
+    """Facts about a base model from its configuration.
 
     Attributes:
         model_type: transformers' name of the family, such as ``llama``.
         configuration: name of the configuration's class.
         architectures: the classes that its weights were saved from.
-        trained_class: the class that a training makes of it; None: it is no causal language model.
+        trained_class: the class that a training loads it as; None: it is not a causal language model.
         is_encoder_decoder: whether an encoder reads and a decoder writes.
-        is_encoder: whether each token sees those behind it.
+        is_encoder: whether each token sees later ones.
         quantized: how its weights are quantized already, such as ``fp8``; None: they are not.
         recurrent: kinds of layers that carry a state from token to token.
-        sees: whether it has layers for pictures as well.
-        experts: how many experts a layer has; 0: it has none.
-        vocabulary: rows of the table of embeddings; None: not told.
-        context: how many tokens it can look at, prompt and completion; None: not told.
+        sees: whether it has layers for images as well.
+        experts: the number of experts of a layer; 0: it has none.
+        vocabulary: rows of the table of embeddings; None: unknown.
+        context: the maximum number of tokens, prompt and completion; None: unknown.
     """
 
     model_type: str
@@ -61,7 +61,7 @@ class BaseFacts:
     context: int | None
 
     def has_token(self, token: int | None) -> bool:
-        """Whether the table of embeddings has a row for a token."""
+        """Return whether the table of embeddings has a row for a token."""
         return token is not None and (self.vocabulary is None or token < self.vocabulary)
 
     @property
@@ -71,12 +71,12 @@ class BaseFacts:
 
     @property
     def is_part(self) -> bool:
-        """Whether what is trained is a part of what is on disk, so that its layers have other names there."""
+        """Whether the trained model is a part of the one on disk, so that its layers have other names there."""
         return self.sees and self.trained_class is not None and self.saved_class != self.trained_class
 
 
 def facts_of(config: Any) -> BaseFacts:
-    """Return what a configuration says.
+    """Return the facts in a configuration.
 
     Args:
         config: of transformers, as `AutoConfig` reads it.
@@ -87,8 +87,8 @@ def facts_of(config: Any) -> BaseFacts:
     )
 
     text = config.get_text_config()
-    own = (getattr(config, "auto_map", None) or {}).get("AutoModelForCausalLM")
-    trained = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type) or (own and own.rpartition(".")[2])
+    custom = (getattr(config, "auto_map", None) or {}).get("AutoModelForCausalLM")
+    trained = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type) or (custom and custom.rpartition(".")[2])
     quantization = getattr(config, "quantization_config", None)
     if quantization is None:
         quantization = getattr(text, "quantization_config", None)
@@ -111,7 +111,7 @@ def facts_of(config: Any) -> BaseFacts:
 
 
 def _method(quantization: Any) -> str:
-    """How weights are quantized, in the word that the configuration has for it."""
+    """Return how weights are quantized, in the configuration's word."""
     fields = quantization if isinstance(quantization, dict) else quantization.to_dict()
     method = str(getattr(fields.get("quant_method"), "value", fields.get("quant_method", "unknown")))
     if method != "bitsandbytes":
@@ -121,12 +121,12 @@ def _method(quantization: Any) -> str:
 
 def _recurrent(config: Any) -> tuple[str, ...]:
     kinds = getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None) or ()
-    found = sorted({str(kind) for kind in kinds} - set(_ATTENTION))
-    if not found and config.model_type in _RECURRENT_TYPES:
+    recurrent = sorted({str(kind) for kind in kinds} - set(_ATTENTION))
+    if not recurrent and config.model_type in _RECURRENT_TYPES:
         return (str(config.model_type),)
-    return tuple(found)
+    return tuple(recurrent)
 
 
 def _number(config: Any, name: str) -> int:
-    found = getattr(config, name, None)
-    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
+    value = getattr(config, name, None)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

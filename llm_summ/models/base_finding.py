@@ -1,4 +1,4 @@
-"""Something about a base model, known before its weights are loaded."""
+"""Findings about a base model before its weights are loaded."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["BaseFinding"]
 
 @dataclass(frozen=True, slots=True)
 class BaseFinding:
-    """Something about a base.
+    """A finding about a base.
 
     Attributes:
-        code: names its kind.
+        code: a stable name of its kind.
         line: where, what was found, what was expected, what to do.
-        refuses: whether the work cannot go on.
+        refuses: whether it is an error; else it is a note.
     """
 
     code: str

@@ -1,4 +1,4 @@
-"""Which base it is, so that another one under the same name is noticed."""
+"""Identify a base by its content, so that another one under the same name is noticed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 
 
 def base_stamp(model: ModelFields, location: str) -> dict[str, Any]:
-    """Return what tells a base from another one of its name.
+    """Return a stamp that distinguishes a base from others of the same name.
 
-    That is the content of its files, without their path or time, so that a copy is the same base: of large files
-    their size, beginning and end, since to read gigabytes for every command would take too long. Of a hub's model
-    it is the content of its small files alone: others may not have been downloaded yet.
+    It is made from the content of its files, without their path or time, so that a copy is the same base. Of large
+    files it uses the size, the beginning and the end, since reading gigabytes for every command would take too
+    long. Of a hub's model it uses only the small files: others may not have been downloaded yet.
 
     Args:
         model: the recipe's fields.

@@ -1,6 +1,6 @@
-"""Attention of one query for each text, as decoding on a CPU makes it.
+"""Faster attention for decoding on a CPU, with one query for each text.
 
-There PyTorch's fused attention has no kernel for a mask with one query: it copies the keys and values for every
+On a CPU PyTorch's fused attention has no kernel for a mask with one query: it copies the keys and values for every
 query head, and scales all of the keys at each step. Here a key or value is read once, and the query is scaled.
 """
 
@@ -19,7 +19,7 @@ _NAME = "llm_summ_decoding"
 
 @contextmanager
 def quick_decoding(model: Any) -> Iterator[None]:
-    """Have a model on a CPU that attends with PyTorch's fused attention decode as above, for a while.
+    """Use this attention within a context, for a model on a CPU with PyTorch's fused attention.
 
     Args:
         model: of transformers, with or without an adapter of PEFT.
@@ -54,7 +54,7 @@ def _one_query(query: Any, key: Any, value: Any, mask: Any, scaling: float | Non
         query: shape (b, h, 1, d).
         key: shape (b, g, s, d); h is a multiple of g, and every h / g queries share a key.
         value: shape (b, g, s, e).
-        mask: shape (b, 1, 1, s), False or a large negative number where nothing is to be seen; or None.
+        mask: shape (b, 1, 1, s), False or a large negative number at masked positions; or None.
         scaling: of the scores; None: 1 / sqrt(d).
     """
     import torch

@@ -1,8 +1,8 @@
-"""4-bit layers on a CPU: their weights dequantized once, where memory allows it.
+"""Dequantize the weights of 4-bit layers once on a CPU, if memory allows it.
 
 On a CPU bitsandbytes dequantizes the weights of a layer for every product, forward and backward, and then
-multiplies as PyTorch does. With the dequantized weights at hand the products are the same; sums may be rounded in
-another order.
+multiplies as PyTorch does. With stored dequantized weights the products are the same, except for the order in
+which sums are rounded.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ __all__ = ["dequantized_bytes", "keep_dequantized", "with_adapter_merged"]
 def keep_dequantized(model: Any, room: int) -> int:
     """Keep the dequantized weights of a model's 4-bit layers, if they fit.
 
-    The 4-bit weights stay: what is saved or merged is what it would be otherwise.
+    The 4-bit weights stay, so that saving and merging do not change.
 
     Args:
         model: on a CPU; its layers are changed in place.
         room: bytes that the weights may take.
 
     Returns:
-        the bytes that they take; 0: they do not fit, there are none, or the layers compute in some other way.
+        the bytes that they take; 0: they do not fit, there are none, or the layers are not on a CPU.
     """
     from bitsandbytes.functional import dequantize_4bit
 
@@ -37,7 +37,7 @@ def keep_dequantized(model: Any, room: int) -> int:
         return 0
     for layer in layers:
         state = layer.weight.quant_state
-        # As bitsandbytes does: in the dtype of the products, which is that of its input once that is cast.
+        # As in bitsandbytes, in the dtype of the products, to which the input is cast.
         weight = dequantize_4bit(layer.weight.data, state).to(layer.compute_dtype)
         replace_forward(layer, _DequantizedForward(layer, weight))
     return taken
@@ -50,15 +50,14 @@ def dequantized_bytes(model: Any) -> int:
 
 @contextmanager
 def with_adapter_merged(model: Any) -> Iterator[None]:
-    """Compute with the adapter added to dequantized weights, for a while; nothing is changed for good.
+    """Compute with the adapter added to dequantized weights within a context; the model is restored afterwards.
 
-    It saves two products a layer while texts are generated. Sums are rounded in another order than with the
-    adapter apart. In 16 bits that rounding would change weights by more than the adapter does, so nothing is
-    merged there.
+    It saves two products a layer while texts are generated. Sums are rounded in another order than with a separate
+    adapter. In 16 bits that rounding would change weights by more than the adapter does, so nothing is merged
+    there.
 
     Args:
-        model: with an adapter of PEFT; layers whose weights are not dequantized, or not in float32, stay as they
-        are.
+        model: with an adapter of PEFT; layers whose weights are not dequantized, or not in float32, do not change.
     """
     import torch
     from peft.tuners.lora import LoraLayer

@@ -1,4 +1,4 @@
-"""Which device there is, and what it computes well in."""
+"""Find the device to compute on, and the dtypes that suit it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _VECTORS = {
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device.
+    """A GPU or the CPU.
 
     Attributes:
         kind: "cuda" or "cpu".
         name: the product's name.
-        dtype: name of the dtype that it generates fastest in without losing quality.
-        training_dtype: the same for a training, whose products are larger; None: no other.
+        dtype: name of the dtype that generates fastest without losing quality.
+        training_dtype: the same for a training, whose products are larger; None: `dtype`.
     """
 
     kind: str
@@ -41,12 +41,12 @@ class Device:
 
     @property
     def device_map(self) -> dict[str, Any]:
-        """Puts a whole model onto this device."""
+        """The device map of transformers that puts a whole model onto this device."""
         return {"": 0 if self.kind == "cuda" else "cpu"}
 
 
 def cpu_name() -> str:
-    """Return what the CPU calls itself, with the widest vectors that it knows: ``AMD EPYC, AVX2``."""
+    """Return the CPU's name with its widest vector instructions: ``AMD EPYC, AVX2``."""
     facts: dict[str, str] = {}
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -62,14 +62,14 @@ def cpu_name() -> str:
 
 
 def find_device() -> Device:
-    """The first GPU, or else the CPU."""
+    """Return the first GPU, or else the CPU."""
     import torch
 
     if torch.cuda.is_available():
         dtype = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
         return Device("cuda", torch.cuda.get_device_name(0), dtype)
-    # Without AMX tiles vLLM generates faster in float32. A training step is bound by products of matrices: where a
-    # CPU knows those of bfloat16 at all, it takes two thirds of the time.
+    # Without AMX tiles vLLM generates faster in float32. A training step is bound by matrix products: if a CPU has
+    # instructions for those of bfloat16, a step takes two thirds of the time.
     return Device(
         "cpu",
         cpu_name(),
@@ -80,9 +80,9 @@ def find_device() -> Device:
 
 @contextlib.contextmanager
 def one_gpu() -> Iterator[None]:
-    """Show this process its first GPU only, while the block runs; a process that has used CUDA sees what it saw.
+    """Make only the first GPU visible to this process within a context; no effect once CUDA was used.
 
-    With several in sight, the trainer would wrap the model in DataParallel, which TRL refuses.
+    With several visible GPUs, the trainer would wrap the model in DataParallel, which TRL refuses.
     """
     before = os.environ.get(_VISIBLE)
     os.environ[_VISIBLE] = "0" if before is None else before.split(",")[0]
@@ -98,8 +98,8 @@ def one_gpu() -> Iterator[None]:
 def use_attention_without_plans() -> None:
     """Keep PyTorch from choosing cuDNN's attention, which builds a plan for every new shape.
 
-    Rows of dialogues differ in length, and every generated token makes a new one: a plan takes 0.05 to 2 s
-    (measured on an H100 with torch 2.11, which prefers cuDNN there), the other fused kernels need none.
+    Dialogues differ in length, and every generated token makes a new shape. A plan takes 0.05 to 2 s (measured on
+    an H100 with torch 2.11, which prefers cuDNN there); the other fused kernels need none.
     """
     import torch
 

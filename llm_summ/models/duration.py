@@ -1,4 +1,4 @@
-"""How long a training or a generation takes: floating-point operations over what the machine computes in a second.
+"""Estimate the duration of a training or a generation: floating-point operations divided by the machine's speed.
 
 With P weights in the layers and H in the head, and per token or label 2 operations a weight in a product:
 
@@ -7,11 +7,11 @@ With P weights in the layers and H in the head, and per token or label 2 operati
 - a label takes 4 H (6 H with all weights trained), since only labels go through the head;
 - a prompt's token takes 2 P; a generated token 2 (P + H), at the rate of products with few rows.
 
-What is not a product (norms, activations, attention, the adapter's small products) is in the rate of a whole
-layer, which the probe measures. What is outside the layers is in the shares of the rates that are reached. The
-shares were measured with Gemma 3 270M on two cores of an EPYC with AVX512-BF16, in bfloat16 and in float32 (0.60
-and about 0.8 of the layer's rate in training), and are assumed elsewhere, on GPUs too. Later estimates of the same
-kind are corrected by how long the first jobs took (`llm_summ.models.machine_speed`).
+The probe measures the rate of a whole layer, which includes norms, activations, attention and the adapter's small
+products. Because of work outside the layers, jobs reach only a share of the rates. The shares were measured with
+Gemma 3 270M on two cores of an EPYC with AVX512-BF16, in bfloat16 and in float32 (0.60 and about 0.8 of the
+layer's rate in training), and are assumed for all other machines, GPUs included. Later estimates of the same kind
+are corrected by the durations of the first jobs (`llm_summ.models.machine_speed`).
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ __all__ = [
     "training_seconds",
 ]
 
-# Shares of the probed rates that are reached.
+# Shares of the measured rates that jobs reach.
 _TRAINING, _PROMPTS, _DECODING = 0.66, 0.62, 0.7
-_STRAGGLERS, _BATCH = 12, 16  # texts that a batch takes as long as besides its own; texts of a batch
+_STRAGGLERS, _BATCH = 12, 16  # the cost of a batch's last texts, in texts; texts of a batch
 _DEQUANTIZING = 7e-7
-"""Seconds times GFLOP/s to dequantize a 4-bit weight once, where dequantized weights are not kept (on a CPU)."""
+"""Seconds times GFLOP/s to dequantize a 4-bit weight once, if dequantized weights are not kept (on a CPU)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class ModelSize:
     head: int
 
     def __str__(self) -> str:
-        """Millions of weights, for the names of kinds of jobs: ``268M``."""
+        """Return the millions of weights, for the names of kinds of jobs: ``268M``."""
         return f"{(self.layers + self.head) / 1e6:.0f}M"
 
 
@@ -77,14 +77,14 @@ def training_seconds(
     operations: int = 4,
     checkpointing: bool = False,
 ) -> float:
-    """Return how long forward and backward passes take.
+    """Return the seconds of forward and backward passes.
 
     Args:
         size: of the model.
         speed: of the machine, in the training's dtype.
         tokens: of the rows, completions included.
         labels: of the rows.
-        operations: for each weight and token, forward and backward, as `TrainedWeights.operations` says.
+        operations: for each weight and token, forward and backward, see `TrainedWeights.operations`.
         checkpointing: whether activations are computed again.
     """
     of_layers = operations + (2 if checkpointing else 0)
@@ -93,25 +93,25 @@ def training_seconds(
 
 
 def dequantizing_seconds(size: ModelSize, speed: MachineSpeed, micro_batches: float) -> float:
-    """Return what 4-bit layers cost besides, where their weights are dequantized for every pass."""
+    """Return the additional seconds of 4-bit layers whose weights are dequantized for every pass."""
     return 2 * _DEQUANTIZING * size.layers * micro_batches / speed.many
 
 
 def prompt_seconds(size: ModelSize, speed: MachineSpeed, tokens: float) -> float:
-    """Return how long it takes to compute the states of so many tokens."""
+    """Return the seconds to compute the states of `tokens` tokens."""
     return 2e-9 * size.layers * tokens / (_PROMPTS * speed.layer)
 
 
 def label_seconds(size: ModelSize, speed: MachineSpeed, labels: float) -> float:
-    """Return how long the losses of so many labels take, without gradients."""
+    """Return the seconds to compute the losses of `labels` labels, without gradients."""
     return 2e-9 * (size.layers + size.head) * labels / (_PROMPTS * speed.layer)
 
 
 def decoding_seconds(size: ModelSize, speed: MachineSpeed, lengths: Sequence[float]) -> float:
-    """Return how long it takes to decode texts of these lengths, in tokens; each leaves its batch when it ends."""
+    """Return the seconds to decode texts of these lengths, in tokens; each leaves its batch when it ends."""
     if not lengths:
         return 0.0
-    # All weights are read for every token however few texts are left, and the last text runs to its limit.
+    # For every token all weights are read, even if few texts are left, and the last text runs to its limit.
     stragglers = _STRAGGLERS * max(lengths) * math.ceil(len(lengths) / _BATCH)
     return 2e-9 * (size.layers + size.head) * (sum(lengths) + stragglers) / (_DECODING * speed.few)
 

@@ -1,7 +1,7 @@
 """The embedded model: Gemma 3 270M from a package, so that a first run needs no model hub.
 
-The package holds a 4-bit GGUF file. It is verified, converted once to bfloat16 safetensors (536 MB) and
-kept in the cache: ``$LLM_SUMM_CACHE``, or else the platform's cache folder.
+The package contains a 4-bit GGUF file. It is verified, converted once to bfloat16 safetensors (536 MB), and stored
+in the cache: ``$LLM_SUMM_CACHE``, or else the platform's cache folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Embedded:
 
     @property
     def install(self) -> str:
-        """The line that installs it again, its parts included."""
+        """The command that installs the package again, with all its files."""
         return f"pip install --force-reinstall {self.package.replace('_', '-')}"
 
 
@@ -48,12 +48,12 @@ EMBEDDED = {
 _PROBE = "#Person1#: 안녕하세요, 오늘 기분이 어떠세요?"
 _PROBE_IDS = [2, 236865, 13285, 236770, 176581, 83732, 236764, 31694, 9554, 193211, 10443, 241674, 26090, 236881]
 
-_CONVERSION = 3  # counted up when what the conversion writes changes, so that an older cache is not used
+_CONVERSION = 3  # increased when the conversion's files change, so that an older cache is not used
 _SECONDS = 20  # of a conversion, on one core of an old server
 
 
 def cache_dir() -> Path:
-    """Where converted models are kept."""
+    """Return the folder of converted models."""
     chosen = os.environ.get("LLM_SUMM_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -63,10 +63,10 @@ def cache_dir() -> Path:
 
 
 def embedded_path(name: str) -> Path:
-    """The folder of an embedded model in safetensors; converts it on first use.
+    """Return the folder of an embedded model in safetensors; converts it on first use.
 
     Raises:
-        ModelError: no such model, a file that is not what it should be, or a cache that cannot be written.
+        ModelError: no such model, a damaged file, or a cache that cannot be written.
         MissingPackageError: the extra `embedded` is not installed.
     """
     model = EMBEDDED.get(name)
@@ -83,11 +83,11 @@ def embedded_path(name: str) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.parent / f".{target.name}.lock"):
-            if not target.is_dir():  # another process may have made it while this one waited
+            if not target.is_dir():  # another process may have converted it while this one waited
                 _convert(name, model, target)
     except OSError as error:
         raise ModelError(
-            f"{target.parent}: cannot keep the converted model ({error}); "
+            f"{target.parent}: cannot write the converted model ({error}); "
             "set LLM_SUMM_CACHE to a folder with 1 GB free"
         ) from error
     return target
@@ -98,7 +98,7 @@ def _convert(name: str, model: _Embedded, target: Path) -> None:
     from llm_summ.models.gguf import build_tokenizer, convert_gemma3, read_gguf
 
     file = read_gguf(_content(name, model), f"embedded:{name}")
-    # What a killed process has left; the lock is ours, so nobody is still writing it.
+    # Leftovers of a killed process: this process has the lock, so no other one is writing them.
     for left in target.parent.glob(f".{target.name}.*"):
         if left.is_dir():
             shutil.rmtree(left)
@@ -113,7 +113,7 @@ def _content(name: str, model: _Embedded) -> bytearray:
     """Read the GGUF file from its parts, and verify it.
 
     Raises:
-        ModelError: a part is missing, or the whole is not what it should be.
+        ModelError: a part is missing, or the checksum differs.
     """
     try:
         parts = [Path(part) for part in importlib.import_module(model.package).chunk_paths()]
@@ -124,17 +124,17 @@ def _content(name: str, model: _Embedded) -> bytearray:
                 begin += file.readinto(memoryview(content)[begin:])
     except (ImportError, OSError) as error:
         raise ModelError(f"embedded:{name}: {error}; install it again: {model.install}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != model.sha256:
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != model.sha256:
         raise ModelError(
-            f"embedded:{name}: the file's SHA-256 is {found}, expected {model.sha256}; "
+            f"embedded:{name}: the file's SHA-256 is {sha256}, expected {model.sha256}; "
             f"install it again: {model.install}"
         )
     return content
 
 
 def _check_tokenizer(name: str, tokenizer: Any) -> None:
-    """Refuse a tokenizer that splits a text in other tokens than Gemma's own.
+    """Refuse a tokenizer that splits a text into other tokens than Gemma's own.
 
     Raises:
         ModelError: a version of the package `tokenizers` builds it wrongly.

@@ -1,4 +1,4 @@
-"""Products with few rows on a CPU, as decoding makes them: one row for each text.
+"""Faster matrix products with few rows on a CPU, for decoding with one row for each text.
 
 PyTorch computes x Wᵀ for a linear layer. With few rows, W xᵀ takes half to a third of the time (16 rows and a
 vocabulary of 262,144 on an EPYC of the third generation with AVX2: 156 ms instead of 309 ms; 8 rows: 97 ms
@@ -17,13 +17,13 @@ from llm_summ.core.compat.torch import has_own_forward, replace_forward, restore
 __all__ = ["linear", "quick_products"]
 
 _WIDE = 1 << 15
-"""Outputs beyond which a layer is a head: a copy of its scores for all rows would be megabytes."""
+"""Layers with more outputs are heads: a contiguous copy of their scores for all rows would take megabytes."""
 _FEW = 64
-"""Rows up to which the other way round is faster."""
+"""The largest number of rows with which W xᵀ is faster."""
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    """Return x Wᵀ + b like `torch.nn.functional.linear`, computed the quicker way round; gradients go through it.
+    """Return x Wᵀ + b like `torch.nn.functional.linear`, computed in the faster order; it is differentiable.
 
     Args:
         x: shape (..., i).
@@ -43,16 +43,16 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
         return functional.linear(x, weight, bias)
     product = (weight @ x.reshape(rows, -1).t()).t()
     if len(weight) <= _WIDE:
-        product = product.contiguous()  # some models look at what follows as complex numbers (DeepSeek V2)
+        product = product.contiguous()  # some models view the result as complex numbers (DeepSeek V2)
     product = product.reshape(*x.shape[:-1], -1)
     return product if bias is None else product + bias
 
 
 @contextmanager
 def quick_products(model: Any) -> Iterator[None]:
-    """Have a model's linear layers compute with `linear` for a while; on a GPU nothing changes.
+    """Make a model's linear layers on a CPU use `linear` within a context.
 
-    The head is given contiguous states. The library takes the last position out of (b, s, h), which is a view, and
+    The head gets contiguous states. The library selects the last position of (b, s, h), which is a view, and
     PyTorch's product of a view in 16 bits on a CPU copies the head's weights for every row: 0.3 GiB each with a
     vocabulary of 262,144.
     """
@@ -64,7 +64,7 @@ def quick_products(model: Any) -> Iterator[None]:
     )
     try:
         for module in model.modules():
-            # A layer with a forward pass of its own (see `models.dequantized`) keeps it.
+            # A layer whose forward pass was already replaced (see `models.dequantized`) keeps that one.
             if (
                 type(module) is torch.nn.Linear
                 and module.weight.device.type == "cpu"

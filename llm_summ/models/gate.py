@@ -1,6 +1,6 @@
-"""What is wrong with a base model, before its weights are loaded: by its configuration.
+"""Check a base model's configuration before its weights are loaded.
 
-A finding either refuses the work or is a note. Its code is stable.
+A finding is either an error or a note. Its code is stable.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ _HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "WithLMHead"
 
 
 def pass_gate(recipe: Recipe, location: str, purpose: Purpose) -> tuple[BaseFacts, list[BaseFinding]]:
-    """Return what a base's configuration says, with notes about it.
+    """Return the facts of a base's configuration, with notes about it.
 
     Args:
-        recipe: names the base, and what is to be made of it.
+        recipe: names the base, and the settings of the training.
         location: from `base_location`.
-        purpose: what is to be done with it.
+        purpose: the use of the base.
 
     Raises:
-        ModelError: the base cannot be used for it; a line for each reason.
+        ModelError: the base cannot be used for the purpose; a line for each reason.
     """
     facts = facts_of(configuration(recipe.model, location))
-    found = base_findings(recipe, facts, purpose)
-    if refusing := [one.line for one in found if one.refuses]:
-        raise ModelError("\n".join(refusing))
-    return facts, found
+    findings = base_findings(recipe, facts, purpose)
+    if errors := [finding.line for finding in findings if finding.refuses]:
+        raise ModelError("\n".join(errors))
+    return facts, findings
 
 
 def base_findings(recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> list[BaseFinding]:
-    """Return what is wrong with a base's configuration for what is to be done with it."""
+    """Return the findings about a base's configuration for a purpose."""
     where = f"model.base: {recipe.model.base}"
     return [
         *_architecture(where, facts),
@@ -56,7 +56,8 @@ def _architecture(where: str, facts: BaseFacts) -> Iterator[BaseFinding]:
     name = facts.saved_class or facts.configuration
     if find_family(facts) is not None:
         if facts.architectures and not any(
-            one == facts.trained_class or one.endswith(_HEADS) for one in facts.architectures
+            architecture == facts.trained_class or architecture.endswith(_HEADS)
+            for architecture in facts.architectures
         ):
             yield BaseFinding(
                 "other-task",
@@ -73,7 +74,7 @@ def _architecture(where: str, facts: BaseFacts) -> Iterator[BaseFinding]:
     else:
         yield BaseFinding(
             "no-language-model",
-            f"{where}: {name} ({facts.configuration}) is no causal language model; take {_DECODERS}",
+            f"{where}: {name} ({facts.configuration}) is not a causal language model; take {_DECODERS}",
         )
 
 
@@ -102,8 +103,8 @@ def _quantized(where: str, recipe: Recipe, facts: BaseFacts, purpose: Purpose) -
     elif purpose == "train":
         yield BaseFinding(
             "quantized",
-            f"{where}: its weights are quantized already ({kind}) and are taken as they are, whatever "
-            "model.quantization says; merging and vLLM need the repository in full precision",
+            f"{where}: its weights are quantized already ({kind}) and are used as they are: model.quantization is "
+            "ignored; merging and vLLM need the repository in full precision",
             refuses=False,
         )
 
@@ -118,13 +119,13 @@ def _trained(where: str, recipe: Recipe, facts: BaseFacts) -> Iterator[BaseFindi
     if recipe.lora.init == "eva" and facts.sees:
         yield BaseFinding(
             "eva",
-            f"lora.init: eva looks at what goes into every layer, and the layers of {recipe.model.base} for "
-            "pictures get no input from a dialogue; set it to default",
+            f"lora.init: eva needs the inputs of every layer, and the image layers of {recipe.model.base} get no "
+            "input from a dialogue; set it to default",
         )
     if facts.experts > 1 and recipe.model.quantization != "none":
         yield BaseFinding(
             "experts",
-            f"{where}: its {facts.experts} experts stay in 16 bits, since bitsandbytes quantizes linear layers "
-            "alone: they take four times the memory of 4 bits",
+            f"{where}: its {facts.experts} experts stay in 16 bits, since bitsandbytes quantizes only linear "
+            "layers: they take four times the memory of 4 bits",
             refuses=False,
         )

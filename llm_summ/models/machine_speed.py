@@ -1,4 +1,4 @@
-"""How fast this machine computes: a probe of half a second, kept in the cache, and what trainings showed since."""
+"""The speed of this machine: a probe of half a second, stored in the cache, and the durations of later jobs."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _KEPT = 5  # durations of a kind
 
 @dataclass(frozen=True, slots=True)
 class MachineSpeed:
-    """What a device computes in a second.
+    """The operations of a device in a second.
 
     Attributes:
         device: its name.
-        cores: that this process may use; 0 for a GPU.
-        many: GFLOP/s of a layer's product with the tokens of one dialogue, in the dtype that was asked for.
+        cores: the number that this process may use; 0 for a GPU.
+        many: GFLOP/s of a layer's product with the tokens of one dialogue, in the dtype of the probe.
         most: the same with those of four dialogues.
         few: GFLOP/s of the head's product with one row for each of 16 texts.
-        layer: GFLOP/s of a layer's forward and backward pass with the tokens of one dialogue: what is no product
-            takes its time, too, and in 16 bits most of it.
+        layer: GFLOP/s of a layer's forward and backward pass with the tokens of one dialogue; operations that are
+            not products take time as well, and in 16 bits most of it.
     """
 
     device: str
@@ -44,13 +44,13 @@ class MachineSpeed:
     layer: float
 
     def __str__(self) -> str:
-        """The device with its rate, for people."""
+        """Return the device with its rate, for people."""
         cores = f", {self.cores} cores" if self.cores > 1 else ", 1 core" if self.cores else ""
         return f"{self.device}{cores}, {self.many:.0f} GFLOP/s"
 
 
 def machine_speed(device: Device, dtype: str) -> MachineSpeed:
-    """Return how fast a device is; it is measured once, and again with other cores or another PyTorch.
+    """Return the speed of a device; it is measured once, and again with other cores or another PyTorch.
 
     Args:
         device: the device.
@@ -71,10 +71,10 @@ def machine_speed(device: Device, dtype: str) -> MachineSpeed:
 
 
 def corrected(kind: str, seconds: float) -> float:
-    """Return an estimate, corrected by how long the last jobs of its kind took on this machine.
+    """Return an estimate, corrected by the durations of the last jobs of its kind on this machine.
 
     Args:
-        kind: names what the estimate depends on, such as ``train|gemma3_text|float32|AMD EPYC, AVX2``.
+        kind: a key of all that the estimate depends on, such as ``train|gemma3_text|float32|AMD EPYC, AVX2``.
         seconds: the estimate.
     """
     ratios = _read().ratios.get(kind)
@@ -82,12 +82,12 @@ def corrected(kind: str, seconds: float) -> float:
 
 
 def note_duration(kind: str, estimate: float, seconds: float) -> None:
-    """Keep how long a job took, for the next estimate of its kind.
+    """Store the duration of a job, for the next estimate of its kind.
 
     Args:
         kind: as for `corrected`.
         estimate: before it was corrected.
-        seconds: what it took.
+        seconds: the duration.
     """
     with _changing() as known:
         ratios = known.ratios.setdefault(kind, [])
@@ -115,13 +115,13 @@ def _read() -> _Known:
 
 @contextmanager
 def _changing() -> Iterator[_Known]:
-    """Give what is known, and keep what it is changed to; where it cannot be kept, it is measured again."""
+    """Yield the stored measurements, and write them back; if that fails, they are measured again next time."""
     path = _path()
     with suppress(OSError, Timeout, NotImplementedError), ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(FileLock(path.with_suffix(".lock"), timeout=5))
-        except (OSError, Timeout, NotImplementedError):  # no flock here, says an older filelock
+        except (OSError, Timeout, NotImplementedError):  # an older filelock raises the last one without flock
             yield _Known()
             return
         known = _read()

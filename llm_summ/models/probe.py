@@ -1,4 +1,4 @@
-"""What a device computes in a second: three products, and a layer of a small model with its adapter."""
+"""Measure the speed of a device with three products, and a layer of a small model with its adapter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RANK, _HEADS = 16, 4
 
 
 def probe(device: Device, dtype: str) -> tuple[float, float, float, float]:
-    """Measure GFLOP/s; it takes half a second, on a slow CPU one.
+    """Measure GFLOP/s; it takes half a second, or one second on a slow CPU.
 
     Returns:
         the rate of a product with the tokens of one dialogue, with those of four, with 16 rows, and of a layer's
@@ -38,13 +38,13 @@ def probe(device: Device, dtype: str) -> tuple[float, float, float, float]:
         four = 8e-9 * rows * width * wide / _seconds(lambda: linear(states, layer), wait)
         head = 2e-9 * _TEXTS * width * _TABLE / _seconds(lambda: table @ few.t(), wait)
     weights, trained = _layer(width, wide, where, kind)
-    # Half of the tokens do: a slow CPU should not take seconds.
+    # Half of the tokens are enough: a slow CPU should not take seconds.
     inputs = states[: rows // 2].clone().requires_grad_()
     operations = 4e-9 * sum(weight.numel() for weight in weights) * len(inputs)
     passes = operations / _seconds(lambda: _train(inputs, weights, trained), wait)
     if on_gpu:
         del states, layer, table, few, weights, trained, inputs
-        torch.cuda.empty_cache()  # all of it is needed by what comes next
+        torch.cuda.empty_cache()  # the job that follows needs all of the memory
     return one, four, head, passes
 
 
@@ -87,8 +87,8 @@ def _train(states: Any, weights: list[Any], trained: list[tuple[Any, Any]]) -> N
 
 
 def _seconds(work: Callable[[], Any], wait: Callable[[], None] | None) -> float:
-    """Return what a piece of work takes at best: others may use the machine. `wait` returns when it is done."""
-    work()  # the first time takes memory
+    """Return the shortest duration of `work`, since others may use the machine; `wait` returns when it is done."""
+    work()  # the first call allocates memory
     times: list[float] = []
     end = time.perf_counter() + _SECONDS
     while time.perf_counter() < end or len(times) < 2:

@@ -1,4 +1,4 @@
-"""The adapter of a finished run, which another training begins with (`train.from_run`)."""
+"""Start a training with the adapter of a finished run (`train.from_run`)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from llm_summ.runs.run import Run, open_run
 
 __all__ = ["find_start", "load_start", "refuse_another_start", "start_stamp"]
 
-# With another value of one of these, the same weights would be another adapter, or have no place.
+# With another value of one of these, the same weights would be another adapter, or would not fit.
 _SHAPE = ("r", "alpha", "targets", "rslora")
 
 
 def find_start(recipe: Recipe, runs: Path, location: str) -> Run | None:
-    """Return the run whose adapter a training begins with; None: it begins with a new adapter.
+    """Return the run whose adapter a training starts with; None: it starts with a new adapter.
 
     Args:
-        recipe: of the training to come.
+        recipe: of the training.
         runs: the folder of all runs.
         location: of the recipe's base, from `base_location`.
 
     Raises:
-        RunError: there is no such run, it is not finished, it has no adapter, or base or LoRA shape differ.
+        RunError: the run does not exist, is not finished, or has no adapter; or base or LoRA shape differ.
     """
     name = recipe.train.from_run
     if name is None:
@@ -38,7 +38,9 @@ def find_start(recipe: Recipe, runs: Path, location: str) -> Run | None:
         run = open_run(runs, name, "train.from_run")
         trained = run.recipe()
         if not trained_weights(trained).has_adapter:
-            raise RunError(f"{where}: trained as a whole, and has no adapter; name a run with train.weights lora")
+            raise RunError(
+                f"{where}: all its weights were trained, so it has no adapter; name a run with an adapter"
+            )
         check_adapter(run)
         begun = run.manifest().base
     except InputError as error:
@@ -53,27 +55,27 @@ def find_start(recipe: Recipe, runs: Path, location: str) -> Run | None:
     if differs:
         raise RunError(
             f"{where}: its base is {trained.model.base}, found {recipe.model.base} (or other files under that "
-            "name) in the recipe; an adapter fits the base that it was trained on: set model.base to that one"
+            "name) in the recipe; an adapter only fits the base that it was trained on: set model.base to that one"
         )
     ours, theirs = recipe.lora.model_dump(), trained.lora.model_dump()
     if other := [field for field in _SHAPE if ours[field] != theirs[field]]:
         there = ", ".join(f"lora.{field} {theirs[field]}" for field in other)
         here = ", ".join(str(ours[field]) for field in other)
-        raise RunError(f"{where}: its adapter has {there}, found {here} in the recipe; set them alike")
+        raise RunError(f"{where}: its adapter has {there}, found {here} in the recipe; set the same values")
     return run
 
 
 def start_stamp(run: Run) -> dict[str, str]:
-    """Return what a manifest records of the adapter that a training begins with."""
+    """Return the manifest's record of the adapter that a training starts with."""
     return {"run": str(run.path), "adapter_sha256": adapter_sha256(run)}
 
 
 def refuse_another_start(run: Run, start: Run | None, manifest: Manifest) -> None:
-    """Refuse a training that would begin with another adapter than it was begun with.
+    """Refuse to resume a training with another initial adapter than it was started with.
 
     Args:
         run: the training's.
-        start: the run that its recipe names; None: it names none.
+        start: the run that its recipe names, or None.
         manifest: of the training.
 
     Raises:
@@ -82,16 +84,16 @@ def refuse_another_start(run: Run, start: Run | None, manifest: Manifest) -> Non
     begun_with = (manifest.from_run or {}).get("adapter_sha256")
     if start is not None and adapter_sha256(start) != begun_with:
         raise RunError(
-            f"{start.adapter}: was changed after the training of {run.path} began; put it back, or begin a new run"
+            f"{start.adapter}: was changed after the training of {run.path} began; restore it, or start a new run"
         )
 
 
 def load_start(model: Any, run: Run) -> None:
-    """Give a new adapter the trained weights of a run, in float32.
+    """Load the trained weights of a run into a new adapter, in float32.
 
     Args:
         model: of PEFT, with a new adapter of the same shape.
-        run: as `find_start` gives it.
+        run: from `find_start`.
 
     Raises:
         ModelError: the weights do not fit the adapter.
@@ -107,8 +109,8 @@ def load_start(model: Any, run: Run) -> None:
     if theirs != ours:
         name, shape = min(theirs ^ ours)
         raise ModelError(
-            f"{run.adapter}: does not fit the adapter that the recipe describes ({name} of {list(shape)} is in "
-            "one of them only); leave train.from_run out"
+            f"{run.adapter}: does not fit the adapter that the recipe describes ({name} of {list(shape)} is only "
+            "in one of them); leave train.from_run out"
         )
     # The dtype of the new adapter may be smaller.
     for parameter in model.parameters():

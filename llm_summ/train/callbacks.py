@@ -31,15 +31,15 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         recipe: how often.
         steps: optimizer steps of the whole training.
         fixed: what fits into a budget of time, if that is known already.
-        budget: finds it; None: there is no budget, or what fits is known and stays.
-        keep_fixed: called with what was found.
+        budget: computes what fits; None: the recipe has no budget, or what fits is known and no longer changes.
+        keep_fixed: called with what was computed.
         interval: steps between evaluations; 0: there are none.
         dev_set: what is evaluated; None: nothing.
         log: the log, and its clock.
         stops: signals that ask for a stop.
         trackers: are shown the generated summaries.
-        begin: the checkpoint that the training goes on from, or None.
-        processes: the processes that train together; what is decided here is decided by all alike.
+        begin: the checkpoint that the training resumes from, or None.
+        processes: the processes that train together; all of them make the same decisions.
     """
 
     def __init__(
@@ -67,21 +67,21 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         self.trainer: Any = None
 
     def attach(self, trainer: Any) -> None:
-        """Work for this trainer."""
+        """Attach to a trainer: write its checkpoints, and set its number of steps if that is known."""
         self.trainer = trainer
         trainer.write_checkpoint = self._write
         if self._fixed is not None:
             trainer.fix_steps(self._fixed)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        """Take up what a checkpoint left."""
+        """Restore the trainer's progress from the checkpoint."""
         self._saved_at = time.monotonic()
         if self._begin is not None:
             self.trainer.restore(self._begin.progress())
         return control
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        """Say whether a checkpoint is due, and whether this was the last step."""
+        """Request a checkpoint if one is due, and a stop after a signal."""
         self._look_at_budget(state.global_step)
         train = self._recipe.train
         minutes = train.save_minutes
@@ -99,7 +99,7 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         return control
 
     def _look_at_budget(self, step: int) -> None:
-        """Fix the number of steps as soon as it is known how many fit."""
+        """Fix the number of steps as soon as the number that fits is known."""
         budget = self._budget
         if budget is None or step >= self.steps:  # at the last step the library has already ended its loop
             return
@@ -117,39 +117,41 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         self._keep_fixed(fixed)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        """Evaluate what was saved, if that is due."""
+        """Evaluate the saved checkpoint, if an evaluation is due."""
         self.catch_up()
         if self.stops_here():
             control.should_training_stop = True
         return control
 
     def catch_up(self) -> None:
-        """Evaluate the model as it is now, if that is due and was not done."""
+        """Evaluate the current model if an evaluation is due and is not in the log yet."""
         step = self.trainer.state.global_step
-        if self._evaluation_is_due() and not any(one.step == step for one in self._evaluations()):
+        if self._evaluation_is_due() and not any(evaluated.step == step for evaluated in self._evaluations()):
             self._evaluate(step)
         self._prune()
 
     def stops_here(self) -> bool:
-        """Whether no step is to be made any more: all are made, nothing is gained, or a signal came."""
+        """Return whether no further step follows: all are made, early stopping applies, or a signal came."""
         return (
-            self._stop_is_asked()
+            self._stop_is_requested()
             or self.trainer.state.global_step >= self.steps
             or stops_early(self._evaluations(), self._recipe.evaluation)
         )
 
     def is_complete(self) -> bool:
-        """Whether no step and no evaluation is left to do."""
-        found = self._evaluations()
+        """Return whether no step and no evaluation is left to do."""
+        logged = self._evaluations()
         step = self.trainer.state.global_step
-        if stops_early(found, self._recipe.evaluation):
+        if stops_early(logged, self._recipe.evaluation):
             return True
-        return step >= self.steps and (not self._evaluation_is_due() or any(one.step == step for one in found))
+        return step >= self.steps and (
+            not self._evaluation_is_due() or any(evaluated.step == step for evaluated in logged)
+        )
 
     def _evaluations(self) -> list[Evaluated]:
         return self._processes.of_first(lambda: evaluations(self.run.log_path))
 
-    def _stop_is_asked(self) -> bool:
+    def _stop_is_requested(self) -> bool:
         return self._processes.any(self._stops.received is not None)
 
     def _evaluation_is_due(self) -> bool:
@@ -159,19 +161,19 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         return step % self._interval == 0 or step >= self.steps
 
     def _evaluate(self, step: int) -> None:
-        if self._dev_set is None or self._stop_is_asked():
+        if self._dev_set is None or self._stop_is_requested():
             return
         path = self.run.evaluations / f"{checkpoint.checkpoint_path(self.run.checkpoints, step).name}.jsonl"
-        for tracker in self._trackers:  # they have not begun where an evaluation is the first thing to do
+        for tracker in self._trackers:  # after a resume the evaluation may come before the library starts them
             tracker.on_train_begin(self.trainer.args, self.trainer.state, self.trainer.control)
         began = time.monotonic()
-        # What an evaluation draws, if anything, is nothing to the training that goes on after it.
+        # Random numbers drawn by an evaluation must not change the training that continues after it.
         with torch.random.fork_rng():
-            found = self._rows_of_dev().evaluate(self.trainer, path, self._stop_is_asked)
-        if found is not None:
-            figures, samples = found
+            result = self._rows_of_dev().evaluate(self.trainer, path, self._stop_is_requested)
+        if result is not None:
+            figures, samples = result
             self.trainer.log(dict(figures))
-            self._log.flush()  # before a checkpoint is removed for it
+            self._log.flush()  # before a checkpoint is removed because of this evaluation
             for tracker in self._trackers:
                 tracker.show_samples(step, samples)
         self._pause(time.monotonic() - began)
@@ -186,7 +188,7 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         return self._dev_set is None or self._fixed is None or self._fixed.rows == len(self._dev_set.prompts)
 
     def _rows_of_dev(self) -> DevSet:
-        """Return what is evaluated: fewer dialogues where the budget has no time for all of them."""
+        """Return the dialogues to evaluate: fewer if the budget has no time for all of them."""
         assert self._dev_set is not None
         return self._dev_set if self._fixed is None else self._dev_set.first(self._fixed.rows)
 
@@ -201,9 +203,9 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
     def _prune(self) -> None:
         if not self._processes.is_first:
             return
-        kept = {one.step for one in checkpoint.checkpoints(self.run.checkpoints)}
-        found = [one for one in evaluations(self.run.log_path) if one.step in kept]
-        best = pick(found, self._recipe.evaluation)
+        kept = {saved.step for saved in checkpoint.checkpoints(self.run.checkpoints)}
+        candidates = [evaluated for evaluated in evaluations(self.run.log_path) if evaluated.step in kept]
+        best = pick(candidates, self._recipe.evaluation)
         checkpoint.prune(
             self.run.checkpoints, self._recipe.train.keep_checkpoints, set() if best is None else {best}
         )

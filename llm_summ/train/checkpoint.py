@@ -1,10 +1,10 @@
-"""Checkpoints: whole or absent, the last few and the best of them.
+"""Checkpoints: each is complete or absent; the last few and the best are kept.
 
 ::
 
-    checkpoints/step-000032/adapter_model.safetensors adapter_config.json     what was learnt
-                            optimizer.pt scheduler.pt rng_state.pth scaler.pt  what the next step needs
-                            trainer_state.json progress.json                   where the training was
+    checkpoints/step-000032/adapter_model.safetensors adapter_config.json     trained weights
+                            optimizer.pt scheduler.pt rng_state.pth scaler.pt  state for the next step
+                            trainer_state.json progress.json                   position in the training
                             checksums.json                                     SHA-256 of all of these
 """
 
@@ -29,7 +29,7 @@ __all__ = [
     "Checkpoint",
     "checkpoint_path",
     "checkpoints",
-    "how_to_go_on",
+    "how_to_resume",
     "newest_whole",
     "prune",
     "save",
@@ -52,76 +52,78 @@ class Checkpoint:
     path: Path
     step: int
 
-    def fault(self) -> str:
-        """Why it cannot be used; empty if every file is as it was written.
+    def damage(self) -> str:
+        """Return why the checkpoint cannot be used; empty if every file is as it was written.
 
         Raises:
-            RunError: the system does not let it be read; it may be whole.
+            RunError: a file cannot be read because of the system; the checkpoint may be intact.
         """
         try:
             expected = json.loads((self.path / CHECKSUMS).read_text(encoding="utf-8"))
             for name, sha256 in expected.items():
                 if file_sha256(self.path / name) != sha256:
-                    return f"{name} is not what was written"
+                    return f"{name} differs from its checksum"
         except FileNotFoundError as error:
             return f"no {Path(error.filename).name}"
         except OSError as error:
             raise RunError(
-                f"{error.filename or self.path}: cannot be read ({error.strerror or error}); it is left as it is; "
-                "try again when it can be read"
+                f"{error.filename or self.path}: cannot be read ({error.strerror or error}); nothing was changed; "
+                "try again when it is readable"
             ) from error
         except (ValueError, AttributeError, TypeError) as error:
             return f"{CHECKSUMS}: {first_line(error)}"
         return ""
 
     def progress(self) -> dict[str, Any]:
-        """What the training needs to know beside the library's state."""
-        found: dict[str, Any] = json.loads((self.path / _PROGRESS).read_text(encoding="utf-8"))
-        return found
+        """Return our own progress record, which the training needs in addition to the library's state."""
+        progress: dict[str, Any] = json.loads((self.path / _PROGRESS).read_text(encoding="utf-8"))
+        return progress
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
-    """Where the checkpoint of a step is, among all of a run."""
+    """Return the path of a step's checkpoint in the folder of all checkpoints."""
     return folder / f"step-{step:06d}"
 
 
-def how_to_go_on(run: Run, world: int) -> str:
-    """What to type after a training has ended too soon, on so many devices."""
+def how_to_resume(run: Run, world: int) -> str:
+    """Return the command that resumes an interrupted training on `world` devices."""
     devices = f" --devices {world}" if world > 1 else ""
     if not checkpoints(run.checkpoints):
-        return "nothing was saved yet: begin it anew"
-    return f"go on with: llm-summ sft --resume --run {run.argument}{devices}"
+        return "no checkpoint was saved yet; start the training again"
+    return f"resume with: llm-summ sft --resume --run {run.argument}{devices}"
 
 
 def checkpoints(folder: Path) -> list[Checkpoint]:
-    """The checkpoints of a folder, the last first."""
+    """Return the checkpoints of a folder, the last first."""
     if not folder.is_dir():
         return []
-    found = ((path, _NAME.fullmatch(path.name)) for path in folder.iterdir() if path.is_dir())
-    return sorted((Checkpoint(path, int(match[1])) for path, match in found if match), key=lambda one: -one.step)
+    named = ((path, _NAME.fullmatch(path.name)) for path in folder.iterdir() if path.is_dir())
+    saved = (Checkpoint(path, int(match[1])) for path, match in named if match)
+    return sorted(saved, key=lambda checkpoint: -checkpoint.step)
 
 
 def newest_whole(folder: Path) -> Checkpoint | None:
-    """The last checkpoint that can be used; what is wrong with later ones is said, and they are set aside.
+    """Return the last undamaged checkpoint; damaged later ones are reported and renamed.
 
-    Also removes what a kill left of a checkpoint that was being written or removed.
+    Also removes what a killed process left of a checkpoint that was being written or removed.
 
     Raises:
-        RunError: the system does not let one be read.
+        RunError: a checkpoint cannot be read because of the system.
     """
     if folder.is_dir():
         for path in folder.glob(".step-*"):
             shutil.rmtree(path, ignore_errors=True)
-    for one in checkpoints(folder):
-        fault = one.fault()
-        if not fault:
-            return one
-        aside = folder / f"damaged-{one.path.name}"
+    for checkpoint in checkpoints(folder):
+        damage = checkpoint.damage()
+        if not damage:
+            return checkpoint
+        renamed = folder / f"damaged-{checkpoint.path.name}"
         say(
-            f"{one.path}: the checkpoint is damaged ({fault}); it is now {aside.name}, and an earlier one is taken"
+            f"{checkpoint.path}: the checkpoint is damaged ({damage}); renamed it to {renamed.name}; "
+            "trying an earlier one"
         )
-        shutil.rmtree(aside, ignore_errors=True)
-        one.path.rename(aside)
+        shutil.rmtree(renamed, ignore_errors=True)
+        checkpoint.path.rename(renamed)
     return None
 
 
@@ -133,10 +135,10 @@ def save(folder: Path, trainer: Any, progress: dict[str, Any]) -> Checkpoint:
     Args:
         folder: of all checkpoints.
         trainer: a `StepTrainer`.
-        progress: what the training needs to know beside the library's state.
+        progress: our own progress record, which is saved in addition to the library's state.
 
     Raises:
-        TrainingError: it cannot be written; earlier checkpoints are as they were.
+        TrainingError: the checkpoint cannot be written; earlier checkpoints are unchanged.
     """
     step = int(trainer.state.global_step)
     path = checkpoint_path(folder, step)
@@ -152,7 +154,7 @@ def _write(path: Path, trainer: Any, progress: dict[str, Any], weights: Any, opt
     try:
         with whole_directory(path) as building:
             trainer.accelerator.unwrap_model(trainer.model).save_pretrained(building, state_dict=weights)
-            (building / "README.md").unlink(missing_ok=True)  # PEFT's, all of it to be filled in
+            (building / "README.md").unlink(missing_ok=True)  # PEFT's template, not filled in
             if optimizer is None:
                 trainer.save_optimizer(building)
             else:
@@ -172,17 +174,17 @@ def _write(path: Path, trainer: Any, progress: dict[str, Any], weights: Any, opt
 
 def prune(folder: Path, keep: int, best: Collection[int]) -> None:
     """Remove all but the last `keep` checkpoints and those of the steps in `best`."""
-    for one in checkpoints(folder)[keep:]:
-        if one.step not in best:
-            going = one.path.rename(folder / f".{one.path.name}.going")  # never half of it under its own name
-            shutil.rmtree(going)
+    for checkpoint in checkpoints(folder)[keep:]:
+        if checkpoint.step not in best:
+            # Renamed first, so that a kill never leaves half a checkpoint under its own name.
+            shutil.rmtree(checkpoint.path.rename(folder / f".{checkpoint.path.name}.going"))
 
 
 def _cannot_be_written(path: Path, error: OSError, world: int) -> str:
     reason = error.strerror or first_line(error)
     free = shutil.disk_usage(path.parent if path.parent.is_dir() else path.parents[1]).free
-    last = next((f"{one.path.name} is intact; " for one in checkpoints(path.parent)), "")
+    last = next((f"{checkpoint.path.name} is intact; " for checkpoint in checkpoints(path.parent)), "")
     return (
-        f"{path}: the checkpoint cannot be written ({reason}; {free / 2**20:.0f} MiB are free); {last}make room, "
-        f"and {how_to_go_on(Run(path.parents[1]), world)}"
+        f"{path}: the checkpoint cannot be written ({reason}; {free / 2**20:.0f} MiB are free); {last}"
+        f"make room; {how_to_resume(Run(path.parents[1]), world)}"
     )

@@ -1,7 +1,7 @@
-"""The loss of the references of dev, computed from the states of the prompts that are generated from anyway.
+"""The loss of the references of dev, computed from the prompt states that generation needs anyway.
 
-An evaluation needs each prompt for its summary and again for each of its references. With three references of 50
-tokens and prompts of 300, three quarters of the tokens would be prompts that were computed before.
+An evaluation needs each prompt once for its summary and again for each of its references. With three references of
+50 tokens and prompts of 300, three quarters of the tokens would be prompts that were computed before.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from llm_summ.prompt import TokenizedExample
 __all__ = ["DevLoss"]
 
 _TARGETS_AT_ONCE = 256
-"""Tokens whose logits are there at one time: 256 MiB with a vocabulary of 262,144 in float32."""
+"""Tokens whose logits are in memory at one time: 256 MiB with a vocabulary of 262,144 in float32."""
 
 
 class DevLoss:
@@ -35,12 +35,12 @@ class DevLoss:
 
         model = trainer.accelerator.unwrap_model(trainer.model)
         self.shares_prompts = not trainer.is_sharded and can_be_split(model)
-        """Whether states of prompts are of use: whether `add` is to be called with them."""
+        """Whether prompt states can be reused: whether `add` is to be called with them."""
         self._share: Sequence[int] = ()
         self._sums: dict[int, float] = {}
 
     def of_share(self, share: Sequence[int]) -> None:
-        """Begin with the prompts that this process generates from; `share` has their indexes."""
+        """Start again with this process's prompts; `share` has their indexes."""
         self._share = share
         self._sums = {}
 
@@ -51,23 +51,23 @@ class DevLoss:
             states: their `indexes` count the prompts of the share.
         """
         rows = []
-        for place, index in enumerate(states.indexes):
+        for position, index in enumerate(states.indexes):
             dialogue = self._share[index]
-            # A prompt that asks for a length asks for each reference's own.
-            found = self._completions[dialogue]
-            if all(row.prompt_ids == self._prompts[dialogue].prompt_ids for row in found):
+            # If the prompt names a length, each reference has a prompt with its own length.
+            completions = self._completions[dialogue]
+            if all(row.prompt_ids == self._prompts[dialogue].prompt_ids for row in completions):
                 self._sums[dialogue] = 0.0
-                rows += [(place, dialogue, row) for row in found]
+                rows += [(position, dialogue, row) for row in completions]
         rows.sort(key=lambda row: row[2].target_tokens)
         while rows:
             count = max(1, _TARGETS_AT_ONCE // rows[-1][2].target_tokens)
             rows, part = rows[:-count], rows[-count:]
-            losses = self._losses(states, [place for place, _, _ in part], [row for _, _, row in part])
+            losses = self._losses(states, [position for position, _, _ in part], [row for _, _, row in part])
             for (_, dialogue, _), loss in zip(part, losses, strict=True):
                 self._sums[dialogue] += loss
 
     def _losses(
-        self, states: PromptStates, places: Sequence[int], rows: Sequence[TokenizedExample]
+        self, states: PromptStates, batch_indexes: Sequence[int], rows: Sequence[TokenizedExample]
     ) -> list[float]:
         """Return the summed cross entropy of each completion, continued from the states of its prompt."""
         import torch
@@ -77,13 +77,13 @@ class DevLoss:
         device, longest = states.ids.device, max(row.target_tokens for row in rows)
         targets = torch.zeros((len(rows), longest), dtype=torch.long)
         real = torch.zeros((len(rows), longest), dtype=torch.long)
-        for at, row in enumerate(rows):
-            targets[at, : row.target_tokens] = torch.tensor([*row.completion_ids, row.stop_id])
-            real[at, : row.target_tokens] = 1
+        for index, row in enumerate(rows):
+            targets[index, : row.target_tokens] = torch.tensor([*row.completion_ids, row.stop_id])
+            real[index, : row.target_tokens] = 1
         targets, real = targets.to(device), real.to(device)
-        before = states.mask[list(places)]
-        # What is computed next: the prompt's last token, then the completion without its stop token.
-        ids = torch.cat([states.ids[list(places)][:, -1:], targets[:, :-1]], 1)
+        before = states.mask[list(batch_indexes)]
+        # The inputs: the prompt's last token, then the completion without its stop token.
+        ids = torch.cat([states.ids[list(batch_indexes)][:, -1:], targets[:, :-1]], 1)
         mask = torch.cat([before, real[:, 1:]], 1)
         chosen = real.bool()
         head = model.get_output_embeddings()
@@ -93,7 +93,7 @@ class DevLoss:
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=positions(mask)[:, -longest:],
-                past_key_values=states.rows(places),
+                past_key_values=states.rows(batch_indexes),
                 use_cache=True,
             ).logits  # (n, v)
         finally:

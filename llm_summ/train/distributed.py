@@ -1,8 +1,8 @@
-"""The processes of a training on several devices, and what they tell each other.
+"""The processes of a training on several devices, and how they communicate.
 
 Every process trains its share of each step's rows, and the gradients are added up once a step. The libraries see
-one process with one device: what they would do for several (wrapping the model, gathering losses, writing) is left
-out, and a process may have any number of micro batches, even none.
+one process with one device. They do not wrap the model, gather losses or coordinate writing, and a process may
+have any number of micro batches, even none.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from llm_summ.core.compat.torch import is_connection_lost
 from llm_summ.core.errors import InputError, LlmSummError, TrainingError, first_line
 from llm_summ.core.optional_packages import quiet_libraries, require_training
 
-__all__ = ["ALONE", "LOST", "RENDEZVOUS", "ProcessGroup", "joined", "told"]
+__all__ = ["ALONE", "LOST", "RENDEZVOUS", "ProcessGroup", "joined", "launcher_number"]
 
 RENDEZVOUS = "LLM_SUMM_RENDEZVOUS"
 """Environment: the file in which the processes that `launch` started find each other."""
 
 LOST = 75
-"""Exit code of a started process that lost the others, and so has nothing to say."""
+"""Exit code of a worker that failed because another one did; the other one reports the error."""
 
 Result = TypeVar("Result")
 
-# An evaluation or a large save of one process is waited for by the others.
+# The others wait while one process evaluates or saves a large model.
 _PATIENCE = dt.timedelta(hours=6)
 _SECONDS_BETWEEN_LOOKS = 0.01
-# What torchrun and accelerate tell a process. The libraries are not to see it.
-_TOLD = {
+# Variables that torchrun and accelerate set. The libraries must not see them.
+_LAUNCHER_NAMES = {
     *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT", "ROLE_NAME"),
     *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE"),
 }
-_TOLD_BEGINS = ("ACCELERATE_", "FSDP_", "TORCHELASTIC_")
+_LAUNCHER_PREFIXES = ("ACCELERATE_", "FSDP_", "TORCHELASTIC_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class ProcessGroup:
     """This process among those that train together. All methods are called by all of them, in the same order.
 
     Attributes:
-        rank: of this one, from 0; the first one speaks, and writes files.
-        world: how many there are.
+        rank: of this one, from 0; the first one prints, and writes files.
+        world: the number of processes.
     """
 
     rank: int = 0
@@ -57,11 +57,11 @@ class ProcessGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process speaks and writes."""
+        """Whether this is the process that prints and writes files."""
         return self.rank == 0
 
     def sum(self, *numbers: float) -> list[float]:
-        """The sums of numbers over all processes."""
+        """Return the sums of numbers over all processes."""
         if self.world == 1:
             return list(numbers)
         import torch
@@ -70,38 +70,38 @@ class ProcessGroup:
         torch.distributed.all_reduce(sums)
         return [float(number) for number in sums]
 
-    def any(self, asked: bool) -> bool:
-        """Whether any process says yes."""
-        return self.sum(float(asked))[0] > 0
+    def any(self, value: bool) -> bool:
+        """Return whether `value` is true in any process."""
+        return self.sum(float(value))[0] > 0
 
     def most(self, rows: int) -> int:
-        """How many of `rows` the process has that has most of them, if each has every `world`-th."""
+        """Return the size of the largest share of `rows`, if each process takes every `world`-th."""
         return -(-rows // self.world)
 
     def share(self, rows: int) -> list[int]:
-        """Indexes of this process's share of `rows`; all have equally many, so that some may stand twice."""
+        """Return the indexes of this process's share of `rows`; all shares have one size, so some rows repeat."""
         return [index % rows for index in range(self.rank, self.most(rows) * self.world, self.world)]
 
     def wait(self) -> None:
-        """Go on when all processes have come here."""
+        """Wait until all processes have called this."""
         self.sum(0.0)
 
     def gather(self, value: Result) -> list[Result]:
-        """The values of all processes, in the order of their ranks."""
+        """Return the values of all processes, in the order of their ranks."""
         if self.world == 1:
             return [value]
         import torch
 
-        found: list[Any] = [None] * self.world
-        torch.distributed.all_gather_object(found, value)
-        return found
+        values: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(values, value)
+        return values
 
     def agree(self, work: Callable[[], Result]) -> Result:
-        """What `work` gives; if it fails in a process, all end, and the first of those says why.
+        """Return the result of `work`; if it fails in any process, all exit, and the first failed one says why.
 
         Raises:
-            LlmSummError: it failed here.
-            SystemExit: it failed elsewhere.
+            LlmSummError: it failed here first, in the order of ranks.
+            SystemExit: it failed in another process.
         """
         result, error = None, None
         try:
@@ -118,7 +118,7 @@ class ProcessGroup:
         return result  # type: ignore[return-value]
 
     def of_first(self, work: Callable[[], Result]) -> Result:
-        """What `work` gives in the first process; it is not called in the others.
+        """Return the result of `work` in the first process; the others do not call it.
 
         Raises:
             LlmSummError: it failed.
@@ -128,27 +128,32 @@ class ProcessGroup:
         return self.gather(result)[0]  # type: ignore[return-value]
 
     def add_gradients(self, model: Any) -> None:
-        """Replace the gradients of what is trained by their sums over all processes; sharded ones are so already.
+        """Replace the gradients of trained parameters by their sums over all processes.
 
-        Parameters without a gradient count as having one of zeros.
+        PyTorch already reduces sharded gradients. Parameters without a gradient count as having one of zeros.
         """
         if self.world == 1:
             return
         import torch
         from torch.distributed.tensor import DTensor
 
-        trained = [one for one in model.parameters() if one.requires_grad and not isinstance(one, DTensor)]
+        trained = [
+            parameter
+            for parameter in model.parameters()
+            if parameter.requires_grad and not isinstance(parameter, DTensor)
+        ]
         for parameter in trained:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         for gradients in _of_one_dtype([parameter.grad for parameter in trained]):
             flat = torch.cat([gradient.flatten() for gradient in gradients])
             torch.distributed.all_reduce(flat)
-            for gradient, total in zip(gradients, flat.split([one.numel() for one in gradients]), strict=True):
+            sizes = [gradient.numel() for gradient in gradients]
+            for gradient, total in zip(gradients, flat.split(sizes), strict=True):
                 gradient.copy_(total.view_as(gradient))
 
     def begin_alike(self, model: Any) -> None:
-        """Give what is trained the first process's values; sharded weights are loaded alike."""
+        """Copy the trained parameters of the first process to all; sharded weights are the same already."""
         if self.world == 1:
             return
         import torch
@@ -159,7 +164,7 @@ class ProcessGroup:
                 torch.distributed.broadcast(parameter.data, src=0)
 
     def in_turn(self, work: Callable[[], Result]) -> Result:
-        """What `work` gives, one process after the other: they need not all have memory for it at once."""
+        """Return the result of `work`, which runs in one process after the other to save memory."""
         result = None
         for turn in range(self.world):
             if turn == self.rank:
@@ -174,16 +179,16 @@ ALONE = ProcessGroup()
 
 @contextlib.contextmanager
 def joined() -> Iterator[ProcessGroup]:
-    """Join the processes that `launch`, torchrun or `accelerate launch` started; alone, there is just this one.
+    """Join the processes that `launch`, torchrun or `accelerate launch` started; else yield this one alone.
 
-    All but the first are silent, except that an error is told by the one that failed first, and by no other.
+    Only the first process prints. An error is printed by the process that failed first, and by no other.
 
     Raises:
-        InputError: there are fewer GPUs on this machine than processes, or the environment is not a launcher's.
+        InputError: there are fewer GPUs on this machine than processes, or a launcher's variable is not a number.
         TrainingError: another process is gone.
-        SystemExit: another process has told why it failed.
+        SystemExit: another process has already printed the error.
     """
-    world, rank = told("WORLD_SIZE", 1), told("RANK", 0)
+    world, rank = launcher_number("WORLD_SIZE", 1), launcher_number("RANK", 0)
     if world == 1:
         _forget_launchers()
         yield ProcessGroup()
@@ -215,17 +220,18 @@ def joined() -> Iterator[ProcessGroup]:
             if RENDEZVOUS in os.environ:
                 raise SystemExit(LOST) from error
             raise TrainingError(
-                f"process {rank} lost the others ({first_line(error)}); what they say tells why; go on with: "
-                "llm-summ sft --resume, started as before"
+                f"process {rank} lost the others ({first_line(error)}); their messages give the reason; "
+                "resume with: llm-summ sft --resume, started as before"
             ) from error
         finally:
             _leave()
 
 
 def _await_all(store: Any, world: int) -> None:
-    """Wait until all are connected: one that fails at once, and leaves, breaks what another is still connecting.
+    """Wait until all are connected.
 
-    That other one would tell of it, too, and from C++, which nothing here silences.
+    A process that fails and exits at once would break the connection that another one is still making. That one
+    would report it as well, and from C++, which nothing here silences.
     """
     if store.add("connected", 1) == world:
         store.set("all connected", "")
@@ -234,54 +240,54 @@ def _await_all(store: Any, world: int) -> None:
 
 
 def _forget_locals(error: BaseException) -> None:
-    """Clear what the frames that an error came through hold: the group among it, and so its threads."""
+    """Clear the local variables of an error's frames: they keep the process group, and so its threads, alive."""
     errors, seen = [error], set[int]()
     while errors:
-        one = errors.pop()
-        if id(one) not in seen:
-            seen.add(id(one))
-            traceback.clear_frames(one.__traceback__)
-            errors += [other for other in (one.__cause__, one.__context__) if other is not None]
+        current = errors.pop()
+        if id(current) not in seen:
+            seen.add(id(current))
+            traceback.clear_frames(current.__traceback__)
+            errors += [other for other in (current.__cause__, current.__context__) if other is not None]
 
 
 def _leave() -> None:
-    """End the group's threads: C++ aborts a process that ends before its threads do, and says so."""
+    """End the group's threads: C++ aborts, with a message, if the process ends before its threads do."""
     import torch
 
     torch.distributed.destroy_process_group()
 
 
-def told(name: str, default: int) -> int:
-    """A number that a launcher put into the environment.
+def launcher_number(name: str, default: int) -> int:
+    """Return a number that a launcher put into the environment.
 
     Raises:
-        InputError: it is none.
+        InputError: the value is not a number.
     """
     text = os.environ.get(name, "").strip()
     if text and not text.isdecimal():
         raise InputError(
-            f"{name}: found {text!r} in the environment, expected a number, such as torchrun sets; unset it"
+            f"{name}: found {text!r} in the environment, expected a number, as torchrun sets it; unset {name}"
         )
     return int(text) if text else default
 
 
 def _connect(rank: int, world: int) -> Any:
-    """Find the other processes; gives the store that all can write to."""
+    """Connect to the other processes; return the store that all can write to."""
     require_training()
     quiet_libraries()
-    here, local_rank = told("LOCAL_WORLD_SIZE", world), told("LOCAL_RANK", rank)
+    here, local_rank = launcher_number("LOCAL_WORLD_SIZE", world), launcher_number("LOCAL_RANK", rank)
     import torch
 
     gpus = torch.cuda.device_count()
     if gpus:
         if here > gpus:
             if local_rank:
-                raise SystemExit(InputError.exit_code)  # the machine's first process says why
+                raise SystemExit(InputError.exit_code)  # the machine's first process prints the reason
             raise InputError(
                 f"--devices {here}: found {gpus} GPU{'s' if gpus > 1 else ''} on this machine, and each process "
-                "needs one; ask for as many as there are (CUDA_VISIBLE_DEVICES says which)"
+                f"needs one; lower --devices to {gpus}, or check CUDA_VISIBLE_DEVICES"
             )
-        # Each process sees its own GPU only, as if there were no other. This works until CUDA is first used.
+        # Each process sees only its own GPU. This works until CUDA is first used.
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         names = visible.split(",") if visible else [str(number) for number in range(gpus)]
         os.environ["CUDA_VISIBLE_DEVICES"] = names[local_rank]
@@ -295,7 +301,7 @@ def _connect(rank: int, world: int) -> Any:
     torch.distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if gpus else "gloo", store=store, rank=rank, world_size=world, timeout=_PATIENCE
     )
-    # A launcher that starts the processes anew may keep its store: what was written before is not to be found.
+    # A launcher that restarts the processes may keep its store: the prefix hides what the earlier ones wrote.
     store = torch.distributed.PrefixStore(f"llm-summ/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     _forget_launchers()
     return store
@@ -303,12 +309,12 @@ def _connect(rank: int, world: int) -> Any:
 
 def _forget_launchers() -> None:
     for name in list(os.environ):
-        if name in _TOLD or name.startswith(_TOLD_BEGINS):
+        if name in _LAUNCHER_NAMES or name.startswith(_LAUNCHER_PREFIXES):
             del os.environ[name]
 
 
 def _end_with_launcher() -> None:
-    """End this process when the one that started it is gone: nobody would stop it any more."""
+    """End this process when the one that started it is gone: nothing else would stop it."""
     while os.read(0, 1):
         pass
     os._exit(1)
@@ -317,7 +323,7 @@ def _end_with_launcher() -> None:
 def _is_first_to_fail(store: Any) -> bool:
     try:
         return bool(store.add("failed", 1) == 1)
-    except RuntimeError:  # the store went with the process that held it, which has told why
+    except RuntimeError:  # the store ended with its process, which has printed the error
         return False
 
 

@@ -1,4 +1,4 @@
-"""EVA: an adapter that begins with the principal components of what its layers are given.
+"""EVA: initialise an adapter with the principal components of its layers' inputs.
 
 Paischer et al. 2024, https://arxiv.org/abs/2410.07170.
 """
@@ -31,13 +31,13 @@ def begin_with_components(
     """Initialise the adapter.
 
     Args:
-        model: with a LoRA adapter whose configuration says so.
+        model: with a LoRA adapter whose configuration asks for EVA.
         rows: the training rows, of which up to 256 are drawn.
         family: of the base.
-        pad_id: is masked out.
+        pad_id: fills shorter rows, and is masked out.
         device: of the model.
-        rows_at_a_time: as many as a micro batch of the training at most, and no more than 4.
-        seed: of the rows.
+        rows_at_a_time: the micro batch of the training; at most 4 are used.
+        seed: for drawing and shuffling the rows.
     """
     from peft import initialize_lora_eva_weights
 
@@ -56,5 +56,5 @@ def begin_with_components(
         show_progress_bar=False,
     )
     for parameter in model.parameters():
-        if parameter.requires_grad:  # PEFT makes them anew, in the base's dtype
+        if parameter.requires_grad:  # PEFT creates them again, in the base's dtype
             parameter.data = parameter.data.float()

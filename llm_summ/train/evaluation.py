@@ -1,4 +1,4 @@
-"""Evaluations during a training: the dev loss, and the competition's score of what the model writes now."""
+"""Evaluations during a training: the dev loss, and the competition's score of newly generated summaries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["DevSet", "GeneratedSummary", "make_dev_set"]
 
 @dataclass(frozen=True, slots=True)
 class GeneratedSummary:
-    """One generated summary, to be looked at.
+    """A generated summary, for people to look at.
 
     Attributes:
         id: the dialogue's.
@@ -51,12 +51,12 @@ class DevSet:
     """The dialogues that are evaluated during a training.
 
     Attributes:
-        recipe: says how long a summary may be, and its post-processing.
-        renderer: turned them into ids.
+        recipe: sets the length limits of summaries, and their post-processing.
+        renderer: made the prompts' ids.
         dialogues: those with references, or some of them.
-        prompts: what the model is asked, a row for each.
+        prompts: a tokenized prompt for each dialogue.
         completions: for each dialogue its prompt with every reference, a row for each reference.
-        limits: how many tokens each summary may have, as `generate` would allow them.
+        limits: the maximum number of new tokens of each summary, as `generate` would set it.
     """
 
     recipe: Recipe
@@ -79,24 +79,24 @@ class DevSet:
     def evaluate(
         self, trainer: Any, path: Path, stopped: Callable[[], bool]
     ) -> tuple[dict[str, float | int], list[GeneratedSummary]] | None:
-        """Evaluate the model as it is now.
+        """Evaluate the current model.
 
         Every process has to call it; each generates its share.
 
         Args:
             trainer: holds the model.
-            path: where the generated texts go, as raw predictions.
-            stopped: is asked between batches whether to leave off; must say the same in all processes.
+            path: where the generated texts are written, as raw predictions.
+            stopped: returns whether to stop; called between batches; must be the same in all processes.
 
         Returns:
-            the fields of a log line, and every summary; None if it was left off.
+            the fields of a log line, and every summary; None if it was stopped.
         """
         losses = DevLoss(trainer, self.prompts, self.completions)
-        found = self._generate_somehow(trainer, stopped, losses)
-        if found is None:
+        predictions = self._generate_within_memory(trainer, stopped, losses)
+        if predictions is None:
             return None
-        # There are no limits of length yet: the step cut_to_limit changes nothing.
-        finished = finish(found, self.dialogues, self.recipe.post)
+        # The run has no length limits yet, so the step cut_to_limit changes nothing.
+        finished = finish(predictions, self.dialogues, self.recipe.post)
         texts = finished.texts
         score = COMPETITION.score(texts, [dialogue.references for dialogue in self.dialogues])
         samples = [
@@ -104,7 +104,8 @@ class DevSet:
             for dialogue, text, row in zip(self.dialogues, texts, score.per_row, strict=True)
         ]
         if trainer.processes.is_first:
-            write_text(path, "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in found))
+            lines = (json.dumps(asdict(prediction), ensure_ascii=False) + "\n" for prediction in predictions)
+            write_text(path, "".join(lines))
         return {
             "dev_loss": losses.mean(),
             "dev_score": score.final,
@@ -115,10 +116,10 @@ class DevSet:
             "dev_rows": len(texts),
         }, samples
 
-    def _generate_somehow(
+    def _generate_within_memory(
         self, trainer: Any, stopped: Callable[[], bool], losses: DevLoss
     ) -> list[Prediction] | None:
-        """Greedy summaries, with fewer prompts at a time where memory does not do for as many as asked for."""
+        """Generate greedy summaries; on out-of-memory the batch size is halved."""
         batch_size = self.recipe.evaluation.batch_size
         while True:
             try:
@@ -128,12 +129,12 @@ class DevSet:
                 if batch_size == 1 or trainer.processes.world > 1:
                     raise
             batch_size = -(-batch_size // 2)
-            say(f"out of memory while evaluating; now with {batch_size} prompts at a time")
+            say(f"out of memory while evaluating; continuing with {batch_size} prompts at a time")
 
     def _generate(
         self, trainer: Any, stopped: Callable[[], bool], losses: DevLoss, batch_size: int
     ) -> list[Prediction] | None:
-        """Greedy summaries of all dialogues, in order; the model is left as it was."""
+        """Generate greedy summaries of all dialogues, in order; the model is left as it was."""
         model = trainer.accelerator.unwrap_model(trainer.model)
         was_training = model.training
         share = trainer.processes.share(len(self.prompts))
@@ -148,24 +149,25 @@ class DevSet:
         limits = {dialogue.id: limit for dialogue, limit in zip(self.dialogues, self.limits, strict=True)}
         summarizer = Summarizer(engine, self.renderer, max_new_tokens=lambda dialogue: limits[dialogue.id])
         losses.of_share(share)
-        found: dict[int, Prediction] = {}
+        predictions: dict[int, Prediction] = {}
         try:
             with (
                 trainer.accelerator.autocast(),
                 with_adapter_merged(model),
                 Progress(f"Evaluating step {trainer.state.global_step}", len(share)) as progress,
             ):
-                own = [self.dialogues[index] for index in share]
-                for place, prediction in summarizer.predict(own, [self.prompts[index] for index in share]):
-                    found[share[place]] = prediction
+                dialogues = [self.dialogues[index] for index in share]
+                prompts = [self.prompts[index] for index in share]
+                for position, prediction in summarizer.predict(dialogues, prompts):
+                    predictions[share[position]] = prediction
                     progress.advance(1)
                     if stopped():
                         return None
         finally:
             model.train(was_training)
-        for others in trainer.processes.gather(found):
-            found |= others
-        return [found[index] for index in range(len(self.prompts))]
+        for others in trainer.processes.gather(predictions):
+            predictions |= others
+        return [predictions[index] for index in range(len(self.prompts))]
 
 
 def make_dev_set(
@@ -178,7 +180,7 @@ def make_dev_set(
     """Choose the dialogues to evaluate; None if there are none to score.
 
     Args:
-        recipe: says how many; its seed says which.
+        recipe: sets the number; its seed selects them.
         renderer: renders the completions.
         dialogues: all of data.dev.
         prompts: their prompts.
@@ -186,16 +188,16 @@ def make_dev_set(
     """
     if recipe.evaluation.every == "never":
         return None
-    asked = [pair for pair in zip(dialogues, prompts, strict=True) if pair[0].references]
+    pairs = [pair for pair in zip(dialogues, prompts, strict=True) if pair[0].references]
     rows = recipe.evaluation.rows
-    if rows is not None and rows < len(asked):
-        chosen = sorted(random.Random(recipe.seed).sample(range(len(asked)), rows))
-        asked = [asked[index] for index in chosen]
-    if not asked:
+    if rows is not None and rows < len(pairs):
+        chosen = sorted(random.Random(recipe.seed).sample(range(len(pairs)), rows))
+        pairs = [pairs[index] for index in chosen]
+    if not pairs:
         return None
     completions = [
-        [renderer.example(dialogue, reference) for reference in dialogue.references] for dialogue, _ in asked
+        [renderer.example(dialogue, reference) for reference in dialogue.references] for dialogue, _ in pairs
     ]
-    dialogues, prompts = [dialogue for dialogue, _ in asked], [row for _, row in asked]
+    dialogues, prompts = [dialogue for dialogue, _ in pairs], [row for _, row in pairs]
     limits = list(map(token_limit(recipe.generate, limit_predictor), dialogues))
     return DevSet(recipe, renderer, dialogues, prompts, completions, limits)

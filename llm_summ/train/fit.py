@@ -1,4 +1,4 @@
-"""The training itself, from its first step or from a checkpoint on, to the adapter that it leaves."""
+"""The training loop from the first step, or from a checkpoint, to the trained adapter or model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
 from llm_summ.runs.manifest import Manifest, TrainingResult
 from llm_summ.runs.run import Run, mark_latest
-from llm_summ.train.checkpoint import CHECKSUMS, Checkpoint, checkpoint_path, checkpoints, how_to_go_on
+from llm_summ.train.checkpoint import CHECKSUMS, Checkpoint, checkpoint_path, checkpoints, how_to_resume
 from llm_summ.train.distributed import ALONE, ProcessGroup
 from llm_summ.train.eva import begin_with_components
 from llm_summ.train.evaluation import DevSet, make_dev_set
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FinishedTraining", "fit"]
 
-_WORTH_NOTING = 60.0  # seconds: what a shorter training takes says little of a longer one
-# The library's files beside the weights: what a resumption needs, and nobody else.
+_MIN_SECONDS_TO_NOTE = 60.0  # a shorter training does not predict how long others take
+# Files of a checkpoint that only a resumed training needs.
 _STATE_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "trainer_state.json", "progress.json", CHECKSUMS)
 
 
@@ -54,10 +54,10 @@ class FinishedTraining:
 
     Attributes:
         run: its folder.
-        steps: optimizer steps that were made.
+        steps: the number of optimizer steps made.
         picked_step: the step of the checkpoint that became the result.
         score: of the picked checkpoint on the evaluated dialogues of dev, 0 to 100; None: it was not evaluated.
-        seconds: of the training, evaluations included; loading is not.
+        seconds: of the training, with evaluations, without loading.
     """
 
     run: Run
@@ -79,18 +79,18 @@ def fit(
 
     Args:
         run: its folder, with recipe, prompt and manifest.
-        report: what the check found: the plan, the device, the dtype, the rows at a time.
+        report: the result of the check: the plan, the device, the dtype, the rows at a time.
         manifest: of the run; gets the key `training` when everything is done.
-        begin: the checkpoint to go on from; None begins at the first step.
+        begin: the checkpoint to resume from; None starts at the first step.
         processes: the processes that train together; all of them call this, and the first one writes.
-        began: when the command began, on the clock of `time.monotonic`: from there `train.max_minutes` counts.
+        began: when the command started, on the clock of `time.monotonic`; `train.max_minutes` counts from then.
 
     Returns:
         the result; the same in all processes.
 
     Raises:
-        StoppedError: a signal came; what was done is saved.
-        TrainingError: it failed; the last checkpoint is as it was.
+        StoppedError: a signal came; the finished steps are saved.
+        TrainingError: it failed; the last checkpoint is unchanged.
     """
     fixed = FixedSteps.of(manifest)
     if fixed is not None:
@@ -99,7 +99,7 @@ def fit(
     recipe = plan.recipe
     last = processes.of_first(lambda: cut_log(run.log_path, begin.step if begin else 0))
     sharded = is_sharded(recipe, processes)
-    # One after the other: the whole model is there before it is divided.
+    # One process after the other: each loads the whole model before it is divided.
     model = (
         processes.in_turn(lambda: load_trained(report, processes, sharded=True))
         if sharded
@@ -123,12 +123,12 @@ def fit(
         if processes.is_first:
             trackers = tracking_callbacks(recipe.track, run, recipe, resumed=bool(manifest.resumed))
 
-        def keep_fixed(found: FixedSteps) -> None:
-            progress.resize(found.steps)
+        def keep_fixed(new: FixedSteps) -> None:
+            progress.resize(new.steps)
             if processes.is_first:
-                manifest.budget = found.to_manifest(recipe.train.max_minutes or 0.0)
+                manifest.budget = new.to_manifest(recipe.train.max_minutes or 0.0)
                 run.write_manifest(manifest)
-                say(_budget_line(found, recipe, dev_set))
+                say(_budget_line(new, recipe, dev_set))
 
         callback = CheckpointCallback(
             run,
@@ -161,7 +161,7 @@ def fit(
         if received and not callback.is_complete():
             raise StoppedError(
                 f"stopped at step {step} of {callback.steps} by {signal.Signals(received).name}; "
-                f"{how_to_go_on(run, processes.world)}",
+                f"{how_to_resume(run, processes.world)}",
                 received,
             )
     result = _finish(trainer, callback, report, manifest, log, begin, step) if processes.is_first else None
@@ -177,17 +177,17 @@ def _finish(
     begin: Checkpoint | None,
     step: int,
 ) -> FinishedTraining:
-    """Make the result of the picked checkpoint, and note in the manifest that the training is finished."""
+    """Write the result from the picked checkpoint, and record in the manifest that the training is finished."""
     from llm_summ.train.log import memory_gib
 
     run, processes, plan = callback.run, trainer.processes, report.plan
     recipe = plan.recipe
-    found = evaluations(run.log_path)
-    early = step < callback.steps and stops_early(found, recipe.evaluation)
-    picked = _pick_whole(run, recipe, found, step)
-    with _told_how_to_go_on(run, processes, "the result cannot be written"):
+    logged = evaluations(run.log_path)
+    early = step < callback.steps and stops_early(logged, recipe.evaluation)
+    picked = _pick_undamaged(run, recipe, logged, step)
+    with _explain_write_errors(run, processes, "the result cannot be written"):
         _keep_result(run, plan, picked)
-    score = next((one.dev_score for one in found if one.step == picked), math.nan)
+    score = next((evaluated.dev_score for evaluated in logged if evaluated.step == picked), math.nan)
     manifest.training = TrainingResult(
         finished=now(),
         seconds=round(log.seconds, 1),
@@ -200,13 +200,18 @@ def _finish(
         memory_gib=round(memory_gib(), 2),
         adapter_sha256=weights_sha256(_result(run, recipe)),
     )
-    with _told_how_to_go_on(run, processes, "the result cannot be written"):
+    with _explain_write_errors(run, processes, "the result cannot be written"):
         write_json(_result(run, recipe) / run.manifest_path.name, manifest.to_json())
         mark_latest(run)
-        run.write_manifest(manifest)  # the last of all: now the training is finished
-    if report.time is not None and begin is None and callback.evaluates_all and log.seconds >= _WORTH_NOTING:
+        run.write_manifest(manifest)  # written last: it marks the training as finished
+    if (
+        report.time is not None
+        and begin is None
+        and callback.evaluates_all
+        and log.seconds >= _MIN_SECONDS_TO_NOTE
+    ):
         note_duration(report.time.kind, sum(report.time.total(_ending_at(plan, step))), log.seconds)
-    for line in table(found, recipe.evaluation) if found else []:
+    for line in table(logged, recipe.evaluation) if logged else []:
         say(line)
     rate = trainer.tokens / max(log.seconds, 1e-9)
     say(
@@ -217,12 +222,12 @@ def _finish(
 
 
 def _ending_at(plan: TrainingPlan, steps: int) -> TrainingPlan:
-    """Return the plan of a training that ends after so many steps."""
+    """Return the plan of a training that ends after `steps` steps."""
     return dataclasses.replace(plan, fixed_steps=steps)
 
 
 def _budget(report: CheckReport, dev_set: DevSet | None, began: float) -> TimeBudget | None:
-    """Return what finds the number of steps; None: the recipe has no `train.max_minutes`."""
+    """Return the time budget; None if the recipe has no `train.max_minutes`."""
     plan = report.plan
     minutes = plan.recipe.train.max_minutes
     if minutes is None:
@@ -232,7 +237,7 @@ def _budget(report: CheckReport, dev_set: DevSet | None, began: float) -> TimeBu
 
 
 def _budget_line(fixed: FixedSteps, recipe: Recipe, dev_set: DevSet | None) -> str:
-    """Say what fits into the budget."""
+    """Return a line that says what fits into the budget."""
     line = f"{fixed.steps} of {fixed.all_steps} steps fit into {recipe.train.max_minutes:g} minutes"
     if dev_set is not None and fixed.rows < len(dev_set.prompts):
         line += f"; evaluations of {fixed.rows} dialogues instead of {len(dev_set.prompts)}"
@@ -240,12 +245,12 @@ def _budget_line(fixed: FixedSteps, recipe: Recipe, dev_set: DevSet | None) -> s
 
 
 def _result(run: Run, recipe: Recipe) -> Path:
-    """Return where a training leaves its result."""
+    """Return the folder of a training's result."""
     return trained_weights(recipe).folder(run)
 
 
 def _begin_adapter(trainer: Any, report: CheckReport) -> None:
-    """Begin with another run's adapter, or with the principal components of what the layers are given (EVA)."""
+    """Load another run's adapter, or initialise with the principal components of the layers' inputs (EVA)."""
     recipe = report.plan.recipe
     if report.start is not None:
         say(f"Beginning with {report.start.adapter}")
@@ -268,18 +273,18 @@ def _train(trainer: Any, callback: CheckpointCallback, report: CheckReport, begi
         _begin_adapter(trainer, report)
         trainer.processes.begin_alike(trainer.model)
     else:
-        # Before the library's loop, which makes a step before it looks whether to stop.
-        trainer.take_up(begin)
+        # Before the library's loop, which makes a step before it checks whether to stop.
+        trainer.restore_checkpoint(begin)
         callback.catch_up()
         if callback.stops_here():
             return
-    with _told_how_to_go_on(callback.run, trainer.processes, lambda: f"step {trainer.state.global_step}"):
+    with _explain_write_errors(callback.run, trainer.processes, lambda: f"step {trainer.state.global_step}"):
         trainer.train(resume_from_checkpoint=None if begin is None else str(begin.path))
 
 
 @contextlib.contextmanager
-def _told_how_to_go_on(run: Run, processes: ProcessGroup, where: str | Callable[[], str]) -> Iterator[None]:
-    """Turn a file that cannot be written into a line that says how to go on.
+def _explain_write_errors(run: Run, processes: ProcessGroup, where: str | Callable[[], str]) -> Iterator[None]:
+    """Turn a write error into one line that says how to resume.
 
     Raises:
         TrainingError: the line.
@@ -289,30 +294,30 @@ def _told_how_to_go_on(run: Run, processes: ProcessGroup, where: str | Callable[
     except OSError as error:
         raise TrainingError(
             f"{where if isinstance(where, str) else where()}: {error.filename or 'a file'}: "
-            f"{error.strerror or error}; {how_to_go_on(run, processes.world)}"
+            f"{error.strerror or error}; {how_to_resume(run, processes.world)}"
         ) from error
 
 
-def _pick_whole(run: Run, recipe: Recipe, found: list[Evaluated], last: int) -> int:
-    """The step of the best checkpoint that is there and whole; the last, if nothing was evaluated.
+def _pick_undamaged(run: Run, recipe: Recipe, logged: list[Evaluated], last: int) -> int:
+    """Return the step of the best undamaged checkpoint; the last step, if nothing was evaluated.
 
     Raises:
         TrainingError: there is none.
     """
-    kept = {one.step: one for one in checkpoints(run.checkpoints)}
+    kept = {checkpoint.step: checkpoint for checkpoint in checkpoints(run.checkpoints)}
     while kept:
-        step = pick([one for one in found if one.step in kept], recipe.evaluation) or last
-        fault = kept[step].fault() if step in kept else "it is gone"
-        if not fault:
+        step = pick([evaluated for evaluated in logged if evaluated.step in kept], recipe.evaluation) or last
+        damage = kept[step].damage() if step in kept else "it is missing"
+        if not damage:
             return step
-        say(f"{checkpoint_path(run.checkpoints, step)}: cannot be the result ({fault})")
+        say(f"{checkpoint_path(run.checkpoints, step)}: cannot be used as the result ({damage})")
         if kept.pop(step, None) is None:
             break
-    raise TrainingError(f"{run.checkpoints}: no whole checkpoint is left to make the result of; train anew")
+    raise TrainingError(f"{run.checkpoints}: no undamaged checkpoint is left for the result; train again")
 
 
 def _keep_result(run: Run, plan: Any, step: int) -> None:
-    """Copy the weights of a checkpoint, with all that is needed to use them."""
+    """Copy the weights of a checkpoint, with the tokenizer and the recipe."""
     source = checkpoint_path(run.checkpoints, step)
     with whole_directory(_result(run, plan.recipe)) as building:
         for path in source.iterdir():

@@ -1,4 +1,4 @@
-"""Norms of the gradients by groups of layers: which part of the model is learning."""
+"""Norms of the gradients by groups of layers; they show which part of the model is training."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _LAYER = re.compile(r"\.(\d+)\.([^.]+)")  # the first number in a parameter's na
 
 
 def layer_group_norms(model: Any) -> dict[str, float]:
-    """The L2 norms of the gradients, by parts of the model.
+    """Return the L2 norms of the gradients, by parts of the model.
 
     The decoder layers are divided into at most four groups of consecutive layers, each into attention and MLP:
     ``layers.00-06/attention``, ``layers.00-06/mlp``. Embeddings, head and norms, which only full fine-tuning
     trains, are groups of their own. The squares of all groups add up to the square of the overall norm.
 
-    Call it after the backward pass and, in float16, after the gradients are unscaled. The device is waited for
-    once. With gradients that are sharded (DTensor), every process has to call it.
+    Call it after the backward pass and, in float16, after the gradients are unscaled. It waits once for the
+    device. With sharded gradients (DTensor), every process has to call it.
 
     Args:
-        model: its parameters' `grad` are read; those that have none are left out.
+        model: the `grad` of its parameters is read; parameters without one are left out.
     """
     import torch
 
     names = [name for name, _ in model.named_parameters()]
-    layers = 1 + max((int(found[1]) for name in names if (found := _LAYER.search(name))), default=-1)
+    layers = 1 + max((int(match[1]) for name in names if (match := _LAYER.search(name))), default=-1)
     gradients: dict[str, list[Any]] = {}
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
@@ -41,7 +41,7 @@ def layer_group_norms(model: Any) -> dict[str, float]:
 
 
 def _norm(gradients: Iterable[Any]) -> Any:
-    """The norm of several gradients as one number on the first one's device, of shape ()."""
+    """Return the norm over several gradients, of shape (), on the first one's device."""
     import torch
     from torch.distributed.tensor import DTensor
 
@@ -53,14 +53,14 @@ def _norm(gradients: Iterable[Any]) -> Any:
 
 
 def _group(name: str, layers: int) -> str:
-    """The group of a parameter.
+    """Return the group of a parameter.
 
     Args:
         name: for instance ``base_model.model.model.layers.3.self_attn.q_proj.lora_A.default.weight``.
-        layers: how many decoder layers there are.
+        layers: the number of decoder layers.
     """
-    if found := _LAYER.search(name):
-        layer, part = int(found[1]), found[2]
+    if match := _LAYER.search(name):
+        layer, part = int(match[1]), match[2]
         if "norm" in part or part.startswith("ln_"):
             return "norms"
         size = -(-layers // _MOST_GROUPS)

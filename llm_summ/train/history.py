@@ -1,4 +1,4 @@
-"""What a training's log says: its losses, its evaluations, which checkpoint is best, whether to stop."""
+"""Read a training's log: its evaluations, the best checkpoint, and whether to stop early."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Evaluated:
         dev_rouge1: mean F1.
         dev_rouge2: mean F1.
         dev_rougeL: mean F1.
-        dev_by_length: how many of the generated summaries ended by length.
-        dev_rows: how many dialogues.
+        dev_by_length: the number of generated summaries that ended by length.
+        dev_rows: the number of dialogues.
     """
 
     step: int
@@ -44,29 +44,29 @@ class Evaluated:
 
     @classmethod
     def of(cls, entry: dict[str, Any]) -> Evaluated | None:
-        """What a line of the log says; None if it is a line of an optimizer step."""
+        """Return the evaluation in a line of the log; None if it is a line of an optimizer step."""
         if "dev_score" not in entry:
             return None
-        found: dict[str, Any] = {name: entry.get(name) for name in cls.__slots__}
-        for name, value in found.items():
-            found[name] = math.nan if value is None else value
-        return cls(**found)
+        values: dict[str, Any] = {name: entry.get(name) for name in cls.__slots__}
+        for name, value in values.items():
+            values[name] = math.nan if value is None else value
+        return cls(**values)
 
 
 def evaluations(log: Path) -> list[Evaluated]:
-    """The evaluations that a log holds, in order.
+    """Return the evaluations of a log, in order.
 
     Raises:
         InputError: a line is not JSON.
     """
     if not log.is_file():
         return []
-    found = (Evaluated.of(entry) for _, entry in read_jsonl(log, may_be_torn=True))
-    return [evaluated for evaluated in found if evaluated is not None]
+    entries = (Evaluated.of(entry) for _, entry in read_jsonl(log, may_be_torn=True))
+    return [evaluated for evaluated in entries if evaluated is not None]
 
 
 def cut_log(log: Path, step: int) -> dict[str, Any]:
-    """Take off a log what came after a step: it will come again.
+    """Remove from a log what came after a step: the resumed training logs it again.
 
     Returns:
         the last value of every field; empty if there is none.
@@ -76,7 +76,7 @@ def cut_log(log: Path, step: int) -> dict[str, Any]:
     kept: list[str] = []
     last: dict[str, Any] = {}
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    # What a power failure left at the end is no line of ours.
+    # After a power failure the last lines may be damaged; they are dropped.
     with contextlib.suppress(InputError):
         for number, entry in read_jsonl(log, may_be_torn=True):
             if not isinstance(entry.get("step"), int):
@@ -88,51 +88,51 @@ def cut_log(log: Path, step: int) -> dict[str, Any]:
     return last
 
 
-def pick(found: Sequence[Evaluated], fields: EvaluationFields) -> int | None:
-    """The step whose checkpoint is the best; of equal ones the first. None: nothing was evaluated."""
-    if not found:
+def pick(logged: Sequence[Evaluated], fields: EvaluationFields) -> int | None:
+    """Return the step of the best checkpoint, of equal ones the first; None if nothing was evaluated."""
+    if not logged:
         return None
     if fields.pick == "last":
-        return found[-1].step
-    return max(found, key=lambda one: (_merit(one, fields), -one.step)).step
+        return logged[-1].step
+    return max(logged, key=lambda evaluated: (_merit(evaluated, fields), -evaluated.step)).step
 
 
-def stops_early(found: Sequence[Evaluated], fields: EvaluationFields) -> bool:
-    """Whether the last `patience` evaluations all failed to better the best before them by `min_gain`."""
+def stops_early(logged: Sequence[Evaluated], fields: EvaluationFields) -> bool:
+    """Return whether none of the last `patience` evaluations improved on the best before by `min_gain`."""
     if fields.patience is None or fields.pick == "last":
         return False
-    best, in_vain = float("-inf"), 0
-    for one in found:
-        merit = _merit(one, fields)
-        # By nothing at all is not better, even where min_gain is 0.
+    best, without_gain = float("-inf"), 0
+    for evaluated in logged:
+        merit = _merit(evaluated, fields)
+        # An equal value is not an improvement, even if min_gain is 0.
         if merit > best and merit >= best + fields.min_gain:
-            best, in_vain = merit, 0
+            best, without_gain = merit, 0
         else:
-            in_vain += 1
-    return in_vain >= fields.patience
+            without_gain += 1
+    return without_gain >= fields.patience
 
 
-def table(found: Sequence[Evaluated], fields: EvaluationFields) -> list[str]:
-    """The evaluations for people, with what each way of picking would take."""
-    by_score = pick(found, fields.model_copy(update={"pick": "score"}))
-    by_loss = pick(found, fields.model_copy(update={"pick": "loss"}))
+def table(logged: Sequence[Evaluated], fields: EvaluationFields) -> list[str]:
+    """Return the evaluations as a table for people, with the choice of each value of `evaluation.pick`."""
+    by_score = pick(logged, fields.model_copy(update={"pick": "score"}))
+    by_loss = pick(logged, fields.model_copy(update={"pick": "loss"}))
     head = ("step", "epoch", "dev loss", "R-1", "R-2", "R-L", "dev score", "cut off")
     lines = [" ".join(f"{name:>{width}}" for name, width in zip(head, (7, 6, 9, 6, 6, 6, 9, 8), strict=True))]
-    for one in found:
+    for row in logged:
         names = [
             name
-            for name, step in (("score", by_score), ("loss", by_loss), ("last", found[-1].step))
-            if step == one.step
+            for name, step in (("score", by_score), ("loss", by_loss), ("last", logged[-1].step))
+            if step == row.step
         ]
         best = f"  best by {', '.join(names)}" if names else ""
-        kept = "  <- kept" if one.step == pick(found, fields) else ""
+        kept = "  <- kept" if row.step == pick(logged, fields) else ""
         lines.append(
-            f"{one.step:>7} {one.epoch:>6.2f} {one.dev_loss:>9.4f} {one.dev_rouge1:>6.2f} {one.dev_rouge2:>6.2f} "
-            f"{one.dev_rougeL:>6.2f} {one.dev_score:>9.2f} {one.dev_by_length:>5}/{one.dev_rows}{best}{kept}"
+            f"{row.step:>7} {row.epoch:>6.2f} {row.dev_loss:>9.4f} {row.dev_rouge1:>6.2f} {row.dev_rouge2:>6.2f} "
+            f"{row.dev_rougeL:>6.2f} {row.dev_score:>9.2f} {row.dev_by_length:>5}/{row.dev_rows}{best}{kept}"
         )
     return lines
 
 
-def _merit(one: Evaluated, fields: EvaluationFields) -> float:
-    merit = -one.dev_loss if fields.pick == "loss" else one.dev_score
+def _merit(evaluated: Evaluated, fields: EvaluationFields) -> float:
+    merit = -evaluated.dev_loss if fields.pick == "loss" else evaluated.dev_score
     return -math.inf if math.isnan(merit) else merit

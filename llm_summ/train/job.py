@@ -1,4 +1,4 @@
-"""Begin a training, or go on with one."""
+"""Start a training, or resume one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ __all__ = ["dry_run", "resume", "sft"]
 def dry_run(
     recipe: Recipe, *, runs: Path, name: str | None, stem: str, force: bool = False, devices: int = 1
 ) -> list[str]:
-    """What a training would do on so many devices; nothing is trained, and no run is made.
+    """Return the lines of the check of a training on `devices` devices; no run is created, nothing is trained.
 
     Other arguments as for `sft`.
 
@@ -63,14 +63,14 @@ def sft(
     force: bool = False,
     processes: ProcessGroup = ALONE,
 ) -> FinishedTraining:
-    """Train an adapter.
+    """Train an adapter, or the whole model.
 
     Args:
-        recipe: what to train, on what, how.
+        recipe: model, data and settings of the training.
         runs: the folder of all runs.
         name: the run's name; None makes one from `stem` and the time.
-        stem: the recipe file's name without its ending.
-        force: train even if the memory is estimated not to do.
+        stem: the recipe file's name without its extension.
+        force: train even if the memory estimate exceeds the device.
         processes: the processes that train together; all of them call this.
 
     Returns:
@@ -78,13 +78,13 @@ def sft(
 
     Raises:
         InputError: the training could not start; nothing was written.
-        TrainingError: it failed; what there is of its log and its checkpoints stays.
-        StoppedError: a signal came; `resume` goes on.
+        TrainingError: it failed; its log and its checkpoints are kept.
+        StoppedError: a signal came; `resume` continues the training.
     """
     began = time.monotonic()
     processes.of_first(lambda: run_path(runs, name, stem))
     report = processes.agree(lambda: _check(recipe, force, processes, runs))
-    _tell(report)
+    _print(report)
     plan = report.plan
     manifest = _manifest(report, processes)
     with contextlib.ExitStack() as stack:
@@ -115,21 +115,21 @@ def sft(
 def resume(
     runs: Path, name: str | None, given: Recipe | None = None, processes: ProcessGroup = ALONE
 ) -> FinishedTraining:
-    """Go on with a training where its last whole checkpoint left it; the end is that of an uninterrupted one.
+    """Resume a training from its last undamaged checkpoint; the result is that of an uninterrupted training.
 
     Args:
         runs: the folder of all runs.
-        name: of a run that did not finish; None takes the one that was begun last.
-        given: a recipe that it should have been begun with; None: whatever it was.
+        name: of a run that did not finish; None takes the one that was started last.
+        given: the recipe that the run is expected to have; None accepts any.
         processes: the processes that train together; all of them call this, and see the same files.
 
     Returns:
         the finished training; its run is the latest from now on.
 
     Raises:
-        InputError: it is finished, is being trained, or what it was begun with has changed.
-        TrainingError: as of `sft`.
-        StoppedError: as of `sft`.
+        InputError: the run is finished, is being trained, or its recipe, prompt, data or base has changed.
+        TrainingError: as for `sft`.
+        StoppedError: as for `sft`.
     """
     with contextlib.ExitStack() as stack:
         run = processes.of_first(lambda: stack.enter_context(hold_unfinished(runs, name)))
@@ -137,11 +137,11 @@ def resume(
             processes.of_first(lambda: refuse_another_recipe(run, given))
         manifest = processes.agree(run.manifest)
         recipe = processes.agree(lambda: refuse_what_changed(run, manifest))
-        # The estimate was believed, or not, when the training began.
+        # The memory estimate was accepted, or overruled with --force, when the training started.
         report = processes.agree(lambda: _check(recipe, True, processes, None))
         processes.agree(lambda: refuse_what_changed(run, manifest, _data(report)))
         processes.agree(lambda: refuse_another_base(run, manifest, base_stamp(recipe.model, report.plan.location)))
-        begin = processes.of_first(lambda: _where_to_begin(run, report, manifest, processes))
+        begin = processes.of_first(lambda: _prepare_to_resume(run, report, manifest, processes))
         if begin is None:
             start = processes.agree(lambda: find_start(recipe, runs, report.plan.location))
             processes.agree(lambda: refuse_another_start(run, start, manifest))
@@ -149,11 +149,11 @@ def resume(
         return fit(run, report, manifest, begin, processes)
 
 
-def _where_to_begin(
+def _prepare_to_resume(
     run: Run, report: CheckReport, manifest: Manifest, processes: ProcessGroup
 ) -> Checkpoint | None:
-    """The checkpoint to go on from; None: there is none. It is said, and noted in the manifest."""
-    for leftover in run.path.glob(".*"):  # whatever a kill left half done
+    """Return the checkpoint to resume from, or None; print it, and record it in the manifest."""
+    for leftover in run.path.glob(".*"):  # half-written files of a killed process
         if leftover.name == FOLDER:
             continue
         if leftover.is_dir():
@@ -166,27 +166,27 @@ def _where_to_begin(
         manifest.kept = kept_sha256(run)
     elif kept_sha256(run) != manifest.kept:
         raise RunError(
-            f"{run.path}: {' or '.join(manifest.kept)} was changed after the training began; put it back, or "
-            "begin a new run"
+            f"{run.path}: {' or '.join(manifest.kept)} was changed after the training began; restore it, or "
+            "start a new run"
         )
     begin = newest_whole(run.checkpoints)
     fixed = FixedSteps.of(manifest)
     steps = report.plan.steps if fixed is None else fixed.steps
-    where = f"step {begin.step} of {steps}" if begin else "the first step: there is no checkpoint"
-    say(f"Going on with {run.path} from {where}")
+    where = f"step {begin.step} of {steps}" if begin else "the first step (no checkpoint found)"
+    say(f"Resuming {run.path} from {where}")
     before = 1 if manifest.device is None else manifest.device.count
     if before != processes.world:
         say(
-            f"note: begun on {before} devices, now on {processes.world}: the end may differ in rounding and in "
-            "what dropout draws"
+            f"note: started on {before} devices, resumed on {processes.world}: the result may differ in rounding "
+            "and in the units that dropout drops"
         )
     manifest.resumed = [*manifest.resumed, Resumption(at=now(), step=begin.step if begin else 0)]
     run.write_manifest(manifest)
     return begin
 
 
-def _check(recipe: Recipe, memory_may_not_do: bool, processes: ProcessGroup, runs: Path | None) -> CheckReport:
-    """Check a recipe; `runs` is where `train.from_run` is, None if that is not needed.
+def _check(recipe: Recipe, allow_low_memory: bool, processes: ProcessGroup, runs: Path | None) -> CheckReport:
+    """Check a recipe; `runs` is the folder to find `train.from_run` in, None if that is not needed.
 
     Raises:
         InputError: a training would fail; a line for each reason.
@@ -198,12 +198,10 @@ def _check(recipe: Recipe, memory_may_not_do: bool, processes: ProcessGroup, run
     if recipe.train.batch_size < processes.world:
         raise InputError(
             f"train.batch_size: {recipe.train.batch_size} rows are fewer than {processes.world} devices; raise "
-            "it, or take fewer devices"
+            "it, or use fewer devices"
         )
     sharded = is_sharded(recipe, processes)
-    report = check_recipe(
-        recipe, memory_may_not_do=memory_may_not_do or sharded, devices=processes.world, runs=runs
-    )
+    report = check_recipe(recipe, allow_low_memory=allow_low_memory or sharded, devices=processes.world, runs=runs)
     if report.failures:
         raise InputError("\n".join(report.failures))
     if sharded:
@@ -211,7 +209,7 @@ def _check(recipe: Recipe, memory_may_not_do: bool, processes: ProcessGroup, run
     return report
 
 
-def _tell(report: CheckReport) -> None:
+def _print(report: CheckReport) -> None:
     for line in (*report.lines(), *(f"note: {note}" for note in report.notes)):
         say(line)
 

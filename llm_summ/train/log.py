@@ -1,4 +1,4 @@
-"""Shows and records a training while it runs."""
+"""The progress bar and the log of a running training."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
     Args:
         out: ``log.jsonl``, opened for appending; None in a process that is not the first.
         progress: counts optimizer steps.
-        last: the last line of the optimizer step that is continued from; empty at the beginning.
+        last: the last logged value of every field, if the training is resumed; else empty.
 
     Raises:
-        TrainingError: from within the training, when the loss is not a number.
+        TrainingError: from within the training, when the loss is not finite.
     """
 
     def __init__(self, out: TextIO | None, progress: Progress, last: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
 
     @property
     def seconds(self) -> float:
-        """What the training has taken, evaluations and what came before a resumption included."""
+        """Duration of the training so far, with evaluations and the time before it was resumed."""
         return self._seconds_before + (time.monotonic() - self._started if self._started else 0.0)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -51,7 +51,7 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
         self._started = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        """Move the bar; the last step is always logged."""
+        """Advance the progress bar; the last step is always logged."""
         self._progress.advance(1, self._note)
         if state.global_step >= state.max_steps:
             control.should_log = True
@@ -73,11 +73,11 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
             self._progress.advance(0, self._note)
             self._write(state, entry | {"tokens": logs["num_tokens"], "seconds": round(self.seconds, 3)})
         elif "dev_score" in logs:
-            found = {name: _number(value) for name, value in logs.items() if name.startswith("dev_")}
-            self._write(state, found | {"seconds": round(self.seconds, 3)})
+            figures = {name: _number(value) for name, value in logs.items() if name.startswith("dev_")}
+            self._write(state, figures | {"seconds": round(self.seconds, 3)})
 
     def flush(self) -> None:
-        """Hand every line to the disk: a checkpoint never knows more than the log."""
+        """Flush every line to disk, so that the log is never behind a checkpoint."""
         if self._out is not None:
             self._out.flush()
             os.fsync(self._out.fileno())
@@ -92,12 +92,12 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def memory_gib() -> float:
-    """The most memory that was taken so far: of the GPU, or of the process."""
+    """Return the peak memory so far, of the GPU or of the process."""
     if torch.cuda.is_available():
         return float(torch.cuda.max_memory_reserved() / 2**30)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def _number(value: float) -> float | None:
-    # In float16 a step can overflow, and is left out by the loss scaler; JSON knows no infinity.
+    # In float16 a step can overflow, and the loss scaler skips it; JSON has no infinity.
     return value if math.isfinite(value) else None

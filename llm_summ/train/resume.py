@@ -1,4 +1,4 @@
-"""Which training to go on with, and what has to be as it was when it began."""
+"""Find the training to resume, and check that its inputs are unchanged."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ __all__ = [
 
 @contextlib.contextmanager
 def hold_unfinished(runs: Path, name: str | None) -> Iterator[Run]:
-    """Hold the named run for its training, or of those that nobody trains the one that was begun last.
+    """Lock the named run for training, or the unfinished run that was started last and is not being trained.
 
     Raises:
-        RunError: there is none; or the named one is finished, or is being trained.
+        RunError: there is none; or the named run is finished, or is being trained.
     """
     with contextlib.ExitStack() as stack:
         yield _named(runs, name, stack) if name is not None else _latest(runs, stack)
@@ -39,7 +39,7 @@ def hold_unfinished(runs: Path, name: str | None) -> Iterator[Run]:
 
 def _named(runs: Path, name: str, stack: contextlib.ExitStack) -> Run:
     run = open_run(runs, name)
-    for held in (False, True):  # once more when it is held: the process that trained it may have finished
+    for held in (False, True):  # checked again under the lock: the process that trained it may have finished
         if run.manifest().is_finished:
             raise RunError(f"{run.path}: its training is finished; next: llm-summ generate --run {run.argument}")
         if not held:
@@ -53,12 +53,12 @@ def _latest(runs: Path, stack: contextlib.ExitStack) -> Run:
         run = Run(recipe.parent)
         if recipe.parent.is_symlink():
             continue
-        with contextlib.suppress(RunError):  # a damaged manifest has a line of its own when the run is named
+        with contextlib.suppress(RunError):  # a damaged manifest is reported only if the run is named
             manifest = run.manifest()
             if not manifest.is_finished:
                 begun.append((manifest.started or "", run))
     busy: list[RunError] = []
-    for _, run in sorted(begun, key=lambda one: one[0], reverse=True):
+    for _, run in sorted(begun, key=lambda pair: pair[0], reverse=True):
         try:
             with contextlib.ExitStack() as held:
                 held.enter_context(run.lock_training())
@@ -67,67 +67,67 @@ def _latest(runs: Path, stack: contextlib.ExitStack) -> Run:
                     return run
         except RunError as error:
             busy.append(error)
-    none = RunError(f"{runs}: no training here that did not finish; begin one: llm-summ sft RECIPE")
+    none = RunError(f"{runs}: found no unfinished training; start one with: llm-summ sft RECIPE")
     raise (busy or [none])[0]
 
 
 def refuse_another_recipe(run: Run, recipe: Recipe) -> None:
-    """Refuse to go on with another recipe than the run was begun with.
+    """Refuse to resume with another recipe than the run was started with.
 
     Raises:
         RunError: names the fields that differ.
     """
-    found = differences(load_recipe(run.recipe_path), recipe)
-    if found:
+    changed = differences(load_recipe(run.recipe_path), recipe)
+    if changed:
         raise RunError(
-            f"{run.path}: was begun with another recipe ({listed(found)}); leave RECIPE and --set out to go on "
-            "as it was begun, or begin a new run"
+            f"{run.path}: was started with another recipe ({listed(changed)}); leave RECIPE and --set out to "
+            "resume it as it was, or start a new run"
         )
 
 
 def refuse_another_base(run: Run, manifest: Manifest, stamp: dict[str, Any]) -> None:
-    """Refuse to go on with another base than the run was begun with.
+    """Refuse to resume with another base than the run was started with.
 
     Args:
         run: the run.
-        manifest: what it was begun with; of an older version it does not say which base it was.
+        manifest: of the run; one of an older version does not record the base.
         stamp: of the base as it is now.
 
     Raises:
-        RunError: it is another one.
+        RunError: the base differs.
     """
     begun = manifest.base
-    both = begun is not None and "files" in begun and "files" in stamp  # then a name says nothing
+    both = begun is not None and "files" in begun and "files" in stamp  # then the name does not matter
     if begun is not None and (begun["files"] != stamp["files"] if both else begun != stamp):
         changed = ", ".join(name for name in {**begun, **stamp} if begun.get(name) != stamp.get(name))
         raise RunError(
-            f"{run.path}: the base {stamp['base']} is another one than when the training began ({changed}); put "
-            "that one back, or begin a new run"
+            f"{run.path}: the base {stamp['base']} is not the one that the training began with ({changed}); "
+            "restore that one, or start a new run"
         )
 
 
 def differences(begun: Recipe, given: Recipe) -> list[str]:
-    """The fields in which two recipes differ: ``train.epochs: begun with 2.0, now 3.0``."""
-    ours, theirs = _flat(begun.model_dump()), _flat(given.model_dump())
+    """Return the fields in which two recipes differ: ``train.epochs: started with 2.0, now 3.0``."""
+    before, now = _flat(begun.model_dump()), _flat(given.model_dump())
     return [
-        f"{name}: begun with {ours.get(name)}, now {theirs.get(name)}"
-        for name in {**ours, **theirs}
-        if ours.get(name) != theirs.get(name)
+        f"{name}: started with {before.get(name)}, now {now.get(name)}"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
     ]
 
 
 def refuse_what_changed(run: Run, manifest: Manifest, data: dict[str, DataPart] | None = None) -> Recipe:
-    """The recipe of a run that is to go on.
+    """Return the recipe of a run to be resumed, after checking that its inputs are unchanged.
 
     Args:
         run: the run.
-        manifest: what it was begun with.
+        manifest: of the run.
         data: hashes of the data as they are now; None: they are not compared.
 
     Raises:
-        RunError: recipe, prompt or data are not what they were: the end would be another.
+        RunError: recipe, prompt or data have changed, so the result would differ.
     """
-    again = "put it back, or begin a new run"
+    again = "restore it, or start a new run"
     versions = environment()["versions"]
     if text_sha256(run.recipe_path.read_text(encoding="utf-8")) != manifest.recipe_sha256:
         raise RunError(f"{run.recipe_path}: was changed after the training began; {again}")
@@ -136,8 +136,8 @@ def refuse_what_changed(run: Run, manifest: Manifest, data: dict[str, DataPart] 
     except RecipeError as error:
         raise RunError(
             f"{run.recipe_path}: was written by llm-summ {manifest.versions.get('llm-summ')}, and "
-            f"{versions['llm-summ']} does not know all of it ({first_line(error)}); go on with that version, or "
-            "begin a new run"
+            f"{versions['llm-summ']} cannot read it ({first_line(error)}); resume with that version, or "
+            "start a new run"
         ) from error
     prompt_sha256 = None if manifest.prompt is None else manifest.prompt.sha256
     if not run.prompt_path.is_file():
@@ -152,19 +152,19 @@ def refuse_what_changed(run: Run, manifest: Manifest, data: dict[str, DataPart] 
             if versions.get(name) != old
         ]
         if changed:
-            say(f"note: other versions than at the beginning ({listed(changed)}): the end may differ in rounding")
-    # The run's own copy, since the original may have changed.
+            say(f"note: versions changed since the training began ({listed(changed)}): rounding may differ")
+    # The run's copy of the prompt, since the original may have changed.
     copied = recipe.prompt.model_copy(update={"template": str(run.prompt_path)})
     return recipe.model_copy(update={"prompt": copied})
 
 
 def now() -> str:
-    """The time, for a manifest."""
+    """Return the current time as manifests store it."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 
 
 def _refuse_other_data(run: Run, begun: dict[str, DataPart], data: dict[str, DataPart], again: str) -> None:
-    # The test data are not looked at by a training.
+    # A training does not read the test data.
     for part in ("train", "dev"):
         before, after = (side[part].sha256 if part in side else {} for side in (begun, data))
         for source in before:
@@ -173,10 +173,10 @@ def _refuse_other_data(run: Run, begun: dict[str, DataPart], data: dict[str, Dat
 
 
 def _flat(section: dict[str, Any], before: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, value in section.items():
         if isinstance(value, dict):
-            found |= _flat(value, f"{before}{name}.")
+            fields |= _flat(value, f"{before}{name}.")
         else:
-            found[before + name] = value
-    return found
+            fields[before + name] = value
+    return fields

@@ -1,4 +1,4 @@
-"""What a training works with: the model as it is trained, and the trainer."""
+"""Load the model to be trained, and make its trainer."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = ["load_trained", "make_trainer"]
 def load_trained(
     report: CheckReport, processes: ProcessGroup = ALONE, *, sharded: bool = False, dequantized: bool = True
 ) -> Any:
-    """Return what is trained: the base with a new adapter, or the base; of a divided one, this process's part.
+    """Return the model to be trained: the base with a new adapter, or the base; if sharded, this process's part.
 
-    The whole base need not fit into the device: it is divided on the CPU.
+    A sharded base need not fit into the device: it is divided on the CPU.
 
     Args:
         report: of the check.
         processes: the processes that train together.
         sharded: whether each of them holds a part of the base.
-        dequantized: whether to keep dequantized weights, if the check found room for them.
+        dequantized: whether to keep dequantized weights, if the check has memory for them.
 
     Raises:
         RecipeError: `lora.targets` names no layer of the base.
@@ -51,8 +51,8 @@ def _load_base(report: CheckReport, device: Device, *, dequantized: bool) -> Any
 
     Args:
         report: of the check.
-        device: where to put it.
-        dequantized: whether to keep dequantized weights, if the check found room for them.
+        device: to load it on.
+        dequantized: whether to keep dequantized weights, if the check has memory for them.
     """
     import torch
 
@@ -66,7 +66,7 @@ def _load_base(report: CheckReport, device: Device, *, dequantized: bool) -> Any
     keep_trainable(model)
     if dequantized and report.memory is not None and report.memory.dequantized and device.kind == "cpu":
         keep_dequantized(model, report.memory.dequantized)
-    # The stop contract: what ends a training row also ends a generation.
+    # The token that ends a training row also ends a generation.
     model.config.eos_token_id = model.generation_config.eos_token_id = report.plan.renderer.stop_id
     return model
 
@@ -78,9 +78,9 @@ def make_trainer(
 
     Args:
         report: of the check.
-        model: what is trained: the base with its adapter, or the base itself.
+        model: the model to be trained: the base with its adapter, or the base itself.
         callbacks: for the library.
-        scratch: for the library's files.
+        scratch: a folder for the library's files.
         processes: the processes that train together.
         sharded: whether each of them holds a part of the base.
     """
@@ -106,7 +106,7 @@ def make_trainer(
         weight_decay=train.weight_decay,
         max_grad_norm=train.max_grad_norm,
         optim=train.optimizer_name(on_gpu=on_gpu),
-        # A batch of the library is a whole step; micro batches are cut within it.
+        # The library sees a whole step as one batch; `StepTrainer` cuts it into micro batches.
         per_device_train_batch_size=train.batch_size,
         gradient_accumulation_steps=1,
         gradient_checkpointing=train.checkpoints(on_gpu=on_gpu),

@@ -1,8 +1,8 @@
-"""A base model that is divided among several devices (FSDP), for one that does not fit into a single one.
+"""Divide a base model among several devices (FSDP), if it does not fit into a single one.
 
-Each layer's weights are put together when the layer is computed, and let go again (Zhao et al. 2023,
-https://arxiv.org/abs/2304.11277; PyTorch's `fully_shard`). Beside an adapter only the frozen base is divided: the
-adapter, its gradients and the optimizer's state are whole in every process, and so are checkpoints.
+Each layer's weights are gathered when the layer is computed, and freed again (Zhao et al. 2023,
+https://arxiv.org/abs/2304.11277; PyTorch's `fully_shard`). With an adapter only the frozen base is divided: the
+adapter, its gradients and the optimizer's state are complete in every process, and so are checkpoints.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _SHARDED_OPTIMIZERS = ("adamw_torch", "sgd")
 
 
 def is_sharded(recipe: Recipe, processes: ProcessGroup) -> bool:
-    """Whether each process of a training holds a part of the base."""
+    """Return whether each process of a training holds a part of the base."""
     return processes.world > 1 and recipe.train.parallel == "fsdp"
 
 
 def refuse_what_cannot_be_sharded(recipe: Recipe, *, on_gpu: bool) -> None:
-    """Refuse recipes that FSDP does not go with.
+    """Refuse recipes that FSDP does not support.
 
     Raises:
         RecipeError: names the field.
@@ -53,12 +53,12 @@ def refuse_what_cannot_be_sharded(recipe: Recipe, *, on_gpu: bool) -> None:
 
 
 def shard(model: Any, kind: str, processes: ProcessGroup) -> None:
-    """Keep this process's part of a model, on its device.
+    """Divide a model, and keep this process's part on its device.
 
     Args:
-        model: whole, on the CPU or on the device; with an adapter, if one is trained.
+        model: complete, on the CPU or on the device; with an adapter, if one is trained.
         kind: of the device, cuda or cpu.
-        processes: the processes; no word is exchanged, so they may come here one after the other.
+        processes: the processes; they do not communicate here, so they may call this one after the other.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
@@ -81,9 +81,9 @@ def shard(model: Any, kind: str, processes: ProcessGroup) -> None:
 
 
 def whole_state(model: Any, optimizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The weights and the optimizer's state of a model that is trained in parts, put together on the CPU.
+    """Return the complete weights and optimizer state of a sharded model, gathered on the CPU.
 
-    Every process has to call it; the first one gets them, the others get nothing.
+    Every process has to call it; the first one gets them, the others get empty dictionaries.
     """
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
 
@@ -92,22 +92,22 @@ def whole_state(model: Any, optimizer: Any) -> tuple[dict[str, Any], dict[str, A
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     weights, state = get_state_dict(model, optimizer, options=options)
     for tied in tied_weights(model):
-        weights.pop(tied, None)  # the same as another, as the library saves it too
+        weights.pop(tied, None)  # stored once, under the other name, as the library does
     return weights, state
 
 
 def load_weights(model: Any, folder: Path) -> None:
-    """Divide the weights of a checkpoint; every process reads all of them."""
+    """Load this process's part of a checkpoint's weights; every process reads all of them."""
     from safetensors.torch import load_file
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
     weights = {name: tensor for path in folder.glob("*.safetensors") for name, tensor in load_file(path).items()}
-    # Weights that are tied are saved once.
+    # Tied weights are saved once.
     set_model_state_dict(model, weights, options=StateDictOptions(full_state_dict=True, strict=False))
 
 
 def load_optimizer(model: Any, optimizer: Any, folder: Path) -> None:
-    """Divide the optimizer's state of a checkpoint; every process reads all of it."""
+    """Load this process's part of a checkpoint's optimizer state; every process reads all of it."""
     import torch
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
 

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: the step in progress is finished and saved; the second time, at once."""
+"""SIGTERM and Ctrl-C: the first one stops after the current step, which is saved; the second stops at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECONDS_OF_ONE_SIGNAL = 1.0
 
 
 class StopSignals:
-    """A context in which the two signals only ask for a stop.
+    """A context in which the first signal only requests a stop.
 
     Attributes:
         received: the first signal that came, or None.
@@ -31,22 +31,24 @@ class StopSignals:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for kind in _SIGNALS:
-                self._before[kind] = signal.signal(kind, self._ask)
+                self._before[kind] = signal.signal(kind, self._request_stop)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for one, handler in self._before.items():
-            signal.signal(one, handler)  # type: ignore[arg-type]
+        for received, handler in self._before.items():
+            signal.signal(received, handler)  # type: ignore[arg-type]
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        # Whoever starts processes may send the same signal to each of them, and one of them hand it on.
+    def _request_stop(self, number: int, frame: FrameType | None) -> None:
+        # A launcher may send the signal to every process, and a process may forward it: one signal can come twice.
         if self.received is not None and time.monotonic() - self._at > _SECONDS_OF_ONE_SIGNAL:
             raise KeyboardInterrupt
         if self.received is None:
             self.received, self._at = signal.Signals(number), time.monotonic()
             # Not through sys.stderr, which may be in the middle of a line.
-            text = f"{self.received.name}: stopping after this step, which is saved; once more: at once\n"
+            text = (
+                f"{self.received.name}: stopping after this step, which is saved; send it again to stop at once\n"
+            )
             with contextlib.suppress(OSError):
                 os.write(2, text.encode())

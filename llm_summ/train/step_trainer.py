@@ -32,10 +32,10 @@ __all__ = ["StepTrainer"]
 
 
 class StepLoader(DataLoader):  # type: ignore[misc]
-    """Gives the examples of a step at a time, as they are."""
+    """Yields the examples of one step at a time, not collated."""
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the order of this epoch from now on."""
+        """Use the order of this epoch from now on."""
         self.batch_sampler.set_epoch(epoch)
 
 
@@ -43,19 +43,19 @@ class StepTrainer(HookedTrainer):
     """Trains an objective; a batch of the library's loop is a whole optimizer step.
 
     A step's examples are sorted by length and cut into micro batches here. The loss is the weighted mean over the
-    step, whatever the micro batches, so all of them give the same gradient. On out-of-memory the micro batch is
+    step, so the gradient does not depend on the size of the micro batches. On out-of-memory the micro batch is
     halved, and the step is repeated.
 
     Args:
-        model: what is trained: the base with its adapter, or the base itself.
+        model: the model to be trained: the base with its adapter, or the base itself.
         arguments: for the library; `per_device_train_batch_size` is a step's examples, accumulation is 1.
         objective: the loss, and the examples.
         tokenizer: is saved with the model.
         callbacks: for the library.
         fields: of the recipe.
-        micro_batch_size: examples of a micro batch to begin with.
+        micro_batch_size: examples of a micro batch at the start.
         learning_rate_ratio: of LoRA+, or None.
-        processes: the processes that train together; the library sees this one alone.
+        processes: the processes that train together; the library sees only this one.
         sharded: whether each of them holds a part of the base.
 
     Raises:
@@ -77,21 +77,21 @@ class StepTrainer(HookedTrainer):
         sharded: bool = False,
     ) -> None:
         self.processes, self.is_sharded, self.objective = processes, sharded, objective
-        # Of a model that is trained in parts, PyTorch gives the mean of the processes' gradients, not their sum.
+        # For sharded parameters PyTorch computes the mean of the processes' gradients, not their sum.
         self._gradient_factor = processes.world if sharded and not is_peft_model(model) else 1
         self._fields, self._learning_rate_ratio = fields, learning_rate_ratio
         self.micro_batch_size = micro_batch_size
         self.tokens = 0
         """Tokens of all examples so far, padding left out, over all devices."""
         self.write_checkpoint: Callable[[], None] = lambda: None
-        """Is called when a checkpoint is due."""
+        """Called when a checkpoint is due."""
         self._layer_norms: dict[str, float] = {}
         self._tokens_logged, self._logged_at = 0, time.monotonic()
         self.paused = self.paused_in_all = 0.0
         """Seconds in which nothing was trained: since the last line of the log, and since the training began."""
         self._fixed: FixedSteps | None = None
         if is_peft_model(model) and arguments.gradient_checkpointing:
-            model.enable_input_require_grads()  # or no gradient would reach the first checkpointed layer
+            model.enable_input_require_grads()  # without it no gradient reaches the first checkpointed layer
         super().__init__(
             model=model,
             args=arguments,
@@ -105,7 +105,7 @@ class StepTrainer(HookedTrainer):
                 f"{self.args.n_gpu} GPUs are visible to this process, which trains on one; set "
                 "CUDA_VISIBLE_DEVICES to one of them before anything uses CUDA, or train with --devices"
             )
-        # A model of experts adds a loss that balances them. No objective has it, and an evaluation would fail.
+        # A mixture of experts adds a load-balancing loss. No objective includes it, and an evaluation would fail.
         for config in (self.model.config, self.model.config.get_text_config()):
             if hasattr(config, "output_router_logits"):
                 config.output_router_logits = False
@@ -122,7 +122,7 @@ class StepTrainer(HookedTrainer):
             rank=self.processes.rank,
             world=self.processes.world,
         )
-        # A generator of its own: PyTorch draws a number for every pass, and would draw it from the one of dropout.
+        # A separate generator: PyTorch draws a number for every pass, and would change the dropout otherwise.
         return StepLoader(examples, batch_sampler=steps, collate_fn=_as_they_are, generator=torch.Generator())
 
     def create_optimizer(self, model: Any = None) -> Any:
@@ -149,7 +149,7 @@ class StepTrainer(HookedTrainer):
         return scheduler
 
     def fix_steps(self, fixed: FixedSteps) -> None:
-        """End after so many steps, and with the learning rate at its end there."""
+        """End the training, and the schedule of its learning rate, after the fixed number of steps."""
         self._fixed = fixed
         self.args.max_steps = self.state.max_steps = fixed.steps
         if self.lr_scheduler is not None:
@@ -164,7 +164,7 @@ class StepTrainer(HookedTrainer):
         self.lr_scheduler.lr_lambdas = [share] * len(self.lr_scheduler.lr_lambdas)
 
     def _learning_rates(self, steps: int) -> Callable[[int], float]:
-        """Return what the learning rate is multiplied with at each step of a training of so many."""
+        """Return the factor of the learning rate at each step of a training of `steps` steps."""
         unused = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=self.args.learning_rate)
         scheduler = get_scheduler(
             self.args.lr_scheduler_type,
@@ -176,12 +176,12 @@ class StepTrainer(HookedTrainer):
         return rates
 
     def training_step(self, model: Any, inputs: list[Any], num_items_in_batch: Any = None) -> Any:
-        """Make the gradients of a step.
+        """Compute the gradients of a step.
 
         Args:
             model: the model as the library wrapped it.
             inputs: this process's examples of the step.
-            num_items_in_batch: is counted here.
+            num_items_in_batch: unused; it is counted here.
 
         Returns:
             the step's loss: the mean over its weights, those of other processes included.
@@ -200,7 +200,7 @@ class StepTrainer(HookedTrainer):
             try:
                 loss = self._forward_backward(model, inputs, weight, int(count))
             except Exception as error:
-                # The others wait for this one's part of the model.
+                # If sharded, the other processes wait for this one's part of the model, so it cannot retry.
                 if self.is_sharded or not should_reduce_batch_size(error):
                     raise
                 reason = first_line(error)
@@ -216,7 +216,7 @@ class StepTrainer(HookedTrainer):
             loss = loss.new_tensor(self.processes.sum(float(loss))[0])
         self.tokens += int(tokens)
         if self._fields.log_layers:
-            scaler = self.accelerator.scaler  # of float16: the gradients still have its factor
+            scaler = self.accelerator.scaler  # in float16 the gradients are still multiplied by its scale
             scale = 1.0 if scaler is None else float(scaler.get_scale())
             self._layer_norms = {group: norm / scale for group, norm in layer_group_norms(model).items()}
         return loss
@@ -227,7 +227,7 @@ class StepTrainer(HookedTrainer):
         self.model.eval()
         share = examples[self.processes.rank :: self.processes.world]
         total = 0.0
-        # Before the first step of a process the library has not yet made this a part of the model.
+        # Before a process's first step the library has not yet wrapped the model with autocast.
         with torch.no_grad(), self.accelerator.autocast():
             for part in self._micro_batches(share, len(examples)):
                 total += float(self.objective.loss(self.model, part or [self._spare])) * bool(part)
@@ -236,7 +236,7 @@ class StepTrainer(HookedTrainer):
         return total / weight
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add what the library does not know: tokens, their rate since the last line, memory, norms of layers."""
+        """Log, with fields the library lacks: tokens, their rate since the last line, memory, norms of layers."""
         if "loss" in logs:
             now = time.monotonic()
             rate = (self.tokens - self._tokens_logged) / max(now - self._logged_at - self.paused, 1e-9)
@@ -257,13 +257,13 @@ class StepTrainer(HookedTrainer):
         }
 
     def restore(self, progress: dict[str, Any]) -> None:
-        """Restore what `progress` gave; to be called when the library's loop begins."""
+        """Restore what `progress` returned; to be called when the library's loop begins."""
         self.tokens = self._tokens_logged = progress["tokens"]
         self.micro_batch_size = progress["rows_at_a_time"]
         self.set_unlogged_loss(progress["loss_sum"], progress["loss_steps"])
         self._logged_at, self.paused = time.monotonic(), 0.0
 
-    def take_up(self, begin: Checkpoint) -> None:
+    def restore_checkpoint(self, begin: Checkpoint) -> None:
         """Restore a checkpoint's state without entering the training loop."""
         self.load_weights(str(begin.path))
         self.state = TrainerState.load_from_json(str(begin.path / "trainer_state.json"))
@@ -271,27 +271,27 @@ class StepTrainer(HookedTrainer):
         self.tokens, self.micro_batch_size = progress["tokens"], progress["rows_at_a_time"]
 
     def whole_state(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """Return weights and optimizer state to be saved, where the library would see this process's part alone.
+        """Return the weights and optimizer state to save, if the trained weights are sharded; else None, None.
 
-        Every process has to call it. None: the library has all of it.
+        Every process has to call it. None means that the library can save them itself.
         """
         if self._gradient_factor == 1:
             return None, None
         return whole_state(self.model, self._bare_optimizer)
 
     def save_due_checkpoint(self) -> None:
-        """Have the run's checkpoint written."""
+        """Write the run's checkpoint."""
         self.write_checkpoint()
 
     def load_weights(self, folder: str) -> None:
-        """Load the weights of a checkpoint; of a model that is trained in parts, this process's part."""
+        """Load the weights of a checkpoint; if they are sharded, this process's part."""
         if self._gradient_factor == 1:
             super().load_weights(folder)
         else:
             load_weights(self.model, Path(folder))
 
     def load_optimizer(self, folder: str) -> None:
-        """Load the optimizer's state; of a model that is trained in parts, this process's part."""
+        """Load the optimizer's state; if it is sharded, this process's part."""
         if self._gradient_factor == 1:
             super().load_optimizer(folder)
         else:
@@ -299,11 +299,11 @@ class StepTrainer(HookedTrainer):
             self.lr_scheduler.load_state_dict(torch.load(Path(folder) / "scheduler.pt", weights_only=True))
 
     def gradient_norm(self, norm: Any) -> Any:
-        """Return the norm over all parts of a divided model."""
+        """Return the norm over all parts of a sharded model."""
         return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Return 0, nothing is counted: the library would look for a tensor of ids."""
+        """Return 0: the library's count needs a tensor of ids, which these inputs do not have."""
         return 0
 
     def _forward_backward(self, model: Any, examples: Sequence[Any], weight: float, of_all: int) -> Any:
@@ -317,7 +317,7 @@ class StepTrainer(HookedTrainer):
     def _micro_batches(self, examples: Sequence[Any], of_all: int) -> list[list[Any]]:
         """Return this process's micro batches, of `of_all` examples in all processes.
 
-        Where the base is sharded, every process computes as many: the last may be empty.
+        If the base is sharded, every process needs the same number of them: the last may be empty.
         """
         parts = micro_batches(examples, self.micro_batch_size, self.objective.length)
         if self.is_sharded:
@@ -326,11 +326,11 @@ class StepTrainer(HookedTrainer):
 
     @property
     def _spare(self) -> Any:
-        """The example that is computed for nothing where a process has none."""
+        """The example to compute, without effect, if a process has none."""
         return min(self.objective.examples, key=self.objective.length)
 
     def _draw_for_this_process(self) -> None:
-        """Have dropout draw by seed, step and process alone: a checkpoint holds the first one's state, not all."""
+        """Seed dropout by seed, step and process: a checkpoint has the random state of the first process only."""
         if self.processes.world > 1:
             torch.manual_seed(
                 random.Random(f"{self.args.seed}/{self.state.global_step}/{self.processes.rank}").getrandbits(63)
@@ -338,7 +338,7 @@ class StepTrainer(HookedTrainer):
 
     @property
     def _bare_optimizer(self) -> Any:
-        """PyTorch's, out of the library's wrapping."""
+        """PyTorch's optimizer, without the library's wrapper."""
         return getattr(self.optimizer, "optimizer", self.optimizer)
 
     def _halve(self, now: int, reason: str) -> None:
@@ -352,7 +352,7 @@ class StepTrainer(HookedTrainer):
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         say(
-            f"step {self.state.global_step + 1}: out of memory with {now} rows at a time; from now on "
+            f"step {self.state.global_step + 1}: out of memory with {now} rows at a time; continuing with "
             f"{self.micro_batch_size} (the batch stays {self._fields.batch_size})"
         )
 

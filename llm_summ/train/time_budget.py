@@ -1,7 +1,7 @@
-"""How many steps fit into `train.max_minutes`: known after a few steps, and looked at again at half of the time.
+"""The number of steps that fit into `train.max_minutes`, computed after a few steps and at half of the time.
 
-What was found is kept with the run, so that a resumption ends where the training would have ended. One
-that was killed before half of its time keeps what was found first.
+The number is stored with the run, so that a resumed training ends where it would have ended. A training that was
+killed before half of its time keeps the first number.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from llm_summ.runs.manifest import Budget, Manifest
 __all__ = ["FixedSteps", "TimeBudget", "at_evaluation", "by_tokens", "fitting"]
 
 _MEASURED_STEPS, _MEASURED_SHARE = 3, 0.08  # the first of them warms up, and does not count
-_AGAIN, _APART = 0.5, 0.05  # of the budget: then it is looked at again; of the steps: less is not worth a change
-_FOR_EVALUATIONS = 0.3  # of the budget: beyond it fewer dialogues are evaluated
+# Shares of the budget after which the steps are computed again, and of the steps that a change must exceed.
+_AGAIN, _APART = 0.5, 0.05
+_FOR_EVALUATIONS = 0.3  # of the budget: if evaluations need more, fewer dialogues are evaluated
 _FEWEST_ROWS = 4
 _FEW_STEPS = 0.25  # of the interval between evaluations
 _TO_FINISH, _TO_FINISH_SHARE = 3.0, 0.01  # seconds, and a share of the budget, for the result's files
-_TO_SAVE = 1.0  # seconds of a checkpoint
+_TO_SAVE = 1.0  # seconds to write a checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class FixedSteps:
-    """What fits into a budget.
+    """The steps and evaluations that fit into a budget.
 
     Attributes:
         steps: optimizer steps of the training.
         rows: dialogues of an evaluation.
-        fixed_at: the step after which this was known. Up to there the learning rate was that of a training of
+        fixed_at: the step after which this was computed. Up to there the learning rate was that of a training of
             `all_steps`.
         all_steps: of the training without a budget.
-        earlier: `fixed_at` and `steps` of what was found before and did not hold.
+        earlier: `fixed_at` and `steps` of earlier results that were replaced.
     """
 
     steps: int
@@ -51,33 +52,33 @@ class FixedSteps:
     earlier: tuple[tuple[int, int], ...] = ()
 
     def stages(self) -> list[tuple[float, int]]:
-        """Return how many steps the training was to have, each with the last step for which that was so."""
-        times = [*self.earlier, (self.fixed_at, self.steps)]
-        totals = [self.all_steps, *(steps for _, steps in times)]
-        return list(zip([*(at for at, _ in times), math.inf], totals, strict=True))
+        """Return the planned totals of steps in turn, each with the last step for which it was planned."""
+        changes = [*self.earlier, (self.fixed_at, self.steps)]
+        totals = [self.all_steps, *(steps for _, steps in changes)]
+        return list(zip([*(step for step, _ in changes), math.inf], totals, strict=True))
 
     @classmethod
     def of(cls, manifest: Manifest) -> FixedSteps | None:
-        """Return what a run's manifest says; None: nothing was fixed."""
+        """Return what a run's manifest records; None: nothing was fixed."""
         budget = manifest.budget
         if budget is None:
             return None
         return cls(budget.steps, budget.rows, budget.fixed_at, budget.all_steps, budget.earlier)
 
     def to_manifest(self, minutes: float) -> Budget:
-        """Return what a manifest keeps."""
+        """Return the manifest's record."""
         return Budget(minutes=minutes, **asdict(self))
 
 
 class TimeBudget:
-    """Measures the first steps of a training, and says how many fit.
+    """Measures the first steps of a training, and computes how many fit.
 
     Args:
         minutes: for everything from `began` to the result.
-        began: on the clock of `time.monotonic`.
+        began: the start, on the clock of `time.monotonic`.
         plan: of the training.
-        expected: what steps and evaluations take in relation to each other.
-        prompts: of the dialogues that are evaluated; empty: nothing is.
+        expected: the durations of steps and evaluations in relation to each other.
+        prompts: of the dialogues that are evaluated; empty: nothing is evaluated.
         completions: their references.
     """
 
@@ -108,23 +109,24 @@ class TimeBudget:
             self._first, self._first_at = step, time.monotonic() - paused
 
     def is_due(self) -> bool:
-        """Return whether enough is known for the first time, or half of the time is over."""
+        """Return whether to call `fix`: at first when enough steps are measured, then at half of the time."""
         spent = time.monotonic() - self._began
         if self._fixed is None:
             return self._steps >= _MEASURED_STEPS and spent >= _MEASURED_SHARE * self._seconds
         return not self._is_final and spent >= _AGAIN * self._seconds
 
     def fix(self, step: int, paused: float, *, may_shrink: bool) -> FixedSteps:
-        """Return what fits into the rest of the time; a second time, what fits better, or the same as before.
+        """Return what fits into the rest of the time; the second call may return the first result unchanged.
 
         Args:
-            step: steps that are made.
+            step: the number of steps made.
             paused: as for `note_step`.
-            may_shrink: whether fewer dialogues may be evaluated: none was yet, so that scores can be compared.
+            may_shrink: whether fewer dialogues may be evaluated; only before the first evaluation, so that all
+                scores can be compared.
         """
         expected = list(itertools.islice(self._step_seconds(), self._plan.all_steps))
         measured = time.monotonic() - paused - self._first_at
-        # This machine, now, compared with what was expected of it.
+        # The measured speed compared with the expected one.
         factor = measured / max(sum(expected[self._first : step]), 1e-9)
         left = self._seconds * (1 - _TO_FINISH_SHARE) - _TO_FINISH - (time.monotonic() - self._began)
         before = self._fixed
@@ -135,12 +137,12 @@ class TimeBudget:
                 evaluation += factor * self._expected.evaluation(self._prompts[:rows], self._completions[:rows])
             steps, evaluations = fitting(
                 left,
-                [factor * one for one in expected[step:]],
+                [factor * seconds for seconds in expected[step:]],
                 evaluation=evaluation,
                 interval=self._plan.evaluation_interval,
                 done=step,
             )
-            # No evaluation: not even the next step and one of all rows fit.
+            # 0 evaluations: not even the next step and an evaluation of all rows fit.
             share = max(1, evaluations) * evaluation / self._seconds
             is_enough = share <= _FOR_EVALUATIONS and evaluations > 0
             if is_enough or rows <= _FEWEST_ROWS or not may_shrink or before is not None:
@@ -150,7 +152,7 @@ class TimeBudget:
             rows = max(_FEWEST_ROWS, min(rows - 1, int(rows * min(1.0, _FOR_EVALUATIONS / share))))
 
     def _keep(self, steps: int, rows: int, step: int) -> FixedSteps:
-        """Return what was found, or what was found before if that is nearly the same."""
+        """Return the new result, or the earlier one if that is nearly the same."""
         before = self._fixed
         if before is None:
             self._fixed = FixedSteps(steps, rows, step, self._plan.all_steps)
@@ -163,7 +165,7 @@ class TimeBudget:
         return self._fixed or before
 
     def _step_seconds(self) -> Iterator[float]:
-        """Yield what each step is expected to take, in the order of the training."""
+        """Yield the expected duration of each step, in the order of the training."""
         plan = self._plan
         train, lengths = plan.recipe.train, [len(row) for row in plan.rows]
         for epoch in itertools.count():
@@ -176,21 +178,21 @@ class TimeBudget:
 def fitting(
     left: float, steps: Sequence[float], *, evaluation: float, interval: int, done: int
 ) -> tuple[int, int]:
-    """Return how many steps fit into a time, and how many evaluations are still to come then.
+    """Return the total of steps that fit into a time, and the number of evaluations in it.
 
     Args:
-        left: seconds.
+        left: seconds that are left.
         steps: seconds of every step that could follow.
-        evaluation: seconds of one; the last step always has one.
-        interval: steps between evaluations; 0: the last step alone has one.
-        done: steps that are made.
+        evaluation: seconds of one evaluation; the last step always has one.
+        interval: steps between evaluations; 0: only the last step has one.
+        done: the number of steps made.
     """
     fits, evaluations, used = done, 0, 0.0
     for step, seconds in enumerate(steps, done + 1):
         used += seconds
         # At every multiple of the interval before this step, and at this step if it is the last.
         count = 1 + ((step - 1) // interval - done // interval if interval else 0)
-        # A step that does not fit may be followed by none that does: the time that is needed only grows.
+        # Once a step does not fit, no later one does: the time that is needed only grows.
         if used + count * evaluation > left:
             break
         fits, evaluations = step, count
@@ -198,21 +200,21 @@ def fitting(
 
 
 def at_evaluation(steps: int, interval: int, done: int) -> int:
-    """Return where to end instead of `steps`: at an evaluation, if that was a few steps before.
+    """Return the step to end at instead of `steps`: at an evaluation, if that was a few steps before.
 
     The last step always is evaluated, and an evaluation takes longer than a few steps.
 
     Args:
-        steps: that fit.
+        steps: the total that fits.
         interval: steps between evaluations; 0: there are none.
-        done: steps that are made.
+        done: the number of steps made.
     """
     beyond = steps % interval if interval else 0
     return steps - beyond if beyond <= _FEW_STEPS * interval and steps - beyond > done else steps
 
 
 def by_tokens(plan: TrainingPlan) -> TrainingTime:
-    """Return what steps and evaluations take by their tokens alone, where a model's size is not known."""
+    """Return relative durations by the number of tokens alone, for a model of unknown size."""
     return TrainingTime(
         plan.recipe, ModelSize(1, 0), MachineSpeed("", 1, 1.0, 1.0, 0.3, 1.0), "", 1, False, False, 1
     )

@@ -1,7 +1,7 @@
 """Trackers: a training's figures and sample outputs, in Weights & Biases, Trackio and TensorBoard.
 
-Each is transformers' own integration behind a guard: whatever a tracker raises turns it off, and nothing else.
-Without credentials nothing leaves the machine; all of their files lie below the run's ``tracking/``.
+Each is transformers' own integration behind a guard: any exception of a tracker turns that tracker off, and
+nothing else. Without credentials nothing leaves the machine; all files are written below the run's ``tracking/``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from llm_summ.train.evaluation import GeneratedSummary
 __all__ = ["GuardedTracker", "require_trackers", "tracking_callbacks"]
 
 _PROJECT = "llm-summ"
-# Where the network does not answer, a training waits for its tracker no longer than this.
+# The longest that a training waits for its tracker if the network does not answer.
 _SECONDS_TO_START = 30.0
 _SECONDS_TO_FINISH = 60.0
 
@@ -52,13 +52,13 @@ def require_trackers(trackers: Sequence[Tracker]) -> None:
 def tracking_callbacks(
     trackers: Sequence[Tracker], run: Run, recipe: Recipe, *, resumed: bool
 ) -> list[GuardedTracker]:
-    """A callback for each tracker; nothing is imported or written until the training begins.
+    """Return a callback for each tracker; nothing is imported or written until the training begins.
 
     Args:
         trackers: the recipe's.
         run: its name is the tracked run's name; files go below its ``tracking/``.
         recipe: the configuration that is shown with the run.
-        resumed: the run was begun before: go on with what was tracked.
+        resumed: whether to continue a tracked run.
     """
     tools = {"wandb": _Wandb, "trackio": _Trackio, "tensorboard": _TensorBoard}
     return [
@@ -73,18 +73,18 @@ def tracking_callbacks(
 
 
 class GuardedTracker(TrainerCallback):  # type: ignore[misc]
-    """Forwards what happens in a training to a tracker; the first process alone has one.
+    """Forwards the events of a training to a tracker; only the first process has one.
 
-    A figure is sent once for a step: steps that are made again after a resume are not doubled. What the tracker
-    had not yet written when it was killed (a second or so) is missing.
+    A figure is sent once for a step: steps that are repeated after a resume are not sent twice. What the tracker
+    had not yet written when it was killed (about a second) is missing.
 
     Only begin, logs and end are forwarded: on other events the integrations upload models.
 
     Args:
         name: the tracker's.
-        start: makes its callback, which also has `place`, `show_samples` and `close`.
-        sent_path: a file that keeps the last step for which each figure was sent.
-        resumed: read that file.
+        start: makes its callback, which also has `location`, `show_samples` and `close`.
+        sent_path: a file that stores the last step for which each figure was sent.
+        resumed: whether to read that file.
     """
 
     def __init__(self, name: str, start: Callable[[], Any], sent_path: Path, *, resumed: bool) -> None:
@@ -95,7 +95,7 @@ class GuardedTracker(TrainerCallback):  # type: ignore[misc]
         self._begun = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the tracker, and say where to look; the second time nothing is done."""
+        """Start the tracker, and print where to see the run; a second call has no effect."""
         if self._begun:
             return
         self._begun = True
@@ -105,12 +105,12 @@ class GuardedTracker(TrainerCallback):  # type: ignore[misc]
                 self._sent = json.loads(self._sent_path.read_text(encoding="utf-8"))
             self._tool = self._start()
             self._tool.on_train_begin(args, state, control)
-            say(f"track: {self.name}: {self._tool.place()}")
+            say(f"track: {self.name}: {self._tool.location()}")
 
         self._try(begin)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
-        """Send the figures of a step; those of the dev data go where the trackers look for evaluations."""
+        """Send the figures of a step; those of dev under the names that trackers use for evaluations."""
         figures = {name: value for name, value in logs.items() if isinstance(value, int | float)}
         fresh = self._fresh(figures, state.global_step)
         shown = {
@@ -121,16 +121,16 @@ class GuardedTracker(TrainerCallback):  # type: ignore[misc]
             self._send(fresh, state.global_step, lambda: self._tool.on_log(args, state, control, logs=shown))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Finish what the tracker writes."""
+        """Finish the tracked run."""
         self.close()
 
     def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
-        """Send what was generated at an evaluation."""
+        """Send the summaries that were generated at an evaluation."""
         if samples and (fresh := self._fresh(["samples"], step)):
             self._send(fresh, step, lambda: self._tool.show_samples(step, samples))
 
     def close(self) -> None:
-        """Finish, if the training did not come to its end; afterwards nothing is sent any more."""
+        """Finish the tracked run, if that is not done yet; nothing is sent afterwards."""
         tool, self._tool = self._tool, None
         if tool is not None:
             self._try(tool.close)
@@ -147,21 +147,21 @@ class GuardedTracker(TrainerCallback):  # type: ignore[misc]
         self._try(send)
 
     def _try(self, work: Callable[[], None]) -> None:
-        # Their banners go to stdout, which is for results.
+        # Trackers print banners to stdout, which is for results.
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             try:
                 work()
             except Exception as error:  # noqa: BLE001  a tracker may fail in any way
                 tool, self._tool = self._tool, None
-                say(f"track: {self.name}: {first_line(error)}; the training goes on without it")
-                if tool is not None:  # or it would finish, and speak, when the program ends
+                say(f"track: {self.name}: {first_line(error)}; the training continues without it")
+                if tool is not None:  # else it would finish, and print, when the program ends
                     with contextlib.suppress(Exception):
                         tool.close()
 
 
 class _Wandb(WandbCallback):  # type: ignore[misc]
-    """Weights & Biases; offline without credentials, unless WANDB_MODE says otherwise."""
+    """Weights & Biases; offline without credentials, unless WANDB_MODE is set."""
 
     def __init__(self, run: Run, recipe: Recipe, *, resumed: bool) -> None:
         self._run, self._recipe = run, recipe
@@ -180,7 +180,7 @@ class _Wandb(WandbCallback):  # type: ignore[misc]
         super().__init__()
 
     def setup(self, args: Any, state: Any, model: Any) -> None:
-        """Begin the run, or go on with it; of code and machine it is told nothing but versions."""
+        """Start or resume the tracked run; of code and machine it gets nothing but versions."""
         wandb = tracker_module(self)
         mode = None
         if not os.environ.get("WANDB_MODE"):
@@ -190,7 +190,7 @@ class _Wandb(WandbCallback):  # type: ignore[misc]
             name=self._run.name,
             id=self._id,
             resume="allow",
-            dir=self._folder.parent,  # it makes a folder wandb there
+            dir=self._folder.parent,  # wandb creates a folder `wandb` there
             mode=mode,
             config=self._recipe.model_dump(mode="json"),
             settings=wandb.Settings(
@@ -204,7 +204,7 @@ class _Wandb(WandbCallback):  # type: ignore[misc]
                 x_disable_stats=True,
                 x_disable_viewer=True,
                 x_save_requirements=False,
-                x_transaction_log_flush_interval=1.0,  # a kill loses what is not in the file: else 15 s
+                x_transaction_log_flush_interval=1.0,  # a kill loses what is not in the file; the default is 15 s
                 init_timeout=_SECONDS_TO_START,
                 finish_timeout=_SECONDS_TO_FINISH,
                 finish_timeout_raises=True,
@@ -214,8 +214,8 @@ class _Wandb(WandbCallback):  # type: ignore[misc]
         wandb.define_metric("*", step_metric="train/global_step", step_sync=True)
         mark_begun(self)
 
-    def place(self) -> str:
-        """Where to look."""
+    def location(self) -> str:
+        """Return where to see the run."""
         run = tracker_module(self).run
         if run.disabled:
             return "disabled by WANDB_MODE"
@@ -224,7 +224,7 @@ class _Wandb(WandbCallback):  # type: ignore[misc]
         return str(run.url)
 
     def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
-        """A table for each evaluation."""
+        """Send a table for each evaluation."""
         tracker = tracker_module(self)
         table = tracker.Table(columns=_columns(samples), data=_rows(samples))
         tracker.log({"samples": table, "train/global_step": step})
@@ -235,18 +235,18 @@ class _Wandb(WandbCallback):  # type: ignore[misc]
 
 
 class _Trackio(TrackioCallback):  # type: ignore[misc]
-    """Trackio, always local: its Spaces are public unless told otherwise, and dialogues are not."""
+    """Trackio, always local: its Spaces are public by default, and dialogues must stay private."""
 
     def __init__(self, run: Run, recipe: Recipe, *, resumed: bool) -> None:
         self._run, self._recipe = run, recipe
-        # Read when trackio is first imported: a second run in one process is written beside the first.
+        # Read when trackio is first imported: a second run of one process is written into the first one's folder.
         os.environ["TRACKIO_DIR"] = str((run.path / "tracking" / "trackio").resolve())
         for name in ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL"):
             os.environ.pop(name, None)
         super().__init__()
 
     def setup(self, args: Any, state: Any, model: Any) -> None:
-        """Begin the run, or go on with it."""
+        """Start or resume the tracked run."""
         tracker_module(self).init(
             project=_PROJECT,
             name=self._run.name,
@@ -258,14 +258,14 @@ class _Trackio(TrackioCallback):  # type: ignore[misc]
         )
         mark_begun(self)
 
-    def place(self) -> str:
-        """Where to look."""
+    def location(self) -> str:
+        """Return where to see the run."""
         return (
             f"TRACKIO_DIR={shlex.quote(str(tracker_module(self).TRACKIO_DIR))} trackio show --project {_PROJECT}"
         )
 
     def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
-        """A table for each evaluation."""
+        """Send a table for each evaluation."""
         tracker = tracker_module(self)
         table = tracker.Table(columns=_columns(samples), data=_rows(samples))
         tracker.log({"samples": table, "train/global_step": step})
@@ -285,16 +285,16 @@ class _TensorBoard(TensorBoardCallback):  # type: ignore[misc]
         super().__init__(SummaryWriter(self._folder))
 
     def on_train_begin(self, args: Any, state: Any, control: Any) -> None:
-        """Write the recipe where the integration writes the trainer's arguments."""
+        """Write the recipe instead of the trainer's arguments, which the integration would write."""
         if not state.global_step:
             self.tb_writer.add_text("recipe", _verbatim(dump_recipe(self._recipe)))
 
-    def place(self) -> str:
-        """Where to look."""
+    def location(self) -> str:
+        """Return where to see the run."""
         return f"tensorboard --logdir {shlex.quote(str(self._folder))}"
 
     def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
-        """A text for each dialogue, with all of its evaluations."""
+        """Write a text for each dialogue, with all of its evaluations."""
         for sample in samples:
             text = "\n\n".join(f"**{name}**\n\n{_verbatim(str(value))}" for name, value in asdict(sample).items())
             self.tb_writer.add_text(f"samples/{sample.id}", text, step)
@@ -314,5 +314,5 @@ def _rows(samples: Sequence[GeneratedSummary]) -> list[list[Any]]:
 
 
 def _verbatim(text: str) -> str:
-    """A text as Markdown shows it unchanged."""
+    """Return Markdown that shows the text unchanged."""
     return "\n".join(f"    {line}" for line in text.splitlines())

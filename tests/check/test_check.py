@@ -30,7 +30,7 @@ Make = Callable[..., Recipe]
 
 @pytest.fixture(scope="module")
 def tiny(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model whose weights are no weights: nothing here may read them."""
+    """A model whose weight file is not a weight file: nothing here may read it."""
     folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("model") / "tiny")
     (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     return folder
@@ -136,7 +136,7 @@ def test_what_cannot_be_evaluated(make: Make, tmp_path: Path) -> None:
     assert report.notes == [f"{some}: 1 of 4 dialogues have no summary, and are not evaluated ({dev[3]['fname']})"]
     assert "3 of 4 dialogues of" in "\n".join(report.lines())
     [note] = check_recipe(make(data=limited | {"dev": None})).notes
-    assert note == "data.dev is not named: nothing is evaluated, and the last checkpoint is the result"
+    assert note == "data.dev is not set: nothing is evaluated, and the last checkpoint is the result"
 
 
 def test_a_summary_of_dev_that_does_not_fit_fails_before_the_training(make: Make, tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_dialogue_of_dev_that_was_trained_is_named(make: Make, tmp_path: Path)
         ("dev", dev[3]["fname"], train[7]["fname"])
     ]
     assert report.failures == []
-    assert report.notes[0].startswith("1 dialogue stands in train as well")
+    assert report.notes[0].startswith("1 dialogue is in train as well")
 
 
 def test_rows_that_do_not_fit_are_all_named(make: Make) -> None:
@@ -303,7 +303,7 @@ def test_more_memory_than_there_is(make: Make, monkeypatch: pytest.MonkeyPatch) 
     )
     [failure] = check_recipe(make(train={"micro_batch_size": 4})).failures
     assert "; lower train.micro_batch_size (now 4) or prompt.max_prompt_tokens, or train anyway" in failure
-    report = check_recipe(make(), memory_may_not_do=True)
+    report = check_recipe(make(), allow_low_memory=True)
     assert (report.failures, len(report.notes)) == ([], 1)
     monkeypatch.setattr("llm_summ.check.report.device_memory", lambda device: int(need.total / 1.1))
     assert check_recipe(make()).failures == []  # within the estimate's own error

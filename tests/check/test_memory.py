@@ -210,7 +210,7 @@ def test_trained_weights_are_there_in_the_compute_dtype_as_well(tiny: Path) -> N
 
 @pytest.mark.slow
 def test_gradients_of_the_head_are_a_table(tiny: Path) -> None:
-    """They are made in float32 by TRL's head, beside those that are there."""
+    """TRL's head makes them in float32, in addition to the existing ones."""
     adapted, full = (
         estimate(tiny, [(30, 10)], GPU, model={"quantization": "none"}, train=train) for train in ({}, FULL)
     )

@@ -16,7 +16,7 @@ from llm_summ.data import read_dialogues
 __all__ = ["STEPS", "Step", "walk"]
 
 STEPS = ("check", "sft", "resume", "hf", "vllm merged", "vllm attached", "merge", "eval")
-"""What a family goes through, in this order."""
+"""The steps for every family, in this order."""
 
 RECIPE = """
 model: {base: ./base, quantization: nf4}
@@ -34,19 +34,19 @@ Step = tuple[str, str]
 
 
 def walk(family: Family, folder: Path, *, vllm: bool) -> Iterator[Step]:
-    """Build a family's model in an empty folder, and yield what comes of each step.
+    """Build a family's model in an empty folder, and yield the result of each step.
 
     Args:
         family: the family.
-        folder: where to.
-        vllm: whether its steps are made; each starts an engine, which takes half a minute.
+        folder: the empty folder.
+        vllm: whether to run the steps of vLLM; each starts an engine, which takes half a minute.
     """
     family.build(folder / "base")
     (folder / "recipe.yaml").write_text(RECIPE.replace("TARGETS", family.targets), encoding="utf-8")
     for part, rows in ROWS.items():
         with (folder / f"{part}.csv").open("w", encoding="utf-8", newline="") as file:
             chosen = read_dialogues(f"sample:{part}")[:rows]
-            lines = [[one.id, one.text, one.references[0]] for one in chosen]
+            lines = [[dialogue.id, dialogue.text, dialogue.references[0]] for dialogue in chosen]
             csv.writer(file).writerows([["fname", "dialogue", "summary"], *lines])
     run = folder / "runs" / "one"
     steps: dict[str, Callable[[], str]] = {
@@ -62,14 +62,14 @@ def walk(family: Family, folder: Path, *, vllm: bool) -> Iterator[Step]:
     for name in STEPS:
         if name.startswith("vllm") and not vllm:
             continue
-        found = steps[name]()
-        yield name, found
-        if name in ("check", "sft") and found != "ok":
+        result = steps[name]()
+        yield name, result
+        if name in ("check", "sft") and result != "ok":
             return
 
 
 def _ended(done: Result) -> str:
-    """``ok``, or the last line of what went wrong."""
+    """Return ``ok``, or the last line of the error."""
     if done.code == 0:
         return "ok"
     lines = [
@@ -79,7 +79,7 @@ def _ended(done: Result) -> str:
 
 
 def _resumed(run: Path, folder: Path) -> str:
-    """As a kill between two checkpoints leaves it; the end has to be the same, byte for byte."""
+    """Resume as after a kill between two checkpoints; the adapter has to be the same, byte for byte."""
     weights = run / "adapter" / "adapter_model.safetensors"
     before = weights.read_bytes()
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
@@ -94,8 +94,8 @@ def _resumed(run: Path, folder: Path) -> str:
 
 
 def _with_vllm(run: Path, folder: Path, adapter: str) -> str:
-    """Texts have to be those of hf."""
-    # In a process of its own: vLLM changes the one that it runs in.
+    """Generate with vLLM; the texts have to be those of hf."""
+    # In a separate process: vLLM changes the one that it runs in.
     way = ("--engine", "vllm", "--set", f"generate.adapter={adapter}")
     ended = _ended(llm_summ_process("generate", "--run", "one", *way, cwd=folder))
     if ended != "ok":

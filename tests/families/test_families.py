@@ -29,19 +29,20 @@ def chosen(family: Family) -> object:
 
 @pytest.mark.parametrize("family", list(map(chosen, FAMILIES)))
 def test_a_family_goes_through_or_is_refused(family: Family, tmp_path: Path) -> None:
-    found = dict(walk(family, tmp_path, vllm=False))
+    results = dict(walk(family, tmp_path, vllm=False))
     if not family.refused:
-        assert set(found.values()) == {"ok"}, found
+        assert set(results.values()) == {"ok"}, results
         return
     from transformers import AutoConfig
 
-    assert list(found) == ["check"]
-    assert found["check"].startswith("model.base: ./base: ")
+    assert list(results) == ["check"]
+    assert results["check"].startswith("model.base: ./base: ")
     assert not (tmp_path / "runs").exists()
-    if family.refused == "pass":  # which is known when the model is built without weights
-        assert "fails in its own code" in found["check"]
+    if family.refused == "pass":  # this fails when the model is built without weights
+        assert "fails in its own code" in results["check"]
         return
     recipe = load_recipe(tmp_path / "recipe.yaml", [])
     config = AutoConfig.from_pretrained(tmp_path / "base")
-    codes = [one.code for one in base_findings(recipe, facts_of(config), "train") if one.refuses]
+    findings = base_findings(recipe, facts_of(config), "train")
+    codes = [finding.code for finding in findings if finding.refuses]
     assert codes == [family.refused]

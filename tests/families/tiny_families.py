@@ -62,12 +62,12 @@ class Family:
         name: what people call it.
         model: the class of its model, and of its configuration without ``For…``.
         tokenizer: makes its tokenizer.
-        config: fields of its configuration beside `SIZES`.
+        config: fields of its configuration in addition to `SIZES`.
         text: whether those are of the language model in it, and not of the whole.
         sizes: whether its configuration has the fields of `SIZES`.
         targets: the layers that are adapted.
         refused: the code of the finding that refuses it; empty: it goes through.
-        attached: whether vLLM takes the adapter beside the weights.
+        attached: whether vLLM accepts the adapter on top of the base.
         in_ci: whether it is part of every run of the tests.
     """
 
@@ -84,7 +84,7 @@ class Family:
     in_ci: bool = False
 
     def build(self, folder: Path) -> Path:
-        """Write the model into a folder, as a hub would hold it."""
+        """Write the model into a folder, as a hub would store it."""
         import torch
         import transformers
 
@@ -125,7 +125,7 @@ def _tokenizer(
 
 @cache
 def _qwen35() -> Any:
-    """A tokenizer of the class that transformers gives every Qwen3.5, whatever its files say."""
+    """A tokenizer of the class that transformers uses for every Qwen3.5, independent of its files."""
     from transformers import Qwen3_5Tokenizer
 
     made = byte_level(list(_CHATML), eos=_CHATML[2], plain=("<think>", "</think>"))

@@ -339,7 +339,7 @@ def test_weights_beyond_the_range_of_float16(tiny_model: Path, in_tmp: Path) -> 
 
 def test_an_adapter_with_a_weight_that_is_not_a_number(tiny_model: Path, in_tmp: Path) -> None:
     run = make_run(in_tmp, tiny_model, size=math.inf)
-    with pytest.raises(ModelError, match=r"are not finite in float32; the adapter is broken; train it anew$"):
+    with pytest.raises(ModelError, match=r"are not finite in float32; the adapter is broken; train it again$"):
         merge(run, MergeRequest(verify=False))
 
 
@@ -347,6 +347,8 @@ def test_a_disk_that_is_full(run: Run, full_disk: None) -> None:
     with pytest.raises(LlmSummError) as caught:
         merge(run, MergeRequest(verify=False))
     assert str(caught.value).startswith("runs/tiny/merged: cannot be written (")
-    assert str(caught.value).endswith("nothing is left of it; free some room, or choose another folder")
+    assert str(caught.value).endswith(
+        "the partial folder was removed; free some disk space, or choose another folder"
+    )
     assert "\n" not in str(caught.value)
     assert not [name for name in left_in(run.path) if "merged" in name]

@@ -70,8 +70,8 @@ def write_gguf(
     Args:
         path: the file.
         kind: how its matrices are stored.
-        tied: whether there is no tensor of the output layer.
-        architecture: what the file says it is.
+        tied: whether the file has no tensor for the output layer.
+        architecture: the name of it in the file.
         without: a tensor or a key of the metadata that is left out.
         extra: a tensor that Gemma 3 does not have.
     """

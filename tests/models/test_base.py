@@ -1,4 +1,4 @@
-"""Base models: what is told when one cannot be had, and what quantization does to its weights."""
+"""Base models: the errors of unavailable ones, and the effect of quantization on weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llm_summ.recipe import ModelFields
 
 
 @pytest.mark.parametrize(
-    ("base", "told"),
+    ("base", "message"),
     [
         ("embedded:gemma", "embedded:gemma: no such model; expected embedded:gemma-3-270m"),
         ("./nowhere", "model.base: ./nowhere: no such folder"),
@@ -24,10 +24,10 @@ from llm_summ.recipe import ModelFields
         ("gemma", "model.base: gemma: no such folder"),
     ],
 )
-def test_a_base_that_is_nowhere(in_tmp: Path, base: str, told: str) -> None:
+def test_a_base_that_is_nowhere(in_tmp: Path, base: str, message: str) -> None:
     with pytest.raises(ModelError) as caught:
         base_location(ModelFields(base=base))
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
@@ -87,7 +87,7 @@ def test_quantized_weights_are_what_the_recipe_says(tiny_model: Path, kind: str,
         assert layer.weight.quant_state.quant_type == kind
         assert layer.weight.quant_state.nested is double
         assert layer.compute_dtype is torch.float32
-    # The head and the embeddings stay as they are, whatever the linear layers are.
+    # The head and the embeddings are never quantized.
     assert model.get_output_embeddings().weight.dtype is torch.float32
     ids = torch.tensor([load_tokenizer(fields, fields.base).encode("안녕하세요")])
     assert torch.isfinite(model(ids).logits).all()
@@ -139,10 +139,10 @@ def test_a_conversion_with_a_wrong_tokenizer_is_refused(tiny_model: Path) -> Non
         embedded._check_tokenizer("gemma-3-270m", Tokenizer.from_file(str(tiny_model / "tokenizer.json")))
 
 
-def test_a_base_in_the_hubs_cache_is_taken_without_the_hub(
+def test_a_base_in_the_hubs_cache_is_loaded_without_the_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody listens at the hub's address; of what is not in the cache that is said."""
+    """No server listens at the hub's address; a base that is not in the cache is reported."""
     import socket
 
     from huggingface_hub import constants
@@ -164,5 +164,5 @@ def test_a_base_in_the_hubs_cache_is_taken_without_the_hub(
     with pytest.raises(ModelError, match=r"^model\.base: two/model: .*not in the local cache, and 127\.0\.0\.1"):
         base_location(ModelFields(base="two/model"))
     assert base_location(ModelFields(base="one/model")) == "one/model"
-    assert "one/model: taken from the hub's cache on this machine (127.0.0.1: " in capsys.readouterr().err
+    assert "one/model: loaded from the hub's cache on this machine (127.0.0.1: " in capsys.readouterr().err
     assert constants.is_offline_mode()

@@ -1,4 +1,4 @@
-"""A training sees one GPU; whoever called it sees what there was before."""
+"""A training sees one GPU; its caller sees the same GPUs as before."""
 
 from __future__ import annotations
 

@@ -110,8 +110,8 @@ def test_a_base_in_4_bits_is_trained_as_it_is(base: Path) -> None:
     ("content", "said"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n", "a Git LFS pointer"),
-        (b"", "cut off or no safetensors (0 bytes)"),
-        (b"<!DOCTYPE html><html>", "cut off or no safetensors"),
+        (b"", "cut off or not safetensors (0 bytes)"),
+        (b"<!DOCTYPE html><html>", "cut off or not safetensors"),
         ((8).to_bytes(8, "little") + b"no json!", "its header cannot be read"),
     ],
 )
@@ -158,7 +158,7 @@ def rewrite(base: Path, change: Any) -> None:
 )
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
 def test_weights_that_would_be_random(base: Path, rename: Any, said: str, quantization: str) -> None:
-    rewrite(base, lambda weights: {new: one for name, one in weights.items() if (new := rename(name))})
+    rewrite(base, lambda weights: {new: weight for name, weight in weights.items() if (new := rename(name))})
     done = llm_summ("sft", "recipe.yaml", "--set", f"model.quantization={quantization}")
     if not said:
         assert done.code == 0, done.err
@@ -177,7 +177,7 @@ def test_weights_that_no_layer_takes(base: Path) -> None:
     )
     done = llm_summ("sft", "recipe.yaml")
     assert done.code == 2
-    assert "weights that its class does not take: model.layers.0.self_attn.q_proj.bias (1 in all)" in done.err
+    assert "weights that its class does not use: model.layers.0.self_attn.q_proj.bias (1 in all)" in done.err
 
 
 # Tokenizers
@@ -187,7 +187,7 @@ def test_weights_that_no_layer_takes(base: Path) -> None:
 def test_a_class_of_tokenizers_with_other_rules_than_its_file(base: Path, name: str) -> None:
     from tokenizers import Regex, Tokenizer, pre_tokenizers
 
-    # Words of Hangul are cut from others, which GPT-2 does not do.
+    # Words of Hangul are separated from others, unlike in GPT-2.
     backend = Tokenizer.from_file(str(base / "tokenizer.json"))
     hangul = pre_tokenizers.Split(Regex("[가-힣]"), "isolated")
     level = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -196,7 +196,7 @@ def test_a_class_of_tokenizers_with_other_rules_than_its_file(base: Path, name: 
     change(base / "tokenizer_config.json", tokenizer_class=name)
     done = llm_summ("check", "recipe.yaml")
     assert done.code == 0, done.out
-    assert "note: ./base: its tokenizer is that of tokenizer.json" in done.err
+    assert "note: ./base: using the tokenizer of tokenizer.json" in done.err
     text = "#Person1#: 안녕하세요."
     tokenizer = load_tokenizer(recipe().model, "base")
     assert tokenizer.encode(text, add_special_tokens=False) == backend.encode(text, add_special_tokens=False).ids
@@ -270,7 +270,7 @@ def test_a_folder_without_a_tokenizer_file(base: Path, left: str | None) -> None
 
 def test_an_adapted_table_of_embeddings_that_is_the_head_as_well(base: Path) -> None:
     [line] = failures("lora.targets=[q_proj,embed_tokens]")
-    assert line.startswith("lora.targets: embed_tokens is the table of embeddings, and in this model the head")
+    assert line.startswith("lora.targets: embed_tokens is both the table of embeddings and the head")
     change(base / "config.json", tie_word_embeddings=False)
     assert not any("embed_tokens" in line for line in failures("lora.targets=[q_proj,embed_tokens]"))
 
@@ -387,7 +387,7 @@ def test_another_base_under_the_same_name(base: Path) -> None:
     shutil.copytree(base, "copy")  # with other times
     rewrite(base, lambda weights: {name: one + 1 for name, one in weights.items()})
     line = refused(llm_summ("sft", "--resume", "--run", "one"))
-    assert line.startswith("runs/one: the base base is another one than when the training began (files)")
+    assert line.startswith("runs/one: the base base is not the one that the training began with (files)")
     shutil.rmtree(base)
     Path("copy").rename(base)
     done = llm_summ("sft", "--resume", "--run", "one")

@@ -93,12 +93,12 @@ def test_a_file_of_another_model(tmp_path: Path, changes: dict[str, str], messag
 
 
 def changed(content: bytes, offset: int, code: str, value: int) -> bytes:
-    """The content with another number at a place."""
+    """The content with another number at an offset."""
     return content[:offset] + struct.pack(code, value) + content[offset + struct.calcsize(code) :]
 
 
 def test_a_damaged_file(tmp_path: Path) -> None:
-    """What is damaged, in one line."""
+    """The error names the damage in one line."""
     content = write_gguf(tmp_path / "tiny.gguf").read_bytes()
     kind = content.index(b"token_embd.weight") + len("token_embd.weight") + 4 + 2 * 8
     table = [
@@ -129,7 +129,7 @@ def test_a_damaged_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_cut_or_overwritten_anywhere(tmp_path: Path) -> None:
-    """Another error than ours would be a traceback; a changed letter of a token is no error."""
+    """Any other error than ours would be a traceback; a changed letter of a token is not an error."""
     content = write_gguf(tmp_path / "tiny.gguf").read_bytes()
     header = content.index(b"blk.1.ffn_down.weight") + 60
     for end in range(0, header, 61):
@@ -154,5 +154,5 @@ def test_a_vocabulary_with_a_duplicate(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(gguf_files, "PIECES", [*gguf_files.PIECES, "가"])
     file = read_gguf(write_gguf(tmp_path / "tiny.gguf").read_bytes(), "tiny.gguf")
-    with pytest.raises(ModelError, match=r"^tiny\.gguf: a token is there twice; expected 285 different ones$"):
+    with pytest.raises(ModelError, match=r"^tiny\.gguf: found a duplicate token; expected 285 different ones$"):
         build_tokenizer(file)

@@ -45,7 +45,7 @@ def test_the_folder_of_a_run_whose_recipe_cannot_be_read(tmp_path: Path) -> None
 
 
 def test_few_modules_compare_the_name() -> None:
-    """The name stands in the recipe's rules, in `trained_weights`, and in nothing else."""
+    """The name is compared in the recipe's rules, in `trained_weights`, and nowhere else."""
     comparing = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

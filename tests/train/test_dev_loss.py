@@ -71,7 +71,7 @@ def _ids(seed: int, count: int) -> tuple[int, ...]:
 
 
 def _completions() -> Iterator[list[TokenizedExample]]:
-    """Prompts of 3 to 60 tokens, with up to three references of 1 to 40; one asks for another length each time."""
+    """Prompts of 3 to 60 tokens, with up to three references of 1 to 40; one names another length each time."""
     for number, (prompt, references) in enumerate(
         ((30, (9, 4, 40)), (3, (1,)), (60, (5, 5)), (12, (17, 2, 3)), (44, (8, 9)))
     ):

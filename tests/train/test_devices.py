@@ -1,4 +1,4 @@
-"""Several processes make the training of one, and are one program to whoever started it."""
+"""Several processes train the same as one, and behave as one program to the caller."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def weights_of(run: Path) -> dict[str, Any]:
 
 
 def assert_alike(run: Path, other: Path) -> None:
-    """The same log, but for time and rounding, and nearly the same weights."""
+    """The same log, except for time and rounding, and nearly the same weights."""
     assert len(log_of(run)) == len(log_of(other)) == 4
     for line, same in zip(log_of(run), log_of(other), strict=True):
         assert {**line, "seconds": 0} == pytest.approx({**same, "seconds": 0}, abs=1e-4)
@@ -198,7 +198,7 @@ def test_a_signal_saves_and_stops_all_and_the_resumed_end_is_the_same(folder: Pa
         err = started.communicate(timeout=200)[1]
     assert started.returncode == 128 + signal.SIGTERM
     [line] = [line for line in err.splitlines() if line.startswith("llm-summ: ")]
-    assert "go on with: llm-summ sft --resume --run stopped" in line
+    assert "resume with: llm-summ sft --resume --run stopped" in line
     assert "Traceback" not in err
     sft(folder, "--resume", "--run", "stopped", "--devices", "2")
     straight, stopped = (folder / "runs" / name for name in ("straight", "stopped"))
@@ -206,7 +206,7 @@ def test_a_signal_saves_and_stops_all_and_the_resumed_end_is_the_same(folder: Pa
         {**line, "seconds": 0} for line in log_of(stopped)
     ]
     weights = weights_of(straight)
-    assert all((one == weights[name]).all() for name, one in weights_of(stopped).items())
+    assert all((weight == weights[name]).all() for name, weight in weights_of(stopped).items())
 
 
 def wait_for(path: Path) -> None:
@@ -222,18 +222,18 @@ def test_an_environment_that_no_launcher_made(tmp_path: Path) -> None:
     assert line.startswith("llm-summ: WORLD_SIZE: found 'two' in the environment, expected a number")
 
 
-def test_only_what_launchers_say_is_taken_out_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = ("RANK", "LOCAL_RANK", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "ACCELERATE_USE_FSDP")
-    for name in (*told, "LOCAL_BIN", "RANKING", "MASTER_PASSWORD", "ROLE_ARN"):
+def test_only_variables_of_launchers_are_removed_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = ("RANK", "LOCAL_RANK", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "ACCELERATE_USE_FSDP")
+    for name in (*launcher, "LOCAL_BIN", "RANKING", "MASTER_PASSWORD", "ROLE_ARN"):
         monkeypatch.setenv(name, "1")
     with joined() as processes:
         assert (processes.rank, processes.world) == (0, 1)
-    assert not set(told) & set(os.environ)
+    assert not set(launcher) & set(os.environ)
     assert {"LOCAL_BIN", "RANKING", "MASTER_PASSWORD", "ROLE_ARN"} <= set(os.environ)
 
 
 @pytest.mark.slow
-def test_an_error_in_all_is_told_once(folder: Path) -> None:
+def test_an_error_in_all_processes_is_printed_once(folder: Path) -> None:
     done = sft(folder, "recipe.yaml", "--devices", "2", "--set", "data.train=none.csv", code=2)
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
@@ -275,8 +275,8 @@ def test_an_error_in_one_ends_all_with_its_line(tmp_path: Path, what: str, line:
     script.write_text(FAILING.format(what=what))
     done = subprocess.run([sys.executable, script, "fail"], capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stdout) == (1, "")
-    [told] = done.stderr.splitlines()
-    assert told.startswith(line)
+    [printed] = done.stderr.splitlines()
+    assert printed.startswith(line)
 
 
 SLOW_TO_CONNECT = """
@@ -338,7 +338,7 @@ else:
     ],
 )
 def test_processes_come_and_go_in_order(tmp_path: Path, script: str) -> None:
-    told = {"LLM_SUMM_RENDEZVOUS": str(tmp_path / "rendezvous"), "GLOO_SOCKET_IFNAME": "lo", "WORLD_SIZE": "2"}
+    launcher = {"LLM_SUMM_RENDEZVOUS": str(tmp_path / "rendezvous"), "GLOO_SOCKET_IFNAME": "lo", "WORLD_SIZE": "2"}
     said = [tmp_path / "0.txt", tmp_path / "1.txt"]
     with contextlib.ExitStack() as ending:
         started = [
@@ -346,7 +346,7 @@ def test_processes_come_and_go_in_order(tmp_path: Path, script: str) -> None:
                 subprocess.Popen(
                     [sys.executable, "-c", script],
                     cwd=tmp_path,
-                    env={**os.environ, **told, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                    env={**os.environ, **launcher, "RANK": str(rank), "LOCAL_RANK": str(rank)},
                     stdin=subprocess.PIPE,  # open until both have ended: one whose input is closed ends
                     stderr=ending.enter_context(path.open("w")),
                 )

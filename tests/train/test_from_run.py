@@ -115,7 +115,7 @@ def test_a_resumption_without_a_checkpoint_begins_with_the_same_adapter(tmp_path
         (
             ["lora.alpha=8", "lora.targets=[q_proj]"],
             "train.from_run: first: its adapter has lora.alpha 32, lora.targets all-linear, found 8, ['q_proj'] "
-            "in the recipe; set them alike",
+            "in the recipe; set the same values",
         ),
         (["model.base=./other"], "train.from_run: first: its base is ./tiny, found ./other"),
         (["train.from_run=frist"], "train.from_run frist: no such run in runs; did you mean first?"),

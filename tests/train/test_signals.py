@@ -18,7 +18,7 @@ def test_a_signal_asks_for_a_stop(kind: signal.Signals, capfd: pytest.CaptureFix
         assert stops.received is None
         os.kill(os.getpid(), kind)
         assert stops.received == kind
-        os.kill(os.getpid(), kind)  # the same once more, handed on by whoever started this process
+        os.kill(os.getpid(), kind)  # the same signal a second time, forwarded by the launcher
         time.sleep(1.1)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), kind)

@@ -119,7 +119,7 @@ def callbacks_for(tracker: Tracker, run: Run, *, resumed: bool = False) -> list[
 
 
 def wandb_records(run: Run) -> Iterator[Any]:
-    """What lies in the files of wandb's runs: LevelDB's log format, after a header of seven bytes."""
+    """The content of the files of wandb's runs: LevelDB's log format, after a header of seven bytes."""
     import wandb
     from wandb.proto.wandb_internal_pb2 import Record
 
@@ -272,8 +272,8 @@ def failing(where: str) -> Callable[[], Any]:
         def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.step("log")
 
-        def place(self) -> str:
-            self.step("place")
+        def location(self) -> str:
+            self.step("location")
             return "here"
 
         def show_samples(self, step: int, samples: Any) -> None:
@@ -285,7 +285,7 @@ def failing(where: str) -> Callable[[], Any]:
     return Failing
 
 
-@pytest.mark.parametrize("where", ["start", "begin", "place", "log", "samples", "close"])
+@pytest.mark.parametrize("where", ["start", "begin", "location", "log", "samples", "close"])
 def test_a_tracker_that_raises_is_off_and_the_training_ends_as_without_it(
     where: str, run: Run, plain: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -296,7 +296,7 @@ def test_a_tracker_that_raises_is_off_and_the_training_ends_as_without_it(
     assert kind.seen.count(where) == 1
     assert set(kind.seen[kind.seen.index(where) + 1 :]) <= {"close"}
     err = capfd.readouterr().err
-    assert err.count("track: wandb: no route to host; the training goes on without it\n") == 1
+    assert err.count("track: wandb: no route to host; the training continues without it\n") == 1
     assert "Traceback" not in err
 
 
@@ -309,7 +309,7 @@ def test_a_tracker_that_cannot_write_is_off(
     err = capfd.readouterr().err
     for tracker in TRACKERS:
         assert f"track: {tracker}: " in err
-    assert err.count("the training goes on without it\n") == 3
+    assert err.count("the training continues without it\n") == 3
 
 
 def test_wandb_without_an_answer_is_given_up(
@@ -322,13 +322,13 @@ def test_wandb_without_an_answer_is_given_up(
     monkeypatch.setenv("WANDB_API_KEY", key)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nothing listens there
     assert train(callbacks_for("wandb", run)).equal(plain)
-    assert "; the training goes on without it\n" in capfd.readouterr().err
+    assert "; the training continues without it\n" in capfd.readouterr().err
     written = [path.read_bytes() for path in run.path.rglob("*") if path.is_file()]
     assert written
     assert not [content for content in written if key.encode() in content]
 
 
-def test_a_tracker_that_is_not_installed_is_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tracker_that_is_not_installed_is_reported_before_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
     from llm_summ.train.tracking import require_trackers

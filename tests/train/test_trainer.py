@@ -1,4 +1,4 @@
-"""Our step is TRL's step, at less cost: the same loss and gradients, whatever the micro batches."""
+"""Our step is TRL's step, at less cost: the same loss and gradients for every size of micro batch."""
 
 from __future__ import annotations
 
@@ -335,7 +335,7 @@ def in_little_memory(folder: Path, *, count: int, completion: int, room: int) ->
 def test_a_micro_batch_that_does_not_fit_is_halved(folder: Path) -> None:
     """With a real limit on memory: the step is made again with fewer rows, and its gradient is the batch's."""
     out, err = in_little_memory(folder, count=6, completion=1900, room=150)
-    assert "out of memory with 6 rows at a time; from now on 3 (the batch stays 6)" in err, err
+    assert "out of memory with 6 rows at a time; continuing with 3 (the batch stays 6)" in err, err
     left, same_loss, same_gradients = out.split()
     assert int(left) < 6
     assert (same_loss, same_gradients) == ("True", "True")

@@ -1,7 +1,7 @@
-"""Model families: everything that depends on the architecture of a base, a module each.
+"""Model families: everything that depends on the architecture of a base, one module each.
 
 A family is chosen from the base's configuration, with `family_of` or `family_of_config`. A new one is a module
-here and a line in `FAMILIES`; nothing else in the package asks what kind of model a base is.
+here and a line in `FAMILIES`; nothing else in the package depends on the kind of model.
 
 Shapes: b rows of a micro batch, s tokens of the longest, n target tokens in all of them, h the width of a state.
 """
@@ -21,13 +21,13 @@ __all__ = ["CAUSAL", "FAMILIES", "IGNORED", "ModelFamily", "family_of", "family_
 
 
 class ModelFamily(Protocol):
-    """What depends on the architecture of a base.
+    """The code that depends on the architecture of a base.
 
     Attributes:
         name: of the family.
-        peft_task_type: PEFT's name of what such a model is trained for.
-        pipeline_tag: the hub's name of what such a model does.
-        needs: what an engine on this machine has to be able to, to generate with such a model.
+        peft_task_type: PEFT's name of the task of such a model.
+        pipeline_tag: the hub's name of the task of such a model.
+        needs: the capabilities of a local engine that generates with such a model.
     """
 
     name: str
@@ -49,11 +49,11 @@ class ModelFamily(Protocol):
         Args:
             examples: at least one.
             pad_id: fills shorter rows; it is masked out.
-            device: where the tensors are to be.
-            packing: put one example after the other instead of padding them; none sees another.
+            device: of the tensors.
+            packing: concatenate the examples instead of padding them; they do not see each other.
 
         Returns:
-            inputs, and labels of shape (b, s) with `IGNORED` where a token is no target. Packed: (1, s).
+            inputs, and labels of shape (b, s) with `IGNORED` for all tokens but targets. Packed: (1, s).
         """
 
     def blank_inputs(self, rows: int, length: int, target_tokens: int, *, packed: bool) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class ModelFamily(Protocol):
 
         Args:
             states: of the decoder, shape (b, s, h).
-            is_target: where `targets` are no `IGNORED`, shape (b, t).
+            is_target: whether each of `targets` differs from `IGNORED`, shape (b, t).
         """
 
     def forward_layers(self, model: Any, inputs: dict[str, Any]) -> Any:
@@ -84,12 +84,12 @@ class ModelFamily(Protocol):
         """Return the ids that were generated, of shape (b, new), without those of the prompt.
 
         Args:
-            generated: what `model.generate` returns, shape (b, s).
+            generated: from `model.generate`, shape (b, s).
             prompt_length: tokens of the padded prompts.
         """
 
     def context_tokens(self, prompt: int, completion: int) -> int:
-        """Return how many tokens of the context a prompt and its completion take."""
+        """Return the number of tokens that a prompt and its completion take of the context."""
 
 
 CAUSAL: ModelFamily = Causal()
@@ -107,13 +107,13 @@ def family_of(facts: BaseFacts) -> ModelFamily:
     """Return the family of a base that passed the gate.
 
     Raises:
-        ModelError: it is of none.
+        ModelError: it belongs to no family.
     """
     family = find_family(facts)
     if family is None:
-        names = ", ".join(one.name for one in FAMILIES)
+        names = ", ".join(known.name for known in FAMILIES)
         raise ModelError(
-            f"model.base: {facts.saved_class or facts.configuration} is of no family that can be trained or used; "
+            f"model.base: {facts.saved_class or facts.configuration} belongs to no supported family; "
             f"expected one of: {names}"
         )
     return family
@@ -123,6 +123,6 @@ def family_of_config(config: Any) -> ModelFamily:
     """Return the family of a configuration of transformers.
 
     Raises:
-        ModelError: it is of none.
+        ModelError: it belongs to no family.
     """
     return family_of(facts_of(config))

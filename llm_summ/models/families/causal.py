@@ -1,4 +1,4 @@
-"""Decoders: prompt and completion are one sequence, and every state predicts the token behind it.
+"""Decoders: prompt and completion are one sequence, and every state predicts the next token.
 
 A training row of p prompt tokens and c completion tokens (legend of a row)::
 
@@ -18,7 +18,7 @@ from llm_summ.prompt import TokenizedExample
 __all__ = ["IGNORED", "Causal", "input_ids", "labels"]
 
 IGNORED = -100
-"""The label of a token that is no target: PyTorch's default `ignore_index`."""
+"""The label of a token that is not a target: PyTorch's default `ignore_index`."""
 
 
 def input_ids(example: TokenizedExample) -> list[int]:
@@ -56,7 +56,7 @@ class Causal:
         return _packed(examples, device) if packing else _padded(examples, pad_id, device)
 
     def blank_inputs(self, rows: int, length: int, target_tokens: int, *, packed: bool) -> dict[str, Any]:
-        """Return inputs of the shape of a micro batch; packed examples are told apart by their positions."""
+        """Return inputs of the shape of a micro batch; packed ones have positions instead of a mask."""
         import torch
 
         tokens = torch.zeros(rows, length, dtype=torch.long)
@@ -72,11 +72,11 @@ class Causal:
         return states[:, :-1][is_target]
 
     def forward_layers(self, model: Any, inputs: dict[str, Any]) -> Any:
-        """Run all layers, with the logits of the last position alone."""
+        """Run all layers, with the logits of the last position only."""
         return model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=1)
 
     def completion_ids(self, generated: Any, prompt_length: int) -> Any:
-        """Return the ids behind the prompt."""
+        """Return the ids after the prompt."""
         return generated[:, prompt_length:]
 
     def context_tokens(self, prompt: int, completion: int) -> int:
@@ -98,8 +98,9 @@ def _padded(examples: Sequence[TokenizedExample], pad_id: int, device: Any) -> t
 def _packed(examples: Sequence[TokenizedExample], device: Any) -> tuple[dict[str, Any], Any]:
     """Return model inputs and labels of shape (1, s), one example after the other.
 
-    Without an attention mask, the library keeps a token from seeing what is before the place where the positions
-    begin at 0 again. The first token of an example is no target, so no label depends on the example before it.
+    Without an attention mask, the library starts a new sequence wherever the positions start at 0 again, so that
+    no token sees an earlier example. The first token of an example is not a target, so no label depends on the
+    example before it.
     """
     ids = [token for example in examples for token in input_ids(example)]
     positions = [position for example in examples for position in range(len(example))]

@@ -1,4 +1,4 @@
-"""Conversion of Gemma 3 from a GGUF file to a folder that transformers loads."""
+"""Convert Gemma 3 from a GGUF file to a folder that transformers loads."""
 
 from llm_summ.models.gguf.convert import convert_gemma3
 from llm_summ.models.gguf.read import GgufFile, GgufTensor, read_gguf

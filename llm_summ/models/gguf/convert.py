@@ -15,7 +15,7 @@ __all__ = ["convert_gemma3"]
 
 _ARCHITECTURE = "gemma3"
 _LOCAL_ROPE = (
-    10_000.0  # of the layers that look at a window only; the file does not have it, nor does llama.cpp ask
+    10_000.0  # of the layers with a sliding window; the file does not have it, and llama.cpp does not read it
 )
 
 # transformers' fields, with llama.cpp's keys
@@ -41,7 +41,7 @@ def convert_gemma3(file: GgufFile, tokenizer: Any, folder: Path) -> None:
         folder: an empty one.
 
     Raises:
-        ModelError: another architecture, or a file that lacks something.
+        ModelError: another architecture, or an incomplete file.
     """
     architecture = file.value("general.architecture", str)
     if architecture != _ARCHITECTURE:

@@ -1,7 +1,7 @@
-"""Read the header of a GGUF file: its metadata, and where each tensor is.
+"""Read the header of a GGUF file: its metadata, and the position of each tensor.
 
 The package `gguf` makes a numpy array of every single value, which takes most of a minute for a vocabulary of
-262,144 tokens on an old CPU; here an array of numbers is one view, and a string costs one call.
+262,144 tokens on an old CPU. Here an array of numbers is one view, and a string costs one call.
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
@@ -25,10 +25,10 @@ _T = TypeVar("_T")
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
-_ALIGNMENT = 32  # where the file does not name its own
+_ALIGNMENT = 32  # if the file does not set it
 
 _BOOL, _STRING, _ARRAY = 7, 8, 9
-# Numbers by their type in the file, as both struct and numpy call them.
+# Codes of numbers by their type in the file, in struct and in numpy.
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", _BOOL: "?", 10: "Q", 11: "q", 12: "d"}
 
 
@@ -54,7 +54,7 @@ class GgufFile:
     """The header of a GGUF file.
 
     Args:
-        label: what errors call the file.
+        label: the name of the file in errors.
         metadata: values by key; an array of numbers is a numpy array, an array of strings a list.
         tensors: in the order of the file.
     """
@@ -69,11 +69,11 @@ class GgufFile:
         Raises:
             ModelError: the file does not have it, or it is of another type than `kind`.
         """
-        found = self.metadata.get(key)
-        if not isinstance(found, kind):
-            what = f"{key} is of type {type(found).__name__}" if key in self.metadata else f"no {key}"
+        value = self.metadata.get(key)
+        if not isinstance(value, kind):
+            what = f"{key} is of type {type(value).__name__}" if key in self.metadata else f"no {key}"
             raise ModelError(f"{self.label}: {what} in its metadata; expected one of type {kind.__name__}")
-        return found
+        return value
 
 
 def read_gguf(content: bytes | bytearray | memoryview, label: str) -> GgufFile:
@@ -81,10 +81,10 @@ def read_gguf(content: bytes | bytearray | memoryview, label: str) -> GgufFile:
 
     Args:
         content: the file's bytes.
-        label: what errors call the file.
+        label: the name of the file in errors.
 
     Raises:
-        ModelError: not a GGUF file, a damaged one, or one with a quantization that is not known.
+        ModelError: not a GGUF file, a damaged one, or one with an unknown quantization.
     """
     if bytes(content[:4]) != _MAGIC:
         raise ModelError(f"{label}: begins with {bytes(content[:4])!r}, expected {_MAGIC!r}: not a GGUF file")
@@ -124,15 +124,15 @@ class _Cursor:
         """Read strings; the loop is tight because a vocabulary is long."""
         content, position = self.content, self.position
         unpack_length = struct.Struct("<Q").unpack_from
-        found = []
+        strings = []
         for _ in range(count):
             (length,) = unpack_length(content, position)
             position += 8 + length
             if position > len(content):
                 raise IndexError(position)
-            found.append(str(content[position - length : position], "utf-8"))
+            strings.append(str(content[position - length : position], "utf-8"))
         self.position = position
-        return found
+        return strings
 
     def numbers(self, code: str, count: int) -> npt.NDArray[Any]:
         """Read numbers as one view of the content."""

@@ -1,7 +1,8 @@
-"""Gemma's tokenizer from a GGUF file's metadata, as the files that transformers loads.
+"""Build Gemma's tokenizer from a GGUF file's metadata, and write the files that transformers loads.
 
-The file has the vocabulary, and no merges: they follow from it. A token is merged from every two tokens that
-make it up, tokens with lower ids first, and of one token the longest left part first.
+The file has the vocabulary but no merges, which follow from it. Every pair of tokens that form a token is a merge.
+Merges are ordered by the id of the token that they form, and those of one token by the length of the left part,
+the longest first.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["build_tokenizer", "derive_merges", "named_tokens", "save_tokenizer"]
 _SPACE = "\u2581"  # how a space is spelled in the vocabulary
 _CONTROL, _USER_DEFINED = 3, 4  # types of tokens in the file
 _ROLES = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
-_MASK = "<mask>"  # a role that the file does not know
+_MASK = "<mask>"  # a role that the file does not have
 
 
 def build_tokenizer(file: GgufFile) -> Any:
@@ -37,12 +38,14 @@ def build_tokenizer(file: GgufFile) -> Any:
     tokens = file.value("tokenizer.ggml.tokens", list)
     kinds = file.value("tokenizer.ggml.token_type", np.ndarray).tolist()
     if len(kinds) != len(tokens):
-        raise ModelError(f"{file.label}: {len(tokens)} tokens and {len(kinds)} types of tokens; expected as many")
+        raise ModelError(
+            f"{file.label}: {len(tokens)} tokens and {len(kinds)} types of tokens; expected equal numbers"
+        )
     roles = named_tokens(file)
     with _no_collection():
         vocabulary = {_spelled(token): index for index, token in enumerate(tokens)}
         if len(vocabulary) != len(tokens):
-            raise ModelError(f"{file.label}: a token is there twice; expected {len(tokens)} different ones")
+            raise ModelError(f"{file.label}: found a duplicate token; expected {len(tokens)} different ones")
         tokenizer: Any = Tokenizer(
             models.BPE(
                 vocab=vocabulary,
@@ -57,9 +60,13 @@ def build_tokenizer(file: GgufFile) -> Any:
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     )
-    # Control tokens stay whole in a text, and so do those that the file calls user-defined.
+    # Control tokens and user-defined tokens are never split.
     for kind, special in ((_CONTROL, True), (_USER_DEFINED, False)):
-        added = [token for token, own in zip(tokens, kinds, strict=True) if own == kind and token in vocabulary]
+        added = [
+            token
+            for token, token_kind in zip(tokens, kinds, strict=True)
+            if token_kind == kind and token in vocabulary
+        ]
         tokenizer.add_tokens([AddedToken(token, normalized=False, special=special) for token in added])
     bos_id, bos = roles["bos_token"]
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -71,7 +78,7 @@ def build_tokenizer(file: GgufFile) -> Any:
 
 
 def derive_merges(vocabulary: dict[str, int]) -> list[tuple[str, str]]:
-    """Return the merges of a byte-pair encoding that make all tokens of a vocabulary, first those that go first.
+    """Return the merges of a byte-pair encoding that make all tokens of a vocabulary, in order of precedence.
 
     Args:
         vocabulary: ids of the tokens, in ascending order.
@@ -107,23 +114,23 @@ def named_tokens(file: GgufFile) -> dict[str, tuple[int, str]]:
         ModelError: a role has no token.
     """
     tokens = file.value("tokenizer.ggml.tokens", list)
-    found = {}
+    named = {}
     for role, name in _ROLES.items():
         token_id = file.value(f"tokenizer.ggml.{name}_token_id", int)
         if token_id >= len(tokens):
             raise ModelError(f"{file.label}: its {role} is token {token_id}, expected one of {len(tokens)}")
-        found[role] = (token_id, tokens[token_id])
-    return found
+        named[role] = (token_id, tokens[token_id])
+    return named
 
 
 def _spelled(token: str) -> str:
-    """Return how the vocabulary spells a token: one of two or more spaces is stored with real spaces."""
+    """Return the vocabulary's spelling of a token: the file stores tokens of two or more spaces as real spaces."""
     return _SPACE * len(token) if " " in token and not token.strip() else token
 
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Keep Python from looking for cycles in the half a million pairs; there are none."""
+    """Keep Python's garbage collector from searching half a million pairs for cycles; there are none."""
     enabled = gc.isenabled()
     gc.disable()
     try:

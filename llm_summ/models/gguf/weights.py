@@ -1,4 +1,4 @@
-"""Weights of Gemma 3 in a GGUF file, dequantized to bfloat16 safetensors under transformers' names."""
+"""Convert the weights of Gemma 3 in a GGUF file to bfloat16 safetensors under transformers' names."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _IN_A_LAYER = {
 }
 _LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
-# Values in one call of gguf's dequantization: it takes 16 rows at a time whatever their length, so rows are joined
-# until they are long enough for numpy to pay and short enough for the processor's cache.
+# Values in one call of gguf's dequantization. It takes 16 rows at a time, of any length, so rows are joined until
+# they are long enough for numpy to be fast and short enough for the processor's cache.
 _VALUES_A_ROW = 1 << 13
 _ROWS_A_CALL = 16
 
 
 def transformers_name(name: str) -> str | None:
-    """Return what transformers calls a tensor of llama.cpp's Gemma 3; None if there is no such tensor."""
+    """Return transformers' name of a tensor of llama.cpp's Gemma 3; None if the name is unknown."""
     if name in _OUTSIDE_LAYERS:
         return _OUTSIDE_LAYERS[name]
     match = _LAYER.fullmatch(name)
@@ -63,13 +63,13 @@ def save_weights(file: GgufFile, path: Path) -> None:
     """Write all weights to a safetensors file, in bfloat16.
 
     Raises:
-        ModelError: a tensor is missing, or one that Gemma 3 does not have, or one that gguf cannot dequantize.
+        ModelError: a tensor is missing, unknown to Gemma 3, or of a type that gguf cannot dequantize.
     """
     from safetensors.torch import save_file
 
     _check_names(file)
     weights = {str(transformers_name(tensor.name)): _bfloat16(file, tensor) for tensor in file.tensors}
-    save_file(weights, path, metadata={"format": "pt"})  # transformers refuses a file that does not say so
+    save_file(weights, path, metadata={"format": "pt"})  # transformers refuses a file without this format
 
 
 def _check_names(file: GgufFile) -> None:
@@ -87,14 +87,14 @@ def _check_names(file: GgufFile) -> None:
 
 
 def _bfloat16(file: GgufFile, tensor: GgufTensor) -> Any:
-    """Dequantize a tensor; a part at a time, so that no float32 copy of the whole is made."""
+    """Dequantize a tensor, a part at a time, to avoid a float32 copy of the whole."""
     import torch
 
     whole = torch.empty(tensor.shape, dtype=torch.bfloat16)
     flat, done = whole.view(-1), 0
     for values in _dequantized(file, tensor):
         if tensor.name.endswith("norm.weight"):
-            values = values - 1  # llama.cpp stores what a norm multiplies with, transformers what it adds to one
+            values = values - 1  # llama.cpp stores the factor w of a norm, transformers w - 1
         flat[done : done + values.size] = torch.from_numpy(values)
         done += values.size
     return whole
@@ -120,4 +120,6 @@ def _dequantized(file: GgufFile, tensor: GgufTensor) -> Iterator[npt.NDArray[np.
                     f"{file.label}: {tensor.name} is {tensor.kind}, which gguf cannot dequantize; "
                     "pip install --upgrade gguf"
                 ) from error
-            yield np.array(values, dtype=np.float32).reshape(-1)  # a copy: torch does not take what is read-only
+            yield np.array(values, dtype=np.float32).reshape(
+                -1
+            )  # a copy, since torch does not accept read-only arrays

@@ -1,8 +1,8 @@
-"""Objectives: what a training minimises, a module each.
+"""Objectives: the losses that a training minimises, one module each.
 
-A new one is a module here, a line in `OBJECTIVES`, and its name in the recipe's `ObjectiveName`. `StepTrainer`
-drives any of them: it draws the steps, cuts them into micro batches, halves these when memory runs out, adds up
-the processes' gradients, and resumes.
+To add one, write a module here, a line in `OBJECTIVES`, and its name in the recipe's `ObjectiveName`.
+`StepTrainer` runs any of them: it draws the steps, cuts them into micro batches, halves these when memory runs
+out, adds up the processes' gradients, and resumes.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class Objective(Protocol):
     and divided by the sum of the weights. So the gradient does not depend on how a step is cut.
 
     Attributes:
-        examples: what is trained. A step is drawn from it; an example may be anything.
+        examples: the training examples, from which steps are drawn; an example may be of any type.
     """
 
     examples: Sequence[Any]
 
     def length(self, example: Any) -> int:
-        """Return how many tokens an example has: examples of similar length come together."""
+        """Return the number of an example's tokens: examples of similar length are batched together."""
 
     def weight(self, example: Any) -> float:
         """Return how much an example counts; it must be known before the forward pass."""
@@ -44,7 +44,7 @@ class Objective(Protocol):
         """Return the summed loss of a micro batch, a tensor of shape () with a gradient.
 
         Args:
-            model: in training mode: with dropout and whatever else belongs to the training; else without.
+            model: in training mode the loss has dropout and label smoothing; in evaluation mode it has neither.
             examples: at least one.
         """
 
@@ -54,7 +54,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveInputs:
-    """What an objective is made of.
+    """The inputs of an objective's constructor.
 
     Attributes:
         fields: the recipe's section `train`.
@@ -87,7 +87,7 @@ def _completion_loss(inputs: ObjectiveInputs) -> Objective:
 
 
 OBJECTIVES: dict[ObjectiveName, Callable[[ObjectiveInputs], Objective]] = {"sft": _completion_loss}
-"""What `train.objective` may be."""
+"""The values of `train.objective`."""
 
 
 def make_objective(inputs: ObjectiveInputs) -> Objective:

@@ -14,19 +14,20 @@ __all__ = ["CompletionLoss"]
 
 
 class CompletionLoss:
-    """The cross entropy of completions and their stop tokens; an example weighs as much as it has of these.
+    """The cross entropy of completions and their stop tokens; an example's weight is the number of these tokens.
 
-    Without Triton (on a CPU) TRL scores every position of the prompt as well, and throws the result away: seven
-    eighths of the work of a vocabulary of 262,144, which is more than half of a step. Here the model's own head is
-    given the hidden states of target positions alone. On a GPU, TRL's fused head does the same, and is used.
+    Without Triton (on a CPU) TRL also computes the logits of every position of the prompt, and discards them. With
+    a vocabulary of 262,144 that is seven eighths of the head's work, which is more than half of a step. Here the
+    model's own head gets the hidden states of target positions only. On a GPU, TRL's fused head does the same, and
+    is used.
 
     Args:
         examples: the training rows.
         family: of the base.
         pad_id: fills shorter rows.
         device: a torch device, of the model.
-        packing: whether the rows of a micro batch come one after the other instead of being padded.
-        label_smoothing: the share of a target that is spread over the vocabulary, in training.
+        packing: whether the rows of a micro batch are concatenated instead of padded.
+        label_smoothing: the share of a target's probability that is spread over the vocabulary, in training.
         sharded: whether each process holds a part of the base; then the fused head is not used.
     """
 
@@ -67,7 +68,7 @@ class CompletionLoss:
         return self.cross_entropy(model, inputs, labels)
 
     def log_fields(self) -> dict[str, float]:
-        """Return nothing: the loss itself is logged anyway."""
+        """Return an empty dictionary: the loss itself is logged anyway."""
         return {}
 
     def cross_entropy(self, model: Any, inputs: dict[str, Any], labels: Any) -> Any:
@@ -75,7 +76,7 @@ class CompletionLoss:
 
         Args:
             model: any model of the family.
-            inputs: of the model, as the family's `collate` gives them.
+            inputs: of the model, as the family's `collate` returns them.
             labels: shape (b, s).
         """
         from torch.nn import functional
@@ -93,7 +94,7 @@ class CompletionLoss:
 
     @contextmanager
     def _head_on(self, head: Any, is_target: Any) -> Iterator[None]:
-        """Have the model's head see the states (n, h) of target tokens alone; `is_target` is (b, t)."""
+        """Let the model's head see only the states (n, h) of target tokens; `is_target` is (b, t)."""
         hook = head.register_forward_pre_hook(
             lambda module, inputs: (self._family.target_states(inputs[0], is_target),)
         )
