@@ -163,7 +163,7 @@ def test_the_prompt_that_was_trained_is_the_prompt_that_is_asked(folder: Path) -
     llm_summ(*arguments, cwd=folder)
     prompt.unlink()
     again = llm_summ(*arguments, cwd=folder)
-    assert "6 of 6 are there already" in again.err
+    assert "6 of 6 already exist" in again.err
     assert (folder / "runs" / "prompted" / "prompt.md").read_text(encoding="utf-8") == text
 
 
@@ -252,7 +252,7 @@ def test_generation_goes_on_where_it_was_killed(folder: Path, run: Path) -> None
         file.write('{"fname": "torn')
     kept = path.read_text(encoding="utf-8").count("\n")
     done = llm_summ(*arguments, cwd=folder)
-    assert f"{kept} of 48 are there already" in done.err
+    assert f"{kept} of 48 already exist" in done.err
     resumed = sorted(path.read_text(encoding="utf-8").splitlines())
     path.unlink()
     llm_summ(*arguments, cwd=folder)
@@ -277,7 +277,7 @@ def test_candidates_stand_apart_from_predictions_and_go_on_where_they_were_torn(
     assert identity["decoding"]["seed"] == 42
     whole = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(whole[:7]) + '\n{"fname": "to', encoding="utf-8")
-    assert "7 of 18 are there already" in llm_summ(*arguments, cwd=folder).err
+    assert "7 of 18 already exist" in llm_summ(*arguments, cwd=folder).err
     assert sorted(path.read_text(encoding="utf-8").splitlines()) == sorted(whole)
 
 
@@ -432,7 +432,7 @@ def test_generate_and_score_with_vllm(folder: Path, run: Path, vllm: Result) -> 
     assert scored["rows"] == 6
     # Everything is there: nothing is loaded, nothing is generated.
     again = llm_summ("generate", "--run", "first", "--engine", "vllm", cwd=folder)
-    assert "6 of 6 are there already" in again.err
+    assert "6 of 6 already exist" in again.err
     assert "Starting" not in again.err
 
 

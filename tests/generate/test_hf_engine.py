@@ -116,7 +116,7 @@ def test_a_nucleus_is_what_the_likeliest_tokens_make_up() -> None:
     assert set(draws.argmax(1).tolist()) == {0, 1}
 
 
-def test_the_head_is_given_states_that_need_no_copies(model: Any) -> None:
+def test_the_head_gets_states_that_need_no_copies(model: Any) -> None:
     """Of a view, PyTorch would copy its weights for every row; and the model is left as it was."""
     head, seen = model.get_output_embeddings(), []
     hook = head.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].is_contiguous()))
@@ -203,5 +203,7 @@ def test_out_of_memory_says_what_to_do(model: Any, monkeypatch: pytest.MonkeyPat
         raise torch.OutOfMemoryError("no")
 
     monkeypatch.setattr(model, "generate", full)
-    with pytest.raises(GenerationError, match=r"with 6 candidates .*; halve them: --set generate.batch_size=3$"):
+    with pytest.raises(
+        GenerationError, match=r"with 6 candidates .*; halve the batch: --set generate.batch_size=3$"
+    ):
         candidates(model, requests(), GREEDY, batch_size=6)

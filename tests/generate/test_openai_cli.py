@@ -104,7 +104,7 @@ def test_a_server_with_a_template_of_its_own_is_sent_the_dialogue(generate: Gene
         assert dialogue.text in rows[dialogue.id]["summary"]
 
 
-def test_what_is_broken_off_goes_on_with_what_is_missing(generate: Generate, server: Server) -> None:
+def test_an_interrupted_generation_resumes_with_the_missing_answers(generate: Generate, server: Server) -> None:
     server.credit = 20
     broken = generate("server.concurrency=1")
     assert (broken.code, broken.out) == (1, "")
@@ -113,7 +113,7 @@ def test_what_is_broken_off_goes_on_with_what_is_missing(generate: Generate, ser
     assert "Traceback" not in broken.err
     assert "HTTP 429" in told[0]
     assert "the account is empty" in told[0]
-    assert told[0].endswith("; what was finished is kept")
+    assert told[0].endswith("; finished outputs are kept")
     kept = PREDICTIONS.read_bytes()
     there = {row["fname"] for row in lines(PREDICTIONS)}
     assert 1 <= len(there) == kept.count(b"\n") <= 20
@@ -122,7 +122,7 @@ def test_what_is_broken_off_goes_on_with_what_is_missing(generate: Generate, ser
     server.asked.clear()
     done = generate("server.concurrency=1")
     assert done.code == 0
-    assert f"{PREDICTIONS}: {len(there)} of {len(IDS)} are there already" in done.err
+    assert f"{PREDICTIONS}: {len(there)} of {len(IDS)} already exist" in done.err
     assert {body["seed"] for body in server.asked} == {request_seed(SEED, one) for one in set(IDS) - there}
     assert len(server.asked) == len(IDS) - len(there)
     whole = PREDICTIONS.read_bytes()
@@ -154,20 +154,22 @@ def test_another_model_begins_a_new_file_and_the_old_one_is_set_aside(generate: 
     assert "serves 2 models (one, other); name one: --set generate.server.model=…" in line
 
 
-def test_a_wrong_key_is_told_in_a_line_that_does_not_hold_it(
+def test_a_wrong_key_is_reported_in_a_line_without_the_key(
     generate: Generate, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else")
     line = refused(generate())
-    assert line == f"{server.url}: refuses the key in OPENAI_API_KEY; set it in the environment"
+    assert line == f"{server.url}: rejects the key in OPENAI_API_KEY; set it in the environment"
     monkeypatch.delenv("OPENAI_API_KEY")
     line = refused(generate())
-    assert line == f"{server.url}: wants a key, and there is none in OPENAI_API_KEY; set it in the environment"
+    assert line == f"{server.url}: requires a key, but none is in OPENAI_API_KEY; set it in the environment"
     assert server.asked == []
     assert not Path("runs/mine/predictions").exists()
 
 
-def test_several_candidates_stand_apart_and_go_on_where_they_were_torn(generate: Generate, server: Server) -> None:
+def test_several_candidates_have_files_of_their_own_and_resume_at_a_torn_line(
+    generate: Generate, server: Server
+) -> None:
     path = Path("runs/mine/candidates/sample-dev.openai.n3-t0.7.jsonl")
     settings = ("n=3", "temperature=0.7")
     done = generate(*settings)
@@ -184,7 +186,7 @@ def test_several_candidates_stand_apart_and_go_on_where_they_were_torn(generate:
     server.asked.clear()
     again = generate(*settings)
     assert again.code == 0
-    assert f"{path}: 7 of {3 * len(IDS)} are there already" in again.err
+    assert f"{path}: 7 of {3 * len(IDS)} already exist" in again.err
     assert len(server.asked) == len(IDS) - 2
     assert sorted(path.read_text(encoding="utf-8").splitlines()) == sorted(whole)
 
@@ -222,7 +224,7 @@ def test_what_has_no_answer_is_not_stored_and_the_same_command_asks_for_it_alone
         "1 refusal (no. 9)",
     ):
         assert reason in line
-    assert line.endswith("; what was finished is kept, and the same command asks again for the rest")
+    assert line.endswith("; finished outputs are kept, and the same command retries the rest")
     assert [line for line in ended.err.splitlines() if f"2 of {len(IDS) - 5} answers" in line]
     kept = PREDICTIONS.read_bytes()
     rows = {row["fname"]: row for row in lines(PREDICTIONS)}

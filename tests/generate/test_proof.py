@@ -79,7 +79,7 @@ def test_an_engine_that_computes_something_else(model: Any, dtype: str, shift: f
         prove(engine, [PROMPT], attached=False, dtype=dtype, reference=lambda: model, others="hf")
 
 
-def test_no_number_is_no_agreement(model: Any) -> None:
+def test_nan_does_not_count_as_agreement(model: Any) -> None:
     engine = Answers(dict.fromkeys(likeliest(model), float("nan")), {})
     with pytest.raises(GenerationError, match="other probabilities"):
         prove(engine, [PROMPT], attached=False, dtype="bfloat16", reference=lambda: model, others="hf")

@@ -1,4 +1,4 @@
-"""The engine vllm on a tiny model, beside the engine hf: candidates, their seeds, limits and probabilities."""
+"""The engine vllm on a tiny model, compared with the engine hf: candidates, seeds, limits and probabilities."""
 
 from __future__ import annotations
 
