@@ -1,4 +1,4 @@
-"""Merging, with the real libraries on a tiny random model: weights, what stands beside them, verification."""
+"""Merging, with the real libraries on a tiny random model: weights, the other files, verification."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def made(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def run(made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A copy of the run, and one stands beside it."""
+    """A copy of the run in ``runs/`` of the working directory."""
     shutil.copytree(made.path, tmp_path / "runs" / "tiny")
     monkeypatch.chdir(tmp_path)
     return Run(Path("runs/tiny"))
@@ -47,7 +47,7 @@ def run(made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def full_disk() -> Iterator[None]:
-    """No file may grow beyond 64 KiB: a write fails in its midst, as on a disk that is full."""
+    """No file may grow beyond 64 KiB: a write fails halfway, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, hard))
     yield
@@ -91,7 +91,7 @@ def test_from_the_command_to_the_table(run: Run) -> None:
     ] * 6
 
 
-def test_what_stands_in_the_folder(run: Run) -> None:
+def test_the_files_of_the_folder(run: Run) -> None:
     base = Path(run.recipe().model.base)
     (base / "LICENSE").write_text("terms", encoding="utf-8")
     folder = merge(run, MergeRequest(verify=False)).folder
@@ -112,7 +112,7 @@ def test_what_stands_in_the_folder(run: Run) -> None:
     card = (folder / "README.md").read_text(encoding="utf-8")
     meta = card.split("---\n")[1]
     assert "language: [ko]" in meta
-    assert "base_model" not in meta  # a folder's name is no repository
+    assert "base_model" not in meta  # a folder's name is not a repository's
     assert "`<eos>`" in card
     assert "<bos>" in card.split("A prompt as the model sees it:")[1]
     assert "열 시에 역 앞에서 만나요." in card
@@ -154,7 +154,7 @@ def test_weights_are_base_plus_scale_b_a(
 
 
 def test_nothing_is_merged_twice(run: Run) -> None:
-    """`generate` takes what `merge` made, and `merge` what `generate` made; a new adapter makes it anew."""
+    """`generate` and `merge` use each other's merged folder; a new adapter is merged again."""
     first = merge(run, MergeRequest(rows=2))
     assert first.verification is not None
     recipe = run.recipe()
@@ -180,7 +180,7 @@ def test_a_generation_in_another_dtype_leaves_what_was_merged(run: Run) -> None:
     assert merged_folder(run, base, base.base, find_device(), "bfloat16", STOP_ID) == run.merged
 
 
-def test_a_base_that_changed_or_a_file_that_is_gone_makes_it_anew(run: Run) -> None:
+def test_a_changed_base_or_a_missing_file_is_merged_again(run: Run) -> None:
     base = Path(run.recipe().model.base)
     copy = base.with_name("copy")
     shutil.copytree(base, copy)
@@ -229,8 +229,8 @@ def test_another_stop_token_goes_into_tokenizer_and_configurations(run: Run) -> 
         assert json.loads((folder / name).read_text(encoding="utf-8"))["eos_token_id"] == 0
 
 
-def test_sampling_of_the_base_does_not_go_on(run: Run, tmp_path: Path) -> None:
-    """Neither does its penalty, which greedy decoding would obey."""
+def test_sampling_settings_of_the_base_are_not_kept(run: Run, tmp_path: Path) -> None:
+    """The repetition penalty is not kept either, which greedy decoding would apply."""
     base = tmp_path / "sampling"
     shutil.copytree(run.recipe().model.base, base)
     asked = {
@@ -261,7 +261,7 @@ def test_a_folder_of_ones_own(run: Run) -> None:
     assert sha256(mine) == weights
     assert not run.merged.exists()
     (mine / "merged_from.json").unlink()
-    with pytest.raises(InputError, match=r"^mine: is there, and was not made by `llm-summ merge`") as caught:
+    with pytest.raises(InputError, match=r"^mine: exists, and was not written by `llm-summ merge`") as caught:
         merge(run, MergeRequest(out=mine, verify=False))
     assert "--force" in str(caught.value)
     merge(run, MergeRequest(out=mine, verify=False, force=True))
@@ -271,7 +271,9 @@ def test_a_folder_of_ones_own(run: Run) -> None:
 @pytest.mark.parametrize("out", [".", "..", "runs", "runs/tiny", "/", "~", "base", "base/.."])
 def test_what_must_stay_is_never_replaced(run: Run, out: str) -> None:
     place = Path(out.replace("base", run.recipe().model.base)).expanduser()
-    with pytest.raises(InputError, match=r"^--out .*: holds what must stay; name a folder of its own$"):
+    with pytest.raises(
+        InputError, match=r"^--out .*: holds files that must not be replaced; name another folder$"
+    ):
         merge(run, MergeRequest(out=place, force=True, verify=False))
     assert run.adapter.is_dir()
 
@@ -292,7 +294,7 @@ def test_without_dev_data(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert not run.merged.exists()
     assert merge(run).verification is None
     assert "Not verified: the recipe has no data.dev" in capsys.readouterr().err
-    with pytest.raises(InputError, match=r"^gone\.csv: no such file; .*; or leave the check out: --no-verify$"):
+    with pytest.raises(InputError, match=r"^gone\.csv: no such file; .*; or skip the verification: --no-verify$"):
         merge(run, MergeRequest(source="gone.csv"))
 
 
