@@ -53,7 +53,7 @@ def test_an_instruction_is_where_the_chat_template_puts_it() -> None:
 )
 def test_a_chat_template_that_leaves_out_the_dialogue_is_refused(template: str) -> None:
     with pytest.raises(
-        PromptError, match=r"^the model's chat template leaves out what the user says; set prompt\.chat"
+        PromptError, match=r"^the model's chat template leaves out the user's message; set prompt\.chat"
     ):
         Renderer(_tokenizer(template), load_template("plain"))
     assert Renderer(_tokenizer(template), load_template("plain"), chat="never").prompt(DIALOGUE).prompt_ids
@@ -184,6 +184,6 @@ def test_a_completion_whose_stop_token_cannot_be_text_is_refused() -> None:
     renderer = Renderer(tokenizer, load_template("plain"))
     assert renderer.example(DIALOGUE, "둘은 만난다.").completion_ids
     with pytest.raises(
-        PromptError, match=r"^train_7: the completion holds the stop token, and this tokenizer cannot"
+        PromptError, match=r"^train_7: the completion contains the stop token, and this tokenizer cannot"
     ):
         renderer.example(DIALOGUE, "요약 [END] 더")

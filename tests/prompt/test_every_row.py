@@ -34,7 +34,7 @@ NO_LIMIT = 100_000
 
 
 class Source(NamedTuple):
-    """A template file, and what of it must stand in every prompt or begin and end every completion."""
+    """A template file, and its texts that must be in every prompt, or begin and end every completion."""
 
     text: str
     instructions: tuple[str, ...]

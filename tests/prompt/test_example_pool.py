@@ -46,7 +46,7 @@ def test_the_most_similar_comes_first(text: str, nearest: str) -> None:
 
 
 def test_it_is_by_morphemes_not_by_words() -> None:
-    """No word of the question stands in the pool as it is written, but its noun does."""
+    """No word of the query is in the pool in the same form, but its noun is."""
     question = Dialogue("x", "기차표를")
     assert not set(question.text.split()) & {word for dialogue in POOL for word in dialogue.text.split()}
     assert ExamplePool(POOL).similar(question, 1) == [TRAIN]

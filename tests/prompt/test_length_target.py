@@ -125,8 +125,8 @@ def test_good_json() -> None:
         ("", "length.json: not valid JSON ("),
         ("{", "length.json: not valid JSON ("),
         ("[" * 100_000, "length.json: not valid JSON ("),
-        ("[]", "length.json: expected an object with edges, targets, weights; train the run anew"),
-        ("null", "length.json: expected an object with edges, targets, weights; train the run anew"),
+        ("[]", "length.json: expected an object with edges, targets, weights; train the run again"),
+        ("null", "length.json: expected an object with edges, targets, weights; train the run again"),
         (json.dumps(GOOD | {"more": 1}), "length.json: expected an object with edges, targets, weights"),
         (json.dumps({"edges": []}), "length.json: expected an object with edges, targets, weights"),
         *(
@@ -158,7 +158,7 @@ def test_what_is_wrong_with_json(text: str, message: str) -> None:
     with pytest.raises(PromptError, match=f"^{re.escape(message)}") as caught:
         LengthTarget.from_json(text, "length.json")
     assert len(str(caught.value).splitlines()) == 1
-    assert str(caught.value).endswith("; train the run anew")
+    assert str(caught.value).endswith("; train the run again")
 
 
 @pytest.mark.parametrize("dialogues", [[], [Dialogue("x", "#Person1#: 네")]])

@@ -158,7 +158,7 @@ def test_no_such_template(name: str, message: str, tmp_path: Path, monkeypatch: 
         load_template(name)
 
 
-def test_a_folder_is_no_template(path: Path) -> None:
+def test_a_folder_is_refused(path: Path) -> None:
     path.mkdir()
     with pytest.raises(PromptError, match="no such prompt"):
         load_template(str(path))
@@ -201,7 +201,7 @@ def test_a_file_in_another_encoding(path: Path) -> None:
         ("---\nnmae: a\n---\n" + USER, ":2: front matter: nmae: unknown field; did you mean name?"),
         (
             "---\nname: a\n\n# a remark\ndescription: a\nname: b\n---\n",
-            ":6: front matter: name: stands twice; remove one of the lines",
+            ":6: front matter: name: duplicate field; remove one of the lines",
         ),
         (
             "---\nname: a\ndescription\n---\n",
@@ -229,7 +229,7 @@ def test_a_file_in_another_encoding(path: Path) -> None:
             FRONT + USER + "## answer\n{{ dialogue }}: {{ summary }}\n",
             ":8: section answer: unknown variable dialogue; known here: summary",
         ),
-        # What draws lots is not the same prompt twice.
+        # Random output would not give the same prompt twice.
         *(
             (
                 FRONT + f"## system\n{{{{ {name}() }}}}\n" + USER + ANSWER,

@@ -47,7 +47,7 @@ def test_one_in_two_hundred_may_be_cut() -> None:
         *('{"weights": [1, 2, 3]}', '{"weights": [1, 2, NaN], "slack": 0}', '{"weights": 1, "slack": 0}'),
     ],
 )
-def test_what_is_broken_is_told(text: str) -> None:
+def test_an_invalid_file_is_reported(text: str) -> None:
     with pytest.raises(PromptError, match=r"^budget.json: .*generate.limit to fixed$"):
         TokenLimitPredictor.from_json(text, "budget.json")
 
