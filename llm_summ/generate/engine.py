@@ -1,4 +1,4 @@
-"""What an engine is: token ids in, candidates out. It knows nothing of data or files."""
+"""The interface of an engine: token ids in, candidates out. It does not depend on data or files."""
 
 from __future__ import annotations
 

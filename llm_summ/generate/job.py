@@ -274,7 +274,7 @@ def _fill(job: _Job, summarizer: Summarizer, n: int) -> None:
             by_length += prediction.finish_reason == "length"
             seconds = max(time.monotonic() - started, 1e-9)
             progress.advance(1, f"{new / seconds:.2f} outputs/s, {tokens / seconds:.0f} tokens/s")
-    say(f"{job.file.path}: {new} new, {by_length} of them ended by length")
+    say(f"{job.file.path}: {new} new, {by_length} cut off at the token limit")
 
 
 def _identity(recipe: Recipe, renderer: Renderer, spec: EngineSpec, decoding: Decoding) -> dict[str, Any]:
@@ -282,7 +282,7 @@ def _identity(recipe: Recipe, renderer: Renderer, spec: EngineSpec, decoding: De
     fields = recipe.generate
     return {
         "engine": spec.name,
-        "version": next((found for name in spec.distributions if (found := installed_version(name))), None),
+        "version": next((version for name in spec.distributions if (version := installed_version(name))), None),
         "base": recipe.model.base,
         "revision": recipe.model.revision,
         "base_quantization": fields.base_quantization,

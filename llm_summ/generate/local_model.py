@@ -205,4 +205,4 @@ def _start(loader: LocalLoader, model: LocalModel, ids: TokenIds, placement: Pla
 
 
 def _names(capability: Any) -> str:
-    return " or ".join(one.name for one in engines_that([capability])) or "no engine"
+    return " or ".join(spec.name for spec in engines_that([capability])) or "no engine"

@@ -93,7 +93,7 @@ class EngineLoader(ABC):
 def resolve_model(spec: EngineSpec, run: Run, recipe: Recipe, *, untuned: bool) -> ModelSource:
     """Find the model of a run for an engine; arguments and errors are those of `EngineLoader.source`."""
     if untuned and not spec.can("local"):
-        able = " or ".join(one.name for one in engines_that(["local"]))
+        able = " or ".join(other.name for other in engines_that(["local"]))
         raise RecipeError(
             f"--untuned: the engine {spec.name} cannot leave the adapter out; remove --untuned, or use "
             f"{able or 'another engine'}"
@@ -119,7 +119,7 @@ def unreadable_prompts(
     base, new = recipe.model.base, recipe.generate.max_new_tokens
     unknown = unknown_ids(base, facts, tokenizer, rows)
     over = beyond_the_context(where, base, facts, rows, new)
-    return [*(f"{where}: {one.line}" for one in unknown), *(one.line for one in over)]
+    return [*(f"{where}: {problem.line}" for problem in unknown), *(problem.line for problem in over)]
 
 
 def saved_tokenizer(run: Run, recipe: Recipe) -> str:
@@ -130,4 +130,4 @@ def saved_tokenizer(run: Run, recipe: Recipe) -> str:
 
 def other_local_engines(spec: EngineSpec) -> str:
     """Return the names of the other engines that generate on this machine, for advice: ``hf``."""
-    return " or ".join(one.name for one in engines_that(["local"]) if one != spec) or "another engine"
+    return " or ".join(other.name for other in engines_that(["local"]) if other != spec) or "another engine"

@@ -63,8 +63,8 @@ def prove(
         GenerationError: the adapter changes nothing, or the engine's results differ from those of transformers.
     """
     anyway = "or skip this check: --set generate.prove=false"
-    found = [engine.next_token(prompt) for prompt in prompts]
-    if attached and found == [engine.next_token(prompt, adapter=False) for prompt in prompts]:
+    distributions = [engine.next_token(prompt) for prompt in prompts]
+    if attached and distributions == [engine.next_token(prompt, adapter=False) for prompt in prompts]:
         raise GenerationError(
             f"{engine.name}: the attached adapter changes no probability after {len(prompts)} prompts, as if it "
             f"were left out; merge it: --set generate.adapter=merge, {anyway}"
@@ -73,7 +73,7 @@ def prove(
         return
     model = reference()
     apart = 0.0
-    for prompt, likeliest in zip(prompts, found, strict=True):
+    for prompt, likeliest in zip(prompts, distributions, strict=True):
         expected = next_token(model, prompt, likeliest)
         for token, logprob in likeliest.items():
             difference = abs(logprob - expected[token])
@@ -93,8 +93,8 @@ def next_token(model: Any, prompt_ids: Sequence[int], tokens: Sequence[int] | Lo
     ids = torch.tensor([list(prompt_ids)], device=model.device)
     with torch.inference_mode():
         logits = model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1].float()
-    found = torch.log_softmax(logits, -1)
-    return {token: float(found[token]) for token in tokens}
+    logprobs = torch.log_softmax(logits, -1)
+    return {token: float(logprobs[token]) for token in tokens}
 
 
 def adds_nothing(run: Run) -> bool:

@@ -64,8 +64,8 @@ def lora_scale(config: Mapping[str, Any], layer: str, rank: int) -> float:
         rank: of the layer's product, which `rank_pattern` can set.
     """
     patterns = dict(config.get("alpha_pattern") or {}).items()
-    own = (alpha for pattern, alpha in patterns if re.fullmatch(rf"(.*\.)?({pattern})", layer))
-    alpha = float(next(own, config["lora_alpha"]))
+    alphas = (alpha for pattern, alpha in patterns if re.fullmatch(rf"(.*\.)?({pattern})", layer))
+    alpha = float(next(alphas, config["lora_alpha"]))
     return alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
 
 
@@ -107,7 +107,7 @@ def expected_layers(model: Any, config: Mapping[str, Any], dtype: Any) -> list[L
 
 def check_layers(model: Any, sums: Sequence[LayerSum]) -> LayerCheck | None:
     """Compare a merged model with its expected layers; return None if there are none."""
-    found = []
+    differences = []
     for expected in sums:
         layer = _layer(model, expected.name)
         if layer is None and text_part_name(expected.name) == expected.name:
@@ -115,11 +115,11 @@ def check_layers(model: Any, sums: Sequence[LayerSum]) -> LayerCheck | None:
         weight = layer.weight[: len(expected.weight)].detach().cpu().double()
         # NaN counts as an infinite difference; Python's max would ignore it.
         off = (weight - expected.weight).abs().nan_to_num(nan=math.inf)
-        found.append(((off / expected.rounding).max().item(), off.max().item(), expected.name))
-    if not found:
+        differences.append(((off / expected.rounding).max().item(), off.max().item(), expected.name))
+    if not differences:
         return None
-    rounding, _, where = max(found)
-    return LayerCheck(len(found), max(largest for _, largest, _ in found), rounding, where)
+    rounding, _, where = max(differences)
+    return LayerCheck(len(differences), max(largest for _, largest, _ in differences), rounding, where)
 
 
 def _layer(model: Any, name: str) -> Any:

@@ -96,15 +96,15 @@ class MergeVerification:
     @property
     def warnings(self) -> list[str]:
         """Warnings, a line each."""
-        found = []
+        warnings = []
         if self.layers is not None and not self.layers.rounding <= 1:  # nan too
-            found.append(
+            warnings.append(
                 f"{self.layers.where}: merged weights differ from W + scale B A by up to "
                 f"{self.layers.largest:.1e}, {self.layers.rounding:.1f} times what rounding explains; serve the "
                 "base with the adapter attached"
             )
         if self.other_prompts:
-            found.append(
+            warnings.append(
                 f"the folder's tokenizer gives other ids than the training's for {self.other_prompts} of "
                 f"{len(self.merged.predictions)} prompts; send token ids to the server"
             )
@@ -112,12 +112,12 @@ class MergeVerification:
             [row.final for row in self.attached.score.per_row], [row.final for row in self.merged.score.per_row]
         )
         if apart.p_randomisation < _CHANCE:
-            found.append(
+            warnings.append(
                 f"merged scores {apart.difference:+.2f} points compared with {self.attached.name} (95 % "
                 f"{apart.low:+.2f} to {apart.high:+.2f}, p {apart.p_randomisation:.4f}): more than rounding "
                 "explains, since rounding raises scores as often as it lowers them"
             )
-        return found
+        return warnings
 
     def table(self) -> TextTable:
         """Return the systems, a row each."""
@@ -142,11 +142,11 @@ class MergeVerification:
         signature = labelled("signature", self._sign(self.merged))
         if self.layers is None:
             return [signature]
-        found = (
+        comparison = (
             f"{self.layers.layers} compared with W + scale B A: the largest difference is "
             f"{self.layers.largest:.1e}, {self.layers.rounding:.0%} of what rounding explains"
         )
-        return [labelled("layers", found), signature]
+        return [labelled("layers", comparison), signature]
 
     def _sign(self, system: ModelVariant) -> str:
         return f"{system.score.signature}|post:{'+'.join(self.post) or 'none'}"

@@ -69,11 +69,11 @@ def trained_renderer(run: Run, fields: PromptFields, tokenizer: Any) -> Renderer
         prompt_sha256 = manifest.prompt.sha256
     trained = {**(manifest.kept or {}), run.prompt_path.name: prompt_sha256}
     # The template's hash is that of its text with normalized line ends.
-    found = {**kept_sha256(run), run.prompt_path.name: template.sha256}
+    hashes = {**kept_sha256(run), run.prompt_path.name: template.sha256}
     for name, sha256 in trained.items():
-        if name not in found:
+        if name not in hashes:
             raise RunError(f"{run.path / name}: no such file; {again}")
-        if found[name] != sha256:
+        if hashes[name] != sha256:
             raise RunError(
                 f"{run.path / name}: was changed after the training, which used another prompt; {again}"
             )
@@ -93,8 +93,8 @@ def other_renderer(run: Run, fields: PromptFields, tokenizer: Any, template: Tem
         RunError: the template needs examples or lengths, and the training had none.
         PromptError: the template cannot be used with this tokenizer.
     """
-    for variable, there in (("length", run.length_path.is_file()), ("examples", fields.examples > 0)):
-        if template.uses(variable) and not there:
+    for variable, is_available in (("length", run.length_path.is_file()), ("examples", fields.examples > 0)):
+        if template.uses(variable) and not is_available:
             raise RunError(
                 f"{template.path}: uses {variable}, but {run.path} was trained without it; choose a prompt that "
                 "does not use it, or train a run with one that does"

@@ -193,8 +193,8 @@ def load_template(name: str) -> Template:
         text = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError(f"{path}: cannot be read ({error}); expected a prompt in Markdown, UTF-8") from error
-    if (at := text.find("\ue000")) >= 0:
-        line = text.count("\n", 0, at) + 1
+    if (position := text.find("\ue000")) >= 0:
+        line = text.count("\n", 0, position) + 1
         raise PromptError(f"{path}:{line}: found the private character U+E000, which marks hidden text; remove it")
     fields, end = _read_front(path, text)
     sections: dict[str, str] = {}
@@ -225,10 +225,10 @@ def _read_front(path: Path, text: str) -> tuple[dict[str, str], int]:
     for number, line in enumerate(front[1].split("\n"), 2):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        found = _FIELD.fullmatch(line)
-        if not found:
+        match = _FIELD.fullmatch(line)
+        if not match:
             raise PromptError(f"{path}:{number}: front matter: found {line!r}, expected name: … or description: …")
-        key, value = found.groups()
+        key, value = match.groups()
         if key not in _FIELDS:
             hint = did_you_mean(key, _FIELDS, f"known fields: {', '.join(_FIELDS)}")
             raise PromptError(f"{path}:{number}: front matter: {key}: unknown field; {hint}")

@@ -313,7 +313,7 @@ def test_an_adapter_that_is_gone(run: Run) -> None:
 
 def test_a_run_that_was_trained_as_a_whole(tiny_model: Path, in_tmp: Path) -> None:
     run = make_run(in_tmp, tiny_model, full=True)
-    with pytest.raises(RunError, match=r"nothing to merge; its model is .*runs/tiny/model$"):
+    with pytest.raises(RunError, match=r"no adapter to merge; use its model, .*runs/tiny/model$"):
         merge(run)
 
 

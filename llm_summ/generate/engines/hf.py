@@ -121,13 +121,13 @@ class HfEngine:
                 f"hf: out of memory with {at_once} candidates of prompts of up to {longest} tokens; {hint}"
             ) from error
         each = decoding.n if decoding.beams > 1 else 1
-        for place, (ids, logprobs) in enumerate(texts):
-            index, sample = rows[place // each]
+        for row, (ids, logprobs) in enumerate(texts):
+            index, sample = rows[row // each]
             kept = ids[: requests[index].max_new_tokens]
             stopped = stop_id in kept
             tokens = tuple(kept[: kept.index(stop_id) + 1] if stopped else kept)
             logprob = None if logprobs is None else sum(logprobs[: len(tokens)])
-            yield Output(index, tokens, "stop" if stopped else "length", sample + place % each, logprob)
+            yield Output(index, tokens, "stop" if stopped else "length", sample + row % each, logprob)
 
     def _beam_search(
         self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding

@@ -91,9 +91,9 @@ class OpenaiEngine:
         given: set[Future[_Reply]] = set()
         with ThreadPoolExecutor(self._fields.concurrency) as pool:
             left = unfinished(len(requests), decoding.n, done)
-            asked = [pool.submit(self._ask, index, requests[index], stop_id, decoding, done) for index in left]
+            futures = [pool.submit(self._ask, index, requests[index], stop_id, decoding, done) for index in left]
             try:
-                for future in as_completed(asked):
+                for future in as_completed(futures):
                     reply = future.result()
                     given.add(future)
                     yield from self._take(reply, tally)
@@ -102,13 +102,13 @@ class OpenaiEngine:
                         raise GenerationError(self._unanswered(stopped=True))
             except BaseException as error:
                 self._server.stop()
-                for future in asked:
+                for future in futures:
                     future.cancel()
                 failed = isinstance(error, Exception)
                 if failed:  # keep the answers to requests that are under way: they cost money
-                    wait(asked)
+                    wait(futures)
                 self._server.close()  # after an interrupt, do not wait for requests that are under way
-                for future in asked if failed else ():
+                for future in futures if failed else ():
                     finished = future.done() and not future.cancelled() and future not in given
                     if finished and future.exception() is None:
                         yield from self._take(future.result(), tally)

@@ -143,8 +143,8 @@ class VllmEngine:
             lora_request=self._adapter if adapter else None,
             use_tqdm=False,
         )
-        found = output.outputs[0].logprobs or [{}]
-        return {token: float(one.logprob) for token, one in found[0].items()}
+        logprobs = output.outputs[0].logprobs or [{}]
+        return {token: float(entry.logprob) for token, entry in logprobs[0].items()}
 
     def generate(
         self,
