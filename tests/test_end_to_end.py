@@ -1,6 +1,6 @@
-"""The main job with the real libraries on a tiny random model: train, generate with both engines, score.
+"""The main workflow with the real libraries on a tiny random model: train, generate with both engines, score.
 
-The first training, vLLM, and what is killed are processes of their own, as a user starts them.
+The first training, vLLM, and the killed commands run in processes of their own, as users start them.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 
 def steps_of(run: Path) -> list[dict[str, object]]:
-    """The lines that optimizer steps left in a log, without those of evaluations."""
+    """Return a log's lines of optimizer steps, without those of evaluations."""
     return [entry for entry in lines(run / "log.jsonl") if "loss" in entry]
 
 
@@ -130,9 +130,9 @@ def test_same_seed_same_adapter_other_seed_another(folder: Path, run: Path) -> N
 
 
 def test_what_changes_the_result_and_what_does_not(folder: Path, run: Path) -> None:
-    """One row at a time or four, activations kept or computed again: the same loss. Another base: another."""
+    """The micro batch and activation checkpointing do not change the loss; another base does."""
     settings = ["lora.dropout=0", "train.max_steps=3", "train.group_by_length=false", "train.log_every=2"]
-    # In bfloat16 rounding alone would differ by more.
+    # In bfloat16 the rounding differences would be larger.
     settings += ["model.compute_dtype=float32", "evaluation.every=never"]
     variants = {
         "plain": [],
@@ -152,8 +152,8 @@ def test_what_changes_the_result_and_what_does_not(folder: Path, run: Path) -> N
     assert losses["unquantized"] != pytest.approx(losses["plain"], abs=1e-4)
 
 
-def test_the_prompt_that_was_trained_is_the_prompt_that_is_asked(folder: Path) -> None:
-    """A prompt file that changes, or goes away, after the training changes nothing."""
+def test_generation_uses_exactly_the_prompt_of_the_training(folder: Path) -> None:
+    """Changing or deleting the prompt file after the training has no effect."""
     prompt = folder / "mine.md"
     text = "---\nname: mine\ndescription: mine\n---\n## user\n{{ dialogue }}\n## answer\n{{ summary }}\n"
     prompt.write_text(text, encoding="utf-8")
@@ -376,7 +376,7 @@ def test_another_prompt_gives_candidates_next_to_the_predictions(folder: Path, r
         assert "Traceback" not in refused.err
 
 
-def test_copies_of_the_model_share_the_dialogues_of_two_runs(folder: Path, run: Path) -> None:
+def test_workers_share_the_dialogues_of_two_runs(folder: Path, run: Path) -> None:
     shutil.copytree(folder / "runs/first", folder / "runs/twin", ignore=shutil.ignore_patterns("predictions"))
     data = ("--data", "test.csv", "--data", "dev.csv")
     llm_summ("generate", "--run", "first", "--engine", "hf", *data, cwd=folder)
@@ -391,7 +391,7 @@ def test_copies_of_the_model_share_the_dialogues_of_two_runs(folder: Path, run: 
         assert {(line["fname"], line["summary"]) for line in twin} == {
             (line["fname"], line["summary"]) for line in written
         }
-        assert lines(folder / f"runs/first/predictions/{one}.hf.jsonl") == written  # nothing was left to do
+        assert lines(folder / f"runs/first/predictions/{one}.hf.jsonl") == written  # no dialogue was left
     refused = llm_summ(
         "generate", "--engine", "echo", "--set", "generate.data_parallel=2", cwd=folder, check=False
     )
@@ -411,7 +411,7 @@ def test_the_lead_of_each_dialogue(folder: Path, run: Path) -> None:
 
 @pytest.fixture(scope="module")
 def vllm(folder: Path, run: Path) -> Result:
-    """The generation with vLLM: a process of its own, which vLLM changes; it is started once."""
+    """The generation with vLLM, in a process of its own, because vLLM changes its state; it is started once."""
     return llm_summ_process("generate", "--run", "first", "--engine", "vllm", cwd=folder)
 
 
@@ -427,10 +427,10 @@ def test_generate_and_score_with_vllm(folder: Path, run: Path, vllm: Result) -> 
         by_engine.append({row["fname"]: (row["summary"], row["tokens"], row["finish_reason"]) for row in rows})
     assert len(by_engine[0]) == 11
     same = sum(by_engine[0][key] == by_engine[1][key] for key in by_engine[1])
-    assert same >= 10  # greedy and float32: only a tie that rounding decides may differ
+    assert same >= 10  # greedy and float32: texts differ only if rounding decides a tie
     scored = json.loads(llm_summ("eval", "dev.csv", "--json", "--run", "first", cwd=folder).out)
     assert scored["rows"] == 6
-    # Everything is there: nothing is loaded, nothing is generated.
+    # All outputs exist: nothing is loaded or generated.
     again = llm_summ("generate", "--run", "first", "--engine", "vllm", cwd=folder)
     assert "6 of 6 already exist" in again.err
     assert "Starting" not in again.err

@@ -90,7 +90,7 @@ def test_the_likeliest_token_alone_is_greedy(model: Any) -> None:
 
 
 def test_draws_follow_the_models_distribution() -> None:
-    """Of 4,000 draws, each token's share lies within four standard deviations of its probability."""
+    """Of 4,000 draws, each token's share is within four standard deviations of its probability."""
     import torch
 
     from llm_summ.generate.engines.sampling import SeededDraw
@@ -117,7 +117,7 @@ def test_a_nucleus_is_what_the_likeliest_tokens_make_up() -> None:
 
 
 def test_the_head_gets_states_that_need_no_copies(model: Any) -> None:
-    """Of a view, PyTorch would copy its weights for every row; and the model is left as it was."""
+    """For a view, PyTorch would copy the head's weights for every row. The model is unchanged afterwards."""
     head, seen = model.get_output_embeddings(), []
     hook = head.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].is_contiguous()))
     candidates(model, requests(), GREEDY)
@@ -162,7 +162,7 @@ def test_no_run_of_tokens_comes_twice(model: Any) -> None:
         pairs = list(zip(output.token_ids, output.token_ids[1:], strict=False))
         return len(pairs) - len(set(pairs))
 
-    assert sum(map(repeats, looping.values())) > 0  # a random model goes round in circles
+    assert sum(map(repeats, looping.values())) > 0  # a random model repeats itself
     assert [repeats(output) for output in free.values()] == [0] * 4
 
 

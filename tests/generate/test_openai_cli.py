@@ -1,4 +1,4 @@
-"""`generate --engine openai` as a user starts it: a run without weights, and a small server of our own."""
+"""`generate --engine openai` as users start it, with a run without weights and a small test server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Generate = Callable[..., Result]
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server that wants the key, which is in the environment."""
+    """A server that requires the key in the environment."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with serving() as server:
@@ -117,7 +117,7 @@ def test_an_interrupted_generation_resumes_with_the_missing_answers(generate: Ge
     kept = PREDICTIONS.read_bytes()
     there = {row["fname"] for row in lines(PREDICTIONS)}
     assert 1 <= len(there) == kept.count(b"\n") <= 20
-    # The same command, once the bill is paid.
+    # The same command, after the account has credit again.
     server.credit = None
     server.asked.clear()
     done = generate("server.concurrency=1")
@@ -128,7 +128,7 @@ def test_an_interrupted_generation_resumes_with_the_missing_answers(generate: Ge
     whole = PREDICTIONS.read_bytes()
     assert whole.startswith(kept)
     assert sorted(row["fname"] for row in lines(PREDICTIONS)) == sorted(IDS)
-    # And once more: nothing is left to ask for.
+    # And again: no request is left.
     server.asked.clear()
     assert generate("server.concurrency=1").code == 0
     assert server.asked == []
@@ -149,7 +149,7 @@ def test_another_model_begins_a_new_file_and_the_old_one_is_set_aside(generate: 
     for path, model in ((aside, "one"), (PREDICTIONS, "other")):
         identity = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         assert identity["server"]["model"] == model
-    # Of two models none is taken by chance.
+    # With two models, none is chosen.
     line = refused(generate())
     assert "serves 2 models (one, other); name one: --set generate.server.model=…" in line
 
@@ -181,7 +181,7 @@ def test_several_candidates_have_files_of_their_own_and_resume_at_a_torn_line(
     )
     assert [(body["n"], body["temperature"]) for body in server.asked] == [(3, 0.7)] * len(IDS)
     whole = path.read_text(encoding="utf-8").splitlines()
-    # Two dialogues with all of theirs, and a third with one.
+    # Two dialogues with all candidates, and a third with one.
     path.write_text("\n".join(whole[:7]) + '\n{"fname": "to', encoding="utf-8")
     server.asked.clear()
     again = generate(*settings)
@@ -198,7 +198,7 @@ def choice(content: str | None, finish_reason: str = "stop") -> dict[str, Any]:
 def test_what_has_no_answer_is_not_stored_and_the_same_command_asks_for_it_alone(
     generate: Generate, server: Server
 ) -> None:
-    """Five dialogues have none; a sixth and a seventh open with thoughts that are closed."""
+    """Five dialogues have no answer; the answers of a sixth and a seventh begin with closed thoughts."""
     bad = {
         IDS[1]: choice("<think>생각이", "length"),
         IDS[4]: choice(None),
@@ -231,7 +231,7 @@ def test_what_has_no_answer_is_not_stored_and_the_same_command_asks_for_it_alone
     assert sorted(rows) == sorted(set(IDS) - set(bad))
     assert all(row["summary"].startswith("요약") for row in rows.values())
     assert [rows[identity]["summary"] for identity in thoughtful] == ["요약", "요약"]
-    # It is asked for again, and ends in the same way as long as the server does not answer.
+    # The next command requests it again, and ends in the same way while the server does not answer.
     server.asked.clear()
     assert generate("server.prompt=chat").code == 1
     assert {body["seed"] for body in server.asked} == {request_seed(SEED, identity) for identity in bad}

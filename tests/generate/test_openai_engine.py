@@ -1,4 +1,4 @@
-"""The engine openai against a small server of our own that fails in every way that servers do."""
+"""The engine openai with a small test server that can fail in every way that real servers do."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def ask_all(
     done: Collection[Key] = (),
     **fields: Any,
 ) -> tuple[list[Output], GenerationError | None]:
-    """What came, and the error with which it ended."""
+    """Return the outputs, and the error at the end."""
     from llm_summ.generate.engines.openai import OpenaiEngine
 
     engine = OpenaiEngine(ServerFields(url=server.url, **fields))
@@ -89,7 +89,7 @@ def test_every_request_is_answered_once_as_it_was_asked(server: Server) -> None:
     assert {
         key: one[key] for key in ("stop_token_ids", "ignore_eos", "return_token_ids", "top_p", "logprobs")
     } == {**{"stop_token_ids": [2], "ignore_eos": True, "return_token_ids": True, "top_p": 1.0, "logprobs": 1}}
-    # What a model's own file may ask for is not what is generated here.
+    # Sampling settings of the model's own file are overridden.
     assert [one[key] for key in ("repetition_penalty", "min_p", "frequency_penalty", "presence_penalty")] == [
         1,
         0,
@@ -107,7 +107,7 @@ def test_messages_go_to_a_server_that_has_a_template_of_its_own(server: Server) 
 
 
 def test_what_passes_is_waited_for(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    """A server that fails, drops the connection, or asks for patience is asked again, and nothing comes twice."""
+    """Requests are repeated after a failure, a dropped connection or a 429, and no output is yielded twice."""
     error = {"error": {"message": "try later"}}
     server.failures = [
         (500, error, {}),
@@ -452,7 +452,7 @@ def test_a_missing_answer_is_requested_again_and_then_counted_while_the_rest_is_
     assert f": 1 of 4 dialogues have no answer: 1 {why.value} (no. 2)" in str(error)
     assert str(error).endswith("; finished outputs are kept, and the same command retries the rest")
     assert len(str(error).splitlines()) == 1
-    # All that is asked again is asked with the same settings.
+    # Repeated requests have the same settings.
     first, *others = [body for body in server.asked if body["seed"] == 1]
     assert others == [first, first]
 
@@ -535,7 +535,7 @@ def test_with_ids_thoughts_are_removed_from_the_text(server: Server) -> None:
 
 
 def test_candidates_that_are_answers_are_kept(server: Server) -> None:
-    """Of three candidates one is never an answer, and another only at the second time."""
+    """Of three candidates, one never has an answer, and another only at the second request."""
     server.replies[0, 0] = [{"text": "", "token_ids": [5]}, {"token_ids": [6]}]
     server.replies[0, 1] = [{"token_ids": [7]}, {"token_ids": [8]}]
     server.replies[1, 2] = [{"finish_reason": "content_filter"}]
@@ -613,7 +613,7 @@ def test_another_generation_follows_one_with_missing_answers(server: Server) -> 
     first, third = str(caught.value).splitlines()
     assert "part 1 of 3: 1 of 3 dialogues have no answer" in first
     assert "part 3 of 3: 1 of 4 dialogues have no answer" in third
-    engine.close()  # it is printed once
+    engine.close()  # the line is printed once
 
 
 def test_a_failure_is_reported_after_the_missing_answers(

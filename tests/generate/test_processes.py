@@ -111,7 +111,7 @@ def test_workers_write_the_same_texts_as_one_engine(
 
 
 @pytest.mark.slow
-def test_what_is_there_is_not_asked_for_again(engine: ParallelEngine) -> None:
+def test_existing_candidates_are_not_generated_again(engine: ParallelEngine) -> None:
     everything = found(engine, GREEDY)
     assert not found(engine, GREEDY, frozenset(everything))
     missing = (4, 0)
@@ -160,7 +160,7 @@ def test_a_worker_that_does_not_start_reports_the_reason(start: Any, error: type
         (GenerationError("hf: out of memory"), GenerationError, "hf: out of memory"),
     ],
 )
-def test_what_the_others_finished_is_kept_where_one_fails(error: Any, kind: type[Exception], told: str) -> None:
+def test_outputs_of_the_other_workers_are_kept_if_one_fails(error: Any, kind: type[Exception], told: str) -> None:
     engine = ParallelEngine("sleeper", partial(Sleeper, error), [{}, {}])
     # The longest prompt goes first, to the first worker; meanwhile the second worker has four to answer.
     asked = [Request([2, 0], 5), *(Request([0], 5) for _ in range(7))]
@@ -173,7 +173,7 @@ def test_what_the_others_finished_is_kept_where_one_fails(error: Any, kind: type
         list(engine.generate(asked, stop_id=STOP_ID))
 
 
-def test_who_stops_before_the_end_gets_nothing_of_it_later() -> None:
+def test_a_caller_that_stops_early_gets_no_outputs_later() -> None:
     engine = ParallelEngine("sleeper", Sleeper, [{}, {}])
     outputs = engine.generate([Request([1], 5)] * 6, stop_id=STOP_ID)
     next(outputs)
@@ -258,7 +258,7 @@ def test_too_many_workers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         worker_environments(3, 1, 0)
 
 
-def test_the_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_worker_has_cores_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {4, 5, 6, 7, 8})
     shares = worker_environments(2, 1, 0)
     assert [share["VLLM_CPU_OMP_THREADS_BIND"] for share in shares] == ["4,5", "6,7"]

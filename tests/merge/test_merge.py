@@ -80,7 +80,7 @@ def test_from_the_command_to_the_table(run: Run) -> None:
     ]
     assert attached["same_texts"] == merged["same_texts"] == 6
     assert attached["merged_minus"] == merged["merged_minus"]  # all 0
-    assert nf4["same_texts"] < 6  # a random model that is quantized is another one
+    assert nf4["same_texts"] < 6  # quantization changes the texts of a random model
     assert 0 < facts["verification"]["layers"]["rounding"] <= 1
     assert facts["verification"]["other_prompts"] == 0
     assert merged["signature"].endswith("|post:strip+join_lines+collapse_whitespace+cut_unfinished")
@@ -133,7 +133,7 @@ def test_the_files_of_the_folder(run: Run) -> None:
 def test_weights_are_base_plus_scale_b_a(
     tiny_model: Path, in_tmp: Path, lora: dict[str, Any], scales: dict[str, float]
 ) -> None:
-    """Layer by layer from the files; embeddings, which the head shares, are the base's and are there once."""
+    """Layer by layer from the files; the embeddings, shared with the head, are the base's and stored once."""
     run = make_run(in_tmp, tiny_model, **lora)
     done = merge(run, MergeRequest(rows=2))
     assert done.verification is not None
@@ -164,7 +164,7 @@ def test_nothing_is_merged_twice(run: Run) -> None:
     again = merge(run, MergeRequest(verify=False))
     assert weights.stat() == stamp
     assert again.verification is None
-    assert again.facts["verification"] == first.facts["verification"]  # of the same weights: it stays
+    assert again.facts["verification"] == first.facts["verification"]  # the weights are the same, so it is kept
     other = merge(run, MergeRequest(verify=False, dtype="bfloat16"))
     assert weights.stat().st_size < stamp.st_size
     assert other.facts["verification"] is None
@@ -219,7 +219,7 @@ def test_no_path_of_this_machine_goes_into_a_folder_that_may_be_given_away(run: 
 
 
 def test_another_stop_token_goes_into_tokenizer_and_configurations(run: Run) -> None:
-    """As with chat templates, whose turns end with a token of their own."""
+    """As with chat templates that end turns with a token of their own."""
     from transformers import AutoTokenizer
 
     model = run.recipe().model
@@ -254,7 +254,7 @@ def test_sampling_settings_of_the_base_are_not_kept(run: Run, tmp_path: Path) ->
 def test_a_folder_of_ones_own(run: Run) -> None:
     mine = Path("mine")
     mine.mkdir()
-    assert merge(run, MergeRequest(out=mine, verify=False)).folder == mine  # an empty folder may be taken
+    assert merge(run, MergeRequest(out=mine, verify=False)).folder == mine  # an empty folder is accepted
     weights = sha256(mine)
     (mine / "merged_from.json").write_text("{}", encoding="utf-8")
     assert merge(run, MergeRequest(out=mine, verify=False)).folder == mine  # it was made by a merge
@@ -269,7 +269,7 @@ def test_a_folder_of_ones_own(run: Run) -> None:
 
 
 @pytest.mark.parametrize("out", [".", "..", "runs", "runs/tiny", "/", "~", "base", "base/.."])
-def test_what_must_stay_is_never_replaced(run: Run, out: str) -> None:
+def test_files_that_must_not_be_lost_are_never_replaced(run: Run, out: str) -> None:
     place = Path(out.replace("base", run.recipe().model.base)).expanduser()
     with pytest.raises(
         InputError, match=r"^--out .*: holds files that must not be replaced; name another folder$"

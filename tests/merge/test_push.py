@@ -1,4 +1,4 @@
-"""Pushing to a hub: a small server on loopback that speaks as much of the hub's protocol as an upload needs."""
+"""Upload to a hub: a small local server with the part of the hub's protocol that an upload needs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ except LlmSummError as error:
 
 
 class Hub(ThreadingHTTPServer):
-    """Keeps repositories in memory: their visibility and their files."""
+    """Stores repositories in memory: their visibility and their files."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Hub
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def answer(self, value: Any, status: int = 200) -> None:
         body = json.dumps(value).encode()
@@ -149,7 +149,7 @@ def merged(in_tmp: Path) -> Path:
 
 
 def pushed(endpoint: str, name: str, visibility: str = "private", **environment: str) -> tuple[int, str]:
-    """Push in a process of its own: the hub's client reads its settings when it is imported."""
+    """Upload in a process of its own, because the hub's client reads its settings when it is imported."""
     settings = {
         "HF_ENDPOINT": endpoint,
         "HF_HOME": str(Path.cwd() / "hf"),

@@ -1,4 +1,4 @@
-"""Examples by retrieval: the nearest first, never the dialogue itself, the same ones every time."""
+"""Retrieval of examples: the most similar first, never the dialogue itself, the same ones every time."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_many_at_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_another_process_finds_the_same() -> None:
-    """Sets of texts have another order in every process; what is found must not depend on it."""
+    """The order of sets of strings differs between processes; the examples must not depend on it."""
     script = (
         "from llm_summ.data import read_dialogues\n"
         "from llm_summ.prompt import ExamplePool\n"

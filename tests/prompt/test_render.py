@@ -105,7 +105,7 @@ def test_golden_with_the_embedded_model(template: str, embedded_tokenizer: Any) 
 
 
 def test_the_modes_differ_in_what_they_drop() -> None:
-    """The words, not the code: which turns of six are left where four, three or one fit."""
+    """Literal expected turns: which of six are kept if four, three or one fit."""
     lines = [f"#Person{1 + n % 2}#: {n}번째 말" for n in range(6)]
     tokenizer, template = make_tokenizer("base"), load_template("plain")
     left = {}
@@ -274,7 +274,9 @@ def test_clean_up_does_not_reach_the_text() -> None:
     renderer = Renderer(tokenizer, load_template("plain"))
     summary = "#Person1# 은 #Person2# 에게 don 't , 라고 했다 ."
     target_ids = _target_ids(renderer.example(DIALOGUE, summary))
-    assert tokenizer.decode(target_ids, skip_special_tokens=True) != summary  # what is to be kept away
+    assert (
+        tokenizer.decode(target_ids, skip_special_tokens=True) != summary
+    )  # the clean-up that must not be applied
     assert renderer.decode(target_ids) == summary
     whole = "#Person1#은 #Person2#와 #PhoneNumber#로 통화했다."
     assert renderer.decode(_target_ids(renderer.example(DIALOGUE, whole))) == whole
@@ -422,7 +424,7 @@ def test_prepared_rows_are_the_same_rows(capsys: pytest.CaptureFixture[str]) -> 
     assert rows == [free.prompt(dialogue) for dialogue in dialogues]
     assert [row.examples for row in rows] == [prepared.prompt(dialogue).examples for dialogue in dialogues]
     assert {row.examples for row in rows} == {0, 1, 3}  # some have an example that is too long
-    prepared.prepare(dialogues)  # nothing is left to find
+    prepared.prepare(dialogues)  # all examples are already found
     Renderer(make_tokenizer("chatml"), load_template("plain")).prepare(dialogues)
     assert capsys.readouterr().err == ""
 

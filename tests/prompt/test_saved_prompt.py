@@ -30,7 +30,7 @@ GONE = "no such file; put it back, or train the run again"
 
 @pytest.fixture
 def both(tmp_path: Path) -> str:
-    """A template that uses all that a run keeps."""
+    """A template that uses all files that a run stores."""
     path = tmp_path / "both.md"
     path.write_text(BOTH, encoding="utf-8")
     return str(path)

@@ -1,4 +1,4 @@
-"""Templates as a command shows them: filled in with a dialogue of a file."""
+"""Templates in the form in which a command shows them: filled in with a dialogue of a file."""
 
 from __future__ import annotations
 

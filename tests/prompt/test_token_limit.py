@@ -1,4 +1,4 @@
-"""The token budget: what it is fitted to, and that it comes back as it was."""
+"""The token-limit predictor: the fit, and the JSON round trip."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_lengths_that_follow_the_dialogue_are_met_exactly() -> None:
 
 @given(st.lists(st.tuples(st.integers(2, 900), st.integers(1, 12), st.integers(1, 400)), min_size=1, max_size=60))
 def test_almost_no_training_completion_would_be_cut(rows: list[tuple[int, int, int]]) -> None:
-    """With up to 200 rows, none."""
+    """With up to 200 rows, none would be cut."""
     dialogues = [dialogue(characters, turns) for characters, turns, _ in rows]
     tokens = [count for _, _, count in rows]
     limit_predictor = TokenLimitPredictor.fit(dialogues, tokens)

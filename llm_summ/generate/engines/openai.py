@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["KEY", "OpenaiEngine", "OpenaiLoader"]
 
 _PER_MILLION = 1e6
-_ATTEMPTS = 3  # for an answer; more are rarely worth it: with the same settings, the third text is mostly the same
-_HOPELESS = 8  # stop if none of the first dialogues, this many, has an answer
+_ATTEMPTS = 3  # to get an answer; with the same settings, a third text rarely differs
+_HOPELESS = 8  # stop if none of the first 8 dialogues has an answer
 _KEPT = "finished outputs are kept"
 
 
