@@ -1,6 +1,6 @@
-"""The main job with the real libraries on a tiny random model: train, generate with both engines, score.
+"""The main workflow with the real libraries on a tiny random model: train, generate with both engines, score.
 
-The first training, vLLM, and what is killed are processes of their own, as a user starts them.
+The first training, vLLM, and the killed commands run in processes of their own, as users start them.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 
 def steps_of(run: Path) -> list[dict[str, object]]:
-    """The lines that optimizer steps left in a log, without those of evaluations."""
+    """Return a log's lines of optimizer steps, without those of evaluations."""
     return [entry for entry in lines(run / "log.jsonl") if "loss" in entry]
 
 
@@ -130,9 +130,9 @@ def test_same_seed_same_adapter_other_seed_another(folder: Path, run: Path) -> N
 
 
 def test_what_changes_the_result_and_what_does_not(folder: Path, run: Path) -> None:
-    """One row at a time or four, activations kept or computed again: the same loss. Another base: another."""
+    """The micro batch and activation checkpointing do not change the loss; another base does."""
     settings = ["lora.dropout=0", "train.max_steps=3", "train.group_by_length=false", "train.log_every=2"]
-    # In bfloat16 rounding alone would differ by more.
+    # In bfloat16 the rounding differences would be larger.
     settings += ["model.compute_dtype=float32", "evaluation.every=never"]
     variants = {
         "plain": [],
@@ -145,15 +145,15 @@ def test_what_changes_the_result_and_what_does_not(folder: Path, run: Path) -> N
         changes = [word for setting in (*settings, *more) for word in ("--set", setting)]
         llm_summ("sft", "recipe.yaml", "--run", name, *changes, cwd=folder)
         log = steps_of(folder / "runs" / name)
-        assert [entry["step"] for entry in log] == [2, 3]  # the last step is logged, whatever log_every says
+        assert [entry["step"] for entry in log] == [2, 3]  # the last step is logged with any log_every
         losses[name] = [entry["loss"] for entry in log]
     assert losses["micro"] == pytest.approx(losses["plain"], abs=1e-4)
     assert losses["checkpointed"] == pytest.approx(losses["plain"], abs=1e-4)
     assert losses["unquantized"] != pytest.approx(losses["plain"], abs=1e-4)
 
 
-def test_the_prompt_that_was_trained_is_the_prompt_that_is_asked(folder: Path) -> None:
-    """A prompt file that changes, or goes away, after the training changes nothing."""
+def test_generation_uses_exactly_the_prompt_of_the_training(folder: Path) -> None:
+    """Changing or deleting the prompt file after the training has no effect."""
     prompt = folder / "mine.md"
     text = "---\nname: mine\ndescription: mine\n---\n## user\n{{ dialogue }}\n## answer\n{{ summary }}\n"
     prompt.write_text(text, encoding="utf-8")
@@ -163,12 +163,12 @@ def test_the_prompt_that_was_trained_is_the_prompt_that_is_asked(folder: Path) -
     llm_summ(*arguments, cwd=folder)
     prompt.unlink()
     again = llm_summ(*arguments, cwd=folder)
-    assert "6 of 6 are there already" in again.err
+    assert "6 of 6 already exist" in again.err
     assert (folder / "runs" / "prompted" / "prompt.md").read_text(encoding="utf-8") == text
 
 
 def test_examples_and_lengths_are_those_of_the_training(folder: Path) -> None:
-    """The training file may go: what the prompts are made of is kept with the run, and a change of it is told."""
+    """The training file may be deleted: the run stores the parts of its prompts, and reports changes of them."""
     shutil.copy(folder / "train.csv", folder / "gone.csv")
     (folder / "both.md").write_text(
         "---\nname: both\ndescription: examples and a length\n---\n## user\n"
@@ -198,7 +198,7 @@ def test_examples_and_lengths_are_those_of_the_training(folder: Path) -> None:
 
 
 def test_attached_or_merged_or_on_a_quantized_base(folder: Path, run: Path) -> None:
-    """In float32 an adapter beside the weights gives the texts that it gives within them."""
+    """In float32 an attached adapter gives the same texts as a merged one."""
     texts = {}
     for name, setting in {
         "merge": "generate.adapter=merge",
@@ -234,7 +234,7 @@ def test_generate_and_score_with_hf(folder: Path, run: Path) -> None:
     assert kept == scored
 
 
-def test_generation_goes_on_where_it_was_killed(folder: Path, run: Path) -> None:
+def test_generation_resumes_where_it_was_killed(folder: Path, run: Path) -> None:
     """Killed in the middle, then run again: the same lines, none twice."""
     arguments = ["generate", "--run", "first", "--engine", "hf", "--data", "train.csv"]
     arguments += ["--set", "generate.batch_size=2"]
@@ -252,7 +252,7 @@ def test_generation_goes_on_where_it_was_killed(folder: Path, run: Path) -> None
         file.write('{"fname": "torn')
     kept = path.read_text(encoding="utf-8").count("\n")
     done = llm_summ(*arguments, cwd=folder)
-    assert f"{kept} of 48 are there already" in done.err
+    assert f"{kept} of 48 already exist" in done.err
     resumed = sorted(path.read_text(encoding="utf-8").splitlines())
     path.unlink()
     llm_summ(*arguments, cwd=folder)
@@ -260,7 +260,7 @@ def test_generation_goes_on_where_it_was_killed(folder: Path, run: Path) -> None
     assert len(resumed) == 48
 
 
-def test_candidates_stand_apart_from_predictions_and_go_on_where_they_were_torn(folder: Path, run: Path) -> None:
+def test_candidates_have_files_of_their_own_and_resume_at_a_torn_line(folder: Path, run: Path) -> None:
     arguments = ["generate", "--run", "first", "--engine", "hf", "--data", "dev.csv"]
     arguments += ["--set", "generate.n=3", "--set", "generate.temperature=0.8", "--set", "generate.batch_size=4"]
     done = llm_summ(*arguments, cwd=folder)
@@ -277,12 +277,12 @@ def test_candidates_stand_apart_from_predictions_and_go_on_where_they_were_torn(
     assert identity["decoding"]["seed"] == 42
     whole = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(whole[:7]) + '\n{"fname": "to', encoding="utf-8")
-    assert "7 of 18 are there already" in llm_summ(*arguments, cwd=folder).err
+    assert "7 of 18 already exist" in llm_summ(*arguments, cwd=folder).err
     assert sorted(path.read_text(encoding="utf-8").splitlines()) == sorted(whole)
 
 
 def test_a_limit_for_each_dialogue(folder: Path, run: Path) -> None:
-    """It is learnt in the training and kept with the run, and never above the recipe's."""
+    """The limit is fitted in the training, stored with the run, and never above the recipe's."""
     from llm_summ.prompt.token_limit import TokenLimitPredictor
 
     limit_predictor = TokenLimitPredictor.from_json((run / "budget.json").read_text(encoding="utf-8"))
@@ -329,7 +329,7 @@ def test_a_sweep_generates_what_is_not_stored_and_shows_what_each_setting_is_wor
     assert "Loading" not in again.err
     table = llm_summ(*[one for one in arguments if one != "--json"], cwd=folder).out
     assert "the recipe's own" in table
-    assert "Best: " in table or "Nothing beats" in table
+    assert "Best: " in table or "No setting beats" in table
     limits = LengthLimits(
         (), (20,), dialogues_sha256([one.text for one in read_dialogues(str(folder / "dev.csv"))])
     )
@@ -347,11 +347,11 @@ def test_a_sweep_generates_what_is_not_stored_and_shows_what_each_setting_is_wor
         assert (refused.code, refused.out, len(refused.err.splitlines())) == (2, "", 1)
 
 
-def test_another_prompt_gives_candidates_beside_the_predictions(folder: Path, run: Path) -> None:
+def test_another_prompt_gives_candidates_next_to_the_predictions(folder: Path, run: Path) -> None:
     asked = ("generate", "--run", "first", "--engine", "hf", "--data", "test.csv", "--prompt", "plain", "--prompt")
     done = llm_summ(*asked, "english", cwd=folder)
     own, other = map(Path, done.out.split())
-    assert own == Path("runs/first/predictions/test.hf.jsonl")  # the prompt that was trained is no other one
+    assert own == Path("runs/first/predictions/test.hf.jsonl")  # the trained prompt does not count as another one
     assert other.parent == Path("runs/first/candidates")
     assert other.name.startswith("test.hf.prompt-english-")
     assert [line["fname"] for line in lines(folder / other)] == [line["fname"] for line in lines(folder / own)]
@@ -363,10 +363,10 @@ def test_another_prompt_gives_candidates_beside_the_predictions(folder: Path, ru
     assert "english" in chosen.out
     assert (folder / "of_prompts.csv").is_file()
     for prompt, told in (
-        ("length", "asks for length, and runs/first was trained without; take a prompt that does not, or train"),
+        ("length", "uses length, but runs/first was trained without it; choose a prompt that does not use it, or"),
         (
             "few-shot",
-            "asks for examples, and runs/first was trained without; take a prompt that does not, or train",
+            "uses examples, but runs/first was trained without it; choose a prompt that does not use it, or",
         ),
         ("nowhere.md", "nowhere.md: no such"),
     ):
@@ -376,7 +376,7 @@ def test_another_prompt_gives_candidates_beside_the_predictions(folder: Path, ru
         assert "Traceback" not in refused.err
 
 
-def test_copies_of_the_model_share_the_dialogues_of_two_runs(folder: Path, run: Path) -> None:
+def test_workers_share_the_dialogues_of_two_runs(folder: Path, run: Path) -> None:
     shutil.copytree(folder / "runs/first", folder / "runs/twin", ignore=shutil.ignore_patterns("predictions"))
     data = ("--data", "test.csv", "--data", "dev.csv")
     llm_summ("generate", "--run", "first", "--engine", "hf", *data, cwd=folder)
@@ -391,7 +391,7 @@ def test_copies_of_the_model_share_the_dialogues_of_two_runs(folder: Path, run: 
         assert {(line["fname"], line["summary"]) for line in twin} == {
             (line["fname"], line["summary"]) for line in written
         }
-        assert lines(folder / f"runs/first/predictions/{one}.hf.jsonl") == written  # nothing was left to do
+        assert lines(folder / f"runs/first/predictions/{one}.hf.jsonl") == written  # no dialogue was left
     refused = llm_summ(
         "generate", "--engine", "echo", "--set", "generate.data_parallel=2", cwd=folder, check=False
     )
@@ -411,7 +411,7 @@ def test_the_lead_of_each_dialogue(folder: Path, run: Path) -> None:
 
 @pytest.fixture(scope="module")
 def vllm(folder: Path, run: Path) -> Result:
-    """The generation with vLLM: a process of its own, which vLLM changes; it is started once."""
+    """The generation with vLLM, in a process of its own, because vLLM changes its state; it is started once."""
     return llm_summ_process("generate", "--run", "first", "--engine", "vllm", cwd=folder)
 
 
@@ -427,12 +427,12 @@ def test_generate_and_score_with_vllm(folder: Path, run: Path, vllm: Result) -> 
         by_engine.append({row["fname"]: (row["summary"], row["tokens"], row["finish_reason"]) for row in rows})
     assert len(by_engine[0]) == 11
     same = sum(by_engine[0][key] == by_engine[1][key] for key in by_engine[1])
-    assert same >= 10  # greedy and float32: only a tie that rounding decides may differ
+    assert same >= 10  # greedy and float32: texts differ only if rounding decides a tie
     scored = json.loads(llm_summ("eval", "dev.csv", "--json", "--run", "first", cwd=folder).out)
     assert scored["rows"] == 6
-    # Everything is there: nothing is loaded, nothing is generated.
+    # All outputs exist: nothing is loaded or generated.
     again = llm_summ("generate", "--run", "first", "--engine", "vllm", cwd=folder)
-    assert "6 of 6 are there already" in again.err
+    assert "6 of 6 already exist" in again.err
     assert "Starting" not in again.err
 
 
@@ -475,7 +475,7 @@ def test_vllm_that_is_not_installed_says_what_to_type(folder: Path, run: Path) -
     assert len(done.err.splitlines()) <= 2
 
 
-def test_untuned_predictions_stand_beside_the_tuned(folder: Path, run: Path) -> None:
+def test_untuned_predictions_have_files_next_to_the_tuned(folder: Path, run: Path) -> None:
     llm_summ("generate", "--run", "first", "--engine", "hf", "--untuned", "--data", "dev.csv", cwd=folder)
     llm_summ("generate", "--run", "first", "--engine", "hf", "--data", "dev.csv", cwd=folder)
     untuned = run / "predictions" / "dev.hf.untuned.jsonl"
@@ -498,7 +498,7 @@ def test_untuned_predictions_stand_beside_the_tuned(folder: Path, run: Path) -> 
         (lambda adapter: [path.unlink() for path in adapter.iterdir()] and adapter.rmdir(), "no adapter"),
     ],
 )
-def test_broken_adapter_is_told_in_a_line(folder: Path, run: Path, damage: object, told: str) -> None:
+def test_a_broken_adapter_is_reported_in_a_line(folder: Path, run: Path, damage: object, told: str) -> None:
     broken = folder / "runs" / "broken"
     shutil.rmtree(broken, ignore_errors=True)
     shutil.copytree(run, broken, ignore=shutil.ignore_patterns("predictions", "merged", "scores"))

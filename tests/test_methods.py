@@ -145,7 +145,8 @@ def test_sweep(trained: Trained) -> None:
 def test_merge(trained: Trained) -> None:
     if trained.method == "full":
         assert refused("merge", "--run", trained.name, "--no-verify") == (
-            "runs/full: trained as a whole (train.weights: full): nothing to merge; its model is runs/full/model"
+            "runs/full: trained all weights (train.weights: full), so it has no adapter to merge; use its model, "
+            "runs/full/model"
         )
     else:
         assert llm_summ("merge", "--run", trained.name, "--no-verify").out == "runs/lora/merged\n"

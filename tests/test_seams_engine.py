@@ -96,7 +96,7 @@ def test_it_generates_by_its_name(toy: Path, run: Path) -> None:
     identity = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert (identity["engine"], identity["version"]) == ("toy", "1.5")
     again = llm_summ("generate", "--run", "mine", "--engine", "toy", "--data", "sample:dev")
-    assert f"{len(rows)} of {len(rows)} are there already" in again.err
+    assert f"{len(rows)} of {len(rows)} already exist" in again.err
 
 
 @pytest.mark.slow
@@ -115,7 +115,10 @@ def test_a_program_uses_it_by_its_name(toy: Path, run: Path) -> None:
         (["--set", "generate.n=2", "--set", "generate.temperature=1.0"], "n: the engine toy knows one text"),
         (["--set", "generate.beams=4"], "beams 4 works with engine hf only, found toy"),
         (["--set", "generate.data_parallel=2"], "data_parallel does not go with the engine toy"),
-        (["--untuned"], "--untuned: the engine toy knows no adapter; leave it out, or take vllm or hf"),
+        (
+            ["--untuned"],
+            "--untuned: the engine toy cannot leave the adapter out; remove --untuned, or use vllm or hf",
+        ),
     ],
 )
 def test_what_it_cannot_do_is_refused(toy: Path, run: Path, arguments: list[str], expected: str) -> None:

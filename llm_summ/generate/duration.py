@@ -16,18 +16,18 @@ __all__ = ["COMPLETION_TOKENS", "GenerationTime", "generation_time"]
 
 _UNKNOWN = EngineCost(0.0, 1.0, 0.0)
 COMPLETION_TOKENS = 60
-"""Of a summary, where nothing else is known."""
+"""Expected tokens of a summary, where nothing else is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationTime:
-    """What a generation takes on this machine.
+    """Estimates the duration of a generation on this machine.
 
     Attributes:
         engine: the name of the engine that generates.
         size: of the model.
         speed: of the machine.
-        kind: what earlier generations on this machine are known by, to correct the estimate.
+        kind: the key under which earlier durations are stored; they correct the estimate.
     """
 
     engine: str
@@ -36,11 +36,11 @@ class GenerationTime:
     kind: str
 
     def seconds(self, prompts: Sequence[int], completions: Sequence[int]) -> float:
-        """Return how long it takes, with the start of the engine, before any correction.
+        """Return the uncorrected duration, including the start of the engine.
 
         Args:
             prompts: tokens of each prompt, shape (b,).
-            completions: tokens that are expected of each candidate, shape (b * n,).
+            completions: expected tokens of each candidate, shape (b * n,).
         """
         work = prompt_seconds(self.size, self.speed, sum(prompts)) + decoding_seconds(
             self.size, self.speed, completions
@@ -56,25 +56,25 @@ class GenerationTime:
         return f"{len(completions)} outputs with {self.engine}: {estimate} on this machine ({self.speed})"
 
     def note(self, prompts: Sequence[int], completions: Sequence[int], seconds: float) -> None:
-        """Keep how long it took, for the next estimate."""
+        """Store the measured duration, for the next estimate."""
         note_duration(self.kind, self.seconds(prompts, completions), seconds)
 
 
 def generation_time(
     spec: EngineSpec, recipe: Recipe, location: str, device: Device, dtype: str
 ) -> GenerationTime | None:
-    """Measure the machine, if it is not known, and count the model's weights.
+    """Measure the machine if no measurement is stored, and count the model's weights.
 
     Args:
         spec: the engine that generates.
         recipe: with its section `model`.
         location: the folder or hub id of the model that generates.
-        device: where.
+        device: the device that the model generates on.
         dtype: name of the dtype that it computes in.
 
     Returns:
-        what the generation takes; None where that cannot be known: transformers does not know every model that
-        vLLM serves, and a generation does not fail for an estimate.
+        the estimator; None if it cannot be made. Transformers does not know every model that vLLM serves, and a
+        missing estimate must not fail a generation.
     """
     try:
         model = empty_model(recipe.model, location)

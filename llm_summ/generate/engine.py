@@ -1,4 +1,4 @@
-"""What an engine is: token ids in, candidates out. It knows nothing of data or files."""
+"""The interface of an engine: token ids in, candidates out. It does not depend on data or files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Decoding:
         temperature: 0 takes the likeliest token; above it a token is drawn from softmax(logits / temperature).
         top_p: a token is drawn from the likeliest ones that together have this probability (nucleus sampling,
             Holtzman et al. 2020, https://arxiv.org/abs/1904.09751).
-        top_k: a token is drawn from so many of the likeliest ones; 0: from all.
-        beams: so many texts are kept side by side (beam search); 1: one.
-        no_repeat_ngram: no run of so many tokens comes twice in a completion; 0: they may.
+        top_k: a token is drawn from the `top_k` likeliest ones; 0: from all.
+        beams: number of texts that beam search keeps; 1: no beam search.
+        no_repeat_ngram: no run of this many tokens is repeated in a completion; 0: no restriction.
     """
 
     n: int = 1
@@ -34,7 +34,7 @@ class Decoding:
 
     @property
     def label(self) -> str:
-        """A short name for file names; empty for plain greedy decoding."""
+        """Short name for file names; empty for plain greedy decoding."""
         parts = [f"n{self.n}"] if self.n > 1 else []
         if self.temperature:
             parts += [f"t{self.temperature:g}"]
@@ -54,15 +54,15 @@ GREEDY = Decoding()
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for one prompt.
+    """A prompt to generate for.
 
     Attributes:
         prompt_ids: shape (p,).
-        max_new_tokens: cuts a generation off.
-        seed: what sampling draws for this prompt depends on it alone, and not on the other prompts. Candidate i
-            has the seed `seed` + i.
-        messages: the prompt as role and text, for a server that is not given ids.
-        dialogue: the dialogue's text, for what is no model.
+        max_new_tokens: maximum number of generated tokens.
+        seed: sampling for this prompt depends on it alone, and not on the other prompts. Candidate i has the seed
+            `seed` + i.
+        messages: the prompt as role and text, for a server that takes messages instead of ids.
+        dialogue: the dialogue's text, for an engine without a model.
     """
 
     prompt_ids: Sequence[int]
@@ -73,12 +73,12 @@ class Request:
 
 
 def greedy_requests(prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[Request]:
-    """A request for each prompt, all with the same limit."""
+    """Return a request for each prompt, all with the same limit."""
     return [Request(prompt, max_new_tokens) for prompt in prompts]
 
 
 def unfinished(prompts: int, n: int, done: Collection[Key]) -> list[int]:
-    """Indexes of those of so many prompts that lack one or more of n candidates."""
+    """Return the indexes of the prompts that lack one or more of their n candidates."""
     return [index for index in range(prompts) if any((index, sample) not in done for sample in range(n))]
 
 
@@ -87,14 +87,14 @@ class Output:
     """A candidate that an engine generated.
 
     Attributes:
-        index: of the request, in the order in which they were given.
+        index: of the request, in the order of the input.
         token_ids: generated ids, the stop id included; shape (g,). Empty where a server gives the text alone.
         finish_reason: "stop" or "length".
         sample: from 0 to n - 1; with beam search the best has 0.
         logprob: the sum of the natural logarithms of the tokens' probabilities under the model, at temperature 1
-            and whatever top_p and top_k leave out; None where the engine does not say.
-        text: what was generated, where there are no ids.
-        tokens: how many were generated, where there are no ids.
+            and without top_p and top_k; None if the engine gives none.
+        text: the generated text, if the engine gives no ids.
+        tokens: number of generated tokens, if the engine gives no ids.
     """
 
     index: int
@@ -111,7 +111,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in a recipe, and in the names of prediction files."""
+        """The engine's name in a recipe, and in the names of prediction files."""
 
     def generate(
         self,
@@ -126,10 +126,10 @@ class Engine(Protocol):
         Args:
             requests: the prompts.
             stop_id: ends a generation.
-            decoding: how.
-            done: candidates that are there already. Some of them may come again, where they are made together with
-                others that are not.
+            decoding: how the next token is chosen.
+            done: candidates that exist already. Some of them may be yielded again, if they are generated together
+                with missing ones.
         """
 
     def close(self) -> None:
-        """Give back memory and processes."""
+        """Free memory and end processes."""

@@ -1,4 +1,4 @@
-"""Which engine to use: the one that is named, or for `auto` the fastest that works on this machine."""
+"""Choice of the engine: the named one, or for `auto` the fastest that works on this machine."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def choose_engine(fields: GenerateFields, faster: Callable[[], tuple[str, str]] 
 
     Args:
         fields: the recipe's section `generate`.
-        faster: returns the name of the fastest engine for what is to be generated, and why, as `faster_engine`
-            does. It is called for `auto`, where the first choice is installed. None: the first choice is taken.
+        faster: returns the name of the fastest engine for this generation, and the reason, as `faster_engine`
+            does. It is called for `auto` if the first choice is installed. None: the first choice is taken.
 
     Raises:
         MissingPackageError: the engine was named, and its package is not installed.
@@ -59,9 +59,10 @@ def choose_engine(fields: GenerateFields, faster: Callable[[], tuple[str, str]] 
 
 
 def faster_engine(recipe: Recipe, characters: Sequence[int]) -> tuple[str, str]:
-    """Return the name of the fastest engine on this machine, its start included, and why it is the fastest.
+    """Return the name of the fastest engine on this machine, its start included, and the reason.
 
-    Corrections of later estimates are left out, so that the answer depends on the machine and the dialogues alone.
+    Stored corrections of estimates are not used, so that the answer depends on the machine and the dialogues
+    alone.
 
     Args:
         recipe: with its model and section `generate`.

@@ -1,4 +1,4 @@
-"""Keys and values with room to grow: the library's cache copies all of them for every token that is added."""
+"""Key-value cache with room to grow: the library's cache copies all keys and values for every added token."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 __all__ = ["can_be_split", "growing_cache"]
 
 _ROOM = 64
-"""Tokens that are added before all is copied once."""
+"""Free positions that are allocated at a time; everything is copied when they are full."""
 
 
 def can_be_split(model: Any) -> bool:
-    """Return whether the rows of a model's cache can be selected: whether it holds keys and values alone.
+    """Return whether rows of a model's cache can be selected, that is, whether it holds only keys and values.
 
-    Recurrent states (Mamba, linear attention) are not selected by every version of the library.
+    Not every version of the library can select rows of recurrent states (Mamba, linear attention).
     """
     return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in _cache(model).layers)
 
@@ -36,7 +36,7 @@ def _cache(model: Any) -> Any:
 
 
 class _Room:
-    """A tensor that is larger than what it holds."""
+    """A tensor with spare room behind its content."""
 
     def __init__(self) -> None:
         self._tensor: Any = None
@@ -46,7 +46,8 @@ class _Room:
         """Return both as one tensor of shape (b, g, n + m, d).
 
         Args:
-            held: what this method returned last, or the last tokens of it, or anything else; shape (b, g, n, d).
+            held: the tensor that this method returned last, or its last tokens (neither is copied while there
+                is room), or another tensor; shape (b, g, n, d).
             new: shape (b, g, m, d).
         """
         count = held.shape[-2] if held.numel() else 0
@@ -68,7 +69,7 @@ class _Room:
 
 
 class _Layer(DynamicLayer):  # type: ignore[misc]
-    """All tokens."""
+    """A layer that keeps all tokens."""
 
     keys: Any
     values: Any
@@ -78,7 +79,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
         self._rooms = _Room(), _Room()
 
     def __copy__(self) -> Any:
-        """Return a layer with the same states, and rooms of its own."""
+        """Return a layer with the same states and buffers of its own."""
         copied = type(self).__new__(type(self))
         copied.__dict__.update(self.__dict__)
         copied._rooms = _Room(), _Room()
@@ -99,7 +100,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
 
 
 class _SlidingLayer(_Layer, DynamicSlidingWindowLayer):  # type: ignore[misc]
-    """The last tokens alone, as many as are seen."""
+    """A layer that keeps only the tokens of the sliding window."""
 
     def __init__(self, sliding_window: int) -> None:
         DynamicSlidingWindowLayer.__init__(self, sliding_window)

@@ -1,4 +1,4 @@
-"""One generation: which engine, which model, which dialogues are left, and where the outputs go."""
+"""One generation: the engine, the model, the dialogues that are left, and the files of the outputs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["Generation", "prepare"]
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is to be done for one source and prompt; `done` are the candidates that are there."""
+    """The work for one source and prompt; `done` are the candidates that exist already."""
 
     source: str
     spec: EngineSpec
@@ -55,26 +55,26 @@ class _Job:
         return f"{self.source} {self.prompt}".rstrip()
 
     def left(self, n: int) -> list[int]:
-        """Indexes of dialogues that lack one or more of n candidates."""
+        """Return the indexes of dialogues that lack one or more of n candidates."""
         return unfinished(len(self.dialogues), n, self.done)
 
     def up_to_date(self) -> _Job:
-        """The job with what is there now."""
+        """Return the job with the candidates that its file holds now."""
         return replace(self, done=_done(self.file, self.identity, self.dialogues))
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A generation of which nothing can be wrong but the engine.
+    """A generation whose inputs are all checked; from here on only the engine can fail.
 
     Attributes:
-        jobs: what is to be done for each source and prompt.
-        model: what generates; it is not loaded yet.
+        jobs: the work for each source and prompt.
+        model: generates; it is not loaded yet.
         trained: the renderer of the trained prompt.
         recipe: the run's recipe.
         decoding: how the next token is chosen.
-        limit: how many tokens a summary may have.
-        completion_tokens: how many it is expected to have.
+        limit: returns the maximum number of tokens of a dialogue's summary.
+        completion_tokens: expected number of tokens of a summary.
     """
 
     jobs: tuple[_Job, ...]
@@ -86,14 +86,14 @@ class Generation:
     completion_tokens: int
 
     def run(self) -> list[PredictionFile]:
-        """Generate what is not there yet.
+        """Generate the missing candidates.
 
         Returns:
             a prediction file for each prompt and source.
 
         Raises:
-            InputError: the model cannot be had, or the engine cannot work here, or another process writes a file.
-            GenerationError: the engine failed; what was finished is kept, and the same command goes on from there.
+            InputError: the model is unavailable, the engine does not work here, or another process writes a file.
+            GenerationError: the engine failed. Finished outputs are kept, and the same command resumes there.
         """
         with contextlib.ExitStack() as stack:
             for job in self.jobs:
@@ -144,27 +144,27 @@ def prepare(
     prompts: Sequence[str] = (),
     into: Path | None = None,
 ) -> Generation:
-    """Look at everything that a generation needs: one summary or several of every dialogue of every source.
+    """Check everything that a generation needs: one summary or several of every dialogue of every source.
 
     Args:
         run: whose adapter, recipe and prompt.
         sources: data files; empty means the recipe's test and dev data.
         engine_name: None takes the recipe's.
-        untuned: leave the adapter out (a floor to compare with).
-        overrides: ``generate.KEY=VALUE``, instead of what the run's recipe says.
-        prompts: templates to ask with, one after the other, instead of the trained one; what they give are
-            candidates. The trained one may be among them.
-        into: a folder in which files of different settings stand beside each other; by default the run's own
-            folders, where those of other settings are set aside. What the run's other files say of the same
-            settings, and of the same ones with a higher limit, is taken over.
+        untuned: leave the adapter out (a baseline to compare with).
+        overrides: ``generate.KEY=VALUE``, instead of the values of the run's recipe.
+        prompts: templates to use one after the other, instead of the trained one; their outputs are candidates.
+            The trained template can be among them.
+        into: a folder that holds a file for each setting; by default the run's own folders, where files of other
+            settings are set aside. Outputs in the run's other files with the same settings, or with the same ones
+            and a higher limit, are copied from there.
 
     Raises:
-        InputError: something is wrong with the input; nothing was generated.
-        GenerationError: a server that is to be asked cannot be reached.
+        InputError: an input is invalid; nothing was generated.
+        GenerationError: the server cannot be reached.
     """
-    if found := [one for one in overrides if not one.startswith("generate.")]:
+    if others := [override for override in overrides if not override.startswith("generate.")]:
         raise RunError(
-            f"--set {found[0]}: changes nothing that is generated, and raw predictions stay as they are written; "
+            f"--set {others[0]}: has no effect on the generation, and raw predictions are not post-processed; "
             f"for post change {run.recipe_path}, or see llm-summ post --steps"
         )
     recipe = run.recipe(with_engine(engine_name, overrides))
@@ -188,17 +188,17 @@ def prepare(
     if fields.limit == "predicted":
         identity["budget"] = file_sha256(run.budget_path)
     jobs = []
-    said: list[str] = []
+    problems: list[str] = []
     for label, renderer in renderers.items():
         renderer.prepare([dialogue for dialogues in data for dialogue in dialogues])
-        asked = _identity(recipe, renderer, spec, decoding) | identity
+        shared_identity = _identity(recipe, renderer, spec, decoding) | identity
         for source, dialogues, rendered in zip(
             sources, data, _prompts(renderer, label, sources, data), strict=True
         ):
-            said += unreadable_prompts(source, recipe, model.facts, tokenizer, rendered)
+            problems += unreadable_prompts(source, recipe, model.facts, tokenizer, rendered)
             fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
             data_identity = {"source": source, "sha256": fingerprint}
-            made_of = PredictionIdentity.model_validate(asked | {"data": data_identity})
+            made_of = PredictionIdentity.model_validate(shared_identity | {"data": data_identity})
             parts = [source_name(source), spec.name, "untuned" if untuned else "", label, decoding.label]
             folder = run.predictions if decoding.n == 1 and not label else run.candidates
             if into is not None:
@@ -210,25 +210,25 @@ def prepare(
                     take_over(file, made_of, [run.predictions, run.candidates, into])
                 done = _done(file, made_of, dialogues)
             if done:
-                say(f"{file.path}: {len(done)} of {len(dialogues) * decoding.n} are there already")
+                say(f"{file.path}: {len(done)} of {len(dialogues) * decoding.n} already exist")
             jobs.append(_Job(source, spec, label, file, made_of, renderer, dialogues, rendered, done))
-    if said:
-        raise PromptError("\n".join(said))
+    if problems:
+        raise PromptError("\n".join(problems))
     return Generation(
         tuple(jobs), model, trained, recipe, decoding, limit, min(fields.max_new_tokens, COMPLETION_TOKENS)
     )
 
 
 def _done(file: PredictionFile, identity: PredictionIdentity, dialogues: Sequence[Dialogue]) -> frozenset[Key]:
-    """The candidates that a file holds already."""
-    place = {dialogue.id: index for index, dialogue in enumerate(dialogues)}
-    return frozenset((place[one.fname], one.sample) for one in file.kept(identity))
+    """Return the candidates that a file holds already."""
+    index_by_id = {dialogue.id: index for index, dialogue in enumerate(dialogues)}
+    return frozenset((index_by_id[record.fname], record.sample) for record in file.kept(identity))
 
 
 def _renderers(
     run: Run, recipe: Recipe, trained: Renderer, tokenizer: Any, prompts: Sequence[str]
 ) -> dict[str, Renderer]:
-    """What asks, by what its files are called: nothing for the prompt that was trained."""
+    """Return the renderers by the name in their files; the trained prompt's name is empty."""
     if not prompts:
         return {"": trained}
     renderers = {}
@@ -237,7 +237,7 @@ def _renderers(
         if template.sha256 == trained.template.sha256:
             renderers[""] = trained
         else:
-            # By the hash, too: another file of that name is another prompt.
+            # The hash is part of the name: another file of that name is another prompt.
             label = f"prompt-{source_name(prompt)}-{template.sha256[:6]}"
             renderers[label] = other_renderer(run, recipe.prompt, tokenizer, template)
     return renderers
@@ -246,19 +246,19 @@ def _renderers(
 def _prompts(
     renderer: Renderer, label: str, sources: Sequence[str], data: Sequence[Sequence[Dialogue]]
 ) -> list[list[TokenizedExample]]:
-    """The prompts of every source; all that do not fit are told at once."""
+    """Return the prompts of every source; one error lists all that do not fit."""
     rendered, lines = [], []
     for source, dialogues in zip(sources, data, strict=True):
         rows, refused = render_rows(renderer, ((dialogue, None) for dialogue in dialogues))
         rendered.append(rows)
-        lines += [f"{source}: {label}{label and ': '}{one.line()}" for one in refused]
+        lines += [f"{source}: {label}{label and ': '}{reason.line()}" for reason in refused]
     if lines:
         raise PromptError("\n".join(lines))
     return rendered
 
 
 def _fill(job: _Job, summarizer: Summarizer, n: int) -> None:
-    """Generate what one source still lacks of n candidates for each dialogue."""
+    """Generate the missing ones of n candidates for each dialogue of one source."""
     dialogues, rows = job.dialogues, job.rows
     shortened = [rows[index].id for index in job.left(n) if rows[index].dropped_turns]
     if shortened and not summarizer.by_messages:
@@ -274,15 +274,15 @@ def _fill(job: _Job, summarizer: Summarizer, n: int) -> None:
             by_length += prediction.finish_reason == "length"
             seconds = max(time.monotonic() - started, 1e-9)
             progress.advance(1, f"{new / seconds:.2f} outputs/s, {tokens / seconds:.0f} tokens/s")
-    say(f"{job.file.path}: {new} new, {by_length} of them ended by length")
+    say(f"{job.file.path}: {new} new, {by_length} cut off at the token limit")
 
 
 def _identity(recipe: Recipe, renderer: Renderer, spec: EngineSpec, decoding: Decoding) -> dict[str, Any]:
-    """What the texts depend on, but the data and where the model is held."""
+    """Return everything that the texts depend on, except the data and the model's location."""
     fields = recipe.generate
     return {
         "engine": spec.name,
-        "version": next((found for name in spec.distributions if (found := installed_version(name))), None),
+        "version": next((version for name in spec.distributions if (version := installed_version(name))), None),
         "base": recipe.model.base,
         "revision": recipe.model.revision,
         "base_quantization": fields.base_quantization,
@@ -298,4 +298,4 @@ def _refuse_same_names(sources: list[str]) -> None:
     names = [source_name(source) for source in sources]
     for name, source in zip(names, sources, strict=True):
         if names.count(name) > 1:
-            raise RunError(f"--data {source}: another file is called {name} too; rename one of them")
+            raise RunError(f"--data {source}: another file is also called {name}; rename one of them")

@@ -49,7 +49,7 @@ class LocalModel:
         device: where to compute.
         dtype: name of the dtype to compute in.
         rank: of the adapter; 0 leaves it out.
-        attach: keep the adapter beside the base's weights instead of adding it to them.
+        attach: keep the adapter separate from the base's weights instead of merging it into them.
         is_quantized: whether the base's own weights are quantized.
     """
 
@@ -68,7 +68,7 @@ class LocalModel:
         return None if Path(self.location).is_dir() else self.recipe.model.revision
 
     def is_small(self) -> bool:
-        """Return whether the base fits into memory beside an engine, and is loaded in a second or two."""
+        """Return whether the base fits into memory next to an engine, and loads in a second or two."""
         config = model_file(self.recipe.model, self.location, "config.json")
         sizes = [path.stat().st_size for path in config.parent.glob("*.safetensors")] if config else []
         return 0 < sum(sizes) <= _SMALL
@@ -84,12 +84,12 @@ class LocalModel:
 
 @dataclass(frozen=True, slots=True)
 class TokenIds:
-    """What an engine has to know of the prompts before it starts.
+    """Facts about the prompts that an engine needs before it starts.
 
     Attributes:
         pad_id: fills shorter prompts of a batch.
         stop_id: ends a completion.
-        longest_prompt: in tokens.
+        longest_prompt: tokens of the longest prompt.
     """
 
     pad_id: int
@@ -102,7 +102,7 @@ class LocalLoader(EngineLoader):
 
     @abstractmethod
     def attaches(self, recipe: Recipe, adapter: Mapping[str, Any], facts: BaseFacts) -> bool:
-        """Return whether the adapter stays beside the base's weights instead of being added to them.
+        """Return whether the adapter is kept separate from the base's weights instead of merged into them.
 
         Args:
             recipe: the run's recipe.
@@ -110,19 +110,19 @@ class LocalLoader(EngineLoader):
             facts: of the base.
 
         Raises:
-            EngineError: the recipe wants it, and the engine would refuse the adapter.
+            EngineError: the recipe asks for it, and the engine does not support the adapter.
         """
 
     @abstractmethod
     def starting(self, model: LocalModel, ids: TokenIds) -> AbstractContextManager[Callable[[], Engine]]:
-        """Prepare the model once, and yield what starts a worker with it.
+        """Prepare the model once, and yield a function that starts a worker with it.
 
-        The context is left when all workers have loaded the model. What is yielded may be called in another
-        process, so it has to be picklable.
+        The context is left when all workers have loaded the model. The function may be called in another process,
+        so it has to be picklable.
         """
 
     def source(self, run: Run, recipe: Recipe, *, untuned: bool) -> ModelSource:
-        """Return a base on this machine with the run's adapter, or all that was trained."""
+        """Return a base on this machine with the run's adapter, or the whole trained model."""
         whole = not trained_weights(recipe).has_adapter and not untuned
         adapter = None if untuned or whole else check_adapter(run)
         is_empty = adapter is not None and adds_nothing(run)
@@ -156,7 +156,7 @@ class LocalLoader(EngineLoader):
             return _start(self, model, ids, placement, candidates)
 
         def prove_it(engine: Engine, prompts: Sequence[Sequence[int]]) -> None:
-            # Workers in other processes are not asked, and not every engine can be.
+            # Workers in other processes cannot be checked, and not every engine supports the check.
             if adapter is not None and not is_empty and recipe.generate.prove and isinstance(engine, Proving):
                 reference = model.reference if model.is_small() else None
                 others = other_local_engines(self.spec)
@@ -167,7 +167,7 @@ class LocalLoader(EngineLoader):
         return ModelSource(tokenizer_at, identity, start, time, facts, prove_it)
 
     def _check(self, recipe: Recipe, adapter: Mapping[str, Any] | None, facts: BaseFacts, device: Device) -> bool:
-        """Return whether the adapter is attached, after a look whether the engine can load the base."""
+        """Check that the engine can load the base, and return whether the adapter is attached."""
         name, others = self.spec.name, other_local_engines(self.spec)
         if facts.quantized is not None and not self.spec.can("quantized_base"):
             raise EngineError(
@@ -185,10 +185,10 @@ def _start(loader: LocalLoader, model: LocalModel, ids: TokenIds, placement: Pla
 
     Args:
         loader: of the engine.
-        model: what they generate with.
-        ids: what the engine has to know of the prompts.
+        model: the model they generate with.
+        ids: facts about the prompts that the engine needs.
         placement: where they run.
-        candidates: to generate: no more workers are started.
+        candidates: number of candidates to generate, and so the largest useful number of workers.
 
     Raises:
         ModelError: the base model is unavailable.
@@ -198,11 +198,11 @@ def _start(loader: LocalLoader, model: LocalModel, ids: TokenIds, placement: Pla
     spec, wanted = loader.spec, model.recipe.generate.tensor_parallel
     each = wanted if placement.gpus() and spec.can("tensor_parallel") else 1
     if each < wanted:
-        say(f"generate.tensor_parallel is for {_names('tensor_parallel')} on GPUs: not used here")
+        say(f"generate.tensor_parallel is ignored: it is for {_names('tensor_parallel')} on GPUs")
     placement.check(candidates, each)
     with loader.starting(model, ids) as start:
         return placement.start(spec.name, start, candidates, each)
 
 
 def _names(capability: Any) -> str:
-    return " or ".join(one.name for one in engines_that([capability])) or "no engine"
+    return " or ".join(spec.name for spec in engines_that([capability])) or "no engine"

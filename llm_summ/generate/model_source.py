@@ -1,4 +1,4 @@
-"""Where the model of a generation is: on this machine, on a server, or nowhere. Every engine says so itself."""
+"""Location of a generation's model: this machine, a server, or none. Every engine defines its own."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ class ModelSource:
     """A model for a generation, which is not loaded yet.
 
     Attributes:
-        tokenizer_at: where the tokenizer is.
-        identity: what the texts depend on of it.
+        tokenizer_at: folder or hub id of the tokenizer.
+        identity: the properties of the model that the texts depend on.
         start: makes the engine, given the renderer, the tokens of the longest prompt and the number of candidates.
-        time: returns how long it takes here; None: it is not generated on this machine, or that is not known.
+        time: returns the estimator of the duration; None: the model is not on this machine, or no estimate is
+            possible.
         facts: of the model; None: it is not on this machine.
-        prove: refuses an engine that does not compute with what was trained, given the ids of a few prompts.
+        prove: raises if the engine does not compute with the trained weights, given the ids of a few prompts.
     """
 
     tokenizer_at: str
@@ -51,7 +52,7 @@ class ModelSource:
 
 
 class EngineLoader(ABC):
-    """How an engine gets its model: what an engine's module implements. Its methods import heavy libraries late.
+    """Finds the model of an engine; each engine's module implements it. Its methods import heavy libraries late.
 
     Args:
         spec: the engine's entry in the registry.
@@ -61,7 +62,7 @@ class EngineLoader(ABC):
         self.spec = spec
 
     def unusable(self) -> str | None:
-        """Return why the engine does not work here though its package is installed; None if it does."""
+        """Return why the engine does not work here although its package is installed; None if it works."""
         return None
 
     def unserved(self, facts: BaseFacts, device: Device, *, attached: bool = False) -> str:
@@ -69,8 +70,8 @@ class EngineLoader(ABC):
 
         Args:
             facts: of the base.
-            device: where it is to be loaded.
-            attached: whether an adapter is kept beside the base's weights.
+            device: the device to load it on.
+            attached: whether an adapter is kept separate from the base's weights.
         """
         return ""
 
@@ -84,7 +85,7 @@ class EngineLoader(ABC):
             untuned: leave the adapter out; only for an engine with the capability ``local``.
 
         Raises:
-            InputError: there is no model, adapter or server, or the engine cannot work with it.
+            InputError: the model, adapter or server is missing, or the engine does not support it.
             GenerationError: the server cannot be reached.
         """
 
@@ -92,9 +93,10 @@ class EngineLoader(ABC):
 def resolve_model(spec: EngineSpec, run: Run, recipe: Recipe, *, untuned: bool) -> ModelSource:
     """Find the model of a run for an engine; arguments and errors are those of `EngineLoader.source`."""
     if untuned and not spec.can("local"):
-        able = " or ".join(one.name for one in engines_that(["local"]))
+        able = " or ".join(other.name for other in engines_that(["local"]))
         raise RecipeError(
-            f"--untuned: the engine {spec.name} knows no adapter; leave it out, or take {able or 'another engine'}"
+            f"--untuned: the engine {spec.name} cannot leave the adapter out; remove --untuned, or use "
+            f"{able or 'another engine'}"
         )
     loader: EngineLoader = spec.load()
     return loader.source(run, recipe, untuned=untuned)
@@ -106,10 +108,10 @@ def unreadable_prompts(
     """Return a line for each reason why a model cannot read some prompts: unknown ids, or too many tokens.
 
     Args:
-        where: names the prompts: a file.
-        recipe: names the base, and how many new tokens follow.
-        facts: of the model; None: it is not on this machine, and nothing is known.
-        tokenizer: of transformers.
+        where: the file of the prompts, for messages.
+        recipe: has the base's name and the number of new tokens.
+        facts: of the model; None: the model is not on this machine, so nothing is checked.
+        tokenizer: a transformers tokenizer.
         rows: the prompts.
     """
     if facts is None:
@@ -117,15 +119,15 @@ def unreadable_prompts(
     base, new = recipe.model.base, recipe.generate.max_new_tokens
     unknown = unknown_ids(base, facts, tokenizer, rows)
     over = beyond_the_context(where, base, facts, rows, new)
-    return [*(f"{where}: {one.line}" for one in unknown), *(one.line for one in over)]
+    return [*(f"{where}: {problem.line}" for problem in unknown), *(problem.line for problem in over)]
 
 
 def saved_tokenizer(run: Run, recipe: Recipe) -> str:
-    """Return where the tokenizer of a run is, for an engine that does not load the run's model."""
+    """Return the location of a run's tokenizer, for an engine that does not load the run's model."""
     trained = [folder for folder in (run.adapter, run.model) if (folder / "tokenizer.json").is_file()]
     return str(trained[0]) if trained else base_location(recipe.model)
 
 
 def other_local_engines(spec: EngineSpec) -> str:
     """Return the names of the other engines that generate on this machine, for advice: ``hf``."""
-    return " or ".join(one.name for one in engines_that(["local"]) if one != spec) or "another engine"
+    return " or ".join(other.name for other in engines_that(["local"]) if other != spec) or "another engine"

@@ -1,4 +1,4 @@
-"""What a model keeps of a batch of prompts: its keys and values, from which several texts can be continued."""
+"""Keys and values of a batch of prompts, from which several texts can be continued."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class PromptStates:
     """Keys and values of all tokens but the last of each prompt.
 
     Attributes:
-        indexes: which request each row is of, shape (b,).
-        cache: of the library; continuing from it changes it, so `rows` gives copies.
+        indexes: index of each row's request, shape (b,).
+        cache: the library's; continuing from it changes it, so `rows` returns copies.
         ids: the prompts, padded on the left, shape (b, s).
         mask: 0 for padding, of the same shape.
     """
@@ -32,14 +32,14 @@ class PromptStates:
 
         Args:
             model: a causal language model.
-            cache: an empty one for it, from `growing_cache`; it is filled.
-            ids: shape (b, s), padded on the left; every prompt has two tokens at least.
+            cache: an empty cache from `growing_cache`; it is filled.
+            ids: shape (b, s), padded on the left; every prompt has at least two tokens.
             mask: 0 for padding, of the same shape.
             indexes: of the requests.
         """
         before = mask[:, :-1]
-        # No logits are needed; of one position they cost little. In 16 bits PyTorch's product of a view would copy
-        # the head's weights for every row.
+        # No logits are needed, and those of one position cost little. In 16 bits PyTorch's product of a view would
+        # copy the head's weights for every row.
         head = model.get_output_embeddings().register_forward_pre_hook(
             lambda module, states: (states[0][:, -1:].contiguous(),)
         )
@@ -56,12 +56,12 @@ class PromptStates:
         return cls(indexes, cache, ids, mask)
 
     def rows(self, places: Sequence[int]) -> Any:
-        """Return a cache with the states of these rows, each as often as it is named; this one stays as it is."""
+        """Return a cache with the states of these rows, each as often as it is given; this cache is unchanged."""
         import torch
 
         chosen = copy.copy(self.cache)
         chosen.layers = [copy.copy(layer) for layer in self.cache.layers]
-        chosen.batch_select_indices(torch.tensor(places, device=self.ids.device))  # makes tensors of its own
+        chosen.batch_select_indices(torch.tensor(places, device=self.ids.device))  # makes new tensors
         return chosen
 
 
@@ -79,5 +79,5 @@ def left_padded(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Any, Any
 
 
 def positions(mask: Any) -> Any:
-    """Return the position of every token in its row, padding left out; shape (b, s)."""
+    """Return the position of every token in its row, not counting padding; shape (b, s)."""
     return (mask.cumsum(-1) - 1).clamp(min=0)

@@ -1,4 +1,4 @@
-"""The one way from dialogues to finished summaries: render, generate, decode, choose one of several, post-process.
+"""The pipeline from dialogues to finished summaries: render, generate, decode, choose a candidate, post-process.
 
 ::
 
@@ -6,8 +6,8 @@
         for summary in summarizer.summarize(dialogues):
             print(summary.text)
 
-`predict` stops before the choice and yields raw texts, for callers that store them. Nothing is printed: messages
-go to the logger ``llm_summ``.
+`predict` stops before the choice and yields raw texts, for callers that store them. Messages are not printed, but
+sent to the logger ``llm_summ``.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ from llm_summ.runs.run import RUNS, Run, open_run
 
 __all__ = ["Summarizer", "decoding_of", "request_seed", "takes_messages", "with_engine"]
 
-_LOGPROB_DECIMALS = 2  # the further ones depend on which others are computed at the same time
-_TYPICAL_CHARACTERS = 430  # of a dialogue, to choose an engine before there are any
+_LOGPROB_DECIMALS = 2  # further decimals depend on the rest of the batch
+_TYPICAL_CHARACTERS = 430  # of a dialogue, to choose an engine before the dialogues are known
 
 
 class Summarizer:
-    """An engine with the prompt that its model was trained on, and what is done with its texts.
+    """An engine, the prompt that its model was trained on, and the post-processing of its texts.
 
     Args:
-        engine: started. `close` closes it.
+        engine: already started. `close` closes it.
         renderer: renders the prompts, and decodes what is generated.
-        max_new_tokens: returns how many tokens the summary of a dialogue may have.
+        max_new_tokens: returns the maximum number of tokens of a dialogue's summary.
         decoding: how the next token is chosen.
-        seed: the recipe's; what is drawn for a dialogue depends on it and on the dialogue's id.
+        seed: the recipe's; sampling for a dialogue depends on it and on the dialogue's id.
         by_messages: whether the engine takes messages instead of token ids.
         post: the steps of post-processing.
         limits: of the step ``cut_to_limit``.
         unreadable: returns a line for each reason why the model cannot read some prompts.
-        prove: refuses, given a few prompts, an engine that does not compute with what was trained. It is called
+        prove: given a few prompts, raises if the engine does not compute with the trained weights. It is called
             once, before many texts are generated.
     """
 
@@ -94,9 +94,9 @@ class Summarizer:
         Args:
             where: a run, its name or folder, or a merged folder. None: the latest run.
             engine: the engine's name; None takes the recipe's.
-            overrides: ``generate.KEY=VALUE`` or ``post=[…]``, instead of what the recipe says.
-            expected: how many dialogues there will be: ``auto`` chooses an engine that is fast for so many, and
-                no more workers are started.
+            overrides: ``generate.KEY=VALUE`` or ``post=[…]``, instead of the recipe's values.
+            expected: number of dialogues: ``auto`` chooses an engine that is fast for that many, and there are at
+                most as many workers as candidates.
 
         Raises:
             InputError: the run, its model or the engine is unavailable, or they do not work together.
@@ -111,7 +111,7 @@ class Summarizer:
             recipe = _recipe_of_folder(recipe, run.path)
         fields = recipe.generate
         spec = choose_engine(fields, lambda: faster_engine(recipe, [_TYPICAL_CHARACTERS] * expected))
-        # A merged folder is a base of its own, with nothing to attach.
+        # A merged folder is used as a base without an adapter.
         model = resolve_model(spec, run, recipe, untuned=is_merged and spec.can("local"))
         tokenizer = load_tokenizer(recipe.model, model.tokenizer_at)
         if is_merged:
@@ -127,7 +127,7 @@ class Summarizer:
             )
         limits = limits_for(run, recipe.post, [])
         longest, context = renderer.max_prompt_tokens, None if model.facts is None else model.facts.context
-        if context is not None:  # a longer prompt is refused when it is rendered
+        if context is not None:  # rendering refuses longer prompts
             longest = max(1, min(longest, context - fields.max_new_tokens))
         started = model.start(renderer, longest, expected * fields.n)
         return cls(
@@ -149,12 +149,12 @@ class Summarizer:
         rows: Sequence[TokenizedExample] | None = None,
         done: Collection[Key] = (),
     ) -> Iterator[tuple[int, Prediction]]:
-        """Yield raw texts with the index of their dialogue, as soon as they are finished, in any order.
+        """Yield raw predictions with the index of their dialogue, as soon as they are finished, in any order.
 
         Args:
             dialogues: shape (n,).
             rows: their prompts, shape (n,); None renders them.
-            done: candidates that are there already.
+            done: candidates that exist already.
 
         Raises:
             PromptError: prompts do not fit; a line for each reason.
@@ -191,9 +191,9 @@ class Summarizer:
             )
 
     def stream(self, dialogues: Sequence[Dialogue]) -> Iterator[tuple[int, Summary]]:
-        """Yield finished summaries with the index of their dialogue, as soon as they are there, in any order.
+        """Yield summaries with the index of their dialogue, as soon as they are finished, in any order.
 
-        Of several candidates the one is chosen that agrees best with the others (minimum Bayes risk, by the
+        Of several candidates, the one that agrees best with the others is chosen (minimum Bayes risk, by the
         competition's score).
 
         Raises:
@@ -206,11 +206,12 @@ class Summarizer:
             self._prove = None
         candidates: dict[int, list[Prediction]] = {}
         for index, prediction in self.predict(dialogues, rows):
-            found = candidates.setdefault(index, [])
-            found.append(prediction)
-            if len(found) == self._decoding.n:
-                found.sort(key=lambda one: one.sample)
-                finished = finish(found, [dialogues[index]] * len(found), self._post, self._limits)
+            predictions = candidates.setdefault(index, [])
+            predictions.append(prediction)
+            if len(predictions) == self._decoding.n:
+                predictions.sort(key=lambda candidate: candidate.sample)
+                repeated = [dialogues[index]] * len(predictions)
+                finished = finish(predictions, repeated, self._post, self._limits)
                 yield index, finished.summaries[best_candidate(finished.texts)]
                 del candidates[index]
 
@@ -227,12 +228,12 @@ class Summarizer:
         """
         self.renderer.prepare(dialogues)
         rows, refused = render_rows(self.renderer, ((dialogue, None) for dialogue in dialogues))
-        if lines := [one.line() for one in refused] or self._unreadable(rows):
+        if lines := [reason.line() for reason in refused] or self._unreadable(rows):
             raise PromptError("\n".join(lines))
         return rows
 
     def close(self) -> None:
-        """Give back memory and processes.
+        """Free memory and end processes.
 
         Raises:
             GenerationError: a server gave no answer for some dialogues.
@@ -249,12 +250,12 @@ class Summarizer:
 
 
 def decoding_of(fields: GenerateFields) -> Decoding:
-    """Return how a recipe's section `generate` decodes."""
+    """Return the decoding settings of a recipe's section `generate`."""
     return Decoding(fields.n, fields.temperature, fields.top_p, fields.top_k, fields.beams, fields.no_repeat_ngram)
 
 
 def takes_messages(spec: EngineSpec, fields: GenerateFields) -> bool:
-    """Return whether an engine is given messages instead of token ids."""
+    """Return whether an engine takes messages instead of token ids."""
     return spec.can("messages") and fields.server.prompt == "chat"
 
 
@@ -272,20 +273,20 @@ def request_seed(seed: int, identity: str) -> int:
 
 
 def with_engine(engine: str | None, overrides: Sequence[str]) -> list[str]:
-    """Return overrides of a recipe with the engine among them: what goes together depends on it.
+    """Return a recipe's overrides with the engine among them, since the checks of a recipe depend on the engine.
 
     Raises:
         RunError: they name another engine.
     """
     if engine is None:
         return list(overrides)
-    own = f"generate.engine={engine}"
-    if other := [one for one in overrides if one.startswith("generate.engine=") and one != own]:
-        raise RunError(f"--set {other[0]}: --engine {engine} says another; leave one of them out")
-    return [own, *overrides]
+    wanted = f"generate.engine={engine}"
+    if others := [text for text in overrides if text.startswith("generate.engine=") and text != wanted]:
+        raise RunError(f"--set {others[0]}: conflicts with --engine {engine}; remove one of them")
+    return [wanted, *overrides]
 
 
 def _recipe_of_folder(recipe: Recipe, folder: Path) -> Recipe:
-    """Return the recipe of a merged folder with the folder as its base: its weights are there, in full."""
-    own = ModelFields(base=str(folder), trust_remote_code=recipe.model.trust_remote_code, quantization="none")
-    return recipe.model_copy(update={"model": own})
+    """Return the recipe of a merged folder with the folder as its base, which holds unquantized weights."""
+    model = ModelFields(base=str(folder), trust_remote_code=recipe.model.trust_remote_code, quantization="none")
+    return recipe.model_copy(update={"model": model})

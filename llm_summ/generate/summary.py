@@ -1,4 +1,4 @@
-"""A finished summary, and how raw predictions become some."""
+"""Finished summaries, and the post-processing of raw predictions."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Summary:
 
     Attributes:
         text: after post-processing.
-        prediction: the generated text that it was made of, unchanged, with its tokens and finish reason.
-        changed_by: the steps of post-processing that changed it, in their order.
+        prediction: the unchanged generated text, with its number of tokens and finish reason.
+        changed_by: the steps of post-processing that changed the text, in order.
     """
 
     text: str
@@ -41,12 +41,12 @@ class Summary:
 
     @property
     def tokens(self) -> int:
-        """Generated tokens, the stop token included."""
+        """Number of generated tokens, the stop token included."""
         return self.prediction.tokens
 
     @property
     def finish_reason(self) -> FinishReason:
-        """Return "stop" if the text ended by itself, "length" if it was cut off."""
+        """Reason for the end of the text: "stop" (ended by the model) or "length" (cut off)."""
         return self.prediction.finish_reason
 
 
@@ -56,7 +56,7 @@ class Finished:
 
     Attributes:
         summaries: in the order of the predictions, shape (n,).
-        steps: names of all steps, as they are part of a score's signature.
+        steps: names of all steps, as in the signature of a score.
     """
 
     summaries: tuple[Summary, ...]
@@ -69,7 +69,7 @@ class Finished:
 
     @property
     def by_length(self) -> int:
-        """How many texts were cut off."""
+        """Number of texts that were cut off."""
         return sum(summary.finish_reason == "length" for summary in self.summaries)
 
 
@@ -83,13 +83,13 @@ def finish(
 
     Args:
         predictions: shape (n,).
-        dialogues: of each prediction, shape (n,).
+        dialogues: the dialogue of each prediction, shape (n,).
         steps: of post-processing.
-        limits: of the step ``cut_to_limit``, which changes nothing without.
+        limits: of the step ``cut_to_limit``, which has no effect without them.
     """
-    cut_off = [one.finish_reason == "length" for one in predictions]
-    spoken = [dialogue.text for dialogue in dialogues]
-    report = post_process([one.summary for one in predictions], cut_off, steps, spoken, limits)
+    cut_off = [prediction.finish_reason == "length" for prediction in predictions]
+    sources = [dialogue.text for dialogue in dialogues]
+    report = post_process([prediction.summary for prediction in predictions], cut_off, steps, sources, limits)
     changed_by: dict[int, list[str]] = {}
     for change in report.changes:
         changed_by.setdefault(change.row, []).append(change.step)

@@ -1,1 +1,1 @@
-"""The adapter merged into its base: a folder that transformers and vLLM serve, checked, described, pushed."""
+"""Merging an adapter into its base: a folder for transformers and vLLM, its check, model card and upload."""

@@ -23,7 +23,7 @@ _TERMS = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
 
 
 def copy_terms(location: str, folder: Path) -> None:
-    """Copy what the base says of its licence; a base that came from a hub by its id has nothing to copy."""
+    """Copy the licence files of the base, if it is a local folder; a base given by hub id has none to copy."""
     for pattern in _TERMS:
         for path in Path(location).glob(pattern):
             if path.is_file():
@@ -31,28 +31,29 @@ def copy_terms(location: str, folder: Path) -> None:
 
 
 def serve_line(folder: str, dtype: str, *, on_cpu: bool = False) -> str:
-    """The command that serves a merged folder.
+    """Return the command that serves a merged folder.
 
-    Without being told vLLM makes bfloat16 of float32; its build for CPUs has no program `vllm` that starts.
+    By default vLLM converts float32 to bfloat16, so float32 is set explicitly. The program `vllm` of its CPU build
+    does not start.
     """
     program = "python -m vllm.entrypoints.openai.api_server --model" if on_cpu else "vllm serve"
     return f"{program} {shlex.quote(folder)}" + (" --dtype float32" if dtype == "float32" else "")
 
 
 def shown_prompt(renderer: Renderer, tokenizer: Any) -> str:
-    """A small dialogue as the model sees it, special tokens written out."""
+    """Return the prompt of a small dialogue as the model sees it, with its special tokens."""
     return str(tokenizer.decode(renderer.prompt(_EXAMPLE).prompt_ids, clean_up_tokenization_spaces=False))
 
 
 def added_token(tokenizer: Any) -> str | None:
-    """The token that a tokenizer puts before any text by itself; None: it puts none."""
+    """Return the token that a tokenizer adds before every text; None if it adds none."""
     bos = tokenizer.bos_token_id
     adds = bos is not None and tokenizer.encode("", add_special_tokens=True)[:1] == [bos]
     return str(tokenizer.bos_token) if adds else None
 
 
 def has_thinking_switch(tokenizer: Any) -> bool:
-    """Whether the chat template makes another prompt when thinking is switched off."""
+    """Return whether the chat template makes a different prompt when thinking is switched off."""
     if not getattr(tokenizer, "chat_template", None):
         return False
     turn = [{"role": "user", "content": "?"}]
@@ -76,17 +77,17 @@ def model_card(
     added: str | None = None,
     thinking_off: bool = False,
 ) -> str:
-    """The card: metadata that a hub reads, and what one has to know to use the model.
+    """Return the card: the hub's metadata, and the facts that users of the model need.
 
     Args:
         recipe: the run's.
         location: of the base.
-        facts: what `merge.json` holds.
-        prompt: a dialogue as the model sees it; None where that would show training data.
+        facts: the content of `merge.json`.
+        prompt: an example prompt as the model sees it; None if it would show training data.
         stop: the token that ends a summary.
-        pipeline_tag: the hub's name of what the model does.
+        pipeline_tag: the hub's name of the model's task.
         uses_length: whether the prompt asks for a length.
-        added: the token that the tokenizer puts before any text.
+        added: the token that the tokenizer adds before every text.
         thinking_off: whether the trained prompt is made with thinking switched off.
     """
     base, licence = _base(recipe.model, location)
@@ -120,21 +121,20 @@ def model_card(
         "",
         "## Use",
         "",
-        f"The model knows one prompt, `prompt.md`. A summary ends with `{stop}`, which is set in tokenizer and "
-        "configuration; decoding is greedy.",
+        f"The model was trained on one prompt, `prompt.md`. A summary ends with `{stop}`, which is set in the "
+        "tokenizer and the generation configuration. Decoding is greedy.",
         "",
         *_fenced([serve_line("PATH-OF-THIS-FOLDER", facts["dtype"])]),
     ]
     if prompt is not None:
         lines += ["A prompt as the model sees it:", "", *_fenced(prompt.splitlines())]
         if added is not None and prompt.startswith(added):
-            lines += [f"`{added}` at its beginning is added by the tokenizer: leave it out of a text.", ""]
+            lines += [f"The tokenizer adds the `{added}` at its beginning: leave it out of a text prompt.", ""]
     else:
         lines += ["The prompt shows examples from the training data, which are not in this folder.", ""]
     if thinking_off:
         lines += [
-            "To make this prompt, a server that is given messages needs `chat_template_kwargs: {enable_thinking: "
-            "false}`.",
+            "To make this prompt from messages, a server needs `chat_template_kwargs: {enable_thinking: false}`.",
             "",
         ]
     if uses_length:
@@ -143,7 +143,7 @@ def model_card(
 
 
 def _base(model: ModelFields, location: str) -> tuple[str, str | None]:
-    """The base's name as others know it, and its licence where that is known."""
+    """Return the base's public name, and its licence if known."""
     name = model.base.removeprefix("embedded:")
     if name in EMBEDDED and name != model.base:
         return f"google/{name}", "gemma"
@@ -152,12 +152,12 @@ def _base(model: ModelFields, location: str) -> tuple[str, str | None]:
         return model.base, None
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    found = re.search(r"\A---\n.*?^license: *([\w.-]+) *$.*?^---$", text, re.MULTILINE | re.DOTALL)
-    return folder.resolve().name, found.group(1) if found else None
+    match = re.search(r"\A---\n.*?^license: *([\w.-]+) *$.*?^---$", text, re.MULTILINE | re.DOTALL)
+    return folder.resolve().name, match.group(1) if match else None
 
 
 def _score(verification: Mapping[str, Any] | None) -> list[str]:
-    """The table of the verification."""
+    """Return the lines of the verification's table."""
     if verification is None:
         return []
     rows, systems = verification["rows"], verification["systems"]
@@ -176,6 +176,6 @@ def _score(verification: Mapping[str, Any] | None) -> list[str]:
 
 
 def _fenced(lines: list[str]) -> list[str]:
-    longest = max((len(found) for line in lines for found in re.findall("`+", line)), default=0)
+    longest = max((len(ticks) for line in lines for ticks in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     return [fence, *lines, fence, ""]

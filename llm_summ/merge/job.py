@@ -1,4 +1,4 @@
-"""One merge: the folder, what stands beside its weights, its verification, and the way to a hub."""
+"""One merge: the folder with its weights and other files, its verification, and the upload to a hub."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Merged:
 
     Attributes:
         folder: with weights, tokenizer, prompt, recipe and card.
-        facts: what ``merge.json`` holds: what it is made of, and how it was verified.
-        verification: made now, or None.
+        facts: the content of ``merge.json``: the sources of the folder, and its verification.
+        verification: of this merge; None if it was not verified now.
         pushed: the address of the repository, if it was pushed.
     """
 
@@ -48,21 +48,21 @@ class Merged:
     pushed: str | None
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
+        """Return all attributes for programs."""
         return {"folder": str(self.folder), **self.facts, "pushed": self.pushed}
 
 
 @dataclass(frozen=True, slots=True)
 class MergeRequest:
-    """How a run is merged.
+    """Options of a merge.
 
     Attributes:
-        out: where to; by default `Run.merged`, where `generate` finds it too.
+        out: the folder to write; by default `Run.merged`, which `generate` also uses.
         dtype: to merge and write in; None takes `generate.dtype` of the recipe.
-        verify: whether to generate with the result and with what it was made from; None does so if there are data.
+        verify: whether to generate with the result and with its sources; None verifies if there are data.
         source: the data to verify with; by default the recipe's dev data.
-        rows: how many dialogues of them, chosen by the recipe's seed.
-        overrides: ``generate.KEY=VALUE``, instead of what the run's recipe says.
+        rows: number of dialogues to verify with, chosen by the recipe's seed.
+        overrides: ``generate.KEY=VALUE``, instead of the values of the run's recipe.
         force: replace a folder that was not made by a merge.
         push_to: ``owner/name`` on the hub.
         public: whether that repository is public.
@@ -86,19 +86,19 @@ def merge(run: Run, request: MergeRequest = _DEFAULTS) -> Merged:
     """Merge a run's adapter into its full-precision base.
 
     Args:
-        run: whose adapter.
-        request: where to, in which dtype, and how it is verified.
+        run: the run whose adapter is merged.
+        request: the options.
 
     Raises:
-        InputError: something is wrong with the input, or another process merges the run; nothing was merged.
+        InputError: an input is invalid, or another process merges the run; nothing was merged.
         LlmSummError: the folder cannot be written, or cannot be pushed.
-        GenerationError: the verification failed; the merged folder is whole.
+        GenerationError: the verification failed; the merged folder is complete.
     """
     recipe = run.recipe(request.overrides)
     if not (weights := trained_weights(recipe)).has_adapter:
         raise RunError(
-            f"{run.path}: trained as a whole (train.weights: {weights.name}): nothing to merge; "
-            f"its model is {run.model}"
+            f"{run.path}: trained all weights (train.weights: {weights.name}), so it has no adapter to merge; "
+            f"use its model, {run.model}"
         )
     with run.lock_merged(wait=False):
         return _merge(run, recipe, request)
@@ -151,7 +151,7 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
         )
         write_json(folder / VERIFIED_BY, facts)
 
-    describe()  # whatever happens from here on, the folder can be used
+    describe()  # the folder is usable even if the verification or the upload fails
     verification = None
     if dialogues:
         data = request.source or recipe.data.dev or ""
@@ -175,7 +175,7 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
 
 
 def _without_paths(recipe: Recipe) -> Recipe:
-    """The recipe with file names instead of paths: what is merged may be given away."""
+    """Return the recipe with file names instead of paths, since the merged folder may be published."""
 
     def name(source: str) -> str:
         return Path(source).expanduser().name if source.startswith(("/", "~", "..")) else source
@@ -198,11 +198,11 @@ def _without_paths(recipe: Recipe) -> Recipe:
 
 
 def _check_folder(folder: Path, run: Run, base: str, force: bool) -> None:
-    """Refuse to replace what was not made by a merge, and what must never be replaced."""
+    """Raise if the folder was not written by a merge, or contains files that must never be replaced."""
     whole = folder.resolve()
-    needed = [place.resolve() for place in (Path.cwd(), Path.home(), run.path, Path(base).expanduser())]
-    if any(place.is_relative_to(whole) for place in needed):
-        raise InputError(f"--out {folder}: holds what must stay; name a folder of its own")
+    needed = [path.resolve() for path in (Path.cwd(), Path.home(), run.path, Path(base).expanduser())]
+    if any(path.is_relative_to(whole) for path in needed):
+        raise InputError(f"--out {folder}: holds files that must not be replaced; name another folder")
     if not folder.exists() or merged_stamp(folder) is not None:
         return
     if not folder.is_dir():
@@ -210,13 +210,13 @@ def _check_folder(folder: Path, run: Run, base: str, force: bool) -> None:
     of_the_run = whole.is_relative_to(run.path.resolve()) and whole != run.merged.resolve()
     if any(folder.iterdir()) and (of_the_run or not force):
         raise InputError(
-            f"{folder}: is there, and was not made by `llm-summ merge` (no {MERGED_FROM}); name another folder "
-            "with --out" + ("" if of_the_run else ", or replace it and all that it holds with --force")
+            f"{folder}: exists, and was not written by `llm-summ merge` (no {MERGED_FROM}); name another folder "
+            "with --out" + ("" if of_the_run else ", or replace it and everything in it with --force")
         )
 
 
 def _dialogues(recipe: Recipe, request: MergeRequest) -> list[Dialogue]:
-    """The dialogues to verify with; none if that is not wanted, or not possible and not asked for."""
+    """Return the dialogues to verify with; none if `verify` is False, or if it is None and there are no data."""
     if request.verify is False:
         return []
     data = request.source or recipe.data.dev
@@ -229,11 +229,11 @@ def _dialogues(recipe: Recipe, request: MergeRequest) -> list[Dialogue]:
         option = None if request.source else "--data PATH"
         return read_dialogues(data, references=True, shuffle=recipe.seed, limit=request.rows, option=option)
     except DataError as error:
-        raise DataError(f"{error}; or leave the check out: --no-verify") from error
+        raise DataError(f"{error}; or skip the verification: --no-verify") from error
 
 
 def _facts(run: Run, folder: Path) -> dict[str, Any]:
-    """What is known of a merged folder; an earlier verification of the same weights stays."""
+    """Return the facts about a merged folder, with an earlier verification of the same weights."""
     try:
         earlier = json.loads((folder / VERIFIED_BY).read_text(encoding="utf-8")).get("verification")
     except (OSError, ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""Whether merged weights are W + scale B A: a few layers, by the formula and not by the library that merged them.
+"""Check of a few merged layers against W + scale B A, computed here and not by the library that merged them.
 
 LoRA: Hu et al. 2021, https://arxiv.org/abs/2106.09685, section 4.1. The scale is alpha / r, or for rsLoRA
 alpha / sqrt(r): Kalajdzievski 2023, https://arxiv.org/abs/2312.03732.
@@ -24,12 +24,12 @@ _ROWS = 256  # of a layer's weight: enough to see a wrong scale, and small for a
 
 @dataclass(frozen=True, slots=True)
 class LayerSum:
-    """What the first rows of a layer's weight should be.
+    """The expected first rows of a layer's merged weight.
 
     Attributes:
         name: the layer's name in the base model.
         weight: W + scale B A in float64, shape [rows, inputs].
-        rounding: the most that rounding can change, shape [rows, inputs].
+        rounding: the largest difference that rounding can make, shape [rows, inputs].
     """
 
     name: str
@@ -39,13 +39,14 @@ class LayerSum:
 
 @dataclass(frozen=True, slots=True)
 class LayerCheck(JsonRecord):
-    """How far merged weights lie from the formula.
+    """Differences between merged weights and the formula.
 
     Attributes:
-        layers: how many were looked at.
+        layers: number of compared layers.
         largest: the largest difference.
-        rounding: the largest share of what rounding explains that a difference takes; above 1 it is wrong.
-        where: the layer of that.
+        rounding: the largest ratio of a difference to the largest that rounding explains; above 1 the merge is
+            wrong.
+        where: the layer with that ratio.
     """
 
     layers: int
@@ -55,26 +56,26 @@ class LayerCheck(JsonRecord):
 
 
 def lora_scale(config: Mapping[str, Any], layer: str, rank: int) -> float:
-    """What a layer's product B A is multiplied by.
+    """Return the factor of a layer's product B A.
 
     Args:
         config: the adapter's `adapter_config.json`.
-        layer: its name in the base model; `alpha_pattern` may have an alpha of its own for it.
-        rank: of its own product, which `rank_pattern` may have set.
+        layer: its name in the base model; `alpha_pattern` can set its alpha.
+        rank: of the layer's product, which `rank_pattern` can set.
     """
     patterns = dict(config.get("alpha_pattern") or {}).items()
-    own = (alpha for pattern, alpha in patterns if re.fullmatch(rf"(.*\.)?({pattern})", layer))
-    alpha = float(next(own, config["lora_alpha"]))
+    alphas = (alpha for pattern, alpha in patterns if re.fullmatch(rf"(.*\.)?({pattern})", layer))
+    alpha = float(next(alphas, config["lora_alpha"]))
     return alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
 
 
 def expected_layers(model: Any, config: Mapping[str, Any], dtype: Any) -> list[LayerSum]:
-    """The sums of a few of the adapted layers, from the first to the last.
+    """Return the expected weights of a few adapted layers, from the first to the last.
 
     Args:
         model: the base with the adapter attached.
         config: the adapter's `adapter_config.json`.
-        dtype: the torch dtype that was merged in.
+        dtype: the torch dtype of the merge.
     """
     import torch
 
@@ -84,8 +85,8 @@ def expected_layers(model: Any, config: Mapping[str, Any], dtype: Any) -> list[L
         if isinstance(getattr(module, "base_layer", None), torch.nn.Linear) and "default" in module.lora_A
     ]
     if config.get("use_dora"):
-        return []  # its sum is another one
-    # Evenly spaced: the first, the last, and what lies between.
+        return []  # the formula is different
+    # Evenly spaced, from the first to the last.
     places = sorted(
         {round(part * (len(adapted) - 1) / (_LAYERS - 1)) for part in range(_LAYERS)} if adapted else ()
     )
@@ -105,23 +106,23 @@ def expected_layers(model: Any, config: Mapping[str, Any], dtype: Any) -> list[L
 
 
 def check_layers(model: Any, sums: Sequence[LayerSum]) -> LayerCheck | None:
-    """Compare a merged model with what its layers should be; None if there is nothing to compare."""
-    found = []
+    """Compare a merged model with its expected layers; return None if there are none."""
+    differences = []
     for expected in sums:
         layer = _layer(model, expected.name)
         if layer is None and text_part_name(expected.name) == expected.name:
-            continue  # it looks at pictures, and is no part of the merged model
+            continue  # a layer of the vision part, which the merged model lacks
         weight = layer.weight[: len(expected.weight)].detach().cpu().double()
-        # What is no number is as far off as can be; Python's max would pass over it.
+        # NaN counts as an infinite difference; Python's max would ignore it.
         off = (weight - expected.weight).abs().nan_to_num(nan=math.inf)
-        found.append(((off / expected.rounding).max().item(), off.max().item(), expected.name))
-    if not found:
+        differences.append(((off / expected.rounding).max().item(), off.max().item(), expected.name))
+    if not differences:
         return None
-    rounding, _, where = max(found)
-    return LayerCheck(len(found), max(largest for _, largest, _ in found), rounding, where)
+    rounding, _, where = max(differences)
+    return LayerCheck(len(differences), max(largest for _, largest, _ in differences), rounding, where)
 
 
 def _layer(model: Any, name: str) -> Any:
-    """A layer of a merged model by its name in the base, of which it may be the language model alone."""
+    """Return a layer by its name in the base; the merged model can be only the base's language model."""
     layers = dict(model.named_modules())
     return layers.get(name, layers.get(text_part_name(name)))

@@ -1,4 +1,4 @@
-"""A merged folder on a model hub: in a private repository unless it was asked for a public one."""
+"""Upload of a merged folder to a model hub, into a private repository unless a public one is requested."""
 
 from __future__ import annotations
 
@@ -14,42 +14,48 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 def check_push(name: str) -> None:
-    """Check what can be known without the network: the name, and that there is a token.
+    """Check, without the network, the repository's name and that there is a token.
 
     Raises:
-        InputError: one of them is missing.
+        InputError: the name is invalid, the token is missing, or the hub's client is offline.
     """
     from huggingface_hub import constants, get_token
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     if not _NAME.fullmatch(name) or "--" in name or ".." in name:
-        raise InputError(f"--push {name}: not a repository; expected owner/name, such as team/summary-qwen3")
+        raise InputError(
+            f"--push {name}: not a repository's name; expected owner/name, such as team/summary-qwen3"
+        )
     try:
         validate_repo_id(name)
     except HFValidationError as error:
-        raise InputError(f"--push {name}: not a repository's name ({first_line(error)}); take another") from error
+        raise InputError(
+            f"--push {name}: not a repository's name ({first_line(error)}); choose another"
+        ) from error
     if constants.is_offline_mode():
-        raise InputError(f"--push {name}: the hub's client is told to be offline (HF_HUB_OFFLINE); unset that")
+        raise InputError(
+            f"--push {name}: the hub's client is offline (HF_HUB_OFFLINE is set); unset that variable"
+        )
     if get_token() is None:
         raise InputError(f"--push {name}: no token for the hub; set HF_TOKEN, or log in: hf auth login")
 
 
 def push(folder: Path, name: str, *, public: bool) -> str:
-    """Upload a folder to a model repository, which is made if it is not there.
+    """Upload a folder to a model repository, which is created if it does not exist.
 
     Args:
-        folder: what to upload.
+        folder: the folder to upload.
         name: ``owner/name``.
-        public: whether everyone may see it. A repository that is there already stays as it is: if it is the other
-            kind, it is refused.
+        public: whether the repository is public. An existing repository is not changed: if its visibility differs,
+            nothing is uploaded.
 
     Returns:
         the repository's address.
 
     Raises:
-        InputError: the repository is there, and is public or private against what is asked for.
-        LlmSummError: the hub cannot be reached, or refuses; the folder stays as it is.
+        InputError: the repository exists, and its visibility is not the requested one.
+        LlmSummError: the hub cannot be reached, or refuses the upload; the folder is unchanged.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
@@ -59,15 +65,15 @@ def push(folder: Path, name: str, *, public: bool) -> str:
         url = api.create_repo(name, private=not public, exist_ok=True)
         private = bool(api.model_info(name).private)
         if private == public:
-            kind, what = ("private", "leave --public out") if private else ("public", "add --public")
+            kind, advice = ("private", "remove --public") if private else ("public", "add --public")
             raise InputError(
-                f"--push {name}: is {kind} already, and nothing was uploaded; {what}, or choose another name"
+                f"--push {name}: exists and is {kind}, so nothing was uploaded; {advice}, or choose another name"
             )
         api.upload_folder(repo_id=name, folder_path=folder, commit_message="Merged by llm-summ")
     except HfHubHTTPError as error:
         reasons = {
-            401: "the hub does not take the token; set a valid HF_TOKEN, or log in: hf auth login",
-            403: "the token may not write there; make one with the right to write, or choose another owner",
+            401: "the hub rejects the token; set a valid HF_TOKEN, or log in: hf auth login",
+            403: "the token has no write access there; create one with write access, or choose another owner",
         }
         status = error.response.status_code
         raise _not_pushed(folder, name, reasons.get(status, f"HTTP {status}: {first_line(error)}")) from error
@@ -78,5 +84,5 @@ def push(folder: Path, name: str, *, public: bool) -> str:
 
 def _not_pushed(folder: Path, name: str, reason: str) -> LlmSummError:
     return LlmSummError(
-        f"--push {name}: {reason}; {folder} stays, and the same command with --no-verify pushes it again"
+        f"--push {name}: {reason}; {folder} is kept, and the same command with --no-verify tries the upload again"
     )

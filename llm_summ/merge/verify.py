@@ -1,4 +1,4 @@
-"""What merging changes: greedy summaries of the quantized base, the full one and the merged folder."""
+"""Effect of merging: greedy summaries of the quantized base, the full-precision base and the merged folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _CHANCE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class ModelVariant:
-    """One way to hold the model, and what it wrote.
+    """One variant of the model, and its summaries.
 
     Attributes:
         name: such as ``nf4 + adapter``.
@@ -55,26 +55,26 @@ class ModelVariant:
 
     @property
     def ended(self) -> int:
-        """How many outputs ended by themselves."""
+        """Number of outputs that the model ended, with the stop token."""
         return sum(prediction.finish_reason == "stop" for prediction in self.predictions)
 
     def same(self, other: ModelVariant) -> int:
-        """How many texts are those of another system."""
+        """Return how many texts are equal to those of another system."""
         pairs = zip(self.predictions, other.predictions, strict=True)
         return sum(one.summary == two.summary for one, two in pairs)
 
 
 @dataclass(frozen=True, slots=True)
 class MergeVerification:
-    """The merged folder beside what it was made from.
+    """The merged folder compared with its sources.
 
     Attributes:
         data: the data file, as the user named it.
-        systems: the quantized base with the adapter, if the training was on one; the full-precision base with the
-            adapter; the merged folder, loaded anew.
-        post: the steps of post-processing that the scores were made with.
-        layers: whether a few layers are what they should be; None where the formula does not hold for them.
-        other_prompts: how many prompts the folder's own tokenizer made other ids of.
+        systems: the quantized base with the adapter, if it was trained on a quantized base; the full-precision
+            base with the adapter; the merged folder, loaded from disk.
+        post: the steps of post-processing before scoring.
+        layers: the check of a few layers; None if the formula does not hold for them.
+        other_prompts: number of prompts for which the folder's own tokenizer gives other ids.
     """
 
     data: str
@@ -90,34 +90,34 @@ class MergeVerification:
 
     @property
     def attached(self) -> ModelVariant:
-        """The base in full precision with the adapter beside it."""
+        """The full-precision base with the adapter attached."""
         return self.systems[-2]
 
     @property
     def warnings(self) -> list[str]:
-        """What should not be, a line each."""
-        found = []
+        """Warnings, a line each."""
+        warnings = []
         if self.layers is not None and not self.layers.rounding <= 1:  # nan too
-            found.append(
+            warnings.append(
                 f"{self.layers.where}: merged weights differ from W + scale B A by up to "
                 f"{self.layers.largest:.1e}, {self.layers.rounding:.1f} times what rounding explains; serve the "
-                "adapter beside its base"
+                "base with the adapter attached"
             )
         if self.other_prompts:
-            found.append(
-                f"the folder's tokenizer gives {self.other_prompts} of {len(self.merged.predictions)} prompts "
-                "other ids than the training's; hand it token ids"
+            warnings.append(
+                f"the folder's tokenizer gives other ids than the training's for {self.other_prompts} of "
+                f"{len(self.merged.predictions)} prompts; send token ids to the server"
             )
         apart = paired(
             [row.final for row in self.attached.score.per_row], [row.final for row in self.merged.score.per_row]
         )
         if apart.p_randomisation < _CHANCE:
-            found.append(
-                f"merged scores {apart.difference:+.2f} points beside {self.attached.name} (95 % "
+            warnings.append(
+                f"merged scores {apart.difference:+.2f} points compared with {self.attached.name} (95 % "
                 f"{apart.low:+.2f} to {apart.high:+.2f}, p {apart.p_randomisation:.4f}): more than rounding "
-                "explains, which moves rows up as often as down"
+                "explains, since rounding raises scores as often as it lowers them"
             )
-        return found
+        return warnings
 
     def table(self) -> TextTable:
         """Return the systems, a row each."""
@@ -138,23 +138,23 @@ class MergeVerification:
         )
 
     def lines(self) -> list[str]:
-        """Return, for people, what the table does not say."""
+        """Return further results for people that are not in the table."""
         signature = labelled("signature", self._sign(self.merged))
         if self.layers is None:
             return [signature]
-        found = (
+        comparison = (
             f"{self.layers.layers} compared with W + scale B A: the largest difference is "
             f"{self.layers.largest:.1e}, {self.layers.rounding:.0%} of what rounding explains"
         )
-        return [labelled("layers", found), signature]
+        return [labelled("layers", comparison), signature]
 
     def _sign(self, system: ModelVariant) -> str:
         return f"{system.score.signature}|post:{'+'.join(self.post) or 'none'}"
 
     def to_json(self) -> dict[str, Any]:
-        """The verification for programs, without the texts."""
+        """Return the verification for programs, without the texts."""
         return {
-            "data": Path(self.data).name,  # the folder may be given away
+            "data": Path(self.data).name,  # the folder may be published
             "rows": len(self.merged.predictions),
             "systems": [
                 {
@@ -175,7 +175,7 @@ class MergeVerification:
         }
 
     def write_texts(self, folder: Path) -> None:
-        """Keep every raw text, a file for each system."""
+        """Write all raw texts, a file for each system."""
         with whole_directory(folder) as building:
             for system in self.systems:
                 lines = (json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in system.predictions)
@@ -184,7 +184,7 @@ class MergeVerification:
 
 
 def texts_folder(run: Run) -> Path:
-    """Where the texts of a verification are kept; never in the merged folder, which may be given away."""
+    """Return the folder of a verification's texts: not the merged folder, since that may be published."""
     return run.path / "merged.verify"
 
 
@@ -204,19 +204,19 @@ def verify_merge(
     """Generate with each system, one after the other, and score what they wrote.
 
     Args:
-        run: whose adapter.
+        run: the run whose adapter was merged.
         recipe: the run's recipe.
         adapter: the adapter's configuration.
         renderer: the training's.
         location: of the base.
-        device: where to compute.
-        dtype: name of the dtype that was merged in.
+        device: the device to generate on.
+        dtype: name of the dtype of the merge.
         folder: the merged model.
         source: the data file, as the user named it.
-        dialogues: of it, each with a reference; at least one.
+        dialogues: of the data file, each with a reference; at least one.
 
     Raises:
-        GenerationError: the device has too little memory. The merged folder is whole nevertheless.
+        GenerationError: the device has too little memory. The merged folder is complete nevertheless.
     """
     import torch
 
@@ -240,7 +240,7 @@ def verify_merge(
             quantization = quantization_config(kind, double=double, compute_dtype=compute)
             base = load_base(model, location, device, compute, quantization)
             if kind != "int8":
-                # The same products as in a training, bit for bit, without undoing the quantization for each token.
+                # Bit for bit the products of the training, without dequantizing the weights at every token.
                 base = base.dequantize(dtype=compute)
             systems.append(with_adapter(f"{kind} + adapter", base)[0])
             del base
@@ -252,28 +252,31 @@ def verify_merge(
         del base
         _free()
         say(f"Loading {folder}")
-        own = ModelFields(base=str(folder), trust_remote_code=model.trust_remote_code)
-        tokenizer = load_tokenizer(own, str(folder))
-        asked = trained_renderer(run, recipe.prompt, tokenizer)
-        asked.prepare(dialogues)
-        own_rows = [asked.prompt(dialogue) for dialogue in dialogues]
-        loaded = load_base(own, str(folder), device, "auto")
+        merged = ModelFields(base=str(folder), trust_remote_code=model.trust_remote_code)
+        tokenizer = load_tokenizer(merged, str(folder))
+        merged_renderer = trained_renderer(run, recipe.prompt, tokenizer)
+        merged_renderer.prepare(dialogues)
+        own_rows = [merged_renderer.prompt(dialogue) for dialogue in dialogues]
+        loaded = load_base(merged, str(folder), device, "auto")
         layers = check_layers(loaded, sums)
         engine = _AsLoaded(loaded, tokenizer, fields.batch_size)
-        systems.append(_system("merged, as loaded", engine, asked, recipe, dialogues, own_rows))
+        systems.append(_system("merged, as loaded", engine, merged_renderer, recipe, dialogues, own_rows))
         del loaded
         _free()
-    except (torch.OutOfMemoryError, GenerationError) as error:  # of an engine: the same
+    except (
+        torch.OutOfMemoryError,
+        GenerationError,
+    ) as error:  # an engine's GenerationError also means too little memory
         raise GenerationError(
-            f"{device.name}: out of memory while verifying; {folder} is whole; lower generate.batch_size with "
-            "--set, or leave the check out: --no-verify"
+            f"{device.name}: out of memory while verifying; {folder} is complete; lower generate.batch_size with "
+            "--set, or skip the verification: --no-verify"
         ) from error
-    others = sum(one.prompt_ids != two.prompt_ids for one, two in zip(rows, own_rows, strict=True))
+    others = sum(row.prompt_ids != own.prompt_ids for row, own in zip(rows, own_rows, strict=True))
     return MergeVerification(source, tuple(systems), tuple(_steps(recipe)), layers, others)
 
 
 class _AsLoaded:
-    """Generates as a user of the folder would, by its own generation configuration; batches as in `HfEngine`."""
+    """Generates as users of the folder would, with its generation configuration; batches are as in `HfEngine`."""
 
     name = "as loaded"
 
@@ -283,7 +286,7 @@ class _AsLoaded:
     def generate(
         self, requests: Sequence[Request], *, stop_id: int, decoding: Decoding = GREEDY, done: Collection[Key] = ()
     ) -> Iterator[Output]:
-        """Yield a greedy text for each request, which the folder's own stop id ends."""
+        """Yield a greedy text for each request, ended by the folder's own stop id."""
         stop_id, family = self._model.generation_config.eos_token_id, family_of_config(self._model.config)
         order = sorted(range(len(requests)), key=lambda index: len(requests[index].prompt_ids), reverse=True)
         for start in range(0, len(order), self._batch_size):
@@ -300,7 +303,7 @@ class _AsLoaded:
                     yield Output(index, tuple(completion), "length")
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Free the model."""
         del self._model
 
 
@@ -312,7 +315,7 @@ def _system(
     dialogues: Sequence[Dialogue],
     rows: Sequence[TokenizedExample],
 ) -> ModelVariant:
-    """Let one system generate, and score its texts; the engine is closed."""
+    """Generate with one system and score its texts; the engine is closed at the end."""
     limit = recipe.generate.max_new_tokens
     predictions: dict[int, Prediction] = {}
     with (
@@ -320,7 +323,7 @@ def _system(
         Progress(f"Verifying: {name}", len(dialogues)) as progress,
     ):
         for index, prediction in summarizer.predict(dialogues, rows):
-            # Only some of the systems know log-probabilities.
+            # Only some of the systems give log-probabilities.
             predictions[index] = replace(prediction, logprob=None)
             progress.advance()
     ordered = tuple(predictions[index] for index in range(len(dialogues)))
@@ -338,5 +341,5 @@ def _free() -> None:
 
 
 def _steps(recipe: Recipe) -> list[PostStep]:
-    """The recipe's steps, but for limits, which were learnt with other texts."""
+    """Return the recipe's steps without ``cut_to_limit``, whose limits were fitted to other texts."""
     return [step for step in recipe.post if step != "cut_to_limit"]

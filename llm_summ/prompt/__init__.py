@@ -1,4 +1,4 @@
-"""Templates, and the one renderer that turns a dialogue into token ids."""
+"""Prompt templates, and the single renderer that converts a dialogue into token ids."""
 
 from llm_summ.prompt.batch_rendering import Refused, render_rows
 from llm_summ.prompt.examples import ExamplePool

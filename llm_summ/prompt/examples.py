@@ -1,6 +1,6 @@
-"""Examples for few-shot prompts: the training dialogues most similar to the one that is asked about.
+"""Examples for few-shot prompts: the training dialogues most similar to the dialogue to summarise.
 
-Similar by BM25 (Robertson & Zaragoza 2009, https://doi.org/10.1561/1500000019), in the variant of Lucene with
+Similarity is BM25 (Robertson & Zaragoza 2009, https://doi.org/10.1561/1500000019), in the variant of Lucene with
 k1 = 1.5 and b = 0.75, over mecab-ko morphemes, as the library bm25s computes it.
 """
 
@@ -20,16 +20,15 @@ __all__ = ["ExamplePool"]
 
 
 class ExamplePool:
-    """Dialogues with summaries that can be examples.
+    """A pool of dialogues with summaries that can be examples.
 
-    A text that stands in the pool several times is an example once, the first time. The index is made when
-    it is first needed.
+    Of dialogues with equal texts only the first is an example. The index is made when it is first needed.
 
     Args:
         dialogues: training dialogues; the first reference is the example's summary.
 
     Raises:
-        PromptError: there is none, or one has no reference.
+        PromptError: the pool is empty, or a dialogue has no reference.
         MissingPackageError: bm25s is not installed.
     """
 
@@ -52,18 +51,18 @@ class ExamplePool:
 
     @property
     def dialogues(self) -> tuple[Dialogue, ...]:
-        """What the pool was made of, in order; an equal pool can be made of them."""
+        """The pool's dialogues, in order; an equal pool can be made from them."""
         return self._all
 
     def similar(self, dialogue: Dialogue, k: int) -> list[Dialogue]:
-        """The `k` most similar dialogues, the most similar first; of equal ones, the one that stands first.
+        """Return the `k` most similar dialogues, the most similar first; ties keep the order of the pool.
 
-        Never the dialogue itself: none that has its id or, white space aside, its text. Fewer than `k` if the
-        pool has no more.
+        The dialogue itself is left out: every one with its id or, ignoring white space, its text. There are fewer
+        than `k` if the pool has fewer.
         """
         import numpy as np
 
-        # In a question a word counts once, however often it is said; so its answer takes a third of the time.
+        # Query terms are deduplicated: this BM25 ignores query frequency, and the search is 3 times faster.
         distinct = dict.fromkeys(mecab_tokenizer()(dialogue.text))
         index, numbers = self._index
         scores = index.get_scores_from_ids([numbers[word] for word in distinct if word in numbers])
@@ -72,21 +71,21 @@ class ExamplePool:
         k = min(k, len(scores) - len(itself))
         if k <= 0:
             return []
-        # bm25s' own choice of the best leaves it to chance which of equal ones they are.
+        # bm25s' own top-k selection breaks ties arbitrarily.
         least = np.partition(scores, -k)[-k]
         candidates = np.flatnonzero(scores >= least)
         best = candidates[np.argsort(-scores[candidates], kind="stable")][:k]
         return [self._distinct[number] for number in best]
 
     def similar_all(self, dialogues: Sequence[Dialogue], k: int) -> list[list[Dialogue]]:
-        """`similar` for many dialogues, with a progress bar; about a millisecond each in a pool of 12,457."""
-        found = []
+        """Call `similar` for many dialogues, with a progress bar; each takes about 1 ms in a pool of 12,457."""
+        examples = []
         with Progress("Finding examples", len(dialogues)) as progress:
-            self._index  # noqa: B018 - making it belongs to the time that the bar shows
+            self._index  # noqa: B018 - the bar's time includes building the index
             for dialogue in dialogues:
-                found.append(self.similar(dialogue, k))
+                examples.append(self.similar(dialogue, k))
                 progress.advance()
-        return found
+        return examples
 
     def _numbers_of_text(self, dialogue: Dialogue) -> list[int]:
         number = self._of_text.get(_text_key(dialogue))
@@ -99,7 +98,7 @@ class ExamplePool:
 
         tokenizer = mecab_tokenizer()
         numbers: dict[str, int] = {}
-        # A text can be without morphemes, and the library cannot do with none at all: an empty one is in each.
+        # A text can have no morphemes, and the library fails if all texts have none: add an empty one to each.
         texts = [["", *tokenizer(dialogue.text)] for dialogue in self._distinct]
         numbered = [[numbers.setdefault(word, len(numbers)) for word in text] for text in texts]
         index = bm25s.BM25(backend="numpy")
@@ -108,5 +107,5 @@ class ExamplePool:
 
 
 def _text_key(dialogue: Dialogue) -> str:
-    """Equal for texts that differ in white space only, line ends among it."""
+    """Return a key that is equal for texts that differ only in white space, including line ends."""
     return dialogue_hash("".join(dialogue.text.split()))

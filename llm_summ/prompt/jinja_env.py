@@ -1,7 +1,7 @@
-"""Jinja as templates may use it: in its sandbox, and saying the same every time.
+"""Jinja's sandbox for templates, with deterministic output.
 
-What draws lots is taken out (`lipsum`, the filter `random`), and what would write the address of an object into a
-prompt is refused: the prompt that was trained is the prompt that is asked.
+Random built-ins (`lipsum`, the filter `random`) are removed, and values whose text contains an object's address
+are refused, so that generation uses exactly the prompt of the training.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ FAULTS = (
     *(TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
     *(RuntimeError, SyntaxError, MemoryError),
 )
-"""What a template can fail with, read or rendered: an expression can fail as any Python expression can
-(``{{ topic + 1 }}``), loops that are nested too deeply are Python's SyntaxError, a macro that calls itself is a
-RecursionError."""
+"""The errors of compiling or rendering a template. An expression can fail like any Python expression
+(``{{ topic + 1 }}``). Too deeply nested loops raise SyntaxError, and a macro that calls itself RecursionError."""
 
 _GLOBALS = ("dict", "namespace", "range")
 """The functions that a template may call."""
@@ -32,7 +31,7 @@ _LARGEST_EXPONENT = 64
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox; what `*` and `**` make cannot fill the memory."""
+    """Jinja's sandbox, with limits on `*` and `**` so that they cannot fill the memory."""
 
     intercepted_binops = frozenset({"*", "**"})
 
@@ -48,7 +47,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def _to_write(value: Any) -> Any:
-    """Lets through what an expression gives, unless its text is the address of an object."""
+    """Return an expression's value, unless its text would contain the address of an object."""
     if not isinstance(value, Undefined) and (callable(value) or isinstance(value, Iterator)):
         raise TypeError(f"found a {type(value).__name__}, expected a text; add | join, or () to call it")
     return value
@@ -68,10 +67,10 @@ def compile_source(source: str) -> jinja2.Template:
     """Compile Jinja source.
 
     Raises:
-        TemplateSyntaxError: it is not valid, or uses a filter or test that does not exist.
-        RecursionError: one of `FAULTS`; it is nested too deeply.
+        TemplateSyntaxError: the source is invalid, or uses a filter or test that does not exist.
+        RecursionError: one of `FAULTS`; the source is nested too deeply.
     """
-    # Jinja itself lets an unknown filter pass where it stands in a condition.
+    # Jinja itself accepts an unknown filter inside a condition.
     for node in _ENVIRONMENT.parse(source).find_all((nodes.Filter, nodes.Test)):
         known = _ENVIRONMENT.filters if isinstance(node, nodes.Filter) else _ENVIRONMENT.tests
         if node.name not in known:
@@ -80,5 +79,5 @@ def compile_source(source: str) -> jinja2.Template:
 
 
 def used_names(source: str) -> set[str]:
-    """Names that a section expects from outside."""
+    """Return the variables that a section uses without defining them."""
     return meta.find_undeclared_variables(_ENVIRONMENT.parse(source)) - set(_GLOBALS)

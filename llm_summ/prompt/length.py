@@ -1,8 +1,8 @@
-"""Target lengths: how many characters a prompt asks for.
+"""Target lengths: the number of characters that a prompt asks for.
 
-In training the prompt names the bucket of the true summary's length, so the model learns to keep to what it is
-told; at inference the true length is not known, and the bucket is predicted from the dialogue alone. That both
-come from one short list of targets is the point: the model is asked for nothing that it was not taught.
+In training the prompt names the bucket of the true summary's length, so the model learns to follow the requested
+length. At inference the true length is unknown, and the bucket is predicted from the dialogue alone. Both use the
+same short list of targets, so the model is only asked for lengths that it was trained on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from llm_summ.data import Dialogue
 __all__ = ["LengthTarget", "Weights", "features"]
 
 Weights = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
-"""One for each of `features`."""
+"""A weight for each of `features`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class LengthTarget:
 
     Attributes:
         edges: ascending; bucket i has the lengths from edges[i - 1] up to but not including edges[i].
-        targets: what the prompt asks for in each bucket; one more than `edges`.
+        targets: the length that the prompt asks for in each bucket; one more than `edges`.
         weights: the natural logarithm of the length is weights · (1, log characters, log turns) of the dialogue.
     """
 
@@ -49,13 +49,13 @@ class LengthTarget:
     def fit(cls, dialogues: Sequence[Dialogue], buckets: int) -> Self:
         """Fit on training dialogues; every reference counts once.
 
-        The edges are quantiles of the lengths. Fewer than `buckets` are left where quantiles coincide. A target
-        is the median of its bucket, rounded to the nearest 10. The weights are those of least squares; the
-        number of speakers was tried too, and told nothing that characters and turns don't.
+        The edges are quantiles of the lengths. If quantiles coincide there are fewer than `buckets`. A target is
+        the median of its bucket, rounded to the nearest 10. The weights are fitted by least squares; the number of
+        speakers was tried too, and added nothing to characters and turns.
 
         Args:
             dialogues: with references.
-            buckets: how many to make; 1 or more.
+            buckets: number of buckets; 1 or more.
 
         Raises:
             PromptError: no dialogue has a reference.
@@ -66,7 +66,7 @@ class LengthTarget:
         if not pairs:
             raise PromptError("no summary to take lengths from; prompt variable length needs training summaries")
         lengths = np.array([length for _, length in pairs])
-        # An edge is a length that occurs and is not the shortest, so that no bucket is empty.
+        # Every edge is a length that occurs and is not the shortest, so no bucket is empty.
         shares = np.arange(1, buckets) / buckets
         quantiles = np.unique(np.quantile(lengths, shares, method="higher"))
         edges = quantiles[quantiles > lengths.min()]
@@ -81,11 +81,11 @@ class LengthTarget:
         )
 
     def of_summary(self, summary: str) -> int:
-        """The target of the bucket that a true summary is in: for training."""
+        """Return the target of a true summary's bucket, for training."""
         return self.targets[bisect_right(self.edges, _length(summary))]
 
     def predict(self, dialogue: Dialogue) -> int:
-        """The target for a dialogue, from its text alone: for generation."""
+        """Return the predicted target for a dialogue, from its text alone, for generation."""
         logarithm = sum(weight * feature for weight, feature in zip(self.weights, features(dialogue), strict=True))
         return self.targets[bisect_right([math.log(edge) for edge in self.edges], logarithm)]
 
@@ -99,21 +99,21 @@ class LengthTarget:
 
         Args:
             text: JSON.
-            where: names the text in an error.
+            where: the text's name in an error.
 
         Raises:
-            PromptError: it is something else.
+            PromptError: the text is not a valid length target.
         """
-        return read_model(text, cls, where, "train the run anew", PromptError)
+        return read_model(text, cls, where, "train the run again", PromptError)
 
 
 def _length(summary: str) -> int:
-    """Characters of a summary as it is trained; at least 1."""
+    """Return the number of characters of a summary as it is trained; at least 1."""
     return max(1, len(summary.strip()))
 
 
 def features(dialogue: Dialogue) -> tuple[float, ...]:
-    """What the length is predicted from; line ends and blank lines do not count."""
+    """Return the features from which the length is predicted; line ends and blank lines do not count."""
     lines = dialogue.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     turns = [line.strip() for line in lines if line.strip()]
     return (1.0, math.log(max(1, sum(map(len, turns)))), math.log(max(1, len(turns))))

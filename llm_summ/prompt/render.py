@@ -1,17 +1,17 @@
-"""The one renderer: a dialogue becomes `prompt_ids`; with a summary, also `completion_ids`.
+"""The single renderer: converts a dialogue into `prompt_ids`, and a summary into `completion_ids`.
 
-Training and every engine take these ids, so the prompt that was trained is the prompt that is asked.
+Training and every engine use these ids, so generation uses exactly the prompt of the training.
 
-Ids of a training row, of which the completion's and the stop id are targets::
+Ids of a training row (the targets are the completion's ids and the stop id)::
 
     [BOS] prompt ...... | completion ...... stop
 
-What a model is given of them (one sequence, labels, padding) is its family's part: `llm_summ.models.families`.
+The model's family makes its inputs from them (one sequence, labels, padding): `llm_summ.models.families`.
 
-The prompt and the completion are tokenized apart: a token never spans the boundary, and the ids for training
-begin with the ids for generation. A prompt that is too long loses its examples, then whole turns, never the
-instruction, the last turn or the completion. Special tokens come from the model's and our templates alone: a
-dialogue or summary that holds ``<eos>`` holds five characters.
+The prompt and the completion are tokenized separately: a token never spans the boundary, and the ids for training
+begin with the ids for generation. A prompt that is too long loses its examples, then whole turns, but never the
+instruction, the last turn or the completion. Special tokens come only from the model's template and ours:
+``<eos>`` in a dialogue or summary is encoded as five characters.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class TokenizedExample:
         prompt_ids: shape (p,).
         completion_ids: shape (c,), without the stop id; empty for generation.
         stop_id: ends the completion.
-        dropped_turns: how many turns the prompt lacks because it was too long.
-        examples: how many examples the prompt holds.
+        dropped_turns: number of turns that were dropped because the prompt was too long.
+        examples: number of examples in the prompt.
     """
 
     id: str
@@ -52,35 +52,35 @@ class TokenizedExample:
     examples: int = 0
 
     def __len__(self) -> int:
-        """Tokens of the prompt, the completion and the stop id."""
+        """Return the number of tokens of the prompt, the completion and the stop id."""
         return len(self.prompt_ids) + len(self.completion_ids) + 1
 
     @property
     def target_tokens(self) -> int:
-        """How many of its tokens are targets: the completion's and the stop token."""
+        """Number of target tokens: those of the completion, and the stop token."""
         return len(self.completion_ids) + 1
 
 
 class Renderer:
-    """Renders dialogues for one tokenizer and one template; the same arguments give the same rows every time.
+    """Renders dialogues for one tokenizer and one template; equal arguments always give equal rows.
 
     Args:
         tokenizer: a transformers tokenizer.
         template: a prompt template.
         chat: whether to use the tokenizer's chat template: "auto" uses it if there is one.
         max_prompt_tokens: a longer prompt loses examples, then turns.
-        max_answer_tokens: a longer completion is an error, since a cut one teaches to stop in mid-sentence. The
-            stop id counts.
-        truncation: which turns go first; "error" refuses instead.
-        examples: where the examples are from.
-        example_count: how many examples a prompt has at most.
-        max_examples_tokens: the least similar examples are left out until the texts of the others, dialogues and
-            summaries, have at most so many tokens.
-        length: says which length the prompt asks for.
+        max_answer_tokens: a longer completion is an error, since a cut one would train the model to stop in
+            mid-sentence. The stop id counts.
+        truncation: which turns are dropped first; "error" raises instead.
+        examples: the pool of examples.
+        example_count: maximum number of examples in a prompt.
+        max_examples_tokens: maximum number of tokens in the examples' dialogues and summaries; the least similar
+            examples are left out first.
+        length: predicts the length that the prompt asks for.
 
     Raises:
-        PromptError: "always" without a chat template, no token that could end a completion, or the template's
-            variables and what is given for them do not go together.
+        PromptError: "always" without a chat template, no token that could end a completion, or the template uses
+            examples or a length without the arguments for them, or the reverse.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Renderer:
         self.uses_chat = self._tokenizer.uses_chat
         self.stop_id, self.pad_id = self._tokenizer.stop_id, self._tokenizer.pad_id
         self.before_completion = self._tokenizer.before_completion
-        # Both only spare work that was done before.
+        # Caches: they save repeated work and change no row.
         self._similar: dict[Dialogue, list[Dialogue]] = {}
         self._example_tokens: dict[Dialogue, int] = {}
 
@@ -122,10 +122,10 @@ class Renderer:
             self._similar.update(zip(new, self._pool.similar_all(new, self._example_count), strict=True))
 
     def prompt(self, dialogue: Dialogue, *, target_length: int | None = None) -> TokenizedExample:
-        """The row for generation: no completion.
+        """Return the row for generation, without a completion.
 
         Args:
-            dialogue: its references are not looked at.
+            dialogue: its references are not used.
             target_length: the length to ask for in characters; by default what the length target predicts.
 
         Raises:
@@ -133,11 +133,11 @@ class Renderer:
                 template or the model's fails with this dialogue. The message begins with the dialogue's id.
         """
         if target_length is None and self._length is not None:
-            target_length = self._length.predict(dialogue)  # of the whole dialogue, whatever is cut from it
+            target_length = self._length.predict(dialogue)  # of the whole dialogue, before turns are dropped
         examples = self._examples(dialogue)
 
         def shorter(count: int) -> tuple[int, ...]:
-            # The most similar example stands last, nearest to the dialogue that is asked about.
+            # The most similar example is last, next to the dialogue to summarise.
             return self._prompt_ids(dialogue, target_length, examples[:count][::-1])
 
         ids = shorter(len(examples))
@@ -146,7 +146,7 @@ class Renderer:
         if examples:
             ids = shorter(0)
             if len(ids) <= self.max_prompt_tokens:
-                # One less than all was not tried yet, and all was too many.
+                # All were too many; search from one less than all.
                 count, fitting = self._most(len(examples) - 1, shorter) or (0, ids)
                 return TokenizedExample(dialogue.id, fitting, (), self.stop_id, examples=count)
         if self._truncation == "error":
@@ -154,24 +154,24 @@ class Renderer:
                 f"{dialogue.id}: prompt of {len(ids)} tokens, at most {self.max_prompt_tokens} allowed; "
                 "raise prompt.max_prompt_tokens or set prompt.truncation to middle"
             )
-        # Blank lines say nothing: they go first, and none of them passes for the last turn.
+        # Blank lines have no content: drop them first, so that none of them counts as the last turn.
         turns = tuple(turn for turn in dialogue.turns if str(turn).strip())
 
         def with_turns(count: int) -> tuple[int, ...]:
             return self._prompt_ids(dialogue.with_turns(self._keep(turns, count)), target_length, ())
 
-        found = self._most(len(turns), with_turns)
-        if found is None:
+        best = self._most(len(turns), with_turns)
+        if best is None:
             raise PromptError(
-                f"{dialogue.id}: the instruction and one turn are over {self.max_prompt_tokens} tokens; "
+                f"{dialogue.id}: the instruction and one turn have more than {self.max_prompt_tokens} tokens; "
                 "raise prompt.max_prompt_tokens"
             )
-        return TokenizedExample(dialogue.id, found[1], (), self.stop_id, len(turns) - found[0])
+        return TokenizedExample(dialogue.id, best[1], (), self.stop_id, len(turns) - best[0])
 
     def messages(self, dialogue: Dialogue) -> tuple[tuple[str, str], ...]:
-        """The prompt as (role, text), for a server with a tokenizer and a chat template of its own.
+        """Return the prompt as (role, text) pairs, for a server with its own tokenizer and chat template.
 
-        No turn is left out, however long it is: the tokens that it makes there are not known.
+        No turn is dropped, no matter how long the prompt is: its number of tokens on the server is unknown.
 
         Raises:
             PromptError: our template fails with this dialogue; the message begins with its id.
@@ -181,10 +181,10 @@ class Renderer:
         return tuple((message["role"], message["content"]) for message in made)
 
     def example(self, dialogue: Dialogue, summary: str) -> TokenizedExample:
-        """The row for training; the prompt asks for the length that `summary` has.
+        """Return the row for training; the prompt asks for the length of `summary`.
 
         Raises:
-            PromptError: as `prompt`, or the completion has over `max_answer_tokens` tokens or holds the stop
+            PromptError: as `prompt`, or the completion has over `max_answer_tokens` tokens or contains the stop
                 token.
         """
         try:
@@ -200,19 +200,19 @@ class Renderer:
         return replace(self.prompt(dialogue, target_length=target_length), completion_ids=completion)
 
     def completion_tokens(self, summary: str) -> int:
-        """How many target tokens a summary has, with the stop id; `example` refuses > `max_answer_tokens`."""
+        """Return a summary's number of target tokens, stop id included; `example` limits it."""
         return len(self._completion_ids(summary)) + 1
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of generated ids, up to the stop id, without special tokens."""
+        """Return the text of generated ids, up to the stop id, without special tokens."""
         return self._tokenizer.decode(ids)
 
     def _check_variables(self, pool: ExamplePool | None, count: int, length: LengthTarget | None) -> None:
-        """Refuse a template that asks for what it does not get, and examples that no template asks for."""
+        """Raise if the template's examples or length are missing, or if it does not use the given examples."""
         name, path = self.template.name, self.template.path
         if self.template.uses("examples") and not count:
             raise PromptError(
-                f"{path}: uses examples, but prompt.examples is 0; set it to 3, say, or choose another "
+                f"{path}: uses examples, but prompt.examples is 0; set it to 3, for example, or choose another "
                 "prompt.template"
             )
         if count and not self.template.uses("examples"):
@@ -227,12 +227,12 @@ class Renderer:
             )
         if self.template.uses("length") and length is None:
             raise PromptError(
-                f"{path}: uses length, but no lengths of training summaries are known; choose another "
+                f"{path}: uses length, but no LengthTarget was fitted to training summaries; choose another "
                 "prompt.template, or give the renderer a LengthTarget"
             )
 
     def _examples(self, dialogue: Dialogue) -> list[Dialogue]:
-        """The examples of a dialogue within their own limit, the most similar first."""
+        """Return the examples of a dialogue within `max_examples_tokens`, the most similar first."""
         if self._pool is None:
             return []
         similar = self._similar.get(dialogue)
@@ -252,9 +252,9 @@ class Renderer:
         return self._example_tokens[example]
 
     def _most(self, most: int, make: Callable[[int], tuple[int, ...]]) -> tuple[int, tuple[int, ...]] | None:
-        """The largest number from 1 to `most` with which a prompt fits, and that prompt; None if 1 is too many.
+        """Return the largest number from 1 to `most` that fits, and its prompt; None if 1 is too many.
 
-        The more is kept the longer the prompt, so half of the numbers can be left out at every step.
+        A larger number never makes a shorter prompt, so this is a binary search.
         """
         fits, too_many, best = 0, most + 1, None
         while too_many - fits > 1:
@@ -267,7 +267,7 @@ class Renderer:
         return best
 
     def _keep(self, turns: tuple[Turn, ...], kept: int) -> tuple[Turn, ...]:
-        """`kept` of the turns; the last always stays."""
+        """Return `kept` of the turns, always with the last one."""
         if self._truncation == "head":
             return turns[len(turns) - kept :]
         front = kept - 1 if self._truncation == "tail" else kept // 2
@@ -283,8 +283,8 @@ class Renderer:
         ids = self._tokenizer.encode(self.template.completion(summary))
         if self.stop_id in ids:
             raise PromptError(
-                "the completion holds the stop token, and this tokenizer cannot write it as plain text; take it "
-                "out of the summary or the prompt's section answer"
+                "the completion contains the stop token, and this tokenizer cannot encode it as plain text; "
+                "remove it from the summary or the prompt's section answer"
             )
         return tuple(ids)
 
@@ -297,17 +297,17 @@ def make_renderer(
     examples: ExamplePool | None = None,
     length: LengthTarget | None = None,
 ) -> Renderer:
-    """The renderer that a recipe describes.
+    """Return the renderer that a recipe describes.
 
     Args:
         fields: the recipe's section `prompt`.
         tokenizer: a transformers tokenizer.
-        template: the template, if it was read already; None reads `fields.template`.
-        examples: needed where `fields.examples` is above 0.
-        length: needed where the template uses `length`.
+        template: the template, if it was already read; None reads `fields.template`.
+        examples: needed if `fields.examples` is above 0.
+        length: needed if the template uses `length`.
 
     Raises:
-        PromptError: the template cannot be had, or not be used with this tokenizer and these arguments.
+        PromptError: the template is unavailable, or cannot be used with this tokenizer and these arguments.
     """
     return Renderer(
         tokenizer,

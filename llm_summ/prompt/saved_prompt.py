@@ -1,11 +1,11 @@
-"""What a run keeps of its prompt, so that `generate` asks with the prompt that was trained.
+"""The files in which a run stores its prompt, so that `generate` uses the prompt of the training.
 
 ::
 
     runs/<name>/prompt.md        the template
                 length.json      targets and predictor, if the template asks for a length
-                budget.json      predicts how many tokens a summary may have
-                examples.jsonl   the dialogues that few-shot examples are taken from, if there are any
+                budget.json      predicts the maximum number of tokens of a summary
+                examples.jsonl   the dialogues that few-shot examples are taken from, if any
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def keep(
     pool: ExamplePool | None,
     limit_predictor: TokenLimitPredictor | None = None,
 ) -> None:
-    """Write what the renderer of a training was made of, beside the template, and what was learnt of lengths."""
+    """Write what the training's renderer needs in addition to the template, and the fitted token limits."""
     if limit_predictor is not None:
         write_text(run.budget_path, limit_predictor.to_json() + "\n")
     if length is not None:
@@ -47,19 +47,19 @@ def keep(
 
 
 def trained_renderer(run: Run, fields: PromptFields, tokenizer: Any) -> Renderer:
-    """The renderer of a run's training.
+    """Return the renderer of a run's training.
 
     Args:
-        run: its folder; the template is its own copy, whatever `fields.template` says. Its manifest holds the
-            template's hash in ``prompt.sha256`` and, in ``kept``, what `kept_sha256` gave after the training.
+        run: the run; its own copy of the template is used, not `fields.template`. Its manifest has the template's
+            hash in ``prompt.sha256``, and the result of `kept_sha256` after the training in ``kept``.
         fields: the section `prompt` of the run's recipe.
         tokenizer: a transformers tokenizer.
 
     Raises:
-        RunError: something that the training kept is missing, or was changed since.
-        PromptError: it cannot be used with this tokenizer.
+        RunError: a file that the training wrote is missing, or was changed since.
+        PromptError: the prompt cannot be used with this tokenizer.
     """
-    again = "put it back, or train the run anew"
+    again = "put it back, or train the run again"
     if not run.prompt_path.is_file():
         raise RunError(f"{run.prompt_path}: no such file; {again}")
     template = load_template(str(run.prompt_path))
@@ -68,36 +68,36 @@ def trained_renderer(run: Run, fields: PromptFields, tokenizer: Any) -> Renderer
     if manifest.prompt is not None and manifest.prompt.sha256 is not None:
         prompt_sha256 = manifest.prompt.sha256
     trained = {**(manifest.kept or {}), run.prompt_path.name: prompt_sha256}
-    # The template's own hash is one of its text: line ends do not count.
-    found = {**kept_sha256(run), run.prompt_path.name: template.sha256}
+    # The template's hash is that of its text with normalized line ends.
+    hashes = {**kept_sha256(run), run.prompt_path.name: template.sha256}
     for name, sha256 in trained.items():
-        if name not in found:
+        if name not in hashes:
             raise RunError(f"{run.path / name}: no such file; {again}")
-        if found[name] != sha256:
+        if hashes[name] != sha256:
             raise RunError(
-                f"{run.path / name}: was changed after the training, which taught another prompt; {again}"
+                f"{run.path / name}: was changed after the training, which used another prompt; {again}"
             )
     return _made(run, fields, tokenizer, template)
 
 
 def other_renderer(run: Run, fields: PromptFields, tokenizer: Any, template: Template) -> Renderer:
-    """A renderer of another prompt for a run's model, with the lengths and examples of its training.
+    """Return a renderer of another prompt for a run's model, with the lengths and examples of its training.
 
     Args:
-        run: its folder.
+        run: the run.
         fields: the section `prompt` of the run's recipe.
         tokenizer: a transformers tokenizer.
         template: the prompt.
 
     Raises:
-        RunError: what the template asks for was not part of the training.
-        PromptError: it cannot be used with this tokenizer.
+        RunError: the template needs examples or lengths, and the training had none.
+        PromptError: the template cannot be used with this tokenizer.
     """
-    for variable, there in (("length", run.length_path.is_file()), ("examples", fields.examples > 0)):
-        if template.uses(variable) and not there:
+    for variable, is_available in (("length", run.length_path.is_file()), ("examples", fields.examples > 0)):
+        if template.uses(variable) and not is_available:
             raise RunError(
-                f"{template.path}: asks for {variable}, and {run.path} was trained without; take a prompt that "
-                "does not, or train a run with one that does"
+                f"{template.path}: uses {variable}, but {run.path} was trained without it; choose a prompt that "
+                "does not use it, or train a run with one that does"
             )
     return _made(
         run,
@@ -108,37 +108,37 @@ def other_renderer(run: Run, fields: PromptFields, tokenizer: Any, template: Tem
 
 
 def _made(run: Run, fields: PromptFields, tokenizer: Any, template: Template) -> Renderer:
-    again = "put it back, or train the run anew"
+    again = "put it back, or train the run again"
     length = pool = None
     if template.uses("length"):
         if not run.length_path.is_file():
-            raise RunError(f"{run.length_path}: no such file, and the prompt asks for a length; {again}")
-        # What is not UTF-8 is not what `keep` wrote, and is refused as such.
+            raise RunError(f"{run.length_path}: no such file, but the prompt asks for a length; {again}")
+        # `keep` writes UTF-8; other bytes are replaced, and then refused as invalid JSON.
         text = run.length_path.read_text(encoding="utf-8", errors="replace")
         length = LengthTarget.from_json(text, str(run.length_path))
     if fields.examples:
         if not run.examples_path.is_file():
-            raise RunError(f"{run.examples_path}: no such file, and the prompt shows examples; {again}")
+            raise RunError(f"{run.examples_path}: no such file, but the prompt shows examples; {again}")
         pool = ExamplePool(read_dialogues(str(run.examples_path), references=True))
     return make_renderer(fields, tokenizer, template=template, examples=pool, length=length)
 
 
 def saved_limit_predictor(run: Run) -> TokenLimitPredictor:
-    """The token budget of a run's training.
+    """Return the token-limit predictor of a run's training.
 
     Raises:
-        RunError: the run has none.
-        PromptError: it is broken.
+        RunError: the run has no predictor.
+        PromptError: its file is invalid.
     """
     if not run.budget_path.is_file():
         raise RunError(
-            f"{run.budget_path}: no such file, and generate.limit is predicted; set it to fixed, or train the run "
-            "anew"
+            f"{run.budget_path}: no such file, but generate.limit is predicted; set it to fixed, or train the run "
+            "again"
         )
     text = run.budget_path.read_text(encoding="utf-8", errors="replace")
     return TokenLimitPredictor.from_json(text, str(run.budget_path))
 
 
 def kept_sha256(run: Run) -> dict[str, str]:
-    """The hashes of the files that `keep` wrote: what a run's prompts depend on beside the template."""
+    """Return the hashes of the files that `keep` wrote. Prompts depend on them and on the template."""
     return {path.name: file_sha256(path) for path in (run.length_path, run.examples_path) if path.is_file()}

@@ -1,4 +1,4 @@
-"""Templates as a command shows them."""
+"""Templates in the form in which a command shows them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BUCKETS = PromptFields().length_buckets
 
 
 def describe_template(template: Template) -> dict[str, Any]:
-    """A template for programs."""
+    """Return a template's facts for programs."""
     return {
         "name": template.name,
         "description": template.description,
@@ -30,18 +30,18 @@ def describe_template(template: Template) -> dict[str, Any]:
 
 
 def fill_in(template: Template, source: str, identity: str | None) -> list[dict[str, str]]:
-    """The messages for a dialogue of a data file, before a model's chat template.
+    """Return the messages for a dialogue of a data file, before a model's chat template.
 
-    Where the template shows examples or asks for a length, they come from the other dialogues of the same file,
-    which must then have summaries: it shows the form, not what a training will say.
+    Examples and lengths, if the template uses them, come from the other dialogues of the same file, which must
+    then have summaries. The result shows the form; a training uses its own examples and lengths.
 
     Args:
         template: the template.
         source: a data file.
-        identity: the dialogue's id; None means the first.
+        identity: the dialogue's id; None: the first dialogue.
 
     Raises:
-        DataError: the file or the id cannot be had, or there is no other dialogue where the template needs some.
+        DataError: the file or the id does not exist, or the template needs other dialogues and there are none.
         PromptError: the template cannot be filled in with this dialogue.
     """
     from_others = template.variables & {"length", "examples"}
@@ -50,8 +50,8 @@ def fill_in(template: Template, source: str, identity: str | None) -> list[dict[
     others = [other for other in dialogues if other is not dialogue]
     if from_others and not others:
         raise DataError(
-            f"{source}: one dialogue alone, and the prompt {template.name} takes {listed(sorted(from_others))} "
-            "from others; name a file with more"
+            f"{source}: has only one dialogue, but the prompt {template.name} takes {listed(sorted(from_others))} "
+            "from other dialogues; name a file with more"
         )
     length = LengthTarget.fit(others, _BUCKETS).predict(dialogue) if "length" in from_others else None
     examples: list[Dialogue] = []

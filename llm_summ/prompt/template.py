@@ -13,16 +13,16 @@
     ## answer
     {{ summary }}
 
-`system` may be left out; headings of one's own have three signs, ``### 대화``. Jinja runs in its sandbox, without
-what draws lots, and a variable that is not defined is an error. Variables of `system` and `user`:
+`system` is optional; headings of your own have three signs, ``### 대화``. Jinja runs in its sandbox, without
+random built-ins, and an undefined variable is an error. Variables of `system` and `user`:
 
-- `dialogue`; `turns`, its lines; `speakers`, their tags; and, where the data have it, `topic`
-- `length`: how many characters the summary should have
+- `dialogue`; `turns`, its lines; `speakers`, their tags; and `topic`, if the data have it
+- `length`: number of characters that the summary should have
 - `examples`: other dialogues with their summaries, the most similar last::
 
       {% for example in examples %}{{ example.dialogue }} … {{ example.summary }}{% endfor %}
 
-The answer has only `summary`; white space around it is left out.
+The section `answer` has only `summary`, without white space around it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _FIELD = re.compile(r"([^:]+?)[ \t]*:[ \t]*(.*?)[ \t]*")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What a template sees of an example: its two texts."""
+    """The variables of an example in a template: its two texts."""
 
     dialogue: str
     summary: str
@@ -63,15 +63,15 @@ class Example:
 
 @dataclass(frozen=True)
 class Template:
-    """A template, parsed.
+    """A parsed template.
 
     Attributes:
-        name: of the front matter.
-        description: of the front matter.
+        name: from the front matter.
+        description: from the front matter.
         path: the file.
-        text: what the file held, with line feeds for line ends and without a byte order mark.
-        sections: Jinja source.
-        compiled: the sections, ready to be rendered.
+        text: the file's text, with line feeds for line ends and without a byte order mark.
+        sections: Jinja source of each section.
+        compiled: the compiled sections.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Template:
 
     @cached_property
     def variables(self) -> frozenset[str]:
-        """Which variables the sections `system` and `user` use; each of them may stand in a condition only."""
+        """Variables that the sections `system` and `user` use, even if only in a condition."""
         return frozenset().union(
             *(
                 used_names(source) & set(_VARIABLES)
@@ -105,17 +105,17 @@ class Template:
         length: int | None = None,
         examples: Sequence[Dialogue] = (),
     ) -> list[dict[str, str]]:
-        """The system and user messages for a dialogue.
+        """Return the system and user messages for a dialogue.
 
         Args:
-            dialogue: what the template's variables are taken from.
-            escape: is applied to every text of a dialogue before it goes into the template.
+            dialogue: the source of the template's variables.
+            escape: is applied to every text of a dialogue before the template is rendered.
             length: the target length of the summary in characters; None leaves the variable undefined.
             examples: dialogues with a summary (the first reference), in the order in which they are shown.
 
         Raises:
-            PromptError: the template asks for something that this dialogue does not have; the message begins with
-                the dialogue's id.
+            PromptError: the template fails with this dialogue, for example because it has no topic; the message
+                begins with the dialogue's id.
         """
         makers: dict[str, Callable[[], object]] = {
             "dialogue": lambda: escape(dialogue.text),
@@ -133,7 +133,7 @@ class Template:
             "examples": not self.uses("examples"),
         }
         known = [name for name in makers if not missing.get(name)]
-        # Most templates use one variable; splitting a dialogue into turns costs as much as rendering it.
+        # Most templates use one variable, and splitting a dialogue into turns takes as long as rendering it.
         variables = {name: makers[name]() for name in known if self.uses(name)}
         try:
             return [
@@ -145,9 +145,9 @@ class Template:
             raise PromptError(f"{dialogue.id}: {error}") from error
 
     def completion(self, summary: str) -> str:
-        """What the model is to say for a summary, without white space around it.
+        """Return the target text for a summary, without white space around it.
 
-        Some tokenizers cannot tell a text that begins with a space from one that does not.
+        Some tokenizers cannot distinguish a text that begins with a space from one that does not.
 
         Raises:
             PromptError: the template fails with this summary.
@@ -155,7 +155,7 @@ class Template:
         return self._render("answer", {"summary": summary.strip()}, ["summary"]).strip()
 
     def uses(self, variable: str) -> bool:
-        """Whether the sections `system` and `user` use a variable."""
+        """Return whether the sections `system` and `user` use a variable."""
         return variable in self.variables
 
     def _render(self, section: str, variables: dict[str, object], known: list[str]) -> str:
@@ -170,7 +170,7 @@ class Template:
 
 
 def bundled_templates() -> list[Template]:
-    """The prompts that come with the package, sorted by name."""
+    """Return the prompts of the package, sorted by name."""
     names = (path.stem for path in bundled_dir("prompts").glob("*.md"))
     return sorted(map(load_template, names), key=lambda template: template.name)
 
@@ -179,7 +179,7 @@ def load_template(name: str) -> Template:
     """Read a template: a path that ends in .md, or the name of a bundled one (``plain``).
 
     Raises:
-        PromptError: there is none of that name, or it is not a template.
+        PromptError: no prompt has that name, or the file is not a template.
     """
     path = Path(name) if name.endswith(".md") else bundled_dir("prompts") / f"{name}.md"
     if not path.is_file():
@@ -193,8 +193,8 @@ def load_template(name: str) -> Template:
         text = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError(f"{path}: cannot be read ({error}); expected a prompt in Markdown, UTF-8") from error
-    if (at := text.find("\ue000")) >= 0:
-        line = text.count("\n", 0, at) + 1
+    if (position := text.find("\ue000")) >= 0:
+        line = text.count("\n", 0, position) + 1
         raise PromptError(f"{path}:{line}: found the private character U+E000, which marks hidden text; remove it")
     fields, end = _read_front(path, text)
     sections: dict[str, str] = {}
@@ -217,7 +217,7 @@ def load_template(name: str) -> Template:
 
 
 def _read_front(path: Path, text: str) -> tuple[dict[str, str], int]:
-    """The fields of the front matter, and where the rest of the file begins."""
+    """Return the fields of the front matter, and the position where the rest of the file begins."""
     front = _FRONT.match(text)
     if not front:
         raise PromptError(f"{path}:1: no front matter; expected --- name: … description: … ---")
@@ -225,15 +225,15 @@ def _read_front(path: Path, text: str) -> tuple[dict[str, str], int]:
     for number, line in enumerate(front[1].split("\n"), 2):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        found = _FIELD.fullmatch(line)
-        if not found:
+        match = _FIELD.fullmatch(line)
+        if not match:
             raise PromptError(f"{path}:{number}: front matter: found {line!r}, expected name: … or description: …")
-        key, value = found.groups()
+        key, value = match.groups()
         if key not in _FIELDS:
             hint = did_you_mean(key, _FIELDS, f"known fields: {', '.join(_FIELDS)}")
             raise PromptError(f"{path}:{number}: front matter: {key}: unknown field; {hint}")
         if key in fields:
-            raise PromptError(f"{path}:{number}: front matter: {key}: stands twice; remove one of the lines")
+            raise PromptError(f"{path}:{number}: front matter: {key}: duplicate field; remove one of the lines")
         if value:
             fields[key] = value
     for wanted in _FIELDS:
@@ -243,7 +243,7 @@ def _read_front(path: Path, text: str) -> tuple[dict[str, str], int]:
 
 
 def _check_headings(path: Path, text: str, headings: Sequence[re.Match[str]]) -> None:
-    """Refuse a heading that is no section, or is one for the second time."""
+    """Raise if a heading is not a section's name, or a section occurs twice."""
     sections = set()
     for heading in headings:
         place, section = f"{path}:{text.count(chr(10), 0, heading.start()) + 1}", heading[1]
@@ -258,7 +258,7 @@ def _check_headings(path: Path, text: str, headings: Sequence[re.Match[str]]) ->
 
 
 def _compile(path: Path, line: int, section: str, source: str) -> jinja2.Template:
-    """Refuse a section that is not valid Jinja, lacks its variable or names one that does not exist."""
+    """Raise if a section is invalid Jinja, lacks its variable or uses an unknown one."""
     place = f"{path}:{line}"
     try:
         compiled, used = compile_source(source), used_names(source)

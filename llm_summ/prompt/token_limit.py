@@ -1,7 +1,7 @@
-"""How many tokens a completion may have, predicted from its dialogue: no time for texts that would never end.
+"""Prediction of a completion's maximum number of tokens from its dialogue, to cut off endless texts early.
 
-A fixed limit that cuts no completion off is far above most completions. The one here is the length that all but
-one in two hundred training completions stay below, given the length of the dialogue.
+A fixed limit that cuts no completion off is far above most completions. The predicted limit is a length that 99.5
+% of the training completions stay below, given the length of the dialogue.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llm_summ.recipe import GenerateFields
 __all__ = ["TokenLimitPredictor", "token_limit"]
 
 _SHARE = 0.995
-_LARGEST = 20.0  # of the logarithm: no limit at all
+_LARGEST = 20.0  # of the logarithm; in effect no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class TokenLimitPredictor:
 
     Attributes:
         weights: the natural logarithm of the tokens is weights · (1, log characters, log turns) of the dialogue.
-        slack: what comes to the logarithm, so that 99.5 % of the training completions have fewer tokens.
+        slack: is added to the logarithm, so that 99.5 % of the training completions have fewer tokens.
     """
 
     weights: Weights = field(metadata={"expected": "3 finite numbers"})
@@ -52,7 +52,7 @@ class TokenLimitPredictor:
         return cls(tuple(map(float, weights)), float(slack))
 
     def limit(self, dialogue: Dialogue) -> int:
-        """Tokens that a summary of the dialogue may have, the stop token included; at least 1."""
+        """Return the maximum number of tokens of a dialogue's summary, the stop token included; at least 1."""
         measured = features(dialogue)
         logarithm = self.slack + sum(
             weight * feature for weight, feature in zip(self.weights, measured, strict=True)
@@ -69,23 +69,23 @@ class TokenLimitPredictor:
 
         Args:
             text: JSON.
-            where: names the text in an error.
+            where: the text's name in an error.
 
         Raises:
-            PromptError: it is something else.
+            PromptError: the text is not a valid predictor.
         """
-        advice = "train the run anew, or set generate.limit to fixed"
+        advice = "train the run again, or set generate.limit to fixed"
         return read_model(text, cls, where, advice, PromptError)
 
 
 def token_limit(
     fields: GenerateFields, limit_predictor: Callable[[], TokenLimitPredictor]
 ) -> Callable[[Dialogue], int]:
-    """Return what says how many tokens a summary may have.
+    """Return a function from a dialogue to the maximum number of tokens of its summary.
 
     Args:
         fields: the recipe's section `generate`.
-        limit_predictor: what the training completions say; asked for only where the recipe wants predicted limits.
+        limit_predictor: loads the predictor of the training; called only if the recipe asks for predicted limits.
     """
     if fields.limit == "fixed":
         return lambda dialogue: fields.max_new_tokens

@@ -1,4 +1,4 @@
-"""Messages to token ids, and ids to text: everything that depends on the tokenizer and its chat template."""
+"""Conversion of messages to token ids, and of ids to text, with a model's tokenizer and chat template."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from llm_summ.prompt.jinja_env import FAULTS
 __all__ = ["CHAT_DATE", "PromptTokenizer"]
 
 CHAT_DATE = dt.datetime(2024, 7, 26)
-"""Today, as far as chat templates know: the date that the templates of Llama 3 print if they are told none.
+"""The date that chat templates get as today: the default of Llama 3's templates.
 
-With the true one a prompt would change overnight, and what was trained would not be what is asked."""
+With the true date, prompts would change from day to day, and differ between training and generation."""
 
 _SYSTEM, _USER, _COMPLETION = (f"\u2042{role}\u2042" for role in ("system", "user", "completion"))
 _OPEN_THOUGHT = re.compile(r"<think>\s*\Z")
@@ -31,20 +31,20 @@ Messages = list[dict[str, str]]
 
 
 class PromptTokenizer:
-    """Encodes for one tokenizer, with its chat template or without.
+    """Encodes prompts with one tokenizer, with or without its chat template.
 
     Args:
         tokenizer: a transformers tokenizer.
         chat: whether to use the tokenizer's chat template: "auto" uses it if there is one.
 
     Raises:
-        PromptError: "always" without a chat template, a chat template that fails or leaves out what the user says,
+        PromptError: "always" without a chat template, a chat template that fails or leaves out the user's message,
             or no token that could end a completion.
     """
 
     def __init__(self, tokenizer: Any, chat: Literal["auto", "always", "never"]) -> None:
         self._tokenizer = tokenizer
-        # Several references of a dialogue have one prompt, and augmented data repeat dialogues.
+        # All references of a dialogue have the same prompt, and augmented data repeat dialogues.
         self._cached = lru_cache(maxsize=_CACHED_TEXTS)(self._encode)
         self._backend = self._find_backend()
         has_template = bool(getattr(tokenizer, "chat_template", None))
@@ -61,26 +61,26 @@ class PromptTokenizer:
         self._text_backend = self._find_text_backend()
         self.pad_id = int(pad_id) if pad_id is not None else self.stop_id
         self.before_completion = self._find_before_completion()
-        """What differs between a prompt and the place where a conversation has a completion; empty: nothing."""
+        """Text before a completion that is only in a prompt or only in a conversation; empty: no difference."""
         self._to_hide = self._special_text()
-        # Some tokenizers put a space before any text, and not all of them take it away again.
+        # Some tokenizers add a space before every text, and not all of them remove it when decoding.
         self._prefix = self._decode(self.encode("a")).removesuffix("a")
 
     def prompt(self, identity: str, messages: Callable[[Callable[[str], str]], Messages]) -> tuple[int, ...]:
-        """The ids of a prompt, up to where the completion begins; shape (p,).
+        """Return the ids of a prompt, up to the beginning of the completion; shape (p,).
 
         Args:
-            identity: the dialogue's id, which begins an error.
-            messages: makes the messages, given a function that is to be applied to every text of the data:
-                it hides what would otherwise be a special token.
+            identity: the dialogue's id, for error messages.
+            messages: makes the messages. It gets a function that must be applied to every text of the data, to
+                hide what would otherwise become a special token.
 
         Raises:
             PromptError: the model's chat template refuses the messages.
         """
         hidden: list[str] = []
 
-        def hide(found: re.Match[str]) -> str:
-            hidden.append(found[0])
+        def hide(match: re.Match[str]) -> str:
+            hidden.append(match[0])
             return f"\ue000{len(hidden) - 1}\ue001"
 
         made = messages(lambda text: self._to_hide.sub(hide, text))
@@ -91,23 +91,23 @@ class PromptTokenizer:
                 text = self._chat(made, add_generation_prompt=True)
             except PromptError as error:
                 raise PromptError(f"{identity}: {error}") from error
-        # Only a text with something hidden comes in several parts. (Tokenizers that put a space before any text
-        # then put one before each part.)
+        # Only a text with something hidden has several parts. (Tokenizers that add a space before every text then
+        # add one before each part.)
         ids: list[int] = []
         for position, part in enumerate(_HIDDEN.split(text)):  # text, number, text, number, …, text
             is_number = position % 2 == 1
             ids += self.encode(hidden[int(part)] if is_number else part, special_tokens=not is_number)
-        # A chat template may write BOS itself; there is exactly one either way.
+        # Add BOS unless the chat template already wrote it.
         if self._bos is not None and ids[:1] != [self._bos]:
             ids.insert(0, self._bos)
         return tuple(ids)
 
     def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
-        """Token ids of `text`; without `special_tokens`, what looks like one is text as any other."""
+        """Return the token ids of `text`; without `special_tokens`, those in it are encoded as plain text."""
         return list(self._cached(text, special_tokens))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of generated ids, up to the stop id, without special tokens.
+        """Return the text of generated ids, up to the stop id, without special tokens.
 
         The tokenizer's clean-up stays off: it breaks ``#Person1#`` into pieces.
         """
@@ -128,9 +128,9 @@ class PromptTokenizer:
         )
 
     def _find_backend(self) -> Any | None:
-        """The tokenizer's own in Rust, which is twice as quick, if it gives the same ids.
+        """Return the tokenizer's Rust backend, which is twice as fast, if it gives the same ids.
 
-        A tokenizer in Python has none, and one can do more than its backend does.
+        A Python tokenizer has no backend, and a fast tokenizer can do more than its backend does.
         """
         backend = fast_backend(self._tokenizer)
         if backend is None:
@@ -143,10 +143,11 @@ class PromptTokenizer:
         return backend if same else None
 
     def _find_text_backend(self) -> Any | None:
-        """The backend for the texts of the data, to which the stop token's text is text as any other.
+        """Return the backend for the texts of the data, which encodes the stop token's text as plain text.
 
-        Tokenizers let special tokens be text, but a chat template can end a turn with an added token that is not
-        special. The text backend is then a copy to which it is; the tokenizer itself stays as it is.
+        Tokenizers can encode special tokens as plain text, but a chat template can end a turn with an added token
+        that is not special. Then the text backend is a copy in which it is special; the tokenizer itself is
+        unchanged.
         """
         if self._backend is None or self.stop_id not in encode_ids(
             self._backend, self._stop_text, special_tokens=False
@@ -158,17 +159,17 @@ class PromptTokenizer:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def _chat(self, messages: Messages, *, add_generation_prompt: bool) -> str:
-        """The text of a conversation, as the model's chat template writes it."""
+        """Return the text of a conversation in the model's chat template."""
         if messages[0]["role"] == "system" and not self._takes_system:
             system, user, *rest = messages
             messages = [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *rest]
         text = self._apply(messages, add_generation_prompt=add_generation_prompt)
-        # A template that always thinks leaves a block open, in which a summary would stand as a thought.
+        # A template with thinking always on ends with an open block, and the summary would become part of it.
         return _OPEN_THOUGHT.sub("<think>\n\n</think>\n\n", text) if add_generation_prompt else text
 
     def _apply(self, messages: Messages, *, add_generation_prompt: bool = True) -> str:
-        # Names that a template does not know are ignored: `enable_thinking` is Qwen3's. `strftime_now` goes before
-        # the one that transformers offers to every template, which tells the true date.
+        # Templates ignore names that they do not know: `enable_thinking` is Qwen3's. `strftime_now` replaces the
+        # function that transformers gives to every template, which returns the true date.
         try:
             text = self._tokenizer.apply_chat_template(
                 messages,
@@ -183,9 +184,10 @@ class PromptTokenizer:
         return str(text)
 
     def _find_takes_system(self) -> bool:
-        """Whether the chat template has a system role.
+        """Return whether the chat template has a system role.
 
-        Some refuse it (Gemma 2), and some leave out what it says; the instruction then opens the user's message.
+        Some templates refuse it (Gemma 2), and some leave its message out. Then the instruction is put at the
+        beginning of the user's message.
         """
         with contextlib.suppress(PromptError):
             text = self._apply([{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}])
@@ -193,7 +195,7 @@ class PromptTokenizer:
                 return True
         text = self._apply([{"role": "user", "content": f"{_SYSTEM}\n\n{_USER}"}])
         if not (_SYSTEM in text and _USER in text):
-            raise PromptError("the model's chat template leaves out what the user says; set prompt.chat to never")
+            raise PromptError("the model's chat template leaves out the user's message; set prompt.chat to never")
         return False
 
     def _leading_bos(self) -> int | None:
@@ -203,10 +205,10 @@ class PromptTokenizer:
         )
 
     def _find_stop_id(self) -> int:
-        """What ends an assistant's turn: the first special token that the chat template writes behind it."""
+        """Return the id that ends an assistant's turn: the first special token after it in the chat template."""
         if self.uses_chat:
             special = set(self._tokenizer.all_special_ids)
-            # White space can be an added token too (Gemma's line feeds); it ends nothing.
+            # White space can be an added token too (Gemma's line feeds), but it does not end a turn.
             special |= {token for token, added in self._added_tokens().items() if added.content.strip()}
             turn = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _COMPLETION}]
             after = self._chat(turn, add_generation_prompt=False).partition(_COMPLETION)[2]
@@ -218,20 +220,19 @@ class PromptTokenizer:
         return int(self._tokenizer.eos_token_id)
 
     def _find_before_completion(self) -> str:
-        """What the chat template has before a completion, in a conversation or a prompt, and not in the other."""
+        """Return the text before a completion that is only in a conversation, or else only in a prompt."""
         if not self.uses_chat:
             return ""
         user = {"role": "user", "content": "?"}
-        asked = self._chat([user], add_generation_prompt=True)
+        prompt = self._chat([user], add_generation_prompt=True)
         answered = [user, {"role": "assistant", "content": _COMPLETION}]
-        told = self._chat(answered, add_generation_prompt=False).partition(_COMPLETION)[0]
-        common = sum(
-            1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(asked, told, strict=False))
-        )
-        return told[common:] or asked[common:]
+        conversation = self._chat(answered, add_generation_prompt=False).partition(_COMPLETION)[0]
+        pairs = zip(prompt, conversation, strict=False)
+        common = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return conversation[common:] or prompt[common:]
 
     def _special_text(self) -> re.Pattern[str]:
-        """Finds what a dialogue must not smuggle in: special tokens, the stop token, the mark that hides them."""
+        """Return a pattern of what a dialogue must not inject: special tokens, the stop token, the hiding mark."""
         texts = {added.content for added in self._added_tokens().values() if added.special}
         texts |= {"\ue000", self._stop_text, *self._tokenizer.all_special_tokens}
         return re.compile("|".join(map(re.escape, sorted(filter(str.strip, texts), key=len, reverse=True))))

@@ -1,4 +1,4 @@
-"""Settings of decoding and post-processing beside each other: what each is worth on data with references."""
+"""Comparison of decoding and post-processing settings by their scores on data with references."""
 
 from llm_summ.sweep.grid import Setting, grid
 from llm_summ.sweep.job import SettingSweep, Swept, sweep

@@ -1,4 +1,4 @@
-"""Which settings a sweep tries: every combination of the values that its fields are given."""
+"""The settings that a sweep tries: every combination of the given values of its fields."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from llm_summ.core.errors import RecipeError
 __all__ = ["Setting", "grid"]
 
 Setting = tuple[tuple[str, str], ...]
-"""Fields of a recipe with their values, as they are written after ``--set``."""
+"""Fields of a recipe with their values, as written after ``--set``."""
 
 
-def grid(asked: Sequence[str]) -> list[Setting]:
-    """Every combination, the first values first; the last field changes quickest.
+def grid(options: Sequence[str]) -> list[Setting]:
+    """Return every combination, the first values first; the last field changes fastest.
 
     Args:
-        asked: such as ``generate.max_new_tokens=80,120`` or ``post=[strip],[strip,cut_unfinished]``.
+        options: such as ``generate.max_new_tokens=80,120`` or ``post=[strip],[strip,cut_unfinished]``.
 
     Raises:
-        RecipeError: one has no field, no value, the same value twice, or comes twice.
+        RecipeError: an option has no field, no value or a duplicate value, or a field has two options.
     """
     fields: dict[str, list[str]] = {}
-    for text in asked:
-        field, equals, values = text.partition("=")
+    for text in options:
+        field, equals, joined = text.partition("=")
         field = field.strip()
-        found = split(values)
-        if not equals or not field or not all(found):
+        values = split(joined)
+        if not equals or not field or not all(values):
             raise RecipeError(
                 f"--over {text}: expected FIELD=VALUE,VALUE, such as generate.max_new_tokens=80,120,160"
             )
         if field in fields:
-            raise RecipeError(f"--over {text}: {field} stands there twice; give all its values at once")
-        if len(set(found)) < len(found):
-            raise RecipeError(f"--over {text}: a value stands there twice")
-        fields[field] = found
+            raise RecipeError(f"--over {text}: {field} has two --over options; give all its values in one")
+        if len(set(values)) < len(values):
+            raise RecipeError(f"--over {text}: duplicate value; remove it")
+        fields[field] = values
     return list(itertools.product(*([(field, value) for value in values] for field, values in fields.items())))
 
 
 def split(values: str) -> list[str]:
-    """Split at commas that stand in no brackets.
+    """Split at commas outside brackets.
 
     >>> split("[strip, cut],[]")
     ['[strip, cut]', '[]']

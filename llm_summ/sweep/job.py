@@ -1,4 +1,4 @@
-"""One sweep: every setting generated (what is stored is not made again), post-processed and scored."""
+"""One sweep: generate (unless stored already), post-process and score with every setting."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ _CHANCE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """A setting and what it scored.
+    """A setting and its score.
 
     Attributes:
-        setting: fields and values; empty: what the run's recipe says.
+        setting: fields and values; empty: the run's recipe without changes.
         path: the raw predictions.
         score: of the post-processed texts.
         interval: the 95 % bootstrap interval of the final score; None for a single row.
-        versus: beside the recipe's own setting; None for that one, and for a single row.
-        length_ratio: characters of all summaries by those of the references (of several, their mean).
-        by_length: how many generations ended by length.
+        versus: comparison with the recipe's own setting; None for that setting, and for a single row.
+        length_ratio: characters of all summaries divided by those of the references (the mean if there are
+            several).
+        by_length: number of generations that were cut off at the token limit.
         signature: of the score.
     """
 
@@ -54,11 +55,11 @@ class Swept:
 
     @property
     def name(self) -> str:
-        """The setting, as it is written after ``--set``."""
+        """The setting, as written after ``--set``."""
         return " ".join(f"{field}={value}" for field, value in self.setting) or "the recipe's own"
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the result for programs."""
         return {
             "setting": dict(self.setting),
             "predictions": str(self.path),
@@ -77,8 +78,8 @@ class SettingSweep:
 
     Attributes:
         data: the data source.
-        rows: dialogues.
-        tried: the settings.
+        rows: number of scored dialogues.
+        tried: the settings with their scores.
     """
 
     data: str
@@ -87,24 +88,24 @@ class SettingSweep:
 
     @property
     def ranked(self) -> list[Swept]:
-        """The best first; of equal ones the one that was tried first."""
-        return sorted(self.tried, key=lambda one: -one.score.final)
+        """The settings, the best first; ties keep the order in which they were tried."""
+        return sorted(self.tried, key=lambda swept: -swept.score.final)
 
     def verdict(self) -> str:
-        """What to make of it, in a line."""
+        """Return the conclusion, in a line."""
         best = self.ranked[0]
         if not best.setting:
-            return "Nothing beats the recipe's own setting."
+            return "No setting beats the recipe's own."
         if best.versus is None:
-            return f"Best: {best.name}; a single row says nothing of chance."
+            return f"Best: {best.name}; a single row cannot show whether this is chance."
         others = len(self.tried) - 1
         p = min(1.0, best.versus.p_randomisation * others)  # Bonferroni: the best of several is chosen
-        sure = "more than chance" if p < _CHANCE else "which chance explains as well"
-        return f"Best: {best.name}: {best.versus.difference:+.2f} (p {p:.3f} for the best of {others}), {sure}."
+        verdict = "more than chance explains" if p < _CHANCE else "within what chance explains"
+        return f"Best: {best.name}: {best.versus.difference:+.2f} (p {p:.3f} for the best of {others}), {verdict}."
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
-        return {"data": self.data, "rows": self.rows, "tried": [one.to_json() for one in self.tried]}
+        """Return the sweep for programs."""
+        return {"data": self.data, "rows": self.rows, "tried": [swept.to_json() for swept in self.tried]}
 
 
 def sweep(
@@ -115,18 +116,19 @@ def sweep(
     engine: str | None = None,
     rows: int | None = None,
 ) -> SettingSweep:
-    """Try settings, and keep the result in the run's ``sweeps/``.
+    """Try settings, and write the result to the run's ``sweeps/``.
 
     Args:
-        run: whose adapter.
+        run: the run whose model generates.
         source: data with references.
         settings: fields of ``generate`` and ``post``.
         engine: None takes the recipe's.
-        rows: so many of the dialogues are scored, the first ones; None: all. All are generated.
+        rows: number of dialogues to score, from the first one; None: all. Summaries of all dialogues are
+            generated.
 
     Raises:
-        InputError: the data have no references, or a setting cannot be.
-        GenerationError: an engine failed; what was finished is kept, and the same command goes on from there.
+        InputError: the data have no references, or a setting is invalid.
+        GenerationError: an engine failed. Finished outputs are kept, and the same command resumes there.
     """
     everything = read_dialogues(source, references=True)
     dialogues = everything[:rows]
@@ -135,25 +137,26 @@ def sweep(
     wanted: list[Setting] = [(), *(setting for setting in settings if setting)]
     written = [[f"{field}={value}" for field, value in setting] for setting in wanted]
     recipes = [run.recipe(with_engine(engine, overrides)) for overrides in written]
-    # What is missing is missing now; and what was learnt on all was learnt on the first of them.
+    # Raise for missing limits before anything is generated. All dialogues are passed, not only the scored ones, so
+    # that limits fitted to the whole file are recognized.
     steps = [step for recipe in recipes for step in recipe.post]
     limits = limits_for(run, steps, [dialogue.text for dialogue in everything])
     for setting, recipe in zip(wanted, recipes, strict=True):
         if recipe.generate.n > 1:
             where = " ".join(f"{field}={value}" for field, value in setting) or str(run.recipe_path)
             raise RecipeError(
-                f"{where}: n {recipe.generate.n} candidates have no one score; generate them, and choose with "
-                "llm-summ select --tune"
+                f"{where}: a sweep scores one summary a dialogue, found n {recipe.generate.n}; generate the "
+                "candidates, and choose with llm-summ select --tune"
             )
     tried: list[Swept] = []
     for number, (setting, recipe) in enumerate(zip(wanted, recipes, strict=True), 1):
         swept = _try(run, source, dialogues, setting, recipe.post, limits, engine, tried[0] if tried else None)
         tried.append(swept)
         say(f"{number} of {len(wanted)}: {swept.name}: final {swept.score.final:.2f}")
-    found = SettingSweep(source, len(dialogues), tuple(tried))
-    of = text_sha256(json.dumps([source, rows, [dict(one) for one in wanted]]))[:8]
-    write_json(run.sweeps / f"{source_name(source)}.{of}.sweep.json", found.to_json())
-    return found
+    result = SettingSweep(source, len(dialogues), tuple(tried))
+    key = text_sha256(json.dumps([source, rows, [dict(setting) for setting in wanted]]))[:8]
+    write_json(run.sweeps / f"{source_name(source)}.{key}.sweep.json", result.to_json())
+    return result
 
 
 def _try(
@@ -168,7 +171,7 @@ def _try(
 ) -> Swept:
     decoding = [f"{field}={value}" for field, value in setting if field.startswith("generate.")]
     [file] = prepare(run, sources=[source], engine_name=engine, overrides=decoding, into=run.sweeps).run()
-    by_id = {one.fname: one for one in file.read()}
+    by_id = {prediction.fname: prediction for prediction in file.read()}
     predictions = [by_id[dialogue.id] for dialogue in dialogues]
     finished = finish(predictions, dialogues, steps, limits)
     texts = finished.texts
@@ -176,7 +179,7 @@ def _try(
     score = COMPETITION.score(texts, references)
     finals = [row.final for row in score.per_row]
     several = len(finals) > 1
-    lengths = sum(sum(map(len, given)) / len(given) for given in references)
+    lengths = sum(sum(map(len, texts_of_one)) / len(texts_of_one) for texts_of_one in references)
     return Swept(
         setting,
         file.path,

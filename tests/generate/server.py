@@ -1,4 +1,4 @@
-"""A small server that speaks OpenAI's protocol, answers at once, and fails in every way that servers do."""
+"""A small server with OpenAI's protocol: it answers at once, and can fail in every way that real servers do."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ KEY = "sk-secret-of-the-test"
 
 
 class Server(ThreadingHTTPServer):
-    """Answers each request with its ids backwards.
+    """Answers each request with its ids in reverse order.
 
     Attributes:
-        failures: what is sent first, in order: status, body and headers; or None, which drops the connection.
-        credit: how many requests are answered until the account is empty; None: all.
-        models: what it serves.
-        key: what it wants to see before it names its models; None: nothing.
+        failures: sent before any answer, in order: status, body and headers; None drops the connection.
+        credit: number of requests that are answered before the account is empty; None: no limit.
+        models: the served models.
+        key: required to list the models; None: no key is required.
         gives_ids: whether it answers with token ids, as vLLM's servers do.
-        replies: how a choice differs from the usual one, by the request's seed (None: every seed) and candidate:
-            at the first time, at the second and so on; the last serves for all further times.
+        replies: changes of the usual choice, by the request's seed (None: every seed) and candidate: for the first
+            request, the second and so on; the last is used for all further requests.
         unknown: fields that it refuses in a body.
         filtered: seeds of the prompts that its content filter refuses.
-        asked: the bodies of all requests that came.
-        most: how many came at a time, at the most.
+        asked: the bodies of all requests received.
+        most: largest number of requests at the same time.
     """
 
     daemon_threads = True
@@ -55,7 +55,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/v1"
 
     def asked_for(self, seed: int) -> int:
-        """How often a request with this seed came."""
+        """Return the number of requests with this seed."""
         return sum(body.get("seed") == seed for body in self.asked)
 
 
@@ -144,7 +144,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.whole("chat.completion", [choice], 7)
 
     def reply(self, body: dict[str, Any], sample: int) -> dict[str, Any]:
-        """How a choice differs from the usual one."""
+        """Return the changes of the usual choice."""
         seed, replies = body.get("seed"), self.server.replies
         parts = replies.get((seed, sample)) or replies.get((None, sample)) or [{}]
         times = 1 if seed is None else self.server.asked_for(seed)
@@ -158,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving() -> Iterator[Server]:
-    """A server that answers as long as the block lasts."""
+    """Run a server until the end of the block."""
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()

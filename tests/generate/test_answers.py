@@ -1,4 +1,4 @@
-"""What is an answer of a server, and what is none."""
+"""Which replies of a server count as answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llm_summ.generate.engines.answers import (
 )
 
 TEXTS: list[tuple[str, str | None]] = [
-    # No block in front: the text as it is.
+    # No block at the beginning: the unchanged text.
     ("요약입니다.", "요약입니다."),
     ("  요약입니다.\n", "  요약입니다.\n"),
     ("", ""),
@@ -24,7 +24,7 @@ TEXTS: list[tuple[str, str | None]] = [
     ("요약 <think>생각", "요약 <think>생각"),
     ("<thinking>생각</thinking>요약", "<thinking>생각</thinking>요약"),
     ("<think 생각</think>요약", "<think 생각</think>요약"),
-    # A closed block, and the white space behind it.
+    # A closed block, and the white space after it.
     ("<think>생각</think>요약", "요약"),
     ("<think>\n생각\n</think>\n\n요약입니다.\n", "요약입니다.\n"),
     ("<think>\n\n</think>\n\n요약", "요약"),
@@ -48,7 +48,7 @@ TEXTS: list[tuple[str, str | None]] = [
 
 
 @pytest.mark.parametrize(("text", "expected"), TEXTS)
-def test_thoughts_in_front_are_removed(text: str, expected: str | None) -> None:
+def test_thoughts_before_the_answer_are_removed(text: str, expected: str | None) -> None:
     assert without_thoughts(text) == expected
 
 
@@ -75,7 +75,9 @@ def test_thoughts_in_front_are_removed(text: str, expected: str | None) -> None:
         ("요약", "error", NoAnswer.BROKEN_OFF),
     ],
 )
-def test_what_is_an_answer(content: object, finish_reason: str | None, expected: Answer | NoAnswer) -> None:
+def test_answers_and_missing_answers(
+    content: object, finish_reason: str | None, expected: Answer | NoAnswer
+) -> None:
     assert read_answer(content, finish_reason) == expected
 
 
@@ -91,7 +93,7 @@ def test_what_is_an_answer(content: object, finish_reason: str | None, expected:
         ("요약", {"refusal": None, "thoughts": None}, Answer("요약", "stop")),
     ],
 )
-def test_what_stands_next_to_the_text(
+def test_other_fields_of_the_message(
     content: str | None, further: dict[str, Any], expected: Answer | NoAnswer
 ) -> None:
     assert read_answer(content, "stop", **further) == expected

@@ -1,4 +1,4 @@
-"""Decoding is quick, and what comes is what the library's own loop gives, prompt by prompt."""
+"""Fast decoding gives the same texts as the library's own loop, prompt by prompt."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def model(request: pytest.FixtureRequest, tiny_model: Path) -> Any:
 
 
 def requests() -> list[Request]:
-    """Prompts of 5 to 75 tokens with limits from 1 to 90: rows leave the batch at every turn."""
+    """Prompts of 5 to 75 tokens with limits from 1 to 90: rows leave the batch throughout the generation."""
     limits = [30, 1, 90, 12, 30, 47, 5, 30]
     return [
         Request([1, *((7 * row + 13 * at) % 1400 + 50 for at in range(4 + 10 * row))], limit, seed=99 * row)
@@ -53,7 +53,7 @@ def texts(engine: Any, asked: list[Request], decoding: Decoding = GREEDY) -> dic
 
 
 def by_the_library(model: Any, request: Request) -> tuple[int, ...]:
-    """The greedy text of one prompt, by transformers alone."""
+    """The greedy text of one prompt, from transformers without our code."""
     import torch
     from transformers import GenerationConfig
 
@@ -109,7 +109,7 @@ def test_states_of_prompts_are_those_of_every_batch_and_stay_as_they_are(model: 
 
     def look(states: Any) -> None:
         seen.extend(states.indexes)
-        for _ in range(2):  # what was continued once can be continued again
+        for _ in range(2):  # the states can be used again
             cache = states.rows([0, 0, len(states.indexes) - 1])
             ids = states.ids[[0, 0, -1]]
             model(input_ids=ids[:, -1:].repeat(1, 30), past_key_values=cache, use_cache=True)
@@ -187,7 +187,7 @@ def test_attention_of_one_query_is_pytorchs(boolean: bool) -> None:
 
 
 def test_a_model_with_recurrent_states_is_not_split() -> None:
-    """Its rows stay together to the end, which takes longer and changes nothing."""
+    """Its rows stay in the batch to the end, which takes longer and changes no text."""
     from types import SimpleNamespace
 
     from transformers import Qwen3NextConfig

@@ -1,4 +1,4 @@
-"""Which engine is taken, and what is told when it cannot be the one that was asked for."""
+"""The choice of the engine, and the messages when the requested one does not work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_hf_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert engine_choice.choose_engine(GenerateFields(engine="hf")).name == "hf"
 
 
-def test_without_vllm_auto_takes_hf_and_says_so(
+def test_without_vllm_auto_takes_hf_and_prints_the_reason(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(engine_choice, "is_installed", lambda name: False)
@@ -25,7 +25,7 @@ def test_without_vllm_auto_takes_hf_and_says_so(
     assert capsys.readouterr().err == "Engine: hf (vllm is not installed)\n"
 
 
-def test_vllm_that_is_not_installed_is_told_with_the_line_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_vllm_is_reported_with_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_choice, "is_installed", lambda name: False)
     monkeypatch.setattr(engine_choice, "has_gpu", lambda: False)
     with pytest.raises(MissingPackageError) as caught:
@@ -62,7 +62,7 @@ def test_auto_takes_what_is_faster_and_says_why(
     fields = GenerateFields(engine="auto")
     assert engine_choice.choose_engine(fields, lambda: ("hf", "64 outputs take less with it")).name == "hf"
     assert capsys.readouterr().err == "Engine: hf (64 outputs take less with it)\n"
-    with pytest.raises(ZeroDivisionError):  # what is named is not asked about
+    with pytest.raises(ZeroDivisionError):  # a named engine needs no estimate
         engine_choice.choose_engine(fields, lambda: 1 // 0)  # type: ignore[arg-type, return-value]
     assert engine_choice.choose_engine(GenerateFields(engine="hf"), lambda: 1 // 0).name == "hf"  # type: ignore[arg-type, return-value]
 

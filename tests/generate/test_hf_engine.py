@@ -90,7 +90,7 @@ def test_the_likeliest_token_alone_is_greedy(model: Any) -> None:
 
 
 def test_draws_follow_the_models_distribution() -> None:
-    """Of 4,000 draws, each token's share lies within four standard deviations of its probability."""
+    """Of 4,000 draws, each token's share is within four standard deviations of its probability."""
     import torch
 
     from llm_summ.generate.engines.sampling import SeededDraw
@@ -116,8 +116,8 @@ def test_a_nucleus_is_what_the_likeliest_tokens_make_up() -> None:
     assert set(draws.argmax(1).tolist()) == {0, 1}
 
 
-def test_the_head_is_given_states_that_need_no_copies(model: Any) -> None:
-    """Of a view, PyTorch would copy its weights for every row; and the model is left as it was."""
+def test_the_head_gets_states_that_need_no_copies(model: Any) -> None:
+    """For a view, PyTorch would copy the head's weights for every row. The model is unchanged afterwards."""
     head, seen = model.get_output_embeddings(), []
     hook = head.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].is_contiguous()))
     candidates(model, requests(), GREEDY)
@@ -162,7 +162,7 @@ def test_no_run_of_tokens_comes_twice(model: Any) -> None:
         pairs = list(zip(output.token_ids, output.token_ids[1:], strict=False))
         return len(pairs) - len(set(pairs))
 
-    assert sum(map(repeats, looping.values())) > 0  # a random model goes round in circles
+    assert sum(map(repeats, looping.values())) > 0  # a random model repeats itself
     assert [repeats(output) for output in free.values()] == [0] * 4
 
 
@@ -203,5 +203,7 @@ def test_out_of_memory_says_what_to_do(model: Any, monkeypatch: pytest.MonkeyPat
         raise torch.OutOfMemoryError("no")
 
     monkeypatch.setattr(model, "generate", full)
-    with pytest.raises(GenerationError, match=r"with 6 candidates .*; halve them: --set generate.batch_size=3$"):
+    with pytest.raises(
+        GenerationError, match=r"with 6 candidates .*; halve the batch: --set generate.batch_size=3$"
+    ):
         candidates(model, requests(), GREEDY, batch_size=6)

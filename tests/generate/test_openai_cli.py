@@ -1,4 +1,4 @@
-"""`generate --engine openai` as a user starts it: a run without weights, and a small server of our own."""
+"""`generate --engine openai` as users start it, with a run without weights and a small test server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Generate = Callable[..., Result]
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server that wants the key, which is in the environment."""
+    """A server that requires the key in the environment."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with serving() as server:
@@ -104,7 +104,7 @@ def test_a_server_with_a_template_of_its_own_is_sent_the_dialogue(generate: Gene
         assert dialogue.text in rows[dialogue.id]["summary"]
 
 
-def test_what_is_broken_off_goes_on_with_what_is_missing(generate: Generate, server: Server) -> None:
+def test_an_interrupted_generation_resumes_with_the_missing_answers(generate: Generate, server: Server) -> None:
     server.credit = 20
     broken = generate("server.concurrency=1")
     assert (broken.code, broken.out) == (1, "")
@@ -113,22 +113,22 @@ def test_what_is_broken_off_goes_on_with_what_is_missing(generate: Generate, ser
     assert "Traceback" not in broken.err
     assert "HTTP 429" in told[0]
     assert "the account is empty" in told[0]
-    assert told[0].endswith("; what was finished is kept")
+    assert told[0].endswith("; finished outputs are kept")
     kept = PREDICTIONS.read_bytes()
     there = {row["fname"] for row in lines(PREDICTIONS)}
     assert 1 <= len(there) == kept.count(b"\n") <= 20
-    # The same command, once the bill is paid.
+    # The same command, after the account has credit again.
     server.credit = None
     server.asked.clear()
     done = generate("server.concurrency=1")
     assert done.code == 0
-    assert f"{PREDICTIONS}: {len(there)} of {len(IDS)} are there already" in done.err
+    assert f"{PREDICTIONS}: {len(there)} of {len(IDS)} already exist" in done.err
     assert {body["seed"] for body in server.asked} == {request_seed(SEED, one) for one in set(IDS) - there}
     assert len(server.asked) == len(IDS) - len(there)
     whole = PREDICTIONS.read_bytes()
     assert whole.startswith(kept)
     assert sorted(row["fname"] for row in lines(PREDICTIONS)) == sorted(IDS)
-    # And once more: nothing is left to ask for.
+    # And again: no request is left.
     server.asked.clear()
     assert generate("server.concurrency=1").code == 0
     assert server.asked == []
@@ -149,25 +149,27 @@ def test_another_model_begins_a_new_file_and_the_old_one_is_set_aside(generate: 
     for path, model in ((aside, "one"), (PREDICTIONS, "other")):
         identity = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         assert identity["server"]["model"] == model
-    # Of two models none is taken by chance.
+    # With two models, none is chosen.
     line = refused(generate())
     assert "serves 2 models (one, other); name one: --set generate.server.model=…" in line
 
 
-def test_a_wrong_key_is_told_in_a_line_that_does_not_hold_it(
+def test_a_wrong_key_is_reported_in_a_line_without_the_key(
     generate: Generate, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else")
     line = refused(generate())
-    assert line == f"{server.url}: refuses the key in OPENAI_API_KEY; set it in the environment"
+    assert line == f"{server.url}: rejects the key in OPENAI_API_KEY; set it in the environment"
     monkeypatch.delenv("OPENAI_API_KEY")
     line = refused(generate())
-    assert line == f"{server.url}: wants a key, and there is none in OPENAI_API_KEY; set it in the environment"
+    assert line == f"{server.url}: requires a key, but none is in OPENAI_API_KEY; set it in the environment"
     assert server.asked == []
     assert not Path("runs/mine/predictions").exists()
 
 
-def test_several_candidates_stand_apart_and_go_on_where_they_were_torn(generate: Generate, server: Server) -> None:
+def test_several_candidates_have_files_of_their_own_and_resume_at_a_torn_line(
+    generate: Generate, server: Server
+) -> None:
     path = Path("runs/mine/candidates/sample-dev.openai.n3-t0.7.jsonl")
     settings = ("n=3", "temperature=0.7")
     done = generate(*settings)
@@ -179,12 +181,12 @@ def test_several_candidates_stand_apart_and_go_on_where_they_were_torn(generate:
     )
     assert [(body["n"], body["temperature"]) for body in server.asked] == [(3, 0.7)] * len(IDS)
     whole = path.read_text(encoding="utf-8").splitlines()
-    # Two dialogues with all of theirs, and a third with one.
+    # Two dialogues with all candidates, and a third with one.
     path.write_text("\n".join(whole[:7]) + '\n{"fname": "to', encoding="utf-8")
     server.asked.clear()
     again = generate(*settings)
     assert again.code == 0
-    assert f"{path}: 7 of {3 * len(IDS)} are there already" in again.err
+    assert f"{path}: 7 of {3 * len(IDS)} already exist" in again.err
     assert len(server.asked) == len(IDS) - 2
     assert sorted(path.read_text(encoding="utf-8").splitlines()) == sorted(whole)
 
@@ -196,7 +198,7 @@ def choice(content: str | None, finish_reason: str = "stop") -> dict[str, Any]:
 def test_what_has_no_answer_is_not_stored_and_the_same_command_asks_for_it_alone(
     generate: Generate, server: Server
 ) -> None:
-    """Five dialogues have none; a sixth and a seventh open with thoughts that are closed."""
+    """Five dialogues have no answer; the answers of a sixth and a seventh begin with closed thoughts."""
     bad = {
         IDS[1]: choice("<think>생각이", "length"),
         IDS[4]: choice(None),
@@ -222,14 +224,14 @@ def test_what_has_no_answer_is_not_stored_and_the_same_command_asks_for_it_alone
         "1 refusal (no. 9)",
     ):
         assert reason in line
-    assert line.endswith("; what was finished is kept, and the same command asks again for the rest")
+    assert line.endswith("; finished outputs are kept, and the same command retries the rest")
     assert [line for line in ended.err.splitlines() if f"2 of {len(IDS) - 5} answers" in line]
     kept = PREDICTIONS.read_bytes()
     rows = {row["fname"]: row for row in lines(PREDICTIONS)}
     assert sorted(rows) == sorted(set(IDS) - set(bad))
     assert all(row["summary"].startswith("요약") for row in rows.values())
     assert [rows[identity]["summary"] for identity in thoughtful] == ["요약", "요약"]
-    # It is asked for again, and ends in the same way as long as the server does not answer.
+    # The next command requests it again, and ends in the same way while the server does not answer.
     server.asked.clear()
     assert generate("server.prompt=chat").code == 1
     assert {body["seed"] for body in server.asked} == {request_seed(SEED, identity) for identity in bad}

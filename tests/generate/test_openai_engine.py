@@ -1,4 +1,4 @@
-"""The engine openai against a small server of our own that fails in every way that servers do."""
+"""The engine openai with a small test server that can fail in every way that real servers do."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def ask_all(
     done: Collection[Key] = (),
     **fields: Any,
 ) -> tuple[list[Output], GenerationError | None]:
-    """What came, and the error with which it ended."""
+    """Return the outputs, and the error at the end."""
     from llm_summ.generate.engines.openai import OpenaiEngine
 
     engine = OpenaiEngine(ServerFields(url=server.url, **fields))
@@ -89,7 +89,7 @@ def test_every_request_is_answered_once_as_it_was_asked(server: Server) -> None:
     assert {
         key: one[key] for key in ("stop_token_ids", "ignore_eos", "return_token_ids", "top_p", "logprobs")
     } == {**{"stop_token_ids": [2], "ignore_eos": True, "return_token_ids": True, "top_p": 1.0, "logprobs": 1}}
-    # What a model's own file may ask for is not what is generated here.
+    # Sampling settings of the model's own file are overridden.
     assert [one[key] for key in ("repetition_penalty", "min_p", "frequency_penalty", "presence_penalty")] == [
         1,
         0,
@@ -102,12 +102,12 @@ def test_messages_go_to_a_server_that_has_a_template_of_its_own(server: Server) 
     found = {output.index: output for output in ask(server, 3, prompt="chat")}
     assert [found[index].text for index in range(3)] == ["요약: 0번", "요약: 1번", "요약: 2번"]
     assert {output.tokens for output in found.values()} == {3}
-    with pytest.raises(GenerationError, match=r"gave 1 candidates for a prompt, and 2 were asked for"):
+    with pytest.raises(GenerationError, match=r"returned 1 candidates for a prompt, expected 2"):
         ask(server, 1, Decoding(n=2, temperature=0.7), prompt="chat")
 
 
 def test_what_passes_is_waited_for(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    """A server that fails, drops the connection, or asks for patience is asked again, and nothing comes twice."""
+    """Requests are repeated after a failure, a dropped connection or a 429, and no output is yielded twice."""
     error = {"error": {"message": "try later"}}
     server.failures = [
         (500, error, {}),
@@ -136,12 +136,12 @@ def test_a_rate_is_kept(server: Server) -> None:
 @pytest.mark.parametrize(
     ("failure", "told"),
     [
-        ((401, {"error": {"message": "no"}}, {}), "refuses the key in OPENAI_API_KEY; set it in the environment"),
-        ((403, {"error": {"message": "no"}}, {}), "refuses the key in OPENAI_API_KEY; set it in the environment"),
-        ((404, {"error": {"message": "no"}}, {}), "no such address or model; such a URL ends with /v1"),
+        ((401, {"error": {"message": "no"}}, {}), "rejects the key in OPENAI_API_KEY; set it in the environment"),
+        ((403, {"error": {"message": "no"}}, {}), "rejects the key in OPENAI_API_KEY; set it in the environment"),
+        ((404, {"error": {"message": "no"}}, {}), "no such address or model; expected a URL that ends with /v1"),
         ((400, {"error": {"message": "too long"}}, {}), "HTTP 400: .*too long"),
         ((429, {"error": {"message": "pay", "code": "insufficient_quota"}}, {}), "HTTP 429: .*pay"),
-        ((200, {"error": {"message": "no"}}, {}), "answers without a text; is it such a server"),
+        ((200, {"error": {"message": "no"}}, {}), "its answer has no text; check generate.server.url"),
     ],
 )
 def test_what_does_not_pass_ends_it(
@@ -152,16 +152,16 @@ def test_what_does_not_pass_ends_it(
     with pytest.raises(GenerationError, match=told) as caught:
         ask(server, 6, concurrency=2)
     assert KEY not in str(caught.value)
-    assert str(caught.value).endswith("; what was finished is kept")
+    assert str(caught.value).endswith("; finished outputs are kept")
     assert server.asked == []
 
 
-def test_a_wrong_key_is_told_before_anything_is_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_key_is_reported_before_any_request(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     server.key = "another"
-    with pytest.raises(EngineError, match="wants a key, and there is none in OPENAI_API_KEY"):
+    with pytest.raises(EngineError, match="requires a key, but none is in OPENAI_API_KEY"):
         ask(server)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    with pytest.raises(EngineError, match="refuses the key in OPENAI_API_KEY"):
+    with pytest.raises(EngineError, match="rejects the key in OPENAI_API_KEY"):
         ask(server)
     monkeypatch.setenv("OPENAI_API_KEY", "another")
     assert len(ask(server)) == 6
@@ -177,7 +177,7 @@ def test_models_that_are_not_clear(server: Server) -> None:
     assert server.asked[0]["model"] == "two"
 
 
-def test_a_server_that_gives_no_ids_is_told(server: Server) -> None:
+def test_a_server_that_returns_no_ids_is_refused(server: Server) -> None:
     server.gives_ids = False
     with pytest.raises(GenerationError, match=r"generate\.server\.prompt=chat"):
         ask(server, 1)
@@ -186,14 +186,16 @@ def test_a_server_that_gives_no_ids_is_told(server: Server) -> None:
 def test_patience_ends(server: Server) -> None:
     server.failures = [(500, {"error": {"message": "broken"}}, {})] * 50
     with pytest.raises(
-        GenerationError, match=r"broken.*; it would have to be waited for beyond 0.03 minutes .*what was finished"
+        GenerationError, match=r"broken.*; gave up: the next try would be after more than 0.03 minutes .*finished"
     ):
         ask(server, 3, patience_minutes=0.03)
 
 
-def test_tokens_and_their_price_are_said(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tokens_and_their_price_are_logged(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     ask(server, 3, price=[1000.0, 2000.0])
-    assert "6 tokens asked, 9 answered, 0.0240 at 1000 and 2000 a million" in capsys.readouterr().err
+    assert (
+        "6 prompt tokens, 9 completion tokens, cost 0.0240 at 1000 and 2000 per million" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,7 +212,7 @@ def test_addresses_that_are_none_or_hold_a_secret(url: str) -> None:
 
 def test_a_key_that_no_header_can_hold(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-열쇠")
-    with pytest.raises(EngineError, match="OPENAI_API_KEY: holds letters that no key has") as caught:
+    with pytest.raises(EngineError, match="OPENAI_API_KEY: contains characters that no key has") as caught:
         ask(server)
     assert "sk-" not in str(caught.value)
     monkeypatch.setenv("OPENAI_API_KEY", "another\n")  # as a file's content
@@ -218,9 +220,9 @@ def test_a_key_that_no_header_can_hold(server: Server, monkeypatch: pytest.Monke
     assert len(ask(server, 1)) == 1
 
 
-def test_what_is_no_such_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_kind_of_server_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Handler, "do_GET", lambda self: self.send(200, {"hello": "there"}))
-    with pytest.raises(EngineError, match=r"serves 0 models|not as such a server does"):
+    with pytest.raises(EngineError, match=r"serves 0 models|does not follow OpenAI's protocol"):
         ask(server)
 
 
@@ -437,7 +439,7 @@ NO_ANSWERS: dict[str, tuple[dict[str, Any], NoAnswer]] = {
 
 
 @pytest.mark.parametrize("name", NO_ANSWERS)
-def test_what_is_no_answer_is_asked_again_and_then_counted_while_the_rest_is_answered(
+def test_a_missing_answer_is_requested_again_and_then_counted_while_the_rest_is_answered(
     server: Server, name: str
 ) -> None:
     reply, why = NO_ANSWERS[name]
@@ -448,9 +450,9 @@ def test_what_is_no_answer_is_asked_again_and_then_counted_while_the_rest_is_ans
     assert isinstance(error, GenerationError)
     assert error.exit_code == 1
     assert f": 1 of 4 dialogues have no answer: 1 {why.value} (no. 2)" in str(error)
-    assert str(error).endswith("; what was finished is kept, and the same command asks again for the rest")
+    assert str(error).endswith("; finished outputs are kept, and the same command retries the rest")
     assert len(str(error).splitlines()) == 1
-    # All that is asked again is asked with the same settings.
+    # Repeated requests have the same settings.
     first, *others = [body for body in server.asked if body["seed"] == 1]
     assert others == [first, first]
 
@@ -517,7 +519,7 @@ def test_without_thoughts_nothing_is_printed_about_them(
         ({"finish_reason": "abort"}, NoAnswer.BROKEN_OFF),
     ],
 )
-def test_with_ids_the_same_is_no_answer(server: Server, reply: dict[str, Any], why: NoAnswer) -> None:
+def test_with_ids_the_same_replies_count_as_missing(server: Server, reply: dict[str, Any], why: NoAnswer) -> None:
     server.replies[1, 0] = [reply]
     outputs, error = ask_all(server, 3)
     assert sorted(output.index for output in outputs) == [0, 2]
@@ -533,7 +535,7 @@ def test_with_ids_thoughts_are_removed_from_the_text(server: Server) -> None:
 
 
 def test_candidates_that_are_answers_are_kept(server: Server) -> None:
-    """Of three candidates one is never an answer, and another only at the second time."""
+    """Of three candidates, one never has an answer, and another only at the second request."""
     server.replies[0, 0] = [{"text": "", "token_ids": [5]}, {"token_ids": [6]}]
     server.replies[0, 1] = [{"token_ids": [7]}, {"token_ids": [8]}]
     server.replies[1, 2] = [{"finish_reason": "content_filter"}]
@@ -561,7 +563,7 @@ def test_a_server_that_never_answers_is_left_alone_early(server: Server) -> None
     assert isinstance(error, GenerationError)
     assert error.exit_code == 1
     assert ": 8 of 8 dialogues have no answer: 8 thoughts without a text (no. " in str(error)
-    assert str(error).endswith("; what was finished is kept, and the same command asks again for the rest")
+    assert str(error).endswith("; finished outputs are kept, and the same command retries the rest")
     assert 8 * 3 <= len(server.asked) <= 12 * 3
 
 
@@ -611,10 +613,12 @@ def test_another_generation_follows_one_with_missing_answers(server: Server) -> 
     first, third = str(caught.value).splitlines()
     assert "part 1 of 3: 1 of 3 dialogues have no answer" in first
     assert "part 3 of 3: 1 of 4 dialogues have no answer" in third
-    engine.close()  # it is printed once
+    engine.close()  # the line is printed once
 
 
-def test_a_failure_is_told_after_the_missing_answers(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_is_reported_after_the_missing_answers(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
     server.replies[0, 0] = [said(None)]
     server.credit = 5  # three for the first dialogue, and two more
     outputs, error = ask_all(server, 5, prompt="chat", concurrency=1)

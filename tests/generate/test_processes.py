@@ -1,4 +1,4 @@
-"""Copies of the engine hf in processes of their own: the same candidates, and what happens when one dies."""
+"""Workers of the engine hf in their own processes: the same candidates, and errors when a worker dies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 
 from llm_summ.core.errors import EngineError, GenerationError, LlmSummError, MissingPackageError, ModelError
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request
-from llm_summ.generate.placement.processes import ParallelEngine, places
+from llm_summ.generate.placement.processes import ParallelEngine, worker_environments
 
 STOP_ID, PAD_ID = 2, 0
 REQUESTS = [Request([1, *range(300 + 11 * row, 303 + 17 * row)], 12 + row, seed=1000 * row) for row in range(9)]
@@ -27,7 +27,7 @@ REQUESTS = [Request([1, *range(300 + 11 * row, 303 + 17 * row)], 12 + row, seed=
 
 @dataclass(frozen=True)
 class Start:
-    """Makes an engine in whatever process it is called."""
+    """Makes an engine in the process that calls it."""
 
     folder: Path
 
@@ -40,7 +40,7 @@ class Start:
 
 
 class Sleeper:
-    """An engine that takes its time: what each prompt asks for, in tenths of a second."""
+    """An engine that sleeps for each prompt's first id, in tenths of a second."""
 
     name = "sleeper"
 
@@ -73,7 +73,7 @@ def lack() -> Engine:
 
 
 def with_orphan() -> Engine:
-    """Like vLLM's, it begins a process that inherits the pipe and outlives it."""
+    """Like vLLM's engine, it starts a process that inherits the pipe and outlives the worker."""
     orphan = subprocess.Popen(["sleep", "300"], close_fds=False)
     return Sleeper(token=orphan.pid)
 
@@ -85,7 +85,7 @@ def start(tiny_model: Path) -> Start:
 
 @pytest.fixture(scope="module")
 def engine(start: Start) -> Iterator[ParallelEngine]:
-    engine = ParallelEngine("hf", start, places(2, 1, 0))
+    engine = ParallelEngine("hf", start, worker_environments(2, 1, 0))
     yield engine
     engine.close()
 
@@ -99,7 +99,9 @@ def found(engine: Engine, decoding: Decoding, done: frozenset[Key] = frozenset()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("decoding", [GREEDY, Decoding(n=3, temperature=1.0)])
-def test_copies_write_what_one_engine_writes(engine: ParallelEngine, start: Start, decoding: Decoding) -> None:
+def test_workers_write_the_same_texts_as_one_engine(
+    engine: ParallelEngine, start: Start, decoding: Decoding
+) -> None:
     together, alone = found(engine, decoding), found(start(), decoding)
     assert len(together) == 9 * decoding.n
     for key, output in alone.items():
@@ -109,26 +111,26 @@ def test_copies_write_what_one_engine_writes(engine: ParallelEngine, start: Star
 
 
 @pytest.mark.slow
-def test_what_is_there_is_not_asked_for_again(engine: ParallelEngine) -> None:
+def test_existing_candidates_are_not_generated_again(engine: ParallelEngine) -> None:
     everything = found(engine, GREEDY)
     assert not found(engine, GREEDY, frozenset(everything))
     missing = (4, 0)
     again = found(engine, GREEDY, frozenset(everything) - {missing})
     assert again[missing].token_ids == everything[missing].token_ids
-    assert len(again) < 9  # those of its batch, and none of the other copy's
+    assert len(again) < 9  # those of its batch, and none of the other worker's
 
 
 @pytest.mark.slow
-def test_a_copy_that_dies_is_told_and_takes_the_others_along(start: Start) -> None:
+def test_a_worker_that_dies_is_reported_and_ends_the_others(start: Start) -> None:
     before = set(multiprocessing.active_children())
-    with closing(ParallelEngine("hf", start, places(2, 1, 0))) as engine:
-        copies = set(multiprocessing.active_children()) - before
-        assert len(copies) == 2
+    with closing(ParallelEngine("hf", start, worker_environments(2, 1, 0))) as engine:
+        workers = set(multiprocessing.active_children()) - before
+        assert len(workers) == 2
         outputs = engine.generate(REQUESTS, stop_id=STOP_ID, decoding=Decoding(n=200, temperature=1.0))
         assert next(outputs).token_ids
-        copies.pop().kill()
+        workers.pop().kill()
         with pytest.raises(
-            GenerationError, match=r"^hf: copy \d of 2 died \(exit code -9\); what was finished is k"
+            GenerationError, match=r"^hf: worker \d of 2 died \(exit code -9\); finished outputs are k"
         ):
             list(outputs)
     assert set(multiprocessing.active_children()) == before
@@ -142,7 +144,7 @@ def test_a_copy_that_dies_is_told_and_takes_the_others_along(start: Start) -> No
         (lack, GenerationError, "MissingPackageError: this: the package x is not installed; install it: pip"),
     ],
 )
-def test_a_copy_that_does_not_start_says_why(start: Any, error: type[LlmSummError], told: str) -> None:
+def test_a_worker_that_does_not_start_reports_the_reason(start: Any, error: type[LlmSummError], told: str) -> None:
     before = set(multiprocessing.active_children())
     with pytest.raises(error) as caught:
         ParallelEngine("hf", start, [{}, {}])
@@ -158,9 +160,9 @@ def test_a_copy_that_does_not_start_says_why(start: Any, error: type[LlmSummErro
         (GenerationError("hf: out of memory"), GenerationError, "hf: out of memory"),
     ],
 )
-def test_what_the_others_finished_is_kept_where_one_fails(error: Any, kind: type[Exception], told: str) -> None:
+def test_outputs_of_the_other_workers_are_kept_if_one_fails(error: Any, kind: type[Exception], told: str) -> None:
     engine = ParallelEngine("sleeper", partial(Sleeper, error), [{}, {}])
-    # The longest prompt comes first, and to the first copy; the second copy has four to answer in the meantime.
+    # The longest prompt goes first, to the first worker; meanwhile the second worker has four to answer.
     asked = [Request([2, 0], 5), *(Request([0], 5) for _ in range(7))]
     outputs: list[Output] = []
     with pytest.raises(kind) as caught:
@@ -171,7 +173,7 @@ def test_what_the_others_finished_is_kept_where_one_fails(error: Any, kind: type
         list(engine.generate(asked, stop_id=STOP_ID))
 
 
-def test_who_stops_before_the_end_gets_nothing_of_it_later() -> None:
+def test_a_caller_that_stops_early_gets_no_outputs_later() -> None:
     engine = ParallelEngine("sleeper", Sleeper, [{}, {}])
     outputs = engine.generate([Request([1], 5)] * 6, stop_id=STOP_ID)
     next(outputs)
@@ -180,19 +182,19 @@ def test_who_stops_before_the_end_gets_nothing_of_it_later() -> None:
         next(engine.generate([Request([1], 5)], stop_id=STOP_ID))
 
 
-def test_the_death_of_a_copy_is_seen_though_a_process_of_its_own_lives_on() -> None:
+def test_the_death_of_a_worker_is_noticed_although_its_child_process_still_runs() -> None:
     before = set(multiprocessing.active_children())
     with closing(ParallelEngine("sleeper", with_orphan, [{}])) as engine:
-        [copy] = set(multiprocessing.active_children()) - before
+        [worker] = set(multiprocessing.active_children()) - before
         outputs = engine.generate([Request([1], 5), Request([100], 5)], stop_id=STOP_ID)
         [orphan] = next(outputs).token_ids
-        copy.kill()
-        with pytest.raises(GenerationError, match="copy 1 of 1 died"):
+        worker.kill()
+        with pytest.raises(GenerationError, match="worker 1 of 1 died"):
             next(outputs)
-        os.kill(orphan, signal.SIGKILL)  # it is there still
+        os.kill(orphan, signal.SIGKILL)  # it still runs
 
 
-def test_copies_end_when_the_first_process_is_killed(tmp_path: Path) -> None:
+def test_workers_end_when_the_main_process_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
         "import sys\n"
@@ -216,11 +218,11 @@ def test_copies_end_when_the_first_process_is_killed(tmp_path: Path) -> None:
         if not any(Path(f"/proc/{pid}").exists() for pid in pids):
             return
         time.sleep(0.1)
-    pytest.fail("a copy lives on")
+    pytest.fail("a worker still runs")
 
 
 @pytest.mark.parametrize(
-    ("visible", "copies", "each", "expected"),
+    ("visible", "workers", "each", "expected"),
     [
         (None, 2, 1, ["0", "1"]),
         (None, 4, 1, ["0", "1", "2", "3"]),
@@ -230,34 +232,34 @@ def test_copies_end_when_the_first_process_is_killed(tmp_path: Path) -> None:
         (None, 1, 1, ["0"]),
     ],
 )
-def test_each_copy_has_gpus_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, visible: str | None, copies: int, each: int, expected: list[str]
+def test_each_worker_has_gpus_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, workers: int, each: int, expected: list[str]
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    found = places(copies, each, 4 if visible is None else len(visible.split(",")))
+    found = worker_environments(workers, each, 4 if visible is None else len(visible.split(",")))
     assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == expected
 
 
-def test_too_many_copies_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_workers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with pytest.raises(EngineError) as caught:
-        places(4, 2, 4)
+        worker_environments(4, 2, 4)
     assert str(caught.value) == (
         "generate.data_parallel 4 with tensor_parallel 2: needs 8 GPUs, found 4; set it to 2 or less"
     )
     with pytest.raises(
         EngineError, match=r"^generate.tensor_parallel 8: needs 8 GPUs, found 4; set it to 4 or less$"
     ):
-        places(1, 8, 4)
+        worker_environments(1, 8, 4)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     with pytest.raises(EngineError, match="this machine has 2 cores"):
-        places(3, 1, 0)
+        worker_environments(3, 1, 0)
 
 
-def test_the_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_worker_has_cores_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {4, 5, 6, 7, 8})
-    shares = places(2, 1, 0)
+    shares = worker_environments(2, 1, 0)
     assert [share["VLLM_CPU_OMP_THREADS_BIND"] for share in shares] == ["4,5", "6,7"]
     assert [share["OMP_NUM_THREADS"] for share in shares] == ["2", "2"]

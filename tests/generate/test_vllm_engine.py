@@ -1,4 +1,4 @@
-"""The engine vllm on a tiny model, beside the engine hf: candidates, their seeds, limits and probabilities."""
+"""The engine vllm on a tiny model, compared with the engine hf: candidates, seeds, limits and probabilities."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAMPLED = Decoding(n=3, temperature=0.7)
 Found = dict[Key, Output]
 Candidates = Callable[..., Found]
 
-_engine: Any = None  # in the process that has it
+_engine: Any = None  # in vLLM's process
 
 
 def _start(model: str) -> None:
@@ -71,7 +71,7 @@ def model(tiny_model: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def candidates(tiny_model: Path) -> Iterator[Candidates]:
-    """Asks vLLM, which is started once, in a process of its own: it changes what it runs in."""
+    """Generates with vLLM, which is started once in its own process, because it changes the process's state."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=(str(tiny_model),)) as pool:
 

@@ -1,4 +1,4 @@
-"""What a tokenizer does by itself, as a model card tells it."""
+"""Properties of the tokenizer that a model card reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The check of merged weights, and what is said of a verification; both by literal figures."""
+"""The check of merged weights, and the messages of a verification, both with literal figures."""
 
 from __future__ import annotations
 
@@ -101,18 +101,18 @@ def test_rounding_moves_rows_both_ways_and_a_loss_only_one() -> None:
     assert verification(attached, both).warnings == []
     down = system("merged", [row - 1 - i / 20 for i, row in enumerate(base)], texts)
     [warning] = verification(attached, down).warnings
-    assert warning.startswith("merged scores -1.48 points beside bfloat16 + adapter (95 % -1.")
+    assert warning.startswith("merged scores -1.48 points compared with bfloat16 + adapter (95 % -1.")
     assert "more than rounding explains" in warning
 
 
-def test_wrong_layers_and_other_prompts_are_told() -> None:
+def test_wrong_layers_and_other_prompts_are_reported() -> None:
     same = [system(name, [40.0, 50.0], ["가", "나"]) for name in ("float32 + adapter", "merged, as loaded")]
     fine = LayerCheck(8, 1e-8, 0.5, "model.layers.0.mlp.up_proj")
     assert verification(*same, layers=fine).warnings == []
     wrong = LayerCheck(8, 0.01, 12.0, "model.layers.0.mlp.up_proj")
     [one, two] = verification(*same, layers=wrong, other_prompts=1).warnings
     assert one.startswith("model.layers.0.mlp.up_proj: merged weights differ from W + scale B A by up to 1.0e-02")
-    assert two.startswith("the folder's tokenizer gives 1 of 2 prompts other ids")
+    assert two.startswith("the folder's tokenizer gives other ids than the training's for 1 of 2 prompts")
     assert verification(*same, layers=LayerCheck(8, float("nan"), float("nan"), "x")).warnings
 
 
@@ -131,7 +131,7 @@ def test_the_card_says_what_a_server_needs() -> None:
 
     assert "is added by the tokenizer" not in card("<|im_start|>user")
     assert "is added by the tokenizer" not in card("<|im_start|>user", added="<s>")
-    assert "`<s>` at its beginning is added by the tokenizer" in card("<s>[INST]", added="<s>")
+    assert "The tokenizer adds the `<s>` at its beginning" in card("<s>[INST]", added="<s>")
     assert "enable_thinking" not in card("<|im_start|>user")
     assert "`chat_template_kwargs: {enable_thinking: false}`" in card("<|im_start|>user", thinking_off=True)
 

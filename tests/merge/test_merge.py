@@ -1,4 +1,4 @@
-"""Merging, with the real libraries on a tiny random model: weights, what stands beside them, verification."""
+"""Merging, with the real libraries on a tiny random model: weights, the other files, verification."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def made(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def run(made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A copy of the run, and one stands beside it."""
+    """A copy of the run in ``runs/`` of the working directory."""
     shutil.copytree(made.path, tmp_path / "runs" / "tiny")
     monkeypatch.chdir(tmp_path)
     return Run(Path("runs/tiny"))
@@ -47,7 +47,7 @@ def run(made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def full_disk() -> Iterator[None]:
-    """No file may grow beyond 64 KiB: a write fails in its midst, as on a disk that is full."""
+    """No file may grow beyond 64 KiB: a write fails halfway, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, hard))
     yield
@@ -80,7 +80,7 @@ def test_from_the_command_to_the_table(run: Run) -> None:
     ]
     assert attached["same_texts"] == merged["same_texts"] == 6
     assert attached["merged_minus"] == merged["merged_minus"]  # all 0
-    assert nf4["same_texts"] < 6  # a random model that is quantized is another one
+    assert nf4["same_texts"] < 6  # quantization changes the texts of a random model
     assert 0 < facts["verification"]["layers"]["rounding"] <= 1
     assert facts["verification"]["other_prompts"] == 0
     assert merged["signature"].endswith("|post:strip+join_lines+collapse_whitespace+cut_unfinished")
@@ -91,7 +91,7 @@ def test_from_the_command_to_the_table(run: Run) -> None:
     ] * 6
 
 
-def test_what_stands_in_the_folder(run: Run) -> None:
+def test_the_files_of_the_folder(run: Run) -> None:
     base = Path(run.recipe().model.base)
     (base / "LICENSE").write_text("terms", encoding="utf-8")
     folder = merge(run, MergeRequest(verify=False)).folder
@@ -112,7 +112,7 @@ def test_what_stands_in_the_folder(run: Run) -> None:
     card = (folder / "README.md").read_text(encoding="utf-8")
     meta = card.split("---\n")[1]
     assert "language: [ko]" in meta
-    assert "base_model" not in meta  # a folder's name is no repository
+    assert "base_model" not in meta  # a folder's name is not a repository's
     assert "`<eos>`" in card
     assert "<bos>" in card.split("A prompt as the model sees it:")[1]
     assert "열 시에 역 앞에서 만나요." in card
@@ -133,7 +133,7 @@ def test_what_stands_in_the_folder(run: Run) -> None:
 def test_weights_are_base_plus_scale_b_a(
     tiny_model: Path, in_tmp: Path, lora: dict[str, Any], scales: dict[str, float]
 ) -> None:
-    """Layer by layer from the files; embeddings, which the head shares, are the base's and are there once."""
+    """Layer by layer from the files; the embeddings, shared with the head, are the base's and stored once."""
     run = make_run(in_tmp, tiny_model, **lora)
     done = merge(run, MergeRequest(rows=2))
     assert done.verification is not None
@@ -154,7 +154,7 @@ def test_weights_are_base_plus_scale_b_a(
 
 
 def test_nothing_is_merged_twice(run: Run) -> None:
-    """`generate` takes what `merge` made, and `merge` what `generate` made; a new adapter makes it anew."""
+    """`generate` and `merge` use each other's merged folder; a new adapter is merged again."""
     first = merge(run, MergeRequest(rows=2))
     assert first.verification is not None
     recipe = run.recipe()
@@ -164,7 +164,7 @@ def test_nothing_is_merged_twice(run: Run) -> None:
     again = merge(run, MergeRequest(verify=False))
     assert weights.stat() == stamp
     assert again.verification is None
-    assert again.facts["verification"] == first.facts["verification"]  # of the same weights: it stays
+    assert again.facts["verification"] == first.facts["verification"]  # the weights are the same, so it is kept
     other = merge(run, MergeRequest(verify=False, dtype="bfloat16"))
     assert weights.stat().st_size < stamp.st_size
     assert other.facts["verification"] is None
@@ -180,7 +180,7 @@ def test_a_generation_in_another_dtype_leaves_what_was_merged(run: Run) -> None:
     assert merged_folder(run, base, base.base, find_device(), "bfloat16", STOP_ID) == run.merged
 
 
-def test_a_base_that_changed_or_a_file_that_is_gone_makes_it_anew(run: Run) -> None:
+def test_a_changed_base_or_a_missing_file_is_merged_again(run: Run) -> None:
     base = Path(run.recipe().model.base)
     copy = base.with_name("copy")
     shutil.copytree(base, copy)
@@ -219,7 +219,7 @@ def test_no_path_of_this_machine_goes_into_a_folder_that_may_be_given_away(run: 
 
 
 def test_another_stop_token_goes_into_tokenizer_and_configurations(run: Run) -> None:
-    """As with chat templates, whose turns end with a token of their own."""
+    """As with chat templates that end turns with a token of their own."""
     from transformers import AutoTokenizer
 
     model = run.recipe().model
@@ -229,8 +229,8 @@ def test_another_stop_token_goes_into_tokenizer_and_configurations(run: Run) -> 
         assert json.loads((folder / name).read_text(encoding="utf-8"))["eos_token_id"] == 0
 
 
-def test_sampling_of_the_base_does_not_go_on(run: Run, tmp_path: Path) -> None:
-    """Neither does its penalty, which greedy decoding would obey."""
+def test_sampling_settings_of_the_base_are_not_kept(run: Run, tmp_path: Path) -> None:
+    """The repetition penalty is not kept either, which greedy decoding would apply."""
     base = tmp_path / "sampling"
     shutil.copytree(run.recipe().model.base, base)
     asked = {
@@ -254,14 +254,14 @@ def test_sampling_of_the_base_does_not_go_on(run: Run, tmp_path: Path) -> None:
 def test_a_folder_of_ones_own(run: Run) -> None:
     mine = Path("mine")
     mine.mkdir()
-    assert merge(run, MergeRequest(out=mine, verify=False)).folder == mine  # an empty folder may be taken
+    assert merge(run, MergeRequest(out=mine, verify=False)).folder == mine  # an empty folder is accepted
     weights = sha256(mine)
     (mine / "merged_from.json").write_text("{}", encoding="utf-8")
     assert merge(run, MergeRequest(out=mine, verify=False)).folder == mine  # it was made by a merge
     assert sha256(mine) == weights
     assert not run.merged.exists()
     (mine / "merged_from.json").unlink()
-    with pytest.raises(InputError, match=r"^mine: is there, and was not made by `llm-summ merge`") as caught:
+    with pytest.raises(InputError, match=r"^mine: exists, and was not written by `llm-summ merge`") as caught:
         merge(run, MergeRequest(out=mine, verify=False))
     assert "--force" in str(caught.value)
     merge(run, MergeRequest(out=mine, verify=False, force=True))
@@ -269,9 +269,11 @@ def test_a_folder_of_ones_own(run: Run) -> None:
 
 
 @pytest.mark.parametrize("out", [".", "..", "runs", "runs/tiny", "/", "~", "base", "base/.."])
-def test_what_must_stay_is_never_replaced(run: Run, out: str) -> None:
+def test_files_that_must_not_be_lost_are_never_replaced(run: Run, out: str) -> None:
     place = Path(out.replace("base", run.recipe().model.base)).expanduser()
-    with pytest.raises(InputError, match=r"^--out .*: holds what must stay; name a folder of its own$"):
+    with pytest.raises(
+        InputError, match=r"^--out .*: holds files that must not be replaced; name another folder$"
+    ):
         merge(run, MergeRequest(out=place, force=True, verify=False))
     assert run.adapter.is_dir()
 
@@ -292,7 +294,7 @@ def test_without_dev_data(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert not run.merged.exists()
     assert merge(run).verification is None
     assert "Not verified: the recipe has no data.dev" in capsys.readouterr().err
-    with pytest.raises(InputError, match=r"^gone\.csv: no such file; .*; or leave the check out: --no-verify$"):
+    with pytest.raises(InputError, match=r"^gone\.csv: no such file; .*; or skip the verification: --no-verify$"):
         merge(run, MergeRequest(source="gone.csv"))
 
 
@@ -311,7 +313,7 @@ def test_an_adapter_that_is_gone(run: Run) -> None:
 
 def test_a_run_that_was_trained_as_a_whole(tiny_model: Path, in_tmp: Path) -> None:
     run = make_run(in_tmp, tiny_model, full=True)
-    with pytest.raises(RunError, match=r"nothing to merge; its model is .*runs/tiny/model$"):
+    with pytest.raises(RunError, match=r"no adapter to merge; use its model, .*runs/tiny/model$"):
         merge(run)
 
 

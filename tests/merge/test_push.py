@@ -1,4 +1,4 @@
-"""Pushing to a hub: a small server on loopback that speaks as much of the hub's protocol as an upload needs."""
+"""Upload to a hub: a small local server with the part of the hub's protocol that an upload needs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ except LlmSummError as error:
 
 
 class Hub(ThreadingHTTPServer):
-    """Keeps repositories in memory: their visibility and their files."""
+    """Stores repositories in memory: their visibility and their files."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Hub
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def answer(self, value: Any, status: int = 200) -> None:
         body = json.dumps(value).encode()
@@ -149,7 +149,7 @@ def merged(in_tmp: Path) -> Path:
 
 
 def pushed(endpoint: str, name: str, visibility: str = "private", **environment: str) -> tuple[int, str]:
-    """Push in a process of its own: the hub's client reads its settings when it is imported."""
+    """Upload in a process of its own, because the hub's client reads its settings when it is imported."""
     settings = {
         "HF_ENDPOINT": endpoint,
         "HF_HOME": str(Path.cwd() / "hf"),
@@ -181,7 +181,7 @@ def test_public_only_if_asked_for(hub: Hub, merged: Path) -> None:
     hub.private["team/open"] = False
     code, said = pushed(hub.url, "team/open")
     assert code == 2
-    assert said.startswith("--push team/open: is public already, and nothing was uploaded; add --public")
+    assert said.startswith("--push team/open: exists and is public, so nothing was uploaded; add --public")
     assert hub.files == {}
     assert pushed(hub.url, "team/open", "public")[0] == 0
     assert set(hub.files) == {"README.md", "model.safetensors"}
@@ -194,7 +194,7 @@ def test_a_private_repository_is_not_taken_for_a_public_one(hub: Hub, merged: Pa
     hub.private["team/closed"] = True
     code, said = pushed(hub.url, "team/closed", "public")
     assert code == 2
-    assert said.startswith("--push team/closed: is private already, and nothing was uploaded; leave --public out")
+    assert said.startswith("--push team/closed: exists and is private, so nothing was uploaded; remove --public")
     assert hub.files == {}
 
 
@@ -202,8 +202,8 @@ def test_a_private_repository_is_not_taken_for_a_public_one(hub: Hub, merged: Pa
 @pytest.mark.parametrize(
     ("status", "told"),
     [
-        (401, "the hub does not take the token; set a valid HF_TOKEN"),
-        (403, "the token may not write there"),
+        (401, "the hub rejects the token; set a valid HF_TOKEN"),
+        (403, "the token has no write access there"),
         (413, "HTTP 413: "),
     ],
 )
@@ -212,7 +212,7 @@ def test_a_hub_that_refuses(hub: Hub, merged: Path, status: int, told: str) -> N
     code, said = pushed(hub.url, "team/summary")
     assert code == 1
     assert said.startswith(f"--push team/summary: {told}")
-    assert said.endswith("merged stays, and the same command with --no-verify pushes it again")
+    assert said.endswith("merged is kept, and the same command with --no-verify tries the upload again")
     assert "\n" not in said
     assert (merged / "model.safetensors").is_file()
 
@@ -236,16 +236,16 @@ def test_no_token(hub: Hub, merged: Path) -> None:
     "name", ["summary", "a/b/c", "team/", "/summary", "team/a b", "team/요약", "team/a--b", ""]
 )
 def test_a_name_that_is_none(name: str) -> None:
-    with pytest.raises(InputError, match="not a repository; expected owner/name"):
+    with pytest.raises(InputError, match="not a repository's name; expected owner/name"):
         check_push(name)
 
 
 @pytest.mark.parametrize("name", ["team/summary-", "team/x.", "team/x.git", f"team/{'x' * 100}"])
-def test_a_name_that_the_hub_refuses_is_told_before_anything_is_made(name: str) -> None:
+def test_a_name_that_the_hub_refuses_is_reported_before_anything_is_made(name: str) -> None:
     with pytest.raises(InputError, match="not a repository's name"):
         check_push(name)
 
 
-def test_offline_is_told_before_anything_is_merged() -> None:
+def test_offline_is_reported_before_anything_is_merged() -> None:
     with pytest.raises(InputError, match=r"HF_HUB_OFFLINE"):  # tests/conftest.py sets it
         check_push("team/summary")

@@ -1,4 +1,4 @@
-"""One way from dialogues to summaries: from a run, from its merged folder, and as `generate` writes them."""
+"""The summarizer gives the same summaries from a run, from its merged folder, and as `generate` writes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.generate.job import prepare
 from llm_summ.generate.summarizer import Summarizer
 from llm_summ.generate.summary import Summary, finish
-from llm_summ.merge.job import merge
+from llm_summ.merge.job import MergeRequest, merge
 from llm_summ.post import post_process
 from llm_summ.predictions.prediction import Prediction
 from llm_summ.runs.run import Run
@@ -34,13 +34,13 @@ def run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def merged(run: Run) -> Path:
-    """The merged folder, away from its run."""
-    folder = merge(run, dtype="float32", verify=False).folder
+    """A copy of the merged folder outside its run."""
+    folder = merge(run, MergeRequest(dtype="float32", verify=False)).folder
     return shutil.copytree(folder, run.path.parent.parent / "given away")
 
 
 def generated(run: Run, into: Path, *settings: str) -> list[Prediction]:
-    """What `generate` writes, by dialogue and candidate."""
+    """Return the texts that `generate` writes, by dialogue and candidate."""
     overrides = [*FLOAT32, *settings]
     [file] = prepare(run, sources=["sample:dev"], engine_name="hf", overrides=overrides, into=into).run()
     place = {dialogue.id: index for index, dialogue in enumerate(DIALOGUES)}
@@ -108,7 +108,7 @@ def test_an_engine_without_a_model_works_too(run: Run, merged: Path) -> None:
         assert (summary.id, summary.finish_reason) == (DIALOGUES[0].id, "stop")
 
 
-def test_what_cannot_be_asked_is_refused_with_every_reason(run: Run) -> None:
+def test_prompts_that_do_not_fit_are_refused_with_every_reason(run: Run) -> None:
     endless = Dialogue("endless", "#Person1#: " + "가나다 " * 5000)
     with Summarizer.open(run, engine="echo") as summarizer, pytest.raises(PromptError, match="endless"):
         summarizer.summarize([*DIALOGUES[:1], endless])

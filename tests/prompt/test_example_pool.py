@@ -1,4 +1,4 @@
-"""Examples by retrieval: the nearest first, never the dialogue itself, the same ones every time."""
+"""Retrieval of examples: the most similar first, never the dialogue itself, the same ones every time."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_most_similar_comes_first(text: str, nearest: str) -> None:
 
 
 def test_it_is_by_morphemes_not_by_words() -> None:
-    """No word of the question stands in the pool as it is written, but its noun does."""
+    """No word of the query is in the pool in the same form, but its noun is."""
     question = Dialogue("x", "기차표를")
     assert not set(question.text.split()) & {word for dialogue in POOL for word in dialogue.text.split()}
     assert ExamplePool(POOL).similar(question, 1) == [TRAIN]
@@ -147,7 +147,7 @@ def test_many_at_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_another_process_finds_the_same() -> None:
-    """Sets of texts have another order in every process; what is found must not depend on it."""
+    """The order of sets of strings differs between processes; the examples must not depend on it."""
     script = (
         "from llm_summ.data import read_dialogues\n"
         "from llm_summ.prompt import ExamplePool\n"

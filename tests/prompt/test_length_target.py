@@ -1,4 +1,4 @@
-"""Target lengths: what they are fitted to, that they see no reference, and that JSON keeps them."""
+"""Target lengths: the fit, predictions that do not use the reference, and the JSON round trip."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_summary_is_in_the_bucket_of_its_length() -> None:
 
 
 def test_the_prediction_grows_with_the_dialogue() -> None:
-    """Summaries of a tenth of their dialogues: the fit is exact, and so is every bucket."""
+    """Summaries with a tenth of their dialogues' length: the fit is exact, and so is every bucket."""
     dialogues = [
         Dialogue(str(turns), "\n".join(["#Person1#: " + "가" * 39] * turns), ("가" * (5 * turns),))
         for turns in range(2, 42)
@@ -81,17 +81,17 @@ def test_every_fit(training: list[Dialogue], buckets: int, dialogue: Dialogue) -
     assert 1 <= len(target.targets) == len(target.edges) + 1 <= max(buckets, 1)
     assert list(target.targets) == sorted(target.targets)
     assert all(asked >= 10 and asked % 10 == 0 for asked in target.targets)
-    # No bucket is empty, and every one is asked for.
+    # No bucket is empty, and every target occurs.
     assert {target.of_summary(summary) for summary in summaries} == set(target.targets)
     assert target == LengthTarget.fit(training, buckets)
-    # A prediction is one of the targets, and depends on nothing but the text.
+    # A prediction is one of the targets, and depends only on the text.
     predicted = target.predict(dialogue)
     assert predicted in target.targets
     assert predicted == target.predict(Dialogue("other", dialogue.text, ("가" * 500,), topic="주제"))
     for line_end in ("\n", "\r\n", "\r", "\n \n"):
         lines = re.split("\r\n|\r|\n", dialogue.text)
         assert predicted == target.predict(replace(dialogue, text=line_end.join(lines)))
-    # JSON keeps it to the last bit.
+    # The JSON round trip is exact to the last bit.
     assert LengthTarget.from_json(target.to_json()) == target
 
 
@@ -125,8 +125,8 @@ def test_good_json() -> None:
         ("", "length.json: not valid JSON ("),
         ("{", "length.json: not valid JSON ("),
         ("[" * 100_000, "length.json: not valid JSON ("),
-        ("[]", "length.json: expected an object with edges, targets, weights; train the run anew"),
-        ("null", "length.json: expected an object with edges, targets, weights; train the run anew"),
+        ("[]", "length.json: expected an object with edges, targets, weights; train the run again"),
+        ("null", "length.json: expected an object with edges, targets, weights; train the run again"),
         (json.dumps(GOOD | {"more": 1}), "length.json: expected an object with edges, targets, weights"),
         (json.dumps({"edges": []}), "length.json: expected an object with edges, targets, weights"),
         *(
@@ -158,7 +158,7 @@ def test_what_is_wrong_with_json(text: str, message: str) -> None:
     with pytest.raises(PromptError, match=f"^{re.escape(message)}") as caught:
         LengthTarget.from_json(text, "length.json")
     assert len(str(caught.value).splitlines()) == 1
-    assert str(caught.value).endswith("; train the run anew")
+    assert str(caught.value).endswith("; train the run again")
 
 
 @pytest.mark.parametrize("dialogues", [[], [Dialogue("x", "#Person1#: 네")]])

@@ -30,7 +30,7 @@ from llm_summ.models.families.causal import IGNORED, input_ids, labels
 from llm_summ.prompt import Renderer, TokenizedExample, load_template, make_renderer
 from llm_summ.recipe import PromptFields
 
-GOLDEN = Path(__file__).parent / "golden"  # written anew by UPDATE_GOLDEN=1 pytest tests/prompt: read the diff
+GOLDEN = Path(__file__).parent / "golden"  # rewritten by UPDATE_GOLDEN=1 pytest tests/prompt: read the diff
 TEMPLATES = ("english", "expert", "few-shot", "length", "plain", "topic")
 KINDS = (*BYTE_LEVEL, "pieces")
 
@@ -51,7 +51,7 @@ def _target_ids(row: TokenizedExample) -> list[int]:
 
 
 def _drawn(tokenizer: Any, row: TokenizedExample) -> str:
-    """A row as text, cut where its labels say so."""
+    """A row as text, cut at the boundaries of its labels."""
     start = labels(row).count(IGNORED)
     assert labels(row) == [IGNORED] * start + input_ids(row)[start:]
     parts = {
@@ -64,7 +64,7 @@ def _drawn(tokenizer: Any, row: TokenizedExample) -> str:
 
 def _renderer(tokenizer: Any, template: str) -> Renderer:
     parsed = load_template(template)
-    # The same examples for every tokenizer, whatever it makes of them.
+    # The same examples for every tokenizer, no matter how many tokens they have.
     return Renderer(
         tokenizer,
         parsed,
@@ -105,7 +105,7 @@ def test_golden_with_the_embedded_model(template: str, embedded_tokenizer: Any) 
 
 
 def test_the_modes_differ_in_what_they_drop() -> None:
-    """The words, not the code: which turns of six are left where four, three or one fit."""
+    """Literal expected turns: which of six are kept if four, three or one fit."""
     lines = [f"#Person{1 + n % 2}#: {n}번째 말" for n in range(6)]
     tokenizer, template = make_tokenizer("base"), load_template("plain")
     left = {}
@@ -131,7 +131,7 @@ def test_the_modes_differ_in_what_they_drop() -> None:
 
 
 @pytest.mark.parametrize("mode", ["middle", "head", "tail"])
-def test_blank_lines_go_first_and_are_no_turns(mode: str) -> None:
+def test_blank_lines_are_dropped_first_and_do_not_count_as_turns(mode: str) -> None:
     tokenizer, template = make_tokenizer("base"), load_template("plain")
     said = "#Person1#: 안녕하세요.\n#Person2#: 네."
     budget = len(Renderer(tokenizer, template).prompt(Dialogue("x", said)).prompt_ids)
@@ -274,7 +274,9 @@ def test_clean_up_does_not_reach_the_text() -> None:
     renderer = Renderer(tokenizer, load_template("plain"))
     summary = "#Person1# 은 #Person2# 에게 don 't , 라고 했다 ."
     target_ids = _target_ids(renderer.example(DIALOGUE, summary))
-    assert tokenizer.decode(target_ids, skip_special_tokens=True) != summary  # what is to be kept away
+    assert (
+        tokenizer.decode(target_ids, skip_special_tokens=True) != summary
+    )  # the clean-up that must not be applied
     assert renderer.decode(target_ids) == summary
     whole = "#Person1#은 #Person2#와 #PhoneNumber#로 통화했다."
     assert renderer.decode(_target_ids(renderer.example(DIALOGUE, whole))) == whole
@@ -304,7 +306,9 @@ def test_a_prompt_that_is_too_long_is_refused_on_demand() -> None:
 @pytest.mark.parametrize("text", ["#Person1#: 안녕", "#Person1#: 안녕\n#Person2#: 네", "\n \n"])
 def test_an_instruction_that_does_not_fit_is_refused(text: str) -> None:
     renderer = Renderer(make_tokenizer("base"), load_template("plain"), max_prompt_tokens=16)
-    with pytest.raises(PromptError, match=r"^x: the instruction and one turn are over 16 tokens; raise prompt"):
+    with pytest.raises(
+        PromptError, match=r"^x: the instruction and one turn have more than 16 tokens; raise prompt"
+    ):
         renderer.prompt(Dialogue("x", text))
 
 
@@ -327,7 +331,7 @@ def test_a_chat_template_that_refuses_the_prompt_says_why() -> None:
         Renderer(tokenizer, load_template("plain"))
 
 
-def test_over_long_completions_can_be_told_from_prompts_that_do_not_fit() -> None:
+def test_too_long_completions_can_be_distinguished_from_prompts_that_do_not_fit() -> None:
     tokenizer, template = make_tokenizer("base"), load_template("plain")
     size = len(Renderer(tokenizer, template).example(DIALOGUE, SUMMARY).completion_ids) + 1
     renderer = Renderer(tokenizer, template, max_prompt_tokens=16, max_answer_tokens=size)
@@ -344,7 +348,8 @@ def test_over_long_completions_can_be_told_from_prompts_that_do_not_fit() -> Non
         (
             "few-shot",
             {},
-            "{path}: uses examples, but prompt.examples is 0; set it to 3, say, or choose another prompt.template",
+            "{path}: uses examples, but prompt.examples is 0; set it to 3, for example, or choose another "
+            "prompt.template",
         ),
         (
             "plain",
@@ -361,8 +366,8 @@ def test_over_long_completions_can_be_told_from_prompts_that_do_not_fit() -> Non
         (
             "length",
             {},
-            "{path}: uses length, but no lengths of training summaries are known; choose another prompt.template, "
-            "or give the renderer a LengthTarget",
+            "{path}: uses length, but no LengthTarget was fitted to training summaries; choose another "
+            "prompt.template, or give the renderer a LengthTarget",
         ),
     ],
 )
@@ -419,7 +424,7 @@ def test_prepared_rows_are_the_same_rows(capsys: pytest.CaptureFixture[str]) -> 
     assert rows == [free.prompt(dialogue) for dialogue in dialogues]
     assert [row.examples for row in rows] == [prepared.prompt(dialogue).examples for dialogue in dialogues]
     assert {row.examples for row in rows} == {0, 1, 3}  # some have an example that is too long
-    prepared.prepare(dialogues)  # nothing is left to find
+    prepared.prepare(dialogues)  # all examples are already found
     Renderer(make_tokenizer("chatml"), load_template("plain")).prepare(dialogues)
     assert capsys.readouterr().err == ""
 

@@ -1,4 +1,4 @@
-"""The prompt that was trained is the prompt that is asked, or it is said why it can't be."""
+"""Generation uses exactly the prompt of the training, or an error names the reason why it cannot."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ BOTH = (
     "## user\n{% for example in examples %}{{ example.dialogue }}\n{{ example.summary }}\n\n{% endfor %}"
     "{{ dialogue }}\n{{ length }}자\n## answer\n{{ summary }}\n"
 )
-CHANGED = "was changed after the training, which taught another prompt; put it back, or train the run anew"
-GONE = "no such file; put it back, or train the run anew"
+CHANGED = "was changed after the training, which used another prompt; put it back, or train the run again"
+GONE = "no such file; put it back, or train the run again"
 
 
 @pytest.fixture
 def both(tmp_path: Path) -> str:
-    """A template that uses all that a run keeps."""
+    """A template that uses all files that a run stores."""
     path = tmp_path / "both.md"
     path.write_text(BOTH, encoding="utf-8")
     return str(path)
 
 
 def _train(folder: Path, name: str, **fields: Any) -> tuple[Run, Recipe, Template]:
-    """A run as a training leaves it, but for the weights."""
+    """A run as after a training, without the weights."""
     template = load_template(name)
     recipe = Recipe(
         model=ModelFields(base="x"),
@@ -114,8 +114,8 @@ def test_other_line_ends_of_the_prompt_are_no_change(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("length.json", "no such file, and the prompt asks for a length; put it back, or train the run anew"),
-        ("examples.jsonl", "no such file, and the prompt shows examples; put it back, or train the run anew"),
+        ("length.json", "no such file, but the prompt asks for a length; put it back, or train the run again"),
+        ("examples.jsonl", "no such file, but the prompt shows examples; put it back, or train the run again"),
     ],
 )
 def test_runs_whose_manifest_does_not_name_what_was_kept(tmp_path: Path, both: str, name: str, said: str) -> None:
@@ -131,7 +131,7 @@ def test_a_length_file_that_is_damaged(tmp_path: Path) -> None:
     run, _, template = _train(tmp_path, "length")
     write_json(run.manifest_path, {"prompt": {"sha256": template.sha256}})
     run.length_path.write_bytes(b"\xff\xfe{}")
-    with pytest.raises(PromptError, match=r"length\.json: not valid JSON .*; train the run anew$"):
+    with pytest.raises(PromptError, match=r"length\.json: not valid JSON .*; train the run again$"):
         _asked(run)
 
 

@@ -1,4 +1,4 @@
-"""Templates as a command shows them: filled in with a dialogue of a file."""
+"""Templates in the form in which a command shows them: filled in with a dialogue of a file."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_topic_is_the_dialogues(source: str) -> None:
     assert user.startswith(f"### 주제\n날씨\n\n### 대화\n{ROWS[2][1]}")
 
 
-def test_the_length_is_foretold_from_the_others(source: str) -> None:
+def test_the_length_is_predicted_from_the_others(source: str) -> None:
     dialogues = read_dialogues(source, references=True)
     asked, *others = dialogues
     expected = LengthTarget.fit(others, 5).predict(asked)
@@ -78,8 +78,8 @@ def test_examples_are_the_two_most_similar_of_the_others(source: str) -> None:
 @pytest.mark.parametrize(("template", "variable"), [("length", "length"), ("few-shot", "examples")])
 def test_one_dialogue_has_no_others(tmp_path: Path, template: str, variable: str) -> None:
     source = _write(tmp_path / "one.csv", ROWS[:1])
-    message = f"{source}: one dialogue alone, and the prompt {template} takes {variable} from others; name a file "
-    with pytest.raises(DataError, match=f"^{re.escape(message)}with more$"):
+    message = f"{source}: has only one dialogue, but the prompt {template} takes {variable} from other dialogues"
+    with pytest.raises(DataError, match=f"^{re.escape(message)}; name a file with more$"):
         fill_in(load_template(template), source, None)
 
 

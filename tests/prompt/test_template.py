@@ -1,4 +1,4 @@
-"""Prompt templates: what is read, and one line for everything that can be wrong with one."""
+"""Prompt templates: parsing, rendering, and a line for every error."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_no_such_template(name: str, message: str, tmp_path: Path, monkeypatch: 
         load_template(name)
 
 
-def test_a_folder_is_no_template(path: Path) -> None:
+def test_a_folder_is_refused(path: Path) -> None:
     path.mkdir()
     with pytest.raises(PromptError, match="no such prompt"):
         load_template(str(path))
@@ -201,7 +201,7 @@ def test_a_file_in_another_encoding(path: Path) -> None:
         ("---\nnmae: a\n---\n" + USER, ":2: front matter: nmae: unknown field; did you mean name?"),
         (
             "---\nname: a\n\n# a remark\ndescription: a\nname: b\n---\n",
-            ":6: front matter: name: stands twice; remove one of the lines",
+            ":6: front matter: name: duplicate field; remove one of the lines",
         ),
         (
             "---\nname: a\ndescription\n---\n",
@@ -229,7 +229,7 @@ def test_a_file_in_another_encoding(path: Path) -> None:
             FRONT + USER + "## answer\n{{ dialogue }}: {{ summary }}\n",
             ":8: section answer: unknown variable dialogue; known here: summary",
         ),
-        # What draws lots is not the same prompt twice.
+        # Random output would not give the same prompt twice.
         *(
             (
                 FRONT + f"## system\n{{{{ {name}() }}}}\n" + USER + ANSWER,
@@ -285,7 +285,7 @@ def test_what_is_wrong_with_a_template(path: Path, text: str, message: str) -> N
         ("{{ 9 ** 999999999 }}", "** with more than 64"),
         ("{{ dialogue.center(2 ** 63 - 1) }}", "MemoryError"),
         ("{{ dialogue.center(2 ** 64) }}", "too large"),
-        # The address of an object is another one every time.
+        # The address of an object differs every time.
         ("{{ dialogue.upper }}", "found a builtin_function_or_method, expected a text; add | join, or () to call"),
         ("{{ turns | map('upper') }}", "found a generator, expected a text; add | join"),
         ("{{ turns | map('random') | list }}", "No filter named 'random'"),
@@ -320,7 +320,7 @@ def test_a_template_that_is_nested_too_deeply_is_refused_when_it_is_read(
         _load(path, FRONT + "## system\nBe short.\n## user\n{{ dialogue }}" + expression + "\n" + ANSWER)
 
 
-def test_functions_that_say_the_same_every_time_are_there(path: Path) -> None:
+def test_deterministic_functions_are_available(path: Path) -> None:
     user = (
         "## user\n{% set kept = namespace(n=0) %}{% for turn in turns %}{% set kept.n = kept.n + 1 %}{% endfor %}"
     )

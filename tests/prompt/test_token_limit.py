@@ -1,4 +1,4 @@
-"""The token budget: what it is fitted to, and that it comes back as it was."""
+"""The token-limit predictor: the fit, and the JSON round trip."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_lengths_that_follow_the_dialogue_are_met_exactly() -> None:
 
 @given(st.lists(st.tuples(st.integers(2, 900), st.integers(1, 12), st.integers(1, 400)), min_size=1, max_size=60))
 def test_almost_no_training_completion_would_be_cut(rows: list[tuple[int, int, int]]) -> None:
-    """With up to 200 rows, none."""
+    """With up to 200 rows, none would be cut."""
     dialogues = [dialogue(characters, turns) for characters, turns, _ in rows]
     tokens = [count for _, _, count in rows]
     limit_predictor = TokenLimitPredictor.fit(dialogues, tokens)
@@ -47,7 +47,7 @@ def test_one_in_two_hundred_may_be_cut() -> None:
         *('{"weights": [1, 2, 3]}', '{"weights": [1, 2, NaN], "slack": 0}', '{"weights": 1, "slack": 0}'),
     ],
 )
-def test_what_is_broken_is_told(text: str) -> None:
+def test_an_invalid_file_is_reported(text: str) -> None:
     with pytest.raises(PromptError, match=r"^budget.json: .*generate.limit to fixed$"):
         TokenLimitPredictor.from_json(text, "budget.json")
 

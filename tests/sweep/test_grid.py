@@ -1,4 +1,4 @@
-"""Which settings a sweep tries."""
+"""The settings that a sweep tries."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def test_every_combination_the_last_field_changing_quickest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("options", "message"),
     [
         (["generate.n"], r"--over generate.n: expected FIELD=VALUE,VALUE"),
         (["generate.n="], r"expected FIELD=VALUE,VALUE"),
         (["generate.n=1,,2"], r"expected FIELD=VALUE,VALUE"),
         (["=1"], r"expected FIELD=VALUE,VALUE"),
-        (["generate.n=1,2,1"], r"a value stands there twice"),
-        (["generate.n=1", "generate.n=2"], r"generate.n stands there twice; give all its values at once"),
+        (["generate.n=1,2,1"], r"duplicate value"),
+        (["generate.n=1", "generate.n=2"], r"generate.n has two --over options; give all its values in one"),
     ],
 )
-def test_what_is_no_grid(asked: list[str], told: str) -> None:
-    with pytest.raises(RecipeError, match=told):
-        grid(asked)
+def test_an_invalid_grid_is_refused(options: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        grid(options)

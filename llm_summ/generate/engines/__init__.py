@@ -1,1 +1,1 @@
-"""The engines, a module each, with what one of them alone needs."""
+"""The engines: a module each, and modules that only one engine uses."""

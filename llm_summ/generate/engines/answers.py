@@ -1,7 +1,7 @@
-"""What a server sent back: a text to keep, or the reason why there is none. It knows nothing of HTTP.
+"""Reading of a server's answers: a text to keep, or the reason why there is none. Independent of HTTP.
 
-Models that think write their thoughts in front of the answer: ``<think>…</think>``. They are no part of a summary,
-and a text that consists of them, or was stopped in the middle of them, is no answer.
+Reasoning models write their thoughts before the answer: ``<think>…</think>``. Thoughts are not part of a summary.
+A text that has only thoughts, or was stopped in the middle of them, does not count as an answer.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ __all__ = ["Answer", "NoAnswer", "Tally", "read_answer", "unanswered_lines", "wi
 
 _OPEN, _CLOSE = "<think>", "</think>"
 _TAG = re.compile(r"<(/?)think>")
-_EXAMPLES = 3  # dialogues that are named for each reason
+_EXAMPLES = 3  # dialogues that a message lists for each reason
 
 
 class NoAnswer(Enum):
-    """Why there is no text to keep; the value is what is printed."""
+    """The reason why an answer has no usable text; messages show the value."""
 
     CONTENT_FILTER = "content filter"
     REFUSAL = "refusal"
@@ -47,9 +47,9 @@ class Answer:
     """A text to keep.
 
     Attributes:
-        text: without thoughts in front of it.
+        text: without the thoughts before it.
         finish_reason: "stop" or "length".
-        had_thoughts: whether there were any.
+        had_thoughts: whether thoughts were removed.
     """
 
     text: str
@@ -60,13 +60,13 @@ class Answer:
 def read_answer(
     content: object, finish_reason: object, *, refusal: object = None, thoughts: object = None
 ) -> Answer | NoAnswer:
-    """Return the text that a server sent, or why it is none.
+    """Return a server's text, or the reason why there is none to keep.
 
     Args:
-        content: the text; None or missing where there is none.
+        content: the text; None or empty if there is none.
         finish_reason: as the server gives it.
-        refusal: what the model wrote instead of an answer.
-        thoughts: what the server has separated from the text.
+        refusal: the text that the model wrote instead of an answer.
+        thoughts: thoughts that the server has separated from the text.
     """
     if isinstance(finish_reason, str) and finish_reason in _BY_FINISH_REASON:
         return _BY_FINISH_REASON[finish_reason]
@@ -83,9 +83,10 @@ def read_answer(
 
 
 def without_thoughts(text: str) -> str | None:
-    """Return a text without the closed blocks of thoughts that it opens with, and the white space behind them.
+    """Return a text without the closed blocks of thoughts at its beginning and the white space after them.
 
-    A text that opens with none is returned unchanged, and so is a block further on. None: a block is not closed.
+    A text that does not begin with a block is returned unchanged; later blocks are kept. None: a block is not
+    closed.
     """
     while text.lstrip().startswith(_OPEN):
         end = _end_of_block(text)
@@ -96,19 +97,19 @@ def without_thoughts(text: str) -> str | None:
 
 
 def _end_of_block(text: str) -> int | None:
-    """Where the first block ends; None: nowhere."""
+    """Return the end of the first block; None if it is not closed."""
     depth = 0
     for tag in _TAG.finditer(text):
         depth += -1 if tag[1] else 1
         if depth == 0:
             return tag.end()
-    # Thoughts may mention the tag that opens them: then they end where the last one closes.
+    # Thoughts can contain the opening tag; then they end with the last closing tag.
     last = text.rfind(_CLOSE)
     return None if last < 0 else last + len(_CLOSE)
 
 
 class Tally:
-    """Counts the dialogues that a server was asked for, and those that it gave no answer to."""
+    """Counts the dialogues that were sent to a server, and those that it gave no answer for."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -116,7 +117,7 @@ class Tally:
 
     @property
     def unanswered(self) -> int:
-        """Dialogues without an answer."""
+        """Number of dialogues without an answer."""
         return sum(map(len, self.missing.values()))
 
     def add(self, index: int, why: NoAnswer | None) -> None:
@@ -124,14 +125,14 @@ class Tally:
 
         Args:
             index: of the dialogue, from 0.
-            why: why it has no answer; None: it has one.
+            why: the reason why it has no answer; None: it has one.
         """
         self.asked += 1
         if why is not None:
             self.missing.setdefault(why, []).append(index)
 
     def line(self) -> str:
-        """Return how many dialogues have no answer, and why; the first few are named by their number, from 1."""
+        """Return how many dialogues have no answer, and for each reason the numbers (from 1) of the first few."""
         reasons = []
         for why, indexes in sorted(self.missing.items(), key=lambda item: -len(item[1])):
             numbers = [str(index + 1) for index in sorted(indexes)]
@@ -144,8 +145,8 @@ def unanswered_lines(url: str, tallies: Sequence[Tally], *, stopped: bool) -> li
 
     Args:
         url: of the server.
-        tallies: of all generations, in their order.
-        stopped: whether it was stopped early because no dialogue had an answer.
+        tallies: of all generations, in order.
+        stopped: whether the generation was stopped early because no dialogue had an answer.
     """
     lines = []
     for number, tally in enumerate(tallies, start=1):
@@ -153,8 +154,8 @@ def unanswered_lines(url: str, tallies: Sequence[Tally], *, stopped: bool) -> li
             continue
         line = f"{url}: {f'part {number} of {len(tallies)}: ' if len(tallies) > 1 else ''}{tally.line()}"
         if tally.missing.keys() & {NoAnswer.OPEN_THOUGHTS, NoAnswer.ONLY_THOUGHTS}:
-            line += "; switch thoughts off (generate.server.extra_body), or raise generate.max_new_tokens"
+            line += "; switch thinking off (generate.server.extra_body), or raise generate.max_new_tokens"
         if stopped:
-            line += "; stopped, since none has one"
-        lines.append(f"{line}; what was finished is kept, and the same command asks again for the rest")
+            line += "; stopped, since no dialogue has one"
+        lines.append(f"{line}; finished outputs are kept, and the same command retries the rest")
     return lines

@@ -1,4 +1,4 @@
-"""The engine echo: the lead baseline, without any model. A floor, and quick to test with."""
+"""The engine echo: the lead baseline, without a model. A quick baseline and test engine."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ class EchoEngine:
                 yield Output(index, (), "stop", sample, text=lead(requests[index].dialogue))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the engine holds no resources."""
 
 
 class EchoLoader(EngineLoader):
-    """Loads nothing."""
+    """Finds no model, since the engine needs none."""
 
     def source(self, run: Run, recipe: Recipe, *, untuned: bool) -> ModelSource:
-        """Return no model; prompts are tokenized nevertheless, so that what does not fit is found."""
+        """Return a source without a model; its tokenizer is needed to find prompts that do not fit."""
         return ModelSource(saved_tokenizer(run, recipe), {"adapter": None}, lambda *_: EchoEngine())
 
 
 def lead(dialogue: str) -> str:
-    """The first turns of a dialogue, up to about the length of a summary; at least one, on one line."""
+    """Return the first turns of a dialogue on one line, up to about a summary's length, but at least one turn."""
     kept = ""
     for turn in dialogue.splitlines():
         longer = f"{kept} {turn.strip()}".strip()

@@ -1,7 +1,7 @@
-"""The engine that is always there: transformers' `generate`, batched, sorted by length.
+"""The default engine: transformers' `generate`, batched and sorted by length.
 
-A batch shrinks while it is decoded. When a quarter of its rows are finished, the library's loop is left, their
-keys and values are dropped, and the loop continues with the other rows.
+A batch shrinks while it is decoded. When a quarter of its rows are finished, the library's loop is stopped, the
+keys and values of these rows are dropped, and the loop continues with the other rows.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from llm_summ.recipe import Recipe
 __all__ = ["HfEngine", "HfLoader"]
 
 _FINISHED_SHARE = 0.25
-"""Of the rows of a batch: fewer are not worth a copy of the other rows' keys and values."""
+"""Share of a batch's rows; dropping fewer is not worth a copy of the other rows' keys and values."""
 
 _Text = tuple[list[int], list[float] | None]
-"""Generated ids, with padding behind a stop id, and their log-probabilities if they are wanted."""
+"""Generated ids, with padding after a stop id, and their log-probabilities if requested."""
 
 
 class HfEngine:
@@ -44,10 +44,10 @@ class HfEngine:
         model: a causal language model, on its device.
         pad_id: fills shorter prompts of a batch, on the left; it is masked out.
         batch_size: candidates at a time.
-        logprobs: whether outputs have log-probabilities, which take a pass through the scores of every token.
-        may_shrink: whether batches shrink. Where several processes hold parts of the model they must not: each
-            would call the library's loop as often as its own rows end.
-        with_states: called with what the model keeps of every batch of prompts, before the first token is
+        logprobs: whether outputs have log-probabilities, which need a softmax over the scores at every token.
+        may_shrink: whether batches shrink. They must not if the model is divided among several processes, because
+            each process would call the library's loop as often as its own rows end.
+        with_states: called with the keys and values of every batch of prompts, before the first token is
             generated. Other work can continue from there instead of computing the prompts again. It needs a model
             whose cache `can_be_split`, and has no effect on a beam search.
     """
@@ -79,16 +79,16 @@ class HfEngine:
         decoding: Decoding = GREEDY,
         done: Collection[Key] = (),
     ) -> Iterator[Output]:
-        """Yield candidates batch by batch, longest prompts first: what does not fit fails at once.
+        """Yield candidates batch by batch, longest prompts first, so that out-of-memory errors come early.
 
-        Batches are cut as if nothing were done, and one that lacks a candidate is made as a whole: what comes is
-        the same to the last bit, however often the work was broken off.
+        Batches are formed as if no candidate were done, and a batch that lacks a candidate is generated as a
+        whole. So the outputs are the same to the last bit, no matter how often the work was interrupted.
 
         Raises:
             GenerationError: the device has too little memory.
         """
         order = sorted(range(len(requests)), key=lambda index: len(requests[index].prompt_ids), reverse=True)
-        # Beam search gives all candidates of a prompt at once; samples are rows like any other.
+        # Beam search returns all candidates of a prompt at once; each sample is a row of its own.
         samples = 1 if decoding.beams > 1 else decoding.n
         rows = [(index, sample) for index in order for sample in range(samples)]
         size = max(1, self._batch_size // decoding.beams)
@@ -101,7 +101,7 @@ class HfEngine:
     def _batch(
         self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
     ) -> Iterator[Output]:
-        """Generate for (index, sample) pairs together."""
+        """Generate for (index, sample) pairs in one batch."""
         import torch
 
         longest = max(len(requests[index].prompt_ids) for index, _ in rows)
@@ -112,22 +112,22 @@ class HfEngine:
         except torch.OutOfMemoryError as error:
             at_once = len(rows) * decoding.beams
             if len(rows) > 1:
-                hint = f"halve them: --set generate.batch_size={at_once // 2}"
+                hint = f"halve the batch: --set generate.batch_size={at_once // 2}"
             elif decoding.beams > 1:
-                hint = f"take fewer beams than {decoding.beams}, or --set generate.base_quantization=nf4"
+                hint = f"use fewer than {decoding.beams} beams, or --set generate.base_quantization=nf4"
             else:
                 hint = "use --set generate.base_quantization=nf4"
             raise GenerationError(
                 f"hf: out of memory with {at_once} candidates of prompts of up to {longest} tokens; {hint}"
             ) from error
         each = decoding.n if decoding.beams > 1 else 1
-        for place, (ids, logprobs) in enumerate(texts):
-            index, sample = rows[place // each]
+        for row, (ids, logprobs) in enumerate(texts):
+            index, sample = rows[row // each]
             kept = ids[: requests[index].max_new_tokens]
             stopped = stop_id in kept
             tokens = tuple(kept[: kept.index(stop_id) + 1] if stopped else kept)
             logprob = None if logprobs is None else sum(logprobs[: len(tokens)])
-            yield Output(index, tokens, "stop" if stopped else "length", sample + place % each, logprob)
+            yield Output(index, tokens, "stop" if stopped else "length", sample + row % each, logprob)
 
     def _beam_search(
         self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
@@ -142,7 +142,7 @@ class HfEngine:
             self._processors(decoding, ids.shape[1], []),
             num_beams=decoding.beams,
             num_return_sequences=decoding.n,
-            # As soon as there are as many finished texts as beams, no other one is looked for.
+            # The search stops when there are as many finished texts as beams.
             early_stopping=True,
         )
         return [(text, None) for text in found.sequences[:, ids.shape[1] :].tolist()]
@@ -150,7 +150,7 @@ class HfEngine:
     def _complete(
         self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
     ) -> list[_Text]:
-        """Return a text for each row, with padding behind its stop id."""
+        """Return a text for each row, with padding after its stop id."""
         import torch
         from transformers import StoppingCriteriaList
 
@@ -207,7 +207,7 @@ class HfEngine:
         return ids.to(self._model.device), mask.to(self._model.device)
 
     def _processors(self, decoding: Decoding, prompt: int, seeds: Sequence[int]) -> list[Any]:
-        """Return what changes the scores of the next token; `prompt`: tokens before the completion."""
+        """Return the processors of the next token's scores; `prompt`: tokens before the completion."""
         from llm_summ.generate.engines.sampling import NoRepeat, SeededDraw
 
         found: list[Any] = [NoRepeat(decoding.no_repeat_ngram, prompt)] if decoding.no_repeat_ngram else []
@@ -221,12 +221,12 @@ class HfEngine:
         """Call the library's loop.
 
         Args:
-            ids: prompts, and what is generated already; shape (b, s).
+            ids: prompts with the tokens generated so far; shape (b, s).
             mask: 0 for padding, of the same shape.
-            max_new_tokens: at most.
+            max_new_tokens: maximum number of further tokens.
             stop_id: ends a text.
             processors: change the scores of the next token, in this order.
-            options: fields of the library's configuration; a cache and stopping criteria.
+            options: fields of the library's generation configuration, a cache and stopping criteria.
         """
         from transformers import GenerationConfig, LogitsProcessorList
 
@@ -235,13 +235,13 @@ class HfEngine:
         }
         config = GenerationConfig(
             max_new_tokens=max_new_tokens,
-            do_sample=False,  # draws are made by our own processor
+            do_sample=False,  # SeededDraw samples instead
             eos_token_id=stop_id,
             pad_token_id=self._pad_id,
             return_dict_in_generate=True,
             **options,
         )
-        # What the model's own file says (temperature, other stop ids) would fill the gaps in ours.
+        # Otherwise the library would take missing fields (temperature, other stop ids) from the model's own file.
         own, self._model.generation_config = self._model.generation_config, config
         try:
             return self._model.generate(
@@ -255,7 +255,7 @@ class HfEngine:
             self._model.generation_config = own
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Free the model."""
         import torch
 
         del self._model
@@ -267,23 +267,23 @@ class HfLoader(LocalLoader):
     """Loads a run's model with transformers and PEFT."""
 
     def attaches(self, recipe: Recipe, adapter: Mapping[str, Any], facts: BaseFacts) -> bool:
-        """Return whether the adapter stays beside the base's weights; what is quantized cannot be merged into."""
+        """Return whether the adapter is kept separate: it cannot be merged into a quantized base."""
         fields = recipe.generate
         return fields.adapter == "attach" or fields.base_quantization != "none" or facts.quantized is not None
 
     @contextlib.contextmanager
     def starting(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[[], Engine]]:
-        """Yield what loads the model in a worker."""
+        """Yield a function that loads the model in a worker."""
         say(f"Loading {model.recipe.model.base} ({self.spec.name}, {model.device.name})")
         yield partial(_start, model, ids.pad_id)
 
 
 def _start(model: LocalModel, pad_id: int) -> Engine:
-    quiet_libraries()  # a worker's process begins without it
+    quiet_libraries()  # a worker's process starts without this setting
     import torch
 
     fields, dtype = model.recipe.generate, getattr(torch, model.dtype)
-    # What is quantized already is loaded as it is.
+    # A base that is already quantized is loaded without change.
     kind = "none" if model.is_quantized else fields.base_quantization
     quantization = quantization_config(kind, double=True, compute_dtype=dtype)
     loaded = load_base(model.recipe.model, model.location, model.device, dtype, quantization)

@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 __all__ = ["KEY", "OpenaiEngine", "OpenaiLoader"]
 
 _PER_MILLION = 1e6
-_ATTEMPTS = 3  # to get an answer: with the same settings, a third text is rarely another
-_HOPELESS = 8  # dialogues from the first one on, none of which has an answer
-_KEPT = "what was finished is kept"
+_ATTEMPTS = 3  # to get an answer; with the same settings, a third text rarely differs
+_HOPELESS = 8  # stop if none of the first 8 dialogues has an answer
+_KEPT = "finished outputs are kept"
 
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """What came for one dialogue.
+    """The server's answers for one dialogue.
 
     Attributes:
         index: of the request.
         outputs: the candidates to keep, in order.
-        had_thoughts: in how many of them thoughts were cut off.
-        why: why a candidate is missing; None: none is.
+        had_thoughts: number of candidates from which thoughts were removed.
+        why: the reason why a candidate is missing; None: none is missing.
     """
 
     index: int
@@ -47,13 +47,13 @@ class _Reply:
 
 
 class OpenaiEngine:
-    """Asks a server, many requests at a time, and again where an answer is none.
+    """Sends requests to a server, many at a time, and repeats those without a usable answer.
 
     Args:
         fields: the recipe's section `generate.server`.
 
     Raises:
-        EngineError: the key cannot be one.
+        EngineError: the key has characters that no key can have.
     """
 
     name = "openai"
@@ -75,13 +75,13 @@ class OpenaiEngine:
         decoding: Decoding = GREEDY,
         done: Collection[Key] = (),
     ) -> Iterator[Output]:
-        """Ask for all requests, `concurrency` at a time, and yield what comes, as it comes.
+        """Send all requests, `concurrency` at a time, and yield outputs as they arrive.
 
-        A request without an answer does not stop the others: `close` raises for all of them.
+        A request without an answer does not stop the others: `close` raises one error for all of them.
 
         Raises:
-            GenerationError: the server refuses a request for good, or does not answer any more; or none of the
-                first few requests has an answer.
+            GenerationError: the server rejects a request, stops answering, or has no answer for any of the first
+                few requests.
         """
         self._server.begin()
         self._is_broken_off = True  # until the end
@@ -91,9 +91,9 @@ class OpenaiEngine:
         given: set[Future[_Reply]] = set()
         with ThreadPoolExecutor(self._fields.concurrency) as pool:
             left = unfinished(len(requests), decoding.n, done)
-            asked = [pool.submit(self._ask, index, requests[index], stop_id, decoding, done) for index in left]
+            futures = [pool.submit(self._ask, index, requests[index], stop_id, decoding, done) for index in left]
             try:
-                for future in as_completed(asked):
+                for future in as_completed(futures):
                     reply = future.result()
                     given.add(future)
                     yield from self._take(reply, tally)
@@ -102,13 +102,13 @@ class OpenaiEngine:
                         raise GenerationError(self._unanswered(stopped=True))
             except BaseException as error:
                 self._server.stop()
-                for future in asked:
+                for future in futures:
                     future.cancel()
                 failed = isinstance(error, Exception)
-                if failed:  # others are being answered, and will be paid for
-                    wait(asked)
-                self._server.close()  # where it was stopped, nobody waits for what is under way
-                for future in asked if failed else ():
+                if failed:  # keep the answers to requests that are under way: they cost money
+                    wait(futures)
+                self._server.close()  # after an interrupt, do not wait for requests that are under way
+                for future in futures if failed else ():
                     finished = future.done() and not future.cancelled() and future not in given
                     if finished and future.exception() is None:
                         yield from self._take(future.result(), tally)
@@ -118,46 +118,46 @@ class OpenaiEngine:
         self._is_broken_off = False
 
     def close(self) -> None:
-        """Print what was used, and close the connections.
+        """Log the tokens used, and close the connections.
 
         Raises:
-            GenerationError: the work came to its end, and dialogues have no answer.
+            GenerationError: the generation was completed, but some dialogues have no answer.
         """
         url = self._fields.url
-        used = f"{self.prompt_tokens:,} tokens asked, {self.completion_tokens:,} answered"
+        used = f"{self.prompt_tokens:,} prompt tokens, {self.completion_tokens:,} completion tokens"
         if self._fields.price is not None:
-            asked, answered = self._fields.price
-            cost = (self.prompt_tokens * asked + self.completion_tokens * answered) / _PER_MILLION
-            used += f", {cost:.4f} at {asked:g} and {answered:g} a million"
+            prompt, completion = self._fields.price
+            cost = (self.prompt_tokens * prompt + self.completion_tokens * completion) / _PER_MILLION
+            used += f", cost {cost:.4f} at {prompt:g} and {completion:g} per million"
         say(f"{url}: {used}")
         if self._had_thoughts:
-            say(f"{url}: {self._had_thoughts} of {self._answers} answers opened with <think>…</think>: removed")
+            say(f"{url}: removed <think>…</think> from {self._had_thoughts} of {self._answers} answers")
         self._server.close()
         if lines := self._unanswered():
             if not self._is_broken_off:
                 raise GenerationError(lines)
-            say(lines)  # and another error follows
+            say(lines)  # another error is being raised
 
     def find_model(self) -> str:
-        """The model that the recipe names, or the only one that the server has; it is the one that is asked.
+        """Return the model that the recipe names, or the server's only one, and use it for all requests.
 
         Raises:
-            EngineError: the server does not take the key, does not serve the model, or is no such server.
-            GenerationError: it cannot be reached.
+            EngineError: the server rejects the key, does not serve the model, or does not speak OpenAI's protocol.
+            GenerationError: the server cannot be reached.
         """
         import openai
 
         wanted = self._fields.model
         try:
-            served = [one.id for one in self._server.ask(lambda client: list(client.models.list()))]
+            served = [model.id for model in self._server.ask(lambda client: list(client.models.list()))]
         except EngineError as error:
-            # Not all have that list; where the name is known, it is not needed.
+            # Not all servers have that list. It is not needed if the recipe names the model.
             if wanted is None or not isinstance(error.__cause__, openai.NotFoundError):
                 raise
             served = []
         except (AttributeError, TypeError) as error:
             raise EngineError(
-                f"{self._fields.url}: answers, but not as such a server does; is it the one?"
+                f"{self._fields.url}: its answer does not follow OpenAI's protocol; check generate.server.url"
             ) from error
         self._model = self._choose(wanted, served)
         return self._model
@@ -180,7 +180,7 @@ class OpenaiEngine:
     def _ask(
         self, index: int, request: Request, stop_id: int, decoding: Decoding, done: Collection[Key]
     ) -> _Reply:
-        """Ask for the candidates of a request that are not there, and again for those that are no answers."""
+        """Request the missing candidates of one dialogue, and request again those without an answer."""
         with_ids = self._fields.prompt == "tokens"
         body = self._body(request, stop_id, decoding)
         outputs: dict[int, Output] = {}
@@ -188,13 +188,13 @@ class OpenaiEngine:
         for _ in range(_ATTEMPTS):
             why = None
             try:
-                found = self._server.ask(lambda client: self._send(client, request, body))
+                result = self._server.ask(lambda client: self._send(client, request, body))
             except FilteredError:
                 why = NoAnswer.CONTENT_FILTER
             else:
-                self._count(found, decoding)
-                tokens = found.usage.completion_tokens // len(found.choices) if found.usage else 0
-                for choice in found.choices:
+                self._count(result, decoding)
+                tokens = result.usage.completion_tokens // len(result.choices) if result.usage else 0
+                for choice in result.choices:
                     if choice.index in outputs or (index, choice.index) in done:
                         continue
                     answer = _read_choice(choice)
@@ -221,10 +221,10 @@ class OpenaiEngine:
         )
 
     def _body(self, request: Request, stop_id: int, decoding: Decoding) -> dict[str, Any]:
-        """All of the request but model and prompt.
+        """Return the body of a request, except for model and prompt.
 
-        The prompt is sent as token ids, which is what was trained, to vLLM's servers; or as messages, to which the
-        server applies its own chat template, and then its model stops by itself.
+        vLLM's servers get the prompt as token ids, exactly as trained. Other servers get messages: they apply
+        their own chat template, and the model ends the text by its own stop token.
         """
         body: dict[str, Any] = {
             "max_tokens": request.max_new_tokens,
@@ -236,7 +236,7 @@ class OpenaiEngine:
         if self._fields.prompt == "tokens":
             body |= {
                 "logprobs": 1,
-                # What the model's own file says would fill the gaps.
+                # Without these the server uses the values of the model's generation_config.json.
                 **{"top_k": decoding.top_k, "min_p": 0.0, "repetition_penalty": 1.0},
                 **{"frequency_penalty": 0.0, "presence_penalty": 0.0},
                 "stop_token_ids": [stop_id],
@@ -250,7 +250,7 @@ class OpenaiEngine:
         ids = (choice.model_extra or {}).get("token_ids")
         if ids is None:
             raise EngineError(
-                f"{self._fields.url}: does not give token ids, as vLLM's servers do; send it messages: --set "
+                f"{self._fields.url}: returns no token ids, as vLLM's servers do; send it messages: --set "
                 "generate.server.prompt=chat"
             )
         logprobs = (choice.logprobs.token_logprobs if choice.logprobs else None) or [None]
@@ -263,29 +263,29 @@ class OpenaiEngine:
             answer.text if answer.had_thoughts else None,
         )
 
-    def _count(self, found: Any, decoding: Decoding) -> None:
-        """Add up what was used, after a look whether it is an answer with all candidates."""
-        if not found.choices:
-            raise EngineError(f"{self._fields.url}: answers without a text; is it such a server?")
-        if found.usage is not None:
+    def _count(self, result: Any, decoding: Decoding) -> None:
+        """Check that an answer has all candidates, and add up the tokens that it used."""
+        if not result.choices:
+            raise EngineError(f"{self._fields.url}: its answer has no text; check generate.server.url")
+        if result.usage is not None:
             with self._lock:
-                self.prompt_tokens += found.usage.prompt_tokens
-                self.completion_tokens += found.usage.completion_tokens
-        if sorted(choice.index for choice in found.choices) != list(range(decoding.n)):
+                self.prompt_tokens += result.usage.prompt_tokens
+                self.completion_tokens += result.usage.completion_tokens
+        if sorted(choice.index for choice in result.choices) != list(range(decoding.n)):
             raise EngineError(
-                f"{self._fields.url}: gave {len(found.choices)} candidates for a prompt, and {decoding.n} were "
-                "asked for; set generate.n to 1"
+                f"{self._fields.url}: returned {len(result.choices)} candidates for a prompt, expected "
+                f"{decoding.n}; set generate.n to 1"
             )
 
     def _take(self, reply: _Reply, tally: Tally) -> list[Output]:
-        """Count what came for a dialogue, and return what is kept."""
+        """Count the reply for a dialogue, and return the outputs to keep."""
         tally.add(reply.index, reply.why)
         self._answers += len(reply.outputs)
         self._had_thoughts += reply.had_thoughts
         return reply.outputs
 
     def _unanswered(self, *, stopped: bool = False) -> str:
-        """A line for each generation in which dialogues have no answer; they are printed once."""
+        """Return a line for each generation in which dialogues have no answer; a second call returns none."""
         lines = unanswered_lines(self._fields.url, self._tallies, stopped=stopped)
         self._tallies = []
         return "\n".join(lines)
@@ -295,14 +295,14 @@ class OpenaiLoader(EngineLoader):
     """Finds the model of the server that a recipe names."""
 
     def source(self, run: Run, recipe: Recipe, *, untuned: bool) -> ModelSource:
-        """Return the server's model. The texts depend on it, so a server is asked for a name that is not given."""
+        """Return the server's model. The texts depend on it, so if the recipe has no name the server is asked."""
         server = recipe.generate.server
         engine = OpenaiEngine(server)
         where = {"url": server.url, "model": server.model or engine.find_model(), "prompt": server.prompt}
         where |= server.body_identity
 
         def start(renderer: Renderer, longest: int, candidates: int) -> Engine:
-            if server.model:  # otherwise the server was asked
+            if server.model:  # otherwise the server was asked above
                 engine.find_model()
             return engine
 
@@ -310,7 +310,7 @@ class OpenaiLoader(EngineLoader):
 
 
 def _read_choice(choice: Any) -> Answer | NoAnswer:
-    """Read a choice of a completion, or of a chat completion."""
+    """Read one choice of a completion or a chat completion."""
     message = getattr(choice, "message", None)
     if message is None:
         return read_answer(getattr(choice, "text", None), choice.finish_reason)

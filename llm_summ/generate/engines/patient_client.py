@@ -1,4 +1,4 @@
-"""One server that speaks OpenAI's protocol: asked at a rate, again where it fails; a refusal is one line."""
+"""Client of a server that speaks OpenAI's protocol: limits the rate, retries failures, and shortens errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["KEY", "FilteredError", "PatientClient"]
 
 KEY = "OPENAI_API_KEY"
-"""The environment variable that holds the key. It is written nowhere."""
+"""The environment variable with the key. The key is never written to a file or a message."""
 
 Result = TypeVar("Result")
 
@@ -35,20 +35,20 @@ _UNKNOWN = re.compile(
 
 
 class FilteredError(EngineError):
-    """The server's content filter refused a prompt; others may pass."""
+    """The server's content filter refused a prompt; it may accept others."""
 
 
 class PatientClient:
-    """Asks a server until it answers.
+    """Sends requests to a server, and retries until it answers.
 
-    A server that cannot be reached, fails (HTTP 5xx) or asks for patience (429) is asked again, after pauses that
-    grow, or when it says (Retry-After), until nothing has been answered for `patience_minutes`.
+    If the server cannot be reached, fails (HTTP 5xx) or asks to wait (429), the request is sent again after
+    growing pauses, or after the server's Retry-After, until there has been no answer for `patience_minutes`.
 
     Args:
         fields: the recipe's section `generate.server`.
 
     Raises:
-        EngineError: the key cannot be one.
+        EngineError: the key has characters that no key can have.
     """
 
     def __init__(self, fields: ServerFields) -> None:
@@ -57,9 +57,9 @@ class PatientClient:
         self._fields = fields
         self._client = openai.OpenAI(
             base_url=fields.url,
-            # Servers of one's own want none, and the client wants one.
+            # Local servers need no key, but the client does.
             api_key=_key() or "none",
-            max_retries=0,  # what a failure means is decided here
+            max_retries=0,  # this class decides which failures are retried
             timeout=_SECONDS_FOR_AN_ANSWER,
         )
         self._stopped, self._lock = threading.Event(), threading.Lock()
@@ -68,15 +68,15 @@ class PatientClient:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether nothing more is asked."""
+        """Whether `stop` was called."""
         return self._stopped.is_set()
 
     def begin(self) -> None:
-        """Count the minutes of patience from now."""
+        """Start to count the minutes of patience."""
         self._answered_at = time.monotonic()
 
     def stop(self) -> None:
-        """Ask for nothing more; requests that wait fail, and those under way are finished."""
+        """Send no more requests: waiting ones fail, and those under way are finished."""
         self._stopped.set()
 
     def close(self) -> None:
@@ -84,15 +84,15 @@ class PatientClient:
         self._client.close()
 
     def ask(self, send: Callable[[OpenAI], Result]) -> Result:
-        """Return what the server answers, however often it has to be asked.
+        """Send a request, with retries, and return the server's answer.
 
         Args:
             send: sends the request.
 
         Raises:
-            FilteredError: its content filter refuses this prompt.
-            EngineError: it refuses the request for good.
-            GenerationError: it does not answer any more, or another request failed.
+            FilteredError: the content filter refuses this prompt.
+            EngineError: the server rejects the request, and a retry would not help.
+            GenerationError: the server has stopped answering, or another request failed.
         """
         import openai
 
@@ -118,16 +118,16 @@ class PatientClient:
             reason = _without_key(first_line(failure))
             if time.monotonic() + wait - self._answered_at > 60 * self._fields.patience_minutes:
                 raise GenerationError(
-                    f"{self._fields.url}: {reason}; it would have to be waited for beyond "
+                    f"{self._fields.url}: {reason}; gave up: the next try would be after more than "
                     f"{self._fields.patience_minutes:g} minutes without an answer "
-                    "(generate.server.patience_minutes); what was finished is kept, and the same command goes on "
-                    "from there"
+                    "(generate.server.patience_minutes); finished outputs are kept, and the same command resumes "
+                    "there"
                 ) from failure
             with self._lock:
                 if not self._is_failing:
                     self._is_failing = True
                     say(f"{self._fields.url}: {reason}; trying again")
-            # Not all at once: a server that has just begun again would fall over them.
+            # Retry at different times: a server that has just restarted would be overloaded by all at once.
             if self._stopped.wait(wait * random.uniform(1.0, 1.25)):
                 raise GenerationError(f"{self._fields.url}: {reason}; another request failed") from failure
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -148,15 +148,16 @@ class PatientClient:
     def _refused(self, error: Any) -> EngineError:
         url, status = self._fields.url, error.status_code
         if status in (401, 403):
-            there = "refuses the key in" if _key() else "wants a key, and there is none in"
-            return EngineError(f"{url}: {there} {KEY}; set it in the environment")
+            problem = "rejects the key in" if _key() else "requires a key, but none is in"
+            return EngineError(f"{url}: {problem} {KEY}; set it in the environment")
         if status == 404:
-            return EngineError(f"{url}: no such address or model; such a URL ends with /v1 (generate.server.url)")
+            expected = "expected a URL that ends with /v1 (generate.server.url)"
+            return EngineError(f"{url}: no such address or model; {expected}")
         kind = FilteredError if error.code == _FILTERED else EngineError
         return kind(f"{url}: HTTP {status}: {_without_key(first_line(error))}{self._advice(error)}")
 
     def _advice(self, error: Any) -> str:
-        """What to change in the recipe, where the server does not know a field of the body."""
+        """Return what to change in the recipe if the server does not know a field of the body."""
         if error.status_code not in (400, 422):
             return ""
         texts = [str(error.param or ""), str(error), str(error.body)]
@@ -170,7 +171,7 @@ class PatientClient:
         if not any(map(_UNKNOWN.search, texts)):
             return ""
         sent = [name for name in get_args(SentField) if name not in self._fields.leave_out]
-        # A body may repeat the whole request: the shortest text that names a field names the one that is meant.
+        # A body may repeat the whole request. The shortest text that names a field names the unknown one.
         for text in texts:
             if names := [name for name in sent if _is_named(name, text)]:
                 return f"; leave it out with generate.server.leave_out=[{','.join(names)}]"
@@ -182,18 +183,18 @@ def _is_named(name: str, text: str) -> bool:
 
 
 def _key() -> str:
-    """The key in the environment.
+    """Return the key in the environment.
 
     Raises:
-        EngineError: it holds what a header cannot.
+        EngineError: it has characters that an HTTP header cannot have.
     """
     key = os.environ.get(KEY, "").strip()
     if not (key.isascii() and key.isprintable()):
-        raise EngineError(f"{KEY}: holds letters that no key has; set it anew")
+        raise EngineError(f"{KEY}: contains characters that no key has; set it to the server's key")
     return key
 
 
 def _without_key(text: str) -> str:
-    """A server's words, in which the key may stand."""
+    """Return a server's message with the key removed, in case the server repeats it."""
     key = _key()
     return text.replace(key, "…") if key else text

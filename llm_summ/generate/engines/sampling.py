@@ -1,4 +1,4 @@
-"""What the engine hf adds to transformers: draws that do not depend on the batch, and log-probabilities."""
+"""Additions of the engine hf to transformers: sampling independent of the batch, and log-probabilities."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["EnoughFinished", "LogProbs", "NoRepeat", "SeededDraw"]
 
 
 class SeededDraw(LogitsProcessor):  # type: ignore[misc]
-    """Draws a token for each row with a generator of the row's own, whatever else is in its batch.
+    """Samples a token for each row with the row's own generator, independently of the other rows in the batch.
 
-    The library then takes the largest score, which is a draw from the softmax of the scores once a Gumbel variable
-    is added to each of them (Gumbel 1954; Maddison et al. 2014, https://arxiv.org/abs/1411.0030).
+    A Gumbel variable is added to each score. The library then takes the largest, which is a sample from the
+    softmax of the scores (Gumbel 1954; Maddison et al. 2014, https://arxiv.org/abs/1411.0030).
 
     Args:
         seeds: of each row, shape (b,).
@@ -33,25 +33,25 @@ class SeededDraw(LogitsProcessor):  # type: ignore[misc]
         self._warpers += [TopPLogitsWarper(decoding.top_p)] if decoding.top_p < 1 else []
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Scores of shape (b, v), with noise."""
+        """Return the scores of shape (b, v) with noise."""
         scores = scores.float() / self._temperature
         for warper in self._warpers:
             scores = warper(input_ids, scores)
-        # -log of an exponential variable is a Gumbel variable.
+        # -log of an exponential variable has the Gumbel distribution.
         noise = torch.stack(
             [torch.empty_like(scores[0]).exponential_(generator=generator) for generator in self._generators]
         )
         return scores - noise.log()
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Continue with these rows of the batch alone."""
+        """Continue with only these rows of the batch."""
         self._generators = [self._generators[row] for row in rows]
 
 
 class NoRepeat(LogitsProcessor):  # type: ignore[misc]
-    """Forbids a run of tokens to come twice in a completion (Paulus et al. 2017, https://arxiv.org/abs/1705.04304).
+    """Forbids that a completion repeats a run of tokens (Paulus et al. 2017, https://arxiv.org/abs/1705.04304).
 
-    The library's own looks at the prompt as well: no two tokens of a dialogue could be written again.
+    The library's processor also counts the prompt's tokens, so a summary could not repeat any run of the dialogue.
 
     Args:
         size: tokens of a run.
@@ -62,34 +62,34 @@ class NoRepeat(LogitsProcessor):  # type: ignore[misc]
         self._size, self._prompt = size, prompt
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Scores of shape (b, v), those of forbidden tokens minus infinity."""
+        """Return the scores of shape (b, v), with minus infinity for forbidden tokens."""
         scores = scores.clone()
         for row, ids in enumerate(input_ids[:, self._prompt :].tolist()):
             begin = tuple(ids[len(ids) - self._size + 1 :])
-            for at in range(len(ids) - self._size + 1):
-                if tuple(ids[at : at + self._size - 1]) == begin:
-                    scores[row, ids[at + self._size - 1]] = float("-inf")
+            for start in range(len(ids) - self._size + 1):
+                if tuple(ids[start : start + self._size - 1]) == begin:
+                    scores[row, ids[start + self._size - 1]] = float("-inf")
         return scores
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Continue with these rows of the batch alone; nothing is kept of a row here."""
+        """Continue with only these rows of the batch; this processor stores nothing per row."""
 
 
 class LogProbs(LogitsProcessor):  # type: ignore[misc]
-    """Keeps the log-probability of every token that is chosen. It must see the scores before they are changed."""
+    """Records the log-probability of every chosen token. It must come before processors that change the scores."""
 
     def __init__(self) -> None:
         self._scores: Any = None
         self._steps: list[Any] = []
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Look at what was chosen last, and keep what the next is chosen from."""
+        """Record the token chosen last, and keep the scores for the next one."""
         self._take(input_ids[:, -1])
         self._scores = scores
         return scores
 
     def finish(self, last: Any) -> list[list[float]]:
-        """The log-probabilities of all tokens, shape (b, g).
+        """Return the log-probabilities of all tokens, shape (b, g).
 
         Args:
             last: the tokens that were chosen last, shape (b,).
@@ -112,7 +112,7 @@ class EnoughFinished(StoppingCriteria):  # type: ignore[misc]
         stop_id: ends a text.
         prompt: tokens before the completion, padding included.
         limits: tokens that each row may generate, shape (b,).
-        share: of the rows, above 0; at 1 all have to be finished.
+        share: of the rows, above 0; 1 waits for all rows.
     """
 
     def __init__(self, stop_id: int, prompt: int, limits: Sequence[int], share: float) -> None:
@@ -122,12 +122,12 @@ class EnoughFinished(StoppingCriteria):  # type: ignore[misc]
         self._enough = math.ceil(share * len(limits))
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        """Tell for each row whether it ends here; ids of shape (b, s)."""
+        """Return for each row whether the loop ends here; ids of shape (b, s)."""
         stopped = (input_ids[:, -1] == self._stop_id).cpu()
         self._finished |= stopped | (self._limits <= input_ids.shape[1] - self._prompt)
         is_enough = int(self._finished.sum()) >= self._enough
         return torch.full((len(input_ids),), is_enough, device=input_ids.device)
 
     def unfinished(self) -> list[int]:
-        """Return the places of the rows that are not finished."""
+        """Return the indexes of the unfinished rows."""
         return (~self._finished).nonzero()[:, 0].tolist()

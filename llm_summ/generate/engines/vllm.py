@@ -26,11 +26,11 @@ __all__ = ["VllmEngine", "VllmLoader", "vllm_is_usable", "vllm_runs_on_cpu"]
 
 _CPU_CACHE_GIB = "2"
 _CPU_SEQUENCES = 32
-_LIKELIEST = 5  # tokens that a proof looks at
+_LIKELIEST = 5  # tokens that the proof compares
 
 
 def vllm_is_usable() -> str | None:
-    """None if vLLM can be imported and finds a device, or else the reason why not."""
+    """Return None if vLLM can be imported and finds a device, otherwise the reason."""
     try:
         import torch
         from vllm import LLM  # noqa: F401
@@ -38,15 +38,15 @@ def vllm_is_usable() -> str | None:
     except Exception as error:  # noqa: BLE001  a broken installation can raise anything
         return f"{type(error).__name__}: {first_line(error)}"
     if not current_platform.device_type:
-        return "this build of vLLM finds no device that it was made for"
-    # vLLM asks the driver; torch also knows whether it can work with it.
+        return "this build of vLLM finds no device that it supports"
+    # vLLM only checks that there is a driver; torch also checks that it can use it.
     if not current_platform.is_cpu() and not torch.cuda.is_available():
-        return "it was built for a GPU, and torch can use none here"
+        return "it was built for a GPU, and torch finds no usable GPU here"
     return None
 
 
 def vllm_runs_on_cpu() -> bool:
-    """Whether the installed vLLM computes on the CPU."""
+    """Return whether the installed vLLM computes on the CPU."""
     from vllm.platforms import current_platform
 
     return bool(current_platform.is_cpu())
@@ -59,8 +59,8 @@ class VllmEngine:
         model: a folder or hub id of the (merged or base) model.
         revision: the hub revision, or None.
         dtype: name of the dtype.
-        max_tokens: the longest prompt with its completion.
-        gpu_memory: the share of the GPU's memory to take.
+        max_tokens: tokens of the longest prompt and its completion.
+        gpu_memory: the share of the GPU's memory to use.
         tensor_parallel: GPUs that the model is divided among.
         adapter: a LoRA folder to attach, with its rank; None for a merged or an untuned model.
         trust_remote_code: whether the model's own code may run.
@@ -88,7 +88,7 @@ class VllmEngine:
         on_cpu = vllm_runs_on_cpu()
         options: dict[str, Any] = {}
         if on_cpu:
-            # In one process it starts sooner and answers faster here, and a kill leaves no orphan behind.
+            # In one process vLLM starts sooner and answers faster, and a kill leaves no orphaned process.
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
             options |= {"enforce_eager": True, "max_num_seqs": _CPU_SEQUENCES}
@@ -111,7 +111,7 @@ class VllmEngine:
                 use_tqdm_on_load=False,
                 dtype=dtype,
                 max_model_len=max_tokens,
-                # "vllm": vLLM's own defaults, not the sampling that the model's file asks for
+                # "vllm": vLLM's own defaults, not the sampling settings of the model's file
                 generation_config="vllm",
                 trust_remote_code=trust_remote_code,
                 seed=seed,
@@ -129,7 +129,7 @@ class VllmEngine:
             self._adapter = LoRARequest("adapter", 1, str(adapter[0]))
 
     def next_token(self, prompt_ids: Sequence[int], *, adapter: bool = True) -> dict[int, float]:
-        """Return the log-probabilities of the likeliest tokens behind a prompt.
+        """Return the log-probabilities of the likeliest tokens after a prompt.
 
         Args:
             prompt_ids: shape (p,).
@@ -143,8 +143,8 @@ class VllmEngine:
             lora_request=self._adapter if adapter else None,
             use_tqdm=False,
         )
-        found = output.outputs[0].logprobs or [{}]
-        return {token: float(one.logprob) for token, one in found[0].items()}
+        logprobs = output.outputs[0].logprobs or [{}]
+        return {token: float(entry.logprob) for token, entry in logprobs[0].items()}
 
     def generate(
         self,
@@ -154,7 +154,7 @@ class VllmEngine:
         decoding: Decoding = GREEDY,
         done: Collection[Key] = (),
     ) -> Iterator[Output]:
-        """Hand in every request at once, and yield what each of the engine's steps finishes.
+        """Submit all requests at once, and yield the outputs that each step of the engine finishes.
 
         Raises:
             GenerationError: the engine failed.
@@ -171,8 +171,8 @@ class VllmEngine:
                 seed=requests[index].seed if decoding.temperature else None,
                 max_tokens=requests[index].max_new_tokens,
                 stop_token_ids=[stop_id],
-                ignore_eos=True,  # the stop id alone ends a completion, here as in every engine
-                logprobs=0,  # of the chosen token alone
+                ignore_eos=True,  # only the stop id ends a completion, as in every engine
+                logprobs=0,  # of the chosen token only
                 detokenize=False,
             )
             for index in left
@@ -192,7 +192,7 @@ class VllmEngine:
                         continue
                     for completion in output.outputs:
                         if completion.finish_reason not in ("stop", "length"):
-                            raise GenerationError(f"gave a completion up ({completion.finish_reason})")
+                            raise GenerationError(f"aborted a completion ({completion.finish_reason})")
                         yield Output(
                             index_of[output.request_id],
                             tuple(completion.token_ids),
@@ -202,31 +202,31 @@ class VllmEngine:
                         )
         except Exception as error:
             raise GenerationError(
-                f"vllm: {first_line(error)}; what was finished is kept, and the same command goes on from there"
+                f"vllm: {first_line(error)}; finished outputs are kept, and the same command resumes there"
             ) from error
 
     def close(self) -> None:
-        """Let go of the engine."""
+        """Free the engine."""
         del self._llm
         gc.collect()
 
 
 class VllmLoader(LocalLoader):
-    """Loads a run's model with vLLM: the base with the adapter beside it, or merged into it."""
+    """Loads a run's model with vLLM: the base with the adapter attached or merged."""
 
     def unusable(self) -> str | None:
-        """Return why vLLM does not work here though it is installed."""
+        """Return why vLLM does not work here although it is installed; None if it works."""
         return vllm_is_usable()
 
     def unserved(self, facts: BaseFacts, device: Device, *, attached: bool = False) -> str:
-        """Return why vLLM would not load a base on a CPU."""
+        """Return why vLLM cannot load a base on a CPU."""
         return unserved_on_cpu(facts, attached=attached) if device.kind == "cpu" else ""
 
     def attaches(self, recipe: Recipe, adapter: Mapping[str, Any], facts: BaseFacts) -> bool:
-        """Return whether the adapter stays beside the base's weights.
+        """Return whether the adapter is kept separate from the base's weights.
 
         Raises:
-            EngineError: the recipe wants it, and vLLM would refuse the adapter.
+            EngineError: the recipe asks for it, and vLLM does not support the adapter.
         """
         refusals = attach_refusals(facts, adapter)
         if recipe.generate.adapter == "attach":
@@ -241,11 +241,11 @@ class VllmLoader(LocalLoader):
 
     @contextlib.contextmanager
     def starting(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[[], Engine]]:
-        """Merge the adapter where it is not attached, and yield what starts vLLM in a worker."""
+        """Merge the adapter unless it is attached, and yield a function that starts vLLM in a worker."""
         where, revision = model.location, model.revision
         with contextlib.ExitStack() as stack:
             if model.rank and not model.attach:  # once, for all workers
-                stack.enter_context(model.run.lock_merged(wait=True))  # until it is loaded
+                stack.enter_context(model.run.lock_merged(wait=True))  # until all workers have loaded it
                 base = model.recipe.model
                 where = str(merged_folder(model.run, base, model.location, model.device, model.dtype, ids.stop_id))
                 revision = None

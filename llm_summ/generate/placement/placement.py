@@ -1,4 +1,4 @@
-"""The placements, and which of them a recipe asks for."""
+"""The placements of an engine's workers, and the choice among them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from llm_summ.generate.engine import Engine
-from llm_summ.generate.placement.processes import ParallelEngine, places
+from llm_summ.generate.placement.processes import ParallelEngine, worker_environments
 from llm_summ.models.device import Device, find_device
 from llm_summ.recipe import GenerateFields
 
@@ -18,19 +18,19 @@ class Placement(Protocol):
     """Where the workers of an engine run."""
 
     def device(self) -> Device:
-        """Return the device that every worker computes on. The texts depend on it, so it is asked of the workers.
+        """Return the device that every worker computes on.
 
-        Which dtype is used, and what the predictions' identity says of both, follows from it.
+        The texts depend on it: it decides the dtype, and both are part of the predictions' identity.
         """
 
     def gpus(self) -> int:
         """Return how many GPUs all workers have together; 0: they compute on CPUs."""
 
     def check(self, candidates: int, gpus_each: int) -> None:
-        """Refuse, before anything is loaded, what there are too few devices for.
+        """Raise, before anything is loaded, if there are too few devices.
 
         Args:
-            candidates: to generate.
+            candidates: number of candidates to generate.
             gpus_each: GPUs that the model of each worker is divided among.
 
         Raises:
@@ -42,12 +42,12 @@ class Placement(Protocol):
 
         Args:
             name: the engine's.
-            make: starts one worker where it is called; picklable.
-            candidates: to generate: no more workers are started.
+            make: starts one worker in the process that calls it; picklable.
+            candidates: number of candidates to generate; there are at most as many workers.
             gpus_each: GPUs that the model of each worker is divided among.
 
         Raises:
-            LlmSummError: what `make` raised.
+            LlmSummError: raised by `make`.
         """
 
 
@@ -71,8 +71,8 @@ class InProcess(_OnThisMachine):
     """One worker, in this process."""
 
     def check(self, candidates: int, gpus_each: int) -> None:
-        """Refuse a model that is divided among more GPUs than there are."""
-        places(1, gpus_each, self.gpus())
+        """Raise if the model is divided among more GPUs than there are."""
+        worker_environments(1, gpus_each, self.gpus())
 
     def start(self, name: str, make: Callable[[], Engine], candidates: int, gpus_each: int) -> Engine:
         """Start the worker."""
@@ -84,18 +84,18 @@ class LocalProcesses(_OnThisMachine):
     """Workers in processes of this machine, each with GPUs or cores of its own.
 
     Attributes:
-        workers: at most.
+        workers: maximum number of workers.
     """
 
     workers: int
 
     def check(self, candidates: int, gpus_each: int) -> None:
-        """Refuse more workers than there are GPUs or cores for."""
-        places(min(self.workers, candidates), gpus_each, self.gpus())
+        """Raise if there are too few GPUs or cores for the workers."""
+        worker_environments(min(self.workers, candidates), gpus_each, self.gpus())
 
     def start(self, name: str, make: Callable[[], Engine], candidates: int, gpus_each: int) -> Engine:
         """Start the workers; a single one is started in this process."""
-        environments = places(min(self.workers, candidates), gpus_each, self.gpus())
+        environments = worker_environments(min(self.workers, candidates), gpus_each, self.gpus())
         return make() if len(environments) == 1 else ParallelEngine(name, make, environments)
 
 

@@ -1,4 +1,4 @@
-"""Several copies of an engine side by side, each in a process of its own: data parallel generation."""
+"""Data parallel generation: several workers of an engine, each in its own process."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from llm_summ.core.optional_packages import quiet_warnings
 from llm_summ.core.terminal import is_shown, shown_on_stderr
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request, unfinished
 
-__all__ = ["ParallelEngine", "places"]
+__all__ = ["ParallelEngine", "worker_environments"]
 
-_PATIENCE = 10.0  # seconds in which a copy may end by itself
-_LOOK = 1.0  # seconds after which it is looked whether a copy has died
+_PATIENCE = 10.0  # seconds that a worker has to end by itself
+_LOOK = 1.0  # seconds between checks whether a worker has died
 
 
-def places(copies: int, gpus_each: int, gpus: int) -> list[dict[str, str]]:
-    """The environment of each copy: GPUs of its own, or its share of the CPU's cores.
+def worker_environments(workers: int, gpus_each: int, gpus: int) -> list[dict[str, str]]:
+    """Return the environment variables of each worker: its own GPUs, or its share of the CPU's cores.
 
     Args:
-        copies: how many there are to be.
-        gpus_each: that each of them is divided among.
-        gpus: that are there; 0: it is a CPU that computes.
+        workers: number of workers.
+        gpus_each: GPUs that each of them is divided among.
+        gpus: GPUs of this machine; 0: the workers compute on the CPU.
 
     Raises:
         EngineError: there are too few GPUs or cores.
@@ -46,31 +46,29 @@ def places(copies: int, gpus_each: int, gpus: int) -> list[dict[str, str]]:
                 f"generate.tensor_parallel {gpus_each}: needs {gpus_each} GPUs, found {len(names)}; set it to "
                 f"{len(names)} or less"
             )
-        if copies * gpus_each > len(names):
+        if workers * gpus_each > len(names):
             each = f" with tensor_parallel {gpus_each}" if gpus_each > 1 else ""
             raise EngineError(
-                f"generate.data_parallel {copies}{each}: needs {copies * gpus_each} GPUs, found {len(names)}; "
+                f"generate.data_parallel {workers}{each}: needs {workers * gpus_each} GPUs, found {len(names)}; "
                 f"set it to {len(names) // gpus_each} or less"
             )
-        shares = [names[place * gpus_each : (place + 1) * gpus_each] for place in range(copies)]
-        # A copy is vLLM's first process: one that it would begin itself would outlive a kill of the copy.
-        alone = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
-        return [{"CUDA_VISIBLE_DEVICES": ",".join(share)} | alone for share in shares]
+        shares = [names[index * gpus_each : (index + 1) * gpus_each] for index in range(workers)]
+        # vLLM must run in the worker's own process: a child process would outlive a kill of the worker.
+        in_process = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+        return [{"CUDA_VISIBLE_DEVICES": ",".join(share)} | in_process for share in shares]
     cores = sorted(os.sched_getaffinity(0))
-    if copies > len(cores):
+    if workers > len(cores):
         raise EngineError(
-            f"generate.data_parallel {copies}: this machine has {len(cores)} cores; set it to that or less"
+            f"generate.data_parallel {workers}: this machine has {len(cores)} cores; set it to that or less"
         )
-    size = len(cores) // copies
-    own = [cores[place * size : (place + 1) * size] for place in range(copies)]
-    return [
-        {"OMP_NUM_THREADS": str(size), "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, share))} for share in own
-    ]
+    size = len(cores) // workers
+    shares = [list(map(str, cores[index * size : (index + 1) * size])) for index in range(workers)]
+    return [{"OMP_NUM_THREADS": str(size), "VLLM_CPU_OMP_THREADS_BIND": ",".join(share)} for share in shares]
 
 
 @dataclass(slots=True)
-class _Copy:
-    """A copy; `share` are the indexes of the requests that it has."""
+class _Worker:
+    """A worker process; `share` are the indexes of its requests."""
 
     process: BaseProcess
     pipe: Connection
@@ -78,31 +76,31 @@ class _Copy:
 
 
 class ParallelEngine:
-    """Copies of one engine. Requests are dealt out by the length of their prompts, so that each has like work.
+    """Several workers of one engine. Requests are distributed by the length of their prompts, to balance the work.
 
     Args:
         name: the engine's.
-        start: makes one copy; it is called in another process, so it has to be picklable.
-        environments: of each copy, beside what this process has.
+        start: starts the engine of one worker; it is called in another process, so it has to be picklable.
+        environments: environment variables of each worker, in addition to those of this process.
 
     Raises:
-        LlmSummError: what `start` raised.
-        GenerationError: a copy does not start for another reason.
+        LlmSummError: raised by `start`.
+        GenerationError: a worker does not start for another reason.
     """
 
     def __init__(self, name: str, start: Callable[[], Engine], environments: Sequence[Mapping[str, str]]) -> None:
         self.name = name
-        self._copies: list[_Copy] = []
+        self._workers: list[_Worker] = []
         context = multiprocessing.get_context("spawn")
         try:
             for environment in environments:
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_work, args=(theirs, start, is_shown()))
-                with _environment(environment):  # before a library of the copy looks at it
+                with _environment(environment):  # before the worker's libraries read it
                     process.start()
                 theirs.close()
-                self._copies.append(_Copy(process, ours, []))
-            for _ in self._messages(list(self._copies)):
+                self._workers.append(_Worker(process, ours, []))
+            for _ in self._messages(list(self._workers)):
                 pass
         except BaseException:
             self._end(0)
@@ -116,76 +114,78 @@ class ParallelEngine:
         decoding: Decoding = GREEDY,
         done: Collection[Key] = (),
     ) -> Iterator[Output]:
-        """Yield what any copy finishes. Who stops before the end has closed the engine.
+        """Yield outputs as workers finish them. A caller that stops before the end closes the engine.
 
         Raises:
-            LlmSummError: what a copy raised; what the others had finished was yielded before.
-            GenerationError: a copy died, or the engine was closed.
+            LlmSummError: raised by a worker; finished outputs of the others are yielded before it.
+            GenerationError: a worker died, or the engine was closed.
         """
-        if not self._copies:
+        if not self._workers:
             raise GenerationError(f"{self.name}: was closed; start it again")
         order = sorted(range(len(requests)), key=lambda index: len(requests[index].prompt_ids), reverse=True)
         busy = []
-        for place, copy in enumerate(self._copies):
-            copy.share = order[place :: len(self._copies)]
-            pairs = ((at, sample) for at in range(len(copy.share)) for sample in range(decoding.n))
-            there = frozenset((at, sample) for at, sample in pairs if (copy.share[at], sample) in done)
-            if unfinished(len(copy.share), decoding.n, there):
-                # One that has died is told of below.
+        for number, worker in enumerate(self._workers):
+            worker.share = order[number :: len(self._workers)]
+            pairs = ((index, sample) for index in range(len(worker.share)) for sample in range(decoding.n))
+            own_done = frozenset(
+                (index, sample) for index, sample in pairs if (worker.share[index], sample) in done
+            )
+            if unfinished(len(worker.share), decoding.n, own_done):
+                # `_take` reports a worker that has died.
                 with contextlib.suppress(OSError):
-                    copy.pipe.send(([requests[index] for index in copy.share], stop_id, decoding, there))
-                busy.append(copy)
+                    worker.pipe.send(([requests[index] for index in worker.share], stop_id, decoding, own_done))
+                busy.append(worker)
         try:
-            for copy, output in self._messages(busy):
-                yield replace(output, index=copy.share[output.index])
+            for worker, output in self._messages(busy):
+                yield replace(output, index=worker.share[output.index])
         finally:
             if busy:
-                self._end(0)  # what they still send belongs to these requests
+                self._end(0)  # outputs still in the pipes must not be mixed with those of later requests
 
-    def _messages(self, busy: list[_Copy]) -> Iterator[tuple[_Copy, Output]]:
-        """What copies send, until each of them has nothing more to do and is taken out of the list."""
+    def _messages(self, busy: list[_Worker]) -> Iterator[tuple[_Worker, Output]]:
+        """Yield the workers' outputs, and remove each worker from the list when it has finished its requests."""
         while busy:
-            # A process that a copy began may hold the pipe open after the copy's end, so that is looked for, too.
-            wait([copy.pipe for copy in busy], timeout=_LOOK)
-            for copy in list(busy):
-                for message in self._take(copy):
+            # A child process of a dead worker can hold the pipe open. The timeout lets `_take` check for that.
+            wait([worker.pipe for worker in busy], timeout=_LOOK)
+            for worker in list(busy):
+                for message in self._take(worker):
                     if isinstance(message, Output):
-                        yield copy, message
+                        yield worker, message
                     elif message is None:
-                        busy.remove(copy)
+                        busy.remove(worker)
                         break
                     else:
                         for other in busy:
-                            there = () if other is copy else self._take(other)
-                            yield from ((other, one) for one in there if isinstance(one, Output))
+                            sent = () if other is worker else self._take(other)
+                            yield from ((other, output) for output in sent if isinstance(output, Output))
                         raise message
 
-    def _take(self, copy: _Copy) -> Iterator[Output | LlmSummError | None]:
-        """What has come from a copy; an error at the end, if it has died."""
-        ended = copy.process.exitcode is not None
+    def _take(self, worker: _Worker) -> Iterator[Output | LlmSummError | None]:
+        """Yield the messages that a worker has sent, and an error at the end if it has died."""
+        ended = worker.process.exitcode is not None
         try:
-            while copy.pipe.poll():
-                yield copy.pipe.recv()
+            while worker.pipe.poll():
+                yield worker.pipe.recv()
         except (EOFError, OSError):
             ended = True
         if ended:
-            copy.process.join(_PATIENCE)
-            which = f"copy {self._copies.index(copy) + 1} of {len(self._copies)}"
+            worker.process.join(_PATIENCE)
+            which = f"worker {self._workers.index(worker) + 1} of {len(self._workers)}"
             yield GenerationError(
-                f"{self.name}: {which} died (exit code {copy.process.exitcode}); what was finished is kept, and "
-                "the same command goes on from there"
+                f"{self.name}: {which} died (exit code {worker.process.exitcode}); finished outputs are kept, "
+                "and the same command resumes there"
             )
 
     def close(self) -> None:
-        """End the copies, which may take a while if they have much to let go of."""
+        """End the workers, which can take a while if they have to free much memory."""
         self._end(_PATIENCE)
 
     def _end(self, patience: float) -> None:
-        for copy in self._copies:
+        for worker in self._workers:
             with contextlib.suppress(OSError):
-                copy.pipe.send(None)
-            copy.pipe.close()  # whoever is still writing has no reader now
-        processes = [copy.process for copy in self._copies]
+                worker.pipe.send(None)
+            worker.pipe.close()  # a worker that is still writing gets an error now
+        processes = [worker.process for worker in self._workers]
         for end in (None, BaseProcess.terminate, BaseProcess.kill):
             if end is not None:
                 for process in processes:
@@ -195,7 +195,7 @@ class ParallelEngine:
             for process in processes:
                 process.join(max(0.0, until - time.monotonic()))
             processes = [process for process in processes if process.exitcode is None]
-        self._copies = []
+        self._workers = []
 
 
 @contextlib.contextmanager
@@ -213,8 +213,10 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
 
 
 def _work(pipe: Connection, start: Callable[[], Engine], shows: bool) -> None:
-    """Run a worker's process; `shows`: messages are printed on stderr, as the first process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process, and the first one ends the others
+    """Run a worker's process; `shows`: print messages on stderr, as the main process does."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches every process, and the main process ends the others
     quiet_warnings()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with shown_on_stderr() if shows else contextlib.nullcontext():
@@ -222,22 +224,22 @@ def _work(pipe: Connection, start: Callable[[], Engine], shows: bool) -> None:
 
 
 def _serve(pipe: Connection, start: Callable[[], Engine]) -> None:
-    """Start an engine, and let it generate until no more requests come.
+    """Start an engine, and serve requests until the main process closes the pipe.
 
-    It sends outputs, then None; or an error, and ends.
+    For each set of requests it sends the outputs, then None. On an error it sends the error and ends.
     """
     engine: Engine | None = None
     try:
         engine = start()
         _send(pipe, None)
-        while (asked := _receive(pipe)) is not None:
-            requests, stop_id, decoding, done = asked
+        while (message := _receive(pipe)) is not None:
+            requests, stop_id, decoding, done = message
             for output in engine.generate(requests, stop_id=stop_id, decoding=decoding, done=done):
                 _send(pipe, output)
             _send(pipe, None)
     except _GoneError:
         pass
-    except Exception as error:  # noqa: BLE001  whatever it is, the first process tells it
+    except Exception as error:  # noqa: BLE001  the main process raises it again
         with contextlib.suppress(_GoneError):
             _send(pipe, _sendable(error))
     finally:
@@ -246,13 +248,13 @@ def _serve(pipe: Connection, start: Callable[[], Engine]) -> None:
 
 
 def _sendable(error: Exception) -> LlmSummError:
-    """The error as the first process can raise it, with the traceback that it has here."""
-    told: LlmSummError = GenerationError(f"{type(error).__name__}: {first_line(error)} (--debug shows where)")
+    """Return the error in a form that the main process can raise, with this process's traceback as a note."""
+    sendable: LlmSummError = GenerationError(f"{type(error).__name__}: {first_line(error)} (--debug shows where)")
     if isinstance(error, LlmSummError):
-        with contextlib.suppress(Exception):  # one that is made of more than its message
-            told = pickle.loads(pickle.dumps(error))
-    told.add_note("".join(traceback.format_exception(error)))
-    return told
+        with contextlib.suppress(Exception):  # errors whose constructor needs more than a message don't unpickle
+            sendable = pickle.loads(pickle.dumps(error))
+    sendable.add_note("".join(traceback.format_exception(error)))
+    return sendable
 
 
 def _send(pipe: Connection, message: Output | LlmSummError | None) -> None:
@@ -270,7 +272,7 @@ def _receive(pipe: Connection) -> Any:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed takes no more outputs."""
+    """End this process when its parent ends, since nothing reads the outputs any more."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -278,4 +280,4 @@ def _end_with_parent() -> None:
 
 
 class _GoneError(Exception):
-    """The first process has gone, or wants nothing more."""
+    """The main process has ended, or has closed the pipe."""
