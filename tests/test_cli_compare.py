@@ -64,7 +64,7 @@ def test_the_same_file_twice_is_said(there: Path) -> None:
 )
 def test_a_comparison_takes_no_option_of_a_single_system(there: Path, option: list[str]) -> None:
     assert wrong_options("--compare", "first.csv", "second.csv", *option) == (
-        "--compare takes its systems behind DATA: leave out --run, --predictions, --brief, --explain and --verify"
+        "--compare takes its systems after DATA: leave out --run, --predictions, --brief, --explain and --verify"
     )
 
 

@@ -21,7 +21,7 @@ from llm_summ.data import read_dialogues
 from llm_summ.score import Aggregate, Variant
 
 NOT_FOR_A_PLAIN_SCORE = {"nltk", "rouge_score", "rouge"}
-BEHIND = "found first.csv behind DATA; put --predictions before a file, or add --compare to compare systems"
+BEHIND = "found first.csv after DATA; put --predictions before a file, or add --compare to compare systems"
 
 
 def write(path: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -37,7 +37,7 @@ def test_without_a_record_the_submission_is_not_known(in_tmp: Path) -> None:
     (run.path / "submission.csv").write_text("of whatever", encoding="utf-8")
     assert note_score(run, "50")[0].submission_sha256 is None
     assert (
-        "a: no submission of it is recorded; name what you handed in: --submission FILE\n"
+        "a: no submission of it is recorded; name the file that you submitted: --submission FILE\n"
         in runs("--add-lb", "a", "51")[2]
     )
 
@@ -123,7 +123,7 @@ def test_a_score_is_noted_from_the_command_line(in_tmp: Path) -> None:
     mark_latest(run)
     sha256 = submit(run, "x")
     of = f"51.24 of the submission {sha256[:8]}"
-    edit = "To take a score back, edit runs/a/leaderboard.json\n"
+    edit = "To remove a score, edit runs/a/leaderboard.json\n"
     assert runs("--add-lb", "latest", "51.24") == (0, "runs/a/leaderboard.json\n", f"a: {of} noted\n{edit}")
     [noted] = entry("a").leaderboard
     code, out, err = runs("--add-lb", "a", "51.24")
@@ -136,8 +136,8 @@ def test_a_score_is_noted_from_the_command_line(in_tmp: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--note", "x"], "--note and --submission need --add-lb, the score that they are about"),
-        (["--submission", "x"], "--note and --submission need --add-lb, the score that they are about"),
+        (["--note", "x"], "--note and --submission need --add-lb, the score that they belong to"),
+        (["--submission", "x"], "--note and --submission need --add-lb, the score that they belong to"),
         (["a", "--sort", "score"], "NAME and --sort exclude each other; choose one"),
         (["a", "--add-lb", "a", "5"], "--add-lb notes a score; leave out NAME, --sort and --json"),
         (["--json", "--add-lb", "a", "5"], "--add-lb notes a score; leave out NAME, --sort and --json"),

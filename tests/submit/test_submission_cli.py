@@ -75,7 +75,7 @@ def test_what_was_written_with_a_problem_is_there_and_exits_with_1(there: Path) 
     done = run("--predictions", "sample_submission.csv")
     assert (done.exit_code, done.stdout) == (1, "submission.csv\n")
     assert "problem placeholder: 6 places" in done.stderr
-    assert done.stderr.endswith("submission.csv: was written, with what was found in it\n")
+    assert done.stderr.endswith("submission.csv: written, with the problems above\n")
     assert Path("submission.csv").read_text(encoding="utf-8") == SAMPLE
     Path("empty.csv").write_text(PLAIN_GOOD.replace(TEXTS[1], ""), encoding="utf-8")
     assert "--allow-empty" in refused("--predictions", "empty.csv", "--out", "out.csv")
