@@ -123,7 +123,7 @@ def test_a_file_can_be_scored_without_any_run(in_tmp: Path) -> None:
 def test_without_a_run_the_error_says_how_to_make_one(in_tmp: Path, command: list[str]) -> None:
     assert refused(llm_summ(*command)) == (
         "runs: no finished run here; make one with `llm-summ sft recipes/qlora.yaml`, "
-        "or go to the folder that has it"
+        "or change to the folder that has it"
     )
 
 

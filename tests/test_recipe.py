@@ -336,8 +336,8 @@ def test_an_override_that_is_wrong(path: Path, override: str, said: str) -> None
         (
             "nf4",
             "train: {packing: true, neftune_alpha: 5.0}",
-            "FILE:5: train: packing cannot be used with neftune_alpha, whose noise depends on the length of a row; "
-            "choose one",
+            "FILE:5: train: packing cannot be used with neftune_alpha, whose noise depends on the length of a "
+            "row; choose one",
         ),
         (
             "nf4",
