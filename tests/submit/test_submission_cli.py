@@ -14,7 +14,7 @@ from llm_summ.cli.submit import submit
 from llm_summ.core.errors import InputError
 from llm_summ.data import read_dialogues
 
-WANTED = "submission.csv: 6 rows, as sample_submission.csv wants them"
+WANTED = "submission.csv: 6 rows, compared with sample_submission.csv: no findings"
 
 
 def run(*arguments: str) -> Result:
@@ -118,7 +118,7 @@ def test_the_sample_is_looked_for_beside_the_data(there: Path) -> None:
 
 def test_wrong_input_is_one_line(there: Path) -> None:
     assert "nowhere.csv: cannot be read" in refused("--check", "nowhere.csv")
-    said = "--sample nowhere.csv: no such file; expected a sample submission, as the competition gives it"
+    said = "--sample nowhere.csv: no such file; expected the competition's sample submission"
     assert refused("--check", "texts.csv", "--sample", "nowhere.csv") == said
     assert "--sample .: is a folder" in refused("--check", "texts.csv", "--sample", ".")
     assert "nowhere.csv: no such file" in refused("--predictions", "nowhere.csv")
