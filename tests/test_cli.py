@@ -26,7 +26,7 @@ HEAVY = {"torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "vl
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished run that has predictions for sample:dev, one of them empty."""
+    """Make a folder with a finished run that has predictions for sample:dev, one of them empty."""
     folder = tmp_path_factory.mktemp("project")
     recipe = Recipe(model=ModelFields(base="x"), data=DataFields(train="sample:train", dev="sample:dev"))
     run = create_run(folder / "runs" / "mine", recipe, PROMPT, Manifest())

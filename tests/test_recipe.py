@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def refusal(path: Path, text: str, *overrides: str) -> str:
-    """What the error says, with FILE for the recipe's path."""
+    """Return the error, with FILE for the recipe's path."""
     path.write_text(text, encoding="utf-8")
     with pytest.raises(RecipeError) as error:
         load_recipe(path, overrides)

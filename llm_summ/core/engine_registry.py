@@ -85,7 +85,7 @@ class EngineSpec:
         loader: ``module:class`` of its `EngineLoader`; imported when the engine is used.
         about: a few words for the help, if `auto` never chooses the engine.
         capabilities: what it can do.
-        package: the top-level package that it needs; empty: no more than `generate` itself needs.
+        package: the top-level package that it needs; empty: none beyond those of `generate`.
         extra: the extra of llm-summ that installs the package.
         cpu_extra: the extra for a machine without a GPU; empty: `extra`.
         distributions: the version of the first installed one is part of the identity of predictions.

@@ -39,7 +39,7 @@ class Rule:
         code: short and stable; programs may rely on it.
         severity: how much it matters.
         why: its effect.
-        remedy: what to do about it; empty if there is no general advice.
+        remedy: what to do about it; empty without general advice.
     """
 
     code: str

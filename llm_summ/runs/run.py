@@ -119,7 +119,7 @@ class Run:
 
     @property
     def model(self) -> Path:
-        """The trained model with its tokenizer, where all weights were trained and there is no adapter."""
+        """The trained model with its tokenizer, in place of an adapter if all weights were trained."""
         return self.path / "model"
 
     @property

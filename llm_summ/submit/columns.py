@@ -19,7 +19,7 @@ _INDEX_NAMES = re.compile(r"|index|unnamed: ?\d+", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The index of each field; None if there is no such column.
+    """The index of each field; None if the file lacks the column.
 
     `others` has the index of each other column of the sample: in the file, and in the sample.
     """

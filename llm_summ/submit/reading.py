@@ -45,7 +45,7 @@ class ParsedSubmission:
 
     Attributes:
         rows: the number of rows without the header.
-        columns: the index of each field; None if there are no rows.
+        columns: the index of each field; None for a file without rows.
         entries: the rows.
         pieces: the text of lines without an id (an unquoted line break), with the line of the entry before them.
         faults: the faults of its format.

@@ -20,7 +20,7 @@ RUNS = Path("runs")
 
 
 def kept(run: Run) -> Recipe:
-    """The recipe as a run gives it: with the run's own copy of the prompt."""
+    """Return the recipe as a run returns it: with the run's copy of the prompt."""
     prompt = RECIPE.prompt.model_copy(update={"template": str(run.prompt_path)})
     return RECIPE.model_copy(update={"prompt": prompt})
 

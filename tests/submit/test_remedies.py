@@ -46,7 +46,7 @@ def edited(old: str, new: str) -> Callable[[str], str]:
 
 
 def again(_: str) -> str:
-    """A file that was made again, or saved as the message says."""
+    """Return a file that was made again, or saved as the message says."""
     return GOOD
 
 

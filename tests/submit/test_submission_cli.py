@@ -22,7 +22,7 @@ def run(*arguments: str) -> Result:
 
 
 def refused(*arguments: str) -> str:
-    """The one line of an error."""
+    """Return the only line of an error."""
     error = run(*arguments).exception
     assert isinstance(error, InputError), error
     assert "\n" not in str(error)
@@ -31,7 +31,7 @@ def refused(*arguments: str) -> str:
 
 @pytest.fixture
 def there(in_tmp: Path) -> Path:
-    """A folder with a sample and predictions."""
+    """Make a folder with a sample and predictions."""
     Path("sample_submission.csv").write_text(SAMPLE, encoding="utf-8")
     Path("texts.csv").write_text(PLAIN_GOOD, encoding="utf-8")
     return in_tmp

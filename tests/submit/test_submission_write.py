@@ -176,7 +176,7 @@ def test_no_other_file_is_replaced(tmp_path: Path) -> None:
 
 
 def make_run(folder: Path, test: str | None = "sample:test") -> Run:
-    """A run with raw predictions for the bundled test data."""
+    """Make a run with raw predictions for the bundled test data."""
     recipe = Recipe(model=ModelFields(base="x"), data=DataFields(train="sample:train", test=test))
     run = create_run(folder / "runs" / "mine", recipe, "prompt", Manifest())
     file = PredictionFile(run.predictions / "sample-test.hf.jsonl")

@@ -25,7 +25,7 @@ def keep_unpacked(module: Any) -> None:
 
     On a CPU that multiplies bfloat16, the first pass in evaluation mode packs the weights for a kernel without a
     backward pass, and they stay packed: later training would get no gradient through this layer, with a warning
-    but no error (bitsandbytes 0.50.2). There is no public switch. Other modules are not changed.
+    but no error (bitsandbytes 0.50.2). A public switch does not exist. Other modules are not changed.
     """
     if hasattr(module, "support_avx512bf16_for_cpu"):
         module.support_avx512bf16_for_cpu = False
