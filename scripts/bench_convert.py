@@ -143,12 +143,12 @@ def different_files(one: Path, other: Path) -> list[str]:
 
 
 def content(file: Path) -> bytes:
-    """A file's bytes; transformers notes whether the hub's client is offline, which is no difference."""
+    """Return a file's bytes; transformers' note whether the hub's client is offline is made equal."""
     return file.read_bytes().replace(b'"local_files_only": true', b'"local_files_only": false')
 
 
 def cpu_name() -> str:
-    """The processor's name, from Linux where it is one."""
+    """Return the processor's name, on Linux from /proc."""
     try:
         found = re.search(
             r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE

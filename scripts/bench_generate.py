@@ -1,12 +1,12 @@
-"""Measure the engines beside a plain loop over transformers' pipeline: the same weights, greedy decoding.
+"""Measure the engines, compared with a plain loop over transformers' pipeline: same weights, greedy decoding.
 
     python scripts/bench_generate.py --data test.csv                      # the latest run, its adapter merged
     python scripts/bench_generate.py --run hour --data test.csv --rows 100 --sides plain hf vllm
 
-Each side is a process of its own, one after the other; the plain loop is `plain_generate.py`. Timed is the
-generation, without loading the model. Prompts are those of the run, of which the plain loop gets the text. Exit 1
-if a side does not give the texts of `hf`: on a GPU, and in 16 bits, rounding may decide otherwise (--tolerance, a
-share of the texts).
+Each side is a process of its own, one after the other; the plain loop is `plain_generate.py`. The time is that of
+the generation, without loading the model. Prompts are those of the run, of which the plain loop gets the text.
+Exit 1 if a side does not give the texts of `hf`: on a GPU, and in 16 bits, rounding may decide otherwise
+(--tolerance, a share of the texts).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def prepare(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """What all sides are given."""
+    """Return the input of all sides."""
     run = open_run(RUNS, arguments.run)
     recipe = run.recipe()
     location, device = base_location(recipe.model), find_device()
@@ -153,7 +153,7 @@ def generate(side: str, settings: dict[str, Any]) -> None:
 
 
 def table(found: dict[str, dict[str, Any]]) -> tuple[list[str], float]:
-    """The figures side by side, in Markdown; and the largest share of texts that are not those of `hf`."""
+    """Return the figures as a Markdown table, and the largest share of texts that differ from those of `hf`."""
     first = found.get("plain") or next(iter(found.values()))
     texts = (found.get("hf") or first)["texts"]
     lines = ["| side | outputs/s | times the first | texts as of hf |", "|---|---|---|---|"]

@@ -1,4 +1,4 @@
-"""Measure the search for near-duplicate dialogues, beside the straightforward way.
+"""Measure the search for near-duplicate dialogues, compared with a search over all pairs.
 
     python scripts/bench_near.py FILE... [--grow 12957] [--subset 2000] [--show 20]
 
@@ -94,7 +94,7 @@ def main() -> int:
 
 
 def all_pairs(texts: Sequence[str], threshold: float) -> list[NearPair]:
-    """The straightforward way: measure every pair. Equal texts apart, it finds what near_duplicates should."""
+    """Return the result of a search over all pairs, as near_duplicates should; equal texts apart."""
     words = [compared_text(text) for text in texts]
     scores = cdist(
         words, words, scorer=Indel.normalized_similarity, score_cutoff=threshold, dtype=np.float64, workers=1

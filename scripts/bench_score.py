@@ -1,10 +1,10 @@
-"""Measure the scoring of many pairs beside the packages rouge-score, rouge and rouge-score-rs, on the same tokens.
+"""Measure the scoring of many pairs, compared with rouge-score, rouge and rouge-score-rs on the same tokens.
 
     python scripts/bench_score.py FILE... [--rounds 5] [--candidates 32] [--dialogues 100]
 
 The FILEs are predictions for the same dialogues (CSV or JSONL with fname and summary), at least two: each summary
 is scored with the other files' summary of the same dialogue as its reference. Without FILEs, the references of
-sample:dev and sample:test take their place.
+sample:dev and sample:test are used.
 
 Everything is in one process and on one core. A package is timed on a part of the pairs, a round of each after the
 other, and the best round counts. Ours includes the preparation of the texts. rouge-score-rs is given the tokens as
@@ -46,7 +46,7 @@ class Words(Tokenizer):
     """Gives rouge-score the tokens that it is given."""
 
     def tokenize(self, text: str) -> list[str]:
-        """The words of a text."""
+        """Return the words of a text."""
         return text.split(" ")
 
 
@@ -104,7 +104,7 @@ def main() -> int:
 
 
 def show_ratios(ours: dict[str, float], theirs: dict[str, float]) -> None:
-    """Each of ours beside each package; the pairs that compute the same figures are marked."""
+    """Print our rates relative to each package; pairs that compute the same figures are marked."""
     for name, rate in ours.items():
         for package, other in theirs.items():
             same = (
@@ -119,7 +119,7 @@ def share(part: float, rest: float) -> float:
 
 
 def read(files: Sequence[str]) -> list[list[str]]:
-    """The summaries of each file, in the order of the first one's ids."""
+    """Return the summaries of each file, in the order of the first one's ids."""
     if not files:
         dialogues = read_dialogues(["sample:dev", "sample:test"], references=True)
         return [[row.references[place] for row in dialogues] for place in range(3)]
@@ -170,7 +170,7 @@ VARIANTS: dict[str, Variant] = {"rouge": "rouge", "rouge-score": "rouge-score"}
 
 
 def figures_of_rouge(rouge: Rouge, hypothesis: str, reference: str) -> list[float]:
-    """The nine figures of the package; zeros where it raises, since a text has nothing but full stops."""
+    """Return the nine figures of the package; zeros if it raises because a text has only full stops."""
     try:
         [found] = rouge.get_scores(hypothesis, reference)
     except ValueError:
@@ -179,7 +179,7 @@ def figures_of_rouge(rouge: Rouge, hypothesis: str, reference: str) -> list[floa
 
 
 def difference(texts: list[Tokens], pairs: list[Pair], variant: Variant, expected: list[list[float]]) -> float:
-    """The largest difference of a figure."""
+    """Return the largest difference of a figure."""
     found = TextBatch(texts, variant).compare([i for i, _ in pairs], [j for _, j in pairs])
     ours = np.stack([found.precision, found.recall, found.f1], axis=2).reshape(-1, 9)
     return float(abs(ours - np.array(expected)).max())

@@ -1,4 +1,4 @@
-"""Measure the choice by minimum Bayes risk beside a plain one over the packages rouge and rouge-score.
+"""Measure the choice by minimum Bayes risk, compared with a plain one over rouge and rouge-score.
 
     python scripts/bench_select.py [--dialogues 499] [--candidates 32] [--workers 2] [--plain 3]
 
@@ -6,7 +6,7 @@ The candidates of a dialogue are one to three sentences of its own references an
 bundled sample, in any order. Ours is timed from the texts to the choices, mecab-ko and the start of the processes
 included, on all dialogues; the plain one, in one process on tokens that are there already, on the first few. The
 choices and their scores are compared on twenty dialogues, of eight candidates each. Exit 1 if a score differs by
-more than 1e-9, or a choice has not the best score.
+more than 1e-9, or a choice does not have the best score.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Words(Tokenizer):
     """Gives rouge-score the tokens that it is given."""
 
     def tokenize(self, text: str) -> list[str]:
-        """The words of a text."""
+        """Return the words of a text."""
         return text.split(" ")
 
 
@@ -89,14 +89,14 @@ def mixed(dialogues: int, candidates: int) -> list[list[str]]:
 
 
 def ours(rows: list[list[str]], variant: Variant, workers: int) -> tuple[list[int], list[float]]:
-    """The choice for each dialogue and its score."""
+    """Return the choice for each dialogue and its score."""
     pool = Pool(tuple(map(str, range(len(rows)))), (Member("A", Path("a"), tuple(map(tuple, rows))),))
     found = choose(compare_candidates(pool, Metric(variant), workers), Settings.equal(1))
     return found.index.tolist(), found.score.tolist()
 
 
 def plain(texts: list[str], variant: Variant) -> list[float]:
-    """The mean score of each text with every other as its reference; tokens are words."""
+    """Return the mean score of each text with every other as its reference; tokens are words."""
     package = RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=Words())
     rouge = Rouge()
 
@@ -114,7 +114,7 @@ def plain(texts: list[str], variant: Variant) -> list[float]:
 
 
 def difference(rows: list[list[str]], variant: Variant) -> float:
-    """The largest difference of the chosen text's score from the plain one's, and from the best plain one."""
+    """Return the largest difference of a chosen text's score from its plain score or the best plain score."""
     tokenize = mecab_tokenizer()
     worst = 0.0
     for texts, index, score in zip(rows, *ours(rows, variant, 1), strict=True):

@@ -1,4 +1,4 @@
-"""Measure `llm-summ sft` beside a plain TRL script (`plain_trl.py`): speed, peak memory and loss curve.
+"""Measure `llm-summ sft`, compared with a plain TRL script (`plain_trl.py`): speed, peak memory and loss curve.
 
     python scripts/bench_sft.py                                  # 200 rows of the sample
     python scripts/bench_sft.py --data train.csv --rows 96 --rounds 2
@@ -8,11 +8,11 @@ Sides, one after the other, each a process of its own; every second round in rev
 
 ours      `llm-summ sft` with the recipe
 plain     strings as prompt and completion, and TRL's defaults
-settings  the same script with what mere settings can take from ours: micro batch, dtype, checkpointing, optimizer
+settings  the same script with our settings, as far as TRL has them: micro batch, dtype, checkpointing, optimizer
           (not packing: TRL's changes which rows make a step)
 
 Model, rows, their order, quantization, LoRA, optimizer steps, batch size, learning rate and schedule are the same:
-the plain script is given the rows as our trainer takes them, and told not to shuffle. Speed is in tokens of
+the plain script gets the rows in the order of our trainer, and does not shuffle them. Speed is in tokens of
 prompts and completions, as our renderer counts them, without padding, over the time of the training without
 loading and saving. Memory is the peak of the process (VmHWM), loading included, or on a GPU of what torch held
 there. Exit 1 if the curves differ.
@@ -51,7 +51,7 @@ PLAIN = Path(__file__).with_name("plain_trl.py")
 _MAX_LENGTH = 1024
 _WINDOW = 5  # steps of the moving mean
 
-# Runs either side. VmHWM begins anew with a program; a child's ru_maxrss begins with its parent's.
+# Runs either side. VmHWM starts again with a program; a child's ru_maxrss starts with its parent's.
 _CHILD = """
 import json, re, runpy, sys
 from pathlib import Path
@@ -136,10 +136,10 @@ def _arguments() -> argparse.Namespace:
 
 
 class Bench:
-    """What the sides have in common, and how each is trained.
+    """The common settings of the sides, and the training of each.
 
     Args:
-        folder: for everything that is written; removed afterwards by whoever made it.
+        folder: for all files that are written; the caller removes it afterwards.
         arguments: the command's options.
 
     Raises:
@@ -237,14 +237,14 @@ class Bench:
             raise RecipeError(f"{', '.join(found)}: the plain script has no such setting; leave it out")
 
     def _strings(self, row: TokenizedExample) -> dict[str, str]:
-        """A row as a user would write it: TRL adds BOS and the end-of-sequence token by itself."""
+        """Return a row as a user would write it: TRL adds BOS and the end-of-sequence token by itself."""
         decode = self.plan.tokenizer.decode
         bos = self.plan.tokenizer.bos_token or ""
         prompt = decode(row.prompt_ids, clean_up_tokenization_spaces=False).removeprefix(bos)
         return {"prompt": prompt, "completion": decode(row.completion_ids, clean_up_tokenization_spaces=False)}
 
     def _settings(self, *, tuned: bool) -> dict[str, Any]:
-        """The plain script's settings.
+        """Return the plain script's settings.
 
         Args:
             tuned: whether with the best that mere settings can do, or TRL's defaults.
@@ -299,7 +299,7 @@ class Bench:
 
 
 def in_training_order(plan: TrainingPlan) -> list[TokenizedExample]:
-    """The rows of the training, in the order in which our trainer takes them."""
+    """Return the rows of the training, in the order in which our trainer takes them."""
     recipe = plan.recipe
     steps = draw_steps(
         [len(row) for row in plan.rows],
@@ -346,14 +346,14 @@ def moving_mean(values: Sequence[float], window: int = _WINDOW) -> list[float]:
 
 
 def difference(one: Sequence[float], other: Sequence[float], window: int = _WINDOW) -> float:
-    """The largest distance of the curves' moving means; nan if a loss is no number."""
+    """Return the largest distance of the curves' moving means; nan if a loss is not a number."""
     means = zip(moving_mean(one, window), moving_mean(other, window), strict=True)
     far = [abs(first - second) for first, second in means]
     return math.nan if any(map(math.isnan, far)) else max(far)
 
 
 def table(found: dict[str, list[Training]], tokens: int) -> list[str]:
-    """The figures side by side, in Markdown: medians over the rounds; ratios are ours to that side's.
+    """Return the figures as a Markdown table: medians over the rounds; a ratio is ours to that side's.
 
     Args:
         found: the rounds of each side.
@@ -379,7 +379,7 @@ def table(found: dict[str, list[Training]], tokens: int) -> list[str]:
 
 
 def _whole_path(model: str) -> str:
-    """A base as it is found from any folder; the trainings run in one of their own."""
+    """Return a base by a name that is valid in any folder; the trainings run in their own."""
     return str(Path(model).resolve()) if Path(model).is_dir() else model
 
 

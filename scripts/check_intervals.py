@@ -7,8 +7,8 @@ others.
 
 Drawn with replacement, a subset is to the full set what the full set is to all dialogues: a sample whose rows are
 independent of each other. That is what the interval is made for, so this is the line that is judged: two standard
-errors about 95 % for the final score. Where 95 % is true, 500 subsets show 93 to 97 % in 19 of 20 cases. Of fewer
-than some 50 rows the bootstrap's intervals are too narrow, and the share may lie below.
+errors about 95 % for the final score. Where 95 % is true, 500 subsets show 93 to 97 % in 19 of 20 cases. With
+fewer than about 50 rows the bootstrap's intervals are too narrow, and the share may be lower.
 
 Drawn without replacement, a subset of N rows is the nearer to the full set of M the more of it it holds: the
 spread of its score is smaller by the factor sqrt(1 - N / M) (finite population correction; Cochran 1977, "Sampling
@@ -100,7 +100,7 @@ def read_score(data: str, predictions: Path | None) -> CorpusScore:
 def coverage(
     values: dict[str, np.ndarray], full: dict[str, float], subset: int, subsets: int, seed: int
 ) -> dict[str, dict[str, float]]:
-    """The share of subsets whose interval holds the full score, by how they are drawn and by metric."""
+    """Return the share of subsets whose interval holds the full score, by how they are drawn and by metric."""
     rng = np.random.default_rng(seed)
     rows = len(values["final"])
     narrower = sqrt(1 - subset / rows) if subset < rows else None

@@ -6,8 +6,8 @@
 
 Trains the longest rows of the recipe's data for a few steps, so that the worst micro batch is met, each time in
 a process of its own, and prints both peaks and their ratio: on a CPU VmHWM of the process; on a GPU what torch
-held at the most, and whatever else was taken there at the end (the context; nothing else may run on it). Exits
-with 1 if one is off by more than 15 %. It is to be run from a checkout: the small models are those of the tests.
+held at the most, and all other memory in use there at the end (the context; nothing else may run on it). Exits
+with 1 if one is off by more than 15 %. Run it from a checkout: the small models are those of the tests.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ BUILT_IN = {
     "Llama 190M, all weights, 8-bit AdamW": ["model.base={llama}", *_FULL, "train.optimizer=adamw_8bit"],
 }
 
-# VmHWM belongs to the program and begins anew with it; a child's ru_maxrss begins with its parent's.
+# VmHWM starts again with a program; a child's ru_maxrss starts with its parent's.
 _CHILD = """
 import re
 from pathlib import Path
@@ -136,7 +136,7 @@ def main() -> int:
 
 
 def _longest(recipe: str, settings: list[str], folder: Path, rows: int) -> Path:
-    """A file with the longest dialogues of the recipe's training data."""
+    """Return a file with the longest dialogues of the recipe's training data."""
     path = folder / "longest.jsonl"
     if not path.is_file():
         dialogues = read_dialogues(load_recipe(find_recipe(recipe), settings).data.train_sources, references=True)
@@ -147,7 +147,7 @@ def _longest(recipe: str, settings: list[str], folder: Path, rows: int) -> Path:
 
 
 def _estimate(recipe: str, settings: list[str]) -> tuple[Memory, float]:
-    """The estimate, and how long it took without what comes before it."""
+    """Return the estimate, and its duration without the preparation."""
     import peft  # noqa: F401  imported here, so that imports are not timed
     import transformers  # noqa: F401
 

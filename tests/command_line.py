@@ -24,7 +24,7 @@ from llm_summ.__main__ import main
 
 __all__ = ["Result", "llm_summ", "llm_summ_process", "refused", "run_script"]
 
-WIDTH = {"COLUMNS": "100"}  # of a table, whatever terminal the tests run in
+WIDTH = {"COLUMNS": "100"}  # of a table, the same in every terminal
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def llm_summ_process(*arguments: str, cwd: Path | None = None, python: tuple[str
 
 
 def refused(result: Result, code: int = 2) -> str:
-    """The one line of an error that is no surprise."""
+    """Return the only line of an expected error."""
     assert result.code == code, result
     assert result.out == ""
     [line] = result.err.splitlines()
@@ -110,12 +110,12 @@ def _redirected(name: str, file: IO[bytes]) -> Iterator[None]:
     kept = os.dup(number)
     os.dup2(file.fileno(), number)
     # It is never closed: a library that is imported meanwhile keeps it, and writes to it later.
-    own = io.TextIOWrapper(os.fdopen(number, "wb", closefd=False), "utf-8", write_through=True)
-    setattr(sys, name, own)
+    stand_in = io.TextIOWrapper(os.fdopen(number, "wb", closefd=False), "utf-8", write_through=True)
+    setattr(sys, name, stand_in)
     try:
         yield
     finally:
-        own.flush()
+        stand_in.flush()
         setattr(sys, name, stream)
         os.dup2(kept, number)
         os.close(kept)

@@ -21,7 +21,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-# They begin first: whatever is left at the end, then, is short, and no process waits long for the other.
+# They start first, so that short files are left for the end and no process waits long for the other.
 LONGEST = (
     *("train/test_devices.py", "models/test_embedded.py", "test_end_to_end.py", "test_resume.py"),
     *(
@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the tiny model, made once for all processes of the tests; who changes it takes a copy."""
+    """Return the folder of the tiny model, made once for all processes; a test that changes it uses a copy."""
     from filelock import FileLock
 
     folder = tmp_path_factory.getbasetemp()
@@ -58,7 +58,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _shown() -> Iterator[None]:
-    """Messages are printed as the commands print them, so that tests see what a user would."""
+    """Print messages like the commands, so that tests see what a user sees."""
     from llm_summ.core.terminal import shown_on_stderr
 
     with shown_on_stderr():
@@ -67,6 +67,6 @@ def _shown() -> Iterator[None]:
 
 @pytest.fixture
 def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, and one stands in it."""
+    """Make an empty folder the working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path

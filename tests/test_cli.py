@@ -26,7 +26,7 @@ HEAVY = {"torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "vl
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished run that has predictions for sample:dev, one of them empty."""
+    """Make a folder with a finished run that has predictions for sample:dev, one of them empty."""
     folder = tmp_path_factory.mktemp("project")
     recipe = Recipe(model=ModelFields(base="x"), data=DataFields(train="sample:train", dev="sample:dev"))
     run = create_run(folder / "runs" / "mine", recipe, PROMPT, Manifest())
@@ -123,7 +123,7 @@ def test_a_file_can_be_scored_without_any_run(in_tmp: Path) -> None:
 def test_without_a_run_the_error_says_how_to_make_one(in_tmp: Path, command: list[str]) -> None:
     assert refused(llm_summ(*command)) == (
         "runs: no finished run here; make one with `llm-summ sft recipes/qlora.yaml`, "
-        "or go to the folder that has it"
+        "or change to the folder that has it"
     )
 
 

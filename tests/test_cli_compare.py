@@ -34,8 +34,8 @@ def test_systems_are_compared_with_the_first_of_them(there: Path) -> None:
     assert re.search(rf"^│ B second\.csv .* {second['final']:.2f} │", out, re.MULTILINE)
     more = re.escape(f"{versus['difference']:+.2f}")
     assert re.search(rf"^│ B second\.csv +│ +{more} │", out, re.MULTILINE)
-    for told in ("95 % interval", "p boot", "p rand", "wins/ties/losses", "beside first.csv", "B more", "C more"):
-        assert told in out
+    for text in ("95 % interval", "p boot", "p rand", "wins/ties/losses", "beside first.csv", "B more", "C more"):
+        assert text in out
     assert "with fewer than 50 rows intervals are too narrow" in out
     # Too few rows to say what a public lead is worth.
     assert "public lead" not in out
@@ -64,7 +64,7 @@ def test_the_same_file_twice_is_said(there: Path) -> None:
 )
 def test_a_comparison_takes_no_option_of_a_single_system(there: Path, option: list[str]) -> None:
     assert wrong_options("--compare", "first.csv", "second.csv", *option) == (
-        "--compare takes its systems behind DATA: leave out --run, --predictions, --brief, --explain and --verify"
+        "--compare takes its systems after DATA: leave out --run, --predictions, --brief, --explain and --verify"
     )
 
 

@@ -21,7 +21,7 @@ from llm_summ.data import read_dialogues
 from llm_summ.score import Aggregate, Variant
 
 NOT_FOR_A_PLAIN_SCORE = {"nltk", "rouge_score", "rouge"}
-BEHIND = "found first.csv behind DATA; put --predictions before a file, or add --compare to compare systems"
+BEHIND = "found first.csv after DATA; put --predictions before a file, or add --compare to compare systems"
 
 
 def write(path: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -53,7 +53,7 @@ def shown(result: Result) -> str:
 
 
 def wrong_options(*arguments: str) -> str:
-    """What is said of options that do not go together."""
+    """Return the error for options that exclude each other."""
     result = llm_summ("eval", "sample:dev", *arguments)
     assert (result.code, result.out) == (2, ""), result
     assert "Traceback" not in result.err
@@ -141,7 +141,7 @@ def test_tags_that_were_invented_or_lost_are_a_table(there: Path) -> None:
     write_summaries("tags.csv", list(texts.items()))
     out = shown(llm_summ("eval", "sample:dev", "--predictions", "tags.csv"))
     assert re.search(rf"^│ invented speakers +│ 1 +│ 3\.1% +│ {rows[3].id} #Person9# +│$", out, re.MULTILINE)
-    # Only what was found stands there.
+    # Only the findings are printed.
     assert "broken tags" not in out
     assert "No speaker tag" not in out
 
@@ -287,7 +287,7 @@ def test_the_packages_are_loaded_where_they_are_asked_for(
 
 
 def modules(result: Result) -> set[str]:
-    """The packages that a command has loaded."""
+    """Return the packages that a command has loaded."""
     assert result.code == 0, result
     loaded = set(re.findall(r"^import time:.*\| +([\w.]+)$", result.err, re.MULTILINE))
     assert "llm_summ.cli.evaluate" in loaded

@@ -396,7 +396,7 @@ def test_workers_share_the_dialogues_of_two_runs(folder: Path, run: Path) -> Non
         "generate", "--engine", "echo", "--set", "generate.data_parallel=2", cwd=folder, check=False
     )
     assert refused.code == 2
-    assert "data_parallel does not go with the engine echo; set it to 1" in refused.err
+    assert "data_parallel: the engine echo does not support it; set it to 1" in refused.err
 
 
 def test_the_lead_of_each_dialogue(folder: Path, run: Path) -> None:

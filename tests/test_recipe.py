@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def refusal(path: Path, text: str, *overrides: str) -> str:
-    """What the error says, with FILE for the recipe's path."""
+    """Return the error, with FILE for the recipe's path."""
     path.write_text(text, encoding="utf-8")
     with pytest.raises(RecipeError) as error:
         load_recipe(path, overrides)
@@ -162,7 +162,7 @@ def test_an_unknown_field_names_its_line_and_the_nearest(path: Path) -> None:
         ),
         ("track: [mlflow]\n", "FILE:5: track: found 'mlflow', expected 'wandb', 'trackio' or 'tensorboard'"),
         ("track: wandb\n", "FILE:5: track: found 'wandb', expected list"),
-        ("track: [wandb, wandb]\n", "FILE:5: track: a tracker stands twice in [wandb, wandb]; name each once"),
+        ("track: [wandb, wandb]\n", "FILE:5: track: [wandb, wandb] names a tracker twice; name each once"),
         (
             "post: [strip, strp]\n",
             f"FILE:5: post: found 'strp', expected {STEPS}; did you mean strip?",
@@ -309,34 +309,35 @@ def test_an_override_that_is_wrong(path: Path, override: str, said: str) -> None
         (
             "nf4",
             "train: {weights: full}",
-            "FILE:5: train: weights full does not go with quantized weights, which cannot be trained; set "
+            "FILE:5: train: weights full cannot be used with quantized weights, which cannot be trained; set "
             "model.quantization to none",
         ),
         (
             "none",
             "train: {weights: full}\nlora: {rslora: true}",
-            "FILE:5: train: weights full has no adapter; leave lora.learning_rate_ratio, init and rslora out",
+            "FILE:5: train: weights full has no adapter; leave out lora.learning_rate_ratio, init and rslora",
         ),
         (
             "none",
             "train: {weights: full, from_run: first}",
-            "FILE:5: train: from_run gives an adapter, and weights full has none; set one of them",
+            "FILE:5: train: from_run starts from an adapter, and weights full has none; set one of them",
         ),
         (
             "nf4",
             "train: {from_run: first}\nlora: {init: eva}",
-            "FILE:5: train: from_run gives a trained adapter, and lora.init eva a new one; leave one of them out",
+            "FILE:5: train: from_run starts from a trained adapter, lora.init eva from a new one; leave one out",
         ),
         (
             "nf4",
             "train: {method: full}",
-            "FILE:5: train: weights full does not go with quantized weights, which cannot be trained; set "
+            "FILE:5: train: weights full cannot be used with quantized weights, which cannot be trained; set "
             "model.quantization to none",
         ),
         (
             "nf4",
             "train: {packing: true, neftune_alpha: 5.0}",
-            "FILE:5: train: packing does not go with neftune_alpha, whose noise depends on the length of a row",
+            "FILE:5: train: packing cannot be used with neftune_alpha, whose noise depends on the length of a "
+            "row; choose one",
         ),
         (
             "nf4",
@@ -503,14 +504,20 @@ def test_a_recipe_that_is_not_there(in_tmp: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ("{base_quantization: nf4, engine: vllm}", "generate: base_quantization nf4 works with engine hf only"),
-        ("{base_quantization: nf4, engine: openai}", "generate: base_quantization nf4 works with engine hf only"),
-        ("{beams: 4, engine: vllm}", "generate: beams 4 works with engine hf only, found vllm"),
+        (
+            "{base_quantization: nf4, engine: vllm}",
+            "generate: base_quantization nf4 works only with the engine hf",
+        ),
+        (
+            "{base_quantization: nf4, engine: openai}",
+            "generate: base_quantization nf4 works only with the engine hf",
+        ),
+        ("{beams: 4, engine: vllm}", "generate: beams 4 works only with the engine hf, found vllm"),
         (
             "{no_repeat_ngram: 2, engine: echo}",
-            "generate: no_repeat_ngram 2 works with engine hf only, found echo",
+            "generate: no_repeat_ngram 2 works only with the engine hf, found echo",
         ),
-        ("{base_quantization: nf4, adapter: merge}", "generate: adapter merge does not go with base_quantization"),
+        ("{base_quantization: nf4, adapter: merge}", "generate: adapter merge and base_quantization nf4 exclude"),
     ],
 )
 def test_generate_fields_that_exclude_each_other(tmp_path: Path, fields: str, said: str) -> None:

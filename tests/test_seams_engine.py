@@ -112,9 +112,9 @@ def test_a_program_uses_it_by_its_name(toy: Path, run: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--set", "generate.n=2", "--set", "generate.temperature=1.0"], "n: the engine toy knows one text"),
-        (["--set", "generate.beams=4"], "beams 4 works with engine hf only, found toy"),
-        (["--set", "generate.data_parallel=2"], "data_parallel does not go with the engine toy"),
+        (["--set", "generate.n=2", "--set", "generate.temperature=1.0"], "n: the engine toy generates one text"),
+        (["--set", "generate.beams=4"], "beams 4 works only with the engine hf, found toy"),
+        (["--set", "generate.data_parallel=2"], "data_parallel: the engine toy does not support it"),
         (
             ["--untuned"],
             "--untuned: the engine toy cannot leave the adapter out; remove --untuned, or use vllm or hf",

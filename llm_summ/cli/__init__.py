@@ -32,15 +32,15 @@ def cli() -> None:
     """Fine-tune a language model to summarise Korean dialogue, and know its score.
 
     \b
-    llm-summ data check train.csv       find what is odd in the data
-    llm-summ check recipes/qlora.yaml   find what would go wrong
+    llm-summ data check train.csv       find problems in the data
+    llm-summ check recipes/qlora.yaml   find what would make a run fail
     llm-summ sft recipes/qlora.yaml     train an adapter
     llm-summ generate --engine vllm     write summaries with it
     llm-summ eval dev.csv               score them
     llm-summ sweep                      try settings of decoding and post-processing
-    llm-summ post                       clean them up, and see what each step is worth
+    llm-summ post                       clean them up; measure each step
     llm-summ select                     choose among several summaries of a dialogue
-    llm-summ submit                     hand them in
+    llm-summ submit                     write a submission
     llm-summ merge                      make one folder that vLLM serves
     llm-summ runs                       see all runs and their scores
     """
@@ -55,14 +55,14 @@ def cli() -> None:
     metavar="NAME",
     help="Name of the new run, by default the recipe's and the time; or --resume's.",
 )
-@click.option("--resume", is_flag=True, help="Go on with a training that was stopped: the last, or --run's.")
-@click.option("--dry-run", is_flag=True, help="Check everything and say what would be done; trains nothing.")
-@click.option("--force", is_flag=True, help="Train although the checks say that memory will not do.")
+@click.option("--resume", is_flag=True, help="Resume a stopped training: the latest, or --run's.")
+@click.option("--dry-run", is_flag=True, help="Check everything and print the plan; train nothing.")
+@click.option("--force", is_flag=True, help="Train even if the memory estimate exceeds the device.")
 @click.option(
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
     metavar="M",
-    help="Train as many steps as should fit into M minutes (train.max_minutes), evaluations included.",
+    help="Train as many steps as are expected to fit into M minutes, evaluations included (train.max_minutes).",
 )
 @click.option(
     "--devices",
@@ -81,11 +81,11 @@ def sft(
     minutes: float | None,
     devices: int | None,
 ) -> int | None:
-    """Fine-tune an adapter as RECIPE says.
+    """Fine-tune a model with RECIPE.
 
-    RECIPE is a file, or the name of a bundled recipe. What `llm-summ check` looks at is checked first. The result
-    is runs/NAME, and runs/latest points to it. A training that was stopped or killed goes on with --resume, and
-    ends as if nothing had happened.
+    RECIPE is a file, or the name of a bundled recipe. The checks of `llm-summ check` run first. The result is in
+    runs/NAME, and runs/latest points to it. To resume a training that was stopped or killed, use --resume. Its
+    result is the same as that of an uninterrupted training.
 
     \b
     Examples:
@@ -100,16 +100,20 @@ def sft(
       torchrun --nnodes 2 --nproc-per-node 8 … -m -- llm_summ sft recipes/qlora-qwen3-8b.yaml
     """
     if recipe is None and not resume:
-        raise click.UsageError("RECIPE is missing; name one, such as recipes/qlora.yaml, or go on with --resume")
+        raise click.UsageError(
+            "RECIPE is missing; name one, such as recipes/qlora.yaml, or resume a training with --resume"
+        )
     if resume and dry_run:
-        raise click.UsageError("--resume and --dry-run do not go together")
+        raise click.UsageError("--resume and --dry-run exclude each other; choose one")
     if resume and force:
-        raise click.UsageError("--force is for a training that begins; one that goes on is not asked again")
+        raise click.UsageError(
+            "--force is for a new training; --resume does not check memory again; leave out --force"
+        )
     if minutes is not None:
         overrides = (*overrides, f"train.max_minutes={minutes}")
     if recipe is None and overrides:
         raise click.UsageError(
-            "--set and --minutes change a RECIPE; a training that goes on keeps the recipe that it was begun with"
+            "--set and --minutes change a RECIPE; a resumed training keeps the recipe that it was started with"
         )
     from llm_summ.recipe import find_recipe, load_recipe
     from llm_summ.runs.run import RUNS
@@ -120,7 +124,7 @@ def sft(
         refuse_launcher(devices)
     if devices is not None and devices > 1 and not dry_run and not is_started():
         if recipe is not None:
-            load_recipe(find_recipe(recipe), overrides)  # what is wrong with it is told at once
+            load_recipe(find_recipe(recipe), overrides)  # an invalid recipe fails before any process starts
         return launch(devices)
     with joined() as processes:
         loaded = processes.agree(lambda: None if recipe is None else load_named_recipe(recipe, overrides))
@@ -148,7 +152,9 @@ def sft(
 @click.option(
     "--data", "sources", multiple=True, metavar="PATH", help="A data file; by default the recipe's test and dev."
 )
-@click.option("--untuned", is_flag=True, help="Leave the adapter out: the base model's own summaries, as a floor.")
+@click.option(
+    "--untuned", is_flag=True, help="Generate with the base model alone, without the adapter, as a baseline."
+)
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a generate.* field; may be repeated."
 )
@@ -157,7 +163,7 @@ def sft(
     "prompts",
     multiple=True,
     metavar="PROMPT",
-    help="Ask with this prompt (a name or a file) instead of the trained one; repeat it for several.",
+    help="Use this prompt (a name or a file) instead of the trained one; repeat it for several.",
 )
 @click.option(
     "--run",
@@ -177,8 +183,8 @@ def generate(
 ) -> None:
     """Generate a summary for every dialogue, with a run's adapter and prompt.
 
-    Writes raw predictions to runs/NAME/predictions/, and to runs/NAME/candidates/ what there are several of for a
-    dialogue (n above 1), or what other prompts give. If it is stopped, the same command goes on from there.
+    Raw predictions are written to runs/NAME/predictions/. Several summaries of a dialogue (n above 1) and those of
+    other prompts are written to runs/NAME/candidates/. If it is stopped, the same command resumes it.
 
     \b
     Examples:
@@ -194,7 +200,7 @@ def generate(
     opened = [open_run_or_latest(name) for name in run_names or (None,)]
     from llm_summ.generate.job import prepare
 
-    # What is wrong with the last of them is told before the first begins.
+    # Prepare all runs first: an error in the last one is reported before the first one generates.
     prepared = [
         prepare(
             run,

@@ -42,7 +42,7 @@ def check(recipe: str, overrides: tuple[str, ...], run_name: str | None, as_json
 
     run = open_run(RUNS, run_name) if run_name is not None or (RUNS / "latest").is_dir() else None
     if run_name is not None and run is not None:
-        run.recipe()  # what was asked for by name is to be there
+        run.recipe()  # a run that is named must have a recipe
     try:
         report = check_recipe(loaded, run)
     except InputError as error:

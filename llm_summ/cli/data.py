@@ -22,7 +22,7 @@ __all__ = ["data"]
 
 @click.group()
 def data() -> None:
-    """Look at data: oddities, statistics, parts, and the sample."""
+    """Check, measure and split data; copy the sample."""
 
 
 @data.command()
@@ -33,15 +33,15 @@ def data() -> None:
     "out",
     type=click.Path(path_type=Path),
     metavar="OUT",
-    help="Write a repaired copy to OUT (a folder, for several FILEs) and a list of what changed beside it.",
+    help="Write a repaired copy to OUT (a folder, for several FILEs) and a list of the changes next to it.",
 )
 @json_option
 @debug_option
 def check(files: tuple[str, ...], strict: bool, out: Path | None, as_json: bool) -> None:
-    """Find what is odd in data files, and near-duplicate dialogues within and between them.
+    """Find problems in data files, and near-duplicate dialogues within and between them.
 
-    Every kind of oddity with what it does to a training or a score, how many rows have it, and the first places.
-    Files that are given together are also compared: training rows that leak into dev would make its score a lie.
+    For every kind of problem it prints its effect on a training or a score, the number of rows, and the first
+    lines. Files that are given together are also compared: training rows that leak into dev inflate its score.
 
     \b
     Examples:
@@ -62,17 +62,19 @@ def check(files: tuple[str, ...], strict: bool, out: Path | None, as_json: bool)
         print_lines(report.lines())
         if out is None and report.repairable:
             click.echo("Repair what can be repaired: --fix OUT", err=True)
-    for one in fixed:
-        count = f"{len(one.changes)} change{'s' * (len(one.changes) != 1)}"
-        click.echo(f"{one.path}: {count}, listed in {one.list_path}", err=True)
+    for copy in fixed:
+        count = f"{len(copy.changes)} change{'s' * (len(copy.changes) != 1)}"
+        click.echo(f"{copy.path}: {count}, listed in {copy.list_path}", err=True)
     exit_with(exit_status(report.findings, "problem" if strict else None))
 
 
 @data.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@click.option("--recipe", metavar="RECIPE", help="Count tokens too, as this recipe's base model does.")
 @click.option(
-    "--plots", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Draw pictures, as PNG, into DIR."
+    "--recipe", metavar="RECIPE", help="Count tokens too, with the tokenizer of this recipe's base model."
+)
+@click.option(
+    "--plots", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write charts to DIR, as PNG."
 )
 @json_option
 @debug_option
@@ -98,16 +100,16 @@ def stats(files: tuple[str, ...], recipe: str | None, folder: Path | None, as_js
         from llm_summ.models.base import token_counter
 
         count_tokens = token_counter(load_named_recipe(recipe, ())[1].model)
-    found = [
+    statistics = [
         describe(name, dialogues, count_tokens=count_tokens)
         for name, dialogues in zip(short_names(files), data, strict=True)
     ]
-    # Before anything is printed: `| head` ends the program there.
-    pictures = write_plots(found, folder) if folder is not None else []
+    # Write before printing: with `| head` the program ends while it prints.
+    pictures = write_plots(statistics, folder) if folder is not None else []
     if as_json:
-        print_json(found)
+        print_json(statistics)
     else:
-        for table in (compare_lengths(found), compare_counts(found)):
+        for table in (compare_lengths(statistics), compare_counts(statistics)):
             print_table(table)
     print_lines(map(str, pictures), err=True)
 
@@ -129,15 +131,22 @@ def sample(folder: Path) -> None:
 
 @data.command()
 @click.argument("file", metavar="FILE")
-@click.option("--out", "folder", type=click.Path(path_type=Path), metavar="DIR", required=True, help="Where to.")
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    required=True,
+    help="The folder to write to.",
+)
 @click.option("--dev", type=float, default=0.1, show_default=True, help="Share of the rows, or their number.")
-@click.option("--test", type=float, help="The same for a third part; by default there is none.")
-@click.option("--seed", type=int, default=42, show_default=True, help="Decides which rows go where.")
+@click.option("--test", type=float, help="Share or number of rows of a third part; by default there is none.")
+@click.option("--seed", type=int, default=42, show_default=True, help="Seed of the random split.")
 @debug_option
 def split(file: str, folder: Path, dev: float, test: float | None, seed: int) -> None:
     """Divide FILE into DIR/train, DIR/dev and, if asked for, DIR/test.
 
-    The parts are alike in the length of their dialogues, and near-duplicate dialogues stay on one side.
+    The parts have dialogues of similar lengths, and near-duplicate dialogues stay in the same part.
 
     \b
     Examples:

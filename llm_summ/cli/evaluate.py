@@ -1,4 +1,4 @@
-"""The command `eval`: one system's score and what is behind it, or several systems side by side."""
+"""The command `eval`: one system's score in detail, or several systems compared."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class EvalOptions:
 @click.option(
     "--compare", is_flag=True, help="Compare the SYSTEMs, runs or prediction files, with the first of them."
 )
-@click.option("--brief", is_flag=True, help="Only the score, not what is behind it.")
-@click.option("--explain", is_flag=True, help="Show the same summaries by other ROUGEs, tokens and aggregates.")
+@click.option("--brief", is_flag=True, help="Print only the score, without details.")
+@click.option("--explain", is_flag=True, help="Also score with other ROUGE variants, tokenizers and aggregates.")
 @click.option(
     "--verify",
     is_flag=True,
@@ -69,7 +69,7 @@ class EvalOptions:
     "page",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write a page with every dialogue and what its score counts.",
+    help="Write an HTML page with every dialogue and the tokens that its score counts.",
 )
 @click.option(
     "--rouge",
@@ -77,14 +77,14 @@ class EvalOptions:
     type=click.Choice(["rouge", "rouge-score"]),
     default="rouge",
     show_default=True,
-    help="The package to agree with.",
+    help="The package whose scores are reproduced.",
 )
 @click.option(
     "--tokens",
     type=click.Choice(["mecab", "space", "character", "rouge-score", "rouge-score-stem"]),
     default="mecab",
     show_default=True,
-    help="What splits the texts; rouge-score's own is for English.",
+    help="The tokenizer; rouge-score's own is for English.",
 )
 @click.option(
     "--aggregate",
@@ -101,8 +101,8 @@ def evaluate(options: EvalOptions) -> None:
     """Score summaries of DATA as the competition does: ROUGE over mecab-ko morphemes.
 
     DATA is a CSV or JSONL with fname, dialogue and summary (or summary1, summary2 …), or sample:dev. A run's
-    predictions are found by content: they must be of the same dialogues and ids. The score comes last; above it
-    stand the worst rows, the scores by length, turns and topic, tags that were lost, and floors.
+    predictions are found by content: they must be of the same dialogues and ids. The score comes last, after
+    the worst rows, the scores by length, turns and topic, lost tags, and trivial baselines.
 
     \b
     Examples:
@@ -126,11 +126,11 @@ def _compare(options: EvalOptions, metric: Metric) -> None:
     not_for_it = (options.predictions, options.run_name, *(options.explain, options.verify, options.brief))
     if any(value not in (None, False) for value in not_for_it):
         raise click.UsageError(
-            "--compare takes its systems behind DATA: leave out --run, --predictions, --brief, --explain and "
+            "--compare takes its systems after DATA: leave out --run, --predictions, --brief, --explain and "
             "--verify"
         )
     if options.page is not None:
-        raise click.UsageError("--html is of one system: leave it out with --compare")
+        raise click.UsageError("--html shows one system: leave it out with --compare")
     from llm_summ.evaluate.compare import compare_systems
 
     comparison = compare_systems(options.systems, options.data, metric)
@@ -148,7 +148,7 @@ def _evaluate(options: EvalOptions, metric: Metric) -> None:
     """Show one system."""
     if options.systems:
         raise click.UsageError(
-            f"found {options.systems[0]} behind DATA; put --predictions before a file, or add --compare to "
+            f"found {options.systems[0]} after DATA; put --predictions before a file, or add --compare to "
             "compare systems"
         )
     if options.predictions is not None and options.run_name is not None:
@@ -167,7 +167,7 @@ def _evaluate(options: EvalOptions, metric: Metric) -> None:
         if options.predictions is not None
         else evaluate_run(open_run_or_latest(options.run_name), options.data, metric, **more)
     )
-    # Before anything is printed: `| head` ends the program there.
+    # Write before printing: with `| head` the program ends while it prints.
     if page is not None:
         write_page(evaluation, page)
     if options.as_json:
@@ -184,7 +184,7 @@ def _evaluate(options: EvalOptions, metric: Metric) -> None:
 
 
 def _show(evaluation: Evaluation, *, brief: bool) -> None:
-    """Print what is behind the score, the same summaries by other scores, and the score."""
+    """Print the details, the other scores of the same summaries, and the score."""
     from llm_summ.evaluate.report import detail_tables, score_heading, score_lines, score_table
     from llm_summ.evaluate.worst import show_worst
 
@@ -204,7 +204,7 @@ def _show(evaluation: Evaluation, *, brief: bool) -> None:
 
 
 def _width() -> int:
-    """Return the columns of the terminal; a file or a pipe has as many as are easy to read."""
+    """Return the terminal's width in columns; for a file or a pipe, a readable width."""
     from shutil import get_terminal_size
 
     return get_terminal_size().columns if sys.stdout.isatty() else 120

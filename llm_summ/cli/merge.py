@@ -46,33 +46,36 @@ class MergeOptions:
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Where to write it; by default runs/NAME/merged.",
+    help="The folder to write to; by default runs/NAME/merged.",
 )
 @click.option(
     "--dtype",
     type=click.Choice(["auto", "bfloat16", "float16", "float32"]),
-    help="Of the weights; by default the recipe's generate.dtype. auto: the best that device and model share.",
+    help="By default the recipe's generate.dtype; auto: the best that both device and model support.",
 )
 @click.option(
     "--verify/--no-verify",
     default=None,
-    help="Compare what is generated before and after; by default if there are dev data.",
+    help="Compare the summaries before and after the merge; by default if the recipe has dev data.",
 )
-@data_option("What to verify with; by default the recipe's dev data.")
+@data_option("Data to verify with; by default the recipe's dev data.")
 @click.option(
     "--rows",
     type=click.IntRange(min=2),
     default=64,
     show_default=True,
-    help="How many dialogues of it, chosen by the recipe's seed.",
+    help="Number of its dialogues, chosen by the recipe's seed.",
 )
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a generate.* field; may be repeated."
 )
 @click.option(
-    "--push", "push_to", metavar="OWNER/NAME", help="Upload it to this repository of the hub, a private one."
+    "--push",
+    "push_to",
+    metavar="OWNER/NAME",
+    help="Upload it to this repository of the Hugging Face Hub, as private.",
 )
-@click.option("--public", is_flag=True, help="Let everyone see what --push uploads.")
+@click.option("--public", is_flag=True, help="Make the repository of --push public.")
 @force_option("Replace a folder that was not made by this command.")
 @json_option
 @run_option
@@ -93,7 +96,7 @@ def merge(options: MergeOptions) -> None:
       llm-summ merge --run qwen3 --push team/summary-qwen3
     """
     if options.public and options.push_to is None:
-        raise click.UsageError("--public needs --push, the repository that it is about")
+        raise click.UsageError("--public needs --push, the repository to make public")
     if options.source is not None and options.verify is False:
         raise click.UsageError("--data and --no-verify exclude each other; choose one")
     run = open_run_or_latest(options.run_name)

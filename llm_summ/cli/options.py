@@ -43,9 +43,9 @@ Made = TypeVar("Made")
 Result = TypeVar("Result")
 
 FILE = click.Path(path_type=Path, readable=False)
-"""A file's name; whether it is there, and may be read, is seen where it is opened."""
+"""The name of a file; it is opened later, where a missing or unreadable file is reported."""
 
-debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Print the traceback of an error.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 run_option = click.option("--run", "run_name", metavar="NAME", help="The run; by default the latest.")
 set_option = click.option(
@@ -54,7 +54,7 @@ set_option = click.option(
 
 
 def data_option(text: str) -> Decorator:
-    """Return the option for the data that a command is about."""
+    """Return the option for the data that a command reads."""
     return click.option("--data", "source", metavar="PATH", help=text)
 
 
@@ -74,7 +74,7 @@ def force_option(text: str = "Replace another file at --out.") -> Decorator:
 
 
 def strict_option(text: str) -> Decorator:
-    """Return the option that lets a check fail for less."""
+    """Return the option that makes a check stricter."""
     return click.option("--strict", is_flag=True, help=text)
 
 
@@ -82,10 +82,10 @@ _LONG_HEADER = 16
 
 
 def as_object(made: Callable[..., Made]) -> Callable[[Callable[[Made], Result]], Callable[..., Result]]:
-    """Hand a command its options as one object.
+    """Pass a command its options as one object.
 
     Args:
-        made: makes the object from the options by their names: a dataclass.
+        made: the dataclass of the options; its fields have the options' names.
     """
 
     def decorate(command: Callable[[Made], Result]) -> Callable[..., Result]:
@@ -100,12 +100,12 @@ def as_object(made: Callable[..., Made]) -> Callable[[Callable[[Made], Result]],
 
 if TYPE_CHECKING:
     _Texts = click.ParamType[str]
-else:  # only newer versions of click have the type of a parameter
+else:  # ParamType is generic only in newer versions of click
     _Texts = click.ParamType
 
 
 class _EngineName(_Texts):
-    """The name of an engine: of those that are known when the option is used."""
+    """The name of an engine that is registered when the option is used."""
 
     name = "engine"
 
@@ -119,7 +119,7 @@ class _EngineName(_Texts):
 
 
 def _engines_described() -> str:
-    """Return a few words on each engine that is registered now; entry points are not looked for."""
+    """Return a short description of each built-in engine, without searching for entry points."""
     specs = built_in_engines()
     automatic = ", ".join(spec.name for spec in specs if spec.cost is not None)
     others = "; ".join(f"{spec.name}: {spec.about}" for spec in specs if spec.cost is None)
@@ -177,13 +177,13 @@ def print_table(table: TextTable) -> None:
     from rich.text import Text
 
     drawn = Table()
-    for place, header in enumerate(table.headers):
-        right = table.figures and place > 0
-        # Where the room is short, names are broken and figures are not.
+    for index, header in enumerate(table.headers):
+        right = table.figures and index > 0
+        # In a narrow terminal, wrap names but not figures.
         keep = right and len(header) <= _LONG_HEADER
         drawn.add_column(Text(header), justify="right" if right else "left", no_wrap=keep)
     for row in table.rows:
         drawn.add_row(*map(Text, row))
-    # Where no terminal sets the width, a table is as wide as it needs.
+    # Without a terminal, a table is as wide as it needs, up to 200 columns.
     width = None if sys.stdout.isatty() else 200
     Console(markup=False, emoji=False, width=width).print(drawn)

@@ -1,4 +1,4 @@
-"""The command `post`: what post-processing does to stored predictions, and what it is worth."""
+"""The command `post`: the effect of post-processing on stored predictions and on their score."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PostOptions:
     run_name: str | None
 
     def check(self) -> None:
-        """Refuse options that do not go together."""
+        """Raise a UsageError for options that exclude each other."""
         shown = self.show is not None or self.out is not None
         if self.files and self.run_name is not None:
             raise click.UsageError("--run and FILE exclude each other; choose one")
@@ -57,22 +57,25 @@ class PostOptions:
         if self.force and self.out is None:
             raise click.UsageError("--force is for --out")
         if self.sweep and shown:
-            raise click.UsageError("--sweep scores: leave out --show and --out")
+            raise click.UsageError("--sweep only scores; leave out --show and --out")
         if self.learn_limits and (self.sweep or shown or self.files):
             raise click.UsageError("--learn-limits is for a run: leave out FILE, --sweep, --show and --out")
 
 
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILE…]", type=FILE)
-@data_option("What the summaries are of; by default the recipe's dev data.")
+@data_option("The data that was summarised; by default the recipe's dev data.")
 @click.option(
-    "--steps", "named", metavar="A,B,C", help="These steps instead of the recipe's list; '' for none; see below."
+    "--steps",
+    "named",
+    metavar="A,B,C",
+    help="Run these steps instead of the recipe's list; '' for none; see below.",
 )
 @click.option(
     "--show", type=click.IntRange(min=1), metavar="N", help="Show N texts of each step before and after."
 )
 @click.option("--sweep", is_flag=True, help="Score DATA with and without every step.")
-@click.option("--learn-limits", is_flag=True, help="Find how long summaries may be, for the step cut_to_limit.")
+@click.option("--learn-limits", is_flag=True, help="Fit the length limits of the step cut_to_limit.")
 @out_option("Write the result, fname and summary, as CSV.")
 @force_option()
 @json_option
@@ -80,32 +83,33 @@ class PostOptions:
 @debug_option
 @as_object(PostOptions)
 def post(options: PostOptions) -> None:
-    """Post-process stored predictions: how many rows each step changes, and with --sweep what it is worth.
+    """Post-process stored predictions: how many rows each step changes; with --sweep, how it changes the score.
 
     The predictions are a run's, as the model wrote them, or those of FILEs (CSV or JSONL with fname and summary).
-    They stay as they are: `eval` and `submit` run the steps of the recipe (`post`) each time. FILEs that are no
+    They are not changed: `eval` and `submit` run the steps of the recipe (`post`) each time. FILEs that are not
     raw predictions in a run's folder get the default steps, unless --steps names others.
 
-    --sweep tries the list without each of its steps, and with each other one in its place. It recommends to add
-    what gains more than chance, and to take out what costs more than chance; choose on dev, not on test.
+    --sweep tries the list without each of its steps, and with each further step in its usual place. It recommends
+    adding steps that gain more than chance, and removing steps that cost more than chance. Choose on dev, not on
+    test.
 
     --learn-limits finds, for each decile of DATA's dialogues by length, the limit with which the run's summaries
-    score best, when whole sentences beyond it are cut. The limits are kept in runs/NAME/limits.json if they gain
-    anything on dialogues on which they were not found.
+    score best, when whole sentences beyond it are cut. The limits are stored in runs/NAME/limits.json if they
+    improve the score on dialogues on which they were not fitted.
 
     \b
     Steps, in an order that makes sense:
       clean_characters     emoji, control and invisible characters
       repair_tags          "# person 1 #", "#Peron1#" -> "#Person1#"
-      drop_prompt          "요약:" before the summary, a turn or another block behind it
+      drop_prompt          "요약:" before the summary, a turn or another block after it
       cut_loops            "…하고 …하고 …하고", a token without end
-      drop_repeats         a sentence that stands there before
+      drop_repeats         a sentence that repeats an earlier one
       repair_speakers      #Person3# of a dialogue of two, where it can only be one of them
       strip                white space around the text
       join_lines           one line of several
       collapse_whitespace  one space of several
       cut_unfinished       an unfinished last sentence, if the generation ended by length
-      whole_sentences      the same, also where that is not known
+      whole_sentences      the same, even if how the generation ended is not known
       cut_to_limit         whole sentences beyond the limit for a dialogue of such a length (--learn-limits)
 
     \b
@@ -137,10 +141,10 @@ def post(options: PostOptions) -> None:
         _show_all(posted, options)
 
 
-def _show_all(found: Iterator[PostedFile | SweptFile], options: PostOptions) -> None:
-    """Print each file when it is done; for programs all of them together."""
+def _show_all(results: Iterator[PostedFile | SweptFile], options: PostOptions) -> None:
+    """Print each file when it is done; as JSON, all of them together."""
     files = []
-    for file in found:
+    for file in results:
         files.append(file)
         if options.out is not None:
             click.echo(f"{options.out}: written", err=True)
@@ -151,9 +155,9 @@ def _show_all(found: Iterator[PostedFile | SweptFile], options: PostOptions) -> 
         print_json(files)
 
 
-def _show(found: PostedFile | SweptFile | RunLimits, *, as_json: bool) -> None:
+def _show(result: PostedFile | SweptFile | RunLimits, *, as_json: bool) -> None:
     if as_json:
-        print_json(found)
+        print_json(result)
     else:
-        print_table(found.table())
-        print_lines(found.lines())
+        print_table(result.table())
+        print_lines(result.lines())

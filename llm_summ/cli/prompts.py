@@ -15,7 +15,7 @@ __all__ = ["prompts"]
     "--data",
     "source",
     metavar="PATH",
-    help="Fill the template in with a dialogue of this file (sample:dev …), the first or --id.",
+    help="Fill in the template with a dialogue of this file (sample:dev …): the first, or --id.",
 )
 @click.option("--id", "identity", metavar="FNAME", help="Which dialogue of --data.")
 @json_option

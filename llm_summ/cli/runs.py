@@ -33,9 +33,9 @@ __all__ = ["runs"]
     "--submission",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The file that was handed in, if it is not the last that `submit` wrote of RUN.",
+    help="The file that was submitted, if it is not the last that `submit` wrote for RUN.",
 )
-@click.option("--note", metavar="TEXT", help="What to remember of it.")
+@click.option("--note", metavar="TEXT", help="A note to store with the score.")
 @json_option
 @debug_option
 def runs(
@@ -46,13 +46,13 @@ def runs(
     note: str | None,
     as_json: bool,
 ) -> None:
-    """List the runs: what each was made of, its score, and what the leaderboard said; with NAME show one.
+    """List the runs: settings, local score and leaderboard score; with NAME show one.
 
-    Scores carry the mark of their signature where signatures differ: those are not comparable as they stand. The
-    leaderboard score in the table is a run's best.
+    Where signatures differ, each score shows the letter of its signature: scores with different signatures are
+    not comparable. The leaderboard score in the table is a run's best.
 
-    With three runs that have a local score and one of the leaderboard, it is said how the two go together; fewer
-    than five are too few to tell.
+    From three runs with a local and a leaderboard score on, the rank correlation of the two is printed; with fewer
+    than five it is not conclusive.
 
     \b
     Examples:
@@ -72,7 +72,7 @@ def runs(
         _add(*posted, note, submission)
         return
     if note is not None or submission is not None:
-        raise click.UsageError("--note and --submission need --add-lb, the score that they are about")
+        raise click.UsageError("--note and --submission need --add-lb, the score that they belong to")
     if name is not None and sort is not None:
         raise click.UsageError("NAME and --sort exclude each other; choose one")
     ledger = read_ledger(RUNS, sort or "time")
@@ -101,15 +101,16 @@ def _add(name: str, score: str, note: str | None, submission: Path | None) -> No
     of = f" of the submission {sha256[:8]}" if sha256 else ""
     before = f"was noted on {noted.noted}; {'nothing was changed' if note is None else 'its note is the new one'}"
     click.echo(f"{run.name}: {noted.score:.2f}{of} {'noted' if fresh else before}", err=True)
-    if submission is not None and sha256 not in {one.sha256 for one in read_submissions(run.submissions_path)}:
+    if submission is not None and sha256 not in {line.sha256 for line in read_submissions(run.submissions_path)}:
         click.echo(
             f"{submission}: not a submission that `submit` wrote of this run; its engine is not known", err=True
         )
     if sha256 is None:
         click.echo(
-            f"{run.name}: no submission of it is recorded; name what you handed in: --submission FILE", err=True
+            f"{run.name}: no submission of it is recorded; name the file that you submitted: --submission FILE",
+            err=True,
         )
-    click.echo(f"To take a score back, edit {leaderboard_path(run)}", err=True)
+    click.echo(f"To remove a score, edit {leaderboard_path(run)}", err=True)
     click.echo(str(leaderboard_path(run)))
 
 

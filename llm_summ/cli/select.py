@@ -49,16 +49,16 @@ class SelectOptions:
     as_json: bool
 
     def check(self) -> None:
-        """Refuse options that do not go together."""
+        """Raise a UsageError for options that exclude each other."""
         method, tune = self.method, self.tune
-        found = {
+        settings = {
             "--weights": self.weights,
             "--rouge": self.rouge,
             "--length": self.length,
             "--length-target": self.length_target,
             "--temperature": self.temperature,
         }
-        given = {name for name, value in found.items() if value is not None}
+        given = {name for name, value in settings.items() if value is not None}
         if method == "best" and tune is None:
             raise click.UsageError("--method best needs --tune DEV, where the files are compared")
         if tune is not None and method not in ("mbr", "medoid", "best"):
@@ -69,7 +69,7 @@ class SelectOptions:
             raise click.UsageError("--dev-pool is for --tune DEV")
         idle = given - ({"--weights"} if method in ("vote", "longest", "shortest") else given)
         if idle:
-            raise click.UsageError(f"--method {method} does not know {', '.join(sorted(idle))}")
+            raise click.UsageError(f"--method {method} does not use {', '.join(sorted(idle))}")
         if "--length-target" in given and "--length" not in given:
             raise click.UsageError("--length-target needs --length, the weight of the prior")
         if self.force and self.out is None:
@@ -83,36 +83,45 @@ class SelectOptions:
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
-    """Numbers between commas."""
+    """Return the numbers of a comma-separated list."""
     if value is None:
         return None
     try:
-        return tuple(float(one) for one in value.split(","))
+        return tuple(float(number) for number in value.split(","))
     except ValueError:
-        raise click.BadParameter(f"found {value}; expected numbers between commas, such as 1,2,0.5") from None
+        raise click.BadParameter(f"found {value}; expected numbers separated by commas, such as 1,2,0.5") from None
 
 
 @click.command()
 @click.argument("files", nargs=-1, type=FILE, metavar="[FILE…]")
 @run_option
-@data_option("What the summaries are of; needed for a run unless it has test data.")
+@data_option("The data that was summarised; needed for a run unless it has test data.")
 @click.option(
     "--method",
     type=click.Choice(["mbr", "medoid", "vote", "longest", "shortest", "best"]),
     default="mbr",
     show_default=True,
-    help="How to choose; best takes the one file that --tune finds best.",
+    help="How to choose; best: the one file that --tune finds best.",
 )
 @click.option(
-    "--weights", callback=_numbers, metavar="W,W,…", help="Weights of the FILEs' texts as references; 0: out."
+    "--weights",
+    callback=_numbers,
+    metavar="W,W,…",
+    help="Weights of the FILEs' texts as references; 0: not used as a reference.",
 )
 @click.option("--rouge", callback=_numbers, metavar="W,W,W", help="mbr, medoid: weights of ROUGE-1, -2 and -L.")
 @click.option("--length", type=float, metavar="W", help="mbr, medoid: weight of the length prior; 0.1 is a lot.")
 @click.option(
-    "--length-target", type=int, metavar="N", help="Characters it prefers; by default the candidates' median."
+    "--length-target",
+    type=int,
+    metavar="N",
+    help="Characters that the length prior prefers; by default the candidates' median.",
 )
 @click.option(
-    "--temperature", type=float, metavar="T", help="mbr, medoid: count texts by log-probability; small is sharp."
+    "--temperature",
+    type=float,
+    metavar="T",
+    help="mbr, medoid: weight texts by log-probability; smaller is sharper.",
 )
 @click.option("--tune", metavar="DEV", help="Find weights and prior on data with references, by cross-validation.")
 @click.option(
@@ -128,15 +137,15 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
 @debug_option
 @as_object(SelectOptions)
 def select(options: SelectOptions) -> None:
-    """Choose one of several summaries for every dialogue, by what they agree on.
+    """Choose one of several summaries for every dialogue: the one that agrees most with the others.
 
     FILEs are predictions with one or more summaries for each id; without them, all predictions and candidates of a
     run for --data. mbr (minimum Bayes risk) takes the summary that scores best with all others as its references.
 
-    With --tune, weights and prior are found on DEV, for which each FILE has its --dev-pool. A run's files have
-    those that were generated for DEV with the same engine, prompt and decoding. The score that is told is that of
-    dialogues on which nothing was found. If the ensemble is not better than its best file, that file is taken
-    alone.
+    With --tune, weights and prior are fitted on DEV, for which each FILE has its --dev-pool. For a run's files
+    these are the files that were generated for DEV with the same engine, prompt and decoding. The printed score is
+    out-of-fold: that of dialogues on which nothing was fitted. If the ensemble is not better than its best file,
+    that file is used alone.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The command that writes a submission, and checks any."""
+"""The command `submit`: write a submission, or check any file."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ class SubmitOptions:
 @click.option("--check", type=FILE, metavar="FILE", help="Check FILE; write nothing.")
 @run_option
 @predictions_option(
-    "Hand in this CSV or JSONL (fname, summary), or any file that --check can read, instead of a run's."
+    "Submit this CSV or JSONL (fname, summary), or any file that --check can read, instead of a run's."
 )
-@data_option("What the summaries are of; by default the recipe's test data.")
+@data_option("The data that was summarised; by default the recipe's test data.")
 @click.option(
     "--sample",
     "sample_name",
     metavar="FILE",
-    help="The sample submission; by default sample_submission.csv beside the data, or here.",
+    help="The sample submission; by default sample_submission.csv next to the data, or in this folder.",
 )
-@out_option("Where to; by default submission.csv in the run's folder, with --predictions here.")
+@out_option("The file to write; by default submission.csv in the run's folder, or here with --predictions.")
 @click.option("--allow-empty", is_flag=True, help="Write empty summaries as they are.")
 @force_option()
 @strict_option("Exit with status 1 on any finding, including notes.")
@@ -64,13 +64,13 @@ class SubmitOptions:
 @debug_option
 @as_object(SubmitOptions)
 def submit(options: SubmitOptions) -> None:
-    """Write a submission as a sample submission wants it, or check any file against one.
+    """Write a submission in the form of a sample submission, or check any file against one.
 
     Ids, their order, columns, index and format are the sample's; the summaries are a run's, after its
-    post-processing. What was written is checked, too.
+    post-processing. The written file is checked, too.
 
-    It exits with 1 if there is any problem: something that would be refused, or that costs score. What was written
-    is there all the same.
+    The exit status is 1 if there is any problem: something that would be refused, or that costs score. The file is
+    written nevertheless.
 
     \b
     Examples:
@@ -82,7 +82,7 @@ def submit(options: SubmitOptions) -> None:
     written = (options.run_name, options.predictions, options.out, options.allow_empty, options.force)
     if options.check is not None and any(written):
         raise click.UsageError(
-            "--check writes nothing: with it, only --data, --sample, --strict and --json have a meaning"
+            "--check writes nothing; only --data, --sample, --strict and --json can be used with it"
         )
     if options.predictions is not None and options.run_name is not None:
         raise click.UsageError("--run and --predictions exclude each other; choose one")
@@ -109,5 +109,5 @@ def submit(options: SubmitOptions) -> None:
         if options.check is None:
             click.echo(str(report.path))
     if status and options.check is None:
-        click.echo(f"{report.path}: was written, with what was found in it", err=True)
+        click.echo(f"{report.path}: written, with the problems above", err=True)
     exit_with(status)

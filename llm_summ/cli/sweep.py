@@ -21,30 +21,32 @@ __all__ = ["sweep"]
 @click.argument("data", required=False)
 @click.option(
     "--over",
-    "asked",
+    "fields",
     multiple=True,
     required=True,
     metavar="FIELD=VALUE,VALUE",
     help="Values to try of a generate.* field or of post; may be repeated: every combination is tried.",
 )
 @engine_option
-@click.option("--rows", type=click.IntRange(min=1), help="Score the first so many dialogues (all are generated).")
+@click.option(
+    "--rows", type=click.IntRange(min=1), metavar="N", help="Score the first N dialogues (all are generated)."
+)
 @json_option
 @run_option
 @debug_option
 def sweep(
     data: str | None,
-    asked: tuple[str, ...],
+    fields: tuple[str, ...],
     engine: str | None,
     rows: int | None,
     as_json: bool,
     run_name: str | None,
 ) -> None:
-    """Try settings of decoding and post-processing on DATA, and show what each is worth.
+    """Try settings of decoding and post-processing on DATA, and compare their scores.
 
-    DATA has references; by default it is the recipe's dev data. What is stored already is not generated again:
-    texts that ended by themselves serve for every limit that they keep to, and other steps of post-processing
-    need no generation at all. If it is stopped, the same command goes on from there.
+    DATA has references; by default it is the recipe's dev data. Stored predictions are not generated again: a
+    text that ended before its limit is used for every limit that it fits into, and other post-processing steps
+    need no generation. If it is stopped, the same command resumes it.
 
     \b
     Examples:
@@ -58,28 +60,28 @@ def sweep(
     from llm_summ.sweep import grid
     from llm_summ.sweep import sweep as run_sweep
 
-    settings = grid(asked)
+    settings = grid(fields)
     run = open_run_or_latest(run_name)
     source = data or run.recipe().data.dev
     if source is None:
         raise RecipeError(f"{run.recipe_path}: no data.dev; name data with references: llm-summ sweep dev.csv …")
-    found = run_sweep(run, source, settings, engine=engine, rows=rows)
+    result = run_sweep(run, source, settings, engine=engine, rows=rows)
     if as_json:
-        print_json(found.to_json())
+        print_json(result.to_json())
         return
-    headers = (f"{found.rows} dialogues of {found.data}", "R-1", "R-2", "R-L", "final", "95 %", "change", "p")
+    headers = (f"{result.rows} dialogues of {result.data}", "R-1", "R-2", "R-L", "final", "95 %", "change", "p")
     shown = [
         (
-            one.name,
-            *(f"{getattr(one.score, name):.2f}" for name in ("rouge1", "rouge2", "rougeL", "final")),
-            "" if one.interval is None else f"{one.interval.low:.2f} to {one.interval.high:.2f}",
-            "" if one.versus is None else f"{one.versus.difference:+.2f}",
-            "" if one.versus is None else f"{one.versus.p_randomisation:.3f}",
-            f"{one.length_ratio:.2f}",
-            str(one.by_length),
+            setting.name,
+            *(f"{getattr(setting.score, name):.2f}" for name in ("rouge1", "rouge2", "rougeL", "final")),
+            "" if setting.interval is None else f"{setting.interval.low:.2f} to {setting.interval.high:.2f}",
+            "" if setting.versus is None else f"{setting.versus.difference:+.2f}",
+            "" if setting.versus is None else f"{setting.versus.p_randomisation:.3f}",
+            f"{setting.length_ratio:.2f}",
+            str(setting.by_length),
         )
-        for one in found.ranked
+        for setting in result.ranked
     ]
     print_table(TextTable((*headers, "length", "cut off"), shown))
-    click.echo(f"signature  {found.ranked[0].signature}")
-    click.echo(found.verdict())
+    click.echo(f"signature  {result.ranked[0].signature}")
+    click.echo(result.verdict())

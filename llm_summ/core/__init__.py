@@ -1,1 +1,1 @@
-"""What every room uses: errors, files, locks, progress, optional packages, tokenizers of words."""
+"""Shared by every room: errors, files, locks, progress, optional packages, word tokenizers."""

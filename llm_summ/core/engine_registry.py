@@ -1,4 +1,4 @@
-"""The engines by their names: what each can do, and where its code is. Nothing of an engine is imported here.
+"""The registry of engines: the capabilities of each, and the path of its code. No engine is imported here.
 
 A new engine is a module with an `EngineLoader` (`llm_summ.generate.model_source`) and one entry in `_BUILT_IN`. An
 engine of another package is not named here: that package declares an entry point of the group
@@ -50,24 +50,24 @@ Capability = Literal[
 ]
 """What an engine can do:
 
-- ``local``: generate with the run's own weights, here; without it, a server's model generates, or none.
+- ``local``: generate with the run's own weights on this machine; without it, a server's model generates, or none.
 - ``candidates``: several different texts for one prompt (`generate.n`).
 - ``beams``, ``no_repeat_ngram``: the recipe's fields of these names.
 - ``quantize``: load a base in full precision in 4 bits (`generate.base_quantization`).
 - ``quantized_base``: load a base whose own weights are quantized.
-- ``attach_any``: keep any adapter beside the base's weights; without it, some adapters have to be merged.
-- ``data_parallel``, ``tensor_parallel``: several workers, and one model divided among several GPUs.
+- ``attach_any``: attach any adapter without merging it; without it, some adapters have to be merged.
+- ``data_parallel``: several workers; ``tensor_parallel``: one model divided among several GPUs.
 - ``messages``: take a prompt as messages (`generate.server.prompt: chat`) instead of token ids.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class EngineCost:
-    """What `auto` and the estimates of durations know of an engine.
+    """The speed of an engine, by which `auto` chooses and durations are estimated.
 
     Attributes:
         start: seconds times GFLOP/s of a CPU before the first prompt.
-        share: seconds of a prompt and its completion on a CPU, compared with the plainest engine.
+        share: seconds of a prompt and its completion on a CPU, relative to the engine `hf`.
         gpu_start: seconds before the first prompt on a GPU.
     """
 
@@ -81,15 +81,15 @@ class EngineSpec:
     """An engine that can be named in a recipe.
 
     Attributes:
-        name: in a recipe, on the command line, in identities and in the names of prediction files.
+        name: used in recipes, on the command line, in identities and in the names of prediction files.
         loader: ``module:class`` of its `EngineLoader`; imported when the engine is used.
-        about: a few words for the help, where `auto` does not choose the engine.
+        about: a few words for the help, if `auto` never chooses the engine.
         capabilities: what it can do.
         package: the top-level package that it needs; empty: none beyond those of `generate`.
         extra: the extra of llm-summ that installs the package.
-        cpu_extra: the extra for a machine without a GPU, where it is another one.
-        distributions: the version of the first installed one belongs to the identity of predictions.
-        cost: how fast it is; None: `auto` does not choose it.
+        cpu_extra: the extra for a machine without a GPU; empty: `extra`.
+        distributions: the version of the first installed one is part of the identity of predictions.
+        cost: its speed; None: `auto` does not choose it.
     """
 
     name: str
@@ -110,7 +110,7 @@ class EngineSpec:
         """Import and return an instance of the engine's `EngineLoader`.
 
         Raises:
-            EngineError: there is no such module or class.
+            EngineError: the module or class does not exist.
         """
         module, _, name = self.loader.partition(":")
         try:
@@ -123,7 +123,7 @@ class EngineSpec:
 
 
 # The costs were measured with Gemma 3 270M and 32 outputs on two cores of an EPYC of the third generation (AVX2).
-# vLLM merges and writes weights, starts its engine, and shows that it computes with what was trained.
+# vLLM's start: merge and write weights, start its engine, prove that it computes with the trained weights.
 _BUILT_IN = (
     EngineSpec(
         "vllm",
@@ -195,25 +195,25 @@ def engines() -> list[EngineSpec]:
 
 
 def engine_names() -> list[str]:
-    """Return what ``--engine`` accepts."""
+    """Return the names that ``--engine`` accepts."""
     return [AUTO, *(spec.name for spec in engines())]
 
 
 def engines_that(wanted: Iterable[Capability]) -> list[EngineSpec]:
     """Return the engines that have all of these capabilities."""
-    asked = tuple(wanted)
-    return [spec for spec in engines() if spec.can(*asked)]
+    capabilities = tuple(wanted)
+    return [spec for spec in engines() if spec.can(*capabilities)]
 
 
 def check_engine_name(name: str) -> str:
-    """Return a name that a recipe may give.
+    """Return the name of an engine, if a recipe may use it.
 
     Raises:
         ValueError: no engine has it.
     """
     if name == AUTO or name in _registered or name in (names := engine_names()):
         return name
-    shown = [repr(one) for one in names]
+    shown = [repr(known) for known in names]
     near = difflib.get_close_matches(name, names, n=1)
     raise ValueError(
         f"found {name!r}, expected {', '.join(shown[:-1])} or {shown[-1]}"
@@ -226,7 +226,7 @@ def _find_entry_points() -> None:
     """Register the engines of installed packages, once a process.
 
     Raises:
-        EngineError: an entry point cannot be imported, or is no `EngineSpec`.
+        EngineError: an entry point cannot be imported, or is not an `EngineSpec`.
     """
     for point in metadata.entry_points(group=_GROUP):
         try:
@@ -234,5 +234,5 @@ def _find_entry_points() -> None:
         except Exception as error:
             raise EngineError(
                 f"entry point {point.name} of {_GROUP}: {first_line(error)}; expected an EngineSpec; remove or "
-                "repair the package that brings it"
+                "repair the package that declares it"
             ) from error

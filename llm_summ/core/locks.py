@@ -1,15 +1,15 @@
-"""Locks of a run's files: one process at a time changes them, and the others are told which one it is.
+"""Locks of a run's files: one process at a time changes them; the others report which one it is.
 
 A lock is a file in the run's ``.locks/``, locked with `filelock`; next to it, while it is held, a ``.holder`` file
-names the process. The operating system releases a lock when its process ends, even by ``kill -9``. The lock files
-that stay are empty and mean nothing.
+names the process. The operating system releases a lock when its process ends, even by ``kill -9``. The lock
+files that remain are empty and mean nothing.
 
 Not covered:
 
-- Other programs, and users who edit or remove files of a run, do not ask for a lock.
-- The lock is flock(2), on Windows msvcrt.locking. On NFS it reaches other machines only if the mount has a lock
+- Other programs, and users who edit or remove files of a run, take no lock.
+- The lock is flock(2), on Windows msvcrt.locking. On NFS it holds across machines only if the mount has a lock
   manager (no ``nolock`` or ``local_lock``); some FUSE and cluster file systems lock within one machine only. Where
-  there is no flock at all, recent versions of filelock use a marker file instead, and older ones fail.
+  flock is unavailable, recent versions of filelock use a marker file instead, and older ones fail.
 - Before filelock 4, a child that was forked while a lock was held keeps it until it ends, too.
 """
 
@@ -43,30 +43,30 @@ _SECONDS_BETWEEN_LOOKS, _LOOKS = 0.05, 20
 
 @contextlib.contextmanager
 def locked(run: Path, name: str, busy: str, *, wait: float = _A_MOMENT) -> Iterator[None]:
-    """Hold a lock while the block runs; a thread that holds it already holds it once more.
+    """Hold a lock while the block runs; a thread that holds it already may take it again.
 
     A run in whose folder this process may not write is not locked.
 
     Args:
-        run: the run's folder; it is made if it is not there.
-        name: of the lock, such as ``training`` or ``predictions/dev.hf.jsonl``.
-        busy: what to say if another process holds it: what is busy, and with what.
-        wait: for so many seconds; by default a moment, since the other process may only look whether there is
-            anything to do. Infinity waits as long as it takes, and says so.
+        run: the run's folder; it is made if it does not exist.
+        name: the lock's, such as ``training`` or ``predictions/dev.hf.jsonl``.
+        busy: the beginning of the message if another process holds it: what is busy, and with what.
+        wait: seconds to wait; by default a moment, since the other process may only check whether there is
+            anything to do. Infinity waits as long as it takes, and logs a message.
 
     Raises:
-        RunError: another process holds the lock; names its id and its command.
+        RunError: another process holds the lock; the message has its id and its command.
         OSError: the lock file cannot be written.
     """
-    if run.is_dir() and not os.access(run, os.W_OK):  # a run that can only be read is not changed
+    if run.is_dir() and not os.access(run, os.W_OK):  # a read-only run cannot change
         yield
         return
-    from filelock import FileLock, Timeout  # takes longer than most commands that never lock
+    from filelock import FileLock, Timeout  # importing it takes longer than most commands that never lock
 
     lock_file = run.resolve() / FOLDER / f"{name}.lock"
     holder_file = lock_file.with_suffix(".holder")
     lock_file.parent.mkdir(parents=True, exist_ok=True)
-    # One lock a path in this process: what holds it may call what locks it, too.
+    # One lock per path in this process, so that code that holds it may call code that takes it again.
     lock = FileLock(lock_file, mode=0o666 & ~umask(), is_singleton=True)
     nested = lock.is_locked
     try:
@@ -88,19 +88,19 @@ def locked(run: Path, name: str, busy: str, *, wait: float = _A_MOMENT) -> Itera
 
 
 def _note_holder(path: Path) -> None:
-    found = {
+    holder = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "command": _command(),
         "since": dt.datetime.now().astimezone().isoformat(timespec="seconds"),
     }
-    # The lock is held all the same: on a full disk only its message is poorer.
+    # The lock holds without this file: on a full disk only its message has less detail.
     with contextlib.suppress(OSError):
-        path.write_text(json.dumps(found), encoding="utf-8")
+        path.write_text(json.dumps(holder), encoding="utf-8")
 
 
 def _command() -> str:
-    """The command that this process was started with, on one line."""
+    """Return the command that this process was started with, on one line."""
     name = Path(sys.argv[0]).name
     words = ["llm-summ" if name == "__main__.py" else name, *sys.argv[1:]]
     line = "".join(letter if letter.isprintable() else "?" for letter in shlex.join(words))
@@ -108,16 +108,16 @@ def _command() -> str:
 
 
 def _holder(path: Path) -> str:
-    """The process that holds a lock, as its holder file describes it."""
+    """Describe the process that holds a lock, from its holder file."""
     for _ in range(_LOOKS):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found = json.loads(path.read_text(encoding="utf-8"))
-            elsewhere = found["host"] != socket.gethostname()
-            # After a kill, the file names a dead process until the next one has written its own.
-            if elsewhere or _is_running(int(found["pid"])):
-                on_host = f" on {found['host']}" if elsewhere else ""
-                since = dt.datetime.fromisoformat(found["since"]).astimezone()
-                return f"process {found['pid']}{on_host} ({found['command']}, since {since:%H:%M:%S})"
+            holder = json.loads(path.read_text(encoding="utf-8"))
+            elsewhere = holder["host"] != socket.gethostname()
+            # After a kill, the file names a dead process until the next holder writes its own.
+            if elsewhere or _is_running(int(holder["pid"])):
+                on_host = f" on {holder['host']}" if elsewhere else ""
+                since = dt.datetime.fromisoformat(holder["since"]).astimezone()
+                return f"process {holder['pid']}{on_host} ({holder['command']}, since {since:%H:%M:%S})"
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     return "another process"
 

@@ -1,4 +1,4 @@
-"""Optional packages: whether they are there, and what to say if not."""
+"""Optional packages: whether they are installed, and the error if they are not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TRAIN = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "a
 
 
 def is_installed(package: str) -> bool:
-    """Whether a top-level package can be found; it is not imported."""
+    """Return whether a top-level package is installed; it is not imported."""
     return importlib.util.find_spec(package) is not None
 
 
@@ -33,7 +33,7 @@ def require(*packages: str, extra: str, why: str) -> None:
     """Check that packages are installed without importing them.
 
     Raises:
-        MissingPackageError: names the first that is not, and the line that installs it.
+        MissingPackageError: a package is not installed; the message has the command that installs it.
     """
     for package in packages:
         if not is_installed(package):
@@ -46,15 +46,15 @@ def require_training() -> None:
 
 
 def quiet_warnings() -> None:
-    """Keep the libraries' advice to their developers off the terminal, but for ``--debug`` and ``python -W``."""
+    """Hide the warnings that libraries print for developers, except with ``--debug`` or ``python -W``."""
     if "--debug" not in sys.argv and not sys.warnoptions:
         warnings.simplefilter("ignore")
 
 
 def quiet_libraries() -> None:
-    """Keep the libraries' bars, notices and usage reports off the terminal, and give PyTorch large pages.
+    """Turn off the libraries' progress bars, notices and usage reports, and let PyTorch use large pages.
 
-    To be called before they are imported.
+    Must be called before the libraries are imported.
     """
     defaults = {
         "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -68,7 +68,7 @@ def quiet_libraries() -> None:
         "DO_NOT_TRACK": "1",
         "TORCH_CPP_LOG_LEVEL": "ERROR",
         # Large tensors on a CPU in pages of 2 MiB: the logits of a vocabulary of 262,144 are hundreds of
-        # megabytes, which are mapped anew at every step, page by page. It is read when the first tensor is made.
+        # megabytes, which are mapped again at every step, page by page. It is read when the first tensor is made.
         "THP_MEM_ALLOC_ENABLE": "1",
     }
     if not sys.stderr.isatty():
@@ -80,5 +80,5 @@ def quiet_libraries() -> None:
         defaults["GOMP_SPINCOUNT"] = "5000"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-    # It advises on kernels from a hub; an error of it would still be shown.
+    # Its advice on kernels from a hub is hidden; its errors are still shown.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Messages, and progress of long work. A library call shows neither: the program that calls it chooses.
+"""Messages, and progress of long work. A library call shows neither: the calling program decides.
 
 A message is a record of the logger ``llm_summ``. Progress goes to the display that the program has set. The
 commands print both on stderr (`llm_summ.core.terminal`).
@@ -13,7 +13,7 @@ from typing import Protocol, Self
 __all__ = ["LOGGER", "Bar", "Display", "Progress", "say", "set_display"]
 
 LOGGER = logging.getLogger("llm_summ")
-"""Takes the messages, all of them at the level INFO."""
+"""The logger of all messages, which have the level INFO."""
 
 
 class Bar(Protocol):
@@ -27,12 +27,12 @@ class Bar(Protocol):
 
         Args:
             done: units of work.
-            total: of all units.
-            note: such as the loss or tokens/s.
+            total: all units.
+            note: for example the loss or tokens/s.
         """
 
     def stop(self, *, failed: bool) -> None:
-        """Show the last state, unless the work failed."""
+        """Stop the bar; show the last state unless the work failed."""
 
 
 class Display(Protocol):
@@ -52,7 +52,7 @@ _display: Display | None = None
 
 
 def set_display(display: Display | None) -> Display | None:
-    """Set what shows progress from now on; None shows nothing. Return what showed it before."""
+    """Set the display of progress; None shows nothing. Return the previous display."""
     global _display
     before, _display = _display, display
     return before
@@ -88,12 +88,12 @@ class Progress:
             self._bar.stop(failed=kind is not None)
 
     def resize(self, total: int) -> None:
-        """Change how much work there is."""
+        """Change the total number of units."""
         self._total = total
         self._update()
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """Count `units` more, and show `note` (loss, tokens/s) beside the bar."""
+        """Count `units` more, and show `note` (loss, tokens/s) next to the bar."""
         self._done += units
         self._note = note
         self._update()

@@ -1,7 +1,7 @@
-"""Dataclasses as JSON: those that programs read, and those that are kept in a file and read again.
+"""Dataclasses as JSON: output for programs, and records that are stored in a file and read again.
 
-A record is written by the names of its fields. A class that calls something otherwise, leaves it out or adds to it
-overrides `JsonRecord.json_fields`; what that returns may hold records, paths and tuples.
+A record is written under the names of its fields. A class that renames, omits or adds keys overrides
+`JsonRecord.json_fields`, which may return records, paths and tuples.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class JsonRecord:
     __slots__ = ()
 
     def json_fields(self) -> Mapping[str, Any]:
-        """Return what the JSON holds, by key: every field by its name, unless a class says otherwise."""
+        """Return the keys and values of the JSON: by default every field under its name."""
         return field_values(self)
 
     def to_json(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def field_values(record: Any) -> dict[str, Any]:
 
 
 def as_json(value: Any) -> Any:
-    """Return a value as JSON has it; a record by its fields, a path as a text, a tuple as a list."""
+    """Return a value that JSON can hold: a record as a mapping, a path as text, a tuple as a list."""
     if isinstance(value, JsonRecord):
         return value.to_json()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -67,18 +67,19 @@ def read_model(text: str, model: type[T], where: str, advice: str, error: type[I
 
     Args:
         text: JSON.
-        model: a dataclass. Its fields' types are checked strictly; each field says in its metadata what is
-            ``expected``. Its ``__post_init__`` may raise a ValueError with the name of a field.
-        where: names the text in an error.
-        advice: what to do about a broken text.
-        error: what to raise.
+        model: a dataclass. Its fields' types are checked strictly; the metadata of each field holds the
+            text for its errors, ``expected``. Its ``__post_init__`` may raise a ValueError with the name of a
+            field.
+        where: the origin of the text, for an error.
+        advice: what to do about an invalid text.
+        error: the class of the error to raise.
 
     Raises:
-        InputError: of the class `error`: the text is something else.
+        InputError: of the class `error`: the text is not valid.
     """
     from pydantic import ValidationError
 
-    any_model: Any = model  # mypy takes no class for hashable
+    any_model: Any = model  # mypy does not treat a class as hashable
     adapter: TypeAdapter[T] = _adapter(any_model)
     try:
         return adapter.validate_json(text)
@@ -86,14 +87,14 @@ def read_model(text: str, model: type[T], where: str, advice: str, error: type[I
         raise error(f"{where}: {_reason(model, caught.errors()[0])}; {advice}") from caught
 
 
-def _reason(model: type[Any], fault: Any) -> str:
-    """Return what was expected, by the first fault that pydantic found."""
-    kind = fault["type"]
+def _reason(model: type[Any], detail: Any) -> str:
+    """Return what was expected, from the first error that pydantic reports."""
+    kind = detail["type"]
     if kind == "json_invalid":
-        return f"not valid JSON ({fault['ctx']['error']})"
+        return f"not valid JSON ({detail['ctx']['error']})"
     fields = {field.name: field.metadata.get("expected", "") for field in dataclasses.fields(model)}
-    name = str(fault["ctx"]["error"] if kind == "value_error" else next(iter(fault["loc"]), ""))
-    if name not in fields or (kind == "missing" and len(fault["loc"]) == 1):
+    name = str(detail["ctx"]["error"] if kind == "value_error" else next(iter(detail["loc"]), ""))
+    if name not in fields or (kind == "missing" and len(detail["loc"]) == 1):
         return f"expected an object with {', '.join(fields)}"
     return f"{name}: expected {fields[name]}"
 
@@ -102,6 +103,6 @@ def _reason(model: type[Any], fault: Any) -> str:
 def _adapter(model: type[Any]) -> Any:
     from pydantic import ConfigDict, TypeAdapter
 
-    # A standard dataclass takes its configuration from an attribute, and from nowhere else.
+    # pydantic reads the configuration of a standard dataclass from this attribute only.
     model.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
     return TypeAdapter(model)

@@ -14,8 +14,8 @@ __all__ = ["StoredModel", "first_invalid_field"]
 class StoredModel(BaseModel):
     """A JSON object of a stored file.
 
-    Fields that this version does not know are kept, and those that the file lacks have defaults: a file of another
-    version can be read, and written again without a loss.
+    Unknown fields are kept, and missing fields have defaults: a file of another version can be read and written
+    again without losing anything.
     """
 
     model_config = ConfigDict(extra="allow")

@@ -1,4 +1,4 @@
-"""A table of texts, as a room makes it for people; how it is drawn is the CLI's business."""
+"""A table of texts for people; the CLI draws it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class TextTable(NamedTuple):
     """A table of texts.
 
     Attributes:
-        headers: of the columns.
-        rows: of as many cells.
-        figures: whether all but the first column are figures, which are aligned to the right; or else texts.
+        headers: the columns' names.
+        rows: the cells of each row, one per column.
+        figures: whether all columns but the first hold figures, which are aligned to the right.
     """
 
     headers: Sequence[str]

@@ -1,4 +1,4 @@
-"""Messages and progress on stderr, as the commands show them: in a terminal a bar, elsewhere some lines."""
+"""Messages and progress of the commands on stderr: a bar in a terminal, otherwise a line every 15 seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 @contextlib.contextmanager
 def shown_on_stderr() -> Iterator[None]:
-    """Print messages and progress on stderr while the block runs; what is printed already is printed once."""
+    """Print messages and progress on stderr while the block runs; nested calls print each message once."""
     if is_shown():
         yield
         return

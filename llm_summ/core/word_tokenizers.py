@@ -1,12 +1,12 @@
-"""Tokenizers that sign themselves: a score is only worth as much as the tokens it counts.
+"""Scoring tokenizers whose names record every version that affects their output.
 
 The competition counts mecab-ko surface morphemes::
 
     호킨스 의사는 매년 건강검진을 받는 것을 권장합니다.
     호킨스 의사 는 매년 건강 검진 을 받 는 것 을 권장 합니다 .
 
-Another dictionary, or another way to break words, moves a score by points. So a tokenizer's name holds the
-versions that decide its output, and the name goes into the signature of every score.
+Another dictionary, or another way to split words, changes a score by points. So a tokenizer's name holds the
+versions that determine its output, and the name is part of the signature of every score.
 """
 
 import re
@@ -21,7 +21,7 @@ from llm_summ.core.compat.mecab import surfaces
 from llm_summ.core.errors import InputError
 
 _VERIFIED = {"2.1.1.post2": 80_558_854}
-"""Bytes of `sys.dic` by the dictionary's version: that which gives the organiser's example."""
+"""Size of `sys.dic` in bytes by the dictionary's version; only versions that reproduce the organiser's example."""
 
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -34,14 +34,14 @@ class Tokenizer(Protocol):
 
     @property
     def name(self) -> str:
-        """What decides the output, with versions; free of ``|``, which separates the parts of a signature."""
+        """The name with all versions that affect the output; it has no ``|``, the separator of signatures."""
 
     def __call__(self, text: str) -> list[str]:
         """Return the tokens of a text, in order; the list belongs to the caller."""
 
 
 class WhitespaceTokenizer:
-    """Words as ``str.split`` finds them: for text that is tokenized already, and for tests."""
+    """Splits at white space, like ``str.split``: for text that is tokenized already, and for tests."""
 
     name = "whitespace"
 
@@ -51,20 +51,20 @@ class WhitespaceTokenizer:
 
 
 class AsWrittenTokenizer:
-    """What is between single spaces: joined by spaces it is the text itself, as the package ``rouge`` takes it.
+    """Splits at every single space, like the package ``rouge``: joined by spaces the tokens are the text itself.
 
-    The package counts an empty word for white space behind a last full stop.
+    The package counts an empty word for white space after a last full stop.
     """
 
     name = "as-written"
 
     def __call__(self, text: str) -> list[str]:
-        """Return what is between the spaces of a text."""
+        """Return the parts of a text between its spaces."""
         return text.split(" ")
 
 
 class CharacterTokenizer:
-    """The characters of a text, without white space: a score that no analyser's version can move."""
+    """Splits into characters, without white space: the score does not depend on the version of an analyser."""
 
     name = "character"
 
@@ -74,7 +74,7 @@ class CharacterTokenizer:
 
 
 class RougeScoreTokenizer:
-    """The package rouge-score's own: lower-case words of ASCII letters and digits. For English; drops all Hangul.
+    """The tokenizer of the package rouge-score: lower-case words of ASCII letters and digits; drops all Hangul.
 
     Args:
         stem: whether words of more than three letters go through its Porter stemmer.
@@ -98,11 +98,11 @@ class RougeScoreTokenizer:
 class MecabTokenizer:
     """Surface morphemes of mecab-ko with the dictionary python-mecab-ko-dic.
 
-    The tokens of a text are kept, so scoring the same texts again (another variant, another hypothesis) does
-    not analyse them again. The name says where the dictionary's version is none of those that were verified.
+    The tokens of a text are cached, so scoring the same texts again (another variant, another hypothesis) does not
+    analyse them again. The name ends in ``-unverified`` if the dictionary's version was not verified.
 
     Raises:
-        InputError: if mecab-ko cannot be loaded, or its dictionary is another one or damaged.
+        InputError: mecab-ko cannot be loaded, or its dictionary is another one or damaged.
     """
 
     def __init__(self) -> None:
@@ -115,8 +115,8 @@ class MecabTokenizer:
             expected = Path(dictionary.dictionary_path)
             version = str(dictionary.__version__)
             self.name = f"mecab-ko:{mecab.__version__},dic:{version}"
-        # AttributeError: other packages install a module named `mecab` too. ValueError, without a word: no
-        # dictionary where one should be.
+        # AttributeError: other packages install a module named `mecab` too. ValueError, without a message: the
+        # dictionary is missing.
         except (ImportError, AttributeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split()) or "its dictionary is missing or damaged"
             raise InputError(
@@ -140,7 +140,7 @@ class MecabTokenizer:
         self._cached = lru_cache(maxsize=_CACHED_TEXTS)(self._analyse)
 
     def __reduce__(self) -> Any:
-        # Another process loads its own.
+        # Another process loads its own tokenizer.
         return mecab_tokenizer, ()
 
     def __call__(self, text: str) -> list[str]:
@@ -157,13 +157,13 @@ class MecabTokenizer:
 
 @cache
 def mecab_tokenizer() -> MecabTokenizer:
-    """Return the process's one mecab-ko tokenizer: loading it maps its dictionary once.
+    """Return the process's only mecab-ko tokenizer, so that its dictionary is loaded once.
 
     Returns:
         A tokenizer named such as ``mecab-ko:1.3.7,dic:2.1.1.post2``.
 
     Raises:
-        InputError: if mecab-ko cannot be loaded, or is loaded with another dictionary.
+        InputError: mecab-ko cannot be loaded, or is loaded with another dictionary.
     """
     return MecabTokenizer()
 
@@ -185,7 +185,7 @@ def rouge_score_tokenizer(stem: bool = False) -> RougeScoreTokenizer:
 
 
 def has_hangul(texts: Iterable[str]) -> bool:
-    """Whether there is a Hangul syllable in any of the texts: rouge-score's own tokenizer would drop it."""
+    """Return whether any of the texts has a Hangul syllable, which rouge-score's own tokenizer would drop."""
     return any("가" <= letter <= "힣" for text in texts for letter in text)
 
 
@@ -196,8 +196,8 @@ def tokenizer_named(name: TokenizerName) -> Tokenizer:
     """Return the tokenizer that an option names; mecab-ko is the competition's.
 
     Raises:
-        ValueError: if there is none of that name.
-        InputError: if mecab-ko is wanted and cannot be loaded.
+        ValueError: no tokenizer has that name.
+        InputError: mecab-ko is chosen and cannot be loaded.
     """
     if name == "mecab":
         return mecab_tokenizer()

@@ -36,7 +36,7 @@ def resolve_source(source: str, *, option: str | None = None) -> Path:
             may not have typed this name.
 
     Raises:
-        DataError: there is no such file.
+        DataError: the file does not exist.
     """
     if source.startswith("sample:"):
         part = source.removeprefix("sample:")

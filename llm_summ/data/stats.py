@@ -161,7 +161,7 @@ def describe(
         count_tokens: returns the number of tokens of a text for a model; None omits tokens.
 
     Raises:
-        ValueError: there are no dialogues, or one is empty.
+        ValueError: the list of dialogues is empty, or a dialogue is.
         InputError: mecab-ko cannot be loaded.
     """
     if not dialogues:

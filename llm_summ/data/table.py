@@ -58,7 +58,7 @@ class Table:
         return "line" if self.format is None else self.format.unit
 
     def is_empty(self, record: Record) -> bool:
-        """Return whether a row is empty but for an index, like the rows that spreadsheets leave below a table."""
+        """Return whether a row is empty except for an index, like the rows of spreadsheets below a table."""
         return all(
             value is None or (isinstance(value, str) and not value.strip()) or _INDEX.fullmatch(name)
             for name, value in record.values.items()

@@ -1,8 +1,9 @@
-"""The ledger of runs: what each was made of, how it scored, and what the leaderboard said.
+"""The ledger of runs: the settings, the local scores and the leaderboard scores of each.
 
-:mod:`~llm_summ.ledger.notes` keeps what was handed in and the leaderboard's scores, :mod:`~llm_summ.ledger.entry`
-reads one run's folder and never fails, :mod:`~llm_summ.ledger.compare` sets all runs side by side,
-:mod:`~llm_summ.ledger.show` says it to people.
+- :mod:`~llm_summ.ledger.notes`: written submissions and leaderboard scores.
+- :mod:`~llm_summ.ledger.entry`: read one run's folder; it never fails.
+- :mod:`~llm_summ.ledger.compare`: compare all runs.
+- :mod:`~llm_summ.ledger.show`: tables and lines for people.
 """
 
 from llm_summ.ledger.compare import Agreement, Ledger, Sort, read_ledger

@@ -1,4 +1,4 @@
-"""All runs side by side: which scores may be compared, what differs, and how the leaderboard goes with them."""
+"""All runs compared: comparable scores, differing fields, and the correlation with the leaderboard."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["FEWEST", "Agreement", "Ledger", "Sort", "read_ledger"]
 
 FEWEST = 3
-"""So many runs with both scores are needed before anything is said of how they go together."""
+"""The smallest number of runs with both scores for which the agreement is computed."""
 
 Sort = Literal["time", "score", "lb"]
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How local and leaderboard scores go together.
+    """The agreement of local and leaderboard scores.
 
     A run's last leaderboard score is paired with its local score of the engine that generated the submission, or
-    with its newest local score where that engine is not known.
+    with its newest local score if that engine is not known.
 
     Attributes:
         data: the data of the local scores.
@@ -53,13 +53,13 @@ class Agreement:
 
     @property
     def difference(self) -> float | None:
-        """Mean of leaderboard less local; None with too few runs."""
+        """Mean of leaderboard minus local score; None with too few runs."""
         if len(self.runs) < FEWEST:
             return None
         return fsum(posted - local for _, local, posted in self.runs) / len(self.runs)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
+        """Return everything, for programs."""
         return {
             "data": self.data,
             "signature": self.signature,
@@ -75,7 +75,7 @@ class Ledger:
     """The runs of a folder.
 
     Attributes:
-        entries: in the order that was asked for.
+        entries: in the requested order.
     """
 
     entries: tuple[RunEntry, ...]
@@ -89,7 +89,7 @@ class Ledger:
     def data(self) -> str | None:
         """SHA-256 of the data by which the runs are compared.
 
-        Dev data of a recipe before others; then those of which most runs have a score; then the newest.
+        Dev data of a recipe come before others; then the data on which most runs have a score; then the newest.
         """
         parts = [entry.manifest.data["dev"] for entry in self.entries if "dev" in entry.manifest.data]
         dev = {sha256 for part in parts for sha256 in part.sha256.values()}
@@ -101,7 +101,7 @@ class Ledger:
         return max(times, key=lambda data: (data in dev, len(times[data]), max(times[data])), default=None)
 
     def score(self, entry: RunEntry) -> Score | None:
-        """The score that stands for a run: of `data` if it has one; tuned before untuned, new before old."""
+        """Return the score that represents a run: on `data` if possible; tuned before untuned, new before old."""
         return max(
             entry.scores, key=lambda score: (self._fits(score), not score.untuned, score.scored), default=None
         )
@@ -111,21 +111,21 @@ class Ledger:
 
     @cached_property
     def signatures(self) -> tuple[str, ...]:
-        """The signatures of the runs' scores, the commonest first, those of `data` before others."""
+        """The signatures of the runs' scores: those on `data` before others, the most frequent first."""
         scores = [score for entry in self.entries if (score := self.score(entry))]
-        often = Counter(score.signature for score in scores)
+        counts = Counter(score.signature for score in scores)
         fitting = Counter(score.signature for score in scores if self._fits(score))
-        return tuple(sorted(often, key=lambda signature: (-fitting[signature], -often[signature])))
+        return tuple(sorted(counts, key=lambda signature: (-fitting[signature], -counts[signature])))
 
     @cached_property
     def data_names(self) -> dict[str, str]:
-        """A name for each SHA-256 of data, with a part of it where other data have the same name."""
+        """A name for each SHA-256 of data; with its first digits if other data have the same name."""
         scores = sorted(
             (score for entry in self.entries for score in entry.scores), key=lambda score: score.scored
         )
         names = {score.data_sha256: score.data for score in scores}
-        often = Counter(names.values())
-        return {sha256: name if often[name] == 1 else f"{name} {sha256[:8]}" for sha256, name in names.items()}
+        counts = Counter(names.values())
+        return {sha256: name if counts[name] == 1 else f"{name} {sha256[:8]}" for sha256, name in names.items()}
 
     @cached_property
     def varying(self) -> tuple[str, ...]:
@@ -134,11 +134,11 @@ class Ledger:
         for entry in self.entries:
             for name, value in entry.fields.items():
                 values[name].append(value)
-        return tuple(name for name, found in values.items() if any(value != found[0] for value in found))
+        return tuple(name for name, listed in values.items() if any(value != listed[0] for value in listed))
 
     @cached_property
     def agreement(self) -> Agreement | None:
-        """How both scores go together in the largest group of comparable runs; None without leaderboard scores."""
+        """The agreement in the largest group of comparable runs; None without leaderboard scores."""
         posted = [entry for entry in self.entries if entry.leaderboard]
         groups: defaultdict[tuple[str, str], list[tuple[str, float, float]]] = defaultdict(list)
         for entry in posted:
@@ -168,10 +168,10 @@ class Ledger:
         for entry in self.entries:
             for sha256 in sorted(entry.handed_in):
                 names[sha256].append(entry.run.name)
-        return {sha256: found for sha256, found in names.items() if len(found) > 1}
+        return {sha256: sharing for sha256, sharing in names.items() if len(sharing) > 1}
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
+        """Return everything, for programs."""
         return {
             "runs": [self.entry_json(entry) for entry in self.entries],
             "varying": list(self.varying),
@@ -181,18 +181,18 @@ class Ledger:
         }
 
     def entry_json(self, entry: RunEntry) -> dict[str, Any]:
-        """A run, with the file of the score that stands for it."""
+        """Return a run for programs, with the file of the score that represents it."""
         score = self.score(entry)
         return entry.to_json() | {"compared": None if score is None else str(score.path)}
 
 
 def read_ledger(runs: Path, sort: Sort = "time") -> Ledger:
-    """Read all runs below a folder; one that is unfinished or damaged is among them.
+    """Read all runs in a folder, including unfinished and damaged ones.
 
     Args:
-        runs: the folder of all runs; it need not be there.
-        sort: "time": the newest first; "score": the best first, those of other data or another signature than most
-            runs' behind them, then untuned ones; "lb": the best on the leaderboard first.
+        runs: the folder of all runs; it need not exist.
+        sort: "time": the newest first; "score": the best first, after them those with other data or another
+            signature than most runs, then untuned ones; "lb": the best on the leaderboard first.
     """
     latest = (runs / "latest").resolve()
     paths = sorted(

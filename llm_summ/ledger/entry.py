@@ -1,6 +1,6 @@
-"""One run as the ledger knows it: what lies in its folder, whatever state that is in.
+"""Read one run's folder for the ledger, even if the run is unfinished or damaged.
 
-Nothing here fails on a run that is unfinished or damaged: the reason is kept, and the rest is read.
+Nothing here raises for such a run: the reason is recorded, and the rest is read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 
 
 class _Kept(BaseModel):
-    # What else a score file holds is not the ledger's.
+    # Other fields of a score file are ignored.
     model_config = ConfigDict(frozen=True, strict=True)
 
 
@@ -50,13 +50,13 @@ class Score(_Kept):
 
     Attributes:
         path: the file.
-        engine: what generated the summaries, ``.untuned`` added where no adapter was used.
+        engine: the engine that generated the summaries, with ``.untuned`` if no adapter was used.
         data: the data source, as it was typed.
         data_sha256: of the data file.
         rouge1, rouge2, rougeL, final: from 0 to 100; the last is the mean of the others.
-        interval: of `final`, where it was computed.
+        interval: of `final`, if it was computed.
         signature: what must be equal for two scores to be comparable.
-        scored: when, ISO, UTC.
+        scored: the time, ISO, UTC.
     """
 
     path: Path
@@ -84,16 +84,17 @@ class RunEntry:
     Attributes:
         run: its folder.
         latest: whether ``runs/latest`` points to it.
-        state: "finished"; "unfinished": no training has ended here; "damaged": something cannot be read.
-        reasons: why it is not finished, or what is damaged; a line each.
-        fields: the recipe's fields, such as ``train.learning_rate``, as the run's own copy has them; with
-            ``prompt.sha256``, ``data.train.sha256`` (8 digits of each file's) and ``data.train.rows``; as of dev.
-        manifest: what the run was made of; empty if it cannot be read.
+        state: "finished"; "unfinished": the training has not ended; "damaged": something cannot be read.
+        reasons: why it is not finished, or what is damaged; one line each.
+        fields: the recipe's fields, such as ``train.learning_rate``, from the run's copy; with
+            ``prompt.sha256``, ``data.train.sha256`` (8 digits for each file) and ``data.train.rows``; the same for
+            dev.
+        manifest: the run's; empty if it cannot be read.
         scores: the oldest first.
         submissions: the oldest first.
         leaderboard: the leaderboard scores, in the order in which they were noted.
-        weights_bytes: size on disk of what was trained, the adapter or all weights; None if there is none.
-        time: when the training ended, or else began, or else the folder changed; ISO, UTC.
+        weights_bytes: size on disk of the trained weights, the adapter or a whole model; None if there are none.
+        time: the end of the training, or else its start, or else the folder's last change; ISO, UTC.
     """
 
     run: Run
@@ -120,12 +121,12 @@ class RunEntry:
         return scored | {submission.sha256 for submission in self.submissions}
 
     def engine_of(self, note: LeaderboardScore) -> str | None:
-        """What generated the summaries that a leaderboard score is of, if that is known."""
+        """Return the engine whose summaries a leaderboard score is for, if it is known."""
         engines = {submission.sha256: submission.engine for submission in self.submissions}
         return engines.get(note.submission_sha256 or "")
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
+        """Return everything, for programs."""
         return {
             "name": self.run.name,
             "path": str(self.run.path),
@@ -150,12 +151,12 @@ def read_entry(run: Run, *, latest: bool = False) -> RunEntry:
     """
     damage: list[str] = []
     try:
-        # What lies in a folder that is no run is nobody's damage.
+        # Do not report problems in folders that are not runs.
         if run.recipe_path.is_file():
             return _read(run, latest, damage)
         damage.append(f"{run.path}: no recipe.yaml; expected a folder made by `llm-summ sft`")
         time = _changed(run)
-    except OSError as error:  # no permission, or removed in this moment
+    except OSError as error:  # no permission, or just removed
         damage.append(f"{run.path}: cannot be read ({error.strerror})")
         time = ""
     return RunEntry(run, latest, "damaged", tuple(damage), {}, Manifest(), (), (), (), None, time)
@@ -190,12 +191,12 @@ def _read(run: Run, latest: bool, damage: list[str]) -> RunEntry:
 
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A tree's leaves by their path: ``{"train": {"epochs": 2}}`` becomes ``{"train.epochs": 2}``."""
-    found: dict[str, Any] = {}
+    """Return a tree's leaves by their path: ``{"train": {"epochs": 2}}`` becomes ``{"train.epochs": 2}``."""
+    leaves: dict[str, Any] = {}
     for name, value in tree.items():
         within = flatten(value) if isinstance(value, Mapping) else {"": value}
-        found |= {f"{name}.{key}".rstrip("."): leaf for key, leaf in within.items()}
-    return found
+        leaves |= {f"{name}.{key}".rstrip("."): leaf for key, leaf in within.items()}
+    return leaves
 
 
 def _tried(read: Callable[[], _T], damage: list[str]) -> _T | None:
@@ -207,20 +208,20 @@ def _tried(read: Callable[[], _T], damage: list[str]) -> _T | None:
 
 
 def _fields(run: Run, damage: list[str]) -> dict[str, Any]:
-    """The recipe as it stands: whether its fields are those of today does not matter here."""
+    """Return the recipe as it is in the file, including fields that this version does not have."""
     from ruamel.yaml import YAML
 
     try:
         tree = YAML(typ="safe", pure=True).load(run.recipe_path.read_text("utf-8-sig"))
         rename_fields(tree)
         return flatten(tree)
-    except Exception as error:  # noqa: BLE001  the reader lets through much more than its own errors
+    except Exception as error:  # noqa: BLE001  the reader raises many errors besides its own
         damage.append(f"{run.recipe_path}: not a recipe in YAML ({first_line(error)})")
         return {}
 
 
 def _behind(manifest: Manifest) -> dict[str, Any]:
-    """Return what was behind the names of the prompt and the data."""
+    """Return hashes and row counts of the prompt and the data that the recipe names."""
     sha256 = manifest.prompt.sha256 if manifest.prompt is not None else None
     fields: dict[str, Any] = {"prompt.sha256": (sha256 or "")[:8]}
     for name in ("train", "dev"):
@@ -232,23 +233,24 @@ def _behind(manifest: Manifest) -> dict[str, Any]:
 
 
 def _scores(run: Run, damage: list[str]) -> list[Score]:
-    found = []
+    scores = []
     for path in sorted(run.scores.glob("*.json")):
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(values, dict):
                 raise ValueError(f"found {type(values).__name__}, expected an object")
-            found.append(Score.model_validate({"engine": _engine(run, path, values)} | values | {"path": path}))
+            scores.append(Score.model_validate({"engine": _engine(run, path, values)} | values | {"path": path}))
         except (OSError, ValueError) as error:
             why = first_invalid_field(error) if isinstance(error, ValidationError) else first_line(error)
-            damage.append(f"{path}: no score that can be read ({why}); score it again: llm-summ eval")
-    return found
+            damage.append(f"{path}: not a valid score ({why}); score it again: llm-summ eval")
+    return scores
 
 
 def _engine(run: Run, path: Path, values: Mapping[str, Any]) -> str:
-    """Return the engine of a score of an early version, which does not name it: that of its predictions' identity.
+    """Return the engine of a score of an early version, whose file does not name it.
 
-    Where the predictions are gone, it is a part of the score's name: ``<data>.<engine>[.untuned].json``.
+    It is that of the identity of its predictions. If they are missing, it is a part of the score's file name:
+    ``<data>.<engine>[.untuned].json``.
     """
     predictions = values.get("predictions")
     if isinstance(predictions, str):

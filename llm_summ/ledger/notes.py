@@ -1,4 +1,4 @@
-"""What was handed in of a run, and what the leaderboard said: ``submissions.jsonl`` and ``leaderboard.json``.
+"""A run's submissions and leaderboard scores: ``submissions.jsonl`` and ``leaderboard.json``.
 
 ``submit`` adds a line to the former for every submission that it writes. The latter is a list of
 ``{"score", "noted", "submission_sha256", "note"}`` in the order in which the scores were noted; it may be edited.
@@ -27,14 +27,15 @@ __all__ = [
 
 
 class WrittenSubmission(BaseModel):
-    """A submission that was written of a run.
+    """A submission that was written for a run.
 
     Attributes:
-        written: when, ISO, UTC.
+        written: the time, ISO, UTC.
         out: the file, as it was named.
         sha256: of that file.
         predictions: the file in the run's ``predictions/`` that it was made from.
-        engine: what generated the predictions, ``.untuned`` added where no adapter was used; None if not known.
+        engine: the engine that generated the predictions, with ``.untuned`` if no adapter was used; None if it is
+            not known.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -51,9 +52,9 @@ class LeaderboardScore(BaseModel):
 
     Attributes:
         score: from 0 to 100.
-        noted: when it was noted, ISO, UTC.
-        submission_sha256: of the file that was handed in; None if it is not known.
-        note: what the user said of it.
+        noted: the time when it was noted, ISO, UTC.
+        submission_sha256: of the submitted file; None if it is not known.
+        note: the user's note.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -68,7 +69,7 @@ _NOTES = TypeAdapter(list[LeaderboardScore])
 
 
 def leaderboard_path(run: Run) -> Path:
-    """Where a run's leaderboard scores are."""
+    """Return the file of a run's leaderboard scores."""
     return run.path / "leaderboard.json"
 
 
@@ -80,15 +81,15 @@ def note_score(
     Args:
         run: the run.
         score: a number from 0 to 100, as typed.
-        note: anything to remember of it.
-        submission: the file that was handed in; by default the last that ``submit`` wrote of the run, if any.
+        note: any text to store with it.
+        submission: the submitted file; by default the last that ``submit`` wrote for the run, if any.
 
     Returns:
-        The score as it is noted, and whether it is new: the same score of the same submission is kept once, with
-        the note that was given last.
+        The noted score, and whether it is new: the same score for the same submission is stored once, with the
+        latest note.
 
     Raises:
-        InputError: it is no such number, or `submission` is no file.
+        InputError: the score is not such a number, or `submission` cannot be read.
         RunError: ``leaderboard.json`` or ``submissions.jsonl`` is damaged, or another process holds the run's
             files; nothing was changed.
     """
@@ -107,22 +108,24 @@ def note_score(
 def _note(run: Run, value: float, note: str | None, submission: Path | None) -> tuple[LeaderboardScore, bool]:
     path = leaderboard_path(run)
     notes = read_notes(path)
-    sha256 = _handed_in(run, submission)
+    sha256 = _submission_sha256(run, submission)
     now = utc_now()
     noted = LeaderboardScore(score=value, noted=now, submission_sha256=sha256, note=note)
-    known = [place for place, one in enumerate(notes) if (one.score, one.submission_sha256) == (value, sha256)]
+    known = [
+        index for index, stored in enumerate(notes) if (stored.score, stored.submission_sha256) == (value, sha256)
+    ]
     if known:
         before = notes[known[0]]
         noted = before.model_copy(update={"note": note if note is not None else before.note})
         notes[known[0]] = noted
     else:
         notes.append(noted)
-    write_json(path, [one.model_dump() for one in notes])
+    write_json(path, [stored.model_dump() for stored in notes])
     return noted, not known
 
 
 def read_notes(path: Path) -> list[LeaderboardScore]:
-    """The scores of a ``leaderboard.json``; none if it is not there.
+    """Return the scores of a ``leaderboard.json``; none if it does not exist.
 
     Raises:
         RunError: it is damaged.
@@ -139,27 +142,27 @@ def read_notes(path: Path) -> list[LeaderboardScore]:
 
 
 def read_submissions(path: Path) -> list[WrittenSubmission]:
-    """The lines of a ``submissions.jsonl``, the oldest first; none if it is not there.
+    """Return the lines of a ``submissions.jsonl``, the oldest first; none if it does not exist.
 
     Raises:
         RunError: it is damaged.
     """
-    found = []
+    submissions = []
     try:
         for number, line in read_jsonl(path, may_be_torn=True) if path.exists() else ():
             try:
-                found.append(WrittenSubmission.model_validate(line))
+                submissions.append(WrittenSubmission.model_validate(line))
             except ValidationError as error:
                 raise RunError(
                     f"{path}:{number}: {first_invalid_field(error)}; fix the line or remove it"
                 ) from error
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror})") from error
-    return found
+    return submissions
 
 
-def _handed_in(run: Run, submission: Path | None) -> str | None:
-    """SHA-256 of the submission that a score is of, if it is known."""
+def _submission_sha256(run: Run, submission: Path | None) -> str | None:
+    """Return the SHA-256 of the submission that a score is for, if it is known."""
     if submission is None:
         recorded = read_submissions(run.submissions_path)
         return recorded[-1].sha256 if recorded else None
@@ -167,5 +170,5 @@ def _handed_in(run: Run, submission: Path | None) -> str | None:
         return file_sha256(submission)
     except OSError as error:
         raise InputError(
-            f"--submission {submission}: cannot be read ({error.strerror}); expected the file that was handed in"
+            f"--submission {submission}: cannot be read ({error.strerror}); expected the file that was submitted"
         ) from error

@@ -1,4 +1,4 @@
-"""The ledger for people: all runs in a table with what differs below it, or one run with everything it has."""
+"""The ledger for people: a table of all runs with their differences below it, or all details of one run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FEW = 5  # with 4 runs even a perfect order has p = 0.083
 
 
 def listing(ledger: Ledger) -> tuple[Table, list[str]]:
-    """All runs: a table of what they reached; below it what differs, what does not, and what is odd."""
+    """Return the page of all runs: a table of results; below it common fields, differences and problems."""
     from rich.cells import cell_len
 
     entries, varying = ledger.entries, ledger.varying
@@ -42,9 +42,9 @@ def listing(ledger: Ledger) -> tuple[Table, list[str]]:
     lines += ["what differs:"] if varying else []
     width = max((cell_len(entry.run.name) for entry in entries), default=0)
     for entry in entries:
-        own = [f"{name}={_value(entry.fields[name])}" for name in varying if name in entry.fields]
+        settings = [f"{name}={_value(entry.fields[name])}" for name in varying if name in entry.fields]
         space = " " * (width - cell_len(entry.run.name))
-        lines += [f"  {entry.run.name}{space}  {', '.join(own)}"] if own else []
+        lines += [f"  {entry.run.name}{space}  {', '.join(settings)}"] if settings else []
     lines += [f"{entry.run.name}: {entry.state}: {reason}" for entry in entries for reason in entry.reasons]
     lines += _signature_lines(ledger.signatures)
     for sha256, names in ledger.same_submissions.items():
@@ -55,10 +55,10 @@ def listing(ledger: Ledger) -> tuple[Table, list[str]]:
 
 
 def run_page(ledger: Ledger, entry: RunEntry) -> tuple[list[str], list[Table], list[str]]:
-    """One run in detail: facts, tables, and what is said below them.
+    """Return the page of one run: facts, tables, and the lines below them.
 
     Args:
-        ledger: the runs; the latest of them is compared with it.
+        ledger: the runs; the run is compared with the latest of them.
         entry: the run; it need not be one of them.
     """
     signatures = tuple(dict.fromkeys(score.signature for score in reversed(entry.scores)))
@@ -75,8 +75,8 @@ def run_page(ledger: Ledger, entry: RunEntry) -> tuple[list[str], list[Table], l
         for score in reversed(entry.scores)
     ]
     submissions: _Rows = [
-        (found.out, found.sha256[:8], found.predictions, found.engine or "", _time(found.written))
-        for found in reversed(entry.submissions)
+        (written.out, written.sha256[:8], written.predictions, written.engine or "", _time(written.written))
+        for written in reversed(entry.submissions)
     ]
     posted: _Rows = [
         (f"{note.score:.2f}", _time(note.noted), (note.submission_sha256 or "")[:8], note.note or "")
@@ -97,7 +97,7 @@ def run_page(ledger: Ledger, entry: RunEntry) -> tuple[list[str], list[Table], l
 
 
 def _row(ledger: Ledger, entry: RunEntry) -> dict[str, str]:
-    """What a run reached, by header."""
+    """Return a run's cells of the table, by header."""
     score = ledger.score(entry)
     training = entry.manifest.training
     seconds = None if training is None else training.seconds
@@ -128,18 +128,18 @@ def _signature_lines(signatures: Sequence[str]) -> list[str]:
     if len(signatures) < 2:
         return [labelled("signature", signature) for signature in signatures]
     lines = [f"signature {_letter(signatures, signature)}  {signature}" for signature in signatures]
-    return [*lines, "scores with different signatures are not comparable as they stand"]
+    return [*lines, "scores with different signatures are not comparable"]
 
 
 def _agreement_lines(agreement: Agreement, signatures: Sequence[str]) -> list[str]:
-    """How local and leaderboard scores go together, or how many runs are missing."""
+    """Return the agreement of local and leaderboard scores, or how many runs are missing."""
     n = len(agreement.runs)
     without = "without a local score of the same data, signature and engine"
     left_out = [f"  left out, {without}: {listed(agreement.left_out)}"] if agreement.left_out else []
     if agreement.difference is None:
         return [
             f"leaderboard against local scores: {n} run{' has' if n == 1 else 's have'} both, of the same data and"
-            f" signature; {FEWEST - n} more, and it can be said how they go together",
+            f" signature; the correlation needs {FEWEST - n} more",
             *left_out,
         ]
     mark = f", signature {_letter(signatures, agreement.signature)}" if len(signatures) > 1 else ""
@@ -157,25 +157,25 @@ def _agreement_lines(agreement: Agreement, signatures: Sequence[str]) -> list[st
 
 
 def _value(value: Any) -> str:
-    """A field as YAML has it."""
+    """Return a field as YAML writes it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
 def _letter(signatures: Sequence[str], signature: str) -> str:
-    """Return the letter of a signature; one that no run has gets a question mark."""
+    """Return the letter of a signature; a question mark if no run has it."""
     if signature not in signatures:
         return "?"
     return letters(len(signatures))[signatures.index(signature)]
 
 
 def _score(score: Score, digits: int) -> str:
-    """A score with its interval, the latter with so many digits."""
+    """Return a score with its interval; `digits` are those of the interval."""
     ends = score.interval
     return f"{score.final:.2f}" + (f" [{ends.low:.{digits}f}, {ends.high:.{digits}f}]" if ends else "")
 
 
 def _time(iso: str) -> str:
-    """A time to the minute, from ISO."""
+    """Return a time to the minute, from ISO."""
     return iso[:16].replace("T", " ")

@@ -1,8 +1,8 @@
-"""A recipe says everything that a run depends on; nothing else does.
+"""A recipe holds every setting that a run depends on.
 
-A recipe is a YAML file. Every field has its default in `fields`, so a recipe holds what differs; a field that is
-not known is an error that names the line and the nearest known field. Single fields are changed on the
-command line with ``--set train.learning_rate=1e-4``.
+A recipe is a YAML file. Every field has its default in `fields`, so a recipe holds only what differs. An unknown
+field is an error with its line and the most similar known field. Single fields are changed on the command line
+with ``--set train.learning_rate=1e-4``.
 """
 
 from llm_summ.recipe.fields import (

@@ -1,4 +1,4 @@
-"""The fields of a recipe, with their defaults and what goes together."""
+"""The fields of a recipe, with their defaults and the combinations that are valid."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class _Section(BaseModel):
 
 
 class ModelFields(_Section):
-    """Which base model, and how its weights are held while the adapter is trained."""
+    """The base model, and the precision its frozen weights are stored in."""
 
     base: str = Field(min_length=1)
     revision: str | None = None
@@ -71,8 +71,8 @@ class ModelFields(_Section):
 class DataFields(_Section):
     """Where the dialogues are: a CSV, JSONL or parquet path, or ``sample:train``, ``sample:dev``, ``sample:test``.
 
-    `train` may be several files. `shuffle` (by the recipe's seed) and then `limit` say which of their rows are
-    trained, and in which order.
+    `train` may be several files. `shuffle` (by the recipe's seed) is applied first, then `limit`: they determine
+    the rows of the training and their order.
     """
 
     train: str | list[str] = Field(min_length=1)
@@ -104,14 +104,14 @@ class LoraFields(_Section):
     """The adapter: LoRA (Hu et al. 2021, https://arxiv.org/abs/2106.09685).
 
     Attributes:
-        r: the rank of its products.
-        alpha: it is scaled by alpha / r.
-        dropout: the share of what a layer is given that the adapter does not see.
-        targets: which layers are adapted.
-        rslora: scale it by alpha / sqrt(r) instead (Kalajdzievski 2023, https://arxiv.org/abs/2312.03732).
-        init: how A begins: as PEFT does by default (Kaiming), `gaussian`, or `eva`, from the principal components
-            of what layers are given (Paischer et al. 2024, https://arxiv.org/abs/2410.07170); B begins at zero.
-        learning_rate_ratio: LoRA+'s: how many times faster B learns than A (Hayou et al. 2024,
+        r: the rank of the product B A.
+        alpha: the product is scaled by alpha / r.
+        dropout: the share of a layer's inputs that is dropped before the adapter.
+        targets: the layers that are adapted.
+        rslora: scale by alpha / sqrt(r) instead (Kalajdzievski 2023, https://arxiv.org/abs/2312.03732).
+        init: the initial A: PEFT's default (Kaiming), `gaussian`, or `eva`, from the principal components of the
+            layers' inputs (Paischer et al. 2024, https://arxiv.org/abs/2410.07170); B is zero at first.
+        learning_rate_ratio: LoRA+: the learning rate of B relative to that of A (Hayou et al. 2024,
             https://arxiv.org/abs/2402.12354).
     """
 
@@ -125,25 +125,26 @@ class LoraFields(_Section):
 
 
 class TrainFields(_Section):
-    """The optimisation. `batch_size` rows make one optimizer step.
+    """The optimisation. An optimizer step takes `batch_size` rows.
 
     Attributes:
         weights: what is trained: a LoRA adapter next to the frozen base, or all of the base's weights. Recipes of
-            earlier versions call this field `method`, and are read as they are.
-        objective: what is minimised; sft: the cross entropy of the reference summaries.
-        from_run: a finished run whose adapter the training begins with: a name in the folder of runs, or a path.
+            earlier versions call this field `method`; that name is still accepted.
+        objective: the loss that is minimised; sft: the cross entropy of the reference summaries.
+        from_run: a finished run whose adapter the training starts from: a name in the folder of runs, or a path.
             Base and LoRA fields must be those of that run; `lora.dropout` may differ.
-        micro_batch_size: rows that are computed at a time. The sum of their gradients is the batch's: this changes
-            speed and memory, and nothing else but dropout and rounding. `auto` begins with what is estimated to
-            fit. Where memory does not do, it is halved, and the step is made anew.
-        packing: rows of a micro batch stand one after the other instead of being padded; none sees another.
+        micro_batch_size: rows that are computed at a time. Their gradients are summed to that of the batch: this
+            changes speed and memory, and apart from dropout and rounding nothing else. `auto` starts with a
+            size that is estimated to fit. On out-of-memory it is halved, and the step is retried.
+        packing: concatenate the rows of a micro batch instead of padding them; no row attends to another.
         neftune_alpha: noise on the embeddings (Jain et al. 2023, https://arxiv.org/abs/2310.05914).
         label_smoothing: the share of a target that is spread over the vocabulary.
-        max_minutes: how long a training may take, from the command to its result. After a few steps the rate is
-            known, and the number of steps is fixed and kept with the run. Evaluations count.
-        save_minutes: a checkpoint is saved that often; also at every evaluation, at `save_steps`, and at a signal.
-        keep_checkpoints: how many of the last are kept, beside the best.
-        parallel: with several devices, whether each holds the whole model (ddp) or a part of it (fsdp).
+        max_minutes: the longest duration of a training, from the command to its result, evaluations included.
+            After a few steps the speed is known; the number of steps is then fixed and stored with the run.
+        save_minutes: minutes between checkpoints, which are also saved at every evaluation, every `save_steps`
+            steps, and at a signal.
+        keep_checkpoints: how many of the latest are kept, in addition to the best.
+        parallel: with several devices, whether each stores the whole model (ddp) or a part of it (fsdp).
     """
 
     weights: WeightsName = "lora"
@@ -175,26 +176,27 @@ class TrainFields(_Section):
     parallel: Literal["ddp", "fsdp"] = "ddp"
 
     def checkpoints(self, *, on_gpu: bool) -> bool:
-        """Whether activations are made anew in the backward pass: what `gradient_checkpointing` means there."""
+        """Return whether `gradient_checkpointing` on that device recomputes activations in the backward pass."""
         return self.gradient_checkpointing == "on" or (self.gradient_checkpointing == "auto" and on_gpu)
 
     def optimizer_name(self, *, on_gpu: bool) -> OptimizerName:
-        """The optimizer that `optimizer` means there."""
+        """Return the optimizer that `optimizer` means on that device."""
         if self.optimizer == "auto":
             return "paged_adamw_8bit" if on_gpu else "adamw_torch"
         return self.optimizer
 
 
 class EvaluationFields(_Section):
-    """What is done with `data.dev` during the training, and what is made of it.
+    """The evaluations on `data.dev` during the training, and the choice of a checkpoint by them.
 
     Attributes:
-        every: after so many optimizer steps, or after each epoch; the last step is always evaluated, too.
-        rows: how many dialogues, chosen by the seed; None takes all.
-        pick: which checkpoint becomes the result: the best by the competition's score of greedily generated
+        every: the number of optimizer steps between evaluations, or after each epoch; the last step is always
+            evaluated, too.
+        rows: the number of dialogues, chosen by the seed; None takes all.
+        pick: the checkpoint that becomes the result: the best by the competition's score of greedily generated
             summaries, by the loss, or the last one.
-        patience: stop after so many evaluations in a row that do not better the best before them by `min_gain`.
-        min_gain: in points of the score (0 to 100) if the pick is by score, or else in the loss.
+        patience: stop after this number of evaluations in a row that do not improve on the best by `min_gain`.
+        min_gain: in points of the score (0 to 100) if the pick is by score, otherwise in the loss.
         batch_size: prompts at a time.
     """
 
@@ -210,16 +212,17 @@ class ServerFields(_Section):
     """A server that speaks OpenAI's protocol, for the engine openai. Its key comes from OPENAI_API_KEY.
 
     Attributes:
-        url: where its paths begin, as a rule with /v1 at the end.
-        model: its name there; None: the only one that it serves.
+        url: the base of its paths, usually with /v1 at the end.
+        model: the model's name on the server; None: the only model that it serves.
         prompt: ``tokens`` sends the ids that were trained, which vLLM's servers take; ``chat`` sends messages, and
             the server applies its own chat template.
         concurrency: requests at a time.
-        requests_per_minute: no more than that; None: as many as can be.
-        patience_minutes: how long a server that fails, or is not there, is asked again.
-        price: for a million tokens asked and answered, in any currency; the sum is said at the end.
-        extra_body: further fields of the body of every request, which this server knows.
-        leave_out: fields that this server refuses, and that are not sent.
+        requests_per_minute: the highest rate; None: no limit.
+        patience_minutes: how long requests are retried if the server fails or is unreachable.
+        price: for a million prompt tokens and a million completion tokens, in any currency; the cost is printed
+            at the end.
+        extra_body: further fields for the body of every request, which this server accepts.
+        leave_out: fields that are not sent, because this server refuses them.
     """
 
     url: str = "http://127.0.0.1:8000/v1"
@@ -238,13 +241,13 @@ class ServerFields(_Section):
         parts = urlsplit(url)
         try:
             is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # a port that is no number
+        except ValueError:  # the port is not a number
             is_address = False
         if not is_address:
             raise ValueError(f"found {url!r}, expected an address such as http://127.0.0.1:8000/v1")
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise ValueError(
-                "holds a user, a password or a query, which would be written into the run; put the key into "
+                "holds a user, a password or a query, which would be stored with the run; put the key into "
                 "OPENAI_API_KEY"
             )
         return url
@@ -270,18 +273,20 @@ class GenerateFields(_Section):
     """How summaries are generated.
 
     Attributes:
-        limit: ``predicted`` cuts a generation off where 99.5 % of the training completions to dialogues of such a
-            length had ended, and at `max_new_tokens` at the latest; ``fixed`` at `max_new_tokens`.
+        limit: ``predicted`` stops a generation at the length within which 99.5 % of the training completions for
+            dialogues of similar length ended, and at `max_new_tokens` at the latest; ``fixed`` stops it at
+            `max_new_tokens`.
         n: candidates for each dialogue.
-        temperature: 0: the likeliest token at every step (greedy); above it tokens are drawn.
-        top_p: drawn from the likeliest tokens that together have this probability.
-        top_k: drawn from so many of the likeliest; 0: from all.
-        beams: texts that are kept side by side (beam search); not every engine can.
-        no_repeat_ngram: no run of so many tokens comes twice in a completion; 0: it may. Not every engine can.
-        tensor_parallel: GPUs that a model is divided among; not every engine can.
+        temperature: 0: the likeliest token at every step (greedy); above 0: tokens are sampled.
+        top_p: sample from the likeliest tokens that together have this probability.
+        top_k: sample from this number of the likeliest tokens; 0: from all.
+        beams: the number of beams (beam search); not every engine supports it.
+        no_repeat_ngram: no sequence of this number of tokens is repeated in a completion; 0: no restriction. Not
+            every engine supports it.
+        tensor_parallel: GPUs that a model is divided among; not every engine supports it.
         data_parallel: workers that share the dialogues, each with the whole model, with an engine on this machine.
-        prove: whether to look at one prompt before a generation: that the engine computes with what was trained.
-        server: for an engine that asks a server.
+        prove: whether to prove with one prompt, before a generation, that the engine uses the trained weights.
+        server: for an engine that sends requests to a server.
     """
 
     engine: EngineName = AUTO
@@ -307,7 +312,7 @@ class GenerateFields(_Section):
     def _goes_together(self) -> Self:
         if self.beams > 1 and self.temperature:
             raise ValueError(
-                f"beams {self.beams} does not go with temperature {self.temperature:g}; set one of them"
+                f"beams {self.beams} and temperature {self.temperature:g} exclude each other; set one of them"
             )
         if self.n > 1 and not self.temperature and self.beams < self.n:
             raise ValueError(
@@ -316,16 +321,18 @@ class GenerateFields(_Section):
             )
         if 0 < self.temperature < _LEAST_TEMPERATURE:
             raise ValueError(
-                f"temperature {self.temperature:g}: draws nothing but the likeliest token; set it to 0, or to "
-                f"{_LEAST_TEMPERATURE:g} at least"
+                f"temperature {self.temperature:g}: samples only the likeliest token; set it to 0, or to at least "
+                f"{_LEAST_TEMPERATURE:g}"
             )
         if not self.temperature and (self.top_p < 1 or self.top_k):
-            raise ValueError("top_p and top_k are for drawn tokens; set temperature above 0, or leave them out")
+            raise ValueError("top_p and top_k are for sampling; set temperature above 0, or leave them out")
         if self.beams > 1 and self.limit == "predicted":
-            raise ValueError("limit predicted does not go with beams, of which a limit decides which text wins")
+            raise ValueError(
+                "limit predicted cannot be used with beams, as a limit decides which text wins; set limit to fixed"
+            )
         self._suits_the_engine()
         if self.base_quantization != "none" and self.adapter == "merge":
-            raise ValueError("adapter merge does not go with base_quantization nf4; choose one of them")
+            raise ValueError("adapter merge and base_quantization nf4 exclude each other; choose one")
         return self
 
     def _suits_the_engine(self) -> None:
@@ -333,25 +340,27 @@ class GenerateFields(_Section):
             return
         spec = engine_spec(self.engine)
         if spec.can("messages") and self.server.prompt == "chat" and self.top_k:
-            raise ValueError("top_k: messages (server.prompt chat) cannot ask for it; leave it out")
+            raise ValueError("top_k: requests with messages (server.prompt chat) do not support it; leave it out")
         if self.n > 1 and not spec.can("candidates"):
-            raise ValueError(f"n: the engine {spec.name} knows one text for each dialogue; set it to 1")
+            raise ValueError(f"n: the engine {spec.name} generates one text for each dialogue; set it to 1")
         if self.data_parallel > 1 and not spec.can("data_parallel"):
-            raise ValueError(f"data_parallel does not go with the engine {spec.name}; set it to 1")
+            raise ValueError(f"data_parallel: the engine {spec.name} does not support it; set it to 1")
         for name, capability in self.needs.items():
             if not spec.can(capability):
-                able = " or ".join(one.name for one in engines_that([capability])) or "none that is installed"
-                raise ValueError(f"{name} works with engine {able} only, found {spec.name}; leave one of them out")
+                able = " or ".join(other.name for other in engines_that([capability])) or "none that is installed"
+                raise ValueError(
+                    f"{name} works only with the engine {able}, found {spec.name}; leave one of them out"
+                )
 
     @property
     def needs(self) -> dict[str, Capability]:
-        """What not every engine on this machine can do, such as ``beams 4``, and the capability that it needs."""
-        asked: dict[str, tuple[Capability, bool]] = {
+        """Settings that only some engines support, such as ``beams 4``, and the capability that each needs."""
+        settings: dict[str, tuple[Capability, bool]] = {
             f"beams {self.beams}": ("beams", self.beams > 1),
             f"no_repeat_ngram {self.no_repeat_ngram}": ("no_repeat_ngram", self.no_repeat_ngram > 0),
             f"base_quantization {self.base_quantization}": ("quantize", self.base_quantization != "none"),
         }
-        return {name: capability for name, (capability, is_asked) in asked.items() if is_asked}
+        return {name: capability for name, (capability, is_set) in settings.items() if is_set}
 
 
 class Recipe(_Section):
@@ -375,23 +384,25 @@ class Recipe(_Section):
             model, lora = info.data.get("model"), info.data.get("lora")
             if model is not None and model.quantization != "none":
                 raise ValueError(
-                    "weights full does not go with quantized weights, which cannot be trained; set "
+                    "weights full cannot be used with quantized weights, which cannot be trained; set "
                     "model.quantization to none"
                 )
             if lora is not None and (
                 lora.learning_rate_ratio is not None or lora.init != "default" or lora.rslora
             ):
                 raise ValueError(
-                    "weights full has no adapter; leave lora.learning_rate_ratio, init and rslora out"
+                    "weights full has no adapter; leave out lora.learning_rate_ratio, init and rslora"
                 )
             if train.from_run is not None:
-                raise ValueError("from_run gives an adapter, and weights full has none; set one of them")
+                raise ValueError("from_run starts from an adapter, and weights full has none; set one of them")
         elif train.from_run is not None and (lora := info.data.get("lora")) is not None and lora.init != "default":
             raise ValueError(
-                f"from_run gives a trained adapter, and lora.init {lora.init} a new one; leave one of them out"
+                f"from_run starts from a trained adapter, lora.init {lora.init} from a new one; leave one out"
             )
         if train.packing and train.neftune_alpha is not None:
-            raise ValueError("packing does not go with neftune_alpha, whose noise depends on the length of a row")
+            raise ValueError(
+                "packing cannot be used with neftune_alpha, whose noise depends on the length of a row; choose one"
+            )
         return train
 
     @field_validator("evaluation")
@@ -400,12 +411,12 @@ class Recipe(_Section):
         if evaluation.patience is not None and evaluation.every == "never":
             raise ValueError("patience needs evaluations; set every to epoch or to a number of steps")
         if evaluation.patience is not None and evaluation.pick == "last":
-            raise ValueError("patience needs something to gain; set pick to score or loss")
+            raise ValueError("patience needs a score or loss to improve; set pick to score or loss")
         return evaluation
 
     @field_validator("track")
     @classmethod
     def _each_tracker_once(cls, track: list[Tracker]) -> list[Tracker]:
         if len(set(track)) < len(track):
-            raise ValueError(f"a tracker stands twice in [{', '.join(track)}]; name each once")
+            raise ValueError(f"[{', '.join(track)}] names a tracker twice; name each once")
         return track

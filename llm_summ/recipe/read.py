@@ -1,4 +1,4 @@
-"""Recipes on disk: found, read with single fields changed, and written; what is wrong is told with its line."""
+"""Find, read and write recipes; overrides change single fields; errors have the file and the line."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ __all__ = ["bundled_dir", "dump_recipe", "find_recipe", "load_recipe", "rename_f
 # Fields that had another name in earlier versions.
 _NEW_NAMES: dict[tuple[str, ...], tuple[str, ...]] = {("train", "method"): ("train", "weights")}
 
-# What the YAML reader lets through besides its own errors: for a date such as 2020-13-45, a tag without a value
-# (!!int), a thousand brackets.
-_YAML_FAULTS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+# Errors that the YAML reader raises besides its own: for a date such as 2020-13-45, a tag without a value (!!int),
+# a thousand brackets.
+_OTHER_YAML_ERRORS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
-# What pydantic calls the alternatives of a field that is, say, a number or `auto`; no field has such a name.
+# pydantic's names for the alternatives of a field such as a number or `auto`; no field has such a name.
 _UNION_PARTS = {"constrained-int": "a whole number", "int": "a whole number"}
 
 
 def bundled_dir(kind: Literal["recipes", "prompts"]) -> Path:
-    """The folder of the recipes or prompts that come with the package."""
+    """Return the folder of the recipes or prompts that come with the package."""
     package = Path(__file__).parents[1]
     installed = package / kind
     return installed if installed.is_dir() else package.parent / kind
 
 
 def find_recipe(name: str | Path) -> Path:
-    """The file that `name` means: a path, or else a bundled recipe (``recipes/qlora.yaml``, ``qlora``).
+    """Return the file that `name` means: a path, or else a bundled recipe (``recipes/qlora.yaml``, ``qlora``).
 
     Raises:
-        RecipeError: there is neither.
+        RecipeError: neither exists.
     """
     path = Path(name)
     if path.is_file():
@@ -60,14 +60,14 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         overrides: such as ``train.learning_rate=1e-4``; the value is read as YAML.
 
     Raises:
-        RecipeError: one line for each thing that is wrong, with its place.
+        RecipeError: the recipe is not valid; one line for each error, with its file and line.
     """
     tree, lines = _read_yaml(path)
     lines |= {new: lines[old] for old, new in rename_fields(tree).items() if old in lines}
     placed = {key: f"{path}:{line}" for key, line in lines.items()}
     for name, value in tree.items():
         if value is None and _section((name,)):
-            tree[name] = {}  # a section of which every line is commented out
+            tree[name] = {}  # a section whose lines are all commented out
     for override in overrides:
         key, equals, text = override.partition("=")
         keys = tuple(key.strip().split("."))
@@ -81,14 +81,14 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        # What does not go together in the file itself is no override's fault.
-        in_file = {_finding(line): line for line in (_wrong_in_file(path) if overrides else ())}
-        found = (" ".join(line.splitlines()) for line in _explain(error, placed, path))
-        raise RecipeError("\n".join(in_file.get(_finding(line), line) for line in found)) from error
+        # An invalid combination in the file itself is reported for the file, not for an override.
+        in_file = {_without_place(line): line for line in (_errors_in_file(path) if overrides else ())}
+        messages = (" ".join(line.splitlines()) for line in _explain(error, placed, path))
+        raise RecipeError("\n".join(in_file.get(_without_place(line), line) for line in messages)) from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The recipe as YAML, every field written out."""
+    """Return the recipe as YAML, with every field."""
     from ruamel.yaml import YAML
 
     out = io.StringIO()
@@ -100,21 +100,21 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def rename_fields(tree: dict[str, Any]) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Give the fields of a recipe of an earlier version the names of today, in place.
+    """Rename the fields of a recipe of an earlier version to their current names, in place.
 
-    A field that has both names is left alone: the old one is then an unknown field.
+    If both names are present nothing is renamed: the old one is then reported as an unknown field.
 
     Args:
-        tree: a recipe as YAML gives it.
+        tree: a recipe as read from YAML.
 
     Returns:
-        the new name of every field that was renamed, by its old one.
+        the new name of every renamed field, by its old name.
     """
     renamed: dict[tuple[str, ...], tuple[str, ...]] = {}
     for old, new in _NEW_NAMES.items():
         section = tree.get(old[0])
         if isinstance(section, dict) and old[1] in section and new[1] not in section:
-            # In place of the old one: fields keep their order.
+            # The order of the fields stays the same.
             tree[old[0]] = {new[1] if name == old[1] else name: value for name, value in section.items()}
             renamed[old] = new
     return renamed
@@ -135,7 +135,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}" if mark else f"{path}"
         raise RecipeError(f"{where}: not valid YAML: {' '.join(str(error.problem).split())}") from error
-    except (YAMLError, *_YAML_FAULTS) as error:
+    except (YAMLError, *_OTHER_YAML_ERRORS) as error:
         raise RecipeError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if root is None:
         root = {}
@@ -147,7 +147,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
     def plain(node: Any, at: tuple[str, ...]) -> Any:
         if isinstance(node, Mapping):
             for key in node:
-                # a key that comes through a merge (<<: *anchor) stands elsewhere
+                # a key from a merge (<<: *anchor) has no line here
                 if position := (node.lc.data or {}).get(key):  # type: ignore[attr-defined]
                     lines[(*at, str(key))] = position[0] + 1
             return {str(key): plain(value, (*at, str(key))) for key, value in node.items()}
@@ -159,7 +159,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
 
 
 def _plain_scalar(value: Any) -> Any:
-    """Drop ruamel's subclasses, which remember how a number or text was written."""
+    """Convert ruamel's subclasses, which store how a number or text was written, to plain values."""
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)
@@ -172,7 +172,7 @@ def _parse_scalar(override: str, text: str) -> Any:
 
     try:
         return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, *_YAML_FAULTS) as error:
+    except (YAMLError, *_OTHER_YAML_ERRORS) as error:
         raise RecipeError(f"--set {override}: the value is not valid YAML") from error
 
 
@@ -186,8 +186,8 @@ def _assign(tree: dict[str, Any], keys: tuple[str, ...], value: Any, override: s
     node[keys[-1]] = value
 
 
-def _wrong_in_file(path: Path) -> list[str]:
-    """What is wrong with a recipe as it stands in its file."""
+def _errors_in_file(path: Path) -> list[str]:
+    """Return the errors of a recipe file without overrides."""
     try:
         load_recipe(path)
     except RecipeError as error:
@@ -195,29 +195,29 @@ def _wrong_in_file(path: Path) -> list[str]:
     return []
 
 
-def _finding(line: str) -> str:
-    """A line without its place."""
+def _without_place(line: str) -> str:
+    """Return an error without the file and the line."""
     return line.partition(": ")[2]
 
 
 def _explain(error: ValidationError, placed: Mapping[tuple[str, ...], str], path: Path) -> Iterable[str]:
-    """One line for each finding: place, field, what was found, what was expected."""
-    told = set()
+    """Yield one line for each finding: place, field, what was found, what was expected."""
+    reported = set()
     for finding in error.errors():
-        place = finding["loc"]
+        path_in_recipe = finding["loc"]
         if finding["type"] != "extra_forbidden":  # an unknown field may have any name
-            place = tuple(
+            path_in_recipe = tuple(
                 part
-                for part in place
+                for part in path_in_recipe
                 if not str(part).startswith(("literal[", "list[")) and part not in _UNION_PARTS
             )
-        in_union = len(place) < len(finding["loc"])
-        keys = tuple(part for part in place if isinstance(part, str))
-        if (keys if in_union else place) in told:
+        in_union = len(path_in_recipe) < len(finding["loc"])
+        keys = tuple(part for part in path_in_recipe if isinstance(part, str))
+        if (keys if in_union else path_in_recipe) in reported:
             continue  # a union reports every alternative
-        told.add(keys if in_union else place)
-        known = next((placed[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in placed), str(path))
-        yield f"{known}: {'.'.join(keys)}: {_reason(finding, keys)}"
+        reported.add(keys if in_union else path_in_recipe)
+        where = next((placed[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in placed), str(path))
+        yield f"{where}: {'.'.join(keys)}: {_reason(finding, keys)}"
 
 
 def _reason(finding: Any, keys: tuple[str, ...]) -> str:
@@ -265,7 +265,7 @@ def _field(keys: tuple[str, ...]) -> Any:
 
 
 def _choices(annotation: Any) -> list[str]:
-    """The texts that a field or its items may be; empty if any may."""
+    """Return the values that a field or its items may have; empty if any text is valid."""
     if get_origin(annotation) is Literal:
         return [str(choice) for choice in get_args(annotation)]
     return [choice for part in get_args(annotation) for choice in _choices(part)]

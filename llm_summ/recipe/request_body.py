@@ -24,7 +24,7 @@ SentField = Literal[
     "ignore_eos",
     "chat_template_kwargs",
 ]
-"""What the engine sends with token ids or with messages, but for what no request can do without."""
+"""Fields that the engine sends with token ids or with messages, except those that every request needs."""
 
 _TEMPLATE_FIELD = "chat_template_kwargs"
 _RECIPE_FIELDS = {
@@ -45,14 +45,14 @@ _FIXED_WITH_IDS = {
 
 
 def check_extra_body(value: object, prompt: object) -> dict[str, Any]:
-    """Return the fields that a recipe adds to the body, checked.
+    """Check and return the fields that a recipe adds to the body.
 
     Args:
-        value: what the recipe says.
+        value: the field of the recipe.
         prompt: ``tokens`` or ``chat``; with token ids the engine sets more fields itself.
 
     Raises:
-        ValueError: it is no mapping, cannot be sent as JSON, or sets what the engine sets.
+        ValueError: it is not a mapping, cannot be sent as JSON, or sets a field that the engine sets.
     """
     if not isinstance(value, Mapping):
         raise ValueError(f"found {value!r}, expected a mapping such as {{reasoning_effort: low}}")
@@ -70,15 +70,15 @@ def check_extra_body(value: object, prompt: object) -> dict[str, Any]:
                 f"{key}: the engine sets it with token ids; remove it, or set generate.server.prompt to chat"
             )
         if not _is_json(part):
-            raise ValueError(f"{key}: found {part!r}, expected what JSON knows: text, numbers, lists, mappings")
+            raise ValueError(f"{key}: found {part!r}, expected a value of JSON: text, number, list or mapping")
     return dict(value)
 
 
 def further_fields(prompt: str, extra_body: Mapping[str, Any], leave_out: Collection[str]) -> dict[str, Any]:
     """Return the fields of the body that no other field of the recipe sets.
 
-    With messages, a model that can think is asked for an answer without thoughts, as it was trained; other models'
-    templates ignore that. What `extra_body` says wins.
+    With messages, a model that can think is asked for an answer without thoughts, as it was trained; the templates
+    of other models ignore that. `extra_body` takes precedence.
     """
     if prompt == "tokens" or _TEMPLATE_FIELD in leave_out:
         return dict(extra_body)

@@ -1,4 +1,4 @@
-"""``manifest.json``: what a run was made of, and the result of its training."""
+"""``manifest.json``: the inputs of a run, and the result of its training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PromptRecord(StoredModel):
 
     Attributes:
         name: of its template.
-        sha256: of the template's text, line ends aside.
+        sha256: of the template's text, with normalised line ends.
     """
 
     name: str | None = None
@@ -43,8 +43,8 @@ class DataPart(StoredModel):
     """The data of one part: train, dev or test.
 
     Attributes:
-        rows: dialogues of all its files.
-        sha256: of each file, by the name that the recipe gives it.
+        rows: the number of dialogues in all its files.
+        sha256: of each file, by its name in the recipe.
     """
 
     rows: int | None = None
@@ -53,22 +53,22 @@ class DataPart(StoredModel):
     @model_validator(mode="before")
     @classmethod
     def _of_one_source(cls, value: Any) -> Any:
-        """Read the form of early versions, whose parts had one file: a `source` and its hash."""
+        """Read the format of early versions, in which a part had one file: a `source` and its hash."""
         if isinstance(value, dict) and isinstance(value.get("sha256"), str):
             return value | {"sha256": {str(value.get("source", "")): value["sha256"]}}
         return value
 
 
 class Budget(StoredModel):
-    """What fits into `train.max_minutes`.
+    """The number of steps that fit into `train.max_minutes`.
 
     Attributes:
         minutes: the recipe's.
         steps: optimizer steps of the training.
         rows: dialogues of an evaluation.
-        fixed_at: the step after which this was known.
+        fixed_at: the step after which the number of steps was fixed.
         all_steps: optimizer steps of the training without a budget.
-        earlier: `fixed_at` and `steps` of earlier values that did not hold; shape (n, 2).
+        earlier: `fixed_at` and `steps` of earlier estimates that were replaced; shape (n, 2).
     """
 
     minutes: float | None = None
@@ -83,8 +83,8 @@ class Resumption(StoredModel):
     """A resumption of a training.
 
     Attributes:
-        at: when; ISO, UTC.
-        step: the checkpoint's; 0: there was none.
+        at: the time; ISO, UTC.
+        step: the checkpoint's; 0: there was no checkpoint.
     """
 
     at: str
@@ -95,13 +95,13 @@ class TrainingResult(StoredModel):
     """The result of a training that ended.
 
     Attributes:
-        finished: when; ISO, UTC.
+        finished: the time; ISO, UTC.
         seconds: of the training, evaluations included.
-        steps: optimizer steps that were made.
-        stopped_early: whether evaluations ended it.
+        steps: the number of optimizer steps.
+        stopped_early: whether `evaluation.patience` ended it.
         picked_step: the step whose weights were kept.
         picked_score: the dev score of that step, from 0 to 100; None: it was not evaluated.
-        tokens: that were trained on.
+        tokens: the number that were trained on.
         last_loss: of the last logged step; None: it was not finite.
         memory_gib: the peak.
         adapter_sha256: of the weights that were kept, an adapter's or a whole model's.
@@ -120,26 +120,26 @@ class TrainingResult(StoredModel):
 
 
 class Manifest(StoredModel):
-    """What a run was made of, and the result of its training.
+    """The inputs of a run, and the result of its training.
 
     Attributes:
-        started: when; ISO, UTC.
+        started: the time; ISO, UTC.
         seed: the recipe's.
-        device: where it was begun.
+        device: the device that it was started on.
         recipe_sha256: of the resolved recipe.
         prompt: the trained prompt.
         data: by part: train, dev, test.
-        base: what identifies the base model, from `llm_summ.models.content_stamp.base_stamp`.
+        base: the identity of the base model, from `llm_summ.models.content_stamp.base_stamp`.
         stop_id: the token that ends a summary.
         shortened: ids of training rows whose dialogues lost turns.
         versions: of llm-summ, Python and the libraries.
         platform: the operating system.
         git: the commit of the working folder, with ``+`` if it had changes; None outside a repository.
-        kept: hashes of the files that prompts depend on, by name; None: they were not written yet.
+        kept: hashes of the files that prompts depend on, by name; None: they are not written yet.
         resumed: every resumption.
-        budget: what fits into `train.max_minutes`; None: there is no such limit, or it is not known yet.
-        from_run: the run and the hash of the adapter that the training began with (`train.from_run`).
-        training: None: the training did not end yet.
+        budget: the steps that fit into `train.max_minutes`; None: no such limit, or not known yet.
+        from_run: the run and the hash of the adapter that the training started from (`train.from_run`).
+        training: None: the training has not ended.
     """
 
     started: str | None = None

@@ -3,7 +3,7 @@
 ::
 
     runs/<name>/recipe.yaml prompt.md manifest.json log.jsonl adapter/ merged/ predictions/ scores/
-                candidates/ sweeps/, of several texts or settings
+                candidates/ sweeps/, with several texts or settings
                 checkpoints/ evaluations/ tracking/, of the training
                 model/ instead of adapter/, if all weights were trained
                 budget.json, limits.json, and length.json examples.jsonl if the prompt uses them
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["RUNS", "Run", "create_run", "environment", "mark_latest", "open_run", "reserve_run", "run_path"]
 
 RUNS = Path("runs")
-"""The folder of all runs, below where one stands."""
+"""Default folder of all runs, relative to the working directory."""
 
 _SECONDS_FOR_SMALL_FILES = 20.0
 _PACKAGES = (
@@ -58,7 +58,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run's folder and what lies in it."""
+    """A run's folder and its files."""
 
     path: Path
 
@@ -69,12 +69,12 @@ class Run:
 
     @property
     def argument(self) -> str:
-        """What ``--run`` takes to find it again."""
+        """The value of ``--run`` that finds this run."""
         return self.name if self.path.parent == RUNS else str(self.path)
 
     @property
     def recipe_path(self) -> Path:
-        """The resolved recipe: every field written out."""
+        """The resolved recipe, with every field."""
         return self.path / "recipe.yaml"
 
     @property
@@ -94,17 +94,17 @@ class Run:
 
     @property
     def manifest_path(self) -> Path:
-        """What the run was made of: hashes, versions, seed, device."""
+        """The run's inputs and result: hashes, versions, seed, device."""
         return self.path / "manifest.json"
 
     @property
     def budget_path(self) -> Path:
-        """What predicts how many tokens a summary may have."""
+        """The predictor of the largest number of tokens of a summary (`generate.limit`)."""
         return self.path / "budget.json"
 
     @property
     def limits_path(self) -> Path:
-        """How long a summary may be, as `post --learn-limits` found it."""
+        """The length limits of summaries that `post --learn-limits` fitted."""
         return self.path / "limits.json"
 
     @property
@@ -119,12 +119,12 @@ class Run:
 
     @property
     def model(self) -> Path:
-        """The trained model with its tokenizer, where all weights were trained and there is no adapter."""
+        """The trained model with its tokenizer, in place of an adapter if all weights were trained."""
         return self.path / "model"
 
     @property
     def checkpoints(self) -> Path:
-        """What a killed training goes on from."""
+        """The checkpoints that a stopped training resumes from."""
         return self.path / "checkpoints"
 
     @property
@@ -134,7 +134,7 @@ class Run:
 
     @property
     def tracking(self) -> Path:
-        """What trackers write here."""
+        """The files that trackers write."""
         return self.path / "tracking"
 
     @property
@@ -154,7 +154,7 @@ class Run:
 
     @property
     def sweeps(self) -> Path:
-        """What `sweep` generated and found: prediction files, and a JSON file for each sweep."""
+        """The results of `sweep`: prediction files, and a JSON file for each sweep."""
         return self.path / "sweeps"
 
     @property
@@ -164,45 +164,45 @@ class Run:
 
     @property
     def submissions_path(self) -> Path:
-        """What `submit` wrote of this run, a line each."""
+        """The submissions that `submit` wrote for this run, one per line."""
         return self.path / "submissions.jsonl"
 
     def lock_training(self) -> AbstractContextManager[None]:
-        """Hold the run for a training: checkpoints, log, manifest, and the trained weights.
+        """Lock the run for a training: checkpoints, log, manifest, and the trained weights.
 
         Raises:
-            RunError: another process trains it; names that.
+            RunError: another process trains it; the message names that process.
         """
         return locked(self.path, "training", f"{self.path}: is being trained", wait=0)
 
     def lock_files(self) -> AbstractContextManager[None]:
-        """Hold the small files: scores, limits, submissions, leaderboard scores. Waits for a few seconds.
+        """Lock the small files: scores, limits, submissions, leaderboard scores. Waits up to 20 seconds.
 
         Raises:
-            RunError: another process still holds them; names that.
+            RunError: another process still holds the lock; the message names that process.
         """
         busy = f"{self.path}: its scores, limits and submissions are being written"
         return locked(self.path, "files", busy, wait=_SECONDS_FOR_SMALL_FILES)
 
     def lock_merged(self, *, wait: bool) -> AbstractContextManager[None]:
-        """Hold what is merged of this run, to write it or to load it; also where `merge` writes it elsewhere.
+        """Lock the merged model of this run, to write or load it, even if `merge` writes it to another folder.
 
         Args:
-            wait: for another process that holds it, as long as it takes.
+            wait: wait for another process that holds the lock, as long as it takes.
 
         Raises:
-            RunError: another process holds it, and this one does not wait; names that.
+            RunError: another process holds the lock, and `wait` is false; the message names that process.
         """
         busy = f"{self.path}: its merged model is being written or loaded"
         return locked(self.path, "merged", busy, wait=math.inf) if wait else locked(self.path, "merged", busy)
 
     def manifest(self) -> Manifest:
-        """Return what `manifest_path` holds.
+        """Read the manifest.
 
         Raises:
             RunError: it is missing or damaged.
         """
-        # Not above: who only looks for a file need not wait for pydantic.
+        # Imported here: commands that only look for a file need not wait for pydantic.
         from pydantic import ValidationError
 
         from llm_summ.core.stored_model import first_invalid_field
@@ -225,13 +225,13 @@ class Run:
         write_json(self.manifest_path, manifest.to_json())
 
     def recipe(self, overrides: Sequence[str] = ()) -> Recipe:
-        """The recipe of this run, with its own copy of the prompt.
+        """Return the recipe of this run, with the run's copy of the prompt.
 
         Args:
             overrides: ``generate.KEY=VALUE`` or ``post=[…]``; nothing else can be changed after the training.
 
         Raises:
-            RunError: the folder holds none, or an override is of what was trained.
+            RunError: the folder has no recipe, or an override is for a field that the training fixed.
         """
         if not self.recipe_path.is_file():
             raise RunError(f"{self.path}: no recipe.yaml; expected a folder made by `llm-summ sft`")
@@ -248,10 +248,10 @@ class Run:
 
 
 def run_path(runs: Path, name: str | None, stem: str) -> Path:
-    """Where a new run will be; nothing is written.
+    """Return the path of a new run; nothing is written.
 
     Raises:
-        RunError: the name cannot be a folder's, or is taken.
+        RunError: the name is not valid for a folder, or is taken.
     """
     if name is None:
         now = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -272,7 +272,7 @@ def run_path(runs: Path, name: str | None, stem: str) -> Path:
 
 
 def reserve_run(runs: Path, name: str | None, stem: str) -> Run:
-    """Make the empty folder of a new run; of several processes that want the same name, one gets it.
+    """Make the empty folder of a new run; if several processes want the same name, only one gets it.
 
     Arguments and errors are those of `run_path`.
     """
@@ -281,7 +281,7 @@ def reserve_run(runs: Path, name: str | None, stem: str) -> Run:
         try:
             path.mkdir(parents=True)
         except FileExistsError:
-            continue  # another process was faster; the next round refuses the name, or makes up another
+            continue  # another process was faster: run_path now refuses the name, or returns another one
         return Run(path)
 
 
@@ -289,7 +289,7 @@ def create_run(path: Path, recipe: Recipe, prompt: str, manifest: Manifest) -> R
     """Fill the folder of a new run with its recipe, its prompt (the file's text) and its manifest.
 
     Raises:
-        RunError: there is a run already.
+        RunError: the folder is a run already.
     """
     run = Run(path)
     if run.recipe_path.exists():
@@ -305,22 +305,22 @@ def create_run(path: Path, recipe: Recipe, prompt: str, manifest: Manifest) -> R
 def mark_latest(run: Run) -> None:
     """Point ``runs/latest`` to this run."""
     link = run.path.parent / "latest"
-    # Not by the process's id: two containers that share the folder may have the same.
+    # A random name: process ids may be equal in two containers that share the folder.
     fresh = run.path.parent / f".latest.{secrets.token_hex(8)}"
     fresh.symlink_to(run.path.name, target_is_directory=True)
     fresh.replace(link)
 
 
 def open_run(runs: Path, name: str | None, option: str = "--run") -> Run:
-    """The named run, or the latest.
+    """Return the named run, or the latest.
 
     Args:
         runs: the folder of all runs.
         name: a run's name or the path of its folder; None and ``latest`` mean the latest.
-        option: where the name was given, for the error.
+        option: the option that named it, for the error.
 
     Raises:
-        RunError: there is no such run, or the folder holds no recipe.
+        RunError: the run does not exist, or its folder has no recipe.
     """
     if name is None or name == "latest":
         latest = runs / "latest"
@@ -330,7 +330,7 @@ def open_run(runs: Path, name: str | None, option: str = "--run") -> Run:
         hint = (
             f"runs here: {listed(known)}; name one: --run {known[0]}"
             if known
-            else "make one with `llm-summ sft recipes/qlora.yaml`, or go to the folder that has it"
+            else "make one with `llm-summ sft recipes/qlora.yaml`, or change to the folder that has it"
         )
         raise RunError(f"{runs}: no finished run here; {hint}")
     folders = [path for path in (runs / name, Path(name)) if path.is_dir()]
@@ -345,7 +345,7 @@ def open_run(runs: Path, name: str | None, option: str = "--run") -> Run:
 
 
 def _known(runs: Path) -> list[str]:
-    """The names of the runs below a folder, the newest first."""
+    """Return the names of the runs in a folder, the newest first."""
     recipes = sorted(runs.glob("*/recipe.yaml"), key=lambda recipe: -recipe.stat().st_mtime)
     return [recipe.parent.name for recipe in recipes if not recipe.parent.is_symlink()]
 
@@ -355,15 +355,17 @@ def _below_cwd(path: Path) -> bool:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and the state of the code, for a manifest."""
+    """Return versions and the state of the code, for a manifest."""
     versions = {"llm-summ": __version__, "python": platform.python_version()}
     of_engines = [name for spec in engines() for name in spec.distributions]
-    versions |= {package: found for package in (*_PACKAGES, *of_engines) if (found := installed_version(package))}
+    versions |= {
+        package: version for package in (*_PACKAGES, *of_engines) if (version := installed_version(package))
+    }
     return {"versions": versions, "platform": platform.platform(), "git": _git_commit()}
 
 
 def _git_commit() -> str | None:
-    """The commit of the folder one stands in, with ``+`` if it has changes; None outside a repository."""
+    """Return the Git commit of the working directory, with ``+`` if it has changes; None outside a repository."""
     try:
         commit = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True

@@ -1,4 +1,4 @@
-"""A submission that is never refused: written as a sample wants it, and any file checked against one."""
+"""Write a submission in the form of a sample, so that it is not refused; check any file against a sample."""
 
 from llm_summ.submit.check import check_submission
 from llm_summ.submit.report import SubmissionReport

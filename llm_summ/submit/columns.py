@@ -1,4 +1,4 @@
-"""The columns of a submission: what its header says, and where the fields stand all the same."""
+"""The columns of a submission: their names in the header, and where the fields really are."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _INDEX_NAMES = re.compile(r"|index|unnamed: ?\d+", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where the fields stand; None where there is no such column.
+    """The index of each field; None if the file lacks the column.
 
-    `others` says where the sample's other columns are: in the file, and in the sample.
+    `others` has the index of each other column of the sample: in the file, and in the sample.
     """
 
     width: int
@@ -33,7 +33,7 @@ class Columns:
 def find_columns(
     rows: list[CsvRow], sample: SampleSubmission, ids: Ids
 ) -> tuple[Columns, list[CsvRow], list[Fault]]:
-    """Where the fields stand, the rows without the header, and what is wrong with that."""
+    """Return the columns, the rows without the header, and the faults of both."""
     first = rows[0]
     header = [_name(field) for field in first.fields]
     if (
@@ -60,7 +60,7 @@ def find_columns(
 
 
 def _header(rows: list[CsvRow], sample: SampleSubmission, ids: Ids) -> tuple[list[str], list[CsvRow], list[Fault]]:
-    """The names of the columns, one for each field of a row; the rows; and what is wrong with the header."""
+    """Return the columns' names, one for each field of a row; the rows; and the faults of the header."""
     rows, faults = _without_last_comma(rows)
     first = rows[0]
     header = [_name(field) for field in first.fields]
@@ -74,9 +74,11 @@ def _header(rows: list[CsvRow], sample: SampleSubmission, ids: Ids) -> tuple[lis
     indexed = 2 * sum(_has_unnamed_index(row, header, ids) for row in body) > len(body)
     if indexed or (like_sample and len(header) != len(sample.columns)):
         width = _count(_usual_width(body), "field")
-        told = f"the rows have {width}, the header {len(header)}: {_against(first, sample)}"
+        difference = f"the rows have {width}, the header {len(header)}: {_against(first, sample)}"
         has_index = "" in map(_name, sample.columns)
-        faults.append(Fault("column-name" if has_index or like_sample else "extra-index", first.line, "", told))
+        faults.append(
+            Fault("column-name" if has_index or like_sample else "extra-index", first.line, "", difference)
+        )
         header = [_name(name) for name in sample.columns] if like_sample else ["", *header]
     elif [name.strip("\r\n") for name in first.fields] != list(sample.columns):
         faults += _header_faults(first, header, sample)
@@ -84,18 +86,18 @@ def _header(rows: list[CsvRow], sample: SampleSubmission, ids: Ids) -> tuple[lis
 
 
 def _without_last_comma(rows: list[CsvRow]) -> tuple[list[CsvRow], list[Fault]]:
-    """The rows without the empty field that a comma at the end of most lines makes."""
+    """Return the rows without the empty last field that a comma at the end of most lines makes."""
     first, body = rows[0], rows[1:]
     in_header = len(first.fields) > 1 and not first.fields[-1].strip()
     width = len(first.fields) + (not in_header)
     ends = [row for row in body if len(row.fields) == width and not row.fields[-1].strip()]
     if 2 * len(ends) <= len(body):
         return rows, []
-    told = f"{_count(len(ends), 'row')} with a comma behind the last field, such as {ends[0].shown}"
+    shown = f"{_count(len(ends), 'row')} with a comma after the last field, such as {ends[0].shown}"
     cut = [row if len(row.fields) != width else replace(row, fields=row.fields[:-1]) for row in body]
     if in_header:
         first = replace(first, fields=first.fields[:-1])
-    return [first, *cut], [Fault("extra-column", ends[0].line, "", told)]
+    return [first, *cut], [Fault("extra-column", ends[0].line, "", shown)]
 
 
 def _usual_width(rows: Sequence[CsvRow]) -> int:
@@ -105,7 +107,7 @@ def _usual_width(rows: Sequence[CsvRow]) -> int:
 def _id_column(
     header: list[str], body: Sequence[CsvRow], first: CsvRow, ids: Ids
 ) -> tuple[int | None, list[Fault]]:
-    """Where the ids stand: in the column of that name, unless they are all in another."""
+    """Return the column of the ids: the one of that name, unless all ids are in another."""
     counts = [
         sum(len(row.fields) > at and ids.has(row.fields[at].strip()) for row in body) for at in range(len(header))
     ]
@@ -115,22 +117,22 @@ def _id_column(
     named = header.index("fname")
     if fullest is None or any(ids.meant(row.fields[named]) for row in body if len(row.fields) > named):
         return named, []
-    told = f"column {named + 1} is called fname, the ids stand in column {fullest + 1}"
-    return fullest, [Fault("column-order", first.line, "", told)]
+    difference = f"column {named + 1} is called fname, the ids are in column {fullest + 1}"
+    return fullest, [Fault("column-order", first.line, "", difference)]
 
 
 def _sizes(rows: Sequence[CsvRow], width: int) -> list[int]:
-    """How many characters each column has."""
+    """Return the number of characters of each column."""
     return [sum(len(row.fields[at]) for row in rows if at < len(row.fields)) for at in range(width)]
 
 
 def _most(counts: Sequence[int]) -> int | None:
-    """Where the largest count stands; None if all are zero."""
+    """Return the index of the largest count; None if all are zero."""
     return counts.index(max(counts)) if any(counts) else None
 
 
 def _name(field: str) -> str:
-    """A column's name, however it is spelt; that of an index is empty."""
+    """Return a column's name in normal form; that of an index is empty."""
     name = field.strip("\ufeff \t\r\n\"'").casefold()
     return "" if _INDEX_NAMES.fullmatch(name) else name
 

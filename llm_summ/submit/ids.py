@@ -1,4 +1,4 @@
-"""The ids of a sample, as a broken or hand-made file may have them."""
+"""The ids of a sample, and how to recognise them in a broken or hand-made file."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from llm_summ.submit.sample import SampleSubmission
 
 __all__ = ["Ids"]
 
-_NEAR = 3  # rows: so far ahead a bare figure is taken for the next id
+_NEAR = 3  # rows: a bare number up to this far ahead may be the next id
 
 
 class Ids:
-    """The ids of a sample, what looks like one, and which of them a misspelt one means.
+    """The ids of a sample; recognises texts that look like an id, and the id that a misspelt one means.
 
-    Two ids look alike if they differ in their figures only.
+    Two ids look alike if they differ only in their digits.
 
     Attributes:
-        column: where the sample has them.
+        column: the index of their column in the sample.
     """
 
     def __init__(self, sample: SampleSubmission) -> None:
@@ -34,39 +34,39 @@ class Ids:
             self._by_spelling = figures | self._by_spelling
 
     def meant(self, text: str) -> str:
-        """The id that a text stands for; empty if there is none.
+        """Return the id that a text means; empty if there is none.
 
-        White space around it, capitals, zeros before its figure, ``.0`` behind it and a prefix that is left out
-        do not count.
+        White space around it, capitals, leading zeros of its number, a trailing ``.0`` and a missing prefix are
+        ignored.
         """
         identity = stripped_id(text)
         return identity if identity in self._place else self._by_spelling.get(_spelling(identity) or "-", "")
 
     def has(self, text: str) -> bool:
-        """Whether it is an id of the sample."""
+        """Return whether a text is an id of the sample."""
         return text in self._place
 
     def alike(self, text: str) -> bool:
-        """Whether it is an id or looks like one; ids that are bare figures look like other figures."""
+        """Return whether a text is an id or looks like one; any number looks like an id that is a bare number."""
         return text in self._place or re.sub(r"\d+", "0", text) in self._shapes
 
-    def place(self, fields: Sequence[str], own: int) -> int | None:
-        """Where an id stands: in its own column, or else in the first field that looks like one."""
-        order = sorted(range(len(fields)), key=lambda at: at != own)
-        return next((at for at in order if self.alike(fields[at].strip())), None)
+    def place(self, fields: Sequence[str], column: int) -> int | None:
+        """Return the index of the id: the expected column, or else the first field that looks like an id."""
+        order = sorted(range(len(fields)), key=lambda index: index != column)
+        return next((index for index in order if self.alike(fields[index].strip())), None)
 
-    def first(self, line: str, separator: str, own: int) -> str:
-        """The id that a line begins with, or has behind an index; empty if there is none.
+    def first(self, line: str, separator: str, column: int) -> str:
+        """Return the id at the beginning of a line, or after an index; empty if there is none.
 
-        Ids that are bare figures are looked for in their own column only, and only if the sample has them.
+        Ids that are bare numbers are looked for only in `column`, and only if the sample has them.
         """
         parts = [part.strip(' "') for part in line[:1000].split(separator, 2)[:-1]]
         if self._bare:
-            return next((part for part in parts[own : own + 1] if part in self._place), "")
+            return next((part for part in parts[column : column + 1] if part in self._place), "")
         return next((part for part in parts if not part.isdigit() and self.alike(part)), "")
 
     def follows(self, identity: str, before: str) -> bool:
-        """Whether what begins with an id is a new row, the last id before it being known."""
+        """Return whether a line that begins with an id is a new row, given the last id before it."""
         if not self._bare or not identity:
             return bool(identity)
         return 0 < self._place[identity] - self._place.get(before, -1) <= _NEAR

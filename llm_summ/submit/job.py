@@ -1,4 +1,4 @@
-"""A submission written and checked, or any file checked, against a sample submission."""
+"""Write and check a submission, or check any file, against a sample submission."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def write_and_check(
     allow_empty: bool = False,
     force: bool = False,
 ) -> SubmissionReport:
-    """Write a submission, and check what was written.
+    """Write a submission, and check the written file.
 
     Args:
-        run: whose summaries; None: those of `predictions`.
+        run: the run whose summaries are written; None: those of `predictions`.
         predictions: a file of summaries.
-        source: the data that they are of; None takes those of the run's recipe.
-        sample_name: the sample submission; None looks for one.
-        out: where to; None: submission.csv in the run's folder, or here.
+        source: the data that was summarised; None: the test data of the run's recipe.
+        sample_name: the sample submission; None searches for one.
+        out: the file to write; None: submission.csv in the run's folder, or here.
         allow_empty: whether empty summaries are written as they are.
         force: whether another file at `out` is replaced.
 
@@ -60,8 +60,8 @@ def check_file(path: Path, source: str | None, sample: str | None) -> Submission
 
     Args:
         path: the file.
-        source: the data that its summaries are of; None: they are not known.
-        sample: the name of the sample submission; None looks for one beside the file and the data.
+        source: the data that was summarised; None: not known.
+        sample: the name of the sample submission; None searches for one in the folders of the file and the data.
 
     Raises:
         InputError: the file, the data or the sample cannot be used.

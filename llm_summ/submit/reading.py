@@ -1,7 +1,7 @@
-"""A submission as far as it can be read: its rows, and what is wrong with the file that they stand in.
+"""Read a submission as far as possible: its rows, and the faults of the file.
 
-The check judges what was read; `submit` writes it again as the sample wants it, so that what the check can read
-need not be repaired by hand.
+The check judges the rows; `submit` writes them again in the form of the sample, so that a file that the check can
+read need not be repaired by hand.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["ParsedSubmission", "SubmissionEntry", "broken_texts", "read_submissi
 
 @dataclass(frozen=True, slots=True)
 class SubmissionEntry:
-    """A row of which is known what its fields are; a summary that is not there is None."""
+    """A row whose fields are recognised; a missing summary is None."""
 
     line: int
     id: str
@@ -35,7 +35,7 @@ class SubmissionEntry:
 
     @property
     def shown_id(self) -> str:
-        """Its id as a report shows it."""
+        """The id as a report shows it."""
         return visible(self.id)
 
 
@@ -44,11 +44,11 @@ class ParsedSubmission:
     """A file as far as it can be read.
 
     Attributes:
-        rows: how many it has, the header apart.
-        columns: where its fields stand; None if there are no rows.
-        entries: its rows.
-        pieces: what is on lines without an id, where a line break was not quoted, with the line of its entry.
-        faults: what is wrong with its format.
+        rows: the number of rows without the header.
+        columns: the index of each field; None for a file without rows.
+        entries: the rows.
+        pieces: the text of lines without an id (an unquoted line break), with the line of the entry before them.
+        faults: the faults of its format.
     """
 
     rows: int
@@ -59,10 +59,10 @@ class ParsedSubmission:
 
 
 def read_submission(path: Path, sample: SampleSubmission, ids: Ids) -> ParsedSubmission:
-    """Read a file, whatever it is.
+    """Read any file as a submission.
 
     Raises:
-        DataError: there is no such file, or it may not be read.
+        DataError: the file does not exist or cannot be read.
     """
     try:
         content = path.read_bytes()
@@ -80,12 +80,12 @@ def read_submission(path: Path, sample: SampleSubmission, ids: Ids) -> ParsedSub
 
 
 def broken_texts(path: Path, sample: SampleSubmission) -> dict[str, str] | None:
-    """Read the summaries of a file that is no proper prediction file, as the check reads them.
+    """Read the summaries of a file that is not a valid prediction file, in the same way as the check.
 
-    It may be JSON, too: a list of objects, an object by ids, or columns as pandas writes them.
+    It may also be JSON: a list of objects, an object by ids, or columns as pandas writes them.
 
     Returns:
-        a summary for every id of the sample; None if they are not all there, or cannot be read.
+        a summary for every id of the sample; None if some are missing or cannot be read.
 
     Raises:
         PredictionError: an id has two different summaries, or its ids were made by counting.
@@ -93,24 +93,23 @@ def broken_texts(path: Path, sample: SampleSubmission) -> dict[str, str] | None:
     ids = Ids(sample)
     rows = _json_rows(path, ids)
     try:
-        found = _submission(rows, [], sample, ids) if rows else read_submission(path, sample, ids)
+        parsed = _submission(rows, [], sample, ids) if rows else read_submission(path, sample, ids)
     except DataError:
         return None
-    if first_counted([stripped_id(entry.id) for entry in found.entries], sample.ids) is not None:
+    if first_counted([stripped_id(entry.id) for entry in parsed.entries], sample.ids) is not None:
         return None
     texts: dict[str, str] = {}
-    for entry in found.entries:
-        pieces = [entry.summary or "", *(piece for line, piece in found.pieces if line == entry.line)]
+    for entry in parsed.entries:
+        pieces = [entry.summary or "", *(piece for line, piece in parsed.pieces if line == entry.line)]
         identity, text = ids.meant(entry.id), "\n".join(filter(None, pieces))
         if identity and texts.setdefault(identity, text) != text:
             raise PredictionError(
-                f"{path}:{entry.line}: id {identity} stands there twice, with other summaries; expected one row "
-                "for each id"
+                f"{path}:{entry.line}: id {identity} has two different summaries; expected one row for each id"
             )
     if set(texts) < set(sample.ids) or any(_is_damaged(text) for text in texts.values()):
         return None
-    kinds = list(dict.fromkeys(fault.kind for fault in found.faults)) or ["JSON" if rows else "misspelt-id"]
-    say(f"{path}: no proper prediction file ({listed(kinds)}); read as well as `submit --check` reads it")
+    kinds = list(dict.fromkeys(fault.kind for fault in parsed.faults)) or ["JSON" if rows else "misspelt-id"]
+    say(f"{path}: not a valid prediction file ({listed(kinds)}); read in the same way as by `submit --check`")
     return texts
 
 
@@ -133,31 +132,32 @@ def _field_faults(row: CsvRow, columns: Columns) -> Iterator[Fault]:
     width = len(row.fields)
     if width != columns.width and not row.broken:
         where = columns.id if columns.id is not None and columns.id < width else 0
-        told = f"{width} field{'s' * (width != 1)} instead of {columns.width}: {row.shown}"
+        shown = f"{width} field{'s' * (width != 1)} instead of {columns.width}: {row.shown}"
         kind = "unquoted-comma" if width > columns.width else "missing-field"
-        yield Fault(kind, row.line, visible(row.fields[where].strip()), told)
+        yield Fault(kind, row.line, visible(row.fields[where].strip()), shown)
 
 
 def _entry(row: CsvRow, columns: Columns, ids: Ids) -> SubmissionEntry | None:
-    """Return a row as far as it can be told; None if it is but a piece of another."""
+    """Return a row as far as its fields are recognised; None if it is only a piece of another row."""
     fields = row.fields
     if len(fields) == columns.width:
         summary = None if columns.summary is None else fields[columns.summary]
-        others = tuple(fields[at] for at, _ in columns.others)
+        others = tuple(fields[index] for index, _ in columns.others)
         return SubmissionEntry(row.line, "" if columns.id is None else fields[columns.id], summary, others)
-    at = ids.place(fields, ids.column if columns.id is None else columns.id)
-    if at is None:
+    index = ids.place(fields, ids.column if columns.id is None else columns.id)
+    if index is None:
         return None
-    return SubmissionEntry(row.line, fields[at], ",".join(fields[at + 1 :]) if len(fields) > at + 1 else None)
+    summary = ",".join(fields[index + 1 :]) if len(fields) > index + 1 else None
+    return SubmissionEntry(row.line, fields[index], summary)
 
 
 def _is_damaged(text: str) -> bool:
-    """Return whether bytes of a text are no UTF-8; they cannot be written."""
+    """Return whether a text has bytes that are not UTF-8, and so cannot be written."""
     return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _json_rows(path: Path, ids: Ids) -> list[CsvRow]:
-    """Return the header and the rows of a JSON file; none if it is another file, or no table."""
+    """Return the header and the rows of a JSON file; none if it is another file, or not a table."""
     try:
         text = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, ValueError):
@@ -197,7 +197,7 @@ def _records(value: Any, ids: Ids) -> list[Mapping[str, Any]]:
     }
     if len(columns) > 1 and len({len(cells) for cells in columns.values()}) == 1:
         return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
-    return next((found for item in value.values() if (found := _records(item, ids))), [])
+    return next((records for item in value.values() if (records := _records(item, ids))), [])
 
 
 def _cell(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The report of a check: what is wrong with a submission, where, and what to do about it."""
+"""The report of a check: the faults of a submission, where they are, and what to do about them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["SubmissionReport"]
 
 @dataclass(frozen=True, slots=True)
 class SubmissionReport(JsonRecord):
-    """What is wrong with a submission.
+    """The faults of a submission.
 
     Attributes:
         path: the file.
-        sample: what it was compared with.
-        rows: how many it has, the header apart.
+        sample: the sample that it was compared with.
+        rows: the number of rows without the header.
         findings: problems, then notes, in the order of `FAULT_RULES`.
     """
 
@@ -37,7 +37,7 @@ class SubmissionReport(JsonRecord):
     def of(
         cls, path: Path, sample: Path, rows: int, faults: list[Fault], notes: Collection[str] = ()
     ) -> SubmissionReport:
-        """Put faults together by kind, in the order of lines; those of the kinds in `notes` are no problems."""
+        """Group faults by kind, in the order of lines; kinds in `notes` are notes, not problems."""
         places: defaultdict[str, list[Fault]] = defaultdict(list)
         for fault in sorted(faults, key=lambda fault: fault.line or 0):
             places[fault.kind].append(fault)
@@ -45,14 +45,14 @@ class SubmissionReport(JsonRecord):
 
     @property
     def problems(self) -> bool:
-        """Whether it would be refused, or costs score."""
+        """Whether the file would be refused or lose score."""
         return has_problems(self.findings)
 
     def lines(self) -> list[str]:
-        """Return the report for people, the first five places of each finding."""
+        """Return the report for people, with the first five places of each finding."""
         rows = counted(self.rows, "row")
         if not self.findings:
-            return [f"{self.path}: {rows}, as {self.sample} wants {'it' if self.rows == 1 else 'them'}"]
+            return [f"{self.path}: {rows}, compared with {self.sample}: no findings"]
         return [
             f"{self.path}: {rows}, compared with {self.sample}",
             *listed_findings(self.findings, _count, self._place),
@@ -65,7 +65,7 @@ class SubmissionReport(JsonRecord):
         return " ".join(filter(None, (where, fault.id, fault.found)))
 
     def json_fields(self) -> dict[str, Any]:
-        """Return the report for programs, every place of each finding."""
+        """Return the report for programs, with every place of each finding."""
         return {
             "path": self.path,
             "sample": self.sample,

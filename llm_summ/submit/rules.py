@@ -1,6 +1,6 @@
-"""What can be wrong with a submission: the rules, how much each matters, and what to do.
+"""The rules for a submission: how much each matters, and what to do.
 
-A report may lower a problem to a note, where a file shows that it is none.
+A report may lower a problem to a note if the file shows that it is not a problem.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ def _of_summary(code: str, remedy: str) -> Rule:
 FAULT_RULES = {
     rule.code: rule
     for rule in (
-        Rule("empty-file", "problem", "there is nothing in it", "write it again"),
+        Rule("empty-file", "problem", "the file is empty", "write it again"),
         Rule(
             "not-csv",
             "problem",
-            "another kind of file under this name; nothing else was checked",
-            "save it as CSV, or name it as what it is",
+            "the file is of another kind than its name says; nothing else was checked",
+            "save it as CSV, or rename it by its kind",
         ),
         Rule("encoding", "problem", "not in UTF-8: refused, or every summary is read as nonsense", _AS_UTF_8),
         Rule(
             "byte-order-mark",
             "problem",
-            "the sample has none: to some readers it belongs to the first column's name",
+            "the sample has none: some readers make it part of the first column's name",
             "save it as UTF-8 without a byte order mark (utf-8, not utf-8-sig)",
         ),
         Rule("nul", "problem", "a NUL: readers refuse it, or end the field there", _CUT),
         Rule("separator", "problem", "the fields are not separated by commas", "save it with commas"),
-        Rule("sep-line", "problem", "a spreadsheet program's hint stands where the header belongs", _CUT),
+        Rule("sep-line", "problem", "a spreadsheet program's hint is in place of the header", _CUT),
         Rule("quoted-line", "problem", "whole lines are quoted: each is read as a single field", _REWRITE),
-        Rule("repeated-header", "problem", "the header stands among the rows and is read as one", _CUT),
+        Rule("repeated-header", "problem", "the header is repeated among the rows and is read as a row", _CUT),
         Rule("missing-header", "problem", "the first row is data: it is taken for the header", _AS_SAMPLE),
         Rule("missing-column", "problem", "the sample has a column that the file lacks", _AS_SAMPLE),
         Rule("extra-column", "problem", "a column that the sample does not have", _AS_SAMPLE),
-        Rule("column-order", "problem", "the columns stand in another order than the sample's", _AS_SAMPLE),
+        Rule("column-order", "problem", "the columns are not in the sample's order", _AS_SAMPLE),
         Rule("column-name", "problem", "a column's name is not spelt as in the sample", _AS_SAMPLE),
         Rule(
             "extra-index",
@@ -86,9 +86,9 @@ FAULT_RULES = {
         ),
         Rule("missing-id", "problem", "an id of the sample that the file lacks", _ROW_BY_ID),
         Rule("extra-id", "problem", "an id that the sample does not have", _BY_ID),
-        Rule("repeated-id", "problem", "an id that stands in an earlier row", _ROW_BY_ID),
+        Rule("repeated-id", "problem", "an id that an earlier row has already", _ROW_BY_ID),
         Rule("empty-id", "problem", "a row without an id", _ROW_BY_ID),
-        Rule("id-order", "problem", "rows stand in another order than the sample's", _BY_ID),
+        Rule("id-order", "problem", "rows are not in the sample's order", _BY_ID),
         Rule("misspelt-id", "problem", "an id that is not spelt as in the sample", _BY_ID),
         Rule(
             "empty-summary",
@@ -113,11 +113,16 @@ FAULT_RULES = {
             "unknown-mask", "problem", "in the form of a tag, but none of the known ones", "write it as #Person1#"
         ),
         _of_summary("extra-quotes", _CUT),
-        Rule("line-break", "problem", "a line break in a summary: who counts lines finds too many rows", _JOIN),
+        Rule(
+            "line-break",
+            "problem",
+            "a line break in a summary: programs that count lines find too many rows",
+            _JOIN,
+        ),
         Rule("literal-line-feed", "problem", "a backslash and an n where a line break was meant", _CUT),
         Rule("html", "problem", "an HTML entity or <br>, scored as words", _CUT),
-        Rule("invisible-character", "problem", "a control or zero-width character splits words unseen", _CUT),
-        Rule("lost-character", "problem", "U+FFFD: a program could not decode what stood there", _GENERATE),
+        Rule("invisible-character", "problem", "an invisible control or zero-width character splits a word", _CUT),
+        Rule("lost-character", "problem", "U+FFFD: a program could not decode the original character", _GENERATE),
         Rule("not-nfc", "problem", "letters in pieces (decomposed Hangul): other morphemes", "normalise to NFC"),
         _of_summary("repetition", _GENERATE),
         _of_summary("not-korean", _GENERATE),
@@ -127,8 +132,10 @@ FAULT_RULES = {
             "the sample has an index column without a name, and the file has none; such files have been scored",
             _AS_SAMPLE,
         ),
-        Rule("line-end", "note", "lines end otherwise than the sample's", _REWRITE),
-        Rule("final-line-end", "note", "the last line does not end, and the sample's does", "add a line end"),
+        Rule("line-end", "note", "lines do not end like the sample's", _REWRITE),
+        Rule(
+            "final-line-end", "note", "the last line has no line end, and the sample's has one", "add a line end"
+        ),
         Rule("blank-line", "note", "an empty line", _CUT),
         Rule("loose-quote", "note", "quotes in a field that is not quoted: readers differ about them", _REWRITE),
         Rule("outer-space", "note", "white space at the ends of a summary", _CUT),

@@ -14,10 +14,10 @@ from llm_summ.data.formats import find_format, read_table
 __all__ = ["LINE_ENDS", "SAMPLE_NAME", "SampleSubmission", "find_sample", "read_sample"]
 
 SAMPLE_NAME = "sample_submission.csv"
-"""What the file is called where it is looked for."""
+"""The file's name where no file is named."""
 
 LINE_ENDS = {"\r\n": "CRLF", "\n": "LF", "\r": "CR"}
-"""What the ends of lines are called."""
+"""The names of line ends."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class SampleSubmission:
     """A sample submission.
 
     Attributes:
-        path: where it was read.
+        path: the file.
         columns: the header; an index column has no name.
-        ids: of its rows, in order.
+        ids: the ids of its rows, in order.
         rows: the fields of each row, in the order of `columns`.
         byte_order_mark: whether it begins with one.
-        line_end: what ends a line, a line feed or CRLF.
-        final_line_end: whether the last line ends, too.
-        placeholder: the text that stands for every summary; empty where there is none, or several.
+        line_end: the end of a line: a line feed or CRLF.
+        final_line_end: whether the last line has one, too.
+        placeholder: the text in place of every summary; empty if there is none, or several.
     """
 
     path: Path
@@ -46,32 +46,32 @@ class SampleSubmission:
 
 
 def find_sample(name: str | None, folders: Sequence[Path]) -> Path:
-    """The sample that is named, or else the first `SAMPLE_NAME` in the folders, which is said.
+    """Return the named sample, or else the first `SAMPLE_NAME` in the folders, which is logged.
 
     Raises:
-        DataError: there is none.
+        DataError: no sample was found.
     """
     if name is not None:
         path = Path(name)
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "no such file"
-            raise DataError(f"--sample {name}: {what}; expected a sample submission, as the competition gives it")
+            raise DataError(f"--sample {name}: {what}; expected the competition's sample submission")
         return path
     places = list(dict.fromkeys([*folders, Path()]))
     for folder in places:
         if (path := folder / SAMPLE_NAME).is_file():
             say(f"Sample: {path}")
             return path
-    looked = " or ".join("the current folder" if folder == Path() else str(folder) for folder in places)
-    raise DataError(f"{SAMPLE_NAME}: not in {looked}; expected a sample submission; name it: --sample FILE")
+    searched = " or ".join("the current folder" if folder == Path() else str(folder) for folder in places)
+    raise DataError(f"{SAMPLE_NAME}: not in {searched}; expected a sample submission; name it: --sample FILE")
 
 
 def read_sample(path: Path) -> SampleSubmission:
     """Read a sample submission.
 
     Raises:
-        DataError: it is no CSV with `fname` and `summary`, has no rows, its lines end in several ways, or an id is
-            empty or stands twice.
+        DataError: it is not a CSV with `fname` and `summary`, has no rows, has different line ends, or an id is
+            empty or repeated.
     """
     if find_format(path).name != "CSV":
         raise DataError(f"{path}: found a name that ends in {path.suffix}; expected a sample submission as CSV")
@@ -89,15 +89,17 @@ def read_sample(path: Path) -> SampleSubmission:
         if not identity:
             raise DataError(f"{table.place(record)}: empty fname; expected an id in every row of a sample")
         if identity in seen:
-            raise DataError(f"{table.place(record)}: id {identity} stands already in line {seen[identity]}")
+            raise DataError(f"{table.place(record)}: id {identity} is already in line {seen[identity]}")
         seen[identity] = record.line
     content = path.read_bytes()
     ends = {end.decode() for end in re.findall(b"\r\n|\r|\n", content)}
     if "\r" in ends or len(ends) > 1:
         found = " and ".join(sorted(LINE_ENDS[end] for end in ends))
-        raise DataError(f"{path}: found lines that end with {found}; expected LF or CRLF throughout; save it so")
+        raise DataError(
+            f"{path}: found lines that end with {found}; expected LF or CRLF throughout; save it with one of them"
+        )
     if table.encoding == "cp949":
-        say(f"{path}: the submission is UTF-8 all the same")
+        say(f"{path}: the submission is written in UTF-8 nevertheless")
     summaries = {record.values["summary"].strip() for record in table.records}
     return SampleSubmission(
         path,

@@ -1,4 +1,4 @@
-"""What is wrong with a single summary of a submission: the faults of any summary, and those of its letters."""
+"""Find the faults of a single summary of a submission: those of any summary, and those of its characters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llm_summ.data.tags import GAP, TAG, odd_tags
 __all__ = ["LINE_BREAK", "text_faults"]
 
 LINE_BREAK = re.compile(rf"\n|{LINE_END.pattern}")
-"""What ends a line in one system or another."""
+"""The line ends of all systems."""
 
 _LONG, _SHORT = 400, 10  # characters: human summaries of the competition have 25 to 263
 _CUT_TAG = re.compile(r"#(?:[A-Z][A-Za-z]{0,14}\d*)?\s*$")
@@ -32,10 +32,10 @@ _PATTERNS = (
 
 
 def text_faults(text: str) -> Iterator[tuple[str, int, int]]:
-    """Find what is wrong with a summary by itself.
+    """Find the faults of a summary that can be seen without its dialogue.
 
     Yields:
-        a name of `rules.FAULT_RULES`, once each, and where it begins and ends in the text.
+        a code of `rules.FAULT_RULES`, each at most once, and its start and end in the text.
     """
     inner = text.strip()
     if is_blank(text):
@@ -47,9 +47,9 @@ def text_faults(text: str) -> Iterator[tuple[str, int, int]]:
     if inner != text:
         at = 0 if text[0].isspace() else len(text.rstrip())
         yield "outer-space", at, at
-    found = list(summary_faults(text))
-    yield from found
-    if is_null(text) or "no-summary" in {kind for kind, _, _ in found}:
+    faults = list(summary_faults(text))
+    yield from faults
+    if is_null(text) or "no-summary" in {kind for kind, _, _ in faults}:
         return
     seen: set[str] = set()
     for kind, pattern in _PATTERNS:
@@ -66,7 +66,7 @@ def text_faults(text: str) -> Iterator[tuple[str, int, int]]:
 def _tag_faults(text: str) -> Iterator[tuple[str, int, int]]:
     """Find the first misspelt tag, the first of an unknown name, and the first other sign."""
     first: dict[str, tuple[int, int]] = {}
-    # What is gone through already is blanked, so that places stay.
+    # Parts that are done are blanked, so that positions stay the same.
     letters = list(text)
     for match in TAG.finditer(text):
         letters[slice(*match.span())] = " " * len(match.group())

@@ -1,6 +1,6 @@
-"""Reading a submission that may be broken in any way: what can be read is read, and what is wrong is said.
+"""Read a submission that may be broken in any way, and report its faults.
 
-`llm_summ.data.table` refuses a broken file at its first fault; here one goes on behind it.
+`llm_summ.data.table` refuses a broken file at its first fault; this reader continues after it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from llm_summ.submit.sample import LINE_ENDS, SampleSubmission
 __all__ = ["CsvRow", "Fault", "file_rows", "file_text"]
 
 _SEPARATORS = ",\t;|"
-_SEP_LINE = re.compile(r'"?sep=.?"?[,;\t|]*\s*', re.IGNORECASE)  # what Excel is told the separator by
-_MOST_LINES = 100  # of a row; where a quote is not closed, a row would take in the rest of the file
+_SEP_LINE = re.compile(r'"?sep=.?"?[,;\t|]*\s*', re.IGNORECASE)  # Excel's hint for the separator
+_MOST_LINES = 100  # of a row; an unclosed quote would include the rest of the file
 _WRITES = "`llm-summ submit --predictions FILE` writes it as CSV"
 _SIGNATURES = (
     (b"PK\x03\x04", "a ZIP archive or an Excel file (.xlsx)"),
@@ -36,17 +36,17 @@ _WIDE = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-_BYTE = re.compile("[\udc80-\udcff]+")  # bytes that are no UTF-8
+_BYTE = re.compile("[\udc80-\udcff]+")  # bytes that are not UTF-8
 
 
 class Fault(NamedTuple):
     """One place of a fault.
 
     Attributes:
-        kind: a name of `rules.FAULT_RULES`.
-        line: of the file, from 1; None where it concerns the whole file, or a row that is not there.
-        id: the row's id, with what is not seen made visible; empty if it has none.
-        found: what stands there.
+        kind: a code of `rules.FAULT_RULES`.
+        line: of the file, from 1; None if it concerns the whole file, or a missing row.
+        id: the row's id, with invisible characters escaped; empty if it has none.
+        found: the text there.
     """
 
     kind: str
@@ -61,9 +61,9 @@ class CsvRow:
 
     Attributes:
         line: the line on which it begins.
-        fields: as well as they can be told apart; at least one.
-        source: its lines, as they stand.
-        broken: whether its quotes are.
+        fields: its fields, as far as they can be separated; at least one.
+        source: its lines, unchanged.
+        broken: whether its quotes are broken.
     """
 
     line: int
@@ -73,14 +73,14 @@ class CsvRow:
 
     @property
     def shown(self) -> str:
-        """Its beginning as a report shows it."""
+        """The beginning of the row as a report shows it."""
         return f"«{visible(self.source.rstrip())}»"
 
 
 def file_text(content: bytes, sample: SampleSubmission) -> tuple[str, list[Fault]]:
-    """A file's text, without a byte order mark and NULs, and what is wrong with the file as a whole.
+    """Return a file's text without byte order mark and NULs, and the faults of the file as a whole.
 
-    The text is empty where there is none. Bytes that are not UTF-8 stay as surrogates.
+    The text is empty if the file has none. Bytes that are not UTF-8 stay as surrogates.
     """
     faults: list[Fault] = []
     if not content.strip(b"\xef\xbb\xbf \t\r\n"):
@@ -111,7 +111,7 @@ def file_text(content: bytes, sample: SampleSubmission) -> tuple[str, list[Fault
 
 
 def _wide_encoding(content: bytes) -> str:
-    """UTF-16 or UTF-32, with or without a byte order mark; empty for other encodings."""
+    """Return UTF-16 or UTF-32, with or without a byte order mark; empty for other encodings."""
     for mark, encoding in _WIDE:
         if content.startswith(mark):
             return encoding
@@ -123,7 +123,7 @@ def _wide_encoding(content: bytes) -> str:
 
 
 def _not_utf_8(content: bytes, text: str) -> tuple[str, list[Fault]]:
-    """The text if it is CP949, where hardly a letter is UTF-8 by chance; or else the lines of the odd bytes."""
+    """Return the text as CP949 if most letters are not UTF-8; or else the lines with bytes that are not UTF-8."""
     letters = [letter for letter in text if not letter.isascii()]
     try:
         if 2 * sum(bool(_BYTE.match(letter)) for letter in letters) > len(letters):
@@ -152,20 +152,20 @@ def _line_ends(text: str, sample: SampleSubmission) -> Iterator[Fault]:
     ends = re.findall("\r\n|\n|\r", text)
     counts = {name: ends.count(end) for end, name in LINE_ENDS.items() if end in ends and end != sample.line_end}
     if counts:
-        told = ", ".join(f"{count} end with {name}" for name, count in counts.items())
+        shown = ", ".join(f"{count} end with {name}" for name, count in counts.items())
         first = next(number for number, end in enumerate(ends, 1) if end != sample.line_end)
-        yield Fault("line-end", first, "", f"{told}; the sample's with {LINE_ENDS[sample.line_end]}")
+        yield Fault("line-end", first, "", f"{shown}; the sample's with {LINE_ENDS[sample.line_end]}")
     if sample.final_line_end and not text.endswith(("\n", "\r")):
         yield Fault("final-line-end", len(ends) + 1, "", visible(text[-30:]))
 
 
 def _lines(text: str) -> list[str]:
-    """Lines with their ends, as the csv module counts them: a lone carriage return ends a line, too."""
+    """Return lines with their ends, as the csv module counts them: a lone carriage return ends a line, too."""
     return list(io.StringIO(text, newline=""))
 
 
 def file_rows(text: str, ids: Ids) -> tuple[list[CsvRow], list[Fault]]:
-    """The rows of a text, the first of which may be the header, and what is wrong with its CSV."""
+    """Return the rows of a text, the first of which may be the header, and the faults of its CSV."""
     csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))
     lines = _lines(text)
     faults: list[Fault] = []
@@ -183,19 +183,19 @@ def file_rows(text: str, ids: Ids) -> tuple[list[CsvRow], list[Fault]]:
     )
     if separator != ",":
         faults.append(Fault("separator", at + 1, "", repr(separator)))
-    own = _id_column(head[0], separator, ids)
-    begins = [ids.first(line, separator, own) for line in lines]
+    id_column = _id_column(head[0], separator, ids)
+    begins = [ids.first(line, separator, id_column) for line in lines]
     before = ""
     rows: list[CsvRow] = []
     while at < len(lines):
         before = begins[at] or before
         most = min(at + _MOST_LINES, len(lines))
-        # What begins with an id is another row, whatever the quotes before it say.
+        # A line that begins with an id is another row, even inside an open quote.
         stop = next((other for other in range(at + 1, most) if ids.follows(begins[other], before)), most)
         fields, used, wrong = _record(lines[at:stop], separator)
         source = "".join(lines[at : at + used])
-        place = ids.place(fields, own)
-        identity = "" if place is None else visible(fields[place].strip())
+        id_index = ids.place(fields, id_column)
+        identity = "" if id_index is None else visible(fields[id_index].strip())
         if not fields or source.isspace():
             faults.append(Fault("blank-line", at + 1, "", visible(source)))
         elif wrong:
@@ -214,7 +214,7 @@ def file_rows(text: str, ids: Ids) -> tuple[list[CsvRow], list[Fault]]:
 
 
 def _opened(row: CsvRow, separator: str) -> CsvRow:
-    """A row that is quoted as a whole, without these quotes."""
+    """Return a row without the quotes around the whole row."""
     fields, _, _ = _record(_lines(row.fields[0].lstrip("\r\n")), separator)
     return replace(row, fields=fields)
 
@@ -224,13 +224,13 @@ def _names(line: str, separator: str) -> list[str]:
 
 
 def _id_column(header: str, separator: str, ids: Ids) -> int:
-    """Where the header says that the ids stand, or else the sample's."""
+    """Return the column of the ids by the header, or else that of the sample."""
     names = _names(header, separator)
     return names.index("fname") if "fname" in names else ids.column
 
 
 def _record(lines: Sequence[str], separator: str) -> tuple[list[str], int, str]:
-    """The first row of these lines, how many of them it takes, and what is wrong with its quotes."""
+    """Return the first row of these lines, the number of its lines, and the fault of its quotes, if any."""
     reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
         fields = next(reader)

@@ -1,4 +1,4 @@
-"""Writing a submission in the order and the format of a sample."""
+"""Write a submission in the order and the format of a sample."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ __all__ = ["Texts", "data_of", "file_texts", "run_texts", "write_submission"]
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What is handed in.
+    """The summaries of a submission.
 
     Attributes:
-        path: the file that it is from.
+        path: the file that they are from.
         by_id: a summary for each id.
-        run: whose raw predictions the file holds; None if it is any other file.
-        engine: what made them; None where the file does not say.
-        data: the data file that they are of; None if none was named.
+        run: the run whose raw predictions the file holds; None if it is any other file.
+        engine: the engine that generated them; None if the file does not name it.
+        data: the data file that was summarised; None if none was named.
         dialogues: the text of each id's dialogue; empty if no data were named.
     """
 
@@ -52,45 +52,46 @@ class Texts:
 
 
 def data_of(run: Run, source: str | None) -> str:
-    """The data that a run's submission is of: those that are named, or else its recipe's test data.
+    """Return the data of a run's submission: those that are named, or else its recipe's test data.
 
     Raises:
-        RunError: neither is there.
+        RunError: no data are named, or the recipe's file does not exist.
     """
-    found = source or run.recipe().data.test
-    if found is None:
-        raise RunError(f"{run.recipe_path}: names no data.test; say what the submission is of: --data FILE")
-    if source is None and not found.startswith("sample:") and not Path(found).is_file():
+    data = source or run.recipe().data.test
+    if data is None:
+        raise RunError(f"{run.recipe_path}: no data.test; name the data of the submission: --data FILE")
+    if source is None and not data.startswith("sample:") and not Path(data).is_file():
         raise RunError(
-            f"{run.recipe_path}: data.test: {found}: no such file; say what the submission is of: --data FILE"
+            f"{run.recipe_path}: data.test: {data}: no such file; name the data of the submission: --data FILE"
         )
-    return found
+    return data
 
 
 def run_texts(run: Run, source: str) -> Texts:
-    """A run's predictions for a data file, post-processed.
+    """Return a run's predictions for a data file, post-processed.
 
     Raises:
         DataError: the data cannot be used.
-        PredictionError: the run has no predictions for them; says which command makes them.
+        PredictionError: the run has no predictions for them; the message has the command that generates them.
     """
     dialogues = read_dialogues(source)
     return _texts(run_summaries(run, source, dialogues), source, dialogues)
 
 
 def file_texts(path: Path, source: str | None, sample: SampleSubmission) -> Texts:
-    """The summaries of a prediction file, as they stand; raw predictions in a run's folder are post-processed.
+    """Return the summaries of a prediction file; only raw predictions in a run's folder are post-processed.
 
-    A file that is none is read as the check of a submission reads it, if all ids of the sample are in it.
+    A file that is not a prediction file is read like a submission to check, if it has all ids of the sample.
 
     Args:
-        path: a CSV, JSONL or parquet with `fname` and `summary`, or what the check can read.
-        source: the data file that they must be of; by default any, for a run's raw predictions its test data.
-        sample: what the submission must be like.
+        path: a CSV, JSONL or parquet with `fname` and `summary`, or any file that the check can read.
+        source: the data file that must have been summarised; by default any, for a run's raw predictions its test
+            data.
+        sample: the sample that the submission must match.
 
     Raises:
         DataError: the data cannot be used.
-        PredictionError: the predictions cannot be used, or are not of the data.
+        PredictionError: the predictions cannot be used, or do not belong to the data.
         RunError: raw predictions of a run, but its recipe names no test data.
     """
     run = run_of(path, tell=source is None)
@@ -106,7 +107,7 @@ def file_texts(path: Path, source: str | None, sample: SampleSubmission) -> Text
         broken = _broken_texts(path, sample)
         return Texts(path, texts if broken is None else broken)
     except InputError:
-        # What is wrong with its ids is not repaired where a data file says what they must be.
+        # Wrong ids are not repaired if a data file defines which ids are valid.
         broken = None if is_raw(path) else _broken_texts(path, sample)
         wanted = {dialogue.id for dialogue in dialogues}
         if broken is None or (source is not None and not set(broken) <= wanted):
@@ -125,7 +126,7 @@ def _by_id(dialogues: Sequence[Dialogue]) -> dict[str, str]:
 
 def _texts(summaries: Summaries, source: str, dialogues: Sequence[Dialogue]) -> Texts:
     if summaries.untuned:
-        say(f"{summaries.path}: written by the base model, without an adapter")
+        say(f"{summaries.path}: generated by the base model, without an adapter")
     by_id = {dialogue.id: text for dialogue, text in zip(dialogues, summaries.texts, strict=True)}
     return Texts(summaries.path, by_id, summaries.run, summaries.engine, resolve_source(source), _by_id(dialogues))
 
@@ -136,21 +137,20 @@ def write_submission(
     """Write a submission: the sample's rows with these summaries.
 
     Columns, order and line ends are the sample's, and a byte order mark if it has one; the encoding is always
-    UTF-8. A field is quoted where CSV demands it. No text is changed, but line breaks in a summary become spaces,
-    which is said. Ids that the sample does not have are left out, which is said, too. The file appears whole or
-    not at all. What was written of a run is noted in its `submissions_path`.
+    UTF-8. A field is quoted where CSV requires it. No text is changed, except that line breaks in a summary become
+    spaces, which is logged. Ids that the sample does not have are left out, which is logged, too. The file appears
+    whole or not at all. A submission of a run is recorded in its `submissions_path`.
 
     Args:
         texts: a summary for every id of the sample.
-        sample: what the submission must be like.
-        out: where to write it.
+        sample: the sample that the submission must match.
+        out: the file to write.
         allow_empty: write empty summaries as they are.
         force: replace another file at `out`; a run's own submission is always replaced.
 
     Raises:
         PredictionError: an id has no summary, or an empty one without `allow_empty`.
-        DataError: another file is at `out`, or it is one of those that the submission is made from, or it cannot
-            be written.
+        DataError: another file is at `out`, or `out` is a source of the submission, or it cannot be written.
         RunError: another process holds the run's files.
     """
     inputs = [path for path in (texts.path, texts.data, sample.path) if path is not None]
@@ -164,10 +164,10 @@ def write_submission(
 def _write(
     texts: Texts, sample: SampleSubmission, out: Path, content: bytes, inputs: Sequence[Path], force: bool
 ) -> None:
-    own = texts.run is not None and out == texts.run.path / "submission.csv"
+    is_run_file = texts.run is not None and out == texts.run.path / "submission.csv"
     same = _holds(out, content)
-    if check_out(out, inputs=inputs, force=force or own or same) and not same:
-        say(f"{out}: replaces another that was there")
+    if check_out(out, inputs=inputs, force=force or is_run_file or same) and not same:
+        say(f"{out}: replaces another file")
     wanted = set(sample.ids)
     if extra := [identity for identity in texts.by_id if identity not in wanted]:
         say(f"{texts.path}: {len(extra)} ids are not in {sample.path} and are left out ({listed(extra)})")
@@ -195,7 +195,7 @@ def _note(texts: Texts, run: Run, out: Path, content: bytes) -> None:
         with append_lines(run.submissions_path) as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     except OSError as error:
-        say(f"{run.submissions_path}: cannot be written ({error.strerror}); `runs` does not know of {out}")
+        say(f"{run.submissions_path}: cannot be written ({error.strerror}); `runs` will not list {out}")
 
 
 def _check_texts(texts: Texts, sample: SampleSubmission, allow_empty: bool) -> None:
@@ -204,13 +204,13 @@ def _check_texts(texts: Texts, sample: SampleSubmission, allow_empty: bool) -> N
     empty = [identity for identity in sample.ids if is_empty(texts.by_id[identity])]
     if empty and not allow_empty:
         raise PredictionError(
-            f"{texts.path}: nothing, or only a word such as nan, in {_count(empty)}: refused, or it scores 0; "
+            f"{texts.path}: {_count(empty)} with no text, or only a word such as nan: refused, or it scores 0; "
             "generate again, or write them as they are: --allow-empty"
         )
 
 
 def _holds(path: Path, content: bytes) -> bool:
-    """Whether a file holds just this already."""
+    """Return whether a file has exactly this content already."""
     try:
         return path.read_bytes() == content
     except OSError:
@@ -234,7 +234,7 @@ def _csv_line(fields: list[str] | tuple[str, ...]) -> str:
 
 
 def _on_one_line(text: str) -> str:
-    """The text without line breaks: a space stands for those within it, and nothing for those around it."""
+    """Return a text on one line: line breaks within it become a space, and those around it are removed."""
     if not LINE_BREAK.search(text):
         return text
     return " ".join(filter(None, (line.strip() for line in LINE_BREAK.split(text))))

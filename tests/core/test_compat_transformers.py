@@ -134,7 +134,7 @@ def test_weights_that_are_no_safetensors(tmp_path: Path) -> None:
 
 @pytest.fixture
 def gated_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """A model hub that answers as the real one does for a model whose terms were not accepted."""
+    """Run a model hub that answers as the real one does for a model whose terms were not accepted."""
     from huggingface_hub import constants
 
     class Gated(BaseHTTPRequestHandler):

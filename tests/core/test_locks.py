@@ -1,4 +1,4 @@
-"""A lock keeps others out while its process runs, and no longer; whoever is refused is told by whom."""
+"""A lock keeps others out only while its process runs; the error names the process that holds it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ EXEMPT = {"submit/tolerant_csv.py": 1}  # of Python's own module csv
 NO_CANARY_HERE = {"trainer"}
 """Modules of core/compat whose canaries are with the tests of what uses them."""
 
-# Public by their libraries' documentation, whatever they look like.
+# Public by their libraries' documentation, although their names look private.
 PUBLIC = {"_asdict", "_exit", "_fields", "_make", "_replace"}
 LOOKUPS = {"delattr", "getattr", "hasattr", "setattr"}
 

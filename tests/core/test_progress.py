@@ -31,7 +31,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_library_call_is_silent_and_logs(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    say("nobody listens")
+    say("no one listens")
     with Progress("Counting", 2) as progress:
         progress.advance()
     with caplog.at_level(logging.INFO, "llm_summ"):

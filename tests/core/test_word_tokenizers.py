@@ -1,4 +1,4 @@
-"""Tokenizers: the organiser's example, what a name says, and what is said when mecab-ko is not there."""
+"""Tokenizers: the organiser's example, the versions in their names, and the errors without mecab-ko."""
 
 import pickle
 import re
@@ -86,7 +86,7 @@ def test_half_a_character_is_refused_in_one_line(code: int) -> None:
     assert str(error.value) == (
         f"mecab-ko cannot analyse '비가\\n온다\\u{code:04x}': it has half a character; expected a text"
     )
-    # What says so can itself be written.
+    # The error itself can be encoded.
     assert str(error.value).encode("utf-8").decode("utf-8") == str(error.value)
     with pytest.raises(InputError):
         score_corpus([chr(code)], [["비가 온다"]])

@@ -25,7 +25,7 @@ Broken = tuple[str, bytes]  # ending, content
 
 
 def sample_rows(rng: random.Random) -> Rows:
-    """Some rows of the bundled sample."""
+    """Return some rows of the bundled sample."""
     source = Path(__file__).parents[2] / "llm_summ" / "data" / "sample" / "train.csv"
     with source.open(encoding="utf-8", newline="") as file:
         rows = [[row[name] for name in HEADER] for row in csv.DictReader(file)]
@@ -53,7 +53,7 @@ def as_parquet(rows: Rows) -> bytes:
 
 
 def within_a_dialogue(rng: random.Random, text: str) -> int:
-    """A place between two letters of a dialogue's words: Hangul on both sides, and quotes far away."""
+    """Return a place between two letters of a dialogue's words: Hangul on both sides, and quotes far away."""
     return rng.choice([match.start() + 1 for match in re.finditer('[가-힣](?=[가-힣]+[^"\n]*\n#)', text)])
 
 
@@ -83,7 +83,7 @@ def utf_16_or_32(rng: random.Random) -> Broken:
 
 
 def latin_1(rng: random.Random) -> Broken:
-    """A byte or two of another program's "é" among the Korean."""
+    """Return a byte or two of another program's "é" among the Korean."""
     text = as_csv(sample_rows(rng))
     at = within_a_dialogue(rng, text)
     return ".csv", text[:at].encode() + rng.choice(["é", "ñ", "«", "ü "]).encode("latin-1") + text[at:].encode()

@@ -1,4 +1,4 @@
-"""The repaired copy: what is repaired, what stays, and what is said of it."""
+"""The repaired copy: what is repaired, what stays, and the list of changes."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_a_failed_repair_leaves_no_file(in_tmp: Path) -> None:
     with pytest.raises(DataError, match="a number that is not finite"):
         fix_files([good, bad], Path("out"))
     assert not list(Path("out").iterdir())
-    # The copy can be written; the name of its list is too long, or too long for a temporary file beside it.
+    # The copy can be written; the name of its list is too long, or too long for a temporary file next to it.
     for length, said in ((248, "cannot be used"), (232, "cannot be written")):
         with pytest.raises(DataError, match=rf"{said} \(File name too long\)"):
             fix_files([good], Path("out") / ("x" * length + ".csv"))
@@ -312,7 +312,7 @@ ROWS = st.lists(
 
 
 def _after_all(text: str) -> str:
-    """What a repair would leave of a text."""
+    """Return what a repair would leave of a text."""
     values, _ = fixed({"fname": "a", "dialogue": text + "\n끝"})
     return str(values["dialogue"]).removesuffix("끝").strip()
 
@@ -332,7 +332,7 @@ def test_a_second_repair_changes_nothing_and_nothing_repairable_is_left(rows: li
         }
         for one in (messy, once)
     )
-    # What is left would be unusable: ids that stand twice, texts of which nothing is left.
+    # What is left would be unusable: repeated ids, texts of which nothing is left.
     ids = [stripped_id(row["fname"]) for row in rows]
     blank = {column for row in rows for column in row if not _after_all(row[column])}
     for _, _, column in after:

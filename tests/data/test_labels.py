@@ -1,4 +1,4 @@
-"""Speaker labels: who speaks in a dialogue, whatever form its lines have."""
+"""Speaker labels: the speakers of a dialogue, for lines of any form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Near-duplicate dialogues: what is found, what is not, and that no list takes for ever."""
+"""Near-duplicate dialogues: what is found, what is not, and that no list takes too long."""
 
 from __future__ import annotations
 

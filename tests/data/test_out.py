@@ -16,7 +16,7 @@ BY_FORCE = f"{THERE}or replace it: --force"
 
 @pytest.fixture(autouse=True)
 def folder(in_tmp: Path) -> Path:
-    """With what can stand in the way."""
+    """Make a folder with everything that an output may conflict with."""
     for name in ("file.csv", "FILE.CSV", "input.csv", "plain"):
         Path(name).write_text("mine", encoding="utf-8")
     Path("folder.csv").mkdir()

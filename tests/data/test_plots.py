@@ -45,7 +45,7 @@ ODD = [
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
-    """The figures that are written, by the picture's name; they are written all the same."""
+    """Return the figures that are written, by the picture's name; the files are written too."""
     figures: dict[str, Figure] = {}
     savefig = Figure.savefig
 
@@ -75,7 +75,7 @@ def size(path: Path) -> tuple[int, int]:
 
 
 def texts(figure: Figure) -> list[Text]:
-    """The texts that are drawn: not those of ticks beyond the ends of an axis."""
+    """Return the texts that are drawn: not those of ticks beyond the ends of an axis."""
     beyond = set()
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
         low, high = sorted(axis.get_view_interval())
@@ -88,7 +88,7 @@ def words(figure: Figure) -> set[str]:
 
 
 def check_texts(figure: Figure) -> None:
-    """Every text is in a font that has its letters, is no mathematics, and lies within the picture."""
+    """Every text is in a font that has its letters, is not read as mathematics, and is within the picture."""
     shown = texts(figure)
     for text in shown:
         font = text.get_fontproperties().get_file()

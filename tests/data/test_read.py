@@ -20,7 +20,7 @@ from llm_summ.data.report import check_files
 Write = Callable[..., Path]
 
 TURNS = "#Person1#: 안녕하세요?\n#Person2#: 네, 안녕하세요."
-# tmp_path is shared by the examples of a property; every example writes its file anew.
+# tmp_path is shared by the examples of a property; every example writes its file again.
 SHARED_FOLDER = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
 )
@@ -501,7 +501,7 @@ def test_turns_and_speakers() -> None:
     assert len(dialogue.turns) == 4
 
 
-# Whatever UTF-8 can hold but NUL, with much of what CSV has rules for.
+# Any text in UTF-8 without NUL, with many characters that CSV has rules for.
 texts = st.text(
     st.sampled_from("\"',;\r\n\t #é가") | st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 )

@@ -216,7 +216,7 @@ ROWS = [
     ({"topic1": "", "topic": "예약"}, set()),
     ({"summary": CLEAN["dialogue"]}, {"summary-longer", "prompt-remains"}),
     ({"summary": "요약" * 100}, {"summary-longer", "repetition"}),
-    # what is no summary, whoever wrote it: test_summary_faults.py has all of them
+    # texts that are not summaries; test_summary_faults.py has all of them
     ({"summary": "nan"}, {"null-text"}),
     ({"summary": "."}, {"empty-summary"}),
     ({"summary": "요약 없음"}, {"no-summary"}),

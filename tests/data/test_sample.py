@@ -38,7 +38,7 @@ def test_every_dialogue_is_of_the_competitions_shape(sample: dict[str, list[Dial
 
 @pytest.mark.parametrize("part", PARTS)
 def test_ids_differ_and_have_gaps(sample: dict[str, list[Dialogue]], part: str) -> None:
-    """So that whoever makes ids by counting fails here, and not at the competition."""
+    """Code that makes ids by counting fails with this sample, and not only in the competition."""
     numbers = [int(dialogue.id.removeprefix(f"{part}_")) for dialogue in sample[part]]
     assert numbers == sorted(set(numbers))
     assert max(numbers) - min(numbers) + 1 > len(numbers)

@@ -22,7 +22,7 @@ WORDS = "가게 나무 다리 라면 마음 바다 사과 아침 자전거 창�
 
 
 def _text(seed: int, turns: int) -> str:
-    """A dialogue like no other of another seed."""
+    """Return a dialogue unlike that of any other seed."""
     chance = random.Random(seed)
     return "\n".join(f"#Person{1 + n % 2}#: {' '.join(chance.choices(WORDS.split(), k=9))}" for n in range(turns))
 
@@ -70,7 +70,7 @@ def test_the_parts_are_alike_in_length() -> None:
         sum(low <= length < high for length in dev)
         for low, high in zip([0, *tenths], [*tenths, 10**9], strict=True)
     ]
-    # Four of forty in every tenth, but for dialogues of equal length at an edge.
+    # Four of forty in every tenth, except for dialogues of equal length at an edge.
     assert all(2 <= count <= 6 for count in counts)
     assert sum(counts) == 40
 
@@ -98,7 +98,7 @@ def _mean_length(part: Part) -> float:
     [({"dev": 1}, [1]), ({"dev": 10}, [3, 4, 5]), ({"dev": 16, "test": 10}, [3, 5]), ({"dev": 10}, [1, 1, 1, 4])],
 )
 def test_no_part_is_longer_on_the_average(sizes: dict[str, float], copies: list[int]) -> None:
-    """Over many seeds every part is as long as the whole, whatever the groups of near-duplicates."""
+    """Over many seeds every part is as long as the whole, for any groups of near-duplicates."""
     table = _table([_text(n, 2 + n // 2) for n in range(24) for _ in range(copies[n % len(copies)])])
     [whole, *_] = split_table(table, {"dev": 0.5}, 0)[0]
     mean = statistics.fmean(len(record.values["dialogue"]) for record in table.records)

@@ -200,7 +200,7 @@ def test_the_json_keeps_the_most_frequent_topics() -> None:
 
 
 def dialogue(characters: int, summary: int | None = None, topic: str | None = None, speakers: int = 1) -> Dialogue:
-    """A dialogue of a length, a word each turn; with a summary of a length, or none."""
+    """Return a dialogue of a length, a word each turn; with a summary of a length, or none."""
     head = "\n".join(f"#Person{number}#: 네" for number in range(1, speakers + 1))
     text = head + "가" * (characters - len(head))
     return Dialogue("x", text, () if summary is None else ("나" * summary,), topic)

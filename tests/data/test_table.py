@@ -1,4 +1,4 @@
-"""Files as tables: what is read comes back, whatever it is; and the forms in which dialogues come."""
+"""Files as tables: any text is read back unchanged; and the forms of dialogues."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHARED_FOLDER = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
 )
 
-# Whatever UTF-8 can hold but NUL, with much of what CSV has rules for.
+# Any text in UTF-8 without NUL, with many characters that CSV has rules for.
 texts = st.text(
     st.sampled_from("\"',;\r\n\t #é가\u2028\ufeff")
     | st.characters(exclude_categories=["Cs"], exclude_characters="\0")

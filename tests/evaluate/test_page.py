@@ -286,4 +286,4 @@ def test_the_command_writes_the_page_beside_what_it_prints(plain: Evaluation) ->
     assert again == "--html page.html: is there already; choose another name, nothing is overwritten"
     both = llm_summ("eval", "dev.csv", "--html", "other.html", "--compare", "out.csv", "out.csv")
     assert both.code == 2
-    assert "--html is of one system: leave it out with --compare" in both.err
+    assert "--html shows one system: leave it out with --compare" in both.err

@@ -206,7 +206,7 @@ def test_tokens_and_their_price_are_logged(server: Server, capsys: pytest.Captur
     ],
 )
 def test_addresses_that_are_none_or_hold_a_secret(url: str) -> None:
-    with pytest.raises(ValueError, match=r"expected an address|would be written into the run"):
+    with pytest.raises(ValueError, match=r"expected an address|would be stored with the run"):
         ServerFields(url=url)
 
 

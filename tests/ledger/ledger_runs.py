@@ -39,7 +39,7 @@ def make(
     train: dict[str, str] | None = None,
     trained: bool = True,
 ) -> Run:
-    """A run as `sft` leaves it; it ended at `hour`. `train` is the hash of every training file."""
+    """Make a run like `sft`; it ended at `hour`. `train` is the hash of every training file."""
     manifest: dict[str, Any] = {
         "started": f"2026-03-01T{hour:02}:00:00+00:00",
         "seed": 42,
@@ -77,7 +77,7 @@ def give_score(
     hour: int = 12,
     **more: Any,
 ) -> Path:
-    """A score as `eval` leaves it."""
+    """Write a score like `eval`."""
     path = run.scores / f"{name}.json"
     found = {
         "data": data,
@@ -93,7 +93,7 @@ def give_score(
 
 
 def submit(run: Run, text: str, engine: str | None = "vllm") -> str:
-    """A submission as `submit` leaves it, with its line in the run; gives its SHA-256."""
+    """Write a submission like `submit`, with its line in the run; return its SHA-256."""
     out = run.path / "submission.csv"
     out.write_text(text, encoding="utf-8")
     sha256 = hashlib.sha256(text.encode()).hexdigest()
@@ -110,7 +110,7 @@ def submit(run: Run, text: str, engine: str | None = "vllm") -> str:
 
 
 def both(rows: list[tuple[str, float, float]]) -> None:
-    """Runs with a local and a leaderboard score, the first the newest."""
+    """Make runs with a local and a leaderboard score, the first the newest."""
     for place, (name, local, posted) in enumerate(rows):
         run = make(name, hour=20 - place)
         give_score(run, local)

@@ -44,8 +44,8 @@ def test_runs_side_by_side(in_tmp: Path) -> None:
         "  r2  train.learning_rate=0.0001",
         "  r1  train.learning_rate=0.0002",
         f"signature  {SIGNATURE}",
-        "leaderboard against local scores: 1 run has both, of the same data and signature; 2 more, and it can be "
-        "said how they go together",
+        "leaderboard against local scores: 1 run has both, of the same data and signature; the "
+        "correlation needs 2 more",
     ]
 
 
@@ -139,7 +139,7 @@ def test_scores_with_other_signatures_are_marked(in_tmp: Path) -> None:
     assert lines()[-3:] == [
         f"signature A  {SIGNATURE}",
         f"signature B  {OTHER}",
-        "scores with different signatures are not comparable as they stand",
+        "scores with different signatures are not comparable",
     ]
 
 

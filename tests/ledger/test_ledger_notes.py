@@ -1,4 +1,4 @@
-"""What the leaderboard said: noted, tied to what was handed in, and set against the local scores."""
+"""Leaderboard scores: noted, linked to the submission, and compared with the local scores."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def test_a_score_is_of_the_last_submission(in_tmp: Path) -> None:
 
 def test_without_a_record_the_submission_is_not_known(in_tmp: Path) -> None:
     run = make("a")
-    (run.path / "submission.csv").write_text("of whatever", encoding="utf-8")
+    (run.path / "submission.csv").write_text("of any run", encoding="utf-8")
     assert note_score(run, "50")[0].submission_sha256 is None
     assert (
-        "a: no submission of it is recorded; name what you handed in: --submission FILE\n"
+        "a: no submission of it is recorded; name the file that you submitted: --submission FILE\n"
         in runs("--add-lb", "a", "51")[2]
     )
 
@@ -58,7 +58,7 @@ def test_a_submission_that_is_no_file(in_tmp: Path, name: str, why: str) -> None
     run = make("a")
     with pytest.raises(InputError) as error:
         note_score(run, "50", submission=Path(name))
-    said = f"--submission {name}: cannot be read ({why}); expected the file that was handed in"
+    said = f"--submission {name}: cannot be read ({why}); expected the file that was submitted"
     assert str(error.value) == said
     assert not (run.path / "leaderboard.json").exists()
 
@@ -123,7 +123,7 @@ def test_a_score_is_noted_from_the_command_line(in_tmp: Path) -> None:
     mark_latest(run)
     sha256 = submit(run, "x")
     of = f"51.24 of the submission {sha256[:8]}"
-    edit = "To take a score back, edit runs/a/leaderboard.json\n"
+    edit = "To remove a score, edit runs/a/leaderboard.json\n"
     assert runs("--add-lb", "latest", "51.24") == (0, "runs/a/leaderboard.json\n", f"a: {of} noted\n{edit}")
     [noted] = entry("a").leaderboard
     code, out, err = runs("--add-lb", "a", "51.24")
@@ -136,8 +136,8 @@ def test_a_score_is_noted_from_the_command_line(in_tmp: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--note", "x"], "--note and --submission need --add-lb, the score that they are about"),
-        (["--submission", "x"], "--note and --submission need --add-lb, the score that they are about"),
+        (["--note", "x"], "--note and --submission need --add-lb, the score that they belong to"),
+        (["--submission", "x"], "--note and --submission need --add-lb, the score that they belong to"),
         (["a", "--sort", "score"], "NAME and --sort exclude each other; choose one"),
         (["a", "--add-lb", "a", "5"], "--add-lb notes a score; leave out NAME, --sort and --json"),
         (["--json", "--add-lb", "a", "5"], "--add-lb notes a score; leave out NAME, --sort and --json"),
@@ -206,7 +206,7 @@ def test_how_many_runs_are_missing(in_tmp: Path, there: int, said: str | None) -
     both([("a", 40, 44), ("b", 41, 45)][:there])
     give_score(make("local-only", hour=1), 39)
     found = [line for line in lines() if line.startswith("leaderboard")]
-    more = f"{3 - there} more, and it can be said how they go together"
+    more = f"the correlation needs {3 - there} more"
     line = f"leaderboard against local scores: {said}, of the same data and signature; {more}"
     assert found == ([] if said is None else [line])
 

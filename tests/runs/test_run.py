@@ -20,7 +20,7 @@ RUNS = Path("runs")
 
 
 def kept(run: Run) -> Recipe:
-    """The recipe as a run gives it: with the run's own copy of the prompt."""
+    """Return the recipe as a run returns it: with the run's copy of the prompt."""
     prompt = RECIPE.prompt.model_copy(update={"template": str(run.prompt_path)})
     return RECIPE.model_copy(update={"prompt": prompt})
 
@@ -122,8 +122,8 @@ def test_the_latest_of_another_place_has_its_full_path(
 def test_without_a_run_it_says_how_to_make_one(in_tmp: Path) -> None:
     with pytest.raises(RunError) as error:
         open_run(RUNS, None)
-    said = "no finished run here; make one with `llm-summ sft recipes/qlora.yaml`, or go to the folder that has it"
-    assert str(error.value) == f"runs: {said}"
+    said = "make one with `llm-summ sft recipes/qlora.yaml`, or change to the folder that has it"
+    assert str(error.value) == f"runs: no finished run here; {said}"
 
 
 def test_a_latest_whose_run_was_removed_is_no_run(in_tmp: Path) -> None:
@@ -155,7 +155,7 @@ def test_an_unknown_run_names_the_nearest_or_what_there_is(in_tmp: Path) -> None
 def test_the_environment_is_what_is_installed(in_tmp: Path) -> None:
     found = environment()
     assert found["versions"]["llm-summ"] == __version__
-    assert found["git"] is None  # one stands in no repository
+    assert found["git"] is None  # the working directory is not in a repository
 
 
 def test_the_commit_says_whether_files_were_changed(in_tmp: Path) -> None:

@@ -258,9 +258,9 @@ def test_files_that_say_not_what_made_them_are_not_compared(in_tmp: Path) -> Non
         (["--rouge", "1,1"], "--rouge: found 2 numbers; expected three, for ROUGE-1, -2 and -L"),
         (
             ["--rouge", "1,a,1"],
-            "Invalid value for '--rouge': found 1,a,1; expected numbers between commas, such as",
+            "Invalid value for '--rouge': found 1,a,1; expected numbers separated by commas, such as",
         ),
-        (["--method", "longest", "--length", "0.1"], "--method longest does not know --length"),
+        (["--method", "longest", "--length", "0.1"], "--method longest does not use --length"),
         (["--length-target", "80"], "--length-target needs --length, the weight of the prior"),
         (["--method", "first"], "Invalid value for '--method'"),
     ],

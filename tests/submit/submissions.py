@@ -31,14 +31,14 @@ Found = dict[str, list[int | None]]
 
 
 def with_text(text: str, at: int = 2) -> str:
-    """The good file with another summary in one row; `text` as CSV has it."""
+    """Return the good file with another summary in one row; `text` is a field of CSV."""
     lines = list(LINES)
     lines[at + 1] = f"{at},{IDS[at]},{text}\n"
     return "".join(lines)
 
 
 def with_lines(*order: int) -> str:
-    """The header and these rows of the good file, from 1."""
+    """Return the header and these rows of the good file, from 1."""
     return "".join(LINES[at] for at in (0, *order))
 
 

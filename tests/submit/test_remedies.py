@@ -46,7 +46,7 @@ def edited(old: str, new: str) -> Callable[[str], str]:
 
 
 def again(_: str) -> str:
-    """A file that was made again, or saved as the message says."""
+    """Return a file that was made again, or saved as the message says."""
     return GOOD
 
 
@@ -107,7 +107,7 @@ def kinds(path: str) -> set[str]:
 
 @pytest.fixture
 def broken(in_tmp: Path) -> Callable[[str | bytes], str]:
-    """A function that writes a submission beside its sample."""
+    """Return a function that writes a submission next to its sample."""
     Path("sample_submission.csv").write_text(SAMPLE, encoding="utf-8")
 
     def write(content: str | bytes) -> str:

@@ -45,10 +45,14 @@ def test_the_report_for_people_and_for_programs(tmp_path: Path) -> None:
     ]
     assert value["findings"][1]["places"][5] == {"line": 7, "id": "dev_7", "found": ""}
     good = check_bytes(tmp_path, GOOD.encode())
-    assert good.lines() == [f"{tmp_path}/submission.csv: 6 rows, as {tmp_path}/sample_submission.csv wants them"]
+    assert good.lines() == [
+        f"{tmp_path}/submission.csv: 6 rows, compared with {tmp_path}/sample_submission.csv: no findings"
+    ]
     assert not good.problems
     one = check_bytes(tmp_path, f"fname,summary\na,{TEXTS[1]}\n".encode(), "fname,summary\na,-\n")
-    assert one.lines() == [f"{tmp_path}/submission.csv: 1 row, as {tmp_path}/sample_submission.csv wants it"]
+    assert one.lines() == [
+        f"{tmp_path}/submission.csv: 1 row, compared with {tmp_path}/sample_submission.csv: no findings"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,7 @@ def test_the_report_for_people_and_for_programs(tmp_path: Path) -> None:
         ("", "empty file"),
         ("fname,text\na,b\n", "no column summary"),
         ("fname,summary\n", "no rows"),
-        ("fname,summary\na,b\na,c\n", ":3: id a stands already in line 2"),
+        ("fname,summary\na,b\na,c\n", ":3: id a is already in line 2"),
         ("fname,summary\na,b\n,c\n", ":3: empty fname"),
         (",,fname,summary\n0,0,a,b\n", "2 columns without a name"),
         (SAMPLE.replace("\n", "\r"), "lines that end with CR; expected LF or CRLF"),
@@ -83,7 +87,7 @@ FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 
 
 def check_anything(folder: Path, content: bytes) -> None:
-    """Whatever is in a file, the report can be printed, and its lines are of the file."""
+    """For every file the report can be printed, and its lines are lines of the file."""
     for sample in (SAMPLE, PLAIN_SAMPLE, BARE_SAMPLE):
         check_any_report(check_bytes(folder, content, sample), content)
 

@@ -14,7 +14,7 @@ from llm_summ.cli.submit import submit
 from llm_summ.core.errors import InputError
 from llm_summ.data import read_dialogues
 
-WANTED = "submission.csv: 6 rows, as sample_submission.csv wants them"
+WANTED = "submission.csv: 6 rows, compared with sample_submission.csv: no findings"
 
 
 def run(*arguments: str) -> Result:
@@ -22,7 +22,7 @@ def run(*arguments: str) -> Result:
 
 
 def refused(*arguments: str) -> str:
-    """The one line of an error."""
+    """Return the only line of an error."""
     error = run(*arguments).exception
     assert isinstance(error, InputError), error
     assert "\n" not in str(error)
@@ -31,7 +31,7 @@ def refused(*arguments: str) -> str:
 
 @pytest.fixture
 def there(in_tmp: Path) -> Path:
-    """A folder with a sample and predictions."""
+    """Make a folder with a sample and predictions."""
     Path("sample_submission.csv").write_text(SAMPLE, encoding="utf-8")
     Path("texts.csv").write_text(PLAIN_GOOD, encoding="utf-8")
     return in_tmp
@@ -75,7 +75,7 @@ def test_what_was_written_with_a_problem_is_there_and_exits_with_1(there: Path) 
     done = run("--predictions", "sample_submission.csv")
     assert (done.exit_code, done.stdout) == (1, "submission.csv\n")
     assert "problem placeholder: 6 places" in done.stderr
-    assert done.stderr.endswith("submission.csv: was written, with what was found in it\n")
+    assert done.stderr.endswith("submission.csv: written, with the problems above\n")
     assert Path("submission.csv").read_text(encoding="utf-8") == SAMPLE
     Path("empty.csv").write_text(PLAIN_GOOD.replace(TEXTS[1], ""), encoding="utf-8")
     assert "--allow-empty" in refused("--predictions", "empty.csv", "--out", "out.csv")
@@ -118,7 +118,7 @@ def test_the_sample_is_looked_for_beside_the_data(there: Path) -> None:
 
 def test_wrong_input_is_one_line(there: Path) -> None:
     assert "nowhere.csv: cannot be read" in refused("--check", "nowhere.csv")
-    said = "--sample nowhere.csv: no such file; expected a sample submission, as the competition gives it"
+    said = "--sample nowhere.csv: no such file; expected the competition's sample submission"
     assert refused("--check", "texts.csv", "--sample", "nowhere.csv") == said
     assert "--sample .: is a folder" in refused("--check", "texts.csv", "--sample", ".")
     assert "nowhere.csv: no such file" in refused("--predictions", "nowhere.csv")

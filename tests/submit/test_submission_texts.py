@@ -192,7 +192,7 @@ def test_whether_summaries_must_be_korean(
 def repeated(
     folder: Path, rows: int, copies: int, dialogues: dict[str, str] | None = None
 ) -> tuple[str, list[str]]:
-    """What is found where some rows have the first one's summary: how severe it is, and where."""
+    """Return the finding for rows with the first row's summary: its severity and its places."""
     sample, good = "fname,summary\n", "fname,summary\n"
     for row in range(rows):
         sample += f"test_{row},-\n"

@@ -73,7 +73,7 @@ def test_a_submission_is_utf_8_though_its_sample_is_cp949(
     sample = read_sample(path)
     said = capsys.readouterr().err
     assert "read as CP949" in said
-    assert "the submission is UTF-8 all the same" in said
+    assert "the submission is written in UTF-8 nevertheless" in said
     write_submission(Texts(tmp_path / "texts.csv", BY_ID), sample, tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_bytes() == GOOD.encode()
     assert check_submission(tmp_path / "out.csv", sample).findings == ()
@@ -144,7 +144,7 @@ def test_missing_ids_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("empty", ["", " ", ".", "…!", "#", "nan", " None."])
 def test_empty_summaries_are_refused_or_written_as_they_are(tmp_path: Path, empty: str) -> None:
     texts = BY_ID | {"test_2": empty}
-    with pytest.raises(PredictionError, match=r"nothing, or only a word such as nan, in 1 summary \(test_2\)"):
+    with pytest.raises(PredictionError, match=r"1 summary \(test_2\) with no text, or only a word such as nan"):
         written(tmp_path, texts)
     assert rows_of(written(tmp_path, texts, allow_empty=True))[3][2] == empty
 
@@ -176,7 +176,7 @@ def test_no_other_file_is_replaced(tmp_path: Path) -> None:
 
 
 def make_run(folder: Path, test: str | None = "sample:test") -> Run:
-    """A run with raw predictions for the bundled test data."""
+    """Make a run with raw predictions for the bundled test data."""
     recipe = Recipe(model=ModelFields(base="x"), data=DataFields(train="sample:train", test=test))
     run = create_run(folder / "runs" / "mine", recipe, "prompt", Manifest())
     file = PredictionFile(run.predictions / "sample-test.hf.jsonl")
@@ -206,7 +206,7 @@ def test_a_runs_summaries_are_post_processed(tmp_path: Path) -> None:
 def test_a_run_without_test_data(tmp_path: Path) -> None:
     run = make_run(tmp_path, test=None)
     assert data_of(run, "sample:test") == "sample:test"
-    with pytest.raises(RunError, match=r"names no data\.test"):
+    with pytest.raises(RunError, match=r"no data\.test"):
         data_of(run, None)
 
 
@@ -263,5 +263,5 @@ def test_a_runs_own_submission_is_replaced_and_that_is_said(
     assert "replaces" not in capsys.readouterr().err
     later = Texts(texts.path, dict.fromkeys(texts.by_id, "새 요약을 적습니다."), run, "hf")
     write_submission(later, sample, own)
-    assert f"{own}: replaces another that was there" in capsys.readouterr().err
+    assert f"{own}: replaces another file" in capsys.readouterr().err
     assert "새 요약" in own.read_text("utf-8")

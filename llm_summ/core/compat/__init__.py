@@ -1,6 +1,6 @@
-"""What this package takes from other libraries beyond their public names, a module for each library.
+"""All uses of private names of other libraries, one module for each library.
 
-Another library may rename or change any of it without notice. So it is here and nowhere else, each name with the
-reason why the public way is not enough, and each with a test that fails by that name (`pytest -m canary`).
+Another library may rename or change any of them without notice. So they are used here only. Each name has the
+reason why the public API is not enough, and a test that fails under that name (`pytest -m canary`).
 The libraries are imported when a function is called.
 """

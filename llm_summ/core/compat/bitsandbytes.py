@@ -7,8 +7,8 @@ from typing import Any
 __all__ = ["BLOCK", "OPTIMIZER_BLOCK", "SCALES_BLOCK", "SMALLEST_8_BIT", "keep_unpacked"]
 
 BLOCK = 64
-"""Weights that share a scale in the 4-bit formats. It is the default of a function's argument; if it is wrong the
-memory of quantized weights is estimated wrongly, as with the other sizes here."""
+"""Weights that share a scale in the 4-bit formats. It is the default of a function's argument. If it
+is wrong, the memory of quantized weights is estimated wrongly; so it is with the other sizes here."""
 
 SCALES_BLOCK = 256
 """Scales that share a scale with double quantization. It is a number within a function."""
@@ -23,10 +23,9 @@ SMALLEST_8_BIT = 4096
 def keep_unpacked(module: Any) -> None:
     """Keep a 4-bit layer from packing its weights on a CPU when it is first evaluated.
 
-    On a CPU that has products of bfloat16, the first pass in evaluation mode packs the weights for a kernel that
-    has no backward pass, and they stay so: what is trained after it would get no gradient through this layer, with
-    a warning and without an error (bitsandbytes 0.50.2). There is no public switch. Any other module stays as
-    it is.
+    On a CPU that multiplies bfloat16, the first pass in evaluation mode packs the weights for a kernel without a
+    backward pass, and they stay packed: later training would get no gradient through this layer, with a warning
+    but no error (bitsandbytes 0.50.2). A public switch does not exist. Other modules are not changed.
     """
     if hasattr(module, "support_avx512bf16_for_cpu"):
         module.support_avx512bf16_for_cpu = False

@@ -8,10 +8,10 @@ __all__ = ["connection_error", "go_offline"]
 
 
 def go_offline() -> None:
-    """Keep this process, and those that it starts, from asking the model hub for anything.
+    """Stop this process, and those that it starts, from sending requests to the model hub.
 
     The client reads HF_HUB_OFFLINE when it is imported and has no function to change it later. Without it every
-    file of a model in the cache waits for a connection that was just found missing.
+    cached file of a model waits for a connection that is known to be missing.
     """
     from huggingface_hub import constants
 
@@ -27,5 +27,5 @@ def connection_error() -> type[Exception]:
     """
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
-    found: type[Exception] = HTTPError
-    return found
+    error_class: type[Exception] = HTTPError
+    return error_class

@@ -13,9 +13,9 @@ __all__ = ["surfaces"]
 def surfaces(analyser: Any, text: str) -> Sequence[str]:
     """Return the surface of each morpheme of a text.
 
-    `morphs()` makes three objects a morpheme and splits its feature string, only to return the surface: two thirds
-    of its time. The lattice that it reads is not public. Where it is gone, `morphs()` is used, with the same
-    result.
+    `morphs()` makes three objects for each morpheme and splits its feature string, only to return the surface;
+    that is two thirds of its time. The lattice that it reads is not public. If it is missing, `morphs()` is used,
+    with the same result.
 
     Args:
         analyser: a `mecab.MeCab`.
@@ -29,8 +29,8 @@ def surfaces(analyser: Any, text: str) -> Sequence[str]:
 
         tagger = analyser._tagger
     except (ImportError, AttributeError):
-        found: Sequence[str] = analyser.morphs(text)
-        return found
+        morphemes: Sequence[str] = analyser.morphs(text)
+        return morphemes
     lattice = create_lattice(text)
     if not tagger.parse(lattice):
         raise InputError(f"mecab-ko cannot analyse {text[:60]!r}: {tagger.what()}")

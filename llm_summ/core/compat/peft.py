@@ -1,6 +1,6 @@
 """PEFT: names of layers below an adapter, and why it refuses an adapter.
 
-Its errors are ValueError or RuntimeError whatever has happened: only their words tell.
+All of its errors are ValueError or RuntimeError: only their texts distinguish them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ __all__ = [
 ]
 
 BASE_PREFIX = "base_model.model."
-"""What a model with an adapter puts before the names of the base's layers. Without it the layers that a merge is
-verified by cannot be found in the merged model."""
+"""What a model with an adapter puts before the names of the base's layers. Without it the layers that the
+verification of a merge compares cannot be found in the merged model."""
 
 
 def are_targets_missing(error: BaseException) -> bool:
-    """Return whether none of the layers that an adapter is for is in the model.
+    """Return whether the model has none of the layers that an adapter is for.
 
     Without it a wrong `lora.targets` ends in a traceback.
     """
@@ -28,7 +28,7 @@ def are_targets_missing(error: BaseException) -> bool:
 
 
 def is_another_base(error: BaseException) -> bool:
-    """Return whether an adapter was trained on a model of other layers or other shapes.
+    """Return whether an adapter was trained on a model with other layers or other shapes.
 
     Without it a run whose base was replaced ends in a traceback.
     """
@@ -36,7 +36,7 @@ def is_another_base(error: BaseException) -> bool:
 
 
 def is_not_finite(error: BaseException) -> bool:
-    """Return whether a merge was refused since a sum is not a finite number.
+    """Return whether a merge was refused because a sum is not finite.
 
     Without it a merge that overflows float16 ends in a traceback.
     """
@@ -44,7 +44,7 @@ def is_not_finite(error: BaseException) -> bool:
 
 
 def is_dropout_refused(error: BaseException) -> bool:
-    """Return whether experts are refused since the adapter has dropout.
+    """Return whether experts are refused because the adapter has dropout.
 
     Without it the advice is PEFT's, which names fields that a recipe does not have.
     """
@@ -52,7 +52,7 @@ def is_dropout_refused(error: BaseException) -> bool:
 
 
 def is_mamba_refused(error: BaseException) -> bool:
-    """Return whether a layer that carries a state is refused.
+    """Return whether a layer with a recurrent state (Mamba) is refused.
 
     Without it the advice is PEFT's, which does not name the layers that can be adapted.
     """

@@ -1,4 +1,4 @@
-"""PyTorch: what a CPU computes in, tensors without numbers, and layers that compute in another way."""
+"""PyTorch: what a CPU computes in, tensors without data, and layers with a replaced forward."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ __all__ = [
 def cpu_has_amx() -> bool:
     """Return whether the CPU has AMX tiles and the system lets them be used.
 
-    The flags in /proc/cpuinfo do not show whether the system does. Without this name generation on such a CPU is
-    in float32 instead of bfloat16.
+    The flags in /proc/cpuinfo do not show whether the system allows them. Without this name generation on such a
+    CPU is in float32 instead of bfloat16.
     """
     return _cpu_has("_is_amx_tile_supported")
 
 
 def cpu_multiplies_bfloat16() -> bool:
-    """Return whether the CPU has products of bfloat16 (AVX512-BF16).
+    """Return whether the CPU multiplies bfloat16 (AVX512-BF16).
 
     PyTorch has no public name for it. Without this name a training on such a CPU is in float32.
     """
@@ -46,10 +46,10 @@ def _cpu_has(name: str) -> bool:
 
 
 def fake_tensor_mode() -> Any:
-    """Return a context in which tensors have shapes and no numbers.
+    """Return a context in which tensors have shapes but no data.
 
-    The meta device is not enough: there PyTorch takes other ways than on a CPU, and autocast does nothing. Without
-    it no memory can be estimated.
+    The meta device is not enough: there PyTorch runs other code than on a CPU, and autocast does nothing. Without
+    it memory cannot be estimated.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -57,11 +57,11 @@ def fake_tensor_mode() -> Any:
 
 
 def fake_device_lookup() -> Callable[[Any, Sequence[Any]], Any]:
-    """Return a function that knows the device of a fake tensor without asking PyTorch.
+    """Return a function that finds the device of a fake tensor without calling PyTorch.
 
-    It takes an operation and its arguments, and returns the device if that is what the operation asks for and the
-    tensor is a fake one; otherwise None. Two thirds of all operations are such questions, and the long way takes
-    half of an estimate's time.
+    It takes an operation and its arguments, and returns the device if the operation asks for it and the tensor is
+    fake; otherwise None. Two thirds of all operations ask for a device, and answering in PyTorch takes half of an
+    estimate's time.
     """
     import torch
 
@@ -74,7 +74,7 @@ def fake_device_lookup() -> Callable[[Any, Sequence[Any]], Any]:
 
 
 def dispatch_mode() -> Any:
-    """Return the base class of contexts that see every operation on tensors, also those of the backward pass.
+    """Return the base class of contexts that see every operation on tensors, including those of the backward pass.
 
     The public `TorchFunctionMode` does not see the backward pass, whose tensors are half of a step's memory.
     """
@@ -84,25 +84,25 @@ def dispatch_mode() -> Any:
 
 
 def tree_leaves() -> Callable[[Any], list[Any]]:
-    """Return the function that lists what is in the nested result of an operation.
+    """Return the function that lists the leaves of an operation's nested result.
 
-    It is the one that PyTorch builds such results with, and it has no public name.
+    PyTorch itself uses it for such results; it has no public name.
     """
     from torch.utils._pytree import tree_leaves as function
 
-    found: Callable[[Any], list[Any]] = function
-    return found
+    leaves: Callable[[Any], list[Any]] = function
+    return leaves
 
 
 @contextmanager
 def autocast_as_on(kind: str, dtype: Any) -> Iterator[None]:
-    """Use autocast on tensors of the CPU, and answer as `kind` of device would when asked for a GPU's autocast.
+    """Use autocast on the CPU, while `is_autocast_enabled("cuda")` answers as it would on a device of `kind`.
 
     `torch.autocast("cuda")` refuses a machine without a GPU. PEFT asks for a GPU's autocast when it decides
     whether to cast the inputs of a quantized layer's adapter: an estimate for a GPU would count that copy.
 
     Args:
-        kind: of the device that is estimated: cuda or cpu.
+        kind: the kind of device that is estimated: cuda or cpu.
         dtype: a torch dtype.
     """
     import torch
@@ -117,28 +117,28 @@ def autocast_as_on(kind: str, dtype: Any) -> Iterator[None]:
 
 
 def replace_forward(module: Any, forward: Callable[..., Any]) -> None:
-    """Have one module compute with another function; its class and all other modules stay as they are.
+    """Make one module compute with another function; its class and all other modules are not changed.
 
-    Hooks see inputs and outputs, and cannot replace what is computed between them. `Module.__call__` reads
-    `self.forward`, so an attribute of the instance comes before the method of the class.
+    Hooks see inputs and outputs, but cannot replace the computation between them. `Module.__call__` reads
+    `self.forward`, so an attribute of the instance is used instead of the method of the class.
     """
     module.forward = forward
 
 
 def restore_forward(module: Any) -> None:
-    """Have a module compute with its class's method again, after `replace_forward`."""
+    """Make a module compute with its class's method again, after `replace_forward`."""
     del module.forward
 
 
 def has_own_forward(module: Any) -> bool:
-    """Return whether `replace_forward`, or another library, has replaced what a module computes."""
+    """Return whether `replace_forward`, or another library, has replaced a module's `forward`."""
     return "forward" in vars(module)
 
 
 def is_about_meta_tensors(error: BaseException) -> bool:
-    """Return whether PyTorch refuses something because a tensor has no numbers.
+    """Return whether PyTorch refuses something because a tensor has no data.
 
-    It raises several kinds of errors for that, which share a word and no class. Without it a base model would be
+    It raises several kinds of errors for that, which share a word but no class. Without it a base model would be
     refused for an error that only an estimate has.
     """
     return "meta" in str(error)
@@ -147,8 +147,8 @@ def is_about_meta_tensors(error: BaseException) -> bool:
 def is_connection_lost(error: BaseException) -> bool:
     """Return whether a process has lost the others that it trains with.
 
-    gloo and NCCL raise a plain RuntimeError for whatever happens to them. Without it every process that lives ends
-    in a traceback of its own, and the reason of the one that died is lost among them.
+    gloo and NCCL raise a plain RuntimeError for every failure. Without it every surviving process ends in a
+    traceback of its own, which hides the error of the process that failed.
     """
     signs = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)

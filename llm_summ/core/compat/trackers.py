@@ -1,4 +1,4 @@
-"""transformers' callbacks for trackers: the tracker's module, and the mark that its run has begun."""
+"""transformers' callbacks for trackers: the tracker's module, and the mark that its run has started."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["mark_begun", "tracker_module"]
 def tracker_module(callback: Any) -> Any:
     """Return the module of the tracker that a callback has imported: wandb or trackio.
 
-    The callback imports it once its environment is set, and has no public name for it. Without it no samples are
-    shown in the tracker.
+    The callback imports it after the environment is set, and has no public name for it. Without it the tracker
+    shows no samples.
 
     Args:
         callback: transformers' `WandbCallback` or `TrackioCallback`.
@@ -20,9 +20,9 @@ def tracker_module(callback: Any) -> Any:
 
 
 def mark_begun(callback: Any) -> None:
-    """Mark the run of a callback as begun, at the end of a `setup` of our own.
+    """Mark the run of a callback as started, at the end of our own `setup`.
 
-    The callback calls `setup` when the mark is missing. Without it a second run is begun, with the callback's
-    own settings, which send more than a run of ours does.
+    The callback calls `setup` when the mark is missing. Without it a second run starts, with the callback's
+    own settings, which send more data than ours.
     """
     callback._initialized = True

@@ -1,7 +1,7 @@
 """What a training needs of transformers, PyTorch and bitsandbytes beyond their public names.
 
 `HookedTrainer` is transformers' `Trainer` with public methods in place of its private ones. The functions read or
-set what the libraries have no public name for. ``tests/core/test_compat_trainer.py`` fails when one is gone.
+set attributes that have no public name. ``tests/core/test_compat_trainer.py`` fails when one is gone.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class HookedTrainer(Trainer):  # type: ignore[misc]
         super()._load_optimizer_and_scheduler(folder)
 
     def gradient_norm(self, norm: Any) -> Any:
-        """Return the norm of all gradients, as it is logged, from the one that the library computed."""
+        """Return the norm of all gradients to log, given the one that the library computed."""
         return norm
 
     @property
     def unlogged_loss(self) -> tuple[float, int]:
-        """The sum of the losses of the steps since the last line of the log, and how many steps these are."""
+        """The sum of the losses since the last line of the log, and the number of steps."""
         return float(self._tr_loss), self.state.global_step - self._globalstep_last_logged
 
     def set_unlogged_loss(self, loss: float, steps: int) -> None:
-        """Restore `unlogged_loss`; to be called when the loop begins."""
+        """Restore `unlogged_loss`; must be called when the loop begins."""
         self._tr_loss.fill_(loss)
         self._globalstep_last_logged = self.state.global_step - steps
 
@@ -81,24 +81,24 @@ def norms(tensors: Sequence[Any]) -> list[Any]:
 
 
 def layer_classes(model: Any) -> set[str]:
-    """Return the names of a model's classes of layers, none of which may be divided."""
+    """Return the names of a model's layer classes, whose layers must not be divided."""
     return set(model._no_split_modules or ())
 
 
 def let_all_generate_alike(model: Any) -> None:
-    """Keep each process generating until all can stop: with a divided model, each needs the others' parts."""
+    """Make each process generate until all can stop: with a divided model, each needs the others' parts."""
     model._is_fsdp_managed_module = True
 
 
 def tied_weights(model: Any) -> Iterable[str]:
-    """Return the names of weights that are the same as another, and are not saved."""
+    """Return the names of weights that are tied to another weight, and are not saved."""
     return getattr(model, "all_tied_weights_keys", None) or ()
 
 
 def keep_quantization_state(module: Any) -> None:
-    """Keep the state of a bitsandbytes layer at the layer, where it is looked for if the weight has lost it.
+    """Store the quantization state of a bitsandbytes layer at the layer, for a weight that has lost it.
 
-    A weight that is put together from the parts of several devices has lost it.
+    A weight that is gathered from several devices has lost it; the library then looks at the layer.
     """
     if hasattr(getattr(module, "weight", None), "quant_state"):
         module.quant_state = module.weight.quant_state

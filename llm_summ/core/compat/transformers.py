@@ -1,4 +1,4 @@
-"""transformers: how a model attends, quantized layers without weights, and why a model is refused."""
+"""transformers: a model's attention, quantized layers without weights, and why a model is refused."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = [
 ]
 
 GGUF_NAME_FIELD = "_model_name_or_path"
-"""Field of a configuration in which transformers keeps a GGUF file's name of the model. With it a converted
+"""Field of a configuration in which transformers stores the model's name from a GGUF file. With it a converted
 configuration is byte for byte what transformers itself would write."""
 
 LANGUAGE_MODEL_PREFIX = "language_model."
-"""Part of the names of weights in a model that also reads pictures, which their names in the language model alone
-do not have. No public function tells one name from the other. Without it no such model can be merged."""
+"""Prefix of weights' names in a model that also reads pictures; the language model alone names them without it. No
+public function converts the names. Without it no such model can be merged."""
 
 NO_MAXIMUM_LENGTH = int(1e30)
 """`model_max_length` of a tokenizer without a maximum (VERY_LARGE_INTEGER). Importing the module that has it takes
@@ -39,22 +39,22 @@ Refusal = Literal["unknown-architecture", "needs-own-code", "restricted", "no-sa
 def attention_implementation(config: Any) -> str:
     """Return how a model computes its attention, such as ``sdpa`` or ``eager``.
 
-    It can be set by a public method and not read by one. Without it decoding on a CPU is slower, and an estimate
+    A public method sets it, but none returns it. Without it decoding on a CPU is slower, and an estimate
     does not count the scores of eager attention.
 
     Args:
-        config: of a model that was built; before that, nothing is chosen.
+        config: of a model that is built already; before that no attention is chosen.
     """
     return str(config._attn_implementation)
 
 
 @contextmanager
 def without_full_masks() -> Iterator[None]:
-    """Have fused attention go without a mask where there is neither padding nor a window.
+    """Let fused attention run without a mask if there is neither padding nor a window.
 
-    transformers does so itself, but only after a look at numbers, which fake tensors have none of. The public
-    `AttentionMaskInterface.register` changes the library's own entry for good; an entry of the instance is in
-    front of that and shows it again when it is deleted. Without it an estimate counts masks that are never made.
+    transformers does so itself, but only after reading data, which fake tensors do not have. The public
+    `AttentionMaskInterface.register` changes the library's own entry for good; an entry of the instance hides
+    it until the entry is deleted. Without it an estimate counts masks that are never made.
     """
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 
@@ -72,8 +72,8 @@ def without_full_masks() -> Iterator[None]:
 def replace_quantized_layers(model: Any, quantization: Any, dtype: Any) -> None:
     """Replace the linear layers of a model without weights by bitsandbytes' layers, as loading the model does.
 
-    Publicly that happens only when weights are loaded. The mark on the model, which loading leaves as well, is
-    what PEFT chooses its layers by. Without it no memory can be estimated for a quantized base.
+    The public API does so only while it loads weights. PEFT chooses its layers by the mark on the model, which
+    loading sets as well. Without it memory cannot be estimated for a quantized base.
 
     Args:
         model: on the meta device.
@@ -88,7 +88,7 @@ def replace_quantized_layers(model: Any, quantization: Any, dtype: Any) -> None:
 
 
 def refusal(error: BaseException) -> Refusal | None:
-    """Return why transformers refuses a model, as far as its message tells; None for any other reason.
+    """Return why transformers refuses a model, from its message; None for any other reason.
 
     All of them are OSError or ValueError. Without it the advice is "check the name and the connection" for all.
     """
@@ -105,7 +105,7 @@ def refusal(error: BaseException) -> Refusal | None:
 
 
 def are_shapes_refused(error: RuntimeError) -> bool:
-    """Return whether weights are refused since they have other shapes than the configuration says.
+    """Return whether weights are refused because their shapes differ from the configuration's.
 
     Any failure while loading is a RuntimeError. Without it this one ends in a traceback.
     """

@@ -1,8 +1,9 @@
-"""vLLM: which classes of models it serves, and which of them take an adapter. Its source is read, not imported.
+"""vLLM: which model classes it serves, and which of them accept an adapter. Its source is read, not imported.
 
-Importing vLLM takes longer than everything else that is known about a base before its weights are loaded, and its
-public `ModelRegistry` imports the class of a model to answer. So the tables of its registry and the bases of its
-classes are read as text. Without them vLLM refuses a base, or leaves its adapter out, after minutes of loading.
+Importing vLLM takes longer than all other checks of a base before its weights are loaded, and its public
+`ModelRegistry` imports the class of a model to answer. So the tables of its registry and the base classes of its
+models are parsed from the source. Without them vLLM refuses a base, or ignores its adapter, after minutes of
+loading.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ __all__ = ["ArchitectureSupport", "architecture_support"]
 _TABLES = ("_TEXT_GENERATION_MODELS", "_MULTIMODAL_MODELS", "_TRANSFORMERS_SUPPORTED_MODELS")
 _TAKES_ADAPTERS = "SupportsLoRA"
 
-# What vLLM 0.32 serves without adapters, of the classes that transformers has: for machines without vLLM.
+# The classes of transformers that vLLM 0.32 serves without adapters: for machines without vLLM.
 _WITHOUT_ADAPTERS = frozenset(
     {
         "BloomForCausalLM",
@@ -45,11 +46,11 @@ _WITHOUT_ADAPTERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ArchitectureSupport:
-    """What vLLM does with a class of models.
+    """How vLLM supports a model class.
 
     Attributes:
-        at_all: whether it has the class.
-        with_adapters: whether an adapter can stay beside the weights.
+        at_all: whether it serves the class.
+        with_adapters: whether it serves it with an adapter that is not merged.
     """
 
     at_all: bool
@@ -57,17 +58,17 @@ class ArchitectureSupport:
 
 
 def architecture_support(architecture: str) -> ArchitectureSupport:
-    """Return what vLLM does with a class of models, such as ``LlamaForCausalLM``.
+    """Return how vLLM supports a model class, such as ``LlamaForCausalLM``.
 
-    Where vLLM is not installed that is what is known of vLLM 0.32.
+    If vLLM is not installed, the answer is that of vLLM 0.32.
     """
     table = _registry()
     if table is None:
         return ArchitectureSupport(True, architecture not in _WITHOUT_ADAPTERS)
-    found = table.get(architecture)
-    if found is None:
+    location = table.get(architecture)
+    if location is None:
         return ArchitectureSupport(False, False)
-    return ArchitectureSupport(True, _takes_adapters(*found))
+    return ArchitectureSupport(True, _takes_adapters(*location))
 
 
 @cache
@@ -76,7 +77,7 @@ def _registry() -> dict[str, tuple[str, str]] | None:
     folder = _models()
     if folder is None or not (folder / "registry.py").is_file():
         return None
-    found: dict[str, tuple[str, str]] = {}
+    classes: dict[str, tuple[str, str]] = {}
     for node in ast.parse((folder / "registry.py").read_text(encoding="utf-8")).body:
         if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Dict):
             continue
@@ -84,15 +85,15 @@ def _registry() -> dict[str, tuple[str, str]] | None:
             continue
         for key, value in zip(node.value.keys, node.value.values, strict=True):
             if isinstance(key, ast.Constant) and isinstance(value, ast.Tuple):
-                parts = [str(one.value) for one in value.elts if isinstance(one, ast.Constant)]
+                parts = [str(part.value) for part in value.elts if isinstance(part, ast.Constant)]
                 if len(parts) == 2:
-                    found[str(key.value)] = parts[0], parts[1]
-    return found or None
+                    classes[str(key.value)] = parts[0], parts[1]
+    return classes or None
 
 
 @cache
 def _takes_adapters(module: str, name: str) -> bool:
-    """Whether a class, or one that it is made from, is among those that take adapters."""
+    """Return whether a class, or one of its base classes, accepts adapters."""
     return any(
         base == _TAKES_ADAPTERS or (where is not None and _takes_adapters(where, base))
         for base, where in _bases(module, name)
@@ -100,7 +101,7 @@ def _takes_adapters(module: str, name: str) -> bool:
 
 
 def _bases(module: str, name: str) -> Iterator[tuple[str, str | None]]:
-    """Yield the names of a class's bases, and their modules as far as they are vLLM's models."""
+    """Yield the name and the module of each base class of a class."""
     path = _file(module)
     if path is None:
         return
@@ -115,7 +116,7 @@ def _bases(module: str, name: str) -> Iterator[tuple[str, str | None]]:
             for base in node.bases:
                 if isinstance(base, ast.Name):
                     yield base.id, imported.get(base.id, module)
-        # A package gives on what its modules have.
+        # A package re-exports classes of its modules.
         elif name in imported and _file(imported[name]) not in (None, path):
             yield from _bases(imported[name], name)
             return
@@ -127,7 +128,7 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _absolute(path: Path, node: ast.ImportFrom) -> str:
-    """The module that an import names, as `_file` takes it."""
+    """Return the module that an import names, in the form that `_file` accepts."""
     if not node.level:
         return str(node.module)
     folder = path.parent
@@ -139,7 +140,7 @@ def _absolute(path: Path, node: ast.ImportFrom) -> str:
 
 
 def _file(module: str) -> Path | None:
-    """The file of a module: one of vLLM's models by its short name, or one with its full name."""
+    """Return the file of a module, which is named in full, or by its short name if it is one of vLLM's models."""
     top = _models()
     if top is None:
         return None
@@ -153,9 +154,9 @@ def _file(module: str) -> Path | None:
 
 @cache
 def _models() -> Path | None:
-    """The folder of vLLM's models."""
-    found = importlib.util.find_spec("vllm")
-    if found is None or found.origin is None:
+    """Return the folder of vLLM's models; None if vLLM is not installed."""
+    spec = importlib.util.find_spec("vllm")
+    if spec is None or spec.origin is None:
         return None
-    folder = Path(found.origin).parent / "model_executor" / "models"
+    folder = Path(spec.origin).parent / "model_executor" / "models"
     return folder if folder.is_dir() else None

@@ -16,16 +16,16 @@ _OF_PYTORCH = ("inline_container", "PytorchStreamWriter", "file write failed")
 
 
 def as_os_error(error: Exception, path: Path) -> OSError | None:
-    """Return the OSError for an error that a library raised since a file cannot be written; None for any other.
+    """Return an OSError for a library's error that a file cannot be written; None for any other error.
 
-    tokenizers raises a plain Exception and safetensors a SafetensorError, both with the number of the system's
-    error in their text: ``No space left on device (os error 28)``. PyTorch raises a RuntimeError without a number,
-    which names its writer or the source file of it. Without this function a full disk ends in a traceback instead
-    of a line that tells what to do.
+    tokenizers raises a plain Exception and safetensors a SafetensorError, both with the system's error
+    number in their text: ``No space left on device (os error 28)``. PyTorch raises a RuntimeError without a
+    number, which names its writer or the source file of its writer. Without this function a full disk ends in a
+    traceback instead of a line that says what to do.
 
     Args:
         error: raised while files were written.
-        path: what was written; the file of an OSError that is returned as it is may be another one.
+        path: the file or folder that was written; an OSError is returned unchanged and may name another file.
     """
     if isinstance(error, OSError):
         return error

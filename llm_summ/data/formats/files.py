@@ -1,4 +1,4 @@
-"""Reading and writing a data file, whatever its format."""
+"""Read and write a data file of any format."""
 
 from __future__ import annotations
 
