@@ -19,6 +19,7 @@ from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.generate.summarizer import Summarizer
 from llm_summ.prompt import load_template
 from llm_summ.recipe import DataFields, GenerateFields, ModelFields, Recipe
+from llm_summ.runs.manifest import Manifest, PromptRecord
 from llm_summ.runs.run import create_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:::transformers")
@@ -81,7 +82,7 @@ def run(tiny_model: Path, in_tmp: Path) -> Path:
         model=ModelFields(base=str(tiny_model)), data=DataFields(train="sample:train", dev="sample:dev")
     )
     template = load_template("plain")
-    manifest = {"prompt": {"sha256": template.sha256}, "kept": {}}
+    manifest = Manifest(prompt=PromptRecord(name=template.name, sha256=template.sha256), kept={})
     return create_run(Path("runs/mine"), recipe, template.text, manifest).path
 
 

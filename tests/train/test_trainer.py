@@ -302,8 +302,11 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 sys.path.insert(0, {sft!r})
 import torch
+from llm_summ.core.terminal import shown_on_stderr
 from llm_summ.prompt import TokenizedExample
 from test_trainer import gradients, make_trainer
+shown = shown_on_stderr()
+shown.__enter__()
 folder = Path({folder!r})
 completion = tuple(i % 1400 + 5 for i in range({completion}))
 rows = [TokenizedExample(str(n), tuple(range(5, 105)), completion, 2) for n in range({count})]
