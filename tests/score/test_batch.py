@@ -1,4 +1,4 @@
-"""Many pairs at once: figure by figure what one pair at a time gives, bit by bit."""
+"""Many pairs at once: every figure equals that of one pair at a time, bit for bit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ short = st.lists(st.sampled_from(["a", "b", "c", "."]), max_size=24)
 varied = st.lists(st.one_of(st.sampled_from(["a", "b", ".", "은"]), odd, st.text(max_size=3)), max_size=20)
 long = st.lists(st.sampled_from("abcdefgh"), min_size=MOST_WORDS - 3, max_size=MOST_WORDS + 3)
 many_words = st.lists(st.integers(0, 400).map(str), min_size=100, max_size=2 * MOST_DISTINCT)
-# Texts of about as many sentences as are compared at once, most of which stand there more than once.
+# Texts of about as many sentences as are compared at once; most of the sentences are duplicates.
 sentences = st.lists(st.lists(st.sampled_from("abc"), max_size=3), min_size=MOST_SENTENCES - 2, max_size=40)
 many_sentences = sentences.map(lambda found: [token for words in found for token in (*words, "x", ".")])
 texts = st.lists(st.one_of(short, varied, long, many_words, many_sentences), max_size=6)
@@ -111,7 +111,7 @@ def test_tokens_are_forgotten_where_they_are_very_many(monkeypatch: pytest.Monke
             assert np.array_equal(stacked(TextBatch(data, variant).matrix()), figures)
             assert "." in _vocabulary(words)
             assert len(_vocabulary(words)) <= 60 + 41
-    # A batch that was made before can still be compared.
+    # An earlier batch can still be compared.
     assert np.array_equal(stacked(kept.matrix()), expected[0])
 
 

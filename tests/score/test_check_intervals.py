@@ -1,4 +1,4 @@
-"""The script that counts how often an interval holds the full score: what it counts, and what it refuses."""
+"""The script that counts how often an interval contains the full score: its counts and its errors."""
 
 from __future__ import annotations
 
