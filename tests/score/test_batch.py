@@ -60,7 +60,7 @@ DISTINCT = [[token for n in range(count) for token in (str(n % 9), str(n), ".")]
 @example(data=[*ONE_TO_MANY, [*"ba."]])
 @example(data=[*DISTINCT, *(text[::-1] for text in DISTINCT), [*"0.1.0.1."]])
 @example(data=[["a"] * 63 + ["."] + ["b"] * 64 + ["."] + ["a"], ["b"] * 64 + ["."] + ["a"] * 64])
-def test_a_batch_says_what_pairs_say(data: list[list[str]], variant: Variant) -> None:
+def test_a_batch_equals_single_pairs(data: list[list[str]], variant: Variant) -> None:
     batch = TextBatch(data, variant)
     pairs = [(own, other) for own in range(len(data)) for other in range(len(data))]
     expected = one_by_one(data, pairs, variant)
@@ -127,7 +127,9 @@ def test_tokens_are_forgotten_where_they_are_very_many(monkeypatch: pytest.Monke
         ([0], [-3], "found an index that is not one of 0 to 2"),
     ],
 )
-def test_what_is_no_pair_is_refused(variant: Variant, own: list[int], other: list[int], said: str) -> None:
+def test_unequal_or_unknown_indexes_are_refused(
+    variant: Variant, own: list[int], other: list[int], said: str
+) -> None:
     batch = TextBatch([["a"], ["b"], []], variant)
     with pytest.raises(ValueError, match=f"^{said}$"):
         batch.compare(own, other)

@@ -113,7 +113,7 @@ def test_what_holds_for_any_two_systems(data: list[tuple[float, float]]) -> None
     assert all(0 <= share <= 0.5 for share in turns)
 
 
-def test_a_lead_turns_round_as_often_as_a_normal_distribution_says() -> None:
+def test_a_lead_is_reversed_as_often_as_in_a_normal_distribution() -> None:
     first = drawn(499, 50, 15)
     second = [value + noise for value, noise in zip(first, drawn(499, 0.4, 9, seed=1), strict=True)]
     differences = [b - a for a, b in zip(first, second, strict=True)]

@@ -31,7 +31,7 @@ def test_the_competitions_score_is_what_one_gets_unasked() -> None:
 
 
 @pytest.mark.parametrize("metric", ALL)
-def test_a_metric_scores_as_it_says(metric: Metric) -> None:
+def test_a_metric_scores_by_its_settings(metric: Metric) -> None:
     score = metric.score(SUMMARIES, REFERENCES)
     assert score == score_corpus(
         SUMMARIES,

@@ -49,7 +49,7 @@ def test_two_rows_give_their_two_scores() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(rows)
-def test_the_interval_holds_the_mean_and_lies_within_the_rows(values: list[float]) -> None:
+def test_the_interval_contains_the_mean_and_is_within_the_rows(values: list[float]) -> None:
     found = interval(values, resamples=2000)
     assert found.low - 1e-9 <= fmean(values) <= found.high + 1e-9
     assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
@@ -166,7 +166,7 @@ def test_a_clear_lead_and_no_lead() -> None:
     assert best.p_randomisation == pytest.approx(1 / 10_001)
 
 
-def test_both_p_are_near_what_a_normal_distribution_says() -> None:
+def test_both_p_are_near_those_of_a_normal_distribution() -> None:
     # Differences with mean 1 and standard error 0.5: z = 2, p = 0.0455.
     noise = [NormalDist(0, 10).inv_cdf((n + 0.5) / 400) for n in range(400)]
     found = paired([50.0] * 400, [51 + value for value in noise])
