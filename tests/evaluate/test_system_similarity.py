@@ -1,4 +1,4 @@
-"""Which systems write alike: an ensemble of the same is one of them."""
+"""Which systems write similar summaries: an ensemble of equal systems is only one of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def data(in_tmp: Path) -> str:
     return write_data(Path("dev.csv"))
 
 
-def test_the_same_file_twice_is_said_to_be_the_same(data: str) -> None:
+def test_the_same_file_twice_is_reported_as_the_same(data: str) -> None:
     name = write_rows("out.csv", WRONG | {"dev_0": SUMMARIES["dev_0"]})
     found = compare_systems([name, name], data)
     assert found.lines()[0] == "A out.csv and B out.csv are the same: all 3 summaries are equal"
@@ -26,7 +26,7 @@ def test_the_same_file_twice_is_said_to_be_the_same(data: str) -> None:
     assert found.versus_table().rows == [["B out.csv", "+0.00", "+0.00 to +0.00", "1.000", "1.000", "0/3/0"]]
 
 
-def test_white_space_makes_no_other_summary(data: str) -> None:
+def test_white_space_does_not_make_another_summary(data: str) -> None:
     names = [write_rows("out.csv", SUMMARIES)]
     names.append(
         write_rows("spaced.csv", {one: f" {text}\n".replace(" ", "  ") for one, text in SUMMARIES.items()})
@@ -36,7 +36,7 @@ def test_white_space_makes_no_other_summary(data: str) -> None:
     )
 
 
-def test_nearly_the_same_pairs_are_all_said(data: str) -> None:
+def test_nearly_equal_pairs_are_all_reported(data: str) -> None:
     names = [
         write_rows("a.csv", SUMMARIES),
         write_rows("b.csv", SUMMARIES | {"dev_3": "사과를 샀다"}),
@@ -59,7 +59,7 @@ def test_nearly_the_same_pairs_are_all_said(data: str) -> None:
     ]
 
 
-def test_where_none_are_nearly_the_same_the_most_alike_are_said(data: str) -> None:
+def test_the_most_similar_pair_is_reported_where_none_is_nearly_equal(data: str) -> None:
     names = [
         write_rows("a.csv", SUMMARIES),
         write_rows("b.csv", dict.fromkeys(DIALOGUES, "사과를 샀다")),
@@ -71,7 +71,7 @@ def test_where_none_are_nearly_the_same_the_most_alike_are_said(data: str) -> No
 
 
 def test_the_agreement_of_two_systems_needs_no_order(in_tmp: Path) -> None:
-    # ROUGE-L of several sentences is another one where summary and reference change places.
+    # ROUGE-L of several sentences changes if summary and reference are exchanged.
     texts = ("가 다", "다 가 . 다")
     ways = [WORDS.score([one], [[other]]).final for one, other in (texts, texts[::-1])]
     assert [round(way, 2) for way in ways] == [88.89, 72.22]
@@ -122,7 +122,7 @@ def test_the_same_come_first_though_nothing_is_in_them_to_agree(in_tmp: Path) ->
     assert str(same) == "A a.csv and C c.csv are the same: all 2 summaries are equal"
 
 
-def test_the_most_alike_pair_is_told_beside_all_others() -> None:
+def test_the_most_similar_pair_is_reported_with_the_range_of_the_others() -> None:
     texts = [[REFERENCE] * 3, [REFERENCE, FAR, FAR], [NEAR] * 3]
     pairs = find_similarities(["A", "B", "C"], texts, WORDS)
     assert similarity_lines(pairs, 5) == [
@@ -131,14 +131,14 @@ def test_the_most_alike_pair_is_told_beside_all_others() -> None:
     assert similarity_lines(find_similarities(["A", "B", "C"], [[REFERENCE], [NEAR], [FAR]], WORDS), 5) == [
         "most alike: A and B agree to 61.1; 0 of 1 summaries are equal; the other pairs 0.0"
     ]
-    # Of two systems there is no other pair, and of one none at all.
+    # Two systems have only one pair, and one system has none.
     assert similarity_lines(find_similarities(["A", "C"], texts[::2], WORDS), 5) == [
         "most alike: A and C agree to 61.1; 0 of 3 summaries are equal"
     ]
     assert similarity_lines(find_similarities(["A"], texts[:1], WORDS), 5) == []
 
 
-def test_pairs_that_are_nearly_the_same_are_told_without_the_others() -> None:
+def test_nearly_equal_pairs_are_reported_without_the_others() -> None:
     texts = [[REFERENCE] * 3, [REFERENCE] * 3, [REFERENCE] * 2 + [FAR], [FAR] * 3]
     pairs = find_similarities(["A", "B", "C", "D"], texts, WORDS)
     told = [
@@ -150,7 +150,7 @@ def test_pairs_that_are_nearly_the_same_are_told_without_the_others() -> None:
     assert similarity_lines(pairs, 2) == told[:2]
 
 
-def test_select_tells_the_most_alike_files_beside_all_others(data: str) -> None:
+def test_select_reports_the_most_similar_files_with_the_range_of_the_others(data: str) -> None:
     names = [
         write_rows("a.csv", SUMMARIES),
         write_rows("b.csv", dict.fromkeys(DIALOGUES, "사과를 샀다")),
