@@ -41,7 +41,7 @@ class SystemSimilarity(JsonRecord):
         equal = f"{self.equal:,} of {self.rows:,} summaries are equal"
         if self.nearly_same:
             return f"{pair} are nearly the same: {equal}, and they agree to {self.agreement:.1f}"
-        return f"most alike: {pair} agree to {self.agreement:.1f}; {equal}"
+        return f"most similar: {pair} agree to {self.agreement:.1f}; {equal}"
 
     def json_fields(self) -> dict[str, Any]:
         """Return the pair for programs, the same wherever systems are compared."""
@@ -64,7 +64,7 @@ def similarity_lines(similarities: Sequence[SystemSimilarity], most: int) -> lis
     That pair is shown with the range of the other pairs, for context.
 
     Args:
-        similarities: every pair, the most alike first, as `find_similarities` gives them.
+        similarities: every pair, the most similar first, as `find_similarities` gives them.
         most: the largest number of pairs to show.
     """
     if same := [pair for pair in similarities if pair.nearly_same]:

@@ -66,7 +66,7 @@ def test_the_most_similar_pair_is_reported_where_none_is_nearly_equal(data: str)
         write_rows("c.csv", WRONG | {"dev_4": SUMMARIES["dev_4"]}),
     ]
     assert [line for line in compare_systems(names, data).lines() if "summaries are equal" in line] == [
-        "most alike: A a.csv and C c.csv agree to 33.3; 1 of 3 summaries are equal; the other pairs 0.0"
+        "most similar: A a.csv and C c.csv agree to 33.3; 1 of 3 summaries are equal; the other pairs 0.0"
     ]
 
 
@@ -91,7 +91,7 @@ def test_the_agreement_of_two_systems_needs_no_order(in_tmp: Path) -> None:
             "a and b are nearly the same: 1,000 of 2,000 summaries are equal, and they agree to 40.0",
         ),
         (0, 90.0, True, "a and b are nearly the same: 0 of 2,000 summaries are equal, and they agree to 90.0"),
-        (999, 89.9, False, "most alike: a and b agree to 89.9; 999 of 2,000 summaries are equal"),
+        (999, 89.9, False, "most similar: a and b agree to 89.9; 999 of 2,000 summaries are equal"),
     ],
 )
 def test_half_equal_or_an_agreement_of_90_is_nearly_the_same(
@@ -102,7 +102,7 @@ def test_half_equal_or_an_agreement_of_90_is_nearly_the_same(
     assert str(found) == said
 
 
-def test_the_most_alike_agree_most_however_many_are_equal(in_tmp: Path) -> None:
+def test_the_most_similar_pair_agrees_most_however_many_are_equal(in_tmp: Path) -> None:
     data, names = write_words(3, a=[REFERENCE] * 3, b=[REFERENCE, FAR, FAR], c=[NEAR] * 3)
     found = compare_systems(names, data, WORDS)
     assert [(one.first, one.second, one.equal, round(one.agreement, 2)) for one in found.similarities] == [
@@ -111,7 +111,7 @@ def test_the_most_alike_agree_most_however_many_are_equal(in_tmp: Path) -> None:
         ("B b.csv", "C c.csv", 0, 20.37),
     ]
     assert found.lines()[0] == (
-        "most alike: A a.csv and C c.csv agree to 61.1; 0 of 3 summaries are equal; the other pairs 20.4 to 33.3"
+        "most similar: A a.csv and C c.csv agree to 61.1; 0 of 3 summaries are equal; the other pairs 20.4 to 33.3"
     )
 
 
@@ -126,14 +126,14 @@ def test_the_most_similar_pair_is_reported_with_the_range_of_the_others() -> Non
     texts = [[REFERENCE] * 3, [REFERENCE, FAR, FAR], [NEAR] * 3]
     pairs = find_similarities(["A", "B", "C"], texts, WORDS)
     assert similarity_lines(pairs, 5) == [
-        "most alike: A and C agree to 61.1; 0 of 3 summaries are equal; the other pairs 20.4 to 33.3"
+        "most similar: A and C agree to 61.1; 0 of 3 summaries are equal; the other pairs 20.4 to 33.3"
     ]
     assert similarity_lines(find_similarities(["A", "B", "C"], [[REFERENCE], [NEAR], [FAR]], WORDS), 5) == [
-        "most alike: A and B agree to 61.1; 0 of 1 summaries are equal; the other pairs 0.0"
+        "most similar: A and B agree to 61.1; 0 of 1 summaries are equal; the other pairs 0.0"
     ]
     # Two systems have only one pair, and one system has none.
     assert similarity_lines(find_similarities(["A", "C"], texts[::2], WORDS), 5) == [
-        "most alike: A and C agree to 61.1; 0 of 3 summaries are equal"
+        "most similar: A and C agree to 61.1; 0 of 3 summaries are equal"
     ]
     assert similarity_lines(find_similarities(["A"], texts[:1], WORDS), 5) == []
 
@@ -156,6 +156,6 @@ def test_select_reports_the_most_similar_files_with_the_range_of_the_others(data
         write_rows("b.csv", dict.fromkeys(DIALOGUES, "사과를 샀다")),
         write_rows("c.csv", WRONG | {"dev_4": SUMMARIES["dev_4"]}),
     ]
-    told = "most alike: A a.csv and C c.csv agree to 33.3; 1 of 3 summaries are equal; the other pairs 0.0"
+    told = "most similar: A a.csv and C c.csv agree to 33.3; 1 of 3 summaries are equal; the other pairs 0.0"
     result = llm_summ("select", *names, "--data", data)
     assert (result.code, told in result.out.splitlines()) == (0, True), result
