@@ -224,8 +224,8 @@ class Comparison(JsonRecord):
             )
         if self.lead_table().rows:
             lines.append(
-                'public leader behind in private: "of these" is its share of random halves of these rows, "lead '
-                'x" is its share after a public lead of x points for any two systems that differ as much row by row'
+                'public leader behind in private: "of these" is its share of random halves of the rows, "lead x" '
+                "is its share after a public lead of x points for any two systems that differ as much row by row"
             )
         if self.systems[0].score.rows < FEW_ROWS:
             lines.append(

@@ -126,14 +126,18 @@ def test_a_file_that_is_not_there_is_refused_in_one_line(data: str, name: str) -
     )
 
 
-@pytest.mark.parametrize(("name", "said"), [("mien", "mien"), ("folder", "folder"), ("runs", "runs"), ("", "''")])
-def test_a_name_that_is_neither_a_run_nor_a_file_is_refused_in_one_line(data: str, name: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"), [("mien", "mien"), ("folder", "folder"), ("runs", "runs"), ("", "''")]
+)
+def test_a_name_that_is_neither_a_run_nor_a_file_is_refused_in_one_line(
+    data: str, name: str, message: str
+) -> None:
     predict(make_run("mine"), "dev.hf")
     Path("folder").mkdir()
     with pytest.raises(PredictionError) as error:
         compare_systems(["mine", name], data)
     assert str(error.value) == (
-        f"--compare {said}: neither a run nor a prediction file; expected a run's name, or a CSV or JSONL with "
+        f"--compare {message}: neither a run nor a prediction file; expected a run's name, or a CSV or JSONL with "
         "fname and summary"
     )
 

@@ -102,17 +102,17 @@ def test_few_rows_have_no_table_of_leads(in_tmp: Path) -> None:
 
 def test_p_of_several_comparisons_are_reported_as_uncorrected(in_tmp: Path) -> None:
     data, names = write_words(2, far=[FAR] * 2, near=[NEAR] * 2, good=[REFERENCE] * 2)
-    said = "p is not corrected for 2 comparisons (Bonferroni: multiply it by that number)"
-    assert said in compare_systems(names, data, WORDS).lines()
+    message = "p is not corrected for 2 comparisons (Bonferroni: multiply it by that number)"
+    assert message in compare_systems(names, data, WORDS).lines()
     assert not [line for line in compare_systems(names[:2], data, WORDS).lines() if line.startswith("p is")]
 
 
 def test_empty_summaries_are_reported_for_their_system(in_tmp: Path) -> None:
     data, names = write_words(3, near=[NEAR] * 3, gaps=["", NEAR, " "])
-    said = [line for line in compare_systems(names, data, WORDS).lines() if "empty" in line]
-    assert said[0] == "B gaps.csv: 2 empty summaries count as 0"
+    message = [line for line in compare_systems(names, data, WORDS).lines() if "empty" in line]
+    assert message[0] == "B gaps.csv: 2 empty summaries count as 0"
     # A different number of empty summaries gives another signature.
-    assert [line.partition(":")[0] for line in said[1:]] == ["A near.csv", "B gaps.csv"]
+    assert [line.partition(":")[0] for line in message[1:]] == ["A near.csv", "B gaps.csv"]
 
 
 def test_one_signature_is_shown_alone_and_several_with_their_systems(in_tmp: Path) -> None:

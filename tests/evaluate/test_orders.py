@@ -80,7 +80,7 @@ def test_the_last_rows_are_off_by_one(rows: int, off: int, least: int, shift: in
 
 
 @pytest.mark.parametrize(
-    ("ids", "order", "said"),
+    ("ids", "order", "name"),
     [
         (NUMBERED, sorted(range(40), key=lambda n: NUMBERED[n]), "in the order of ids that are sorted as texts"),
         (
@@ -92,7 +92,7 @@ def test_the_last_rows_are_off_by_one(rows: int, off: int, least: int, shift: in
         (sorted(NUMBERED), list(reversed(range(40))), "in reverse order"),
     ],
 )
-def test_all_rows_in_another_order_are_one_warning(ids: list[str], order: list[int], said: str) -> None:
+def test_all_rows_in_another_order_are_one_warning(ids: list[str], order: list[int], name: str) -> None:
     for seed in SEEDS:
         summaries, references = made(40, seed)
         aligned = baselines(summaries, references, ids)
@@ -102,12 +102,12 @@ def test_all_rows_in_another_order_are_one_warning(ids: list[str], order: list[i
         [warning] = found.warnings()
         assert warning == str(found.reordered)
         assert warning == (
-            f"in another order: the summaries fit the dialogues {said} ({aligned.final:.1f}) better than in the "
-            f"present order ({found.final:.1f}); take each id from the data"
+            f"in another order: the summaries fit the dialogues {name} ({aligned.final:.1f}) better than in "
+            f"the present order ({found.final:.1f}); take each id from the data"
         )
         # The warning reports it: no note adds that they may be in another order.
         assert not [note for note in found.notes() if "in another order" in note]
-        assert found.to_json()["reordered"]["order"] == said
+        assert found.to_json()["reordered"]["order"] == name
 
 
 @pytest.mark.parametrize("ids", [NUMBERED, sorted(NUMBERED), random.Random(1).sample(NUMBERED, 40)])

@@ -229,11 +229,11 @@ def test_curves_have_a_dot_a_row_and_a_line_of_the_middle(in_tmp: Path) -> None:
 def test_rows_without_a_dot_are_listed_below_the_picture(in_tmp: Path) -> None:
     text = "#Person1#: 네"
     rows = evaluated({f"dev_{place}": (text, "네" * (1 + place % 9), ["네네네"]) for place in range(10)}).rows
-    told = "점은 대화 {}개 중 {}개마다 하나씩 그렸고, 선은 모든 대화로 계산했습니다."
+    note = "점은 대화 {}개 중 {}개마다 하나씩 그렸고, 선은 모든 대화로 계산했습니다."
     for times, dots, left_out in (
         (200, 2000, ""),
-        (201, 1005, told.format("2,010", 2)),
-        (600, 2000, told.format("6,000", 3)),
+        (201, 1005, note.format("2,010", 2)),
+        (600, 2000, note.format("6,000", 3)),
     ):
         for curve in length_curves(rows * times):
             assert curve.svg.count("<title>dev_") == dots
@@ -241,14 +241,14 @@ def test_rows_without_a_dot_are_listed_below_the_picture(in_tmp: Path) -> None:
 
 
 def test_the_page_lists_which_dots_are_left_out(plain: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = "<p>점은 대화 3개 중 2개마다 하나씩 그렸고, 선은 모든 대화로 계산했습니다.</p>"
-    assert page_html(plain).decode().count(told) == 0
+    note = "<p>점은 대화 3개 중 2개마다 하나씩 그렸고, 선은 모든 대화로 계산했습니다.</p>"
+    assert page_html(plain).decode().count(note) == 0
     monkeypatch.setattr(curves, "_MOST_DOTS", 2)
-    assert page_html(plain).decode().count(f"</svg>\n{told}\n</figure>") == 3
+    assert page_html(plain).decode().count(f"</svg>\n{note}\n</figure>") == 3
 
 
 @pytest.mark.parametrize(
-    ("out", "said"),
+    ("out", "message"),
     [
         ("page.txt", "--html page.txt: expected a name that ends in .html"),
         ("page.html", "--html page.html: is there already; choose another name, nothing is overwritten"),
@@ -257,13 +257,13 @@ def test_the_page_lists_which_dots_are_left_out(plain: Evaluation, monkeypatch: 
         ("dev.csv/page.html", "dev.csv: is a file; expected a folder for page.html"),
     ],
 )
-def test_nothing_is_overwritten(plain: Evaluation, out: str, said: str) -> None:
+def test_nothing_is_overwritten(plain: Evaluation, out: str, message: str) -> None:
     Path("page.html").write_text("mine", encoding="utf-8")
     Path("folder.html").mkdir()
     Path("link.html").symlink_to("nowhere")
     before = sorted(Path().rglob("*"))
     for refuse in (lambda: check_page(Path(out)), lambda: write_page(plain, Path(out))):
-        with pytest.raises(DataError, match=f"^{re.escape(said)}$"):
+        with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
             refuse()
     assert sorted(Path().rglob("*")) == before
     assert Path("page.html").read_text(encoding="utf-8") == "mine"

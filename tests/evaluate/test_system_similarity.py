@@ -81,7 +81,7 @@ def test_the_agreement_of_two_systems_needs_no_order(in_tmp: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("equal", "agreement", "nearly", "said"),
+    ("equal", "agreement", "nearly", "message"),
     [
         (2000, 100.0, True, "a and b are the same: all 2,000 summaries are equal"),
         (
@@ -95,11 +95,11 @@ def test_the_agreement_of_two_systems_needs_no_order(in_tmp: Path) -> None:
     ],
 )
 def test_half_equal_or_an_agreement_of_90_is_nearly_the_same(
-    equal: int, agreement: float, nearly: bool, said: str
+    equal: int, agreement: float, nearly: bool, message: str
 ) -> None:
     found = SystemSimilarity("a", "b", equal, agreement, 2000)
     assert found.nearly_same is nearly
-    assert str(found) == said
+    assert str(found) == message
 
 
 def test_the_most_similar_pair_agrees_most_however_many_are_equal(in_tmp: Path) -> None:
@@ -141,13 +141,13 @@ def test_the_most_similar_pair_is_reported_with_the_range_of_the_others() -> Non
 def test_nearly_equal_pairs_are_reported_without_the_others() -> None:
     texts = [[REFERENCE] * 3, [REFERENCE] * 3, [REFERENCE] * 2 + [FAR], [FAR] * 3]
     pairs = find_similarities(["A", "B", "C", "D"], texts, WORDS)
-    told = [
+    expected = [
         "A and B are the same: all 3 summaries are equal",
         "A and C are nearly the same: 2 of 3 summaries are equal, and they agree to 66.7",
         "B and C are nearly the same: 2 of 3 summaries are equal, and they agree to 66.7",
     ]
-    assert similarity_lines(pairs, 5) == told
-    assert similarity_lines(pairs, 2) == told[:2]
+    assert similarity_lines(pairs, 5) == expected
+    assert similarity_lines(pairs, 2) == expected[:2]
 
 
 def test_select_reports_the_most_similar_files_with_the_range_of_the_others(data: str) -> None:
@@ -156,6 +156,6 @@ def test_select_reports_the_most_similar_files_with_the_range_of_the_others(data
         write_rows("b.csv", dict.fromkeys(DIALOGUES, "사과를 샀다")),
         write_rows("c.csv", WRONG | {"dev_4": SUMMARIES["dev_4"]}),
     ]
-    told = "most similar: A a.csv and C c.csv agree to 33.3; 1 of 3 summaries are equal; the other pairs 0.0"
+    expected = "most similar: A a.csv and C c.csv agree to 33.3; 1 of 3 summaries are equal; the other pairs 0.0"
     result = llm_summ("select", *names, "--data", data)
-    assert (result.code, told in result.out.splitlines()) == (0, True), result
+    assert (result.code, expected in result.out.splitlines()) == (0, True), result

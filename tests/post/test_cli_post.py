@@ -132,7 +132,7 @@ def test_raw_predictions_outside_their_run_get_the_default_steps(run: Run) -> No
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (
             ["--steps", "strip,repair_tag"],
@@ -147,12 +147,12 @@ def test_raw_predictions_outside_their_run_get_the_default_steps(run: Run) -> No
         (["--sweep", "--out", "o.csv"], "--sweep scores: leave out --show and --out"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(in_tmp: Path, arguments: list[str], said: str) -> None:
+def test_options_that_do_not_go_together_are_refused(in_tmp: Path, arguments: list[str], message: str) -> None:
     result = llm_summ("post", *arguments)
     assert (result.code, result.out) == (2, ""), result
     # click wraps its messages on options; messages on files come from the package, on one line.
     line = result.err.partition("Error: ")[2] or result.err.removeprefix("llm-summ: ")
-    assert " ".join(line.split()).startswith(said)
+    assert " ".join(line.split()).startswith(message)
 
 
 def test_nothing_is_overwritten_and_nothing_is_scored_without_references(in_tmp: Path) -> None:

@@ -240,9 +240,9 @@ def test_limits_are_fitted_stored_and_used(run: Run) -> None:
 
 
 def test_a_step_without_limits_names_the_command_that_makes_them(run: Run) -> None:
-    asked = llm_summ("post", "--steps", "cut_to_limit")
-    assert asked.code == 2
-    assert asked.err.splitlines()[-1] == (
+    result = llm_summ("post", "--steps", "cut_to_limit")
+    assert result.code == 2
+    assert result.err.splitlines()[-1] == (
         "llm-summ: runs/mine/limits.json: no such file, and the step cut_to_limit needs it; llm-summ post "
         "--learn-limits --run mine writes it if limits gain anything; or leave the step out"
     )

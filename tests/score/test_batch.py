@@ -117,7 +117,7 @@ def test_tokens_are_forgotten_where_they_are_very_many(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(
-    ("own", "other", "said"),
+    ("own", "other", "message"),
     [
         ([0, 1], [1], "2 hypotheses, 1 references: expected pairs"),
         ([], [0], "0 hypotheses, 1 references: expected pairs"),
@@ -128,10 +128,10 @@ def test_tokens_are_forgotten_where_they_are_very_many(monkeypatch: pytest.Monke
     ],
 )
 def test_unequal_or_unknown_indexes_are_refused(
-    variant: Variant, own: list[int], other: list[int], said: str
+    variant: Variant, own: list[int], other: list[int], message: str
 ) -> None:
     batch = TextBatch([["a"], ["b"], []], variant)
-    with pytest.raises(ValueError, match=f"^{said}$"):
+    with pytest.raises(ValueError, match=f"^{message}$"):
         batch.compare(own, other)
     assert batch.compare([], []).f1.shape == (0, 3)
 

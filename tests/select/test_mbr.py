@@ -233,7 +233,7 @@ def test_shares_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"weights": (0, 0)}, "--weights 0,0: expected numbers from 0 on, and one above it"),
         ({"weights": (1, -1)}, "--weights 1,-1: expected numbers from 0 on, and one above it"),
@@ -245,10 +245,10 @@ def test_shares_by_hand() -> None:
         ({"temperature": 0}, "--temperature 0: expected a number above 0"),
     ],
 )
-def test_settings_out_of_range_are_one_line(fields: dict[str, object], said: str) -> None:
+def test_settings_out_of_range_are_one_line(fields: dict[str, object], message: str) -> None:
     with pytest.raises(InputError) as error:
         replace(Settings((1, 1)), **fields)  # type: ignore[arg-type]
-    assert str(error.value) == said
+    assert str(error.value) == message
 
 
 def test_every_order_of_a_pool_without_ties_gives_the_same() -> None:

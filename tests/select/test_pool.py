@@ -146,11 +146,11 @@ def test_a_runs_files_are_found_by_their_content(data: str, capsys: pytest.Captu
     many = sampled("runs/mine/candidates/dev.vllm.sample.jsonl")
     tuned = [run.predictions / f"{name}.jsonl" for name in ("dev.vllm", "my.untuned.vllm")]
     assert run_files(run, data) == [*tuned, many]
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     for name in ("dev.vllm.untuned", "dev.other"):
-        assert f"{name}.jsonl: a floor, written without an adapter; left out" in said
-    assert "dev.hf.jsonl: lacks 2 of the 3 ids of dev.csv (dev_3, dev_4); expected exactly the ids" in said
-    assert "test.vllm" not in said
+        assert f"{name}.jsonl: a floor, written without an adapter; left out" in message
+    assert "dev.hf.jsonl: lacks 2 of the 3 ids of dev.csv (dev_3, dev_4); expected exactly the ids" in message
+    assert "test.vllm" not in message
 
 
 def test_a_run_without_predictions_names_the_command_that_makes_them(data: str) -> None:
@@ -241,7 +241,7 @@ def test_a_file_without_an_identity_is_paired_by_its_name(
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"sample": 1}, "many.jsonl:6: dev_0: found the samples 1, 1; expected a different number for each text"),
         ({"sample": -1}, "many.jsonl:6: sample: found -1; expected a whole number from 0 on"),
@@ -253,9 +253,9 @@ def test_a_file_without_an_identity_is_paired_by_its_name(
         ({"summary": 3}, "many.jsonl:6: summary: found int; expected a text"),
     ],
 )
-def test_what_does_not_fit_is_one_line(data: str, changes: dict[str, object], said: str) -> None:
+def test_what_does_not_fit_is_one_line(data: str, changes: dict[str, object], message: str) -> None:
     line = refusal(sampled("many.jsonl", **changes), source=data)
-    assert line.startswith(said)
+    assert line.startswith(message)
 
 
 @pytest.mark.parametrize("changes", [{"logprob": ...}, {"logprob": None}, {"tokens": 0}])
@@ -272,9 +272,11 @@ def test_a_line_without_its_probability_leaves_out_all_of_them(
 def test_files_that_do_not_fit_each_other_are_refused(data: str) -> None:
     whole = write_rows("whole.csv", [(identity, "요약") for identity in IDS])
     part = write_rows("part.csv", [("dev_0", "요약"), ("dev_9", "요약")])
-    said = "part.csv: lacks 2 of the 3 ids of {} (dev_3, dev_4) and has 1 ids that are not in {} (dev_9); expected"
-    assert refusal(whole, part, source=data).startswith(said.format("dev.csv", "dev.csv"))
-    assert refusal(whole, part).startswith(said.format("whole.csv", "whole.csv"))
+    message = (
+        "part.csv: lacks 2 of the 3 ids of {} (dev_3, dev_4) and has 1 ids that are not in {} (dev_9); expected"
+    )
+    assert refusal(whole, part, source=data).startswith(message.format("dev.csv", "dev.csv"))
+    assert refusal(whole, part).startswith(message.format("whole.csv", "whole.csv"))
     counted = write_rows("counted.csv", [(f"dev_{number}", "요약") for number in range(3)])
     assert refusal(whole, counted, source=data).startswith(
         "counted.csv: its ids were made by counting, and from dev_1 on they belong to other rows (dev.csv has"

@@ -61,8 +61,8 @@ def test_what_was_chosen_is_written_in_the_order_of_the_data(files: list[str]) -
     assert "method     mbr, weights 1,1,1" in lines
     assert lines[-1] == "out.csv"
     # An existing file is overwritten only with --force, and a file of the pool never.
-    said = "--out out.csv: is there already; choose another name, or replace it: --force"
-    assert refused(llm_summ(*arguments)) == said
+    message = "--out out.csv: is there already; choose another name, or replace it: --force"
+    assert refused(llm_summ(*arguments)) == message
     assert llm_summ(*arguments, "--force").code == 0
     pool = llm_summ("select", *files, "--out", "a.csv", "--force")
     assert refused(pool) == "--out a.csv: is one of the input files; choose another name"
@@ -149,7 +149,7 @@ def test_settings_are_found_on_dev_data_and_reported_with_their_scores(sample: l
     pools = [option for name in sample for option in ("--dev-pool", name)]
     result = llm_summ("select", *sample, "--tune", "sample:dev", *pools, "--out", "out.csv")
     assert result.code == 0, result.err
-    for told in (
+    for line in (
         "dev alone",
         "dev without",
         "ensemble   ",
@@ -158,7 +158,7 @@ def test_settings_are_found_on_dev_data_and_reported_with_their_scores(sample: l
         "difference ",
         "chosen     ",
     ):
-        assert told in result.out
+        assert line in result.out
     value = json.loads(llm_summ("select", *sample, "--data", "sample:dev", "--tune", "sample:dev", "--json").out)
     found = value["tuned"]
     assert (found["rows"], found["folds"]) == (32, 5)
@@ -247,7 +247,7 @@ def test_files_without_an_identity_are_not_compared(in_tmp: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--method", "best"], "--method best needs --tune DEV, where the files are compared"),
         (
@@ -267,12 +267,12 @@ def test_files_without_an_identity_are_not_compared(in_tmp: Path) -> None:
         (["--method", "first"], "Invalid value for '--method'"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(files: list[str], arguments: list[str], said: str) -> None:
-    assert wrong_options(*files, *arguments).startswith(said)
+def test_options_that_do_not_go_together_are_refused(files: list[str], arguments: list[str], message: str) -> None:
+    assert wrong_options(*files, *arguments).startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--weights", "1,2"], "--weights: found 2 for 3 files; expected one for each, in their order"),
         (["--weights", "0,0,0"], "--weights 0,0,0: expected numbers from 0 on, and one above it"),
@@ -287,8 +287,8 @@ def test_options_that_do_not_go_together_are_refused(files: list[str], arguments
         (["--data", "nowhere.csv"], "nowhere.csv: no such file; "),
     ],
 )
-def test_an_error_is_one_line(files: list[str], arguments: list[str], said: str) -> None:
-    assert refused(llm_summ("select", *files, *arguments)).startswith(said)
+def test_an_error_is_one_line(files: list[str], arguments: list[str], message: str) -> None:
+    assert refused(llm_summ("select", *files, *arguments)).startswith(message)
 
 
 def test_nothing_heavy_is_loaded(files: list[str]) -> None:
