@@ -34,7 +34,7 @@ def test_systems_are_compared_with_the_first_of_them(there: Path) -> None:
     assert re.search(rf"^│ B second\.csv .* {second['final']:.2f} │", out, re.MULTILINE)
     more = re.escape(f"{versus['difference']:+.2f}")
     assert re.search(rf"^│ B second\.csv +│ +{more} │", out, re.MULTILINE)
-    for text in ("95 % interval", "p boot", "p rand", "wins/ties/losses", "beside first.csv", "B more", "C more"):
+    for text in ("95 % interval", "p boot", "p rand", "wins/ties/losses", "vs. first.csv", "B more", "C more"):
         assert text in out
     assert "with fewer than 50 rows intervals are too narrow" in out
     # Too few rows to say what a public lead is worth.
@@ -71,7 +71,7 @@ def test_a_comparison_takes_no_option_of_a_single_system(there: Path, option: li
 @pytest.mark.parametrize(
     ("systems", "said"),
     [
-        (["first.csv"], "--compare: found 1 system behind the data sample:dev; expected at least two runs or"),
+        (["first.csv"], "--compare: found 1 system after the data sample:dev; expected at least two runs or"),
         (["first.csv", "nowhere.csv"], "nowhere.csv: no such file; expected predictions as CSV or JSONL"),
         (
             ["first.csv", "nowhere"],

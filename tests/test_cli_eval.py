@@ -175,7 +175,7 @@ def test_warnings_are_on_stderr_whatever_is_printed(there: Path, option: list[st
     )
     assert dropped == (
         "warning: --tokens rouge-score-stem drops every Hangul letter: only digits and Latin words are compared; "
-        "take mecab for Korean"
+        "use mecab for Korean"
     )
     assert "warning: " not in result.out
     if option == ["--json"]:

@@ -339,7 +339,7 @@ def test_a_sweep_generates_what_is_not_stored_and_shows_what_each_setting_is_wor
     (run / "limits.json").write_text(limits.to_json())
     limited = llm_summ(*arguments[:7], *over, cwd=folder)
     (run / "limits.json").unlink()
-    assert limited.err.count("was learnt on these dialogues") == 1
+    assert limited.err.count("was fitted on these dialogues") == 1
     signatures = [one["signature"].rpartition("|")[2] for one in json.loads(limited.out)["tried"][1:]]
     assert signatures == ["post:strip", *(f"post:{first}cut_to_limit:{limits.mark}" for first in ("", "strip+"))]
     for wrong in ("generate.n=2", "train.epochs=1"):

@@ -219,7 +219,7 @@ def test_raw_predictions_away_from_their_run_are_scored_as_they_stand_and_it_is_
         file.identity_path.rename("moved.json")
     result = evaluate_file(moved, data)
     assert capsys.readouterr().err == (
-        "moved.jsonl: raw predictions away from their run: taken as they stand, without its post-processing\n"
+        "moved.jsonl: raw predictions outside their run: used as they are, without its post-processing\n"
     )
     assert result.score.final < 99
     assert (result.summaries.post, result.by_length) == ({}, list(DIALOGUES))

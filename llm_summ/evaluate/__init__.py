@@ -1,1 +1,1 @@
-"""Evaluation: which summaries belong to a data file, their score, what is behind it, and how systems compare."""
+"""Evaluation: match summaries to a data file, score them, report the details of the score, and compare systems."""

@@ -1,16 +1,16 @@
-"""What a score is worth: floors that anything reaches, and rows that stand beside the wrong dialogue.
+"""Compare a score with trivial baselines (floors), and find rows that are matched to the wrong dialogue.
 
-Floors: what a sentence that fits every dialogue scores, and what these summaries score as other dialogues'.
+Floors: the score of one sentence for all dialogues, and of these summaries as those of other dialogues.
 
-Misaligned rows: where the summaries of neighbouring rows fit better some rows further on, ids were counted though
-they have gaps, or a row was lost or doubled. A summary gains what it scores beside the dialogue ``k`` rows further
-on, less what it scores beside its own. For each ``k`` the run of rows is found with the largest sum of gains above
-5 points (Kadane's algorithm; Bentley, "Programming Pearls", column 8). It is believed if it has at least 10 rows
-and the mean of its gains is at least 5 standard errors, by the deviation of the run's gains or of the other rows',
-whichever is larger. On real predictions of 32 to 499 rows, of which the last were off by one, it found 16 rows in
-79 to 99 % of the cases, 12 in 42 to 74 %, 10 in 3 to 16 %, and nothing in aligned or shuffled files.
+Misaligned rows: where the summaries of neighbouring rows fit better some rows further on, ids were counted
+although they have gaps, or a row was lost or duplicated. A summary's gain is its score with the dialogue ``k``
+rows further on, minus its score with its own. For each ``k`` the run of rows with the largest sum of gains above 5
+points is found (Kadane's algorithm; Bentley, "Programming Pearls", column 8). It is accepted if it has at least 10
+rows and the mean of its gains is at least 5 standard errors, by the deviation of the run's gains or of the other
+rows', whichever is larger. On real predictions of 32 to 499 rows, of which the last were off by one, it found 16
+rows in 79 to 99 % of the cases, 12 in 42 to 74 %, 10 in 3 to 16 %, and nothing in aligned or shuffled files.
 
-Another order, of all summaries or of batches: see `orders.py`.
+For another order of all summaries or of batches, see `orders.py`.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Misaligned:
 
     Attributes:
         shift: how many rows further on (below 0: back) they fit better.
-        first: id of the first; where the misalignment begins, give or take a row or two.
+        first: id of the first; the misalignment begins there, to within a row or two.
         last: id of the last.
         rows: how many they are.
-        final: their mean score as they stand, from 0 to 100.
+        final: their mean score in the present order, from 0 to 100.
         shifted: their mean score where they fit better.
     """
 
@@ -73,22 +73,22 @@ class Misaligned:
         return (
             f"misaligned: {self.rows:,} summaries, from {self.first} to {self.last}, fit the dialogues {count} "
             f"further {'on' if self.shift > 0 else 'back'} ({self.shifted:.1f}) better than their own "
-            f"({self.final:.1f}); were ids counted although some do not exist, or was a row lost or doubled? "
+            f"({self.final:.1f}); were ids counted although some do not exist, or was a row lost or duplicated? "
             "Take each id from the data"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Baselines(JsonRecord):
-    """The score of a file beside what anything would score; all from 0 to 100.
+    """The score of a file compared with trivial baselines; all from 0 to 100.
 
     Attributes:
         final: of the summaries.
         template: of the same sentence for every dialogue, `TEMPLATE`.
-        shifted: of these summaries, each as the next dialogue's; None where there is but one row.
-        misaligned: runs of rows that are beside the wrong dialogue.
-        reordered: an order in which all rows fit better; None if there is none that was tried.
-        swapped: batches of rows that fit each other's dialogues better; None if there are none.
+        shifted: of these summaries, each as the next dialogue's; None for a single row.
+        misaligned: runs of rows that are matched to the wrong dialogue.
+        reordered: an order in which all rows fit better; None if no tried order does.
+        swapped: batches of rows that fit each other's dialogues better; None if no batches do.
     """
 
     final: float
@@ -103,14 +103,14 @@ class Baselines(JsonRecord):
         return {**field_values(self), "notes": self.notes(), "warnings": self.warnings()}
 
     def table(self) -> TextTable:
-        """For people: the floors under the score."""
+        """Return, for people, the floors under the score."""
         rows = [["these summaries", f"{self.final:.2f}"], ["one sentence for all", f"{self.template:.2f}"]]
         if self.shifted is not None:
             rows.append(["these, shifted by a row", f"{self.shifted:.2f}"])
         return TextTable(["floors", "final"], rows)
 
     def notes(self) -> list[str]:
-        """Which floor the score is near, if any: weak summaries are there too, so it is no warning."""
+        """Return which floor the score is near, if any: not a warning, since weak summaries are near it too."""
         notes = []
         if self.final < self.template + _NEAR:
             notes.append(
@@ -119,13 +119,13 @@ class Baselines(JsonRecord):
             )
         if self.shifted is not None and not self.warnings() and self.final < self.shifted + _NEAR:
             notes.append(
-                f"{self.final:.1f} is what the summaries score beside other dialogues, too ({self.shifted:.1f}): "
-                "they say little of their own, or are in another order"
+                f"{self.final:.1f} is near the summaries' score with other dialogues ({self.shifted:.1f}): they "
+                "are not specific to their dialogues, or are in another order"
             )
         return notes
 
     def warnings(self) -> list[str]:
-        """What is wrong with the rows, a line each."""
+        """Return the problems of the rows, a line each."""
         if self.reordered is not None:
             return [str(self.reordered)]
         found = list(map(str, self.misaligned))
@@ -135,16 +135,16 @@ class Baselines(JsonRecord):
 def find_baselines(
     rows: Sequence[ScoredRow], *, variant: Variant, aggregate: Aggregate, tokenizer: Tokenizer
 ) -> Baselines:
-    """Find the floors under a score, and rows that are beside the wrong dialogue.
+    """Find the floors under a score, and rows that are matched to the wrong dialogue.
 
     Args:
         rows: in the order of the data, shape ``[at least 1]``.
         variant: the ROUGE package to agree with; it, `aggregate` and `tokenizer` as for the scores of the rows.
         aggregate: how to combine a dialogue's references.
-        tokenizer: what splits the texts.
+        tokenizer: splits the texts.
 
     Raises:
-        ValueError: there are no rows.
+        ValueError: `rows` is empty.
     """
     if not rows:
         raise ValueError("no rows: expected at least one")
@@ -191,12 +191,12 @@ def find_baselines(
 
 
 def _misaligned(rows: Sequence[ScoredRow], there: Sequence[float], shift: int) -> Misaligned | None:
-    """The run of rows that gain most, if it is to be believed."""
+    """Return the run of rows that gain most, if it passes the test for chance."""
     here = [row.score.final for row in rows]
     gains = [other - own for own, other in zip(here, there, strict=True)]
     first, end = _largest_sum([gain - LEAST_GAIN for gain in gains])
     run = gains[first:end]
-    # Not of all gains together: the step between the run and the other rows is what is looked for.
+    # Not of all gains together: that would include the step between the run and the other rows, which is sought.
     variance = max(pvariance(part) for part in (run, gains[:first] + gains[end:]) if part)
     if len(run) < FEWEST or not is_gain(run, variance):
         return None
@@ -211,7 +211,7 @@ def _misaligned(rows: Sequence[ScoredRow], there: Sequence[float], shift: int) -
 
 
 def _largest_sum(values: Sequence[float]) -> tuple[int, int]:
-    """Where the neighbouring values begin and end whose sum is largest; ``(0, 0)`` if none is above 0."""
+    """Return begin and end of the neighbouring values with the largest sum; ``(0, 0)`` if no value is above 0."""
     largest = running = 0.0
     found = (0, 0)
     start = 0

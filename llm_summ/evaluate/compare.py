@@ -1,4 +1,4 @@
-"""Several systems on the same dialogues: who is better, by how much, where, and whether it could be chance."""
+"""Compare systems on the same dialogues: which is better, by how much, where, and whether it could be chance."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class ComparedSystem(JsonRecord):
     Attributes:
         label: a letter, or a number if there are more systems than letters.
         name: a run, or a prediction file.
-        summaries: what it wrote.
+        summaries: its summaries.
         score: their score.
         interval: the final score's 95 % bootstrap interval; None for a single row.
-        warnings: what makes the score another one than it seems.
+        warnings: reasons why the score is not what it seems.
     """
 
     label: str
@@ -56,7 +56,7 @@ class ComparedSystem(JsonRecord):
 
     @property
     def signature(self) -> str:
-        """What has to be equal for two scores to be comparable."""
+        """The score's signature: two scores are comparable only if it is equal."""
         return self.summaries.sign(self.score)
 
     def json_fields(self) -> dict[str, Any]:
@@ -77,13 +77,13 @@ class ComparedSystem(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class Versus(JsonRecord):
-    """A system beside the first one.
+    """A system compared with the first one.
 
     Attributes:
         name: of the system, with its label.
         paired: its scores minus the first's, row by row.
         lead: whether the public leader of a leaderboard that is split at random leads in private too.
-        worth: how often a public lead between such two systems turns round in private.
+        worth: how often a public lead between two such systems is reversed in private.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Versus(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class LengthGroup:
-    """Dialogues of about one length, and what each system scores there.
+    """Dialogues of about the same length, and each system's score on them.
 
     Attributes:
         name: their range of characters.
@@ -117,10 +117,10 @@ class Comparison(JsonRecord):
 
     Attributes:
         data: the data source.
-        systems: in the order given; the first is what the others are compared with.
-        versus: each but the first beside the first.
+        systems: in the order given; the others are compared with the first.
+        versus: each system except the first, compared with the first.
         by_length: the dialogues in fifths by their length.
-        similarities: every pair of systems, the most alike first.
+        similarities: every pair of systems, the most similar first.
     """
 
     data: str
@@ -143,7 +143,7 @@ class Comparison(JsonRecord):
         }
 
     def tables(self) -> list[TextTable]:
-        """Return what there is to show to people, the scores last."""
+        """Return the tables for people, the scores last."""
         tables = (self.length_table(), self.lead_table(), self.versus_table(), self.table())
         return [table for table in tables if table.rows]
 
@@ -158,9 +158,9 @@ class Comparison(JsonRecord):
         return TextTable(["", "R-1", "R-2", "R-L", "final", "95 % interval"][: len(rows[0])], rows)
 
     def versus_table(self) -> TextTable:
-        """For people: what each system has more than the first."""
+        """Return, for people, the difference of each system from the first."""
         headers = [
-            f"beside {self.systems[0].name}",
+            f"vs. {self.systems[0].name}",
             "more",
             "95 % interval",
             "p boot",
@@ -181,7 +181,7 @@ class Comparison(JsonRecord):
         return TextTable(headers, rows)
 
     def lead_table(self) -> TextTable:
-        """For people: how often a lead in public is lost in private, between systems that differ as these."""
+        """Return, for people, how often a public lead between systems that differ as these is lost in private."""
         rows = [
             [found.name, f"{found.lead.turned:.0%}", *(f"{one.turns:.0%}" for one in found.worth)]
             for found in self.versus
@@ -191,7 +191,7 @@ class Comparison(JsonRecord):
         return TextTable(["public leader behind in private", "of these", *leads], rows)
 
     def length_table(self) -> TextTable:
-        """For people: what the first system scores by dialogue length, and what the others have more there."""
+        """Return, for people, the first system's scores by dialogue length, and the others' differences."""
         rows = []
         for place, system in enumerate(self.systems):
             first = [group.finals[0] for group in self.by_length]
@@ -208,7 +208,7 @@ class Comparison(JsonRecord):
         )
 
     def lines(self) -> list[str]:
-        """For people: what the tables do not say."""
+        """Return, for people, the results that the tables do not have."""
         same = [found for found in self.similarities if found.nearly_same]
         lines = similarity_lines(self.similarities, _MOST_ALIKE)
         if len(same) > _MOST_ALIKE:
@@ -220,16 +220,16 @@ class Comparison(JsonRecord):
         ]
         if len(self.versus) > 1:
             lines.append(
-                f"p is not corrected for {len(self.versus)} comparisons (Bonferroni: multiply it by as many)"
+                f"p is not corrected for {len(self.versus)} comparisons (Bonferroni: multiply it by that number)"
             )
         if self.lead_table().rows:
             lines.append(
-                "public leader behind in private: of these two in random halves; and of any two that differ as "
-                "much from row to row, and of which nothing is known but a public lead of so many points"
+                'public leader behind in private: "of these" is its share of random halves of the rows, "lead x" '
+                "is its share after a public lead of x points for any two systems that differ as much row by row"
             )
         if self.systems[0].score.rows < FEW_ROWS:
             lines.append(
-                f"with fewer than {FEW_ROWS} rows intervals are too narrow and p boot is too small; p rand holds"
+                f"with fewer than {FEW_ROWS} rows intervals are too narrow and p boot is too small; use p rand"
             )
         signatures = [system.signature for system in self.systems]
         if len(set(signatures)) == 1:
@@ -241,7 +241,7 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
     """Score several systems on one data file, and compare them.
 
     Args:
-        names: runs (by name or folder) or prediction files; the first is what the others are compared with.
+        names: runs (by name or folder) or prediction files; the others are compared with the first.
         source: the data.
         metric: how to score.
 
@@ -252,7 +252,7 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
     """
     if len(names) < 2:
         raise PredictionError(
-            f"--compare: found {counted(len(names), 'system')} behind the data {source}; expected at "
+            f"--compare: found {counted(len(names), 'system')} after the data {source}; expected at "
             "least two runs or prediction files, such as: llm-summ eval dev.csv --compare first.csv second.csv"
         )
     dialogues = read_dialogues(source, references=True)
@@ -320,7 +320,7 @@ def _warnings(rows: Sequence[ScoredRow], metric: Metric) -> tuple[str, ...]:
 
 
 def _by_length(rows: Sequence[Sequence[ScoredRow]]) -> tuple[LengthGroup, ...]:
-    """The dialogues in fifths, by the rows of each system: which are in a group does not depend on it."""
+    """Group the dialogues in fifths, by the rows of each system: the groups are the same for all systems."""
     return tuple(
         LengthGroup(same[0].name, same[0].rows, tuple(group.final for group in same))
         for same in zip(*map(by_length, rows), strict=True)

@@ -1,4 +1,4 @@
-"""One evaluation: the score of a file of summaries, how sure it is, and what stands behind it."""
+"""Evaluate a file of summaries: its score, the score's confidence interval, and the details of the score."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ _MANY_EQUAL = 50
 
 @dataclass(frozen=True)
 class Evaluation(JsonRecord):
-    """A score, and what it is a score of.
+    """A score, with the summaries that it was computed from and its details.
 
     Attributes:
         data: the data source.
         data_sha256: of its file.
-        summaries: what was scored, after post-processing.
-        metric: how.
+        summaries: the scored summaries, after post-processing.
+        metric: how they were scored.
         score: by that metric.
-        other: by the other ROUGE package, on the same tokens.
+        other: the score by the other ROUGE package, on the same tokens.
         intervals: the 95 % bootstrap interval of each of `FIGURES`; empty for a single row.
-        leaderboard: how far public and private halves of such a test set lie apart; None for a single row.
+        leaderboard: how far apart public and private halves of such a test set are; None for a single row.
         rows: the rows, in the order of the data.
-        baselines: what anything would score, and rows that are beside the wrong dialogue.
-        lengths: of summaries beside references.
+        baselines: the scores of trivial baselines, and rows that are matched to the wrong dialogue.
+        lengths: of summaries and references.
         fidelity: tags and masks that were invented, lost or broken.
         groups: the rows by dialogue length, turns, topic and speakers.
-        worst: the rows that score worst.
-        explanation: the same summaries by other metrics, if asked for.
-        verifications: the packages' own figures beside ours, if asked for.
+        worst: the rows with the lowest scores.
+        explanation: the same summaries by other metrics, if requested.
+        verifications: our figures compared with the packages' own, if requested.
     """
 
     data: str
@@ -84,24 +84,24 @@ class Evaluation(JsonRecord):
 
     @property
     def empty(self) -> list[str]:
-        """Ids of the summaries that leave nothing to score; they count as 0."""
+        """Ids of the summaries without anything to score; they count as 0."""
         return [self.rows[index].dialogue.id for index in self.score.empty]
 
     @property
     def by_length(self) -> list[str] | None:
-        """Ids of outputs that ended by length; None where the file does not say."""
+        """Ids of outputs that ended by length; None where the file does not have that."""
         if self.summaries.cut_off is None:
             return None
         return [row.dialogue.id for row in self.rows if row.cut_off]
 
     @property
     def signature(self) -> str:
-        """What has to be equal for two scores to be comparable."""
+        """The score's signature: two scores are comparable only if it is equal."""
         return self.summaries.sign(self.score)
 
     @property
     def warnings(self) -> list[str]:
-        """What makes the score another one than it seems, a line each."""
+        """Reasons why the score is not what it seems, a line each."""
         found = []
         without = [row.dialogue.id for row in self.rows if is_empty(row.summary) and not row.score.final]
         if without:
@@ -152,11 +152,11 @@ class Evaluation(JsonRecord):
 def evaluate_run(
     run: Run, source: str, metric: Metric = COMPETITION, *, explained: bool = False, verified: bool = False
 ) -> Evaluation:
-    """Score a run's predictions for a data file; the competition's score is kept in the run.
+    """Score a run's predictions for a data file; a score by the competition's metric is stored in the run.
 
     Raises:
         DataError: the data cannot be used, or have no references.
-        PredictionError: the run has no predictions for them; says which command makes them.
+        PredictionError: the run has no predictions for them; the message names the command that makes them.
     """
     dialogues = read_dialogues(source, references=True)
     summaries = run_summaries(run, source, dialogues)
@@ -166,14 +166,14 @@ def evaluate_run(
             with run.lock_files():
                 write_json(_score_path(run, evaluation), {**evaluation.to_json(), "scored": utc_now()})
         except OSError as error:
-            say(f"{run.scores}: the score is not kept ({error.strerror})")
+            say(f"{run.scores}: the score is not stored ({error.strerror})")
         except RunError as error:
-            say(f"{run.scores}: the score is not kept ({error})")
+            say(f"{run.scores}: the score is not stored ({error})")
     return evaluation
 
 
 def _score_path(run: Run, evaluation: Evaluation) -> Path:
-    """Where a score is kept; other data of the same name keep theirs."""
+    """Return the path at which a score is stored; scores of other data with the same name are not overwritten."""
     name, engine, sha256 = source_name(evaluation.data), evaluation.summaries.engine, evaluation.data_sha256
     path = run.scores / f"{name}.{engine}.json"
     try:
@@ -186,13 +186,13 @@ def _score_path(run: Run, evaluation: Evaluation) -> Path:
 def evaluate_file(
     path: Path, source: str, metric: Metric = COMPETITION, *, explained: bool = False, verified: bool = False
 ) -> Evaluation:
-    """Score a prediction file: a CSV or JSONL with fname and summary, as it stands.
+    """Score a prediction file: a CSV or JSONL with fname and summary, without post-processing.
 
-    The raw predictions of a run are post-processed as that run's recipe says.
+    Only the raw predictions of a run are post-processed, by the steps of its recipe.
 
     Raises:
         DataError: the data cannot be used, or have no references.
-        PredictionError: the predictions cannot be used, or are not of the same ids.
+        PredictionError: the predictions cannot be used, or their ids differ.
     """
     dialogues = read_dialogues(source, references=True)
     summaries = file_summaries(path, source, dialogues)

@@ -1,4 +1,4 @@
-"""The same summaries by other scores: what a score of ROUGE depends on besides the summaries."""
+"""Score the same summaries in other ways: on which choices a ROUGE score depends besides the summaries."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class ScoreVariant:
 
     Attributes:
         variant: the ROUGE package.
-        tokens: what splits the texts: mecab, space, character or rouge-score.
+        tokens: the tokenizer: mecab, space, character or rouge-score.
         aggregate: how a dialogue's references are combined.
         final: the score, from 0 to 100.
-        meaning: what is counted, in a sentence.
-        signature: with the versions.
+        meaning: a description of the counted units.
+        signature: the score's signature, with versions.
     """
 
     variant: Variant
@@ -65,10 +65,10 @@ class Explanation(JsonRecord):
 
     Attributes:
         variants: the first is the competition's.
-        left: how many tokens rouge-score's own tokenizer finds in these texts, by how many mecab-ko finds.
-        nothing_left: in how many texts, of summaries and references, it finds none.
-        texts: how many there are.
-        hangul: whether they have any.
+        left: the number of tokens that rouge-score's own tokenizer finds in these texts, divided by mecab-ko's.
+        nothing_left: in how many texts, of summaries and references, it finds no token.
+        texts: how many texts there are.
+        hangul: whether they have Hangul letters.
     """
 
     variants: tuple[ScoreVariant, ...]
@@ -82,7 +82,7 @@ class Explanation(JsonRecord):
         return {**field_values(self), "warning": self.warning()}
 
     def table(self) -> TextTable:
-        """For people: a line for each package and tokens; the first is the competition's."""
+        """Return, for people, a line for each package and tokens; the first is the competition's."""
         finals = {(found.variant, found.tokens, found.aggregate): found.final for found in self.variants}
         ways = dict.fromkeys((found.variant, found.tokens) for found in self.variants)
         return TextTable(
@@ -100,18 +100,18 @@ class Explanation(JsonRecord):
         )
 
     def lines(self) -> list[str]:
-        """Return, for people, what the table's words mean, and the warning."""
+        """Return, for people, the meaning of the table's words, and the warning."""
         meanings = [f"{name}: {meaning}" for name, meaning in (*_PACKAGES.items(), *_AGGREGATES.items())]
         return meanings if (warning := self.warning()) is None else [*meanings, warning]
 
     def warning(self) -> str | None:
-        """Why rouge-score must not be used with its own tokenizer here; None for texts without Hangul."""
+        """Why rouge-score's own tokenizer must not be used on these texts; None for texts without Hangul."""
         if not self.hangul:
             return None
         return (
             f"rouge-score's own tokenizer drops every Hangul letter: it finds {self.left:.0%} as many tokens here "
             f"as mecab-ko, and none at all in {self.nothing_left:,} of {self.texts:,} texts. With it, two "
-            'sentences that share nothing but "10" score 100, and equal ones without digits and Latin letters 0'
+            'sentences that share only "10" score 100, and equal ones without digits and Latin letters 0'
         )
 
 

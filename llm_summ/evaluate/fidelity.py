@@ -1,4 +1,4 @@
-"""Whether summaries keep to their dialogue's tags: speakers and masks that are invented, lost or misspelt."""
+"""Compare summaries' tags with their dialogues': find invented, lost or misspelt speakers and masks."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["FINDINGS", "Fidelity", "TagFinding", "check_fidelity"]
 FINDINGS = {
     "invented speakers": "a #PersonN# that is not in the dialogue",
     "lost speakers": "a #PersonN# that the dialogue and every reference have, and the summary lacks",
-    "broken tags": "misspelt, or no tag that is known",
+    "broken tags": "misspelt, or not a known tag",
     "invented masks": "a mask such as #Email# that is not in the dialogue",
     "lost masks": "a mask that every reference has, and the summary lacks",
 }
-"""What is looked for, in the order of the table."""
+"""The findings, in the order of the table."""
 
 
 @dataclass(frozen=True, slots=True)
 class TagFinding:
-    """What is amiss in some rows.
+    """A finding, and the rows that have it.
 
     Attributes:
         name: one of `FINDINGS`.
@@ -51,7 +51,7 @@ class Fidelity(JsonRecord):
     findings: tuple[TagFinding, ...]
 
     def share(self, finding: TagFinding) -> float:
-        """The share of the rows in which it is, from 0 to 1."""
+        """Return the share of the rows that have it, from 0 to 1."""
         return len(finding.found) / self.rows if self.rows else 0.0
 
     def json_fields(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class Fidelity(JsonRecord):
         }
 
     def table(self) -> TextTable:
-        """For people: how many rows, and the first of them; only of what was found."""
+        """Return, for people, the number of rows of each finding that occurs, and the first of them."""
         return TextTable(
             ["tags", "rows", "share", "which"],
             [
@@ -89,7 +89,7 @@ class Fidelity(JsonRecord):
 
 
 def check_fidelity(rows: Sequence[ScoredRow]) -> Fidelity:
-    """Look for tags that a summary should not have, or should."""
+    """Find tags that a summary should not have, and tags that it lacks."""
     found: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in FINDINGS}
     for row in rows:
         for name, tags in _row(row):
@@ -112,7 +112,7 @@ def _row(row: ScoredRow) -> Iterator[tuple[str, Sequence[str]]]:
 
 
 def _tags(text: str) -> list[str]:
-    """The proper tags and masks of a text, each once."""
+    """Return the correctly spelt tags and masks of a text, each once."""
     return list(dict.fromkeys(TAG.findall(text)))
 
 

@@ -1,4 +1,4 @@
-"""Scores of parts of a file: of short and long dialogues, of few turns and many, by topic, by speakers."""
+"""Score parts of a file: by dialogue length, number of turns, topic and number of speakers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Group:
         name: what they have in common, for instance ``132–280``.
         rows: how many they are.
         final: the mean of their scores, from 0 to 100.
-        length_ratio: the mean over the rows of the summary's length by that of the mean reference, in characters.
+        length_ratio: the mean over the rows of the summary's length divided by the mean reference's.
     """
 
     name: str
@@ -41,18 +41,18 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Grouping(JsonRecord):
-    """A file taken apart.
+    """The rows of a file in groups.
 
     Attributes:
-        by: what it is taken apart by.
-        groups: every row is in one of them; there is no empty one.
+        by: the property that they are grouped by.
+        groups: every row is in one of them; each has a row at least.
     """
 
     by: str
     groups: tuple[Group, ...]
 
     def table(self) -> TextTable:
-        """For people: a line a group."""
+        """Return, for people, a line a group."""
         return TextTable(
             [self.by, "rows", "final", "length"],
             [
@@ -63,15 +63,15 @@ class Grouping(JsonRecord):
 
 
 def group_rows(rows: Sequence[ScoredRow]) -> tuple[Grouping, ...]:
-    """Take a file apart by dialogue length, turns, topic and number of speakers.
+    """Group a file's rows by dialogue length, turns, topic and number of speakers.
 
-    - Dialogue length in characters: fifths of this file, as far as dialogues of one length can stay together.
+    - Dialogue length in characters: fifths of this file; dialogues of equal length are in the same group.
     - Turns: lines that are not blank.
-    - Topic: the ten most frequent that more than one row has, then the others; left out where all is one group.
-    - Speakers: as `Dialogue.speakers` tells them.
+    - Topic: the ten most frequent that more than one row has, then the others; left out if only one group results.
+    - Speakers: the number of `Dialogue.speakers`.
 
     Args:
-        rows: of the file; with none, there are no groupings.
+        rows: of the file; if empty, an empty tuple is returned.
     """
     if not rows:
         return ()
@@ -87,7 +87,7 @@ def group_rows(rows: Sequence[ScoredRow]) -> tuple[Grouping, ...]:
 
 
 def length_ratio(row: ScoredRow) -> float:
-    """The summary's length by the mean length of its references, in characters."""
+    """Return the summary's length divided by the mean length of its references, in characters."""
     return len(row.summary) / fmean(map(len, row.dialogue.references))
 
 
@@ -103,7 +103,7 @@ def _groups(rows: Iterable[ScoredRow], key: Callable[[ScoredRow], int]) -> list[
 
 
 def by_length(rows: Sequence[ScoredRow]) -> tuple[Group, ...]:
-    """The rows in fifths of the file by the characters of their dialogues; those of one length stay together."""
+    """Group the rows in fifths of the file by their dialogues' characters; equal lengths are in the same group."""
     lengths = sorted(len(row.dialogue.text) for row in rows)
     longest = [lengths[ceil(len(rows) * part / _QUANTILES) - 1] for part in range(1, _QUANTILES + 1)]
     groups = _groups(rows, lambda row: bisect_left(longest, len(row.dialogue.text)))
@@ -116,7 +116,7 @@ def _span(values: Sequence[int]) -> str:
 
 
 def _turns(row: ScoredRow) -> int:
-    """The bin of a row: how many of `_TURNS` are below its turns."""
+    """Return the bin of a row: how many of `_TURNS` are below its turns."""
     return bisect_left(_TURNS, sum(1 for turn in row.dialogue.turn_texts if turn.strip()))
 
 
@@ -128,7 +128,7 @@ def _turns_name(place: int) -> str:
 def _speakers_name(speakers: int) -> str:
     if speakers >= MANY_SPEAKERS:
         return f"{MANY_SPEAKERS} or more"
-    return str(speakers) if speakers else "not told"
+    return str(speakers) if speakers else "unknown"
 
 
 def _by_number(
@@ -146,7 +146,7 @@ def _topic(row: ScoredRow) -> str:
 
 def _by_topic(rows: Sequence[ScoredRow]) -> tuple[Group, ...]:
     counts = Counter(topic for row in rows if (topic := _topic(row)))
-    # A topic of one row is no group: most of DialogSum's are.
+    # A topic of a single row does not make a group: most of DialogSum's topics have one row.
     top = [topic for topic, count in counts.most_common(_TOPICS) if count > 1]
     parts = [(topic, [row for row in rows if _topic(row) == topic]) for topic in top]
     rest = len(counts) - len(top)

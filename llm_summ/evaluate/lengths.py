@@ -1,4 +1,4 @@
-"""How long the summaries are beside the references: length decides the F1 of ROUGE more than anything else."""
+"""Compare the lengths of summaries and references: length affects ROUGE's F1 more than anything else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LengthComparison(JsonRecord):
     Attributes:
         summary: mean length of a summary.
         reference: mean length of a reference.
-        ratios: of every row, its summary's length by the mean length of its references.
+        ratios: of every row, its summary's length divided by the mean length of its references.
         short: ids of the rows whose ratio is below `SHORT`.
         long: ids of the rows whose ratio is above `LONG`.
     """
@@ -39,7 +39,7 @@ class LengthComparison(JsonRecord):
 
     @property
     def ratio(self) -> float:
-        """The mean summary by the mean reference."""
+        """The mean length of a summary divided by that of a reference."""
         return self.summary / self.reference
 
     def json_fields(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class LengthComparison(JsonRecord):
         }
 
     def table(self) -> TextTable:
-        """For people: what was measured, and its figure."""
+        """Return, for people, each measure and its figure."""
         ratios = self.ratios
         return TextTable(
             ["characters", ""],
@@ -84,7 +84,7 @@ def compare_lengths(rows: Sequence[ScoredRow]) -> LengthComparison:
         rows: of a file, shape ``[at least 1]``.
 
     Raises:
-        ValueError: there are no rows.
+        ValueError: `rows` is empty.
     """
     if not rows:
         raise ValueError("no rows: expected at least one")

@@ -1,15 +1,16 @@
-"""Orders in which all summaries, or whole batches of them, fit the dialogues better than those beside them.
+"""Find orders in which all summaries, or whole batches of them, fit the dialogues better than in the present one.
 
 Known orders: all summaries are tried in the orders that ids may have been sorted into, that outputs may have been
-generated in (by length), and that several workers may have left.
+generated in (by length), and that several workers may have written.
 
-By length, nearly: who generates in the order of lengths counts tokens, of which nothing is known here. Where the
+Nearly by length: programs that generate in the order of lengths count tokens, which are not known here. Where the
 lengths of the summaries follow their rows, each is compared with the dialogues of about the length that its row
-has in such an order, and with as many of other lengths: the best of the former must be the better one.
+has in such an order, and with the same number of dialogues of other lengths: the best of the former must score
+higher.
 
-Batches: blocks of neighbouring rows that fit their own dialogues no better than chance are compared with each
-other's dialogues, row by row in their order. Two are believed to be swapped if the mean gain of both is at least
-5.5 standard errors, a single one from 4.5 standard errors on if there is another.
+Batches: blocks of neighbouring rows that fit their own dialogues only as well as chance are compared with each
+other's dialogues, row by row in their order. Two blocks count as swapped if the mean gain of both is at least 5.5
+standard errors; a single block counts as moved from 4.5 standard errors on if there is another.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _HINT = 3.0  # standard errors of a rank correlation
 _COMPARED_ROWS = 200  # of a file, for lengths
 _BATCHES = (8, 10, 12)  # rows; a batch of 16 or 32 is two or four of 8
 _MOST_BLOCKS = 64
-_DRAWN = 2000  # blocks, to know what chance gains
+_DRAWN = 2000  # random blocks, for the gain by chance
 _SURE_SWAP, _SURE_MOVE = 5.5, 4.5  # standard errors
 
 
@@ -58,8 +59,8 @@ class Reordered:
     """Summaries that fit better in another order.
 
     Attributes:
-        order: which.
-        final: their mean score as they stand, from 0 to 100.
+        order: a description of that order.
+        final: their mean score in the present order, from 0 to 100.
         ordered: their mean score in that order.
     """
 
@@ -69,20 +70,20 @@ class Reordered:
 
     def __str__(self) -> str:
         return (
-            f"in another order: the summaries fit the dialogues {self.order} ({self.ordered:.1f}) better than "
-            f"those beside which they stand ({self.final:.1f}); take each id from the data"
+            f"in another order: the summaries fit the dialogues {self.order} ({self.ordered:.1f}) better than in "
+            f"the present order ({self.final:.1f}); take each id from the data"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Swapped:
-    """Batches of summaries that are beside the dialogues of other batches.
+    """Batches of summaries that are matched to the dialogues of other batches.
 
     Attributes:
         rows: how many summaries are concerned, at least.
         first: id of the first of them.
         there: id of the dialogue that it fits.
-        final: their mean score as they stand, from 0 to 100.
+        final: their mean score in the present order, from 0 to 100.
         swapped: their mean score where they fit.
     """
 
@@ -101,14 +102,14 @@ class Swapped:
 
 
 class PairFinals:
-    """What any summary scores beside any dialogue, as `score_corpus` does; each text is prepared once.
+    """The scores of any summary with any dialogue, as by `score_corpus`; each text is prepared once.
 
     Args:
         summaries: shape ``[s]``.
         references: of each dialogue, shape ``[rows][at least 1]``.
         variant: the ROUGE package to agree with.
         aggregate: how to combine a dialogue's references.
-        tokenizer: what splits the texts.
+        tokenizer: splits the texts.
     """
 
     def __init__(
@@ -141,12 +142,12 @@ class PairFinals:
 
 
 def is_gain(gains: Sequence[float], variance: float) -> bool:
-    """Return whether rows gain enough, and too much for chance."""
+    """Return whether the mean gain is large enough, and larger than by chance."""
     return fmean(gains) >= max(LEAST_GAIN, _STANDARD_ERRORS * sqrt(variance / len(gains)))
 
 
 def known_orders(rows: Sequence[ScoredRow]) -> dict[str, list[int]]:
-    """Return which row's dialogue each summary would belong to, had they been in another order than they are."""
+    """Return, for each known order, which row's dialogue each summary would belong to if it was in that order."""
     ids = [row.dialogue.id for row in rows]
     texts = [row.dialogue.text for row in rows]
     places = range(len(rows))
@@ -155,7 +156,7 @@ def known_orders(rows: Sequence[ScoredRow]) -> dict[str, list[int]]:
     def sort(key: Callable[[int], Any], name: str, other_way: str) -> None:
         order = sorted(places, key=key)
         found[name] = order
-        # The summaries are in the data's order, the ids beside them are sorted.
+        # The summaries are in the data's order, and their ids are sorted.
         found[other_way] = sorted(places, key=order.__getitem__)
 
     keys: dict[str, Callable[[str], Any]] = {"as texts": str, "by their numbers": _natural}
@@ -163,16 +164,16 @@ def known_orders(rows: Sequence[ScoredRow]) -> dict[str, list[int]]:
         sort(
             [key(identity) for identity in ids].__getitem__,
             f"in the order of ids that are sorted {how}",
-            f"whose places their ids have if they are sorted {how}",
+            f"at the positions of their ids when sorted {how}",
         )
     for sign, end in ((1, ""), (-1, ", the longest first")):
         for unit, counts in (("characters", map(len, texts)), ("words", (len(text.split()) for text in texts))):
             lengths = [sign * count for count in counts]
             how = f"sorted by {unit}{end}"
-            sort(lengths.__getitem__, how, f"whose places their rows have if they are {how}")
+            sort(lengths.__getitem__, how, f"at the positions of their rows when {how}")
     for workers in _WORKERS:
         if len(rows) > workers:
-            found[f"in the order that {workers} workers leave, to whom rows are dealt in turn"] = [
+            found[f"in the order that {workers} workers write, if rows are assigned to them in turn"] = [
                 row for worker in range(workers) for row in range(worker, len(rows), workers)
             ]
     return {name: order for name, order in found.items() if order != list(places)}
@@ -216,7 +217,7 @@ def nearly_by_length(rows: Sequence[ScoredRow], finals: PairFinals) -> Reordered
 
 
 def _rank_correlation(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
-    """Return Spearman's coefficient; ties are ranked in their order, which few of them allow."""
+    """Return Spearman's coefficient; ties are ranked in their order, which is harmless if there are few."""
     import numpy as np
 
     first, second = (np.argsort(np.argsort(values, kind="stable"), kind="stable") for values in (one, other))
@@ -224,15 +225,15 @@ def _rank_correlation(one: NDArray[np.int64], other: NDArray[np.int64]) -> float
 
 
 def swapped_batches(rows: Sequence[ScoredRow], elsewhere: Sequence[float], finals: PairFinals) -> Swapped | None:
-    """Return which blocks of rows are beside each other's dialogues.
+    """Return which blocks of rows are matched to each other's dialogues.
 
     Args:
         rows: in the order of the data.
-        elsewhere: what the summaries score beside other dialogues.
+        elsewhere: the summaries' scores with other dialogues.
         finals: the scores of other pairs.
     """
-    found = [one for size in _BATCHES if (one := _swapped(rows, size, elsewhere, finals)) is not None]
-    return max(found, key=lambda one: one.rows, default=None)
+    results = [result for size in _BATCHES if (result := _swapped(rows, size, elsewhere, finals)) is not None]
+    return max(results, key=lambda result: result.rows, default=None)
 
 
 def _swapped(
@@ -245,7 +246,7 @@ def _swapped(
     if count < 2:
         return None
     blocks = own[: count * size].reshape(count, size)
-    # A block that is beside the wrong dialogues scores what the others do there.
+    # A block that is matched to the wrong dialogues scores like other blocks with wrong dialogues.
     odd = np.flatnonzero(blocks.mean(axis=1) < (own.mean() + fmean(elsewhere)) / 2 + LEAST_GAIN)
     if len(odd) > _MOST_BLOCKS:
         odd = odd[np.argsort(blocks[odd].mean(axis=1), kind="stable")[:_MOST_BLOCKS]]
@@ -260,7 +261,7 @@ def _swapped(
     gains = there - own[summaries]
     other = ~np.eye(len(odd), dtype=bool)
     mean = np.where(other, gains.mean(axis=2), -np.inf)
-    # What a block gains by chance, of scores beside other dialogues
+    # The gain of a block by chance, from scores with other dialogues
     drawn = np.random.default_rng(0).choice(np.array(elsewhere), (_DRAWN, size, 2))
     chance = _without_largest(drawn[:, :, 0] - drawn[:, :, 1])
     sure = np.where(other, (_without_largest(gains) - chance.mean()) / max(1e-9, chance.std()), -np.inf)
@@ -271,7 +272,7 @@ def _swapped(
         swap = both >= _SURE_SWAP and mean[to, block] >= LEAST_GAIN
         if mean[block, to] >= LEAST_GAIN and (swap or sure[block, to] >= _SURE_MOVE):
             moved[block] = to
-    # Where all rows are mixed up, two of very many blocks may fit by chance; where batches are, most do.
+    # Where all rows are shuffled, two of very many blocks may fit by chance; where batches are, most blocks fit.
     fewest = 2 if own.mean() >= fmean(elsewhere) + LEAST_GAIN else max(2, len(odd) / 3)
     if len(moved) < fewest or len(set(moved.values())) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Stored predictions, post-processed: what each step changes in a file, and what it is worth."""
+"""Post-process stored predictions: the changes of each step in a file, and its gain."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PostedFile(JsonRecord):
         path: the predictions.
         data: the data source.
         ids: of the dialogues, in the order of the texts.
-        summaries: the texts, and what each step did.
+        summaries: the texts, and the changes of each step.
         shown: how many texts of each step `lines` shows.
     """
 
@@ -47,11 +47,11 @@ class PostedFile(JsonRecord):
 
     @property
     def heading(self) -> str:
-        """How many summaries there are."""
+        """The number of summaries."""
         return f"{self.path}: {len(self.summaries.texts):,} summaries"
 
     def json_fields(self) -> dict[str, Any]:
-        """Return everything for programs, but for texts that no step changed."""
+        """Return everything for programs, except texts that no step changed."""
         return {
             "predictions": self.path,
             "data": self.data,
@@ -83,12 +83,12 @@ class PostedFile(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class SweptFile(JsonRecord):
-    """What each step is worth for a file.
+    """The gain of each step for a file.
 
     Attributes:
         path: the predictions.
         data: the data source.
-        swept: every step tried.
+        swept: the results of all steps.
     """
 
     path: Path
@@ -101,7 +101,7 @@ class SweptFile(JsonRecord):
 
     @property
     def heading(self) -> str:
-        """What was tried, and what the list that was begun with scores."""
+        """The file, the data, and the score of the list that the sweep began with."""
         return f"{self.path} on {self.data}: {self.swept.final:.2f} with [{', '.join(self.swept.steps)}]"
 
     def table(self) -> TextTable:
@@ -138,11 +138,11 @@ class SweptFile(JsonRecord):
 
 
 def data_of_predictions(predictions: Sequence[Path] | Run) -> str:
-    """Return the data that predictions are of, where they are not named: the dev data of their run's recipe.
+    """Return the default data of predictions: the dev data of their run's recipe.
 
     Raises:
-        InputError: they are of no run.
-        RunError: the recipe names none.
+        InputError: the predictions are not a run's.
+        RunError: the recipe names no dev data.
     """
     owner = predictions if isinstance(predictions, Run) else run_of(predictions[0])
     if owner is None:
@@ -150,7 +150,7 @@ def data_of_predictions(predictions: Sequence[Path] | Run) -> str:
         raise InputError(f"--data is missing: name the data that {predictions[0]} is of")
     dev = owner.recipe().data.dev
     if dev is None:
-        raise RunError(f"{owner.recipe_path}: names no data.dev; say what the predictions are of: --data FILE")
+        raise RunError(f"{owner.recipe_path}: names no data.dev; name the data of the predictions: --data FILE")
     return dev
 
 
@@ -163,14 +163,14 @@ def post_files(
     force: bool = False,
     shown: int = 0,
 ) -> Iterator[PostedFile]:
-    """Post-process the predictions of a run, or of each file, and write the result if that is wanted.
+    """Post-process the predictions of a run, or of each file, and write the result if `out` is given.
 
     Args:
         predictions: the files, or the run.
         source: the data that they are of.
-        steps: None takes those of the recipe, or the default ones.
-        out: where the result is written; None writes nothing.
-        force: whether another file there is replaced.
+        steps: None: those of the recipe, or the default ones.
+        out: the file to write; None: nothing is written.
+        force: whether to replace an existing file.
         shown: how many texts of each step are shown before and after.
 
     Raises:
@@ -192,7 +192,7 @@ def post_files(
 def sweep_files(
     predictions: Sequence[Path] | Run, source: str, steps: Sequence[PostStep] | None = None
 ) -> Iterator[SweptFile]:
-    """Score the predictions of a run, or of each file, with and without every step; arguments as of `post_files`.
+    """Score the predictions of a run, or of each file, with and without every step; arguments: see `post_files`.
 
     Raises:
         InputError: the data or a file cannot be used, or a dialogue has no reference.

@@ -1,4 +1,4 @@
-"""An evaluation for people: the tables of what is behind a score, and the lines about the score itself."""
+"""Format an evaluation for people: the tables of a score's details, and the lines about the score itself."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _TOKENS = {
 
 
 def detail_tables(evaluation: Evaluation) -> list[TextTable]:
-    """Return what is behind the score: by groups, lengths, floors, and tags where any was found amiss."""
+    """Return the details of the score: groups, lengths, floors, and tags if any finding occurs."""
     tables = [grouping.table() for grouping in evaluation.groups]
     tables += [evaluation.lengths.table(), evaluation.baselines.table(), evaluation.fidelity.table()]
     return [table for table in tables if table.rows]
 
 
 def score_heading(evaluation: Evaluation) -> str:
-    """Return what was scored, in a line."""
+    """Return a line about the data."""
     score = evaluation.score
     fewest, most = score.references_per_row
     several = f"{fewest} to {most} references"
@@ -53,7 +53,7 @@ def score_table(evaluation: Evaluation) -> TextTable:
 
 
 def score_lines(evaluation: Evaluation) -> list[str]:
-    """Return how sure the score is, what there is to know of the summaries, and the signature."""
+    """Return the score's intervals, the facts about the summaries, and the signature."""
     lines = []
     rows = evaluation.score.rows
     if evaluation.intervals:
@@ -84,9 +84,9 @@ def score_lines(evaluation: Evaluation) -> list[str]:
 
 
 def verification_errors(evaluation: Evaluation) -> list[str]:
-    """Return in what our figures are not those of a package, a line for each."""
+    """Return where our figures differ from a package's, a line for each package."""
     return [
-        f"the figures are not those of {found.package} {found.version}: {found.where}"
+        f"the figures differ from those of {found.package} {found.version}: {found.where}"
         for found in evaluation.verifications
         if found.largest > EXACT
     ]

@@ -1,4 +1,4 @@
-"""What is evaluated: a row of the data with its summary and that summary's score."""
+"""A row of an evaluation: a dialogue with its summary and the summary's score."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["ScoredRow"]
 
 @dataclass(frozen=True, slots=True)
 class ScoredRow:
-    """One dialogue, what was written about it, and what that scores.
+    """One dialogue, its summary, and the summary's score.
 
     Attributes:
         dialogue: with at least one reference.
-        summary: what was scored: the generated text after the post-processing.
+        summary: the scored text: the generated text after post-processing.
         score: from 0 to 100, over the dialogue's references.
         cut_off: whether the generation ended by length; None where that is not known.
     """

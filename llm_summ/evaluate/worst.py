@@ -1,4 +1,4 @@
-"""The rows that score worst, each beside its best reference."""
+"""Find the rows with the lowest scores, and show each with its best reference."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _NARROWEST = 30
 
 @dataclass(frozen=True, slots=True)
 class WorstRow(JsonRecord):
-    """A row, and why it scores so little.
+    """A row, and the reasons for its low score.
 
     Attributes:
         id: the row's.
         final: its score, from 0 to 100.
         cut_off: whether its generation ended by length; None where that is not known.
-        summary: what was scored.
+        summary: the scored text.
         reference: the reference that it fits best.
         missing: tokens of that reference that are not in the summary, each once.
         extra: tokens of the summary that are not in that reference, each once.
@@ -45,13 +45,13 @@ class WorstRow(JsonRecord):
 def worst_rows(
     rows: Sequence[ScoredRow], *, tokenizer: Tokenizer, variant: Variant, most: int = 10
 ) -> tuple[WorstRow, ...]:
-    """The rows that score worst, the worst first; of equal ones, the first of the file.
+    """Return the rows with the lowest scores, the lowest first; equal ones in the order of the file.
 
     Args:
         rows: of a file.
-        tokenizer: what splits the texts.
-        variant: the ROUGE package to agree with, to tell which reference fits best.
-        most: how many to give.
+        tokenizer: splits the texts.
+        variant: the ROUGE package to agree with, for the reference that fits best.
+        most: how many rows to return.
     """
     return tuple(_worst(row, tokenizer, variant) for row in sorted(rows, key=lambda row: row.score.final)[:most])
 
@@ -82,11 +82,11 @@ def _without(tokens: Sequence[str], others: Collection[str]) -> tuple[str, ...]:
 
 
 def show_worst(rows: Sequence[WorstRow], width: int) -> list[str]:
-    """Rows for people, wrapped; a Korean letter is as wide as two others.
+    """Return rows for people, wrapped; a Korean letter is as wide as two others.
 
     Args:
-        rows: to show.
-        width: the most columns of a line; below 30 it is taken for 30.
+        rows: the rows to show.
+        width: the largest number of columns of a line; values below 30 count as 30.
     """
     lines: list[str] = []
     for row in rows:
@@ -103,7 +103,7 @@ def show_worst(rows: Sequence[WorstRow], width: int) -> list[str]:
 
 
 def _labelled(label: str, texts: Sequence[str], width: int) -> list[str]:
-    """Texts, wrapped, behind a label."""
+    """Return texts, wrapped, after a label."""
     from rich.console import Console
     from rich.text import Text
 
@@ -114,5 +114,5 @@ def _labelled(label: str, texts: Sequence[str], width: int) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """The text on one line, without what moves a terminal's cursor."""
+    """Return the text on one line, without characters that move a terminal's cursor."""
     return "".join(letter if letter.isprintable() else " " for letter in text)

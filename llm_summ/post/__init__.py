@@ -1,4 +1,4 @@
-"""Post-processing: an ordered list of named steps on stored raw predictions, which stay as they are."""
+"""Post-processing: an ordered list of named steps on stored raw predictions, which are not changed."""
 
 from llm_summ.post.post_input import PostInput
 from llm_summ.post.steps import STEPS, PostReport, StepChange, post_process

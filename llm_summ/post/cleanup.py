@@ -1,4 +1,4 @@
-"""Steps that remove what is no summary: remains of a prompt, endless repetitions, odd characters."""
+"""Steps that remove text outside the summary: parts of a prompt, endless repetitions, odd characters."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from llm_summ.post.post_input import PostInput
 
 __all__ = ["clean_characters", "cut_loops", "drop_prompt"]
 
-# What is shown as an emoji by itself (Unicode's Emoji_Presentation), or by a variation selector behind it: ★ and ☎
-# are text. A keycap leaves its figure.
+# Characters shown as emoji by default (Unicode's Emoji_Presentation), or with a variation selector behind them: ★
+# and ☎ are text. The digit of a keycap is kept.
 _EMOJI = re.compile(
     rf"{GAP}*(?:[\U0001F000-\U0001FAFF\u231a\u231b\u23e9-\u23ec\u23f0\u23f3\u25fd\u25fe\u2614\u2615\u2648-\u2653"
     r"\u267f\u2693\u26a1\u26aa\u26ab\u26bd\u26be\u26c4\u26c5\u26ce\u26d4\u26ea\u26f2\u26f3\u26f5\u26fa\u26fd\u2705"
@@ -24,7 +24,7 @@ _EMOJI = re.compile(
 _UNSEEN = re.compile("[\ufffd\ufe0e\ufe0f\u20e3\u200d\U000e0020-\U000e007f]")
 _FILLERS = re.compile("[\u3164\uffa0]")  # invisible letters that people write as spaces
 
-# What ends a text, or begins another; ⁇ or <n> within it stands for letters or a line break.
+# Tokens that end a text or begin another. ⁇ and <n> are not among them: within a text they are letters or a break.
 _TOKEN = (
     r"(?:<\|[^|<>\n]{1,40}\|>|\[\|[^|\n]{1,40}\|\]|<\uff5c[^<>\n]{1,60}\uff5c>"
     r"|</?(?:s|bos|eos|pad|unk|sep|cls|mask|start_of_turn|end_of_turn|usr|sys|[es]op|eo[td]|unused\d+|extra_id_\d+)>"
@@ -62,31 +62,31 @@ _BETWEEN = " \t\n.,!?…~"
 
 
 def clean_characters(summary: PostInput) -> str:
-    """Remove emoji, control characters and what is not seen; line ends of other systems become line feeds."""
+    """Remove emoji, control characters and invisible characters; line ends of other systems become line feeds."""
     text = LINE_END.sub("\n", _EMOJI.sub("", summary.text))
     return _UNSEEN.sub("", INVISIBLE.sub("", _FILLERS.sub(" ", text)))
 
 
 def drop_prompt(summary: PostInput) -> str:
-    """Remove what comes before the summary, and what comes behind it.
+    """Remove text before the summary and text after it.
 
-    Before it: what a model thought, special tokens, a role's name (``assistant``), a heading, a sentence that
-    announces the summary. Behind it: a turn, a role's name, another block, a special token. A text that begins
-    with a turn is a dialogue as a whole, of which no turn is removed.
+    Before it: a model's reasoning, special tokens, a role's name (``assistant``), a heading, a sentence that
+    announces the summary. After it: a turn, a role's name, another block, a special token. A text that begins with
+    a turn is a whole dialogue: none of its turns is removed.
     """
     text = summary.text
     while header := next(filter(None, (pattern.match(text) for pattern in _BEFORE)), None):
         text = text[header.end() :]
     patterns = (_BEHIND, ROLE_BEHIND) if _BEGINS_WITH_TURN.match(text) else (_BEHIND, ROLE_BEHIND, _TURN)
-    found = [match.start() for pattern in patterns for match in pattern.finditer(text)]
-    end = min((at for at in found if text[:at].strip()), default=None)
+    starts = [match.start() for pattern in patterns for match in pattern.finditer(text)]
+    end = min((start for start in starts if text[:start].strip()), default=None)
     return text if end is None else text[:end].rstrip()
 
 
 def cut_loops(summary: PostInput) -> str:
-    """Leave one of three and more equal phrases in a row (of 5 to 100 characters), or of eight short ones.
+    """Keep one of three or more equal phrases in a row (of 5 to 100 characters), or of eight or more short ones.
 
-    Rows of figures and signs, and ㅋㅋㅋ, are left alone.
+    Repeated digits and signs, and ㅋㅋㅋ, are not changed.
     """
     text = summary.text
     while (after := _without_loops(_without_loops(text, _LETTERS), _PHRASE)) != text:
@@ -102,7 +102,7 @@ def _without_loops(text: str, pattern: re.Pattern[str]) -> str:
             continue
         rest = text[match.end() :]
         begun = rest.strip(_BETWEEN)
-        # The last round of a loop that was cut off
+        # The last, incomplete round of a loop that was cut off
         if begun and match[1].startswith(begun) and rest.endswith(begun):
             rest = ""
         text, at = text[: match.start()] + match[1] + rest, match.start()

@@ -1,4 +1,4 @@
-"""How long a summary may be, by the length of its dialogue: learnt on data with references, kept with the run."""
+"""Limit a summary's length by the length of its dialogue: fitted on data with references, stored with the run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 __all__ = [
-    "LearntLimits",
+    "FittedLimits",
     "LengthLimits",
     "cut_to_limit",
     "dialogues_sha256",
@@ -50,9 +50,9 @@ class LengthLimits:
 
     Attributes:
         edges: ascending; decile i has the dialogues from edges[i - 1] up to but not including edges[i]; 9 of them,
-            or fewer where many dialogues are of one length.
+            or fewer where many dialogues have the same length.
         limits: characters that a summary may have; None: any number. One more than `edges`.
-        learnt_on: the hash of the dialogues that they were found on; see `dialogues_sha256`.
+        learnt_on: the hash of the dialogues that they were fitted on; see `dialogues_sha256`.
     """
 
     edges: tuple[int, ...] = field(metadata={"expected": "whole numbers, ascending"})
@@ -68,12 +68,12 @@ class LengthLimits:
             raise ValueError("limits")
 
     def of(self, dialogue: str) -> int | None:
-        """The limit for a dialogue."""
+        """Return the limit for a dialogue."""
         return self.limits[bisect_right(self.edges, _length(dialogue))]
 
     @property
     def mark(self) -> str:
-        """Tells these limits from others, in a score's signature."""
+        """A short hash that identifies these limits in a score's signature."""
         return text_sha256(self.to_json())[:8]
 
     def to_json(self) -> str:
@@ -89,22 +89,22 @@ class LengthLimits:
             where: names the text in an error.
 
         Raises:
-            RunError: it is something else.
+            RunError: the text is not such JSON.
         """
         return read_model(text, cls, where, "learn them again: llm-summ post --learn-limits", RunError)
 
 
 @dataclass(frozen=True, slots=True)
-class LearntLimits:
-    """Limits, and what they are worth.
+class FittedLimits:
+    """Limits, and how much they gain.
 
     Attributes:
-        limits: found on all dialogues.
+        limits: fitted on all dialogues.
         rows: dialogues of each decile.
         cut: summaries of each decile that are shortened.
         before: the final score of every dialogue without limits, from 0 to 100; shape ``[rows]``.
-        after: the same with limits that were found on the other folds; shape ``[rows]``.
-        in_sample: mean score with `limits` themselves, which is too good to be true.
+        after: the same with limits that were fitted on the other folds; shape ``[rows]``.
+        in_sample: mean score with `limits` themselves, which is too high.
     """
 
     limits: LengthLimits
@@ -116,7 +116,7 @@ class LearntLimits:
 
 
 def within(text: str, limit: int | None) -> str:
-    """The whole sentences of a text that fit into a limit; its first sentence, if none does.
+    """Return the whole sentences of a text that fit into a limit, or its first sentence if none does.
 
     Args:
         text: a summary.
@@ -131,20 +131,20 @@ def learn_limits(
     dialogues: Sequence[str],
     texts: Sequence[str],
     score: Callable[[Sequence[int], Sequence[str]], Sequence[float]],
-) -> LearntLimits:
-    """For each decile of dialogues, the limit with which their summaries score best.
+) -> FittedLimits:
+    """Find, for each decile of dialogues, the limit with which their summaries score best.
 
-    Tried are limits between the lengths of all beginnings of summaries in the decile. Of those that gain more than
-    the standard error of their gain the best one is taken, and of several that come to the same the largest; where
-    there is none, there is no limit. What limits are worth is told by cross-validation: they are found on four
-    folds, and scored on the fifth.
+    All limits between the lengths of possible cuts of the decile's summaries are tried. Of those that gain more
+    than the standard error of their gain the best one is taken, and of equally good ones the largest. Where none
+    does, the decile has no limit. The gain is measured by cross-validation: limits are fitted on four folds and
+    scored on the fifth.
 
     Args:
         ids: of the dialogues, shape (n,).
         dialogues: their texts.
         texts: their summaries, after all other steps.
-        score: gives the final scores, from 0 to 100, of texts for rows; a row may come several times. It is called
-            once.
+        score: returns the final scores, from 0 to 100, of texts for rows; a row may come several times. It is
+            called once.
 
     Raises:
         RunError: there are too few dialogues.
@@ -153,19 +153,19 @@ def learn_limits(
 
     if len(texts) < _LEAST_ROWS:
         raise RunError(
-            f"--learn-limits: found {len(texts)} dialogues; expected {_LEAST_ROWS} at least, and hundreds to tell "
-            "anything"
+            f"--learn-limits: found {len(texts)} dialogues; expected {_LEAST_ROWS} at least, and hundreds for a "
+            "reliable result"
         )
     versions = [_versions(text) for text in texts]
-    asked = [(row, version) for row, some in enumerate(versions) for version in some]
-    found = iter(score([row for row, _ in asked], [version for _, version in asked]))
-    scores = [[next(found) for _ in some] for some in versions]
+    pairs = [(row, version) for row, some in enumerate(versions) for version in some]
+    finals = iter(score([row for row, _ in pairs], [version for _, version in pairs]))
+    scores = [[next(finals) for _ in some] for some in versions]
     lengths = np.array([_length(dialogue) for dialogue in dialogues])
     edges = np.unique(np.quantile(lengths, np.arange(1, _DECILES) / _DECILES, method="higher"))
     edges = edges[edges > lengths.min()]
     decile = np.digitize(lengths, edges)
     count = len(edges) + 1
-    # Of each row: the score with each limit that is tried in its decile, the last being none.
+    # For each row: its score with each limit that is tried in its decile; the last is without a limit.
     tried = [_limits_to_try([versions[row] for row in np.flatnonzero(decile == one)]) for one in range(count)]
     table = [
         np.array([scores[row][_fitting(versions[row], limit)] for limit in tried[one]])
@@ -174,7 +174,7 @@ def learn_limits(
     folds, before = fold_of_each(ids), np.array([some[-1] for some in scores])
 
     def best(rows: NDArray[np.int64]) -> int:
-        """The place, from the end, of the limit that is best for some rows of one decile."""
+        """Return the index, from the end, of the limit that is best for some rows of one decile."""
         if len(rows) < 2:
             return -1
         gains = np.stack([table[row] - table[row][-1] for row in rows])
@@ -191,34 +191,34 @@ def learn_limits(
             after[inside] = [table[row][place] for row in inside]
     places = [best(np.flatnonzero(decile == one)) for one in range(count)]
     limits = tuple(limits[place] for limits, place in zip(tried, places, strict=True))
-    own = np.array([table[row][places[one]] for row, one in enumerate(decile)])
+    in_sample = np.array([table[row][places[one]] for row, one in enumerate(decile)])
     shortened = np.array([within(text, limits[one]) != text for text, one in zip(texts, decile, strict=True)])
-    return LearntLimits(
+    return FittedLimits(
         LengthLimits(tuple(map(int, edges)), limits, dialogues_sha256(dialogues)),
         tuple(int((decile == one).sum()) for one in range(count)),
         tuple(int(shortened[decile == one].sum()) for one in range(count)),
         before,
         after,
-        float(own.mean()),
+        float(in_sample.mean()),
     )
 
 
 def limits_for(run: Run | None, steps: Sequence[PostStep], dialogues: Sequence[str]) -> LengthLimits | None:
-    """What was learnt for a run, if one of the steps asks for it; says so if it was learnt on the same dialogues.
+    """Return a run's limits if one of the steps needs them; log it if they were fitted on the same dialogues.
 
     Args:
-        run: the run; None: the texts are of no run.
-        steps: that are to be run.
-        dialogues: that the texts are of.
+        run: the run; None: the texts are not a run's.
+        steps: the steps that will run.
+        dialogues: the dialogues of the texts.
 
     Raises:
-        RunError: a step asks for it, and it is not there or broken.
+        RunError: a step needs the limits, and their file is missing or broken.
     """
     if "cut_to_limit" not in steps:
         return None
     if run is None:
         raise RunError(
-            "the step cut_to_limit is for raw predictions in a run's folder, and these are none; leave it out"
+            "the step cut_to_limit needs raw predictions in a run's folder, and these are not; leave it out"
         )
     path = run.limits_path
     if not path.is_file():
@@ -228,39 +228,39 @@ def limits_for(run: Run | None, steps: Sequence[PostStep], dialogues: Sequence[s
         )
     limits = LengthLimits.from_json(path.read_text(encoding="utf-8", errors="replace"), str(path))
     if limits.learnt_on == dialogues_sha256(dialogues):
-        say(f"{path}: was learnt on these dialogues; their score is too good to hold for others")
+        say(f"{path}: was fitted on these dialogues; expect a lower score on others")
     return limits
 
 
 def dialogues_sha256(dialogues: Sequence[str]) -> str:
-    """A hash of dialogues that does not depend on their order."""
+    """Return a hash of dialogues that does not depend on their order."""
     return text_sha256("\n".join(sorted(map(dialogue_hash, dialogues))))
 
 
 def cut_to_limit(summary: PostInput) -> str:
-    """Remove whole sentences at the end of a summary that is longer than others of such a dialogue should be."""
+    """Remove whole sentences at the end of a summary that is longer than the limit for its dialogue."""
     return within(summary.text, summary.limit)
 
 
 def _versions(text: str) -> list[str]:
-    """The beginnings of a text that end with a sentence and say anything, from the shortest to the text itself."""
+    """Return a text's beginnings that end with a sentence and are not empty, the shortest first; then the text."""
     ends = accumulate(map(len, sentences(text)))
-    found = [text[:end].rstrip() for end in ends if end < len(text.rstrip())]
-    return [*(one for one in found if not is_empty(one)), text]
+    beginnings = [text[:end].rstrip() for end in ends if end < len(text.rstrip())]
+    return [*(beginning for beginning in beginnings if not is_empty(beginning)), text]
 
 
 def _fitting(versions: Sequence[str], limit: int | None) -> int:
-    """The place of the longest version that fits into a limit, or of the shortest."""
-    fits = (place for place, one in enumerate(versions) if limit is None or len(one.rstrip()) <= limit)
+    """Return the index of the longest version that fits into a limit, or else of the shortest."""
+    fits = (index for index, version in enumerate(versions) if limit is None or len(version.rstrip()) <= limit)
     return max(fits, default=0)
 
 
 def _limits_to_try(versions: Sequence[Sequence[str]]) -> list[int | None]:
-    """The largest limit with each effect: one below the length at which another version fits; the last is None."""
-    lengths = sorted({len(one.rstrip()) for some in versions for one in some})
+    """Return the largest limit with each effect: one below the length at which another version fits; then None."""
+    lengths = sorted({len(version.rstrip()) for some in versions for version in some})
     return [*(length - 1 for length in lengths[1:]), None]
 
 
 def _length(dialogue: str) -> int:
-    """Characters of a dialogue, without white space around it."""
+    """Return the number of characters of a dialogue, without white space around it."""
     return len(dialogue.strip())

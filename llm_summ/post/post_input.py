@@ -1,4 +1,4 @@
-"""What a step of post-processing is given."""
+"""The input of a step of post-processing."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["PostInput"]
 
 @dataclass(frozen=True, slots=True)
 class PostInput:
-    """A summary on its way.
+    """A summary part-way through post-processing.
 
     Attributes:
-        text: as the steps before have left it.
+        text: the output of the steps before.
         cut_off: whether its generation ended by length; None where that is not known.
         dialogue: the text of its dialogue; None where that is not known.
-        limit: characters that were learnt for such a dialogue; None: any number.
+        limit: characters that a summary of such a dialogue may have; None: any number.
     """
 
     text: str

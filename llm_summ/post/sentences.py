@@ -1,4 +1,4 @@
-"""Steps that know where a sentence ends: unfinished ones, and ones that stand there twice."""
+"""Steps that find where a sentence ends: they remove unfinished and duplicate sentences."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from llm_summ.post.post_input import PostInput
 
 __all__ = ["cut_unfinished", "drop_repeats", "sentences", "whole_sentences"]
 
-# A mark that ends a sentence, with the quotes and brackets that close behind it. What follows is white space
-# or the end: so the dot of 3.5 ends nothing.
+# A mark that ends a sentence, with the quotes and brackets that close after it. White space or the end must
+# follow: so the dot of 3.5 does not end a sentence.
 _SENTENCE_END = re.compile(r"""[.!?…。]+["'”’)\]」』]*(?=\s|$)""")
 _FINAL_MARK = re.compile(r"""[.!?…。]["'”’)\]」』]*\Z""")
 # 1. at the start of a line, or 오전 9. 30: a number's dot is not the end of a sentence either
@@ -23,7 +23,7 @@ _DANGLING = re.compile(r"(?:(?:^|[.!?…。]\s+|\n\s*)\d{1,3}|(?<![A-Za-z])(?:Mr
 # Without a mark: -다, -요, -죠, -까, -것, and nouns in ㅁ (함, 됨)
 _ENDING = re.compile(rf"""(?:[다요죠까것]|[{"".join(map(chr, range(0xAC00 + 16, 0xD7A4, 28)))}])["'”’)\]」』]*$""")
 _PAIRS = (("“", "”"), ("‘", "’"), ("「", "」"), ("『", "』"), ("(", ")"))
-_TOO_SHORT = 5  # letters: a sentence of fewer may stand there twice
+_TOO_SHORT = 5  # letters: a sentence of fewer may be repeated
 
 
 def cut_unfinished(summary: PostInput) -> str:
@@ -38,9 +38,9 @@ def cut_unfinished(summary: PostInput) -> str:
 def whole_sentences(summary: PostInput) -> str:
     """Remove an unfinished last sentence, also where it is not known whether the generation ended by length.
 
-    Where it is not, a text that ends like a sentence is one, though it may lack the mark (…라고 말합니다); a text
-    whose generation ended by itself is left alone. Other than `cut_unfinished` it knows titles (Ms. Dawson),
-    initials and dates, and does not stop within a quotation.
+    Where that is not known, a text with a sentence's ending counts as finished even without a final mark
+    (…라고 말합니다). A text whose generation ended by itself is not changed. Unlike `cut_unfinished`, it handles
+    titles (Ms. Dawson), initials and dates, and does not cut within a quotation.
     """
     text = summary.text
     if summary.cut_off is False or _is_finished(text, by_ending=summary.cut_off is None):
@@ -50,7 +50,7 @@ def whole_sentences(summary: PostInput) -> str:
 
 
 def drop_repeats(summary: PostInput) -> str:
-    """Remove sentences that stand in the text before, and behind them the beginning of another repetition."""
+    """Remove sentences that occurred earlier in the text, and an unfinished repetition after them."""
     text = summary.text
     while (after := _without_repeats(text)) != text:
         text = after
@@ -58,7 +58,7 @@ def drop_repeats(summary: PostInput) -> str:
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The parts of a text that end with a sentence or a line, each with the white space behind it."""
+    """Yield the parts of a text that end with a sentence or a line, each with the white space after it."""
     start = 0
     for end in sorted({*_ends(text), *(match.start() for match in re.finditer(r"\n", text))}):
         behind = re.compile(r"\s*").match(text, end)
@@ -71,7 +71,7 @@ def sentences(text: str) -> Iterator[str]:
 
 
 def _ends(text: str) -> Iterator[int]:
-    """Where a sentence ends for certain."""
+    """Yield the positions where a sentence certainly ends."""
     for match in _SENTENCE_END.finditer(text):
         before = text[: match.end()]
         if not _INNER_DOT.search(before) and not _is_within(before):
@@ -79,7 +79,7 @@ def _ends(text: str) -> Iterator[int]:
 
 
 def _is_within(before: str) -> bool:
-    """Whether a quotation or a bracket is open behind a text; an apostrophe opens none."""
+    """Return whether a quotation or a bracket is still open after a text; an apostrophe does not open one."""
     return before.count('"') % 2 == 1 or any(before.count(one) > before.count(other) for one, other in _PAIRS)
 
 
@@ -108,5 +108,5 @@ def _without_repeats(text: str) -> str:
 
 
 def _key(sentence: str) -> str:
-    """A sentence as it is compared: without white space and the mark at its end."""
+    """Return a sentence as it is compared: without white space and the mark at its end."""
     return "".join(sentence.split()).rstrip(".!?…。")

@@ -1,4 +1,4 @@
-"""Steps on speaker tags and masks: how they are spelt, and whether the dialogue has such a speaker."""
+"""Steps on speaker tags and masks: fix their spelling, and replace speakers that the dialogue does not have."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from llm_summ.post.sentences import sentences
 
 __all__ = ["repair_speakers", "repair_tags"]
 
-# Behind a consonant, behind a vowel.
+# After a consonant, after a vowel.
 _PARTICLES = (("은", "는"), ("이", "가"), ("을", "를"), ("과", "와"), ("이랑", "랑"), ("으로", "로"))
-_IN_A_CONSONANT, _IN_L = "013678", "178"  # 영 일 삼 육 칠 팔; behind 일, 칠 and 팔 it is 로
+_IN_A_CONSONANT, _IN_L = "013678", "178"  # 영 일 삼 육 칠 팔; after 일, 칠 and 팔 it is 로
 _WITH_PARTICLE = r"(\s?)({particles})(?=[\s,.?!]|$)".format(
     particles="|".join(sorted((one for pair in _PARTICLES for one in pair), key=len, reverse=True))
 )
 
 
 def repair_tags(summary: PostInput) -> str:
-    """Spell tags and masks as they should be: ``# Person1 #``, ``#person1#`` and ``#Person1`` are ``#Person1#``.
+    """Fix the spelling of tags and masks: ``# Person1 #``, ``#person1#`` and ``#Person1`` become ``#Person1#``.
 
-    `Person1` without any sign is a tag only where the dialogue has tags. Other letters than Person (``#Peron2#``,
-    ``#사람2#``) are one only where the dialogue has that speaker, and as few letters are wrong as `near_tag` says.
+    `Person1` without any sign is a tag only where the dialogue has tags. Letters other than Person (``#Peron2#``,
+    ``#사람2#``) are a tag only where the dialogue has that speaker, and `near_tag` accepts the misspelling.
     """
     text, tagging = summary.text, tagging_of(summary.dialogue or "")
     while (after := proper_tags(text, *tagging)) != text:
@@ -33,12 +33,12 @@ def repair_tags(summary: PostInput) -> str:
 
 
 def repair_speakers(summary: PostInput) -> str:
-    """Replace a speaker that the dialogue does not have, where it can only be one of those that it has.
+    """Replace a speaker that the dialogue does not have, where only one of its speakers can be meant.
 
-    That is: all of the dialogue's speakers but one are named in the same sentence, or if it names none, in the
-    summary. In a dialogue of two, ``#Person1#은 묻고, #Person3#은 답합니다.`` is about #Person2#. Particles
-    follow. Two such speakers in a text are left alone, and so is one below the dialogue's largest number: then
-    all may be shifted.
+    That is: all of the dialogue's speakers except one are named in the same sentence, or if it names none, in the
+    summary. In a dialogue of two, ``#Person1#은 묻고, #Person3#은 답합니다.`` is about #Person2#. Particles are
+    adapted. Two such speakers in a text are not changed, and neither is one below the dialogue's largest number:
+    then all numbers may be shifted.
     """
     text = summary.text
     tagging = tagging_of(summary.dialogue or "")
@@ -63,7 +63,7 @@ def _number(tag: str) -> int:
 
 
 def _replaced(part: str, wrong: str, left: AbstractSet[str]) -> str:
-    """The part with the only speaker that is left in place of a wrong one."""
+    """Return the part with the wrong speaker replaced, if exactly one speaker is left to replace it."""
     if len(left) != 1:
         return part
     right = next(iter(left))

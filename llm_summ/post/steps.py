@@ -1,4 +1,4 @@
-"""The steps by their names, and how they are run."""
+"""The steps by name, and the function that runs them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def strip(summary: PostInput) -> str:
 
 
 def join_lines(summary: PostInput) -> str:
-    """Make one line of several."""
+    """Join several lines into one."""
     return " ".join(line.strip() for line in summary.text.splitlines() if line.strip())
 
 
 def collapse_whitespace(summary: PostInput) -> str:
-    """Make one space of every run of spaces and tabs; line ends stay."""
+    """Replace every run of spaces and tabs by one space; line ends are kept."""
     return re.sub(r"[^\S\n]+", " ", summary.text)
 
 
@@ -51,34 +51,34 @@ STEPS: Mapping[PostStep, Callable[[PostInput], str]] = {
     "whole_sentences": whole_sentences,
     "cut_to_limit": cut_to_limit,
 }
-"""Every step by its name in a recipe, in an order that makes sense: what is repaired first is seen by the next."""
+"""Every step by its name in a recipe, in a sensible order: a step works on what the steps before it repaired."""
 
 NEED_DIALOGUE: frozenset[PostStep] = frozenset({"repair_speakers", "cut_to_limit"})
-"""The steps that cannot work without the dialogues."""
+"""The steps that need the dialogues."""
 
 
 def named_steps(text: str) -> list[PostStep]:
-    """Return the steps that ``--steps`` names, between commas.
+    """Return the steps that ``--steps`` names, separated by commas.
 
     Raises:
-        InputError: there is no such step.
+        InputError: a name is not a step.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in STEPS:
             hint = did_you_mean(name, STEPS, f"the steps are {', '.join(STEPS)}")
-            raise InputError(f"--steps: found {name!r}, no step; {hint}")
+            raise InputError(f"--steps: found {name!r}, which is not a step; {hint}")
     return cast("list[PostStep]", names)
 
 
 class StepChange(NamedTuple):
-    """What one step did to one text.
+    """The change that one step made to one text.
 
     Attributes:
         step: its name, as in `PostReport.changed`.
         row: index of the text.
-        before: the text.
-        after: the text.
+        before: the text before the step.
+        after: the text after it.
     """
 
     step: str
@@ -89,12 +89,12 @@ class StepChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PostReport:
-    """What post-processing did.
+    """The result of post-processing.
 
     Attributes:
         texts: the texts after the last step, shape (n,).
-        changed: how many texts each step changed, in the order in which they ran; the name of `cut_to_limit` comes
-            with the mark of its limits. Joined by +, the names stand in a score's signature.
+        changed: how many texts each step changed, in the order in which they ran; the name of `cut_to_limit` has
+            the mark of its limits added. Joined by +, the names are part of a score's signature.
         changes: every change, in that order.
     """
 
@@ -112,17 +112,17 @@ def post_process(
 ) -> PostReport:
     """Run steps in order.
 
-    A step that would leave neither a letter nor a figure of a text that has any leaves it as it was.
+    A step that would remove all letters and digits of a text does not change it.
 
     Args:
         texts: raw predictions, shape (n,).
         cut_off: whether each generation ended by length, None where that is not known; shape (n,).
         steps: names of `STEPS`.
         dialogues: the text of each dialogue, shape (n,); None if none of the steps is one of `NEED_DIALOGUE`.
-        limits: of the step `cut_to_limit`, which changes nothing without.
+        limits: of the step `cut_to_limit`; None: that step changes nothing.
 
     Raises:
-        ValueError: there are not as many of the one as of the other, or a step needs the dialogues.
+        ValueError: the arguments differ in length, or a step needs the dialogues.
     """
     if dialogues is None and (needing := [name for name in steps if name in NEED_DIALOGUE]):
         raise ValueError(f"the step {needing[0]} needs the dialogues; found None")
@@ -146,6 +146,6 @@ def post_process(
 def _run(step: Callable[[PostInput], str], summary: PostInput) -> str:
     after = step(summary)
     before = summary.text
-    # "요약: nan" may become "nan": that is what it says, and it counts as empty.
+    # "요약: nan" may become "nan": that is the model's answer, and it counts as empty.
     emptied = (is_blank(after) and not is_blank(before)) or (before.strip() and not after.strip())
     return before if emptied else after

@@ -1,4 +1,4 @@
-"""What each step is worth: the score with it and without it, and whether the difference is more than chance."""
+"""Measure what each step gains: the score with and without it, and whether the difference is more than chance."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Gain:
         difference: of the means.
         low: lower end of its 95 % interval.
         high: its upper end.
-        p: how likely such a difference is by chance, two-sided.
+        p: the probability of such a difference by chance, two-sided.
     """
 
     difference: float
@@ -37,17 +37,17 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class StepWorth:
-    """A step in its place of the list.
+    """A step at its place in the list.
 
     Attributes:
         step: its name.
         listed: whether the list has it.
-        rows: how many summaries are others with it than without it, at the end of the list.
+        rows: how many final summaries differ with and without it.
         final_without: mean final score of all rows without it, from 0 to 100.
         final_with: the same with it.
-        gain: of having it.
+        gain: of the scores with it over those without it.
         more_than_chance: whether p is below 0.05 divided by the number of steps that change anything
-            (Bonferroni's correction: of twenty worthless steps, one would seem to be worth something).
+            (Bonferroni's correction: of twenty useless steps, one would seem to be useful).
     """
 
     step: PostStep
@@ -61,12 +61,12 @@ class StepWorth:
 
 @dataclass(frozen=True, slots=True)
 class StepSweep(JsonRecord):
-    """Every step tried.
+    """The results of all steps.
 
     Attributes:
-        steps: the list that was begun with.
+        steps: the list that the sweep began with.
         final: its mean final score.
-        worths: the step that gains most first.
+        worths: a step each, in descending order of gain.
     """
 
     steps: tuple[PostStep, ...]
@@ -75,7 +75,7 @@ class StepSweep(JsonRecord):
 
     @property
     def added(self) -> list[PostStep]:
-        """Steps that are not in the list, and gain more than chance."""
+        """Steps that are not in the list and gain more than chance."""
         return [
             one.step for one in self.worths if one.more_than_chance and not one.listed and one.gain.difference > 0
         ]
@@ -87,7 +87,7 @@ class StepSweep(JsonRecord):
 
     @property
     def recommended(self) -> list[PostStep]:
-        """The list for the recipe: what was there, without what costs, with what gains."""
+        """The list for the recipe: the present one, without the steps that cost, with the steps that gain."""
         steps: Sequence[PostStep] = [step for step in self.steps if step not in self.removed]
         for step in self.added:
             steps = placed(steps, step)
@@ -106,7 +106,7 @@ class StepSweep(JsonRecord):
 
 
 def placed(steps: Sequence[PostStep], step: PostStep) -> list[PostStep]:
-    """The list with a step more: before the first that comes after it in `STEPS`."""
+    """Return the list with one more step: before the first that comes after it in `STEPS`."""
     order = list(STEPS)
     later = (at for at, other in enumerate(steps) if order.index(other) > order.index(step))
     at = next(later, len(steps))
@@ -129,9 +129,9 @@ def sweep(
         cut_off: whether each generation ended by length, None where that is not known; shape (n,).
         dialogues: their texts, shape (n,).
         steps: the list.
-        score: gives the final scores, from 0 to 100, of texts for rows; a row may come several times. It is called
-            once, with all rows of the list and those that a trial changes.
-        compare: what the second of two lists of scores has more than the first, shape (n,) each.
+        score: returns the final scores, from 0 to 100, of texts for rows; a row may come several times. It is
+            called once, with all rows of the list and those that a trial changes.
+        compare: returns the gain of the second of two lists of scores over the first, shape (n,) each.
         limits: of the step `cut_to_limit`.
     """
     rows = list(range(len(texts)))

@@ -1,1 +1,1 @@
-"""Raw predictions: the files that hold them, what made them, which data they belong to, and their summaries."""
+"""Raw predictions: their files, their identity, the data that they belong to, and their summaries."""

@@ -1,4 +1,4 @@
-"""Whether predictions belong to data: the same ids, and the same dialogues. File names do not count."""
+"""Check that predictions belong to data: equal ids and equal dialogues. File names do not count."""
 
 from __future__ import annotations
 

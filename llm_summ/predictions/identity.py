@@ -1,7 +1,7 @@
-"""The identity of a prediction file: what its texts depend on, in a JSON file next to it.
+"""The identity of a prediction file: everything that its texts depend on, in a JSON file next to it.
 
-Two files with the same identity have the same texts. `llm_summ.predictions.store` continues a file only under its
-own identity.
+Two files with the same identity have the same texts. `llm_summ.predictions.store` continues a file only if its
+identity is unchanged.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class PromptIdentity(_Frozen):
 
 
 class DecodingIdentity(_Frozen):
-    """Decoding other than greedy; the fields are those of `llm_summ.generate.engine.Decoding`.
+    """Settings of decoding that is not greedy; the fields are those of `llm_summ.generate.engine.Decoding`.
 
     Attributes:
         n: candidates for each dialogue.
@@ -75,29 +75,29 @@ class DataIdentity(_Frozen):
 
 
 class PredictionIdentity(_Frozen):
-    """What the texts of a prediction file depend on.
+    """Everything that the texts of a prediction file depend on.
 
     Attributes:
-        engine: that generated them.
+        engine: the engine that generated them.
         adapter: hash of the weights that were trained, "the server's" where a server has them; None: the base
-            model wrote the texts, or no model at all.
-        version: of the engine's package; None: it has none.
+            model wrote the texts, or the engine has no model.
+        version: of the engine's package; None: the engine is not a package's.
         base: the base model, as the recipe names it.
         revision: of the base model on its hub.
-        base_stamp: what identifies the base model's files.
+        base_stamp: identifies the base model's files.
         base_quantization: how the base's weights were stored during the generation.
-        attached: whether the adapter was attached, and not merged.
+        attached: whether the adapter was attached instead of merged.
         device: "cpu" or "cuda".
         dtype: of the computation.
-        server: where and how a server was asked.
+        server: the address and settings of the requests to a server.
         prompt: the prompt.
-        kept: hashes of the run's files that prompts depend on, by name.
+        kept: hashes, by name, of the run's files that prompts depend on.
         stop_id: the token that ends a summary.
         max_new_tokens: of a summary.
-        limit: how the limit of a summary is found, "fixed" or "predicted".
+        limit: how the limit of a summary is set, "fixed" or "predicted".
         budget: hash of the file that predicts it.
         decoding: "greedy", or how tokens were chosen.
-        data: what the predictions are of.
+        data: the data that the predictions are of.
     """
 
     engine: str
@@ -122,7 +122,7 @@ class PredictionIdentity(_Frozen):
 
     @property
     def is_baseline(self) -> bool:
-        """Whether nothing that was trained wrote the texts: a floor to compare with."""
+        """Whether the texts were written without trained weights: a floor to compare with."""
         return self.adapter is None
 
     @property
@@ -132,11 +132,11 @@ class PredictionIdentity(_Frozen):
 
     @property
     def beams(self) -> int:
-        """Beams of the beam search; 1: there was none."""
+        """Beams of the beam search; 1: no beam search."""
         return self.decoding.beams if isinstance(self.decoding, DecodingIdentity) else 1
 
     def same_setup(self, other: PredictionIdentity) -> bool:
-        """Return whether both used the same engine, prompt and decoding, and both or neither an adapter."""
+        """Return whether both have the same engine, prompt and decoding, and both or neither an adapter."""
         return self._setup() == other._setup()
 
     def _setup(self) -> tuple[object, ...]:
@@ -152,7 +152,7 @@ def identity_path(path: Path) -> Path:
 
 
 def read_identity(path: Path) -> PredictionIdentity | None:
-    """Return the identity of a prediction file; None: the JSON file is missing, damaged or of something else."""
+    """Return the identity of a prediction file; None: the JSON file is missing, damaged or not an identity."""
     if path.suffix.lower() != ".jsonl":
         return None
     try:
@@ -165,7 +165,7 @@ def read_identity(path: Path) -> PredictionIdentity | None:
 def differences(first: PredictionIdentity | None, second: PredictionIdentity | None) -> list[str]:
     """Return the fields in which two identities differ, their data aside, such as ``decoding.temperature``.
 
-    Where one of them is not known, there are none.
+    If one of them is not known, nothing is returned.
     """
     if first is None or second is None:
         return []

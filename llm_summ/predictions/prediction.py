@@ -1,4 +1,4 @@
-"""One raw prediction, and how a line of a file is recognised as one."""
+"""One raw prediction, and the check that a line of a file is one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Prediction:
         tokens: generated tokens, the stop token included.
         finish_reason: "stop" if it ended by itself, "length" if it was cut off.
         sample: which of the dialogue's candidates it is, from 0.
-        logprob: the sum of the tokens' log-probabilities (natural logarithm); None where the engine does not say.
+        logprob: the sum of the tokens' log-probabilities (natural logarithm); None where the engine has none.
     """
 
     fname: str

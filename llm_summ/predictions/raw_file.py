@@ -1,7 +1,7 @@
-"""Which files hold raw predictions, and whose they are.
+"""Recognise files of raw predictions, and find their run.
 
-A run's raw predictions are post-processed as its recipe says. Those that were moved out of their run's folder have
-no recipe any more, and are not post-processed.
+A run's raw predictions are post-processed by the steps of its recipe. Those that were moved out of their run's
+folder have no recipe any more, and are not post-processed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["is_raw", "run_of"]
 
 
 def is_raw(path: Path) -> bool:
-    """Return whether a file holds raw predictions: a JSONL whose first line is one, or with an identity."""
+    """Return whether a file has raw predictions: a JSONL whose first line is one, or that has an identity."""
     if path.suffix.lower() != ".jsonl" or not path.is_file():
         return False
     try:
@@ -29,20 +29,20 @@ def is_raw(path: Path) -> bool:
     return (is_prediction(first) and is_hash(first["dialogue"])) or read_identity(path) is not None
 
 
-def run_of(path: Path, *, tell: bool = False) -> Run | None:
-    """Return the run whose raw predictions a file holds; None if it is another file, or was moved out of its run.
+def run_of(path: Path, *, notify: bool = False) -> Run | None:
+    """Return the run of a file of raw predictions; None if the file is another one, or was moved out of its run.
 
     Args:
         path: the file.
-        tell: print a notice where raw predictions were moved, and are not post-processed.
+        notify: print a notice where raw predictions were moved, and are not post-processed.
     """
     if not is_raw(path):
         return None
     folder = path.absolute().parent
     run = Run((folder.parent if folder.name == "earlier" else folder).parent)
     if not run.recipe_path.is_file():
-        if tell:
-            say(f"{path}: raw predictions away from their run: taken as they stand, without its post-processing")
+        if notify:
+            say(f"{path}: raw predictions outside their run: used as they are, without its post-processing")
         return None
     here = Path.cwd()
     return Run(run.path.relative_to(here)) if run.path.is_relative_to(here) else run

@@ -2,8 +2,8 @@
 
 Several candidates of each dialogue are in ``candidates/<data>.<engine>.<decoding>.jsonl``, a line each. One
 process at a time writes a file (`PredictionFile.writing`); other data or engines have other files. The identity
-(``<data>.<engine>.json``, `llm_summ.predictions.identity`) names what the texts depend on. A file is continued
-only under the same identity. Under another one it is moved into ``earlier/``, and a new file is begun.
+(``<data>.<engine>.json``, `llm_summ.predictions.identity`) has everything that the texts depend on. A file is
+continued only if its identity is unchanged. Otherwise it is moved into ``earlier/``, and a new file is begun.
 """
 
 from __future__ import annotations
@@ -58,20 +58,20 @@ class PredictionFile:
         return predictions
 
     def writing(self) -> contextlib.AbstractContextManager[None]:
-        """Hold the file and its identity; they are in a folder of their run.
+        """Lock the file and its identity; they are in a folder of their run.
 
         Raises:
-            RunError: another process writes them; names that.
+            RunError: another process writes them; the message names it.
         """
         folder = self.path.absolute().parent
         return locked(folder.parent, f"{folder.name}/{self.path.name}", f"{self.path}: is being written")
 
     def kept(self, identity: PredictionIdentity) -> list[Prediction]:
-        """Return the predictions that the file has already under `identity`; nothing is changed."""
+        """Return the predictions that the file already has for `identity`, without changing it."""
         return self.read() if self._is_of(identity) else []
 
     def begin(self, identity: PredictionIdentity) -> list[Prediction]:
-        """Make the file ready for `identity`; return the predictions that it has already."""
+        """Prepare the file for `identity`; return the predictions that it already has."""
         if self._is_of(identity):
             return self.read()
         if self.path.exists():
@@ -81,7 +81,7 @@ class PredictionFile:
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[_Appender]:
-        """Append predictions; every one is durable against a kill when `add` returns."""
+        """Append predictions; each one survives a kill of the process as soon as `add` returns."""
         with append_lines(self.path) as out:
             yield _Appender(out)
 
@@ -89,11 +89,11 @@ class PredictionFile:
         if not self.path.exists():
             return False
         own = self.identity()
-        # As stored: what a file of another version does not name is not the default of this one.
+        # Compared as stored: a field that a file of another version lacks does not have this version's default.
         return own is not None and own.to_json() == identity.to_json()
 
     def _set_aside(self) -> Path:
-        """Move file and identity into ``earlier/``, where `eval` does not take them for current ones."""
+        """Move file and identity into ``earlier/``, where `eval` ignores them."""
         identity = self.identity()
         mark = text_sha256(json.dumps({} if identity is None else identity.to_json(), sort_keys=True))[:8]
         earlier = self.path.parent / "earlier"
@@ -110,15 +110,15 @@ class PredictionFile:
 
 
 def take_over(file: PredictionFile, identity: PredictionIdentity, folders: Sequence[Path]) -> None:
-    """Begin a prediction file with what other files have for the same identity, but for the limit.
+    """Begin a prediction file with predictions of other files whose identity is equal except for the limit.
 
-    A text that ended by itself within a limit is the text for any limit that it keeps to. Nothing is done if the
-    file has lines already.
+    A text that ended by itself is the same for every limit that it fits into. A file that already has lines is not
+    changed.
 
     Args:
         file: the file to begin.
         identity: of its predictions.
-        folders: where other files are; damaged ones are left out.
+        folders: the folders of the other files; damaged files are ignored.
     """
     if file.kept(identity):
         return
@@ -132,7 +132,7 @@ def take_over(file: PredictionFile, identity: PredictionIdentity, folders: Seque
         if of.max_new_tokens is None or limit is None or (of.data and of.data.sha256) != data_sha256:
             continue
         same = of.max_new_tokens == limit
-        # Beams that are cut off compete with those that ended: another limit, another text.
+        # Beams that are cut off compete with those that ended: another limit gives another text.
         if of.beams > 1 and not same:
             continue
         with contextlib.suppress(PredictionError):

@@ -1,4 +1,4 @@
-"""The summaries of a prediction file: matched to the data, post-processed, and how their score is signed.
+"""Summaries of a prediction file: matched to the data, post-processed, with the signature of their score.
 
 Predictions belong to a data file by content: every dialogue's id and hash must be there. Names do not count.
 """
@@ -41,12 +41,12 @@ class Summaries:
     Attributes:
         path: the prediction file.
         texts: the summaries after post-processing, in the order of the dialogues.
-        cut_off: whether each generation ended by length; None where the file does not say.
+        cut_off: whether each generation ended by length; None where the file does not have that.
         post: the steps that ran, with the number of texts each changed; empty if none ran.
-        engine: what made them, ``.untuned`` added where no adapter was used; None where the file does not say.
-        raw: the summaries as the file has them.
-        run: whose raw predictions they are; None for any other file.
-        changes: what each step changed.
+        engine: the engine, ``.untuned`` added where no adapter was used; None where the file does not have it.
+        raw: the summaries before post-processing.
+        run: the run of these raw predictions; None for any other file.
+        changes: the changes of each step.
     """
 
     path: Path
@@ -70,13 +70,13 @@ class Summaries:
 
 @dataclass(frozen=True, slots=True)
 class RawSummaries:
-    """Texts as a prediction file has them, with all that post-processing needs.
+    """Texts of a prediction file, with everything that post-processing needs.
 
     Attributes:
         path: the prediction file.
         texts: the summaries, shape (n,).
         dialogues: the text of each summary's dialogue, shape (n,); None: they are not known.
-        cut_off: whether each generation ended by length, shape (n,); None where the file does not say.
+        cut_off: whether each generation ended by length, shape (n,); None where the file does not have that.
         engine: as in `Summaries`.
         run: as in `Summaries`.
     """
@@ -99,10 +99,10 @@ class RawSummaries:
         """Return the texts of predictions.
 
         Args:
-            file: that has them.
+            file: the file of the predictions.
             predictions: one of each dialogue, in the order of the dialogues.
             dialogues: rows of the data.
-            run: whose predictions they are.
+            run: the run of the predictions.
         """
         identity = file.identity()
         return cls(
@@ -118,11 +118,11 @@ class RawSummaries:
         """Post-process the texts.
 
         Args:
-            steps: None: those of the run's recipe; none where the texts are of no run.
+            steps: None: those of the run's recipe, and no steps where there is not a run.
             limits: of the step `cut_to_limit`; None: those of the run.
 
         Raises:
-            RunError: a step needs the run's limits, and there are none.
+            RunError: a step needs the run's limits, and they are missing.
             ValueError: a step needs the dialogues, and they are not known.
         """
         if steps is None:
@@ -144,7 +144,7 @@ class RawSummaries:
 
 
 def run_summaries(run: Run, source: str, dialogues: Sequence[Dialogue]) -> Summaries:
-    """Return a run's newest summaries of the dialogues, post-processed as its recipe says.
+    """Return a run's newest summaries of the dialogues, post-processed by the steps of its recipe.
 
     Arguments and errors are those of `raw_run_summaries`.
     """
@@ -152,7 +152,7 @@ def run_summaries(run: Run, source: str, dialogues: Sequence[Dialogue]) -> Summa
 
 
 def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Summaries:
-    """Return the summaries of a prediction file; a run's raw predictions are post-processed as its recipe says.
+    """Return the summaries of a prediction file; a run's raw predictions are post-processed by its recipe's steps.
 
     Arguments and errors are those of `raw_file_summaries`.
     """
@@ -160,15 +160,15 @@ def file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> Su
 
 
 def raw_run_summaries(run: Run, source: str, dialogues: Sequence[Dialogue]) -> RawSummaries:
-    """Return a run's newest predictions for the dialogues; those of an adapter before those of the base model.
+    """Return a run's newest predictions for the dialogues; those of an adapter take precedence.
 
     Args:
-        run: whose predictions.
+        run: the run.
         source: the data file, as the user named it.
         dialogues: its rows.
 
     Raises:
-        PredictionError: the run has no predictions for them; says which command makes them.
+        PredictionError: the run has no predictions for them; the message names the command that makes them.
     """
     expected = [(dialogue.id, dialogue_hash(dialogue.text)) for dialogue in dialogues]
     nearest: tuple[int, Path | None] = (0, None)
@@ -205,7 +205,7 @@ def raw_run_summaries(run: Run, source: str, dialogues: Sequence[Dialogue]) -> R
 def raw_file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -> RawSummaries:
     """Return the texts of a prediction file: raw predictions, or a CSV or JSONL with fname and summary.
 
-    Raw predictions that were moved out of their run are of no run, which is printed.
+    Raw predictions that were moved out of their run get no run, which is printed.
 
     Args:
         path: the prediction file.
@@ -221,13 +221,13 @@ def raw_file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -
         check_ids(path, list(hypotheses), ids, source)
         texts = tuple(hypotheses[name] for name in ids)
         return RawSummaries(path, texts, tuple(dialogue.text for dialogue in dialogues))
-    run = run_of(path, tell=True)
+    run = run_of(path, notify=True)
     file = PredictionFile(path)
     predictions = file.read()
     by_id = {prediction.fname: prediction for prediction in predictions}
     if len(by_id) < len(predictions):
         raise PredictionError(
-            f"{path}: holds {len(predictions)} candidates of {len(by_id)} dialogues; choose one of each first: "
+            f"{path}: has {len(predictions)} candidates of {len(by_id)} dialogues; choose one of each first: "
             f"llm-summ select {path} --data {source} --out chosen.csv"
         )
     check_ids(path, list(by_id), ids, source)

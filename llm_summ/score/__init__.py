@@ -1,14 +1,14 @@
-"""Scores: what the competition's server would say.
+"""Scores, as the competition's server would compute them.
 
 Layers, each usable on its own: :mod:`~llm_summ.core.word_tokenizers` splits a text into the tokens that count,
-:mod:`~llm_summ.score.rouge` compares two lists of tokens and says how, :mod:`~llm_summ.score.batch` compares many
-at once, :mod:`~llm_summ.score.corpus` scores a file of summaries and signs the result,
-:mod:`~llm_summ.score.significance` and :mod:`~llm_summ.score.leaderboard` say what it is worth::
+:mod:`~llm_summ.score.rouge` compares two lists of tokens, :mod:`~llm_summ.score.batch` compares many pairs at
+once, :mod:`~llm_summ.score.corpus` scores a file of summaries and signs the result,
+:mod:`~llm_summ.score.significance` and :mod:`~llm_summ.score.leaderboard` measure how reliable it is::
 
     score = score_corpus(summaries, references)
     score.final, score.signature
 
-Importing the room costs next to nothing: mecab-ko is loaded when the first Korean text is tokenized.
+Importing the package is cheap: mecab-ko is loaded when the first Korean text is tokenized.
 """
 
 from llm_summ.core.word_tokenizers import Tokenizer, mecab_tokenizer, whitespace_tokenizer

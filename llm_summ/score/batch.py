@@ -1,9 +1,9 @@
-"""Many texts, compared in many pairs: the same figures as :func:`~llm_summ.score.rouge.compare`, in arrays.
+"""Compare many pairs of texts: the same figures as :func:`~llm_summ.score.rouge.compare`, in arrays.
 
-Tokens become integers once for each text. What two texts share is found by rapidfuzz: n-grams in sorted order have
-as many in common, with multiplicity or without, as their longest common subsequence is long. That of ``rouge``'s
-ROUGE-L, which has to be read out, is :mod:`~llm_summ.score.union_lcs`'s. Texts that are too long for it go through
-:func:`~llm_summ.score.rouge.common_words`, which knows no limit.
+Tokens become integers once for each text. rapidfuzz counts what two texts share: the number of n-grams that two
+sorted lists have in common, with or without multiplicity, is the length of their longest common subsequence.
+``rouge``'s ROUGE-L needs the subsequence itself, which :mod:`~llm_summ.score.union_lcs` reads out. Texts that are
+too long for it go through :func:`~llm_summ.score.rouge.common_words`, which has no limit.
 
 Legend of shapes: ``n`` texts, ``p`` pairs.
 """
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PairScores", "TextBatch"]
 
-# Ids: of a full stop, of the word "" that `rouge` makes of ". .", of the first token; and of a token that is
-# not one word of `rouge`, whose text is split as the package does it.
+# Ids of a full stop, of the word "" that `rouge` makes of ". .", of the first token, and of a token that is
+# not exactly one word for `rouge`: a text with such a token is split as the package does it.
 _STOP, _EMPTY, _FIRST, _SLOW = 0, 1, 2, -1
 _MOST_TOKENS = 1 << 18
-_SURROGATES = range(0xD800, 0xE000)  # no letters: ids jump over them
+_SURROGATES = range(0xD800, 0xE000)  # not letters: ids skip them
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class PairScores:
 
 
 class TextBatch:
-    """Texts made ready to be compared with one another, each as a hypothesis or as a reference.
+    """Texts prepared for comparison with one another, each as a hypothesis or as a reference.
 
     Args:
         texts: the tokens of each text, shape ``[n][tokens]``.
@@ -80,12 +80,13 @@ class TextBatch:
         base = 1 + int(ids.max(initial=0))
         inside = text[1:] == text[:-1]
         bigrams, of_pair = _numbered((ids[:-1] * base + ids[1:])[inside], text[1:][inside], variant == "rouge")
-        # The keys are nearly in order, which a stable sort makes use of.
+        # The keys are nearly in order: a stable sort is fast on them.
         keys = text * base + ids
         order = np.argsort(keys, kind="stable")
         if sentences is not None:
             keys, fresh = _distinct(keys[order])
-            # The distinct words of a text are numbered from 0: their places among all, less their text's first.
+            # The distinct words of a text are numbered from 0: their indexes among all keys, minus the index of
+            # their text's first one.
             first = np.searchsorted(keys, np.arange(len(texts) + 1) * base)
             numbers = np.empty_like(ids)
             numbers[order] = np.cumsum(fresh) - 1 - first[text]
@@ -105,7 +106,7 @@ class TextBatch:
             reference: index of each pair's reference, shape ``[p]``.
 
         Raises:
-            ValueError: there are not as many of the one as of the other, or an index is out of range.
+            ValueError: the numbers of hypotheses and references differ, or an index is out of range.
         """
         import numpy as np
 
@@ -122,7 +123,7 @@ class TextBatch:
     def matrix(self) -> PairScores:
         """Score every text as the hypothesis of every text as the reference, itself too; in row order, p = n * n.
 
-        What is the same both ways, all but the union of ``rouge``, is found once.
+        What is symmetric, everything except the union of ``rouge``, is computed once.
         """
         import numpy as np
 
@@ -138,7 +139,7 @@ class TextBatch:
         return self._score(common.reshape(n * n, 3), own, other)
 
     def _union(self, own: _Indexes, other: _Indexes) -> _Indexes:
-        """How many words the ROUGE-L of ``rouge`` counts as common in each pair."""
+        """Return how many words the ROUGE-L of ``rouge`` counts as common in each pair."""
         import numpy as np
 
         table = self._table
@@ -155,7 +156,7 @@ class TextBatch:
         return self._slow[index]
 
     def _score(self, common: _Indexes, own: _Indexes, other: _Indexes) -> PairScores:
-        """As `_score_rouge` and `_score_rouge_score` of rouge.py, operation by operation: the same bits."""
+        """Do what `_score_rouge` and `_score_rouge_score` of rouge.py do, operation by operation: equal bits."""
         import numpy as np
 
         precision = common / np.maximum(self._sizes[own], 1)
@@ -168,7 +169,7 @@ class TextBatch:
 
 
 class _Ids(dict[str, int]):
-    """The id of each token; with `words`, a token that is not one word of `rouge` has `_SLOW`."""
+    """Return the id of each token; with `words`, a token that is not exactly one word for `rouge` has `_SLOW`."""
 
     def __init__(self, words: bool) -> None:
         super().__init__({".": _STOP} if words else {})
@@ -182,12 +183,12 @@ class _Ids(dict[str, int]):
 
 @cache
 def _vocabulary(words: bool) -> _Ids:
-    """The ids of tokens that were seen before: batches have most of theirs in common."""
+    """Return the ids of all tokens seen so far; batches share most of their tokens."""
     return _Ids(words)
 
 
 def _token_ids(texts: Sequence[Sequence[str]], words: bool) -> tuple[_Indexes, _Indexes]:
-    """The ids of all tokens (or words of `rouge` and full stops), text after text; and their number in each."""
+    """Return the ids of all tokens (or `rouge`'s words and full stops), text by text, and their number in each."""
     import numpy as np
 
     if len(_vocabulary(words)) > _MOST_TOKENS:
@@ -232,7 +233,7 @@ def _sentences(ids: _Indexes, text: _Indexes, n: int) -> tuple[_Indexes, _Indexe
 
 
 def _numbered(items: _Indexes, text: _Indexes, distinct: bool) -> tuple[_Indexes, _Indexes]:
-    """Small numbers in place of items, ascending within each text, each once if `distinct`; and their texts."""
+    """Replace items by small numbers, ascending within a text, each once if `distinct`; also their texts."""
     import numpy as np
 
     if not len(items):
@@ -249,7 +250,7 @@ def _numbered(items: _Indexes, text: _Indexes, distinct: bool) -> tuple[_Indexes
 
 
 def _distinct(keys: _Indexes) -> tuple[_Indexes, NDArray[np.bool_]]:
-    """Each of some keys in order once; and where a key differs from the one before it."""
+    """Return the distinct values of sorted keys, and where a key differs from the one before it."""
     import numpy as np
 
     fresh = np.ones(len(keys), np.bool_)
@@ -258,7 +259,7 @@ def _distinct(keys: _Indexes) -> tuple[_Indexes, NDArray[np.bool_]]:
 
 
 def _split(items: _Indexes, text: _Indexes, n: int) -> _Texts:
-    """The items of each text, in order: as letters of a string, or as 64-bit integers if they are too many."""
+    """Return the items of each text, in order: as letters of a string, or as 64-bit integers if too many."""
     import numpy as np
 
     ends = np.cumsum(np.bincount(text, minlength=n)).tolist()
@@ -271,7 +272,7 @@ def _split(items: _Indexes, text: _Indexes, n: int) -> _Texts:
 
 
 def _longest(texts: _Texts, own: _Indexes, other: _Indexes) -> _Indexes:
-    """The length of the longest common subsequence of each pair."""
+    """Return the length of the longest common subsequence of each pair."""
     import numpy as np
     from rapidfuzz.distance import LCSseq
     from rapidfuzz.process import cpdist

@@ -1,4 +1,4 @@
-"""Every candidate of a dialogue as the hypothesis of every other: what a selection by expected score needs."""
+"""Score every candidate of a dialogue as the hypothesis of every other, for selection by expected score."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def candidate_scores(
 ) -> Iterator[NDArray[np.float64]]:
     """Compare the candidates of each dialogue with one another.
 
-    A text that stands there twice is analysed and compared once.
+    Duplicate texts are analysed and compared once.
 
     Args:
         candidates: the texts, shape ``[dialogues][n]``; n may vary.
@@ -41,7 +41,7 @@ def candidate_scores(
 
     Raises:
         ValueError: if the variant is unknown.
-        InputError: if mecab-ko is wanted and cannot be loaded.
+        InputError: if mecab-ko is needed and cannot be loaded.
     """
     tokenize = mecab_tokenizer() if tokenizer is None else tokenizer
     yield from spread(partial(_matrix, variant=variant, tokenizer=tokenize), candidates, workers)

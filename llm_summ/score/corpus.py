@@ -46,14 +46,14 @@ class CorpusScore:
         rouge1: mean over the dialogues.
         rouge2: mean over the dialogues.
         rougeL: mean over the dialogues.
-        final: mean of the three: what the competition ranks by.
-        per_row: the scores of each dialogue, in the order given; their mean is the corpus's.
+        final: mean of the three, by which the competition ranks.
+        per_row: the scores of each dialogue, in the order given; their mean is the corpus score.
         empty: indexes of the hypotheses that leave nothing to score (no token; for the variant ``rouge`` also
             nothing but full stops), on which the package ``rouge`` raises, and of null words (``nan``, ``None``)
             that have no token in common with a reference. They count as zero.
         rows: number of dialogues.
         references_per_row: the smallest and the largest number of references of a dialogue.
-        signature: what has to be equal for two scores to be comparable, as ``key:value`` parts, for instance
+        signature: two scores are comparable only if it is equal; ``key:value`` parts, for instance
             ``variant:rouge|tok:mecab-ko:1.3.7,dic:2.1.1.post2|nrefs:3|refs:mean|empty:0|v:0.1.0``:
 
             - ``variant``: the package whose ROUGE it is (``rouge`` 1.0.1 or ``rouge-score`` 0.1.2);
@@ -95,8 +95,8 @@ def score_corpus(
         references: the human summaries of each dialogue, shape ``[rows][at least 1]``.
         variant: the ROUGE package to agree with.
         aggregate: how to combine a dialogue's references.
-        tokenizer: what splits the texts; mecab-ko if None. It should keep what it has split, as mecab-ko's
-            does: then another variant of the score costs no second analysis.
+        tokenizer: splits the texts; mecab-ko if None. It should cache its results, as mecab-ko's does: then
+            another variant of the score needs no second analysis.
         workers: processes that share the work, by 1,024 rows; worth it for tens of thousands of texts.
 
     Returns:
@@ -105,7 +105,7 @@ def score_corpus(
     Raises:
         ValueError: if there is nothing to score, the numbers of hypotheses and references differ, a dialogue
             has no reference, or an option is unknown.
-        InputError: if mecab-ko is wanted and cannot be loaded.
+        InputError: if mecab-ko is needed and cannot be loaded.
     """
     _check(hypotheses, references, aggregate)
     tokenize = mecab_tokenizer() if tokenizer is None else tokenizer
@@ -145,7 +145,7 @@ def score_corpus(
 
 
 def combine(f1: NDArray[np.float64], each: NDArray[np.int64], aggregate: Aggregate) -> NDArray[np.float64]:
-    """The scores of rows from those of their references, which stand one after another.
+    """Return the scores of rows from those of their references, which follow one another.
 
     Args:
         f1: shape ``[references of all rows, metrics]``.
@@ -172,7 +172,7 @@ def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]], aggre
     if not hypotheses:
         raise ValueError("no hypotheses: expected at least one")
     for index, row_references in enumerate(references):
-        # A string is a sequence of strings too: its characters would pass for references.
+        # A string is a sequence of strings too: its characters would be taken for references.
         if isinstance(row_references, str):
             raise ValueError(f"the references of row {index} are one string: expected a list of strings")
         if not row_references:
@@ -183,7 +183,7 @@ _Block = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
 def _blocks(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> list[_Block]:
-    """Parts of the rows, in order; the arrays of one take some tens of megabytes."""
+    """Yield parts of the rows, in order; the arrays of one part take some tens of megabytes."""
     starts = range(0, len(hypotheses), _ROWS_TOGETHER)
     return [
         (hypotheses[start : start + _ROWS_TOGETHER], references[start : start + _ROWS_TOGETHER])
@@ -194,7 +194,7 @@ def _blocks(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> l
 def _score_block(
     block: _Block, variant: Variant, aggregate: Aggregate, tokenizer: Tokenizer
 ) -> tuple[list[RowScore], list[int]]:
-    """The scores of a block's rows, and the indexes of its empty hypotheses."""
+    """Return the scores of a block's rows, and the indexes of its empty hypotheses."""
     import numpy as np
 
     hypotheses, references = block
@@ -205,6 +205,6 @@ def _score_block(
     f1 = 100 * batch.compare(own, rows + np.arange(len(own))).f1
     figures = combine(f1, each, aggregate)
     scores = [RowScore(one, two, longest, (one + two + longest) / 3) for one, two, longest in figures.tolist()]
-    # "none" may be a true answer in an English file: it counts as empty only where it is worth nothing.
+    # "none" may be a true answer in an English file: it counts as empty only where it scores 0.
     null = np.fromiter(map(is_null, hypotheses), np.bool_, rows) & ~figures.any(axis=1)
     return scores, np.flatnonzero(batch.empty[:rows] | null).tolist()

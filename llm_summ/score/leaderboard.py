@@ -1,9 +1,10 @@
-"""What a place on a leaderboard is worth, where one part of the test set is public and the rest decides.
+"""How reliable a public leaderboard is, where one part of the test set is public and the rest decides.
 
-Nobody outside knows which dialogues are public. So the rows are split at random, many times, into a public and a
-private part, and what the two parts say is compared. This needs references for the rows that are split: the
-development set stands for the test set. With fewer references a row its scores spread more, and gaps are wider
-than the test set's: on real predictions, 95 % were within 2.9 points with one reference and within 1.9 with three.
+Only the organisers know which dialogues are public. So the rows are split at random, many times, into a public and
+a private part, and the scores of the two parts are compared. This needs references for the rows that are split, so
+the development set is used in place of the test set. With fewer references a row, scores spread more, and gaps are
+wider than the test set's: on real predictions, 95 % were within 2.9 points with one reference and within 1.9 with
+three.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ __all__ = ["DRAWS", "Lead", "Leaderboard", "Worth", "simulate", "simulate_lead",
 
 DRAWS = 10_000
 
-_AT_ONCE = 2**18  # numbers shuffled at a time, so that memory does not grow with the rows
+_AT_ONCE = 2**18  # numbers shuffled at once: memory does not grow with the rows
 
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard(JsonRecord):
-    """How far one system's public and private scores lie apart, over random splits of its rows.
+    """How far apart one system's public and private scores are, over random splits of its rows.
 
     Attributes:
         score: mean of all rows.
@@ -38,9 +39,9 @@ class Leaderboard(JsonRecord):
         private_rows: how many are not.
         draws: how many splits were drawn.
         spread: standard deviation of private minus public, in points.
-        median_gap: half of the splits lie no further apart, in points.
-        gap95: 95 % of the splits lie no further apart.
-        worst: the furthest of all draws.
+        median_gap: the median distance of the two scores, in points.
+        gap95: 95 % of the splits have at most this distance.
+        worst: the largest distance of all splits.
     """
 
     score: float
@@ -64,8 +65,8 @@ class Lead(JsonRecord):
         draws: how many splits were drawn.
         spread: standard deviation of the private lead minus the public one, in points.
         kept: share of the splits in which the public leader leads in private.
-        turned: share of those in which the other one does.
-        tied: share of those in which neither leads, in public or in private.
+        turned: share of the splits in which the other system leads in private.
+        tied: share of the splits in which neither leads, in public or in private.
     """
 
     difference: float
@@ -80,11 +81,11 @@ class Lead(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class Worth(JsonRecord):
-    """What a public lead is worth.
+    """How often a public lead is reversed.
 
     Attributes:
         lead: on the public board, in points.
-        turns: how often it turns round in private, from 0 to 1.
+        turns: how often it is reversed in private, from 0 to 1.
     """
 
     lead: float
@@ -94,13 +95,13 @@ class Worth(JsonRecord):
 def simulate(
     values: Sequence[float], *, public: int | None = None, draws: int = DRAWS, seed: int = SEED
 ) -> Leaderboard:
-    """Split one system's rows at random, and see how far the two scores lie apart.
+    """Split one system's rows at random, and measure how far apart the two scores are.
 
     Args:
         values: the scores of the rows, shape ``[rows]``.
         public: how many rows are public; None takes half of them, rounded up: 250 of 499.
         draws: how many splits.
-        seed: of the splits; the same seed, the same splits.
+        seed: of the splits; the same seed gives the same splits.
 
     Raises:
         ValueError: there are fewer than two rows, one is not a finite number, or an option is out of range.
@@ -132,10 +133,10 @@ def simulate_lead(
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> Lead:
-    """Split two systems' rows at random, and see whether the public leader leads in private too.
+    """Split two systems' rows at random, and count how often the public leader leads in private too.
 
-    These rows are all there is: who leads over all of them leads in most splits. For what a lead on the public
-    board is worth, see `worth`; for whether it would last on other dialogues,
+    Only these rows are split: the system that leads over all of them leads in most splits. For how often a lead on
+    the public board is reversed, see `worth`; for whether it would hold on other dialogues,
     :func:`~llm_summ.score.significance.paired`.
 
     Args:
@@ -146,7 +147,7 @@ def simulate_lead(
         seed: of the splits.
 
     Raises:
-        ValueError: the systems have not the same number of rows, or what `simulate` refuses.
+        ValueError: the systems have different numbers of rows, or `simulate` would raise.
     """
     differences = row_differences(a, b)
     public = _public_rows(len(differences), public)
@@ -174,15 +175,15 @@ def worth(
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> tuple[Worth, ...]:
-    """How often a public lead of so many points turns round in private.
+    """Return how often public leads of the given sizes are reversed in private.
 
-    From the two systems only the spread of their row differences is taken, not which of them is better. A lead
-    of x turns round where the private difference lies more than x below the public one: the share of random
-    splits in which it does, counted from both sides.
+    Only the spread of the two systems' row differences is used, not which of them is better. A lead of x is
+    reversed where the private difference is more than x below the public one: the result is the share of random
+    splits in which this happens, counted from both sides.
 
-    Assumed: public and private rows are parts of one set, divided at random; the two systems differ from row to
-    row as these do; and nothing but this lead is known of them (a flat prior: every true difference was as likely
-    before). The leader of many systems is partly the luckiest: its lead turns round more often than this.
+    Assumptions: public and private rows are parts of one set, divided at random; the two systems differ from row
+    to row as these do; and only this lead is known of them (a flat prior: all true differences were equally
+    likely before). The leader of many systems is partly the luckiest: its lead is reversed more often than this.
 
     Args:
         a: the first system's scores of the rows, shape ``[rows]``.
@@ -193,7 +194,7 @@ def worth(
         seed: of the splits.
 
     Raises:
-        ValueError: a lead is not above 0, or what `simulate_lead` refuses.
+        ValueError: a lead is not above 0, or `simulate_lead` would raise.
     """
     for lead in leads:
         if not lead > 0:
@@ -215,7 +216,7 @@ def _public_rows(rows: int, public: int | None) -> int:
 
 
 def _split_means(values: Floats, public: int, draws: int, seed: int) -> tuple[Floats, Floats]:
-    """Means of a random part of so many rows, and of the others; both of shape ``[draws]``."""
+    """Return the means of a random part of the rows, and of the others; both of shape ``[draws]``."""
     import numpy as np
 
     if draws < 1:

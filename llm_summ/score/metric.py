@@ -1,4 +1,4 @@
-"""Which score: the competition's, unless one asks for another."""
+"""How texts are scored: by default as in the competition."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Metric:
 
     Attributes:
         variant: the ROUGE package to agree with.
-        tokens: what splits the texts.
+        tokens: the name of the tokenizer that splits the texts.
         aggregate: how a dialogue's references are combined.
     """
 
@@ -32,15 +32,15 @@ class Metric:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """What splits the texts.
+        """The tokenizer that splits the texts.
 
         Raises:
-            InputError: mecab-ko is wanted and cannot be loaded.
+            InputError: mecab-ko is needed and cannot be loaded.
         """
         return tokenizer_named(self.tokens)
 
     def other_variant(self) -> Self:
-        """The same with the other package."""
+        """Return the same metric with the other package."""
         return replace(self, variant="rouge-score" if self.variant == "rouge" else "rouge")
 
     def warnings(self, texts: Sequence[str], references: Sequence[Sequence[str]] | None = None) -> list[str]:
@@ -48,12 +48,12 @@ class Metric:
 
         Args:
             texts: the summaries, shape ``[rows]``.
-            references: what they are scored with, shape ``[rows][at least 1]``; None does not look at them.
+            references: the human summaries, shape ``[rows][at least 1]``; None: they are not checked.
         """
         if self.tokens.startswith("rouge-score") and has_hangul(texts):
             return [
                 f"--tokens {self.tokens} drops every Hangul letter: only digits and Latin words are compared; "
-                "take mecab for Korean"
+                "use mecab for Korean"
             ]
         if self.tokens == "space" and self.variant == "rouge" and references is not None:
             return self._white_space(texts, references)
@@ -69,8 +69,8 @@ class Metric:
         if not rows:
             return []
         return [
-            "--tokens space leaves out white space at the ends of texts: the package rouge, given them as they "
-            f"are, counts an empty word for it, and scores {written.final:.2f}, not {ours.final:.2f} ({rows:,} of "
+            "--tokens space ignores white space at the ends of texts: the package rouge counts an empty word for "
+            f"it in the original texts, and scores {written.final:.2f}, not {ours.final:.2f} ({rows:,} of "
             f"{len(texts):,} rows differ); strip summaries and references before you compare"
         ]
 

@@ -1,6 +1,6 @@
 """ROUGE-1, ROUGE-2 and ROUGE-L over tokens, as two packages compute them.
 
-The two packages in use disagree by about two points on the same tokens, so a score has to name its variant:
+Two packages are in use. They disagree by about two points on the same tokens, so a score has to name its variant:
 
 ``rouge``
     ``rouge`` 1.0.1, the package of the organiser's baseline. The tokens are joined by spaces and the text is
@@ -46,13 +46,13 @@ class RougeScores:
 
     @property
     def final(self) -> float:
-        """Mean of the three F1, from 0 to 1: what the competition ranks by."""
+        """Mean of the three F1, from 0 to 1, by which the competition ranks."""
         return (self.rouge1.f1 + self.rouge2.f1 + self.rougeL.f1) / 3
 
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
-    """Words, and for each word the integer whose bit ``k`` says that the word stands at position ``k``."""
+    """Words, and for each word an integer whose bit ``k`` is set if the word is at position ``k``."""
 
     words: tuple[str, ...]
     positions: Mapping[str, int]
@@ -60,10 +60,10 @@ class _Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A text made ready to be compared many times: as a hypothesis or as a reference.
+    """A text prepared for many comparisons, as a hypothesis or as a reference.
 
     Attributes:
-        variant: the package whose rules it was made by.
+        variant: the package by whose rules it was prepared.
         unigrams: the words; a word's second and later occurrences are elements of their own where the
             variant counts multiplicity, so that its size and its intersections are counts in both variants.
         bigrams: the pairs of neighbouring words, likewise.
@@ -77,7 +77,7 @@ class Prepared:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to score: no token or, for ``rouge``, no character beside full stops."""
+        """Whether there is nothing to score: no token or, for ``rouge``, no character except full stops."""
         return not self.sentences
 
 
@@ -123,7 +123,7 @@ def prepare(tokens: Sequence[str], variant: Variant = "rouge") -> Prepared:
         variant=variant,
         unigrams=unigrams,
         bigrams=bigrams,
-        # A sentence that stands there twice adds nothing to a union.
+        # A duplicate sentence adds nothing to a union.
         sentences=tuple(_Sentence(one, _positions(one)) for one in dict.fromkeys(map(tuple, sentences))),
     )
 
@@ -147,7 +147,7 @@ def compare(hypothesis: Prepared, reference: Prepared) -> RougeScores:
         )
     if hypothesis.empty or reference.empty:
         return _ZEROS
-    # Counted as Prepared.unigrams counts, the words are the denominators of ROUGE-L too.
+    # The number of words, counted as in Prepared.unigrams, is the denominator of ROUGE-L too.
     hypothesis_words, reference_words = len(hypothesis.unigrams), len(reference.unigrams)
     score = _score_rouge if hypothesis.variant == "rouge" else _score_rouge_score
     return RougeScores(
@@ -158,7 +158,7 @@ def compare(hypothesis: Prepared, reference: Prepared) -> RougeScores:
 
 
 def common_words(hypothesis: Prepared, reference: Prepared) -> int:
-    """How many words ROUGE-L counts as common to two texts, neither of them empty, of one variant."""
+    """Return how many words ROUGE-L counts as common to two texts, neither of them empty, of one variant."""
     if hypothesis.variant == "rouge":
         return len(_union_lcs(hypothesis.sentences, reference.sentences))
     return _lcs_rows(hypothesis.sentences[0], reference.sentences[0])[-1].bit_count()
@@ -168,30 +168,30 @@ _ZEROS = RougeScores(PRF(0.0, 0.0, 0.0), PRF(0.0, 0.0, 0.0), PRF(0.0, 0.0, 0.0))
 
 
 def _score_rouge(common: int, in_hypothesis: int, in_reference: int) -> PRF:
-    """``f_r_p_rouge_n`` of ``rouge`` 1.0.1."""
+    """Compute ``f_r_p_rouge_n`` of ``rouge`` 1.0.1."""
     precision = common / in_hypothesis if in_hypothesis else 0.0
     recall = common / in_reference if in_reference else 0.0
     return PRF(precision, recall, 2.0 * ((precision * recall) / (precision + recall + 1e-8)))
 
 
 def _score_rouge_score(common: int, in_hypothesis: int, in_reference: int) -> PRF:
-    """``_score_ngrams`` and ``scoring.fmeasure`` of ``rouge_score`` 0.1.2."""
+    """Compute ``_score_ngrams`` and ``scoring.fmeasure`` of ``rouge_score`` 0.1.2."""
     precision = common / max(in_hypothesis, 1)
     recall = common / max(in_reference, 1)
     return PRF(precision, recall, 2 * precision * recall / (precision + recall) if common else 0.0)
 
 
 def split_sentences(tokens: Sequence[str]) -> list[list[str]]:
-    """Words of each sentence, as ``Rouge.get_scores`` splits the joined tokens.
+    """Return the words of each sentence, as ``Rouge.get_scores`` splits the joined tokens.
 
-    A piece between two full stops that holds white space only (``". ."``) stays, as the one word ``""``: the
-    package drops a piece for its length before it strips it.
+    A piece between two full stops that has only white space (``". ."``) is kept, as the single word ``""``: the
+    package drops pieces of length 0 before it strips them.
     """
     return [piece.split() or [""] for piece in " ".join(tokens).split(".") if piece]
 
 
 def _multiset(items: Iterable[Hashable]) -> frozenset[Hashable]:
-    """Set in which the ``k``-th repetition of an item is the element ``(item, k)``.
+    """Return a set in which the ``k``-th repetition of an item is the element ``(item, k)``.
 
     The size of an intersection of two such sets is the sum over the items of the smaller count.
     """
@@ -214,7 +214,7 @@ def _positions(words: Sequence[str]) -> dict[str, int]:
 
 
 def _lcs_rows(hypothesis: _Sentence, reference: _Sentence) -> list[int]:
-    """Rows of the table of longest common subsequences, as differences along the hypothesis.
+    """Return the rows of the table of longest common subsequences, as differences along the hypothesis.
 
     Let ``T[i, j]`` be the length for the first ``i`` words of the reference and the first ``j`` of the
     hypothesis. Bit ``j - 1`` of element ``i - 1`` is ``T[i, j] - T[i, j - 1]``, so a row's number of set bits
@@ -233,7 +233,7 @@ def _lcs_rows(hypothesis: _Sentence, reference: _Sentence) -> list[int]:
 
 
 def _union_lcs(hypothesis: Iterable[_Sentence], reference: Sequence[_Sentence]) -> set[str]:
-    """Distinct words of the longest common subsequences of all pairs of sentences."""
+    """Return the distinct words of the longest common subsequences of all pairs of sentences."""
     union: set[str] = set()
     for sentence in hypothesis:
         for other in reference:
@@ -242,7 +242,7 @@ def _union_lcs(hypothesis: Iterable[_Sentence], reference: Sequence[_Sentence]) 
 
 
 def _lcs_words(hypothesis: _Sentence, reference: _Sentence) -> Iterable[str]:
-    """Words of the longest common subsequence that ``_recon_lcs`` of ``rouge`` 1.0.1 reads out, last first.
+    """Return the words of the longest common subsequence that ``_recon_lcs`` of ``rouge`` 1.0.1 reads, last first.
 
     There are often several, with different words. The package walks back from the table's corner ``(r, h)``:
     where the two words are equal it takes them; else it goes up (``i - 1``) if ``T[i-1, j] > T[i, j-1]``, and
@@ -250,9 +250,9 @@ def _lcs_words(hypothesis: _Sentence, reference: _Sentence) -> Iterable[str]:
 
     - Where the words differ, ``T[i, j]`` is the larger of the two, so it goes up exactly where
       ``T[i, j] > T[i, j-1]``: at a set bit of the row.
-    - Where they are equal at an unset bit, they are equal at the next set bit to the left too, for only a match
-      can raise row ``i`` above row ``i - 1``. Taking that one instead leaves the same length to be read, and
-      so, by induction, the same words.
+    - Where they are equal at an unset bit, they are equal at the next set bit to the left too, because only a
+      match can raise row ``i`` above row ``i - 1``. Taking that one instead leaves the same length to be read,
+      and so, by induction, the same words.
 
     So it always goes left to the next set bit, and takes the word or goes up there.
     """

@@ -1,17 +1,18 @@
 """Whether a score, or the lead of one system over another, could be chance.
 
-Everything starts from the scores of the rows (``[row.final for row in score.per_row]``), since the corpus's score
-is their mean. The dialogues are taken for a random sample of those that a system may meet: an interval says how
-far the score would move with other dialogues, and nothing of another seed or another training.
+All functions take the scores of the rows (``[row.final for row in score.per_row]``), since the corpus score is
+their mean. The dialogues are treated as a random sample of those that a system may meet: an interval measures how
+far the score would move with other dialogues, not with another seed or another training.
 
 - Bootstrap interval of the mean, by percentiles: Efron and Tibshirani 1993, "An Introduction to the Bootstrap",
   chapter 13.
 - Paired bootstrap: Koehn 2004, "Statistical Significance Tests for Machine Translation Evaluation".
 - Approximate randomisation: Noreen 1989, "Computer-Intensive Methods for Testing Hypotheses".
 
-Of few rows the bootstrap sees too little of the spread: its intervals are too narrow and its p too small. On real
-scores a 95 % interval held the true score in 89 % of 2,000 trials with 10 rows, in 93 % with 30, and in 95 % from
-100 on; the bias-corrected one (BCa) gained less than a point. `Paired.p_randomisation` holds for any number.
+With few rows the bootstrap underestimates the spread: its intervals are too narrow and its p too small. On real
+scores a 95 % interval contained the true score in 89 % of 2,000 trials with 10 rows, in 93 % with 30, and in 95 %
+from 100 on; the bias-corrected one (BCa) gained less than a point. `Paired.p_randomisation` is valid for any
+number of rows.
 """
 
 from __future__ import annotations
@@ -46,28 +47,28 @@ __all__ = [
 ]
 
 RESAMPLES = 10_000
-"""With so many, another seed moves an end of the interval by about a thirtieth of the mean's standard error."""
+"""With this number, another seed moves an end of the interval by about 1/30 of the mean's standard error."""
 
 SEED = 0
 
 FEW_ROWS = 50
-"""Of fewer rows the bootstrap's intervals are too narrow, and its p too small."""
+"""With fewer rows the bootstrap's intervals are too narrow, and its p too small."""
 
 TIE = 1e-9
-"""Two scores that differ by no more are equal."""
+"""Two scores that differ by at most this are equal."""
 
-_AT_ONCE = 2**18  # numbers drawn at a time: fits a cache, and keeps the memory small for any number of rows
+_AT_ONCE = 2**18  # numbers drawn at once: fits a cache, and keeps the memory small for any number of rows
 _EXACT = 8  # values; they have 40,320 orders
 
 
 @dataclass(frozen=True, slots=True)
 class Interval(JsonRecord):
-    """Where the score lies, on other dialogues of this kind.
+    """The confidence interval of a score, on other dialogues of this kind.
 
     Attributes:
         low: its lower end.
         high: its upper end.
-        confidence: the share of such intervals that hold the true score, between 0 and 1.
+        confidence: the share of such intervals that contain the true score, between 0 and 1.
         resamples: how many resamples it is made from.
     """
 
@@ -79,7 +80,7 @@ class Interval(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class Paired(JsonRecord):
-    """A second system beside a first one, on the same dialogues.
+    """A second system compared with a first one, on the same dialogues.
 
     Attributes:
         difference: mean of the second system minus the first's.
@@ -89,7 +90,7 @@ class Paired(JsonRecord):
         resamples: how many resamples, and how many random exchanges, the p are made from.
         p_bootstrap: two-sided paired bootstrap: twice the share of resamples in which the leader does not lead,
             2 (k + 1) / (n + 1), at most 1. Koehn 2004 gives the share of the other resamples, for one side.
-            But for rounding it is below 0.05 where a 95 % interval leaves out 0, and nowhere else.
+            Except for rounding it is below 0.05 where a 95 % interval excludes 0, and nowhere else.
         p_randomisation: two-sided approximate randomisation: how often the difference is at least as large if
             each row's two scores are exchanged at random, (k + 1) / (n + 1).
         wins: rows in which the second system is better.
@@ -113,8 +114,8 @@ class Paired(JsonRecord):
 
     @property
     def doubt(self) -> str:
-        """What is to be added where a gain may be chance; empty where the interval is above 0."""
-        return "" if self.low > 0 else "; the gain may be chance: the interval holds 0"
+        """A warning that the gain may be chance; empty where the interval is above 0."""
+        return "" if self.low > 0 else "; the gain may be chance: the interval is not above 0"
 
     @property
     def tally(self) -> str:
@@ -124,11 +125,12 @@ class Paired(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class Correlation(JsonRecord):
-    """How alike two orders are.
+    """How similar two orders are.
 
     Attributes:
         rho: Spearman's rank correlation, from -1 to 1.
-        p: two-sided: among all orders of one side, the share that correlates as much; None above 8 values.
+        p: two-sided: among all orders of one side, the share that correlates at least as much; None for more than
+            8 values.
         n: how many values.
     """
 
@@ -143,14 +145,14 @@ def interval(
     """Bootstrap interval of the mean, by percentiles.
 
     Args:
-        values: the scores of the rows, shape ``[rows]``. Rows that are all equal show no spread, and a single row
-            cannot show any: both ends are then its score, and the interval says nothing.
+        values: the scores of the rows, shape ``[rows]``. Equal rows have no spread, and neither has a single row:
+            both ends are then that score, and the interval is meaningless.
         confidence: between 0 and 1.
         resamples: how many; each has as many rows as there are.
-        seed: of the resamples; the same seed, the same interval.
+        seed: of the resamples; the same seed gives the same interval.
 
     Raises:
-        ValueError: there are no values, one is not a finite number, or an option is out of range.
+        ValueError: `values` is empty, one is not a finite number, or an option is out of range.
     """
     array = as_array(values)
     means = _resampled_means(array, resamples, seed)
@@ -176,7 +178,7 @@ def paired(
         seed: of both.
 
     Raises:
-        ValueError: the systems have not the same number of rows, or what `interval` refuses.
+        ValueError: the systems have different numbers of rows, or `interval` would raise.
     """
     differences = row_differences(a, b)
     difference = fsum(differences) / len(differences)
@@ -192,7 +194,7 @@ def paired(
         high=high,
         confidence=confidence,
         resamples=resamples,
-        # Every resample of a single row is that row, which would pass for certainty.
+        # Every resample of a single row is that row, which would look like certainty.
         p_bootstrap=min(1.0, 2 * (not_ahead + 1) / (resamples + 1)) if len(differences) > 1 else 1.0,
         p_randomisation=(as_large + 1) / (resamples + 1),
         wins=wins,
@@ -202,7 +204,7 @@ def paired(
 
 
 def spearman(xs: Sequence[float], ys: Sequence[float]) -> Correlation | None:
-    """Spearman's rank correlation: do two measures put systems in the same order?
+    """Return Spearman's rank correlation: do two measures put systems in the same order?
 
     Equal values share the mean of their ranks. With at most 8 values p is exact: all orders are tried.
 
@@ -214,7 +216,7 @@ def spearman(xs: Sequence[float], ys: Sequence[float]) -> Correlation | None:
         The correlation; None if one side is constant, since it has no order then.
 
     Raises:
-        ValueError: there are no values, one is not a finite number, or the numbers of values differ.
+        ValueError: a measure is empty, a value is not a finite number, or the numbers of values differ.
     """
     import numpy as np
 
@@ -232,7 +234,7 @@ def spearman(xs: Sequence[float], ys: Sequence[float]) -> Correlation | None:
 
 
 def as_array(values: Sequence[float]) -> Floats:
-    """The scores of the rows as an array.
+    """Return the scores of the rows as an array.
 
     Raises:
         ValueError: there are none, or one is not a finite number.
@@ -248,10 +250,10 @@ def as_array(values: Sequence[float]) -> Floats:
 
 
 def row_differences(a: Sequence[float], b: Sequence[float]) -> Floats:
-    """What the second system has more than the first, row by row.
+    """Return the second system's scores minus the first's, row by row.
 
     Raises:
-        ValueError: there are no rows, a value is not a finite number, or the numbers of rows differ.
+        ValueError: the lists are empty, a value is not a finite number, or the numbers of rows differ.
     """
     first, second = as_array(a), as_array(b)
     _check_lengths(len(first), len(second))
@@ -260,11 +262,11 @@ def row_differences(a: Sequence[float], b: Sequence[float]) -> Floats:
 
 def _check_lengths(first: int, second: int) -> None:
     if first != second:
-        raise ValueError(f"{first} values beside {second}: expected one of each for every row, in the same order")
+        raise ValueError(f"found {first} and {second} values: expected one of each for every row, in one order")
 
 
 def _resampled_means(values: Floats, resamples: int, seed: int) -> Floats:
-    """Means of samples with replacement, as large as the original; shape ``[resamples]``."""
+    """Return the means of samples with replacement, as large as the original; shape ``[resamples]``."""
     import numpy as np
 
     _check_resamples(resamples)
@@ -282,7 +284,7 @@ def _resampled_means(values: Floats, resamples: int, seed: int) -> Floats:
 
 
 def _exchanged_means(differences: Floats, resamples: int, seed: int) -> Floats:
-    """Mean differences after each row's two scores were exchanged or not, at random; shape ``[resamples]``."""
+    """Return mean differences after each row's two scores were exchanged at random; shape ``[resamples]``."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -313,7 +315,7 @@ def _ends(means: Floats, confidence: float) -> tuple[float, float]:
 
 
 def _centred_ranks(values: Sequence[float]) -> list[float]:
-    """Ranks minus their mean; equal values share the mean of theirs."""
+    """Return ranks minus their mean; equal values share the mean of their ranks."""
     order = sorted(values)
     first = {value: index for index, value in reversed(list(enumerate(order)))}
     last = {value: index for index, value in enumerate(order)}

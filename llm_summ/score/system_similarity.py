@@ -1,4 +1,4 @@
-"""Systems that write the same or nearly the same: an ensemble of such is hardly more than one of them."""
+"""Find systems that write the same or nearly the same: an ensemble of them is hardly better than one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _NEARLY, _MOST_EQUAL = 90.0, 0.5  # points, and the share of equal summaries
 
 @dataclass(frozen=True, slots=True)
 class SystemSimilarity(JsonRecord):
-    """How much alike two systems write.
+    """How similar two systems' summaries are.
 
     Attributes:
         first: name of the one, with its label.
         second: name of the other, likewise.
-        equal: how many summaries are equal but for white space.
+        equal: how many summaries are equal except for white space.
         agreement: the final score of the one with the other as its reference, mean of both ways, from 0 to 100.
         rows: how many summaries there are.
     """
@@ -41,7 +41,7 @@ class SystemSimilarity(JsonRecord):
         equal = f"{self.equal:,} of {self.rows:,} summaries are equal"
         if self.nearly_same:
             return f"{pair} are nearly the same: {equal}, and they agree to {self.agreement:.1f}"
-        return f"most alike: {pair} agree to {self.agreement:.1f}; {equal}"
+        return f"most similar: {pair} agree to {self.agreement:.1f}; {equal}"
 
     def json_fields(self) -> dict[str, Any]:
         """Return the pair for programs, the same wherever systems are compared."""
@@ -54,24 +54,24 @@ class SystemSimilarity(JsonRecord):
 
     @property
     def nearly_same(self) -> bool:
-        """Whether an ensemble of the two is hardly more than one of them."""
+        """Whether an ensemble of the two is hardly better than one of them."""
         return self.agreement >= _NEARLY or self.equal >= _MOST_EQUAL * self.rows
 
 
 def similarity_lines(similarities: Sequence[SystemSimilarity], most: int) -> list[str]:
-    """For people: which systems are nearly the same, or else which pair comes nearest to it.
+    """Return, for people, which systems are nearly the same, or else the most similar pair.
 
-    That pair is told with how far all others agree, so that one sees whether it stands out.
+    That pair is shown with the range of the other pairs, for context.
 
     Args:
-        similarities: every pair, the most alike first, as `find_similarities` gives them.
-        most: pairs that are told at the most.
+        similarities: every pair, the most similar first, as `find_similarities` gives them.
+        most: the largest number of pairs to show.
     """
     if same := [pair for pair in similarities if pair.nearly_same]:
         return list(map(str, same[:most]))
     if len(similarities) < 2:
         return list(map(str, similarities))
-    # None of them is the same, so they stand in the order of their agreement.
+    # None of them is the same, so they are in the order of their agreement.
     ends = dict.fromkeys(f"{pair.agreement:.1f}" for pair in (similarities[-1], similarities[1]))
     return [f"{similarities[0]}; the other pairs {' to '.join(ends)}"]
 
@@ -79,12 +79,12 @@ def similarity_lines(similarities: Sequence[SystemSimilarity], most: int) -> lis
 def find_similarities(
     names: Sequence[str], texts: Sequence[Sequence[str]], metric: Metric
 ) -> tuple[SystemSimilarity, ...]:
-    """Compare every pair of systems, the most alike first; those that are the same before all others.
+    """Compare every pair of systems: equal pairs first, then the others by descending agreement.
 
     Args:
         names: of the systems.
         texts: their summaries of the same dialogues, shape ``[systems][rows]``.
-        metric: how to tell how much two of them agree.
+        metric: how to measure their agreement.
     """
     rows = len(texts[0])
     plain = [[" ".join(text.split()) for text in one] for one in texts]

@@ -1,11 +1,11 @@
-"""Union longest common subsequences of many pairs of texts at once: the slow part of ``rouge``'s ROUGE-L.
+"""Compute union longest common subsequences of many pairs of texts at once: the slow part of ``rouge``'s ROUGE-L.
 
 :mod:`~llm_summ.score.rouge` explains which subsequence the package reads out and why the walk below finds the
-same words; there a row of the table is one integer of any size, here it is an element of an array that holds the
-same row for many pairs, so a hypothesis may have no sentence of more than :data:`MOST_WORDS` words.
+same words. There a row of the table is one integer of any size. Here it is an element of an array that has the
+same row of many pairs, so a sentence of a hypothesis may have at most :data:`MOST_WORDS` words.
 
-A word of the reference that the hypothesis's sentence lacks repeats the row before it, so it changes neither the
-table nor the walk, and is left out: four of five are.
+A word of the reference that the hypothesis's sentence lacks repeats the row before it. It changes neither the
+table nor the walk, so it is left out: four of five words are.
 
 Legend of shapes: ``p`` pairs of texts, ``e`` pairs of sentences, ``w`` pairs of a sentence of the hypothesis and a
 word of the reference.
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["MOST_DISTINCT", "MOST_SENTENCES", "MOST_WORDS", "SentenceTable"]
 
 MOST_WORDS = 64
-"""Words of a hypothesis's sentence: the bits of an element."""
+"""The most words of a hypothesis's sentence: the bits of an element."""
 MOST_DISTINCT = 128
-"""Distinct words of a reference: the bits of the two elements that hold a union."""
+"""The most distinct words of a reference: the bits of the two elements that store a union."""
 MOST_SENTENCES = 32
-"""Sentences of a text: all of one are compared with all of another. A summary has a handful."""
+"""The most sentences of a text: all of one are compared with all of another. A summary has a handful."""
 
-# Worked on together, so that it stays in the cache: sentences of hypotheses, pairs of sentences, and words.
+# Sizes of a block that stays in the cache: sentences of hypotheses, pairs of sentences, and words.
 _SENTENCES, _TOGETHER, _WORDS = 512, 2048, 1 << 17
 
 
@@ -62,13 +62,13 @@ class SentenceTable:
         self._numbers = numbers
         self._words, self._lengths = words, lengths
         self._starts = np.cumsum(lengths) - lengths
-        # Both are all zeros between two uses.
+        # Scratch arrays: both are all zeros between two uses.
         self._local = np.zeros(1 + int(words.max(initial=0)), np.int64)
         self._table = np.zeros(0, np.uint64)
         self._counts, self._first = counts, np.cumsum(counts) - counts
 
     def union_lcs(self, hypothesis: _Indexes, reference: _Indexes) -> _Indexes:
-        """How many distinct words are in the longest common subsequences of all sentences of two texts.
+        """Return how many distinct words are in the longest common subsequences of all sentences of two texts.
 
         Args:
             hypothesis: index of each pair's hypothesis, shape ``[p]``; none is `too_long`.
@@ -80,7 +80,7 @@ class SentenceTable:
         import numpy as np
 
         found = np.zeros(len(hypothesis), np.int64)
-        # Every sentence of the one with every sentence of the other; those of one hypothesis after one another.
+        # Every sentence of one text with every sentence of the other; the pairs of one hypothesis are neighbours.
         pairs = np.argsort(hypothesis, kind="stable")
         others = self._counts[reference[pairs]]
         each = self._counts[hypothesis[pairs]] * others
@@ -98,7 +98,7 @@ class SentenceTable:
         return found
 
     def _parts(self, first: _Indexes, other: _Indexes) -> Iterator[slice]:
-        """Parts of the pairs of sentences whose arrays are small.
+        """Yield parts of the pairs of sentences, small enough for their arrays to stay in the cache.
 
         Args:
             first: index of the first sentence of each pair's hypothesis, shape ``[e]``, in ascending order.
@@ -116,7 +116,7 @@ class SentenceTable:
             start = end
 
     def _unions(self, own: _Indexes, other: _Indexes) -> _Bits:
-        """Which distinct words of the reference are in the longest common subsequence of two sentences.
+        """Return which distinct words of the reference are in the longest common subsequence of two sentences.
 
         Args:
             own: index of the hypothesis's sentence, shape ``[e]``.
@@ -136,22 +136,23 @@ class SentenceTable:
         order = order[np.searchsorted(lengths[order], 1) :]
         for first in range(0, len(order), _TOGETHER):
             part = order[first : first + _TOGETHER]
-            # [row, pair]: the rows of short pairs are filled up with words that match nothing.
+            # [row, pair]: the rows of short pairs are padded with words that match nothing.
             row = np.arange(lengths[part[-1]])[:, None]
             place = np.where(row < lengths[part], starts[part] + row, len(positions) - 1)
             found[:, part] = _union(_taken(positions[place], every[part]), numbers[place])
         return found
 
     def _matches(self, own: _Indexes, other: _Indexes) -> tuple[_Indexes, _Bits, _Bits]:
-        """The words of the references that the sentences of the hypotheses have.
+        """Return the words of the references that the sentences of the hypotheses have.
 
         Returns:
-            of each its pair of sentences, shape ``[w]``; and, shape ``[w + 1]`` with a last one of no word,
-            the bits of its places in the hypothesis's sentence and its number among the reference's words.
+            the pair of sentences of each word, shape ``[w]``; and, shape ``[w + 1]`` with a last element as
+            padding, the bits of its positions in the hypothesis's sentence, and its number among the reference's
+            words.
         """
         import numpy as np
 
-        # A table of the places of each word in each sentence of the hypotheses; column 0 is of all other words.
+        # The positions of each word in each sentence of the hypotheses; column 0 is for all other words.
         low, high = int(own.min()), int(own.max()) + 1
         begin, end = self._starts[low], self._starts[high - 1] + self._lengths[high - 1]
         sentence = np.repeat(np.arange(high - low), self._lengths[low:high])
@@ -177,7 +178,7 @@ class SentenceTable:
 
 
 def _union(taken: NDArray[np.bool_], numbers: _Bits) -> _Bits:
-    """The numbers of the words that are taken, as two sets of bits; shapes ``[row, e]`` in, ``[2, e]`` out."""
+    """Return the numbers of the taken words as two sets of bits; shapes ``[row, e]`` in, ``[2, e]`` out."""
     import numpy as np
 
     found = np.zeros((2, taken.shape[1]), np.uint64)
@@ -192,11 +193,11 @@ def _union(taken: NDArray[np.bool_], numbers: _Bits) -> _Bits:
 
 
 def _taken(positions: _Bits, every: _Bits) -> NDArray[np.bool_]:
-    """Which words of the references are in the subsequence that is read out.
+    """Return which words of the references are in the subsequence that is read out.
 
     Args:
         positions: where the hypothesis has the word, shape ``[row, e]``.
-        every: as many bits as the hypothesis has words, shape ``[e]``.
+        every: one set bit for each word of the hypothesis, shape ``[e]``.
 
     Returns:
         shape ``[row, e]``.

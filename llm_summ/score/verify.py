@@ -1,4 +1,4 @@
-"""Our scores beside those of the packages themselves, on the very texts that were scored."""
+"""Compare our scores with those of the packages themselves, on the same texts."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _FIGURES = tuple(
 )
 _F1 = (2, 5, 8)
 EXACT = 1e-9
-"""A larger difference is no rounding."""
+"""A larger difference is not a rounding error."""
 
-# `rouge` keeps a table of words by words in a dictionary, some 150 bytes an entry.
+# `rouge` keeps a table of words by words in a dictionary, about 150 bytes an entry.
 _LARGEST_TABLE = 1_000_000
 
 
@@ -48,12 +48,12 @@ class ScoreVerification(JsonRecord):
     """How far our figures are from the package's.
 
     Attributes:
-        package: whose figures they are compared with.
-        version: of it.
+        package: the package that the figures are compared with.
+        version: the package's version.
         pairs: how many pairs of a hypothesis and a reference were compared, each with nine figures.
         largest: the largest absolute difference; figures are from 0 to 1.
-        where: where it is; None if there is none.
-        empty: pairs of which one text is empty: `rouge` raises, we say 0. They are among the pairs.
+        where: where the largest difference is; None if there is none.
+        empty: pairs of which one text is empty: `rouge` raises, our score is 0. They are among the pairs.
         not_comparable: pairs too long for `rouge`, which were left out.
     """
 
@@ -74,17 +74,17 @@ class ScoreVerification(JsonRecord):
 
 
 class _TokensAsTheyAre:
-    """What `rouge_score` asks of a tokenizer; it is given tokens in place of texts."""
+    """A tokenizer for `rouge_score` that returns its input: it is given tokens instead of texts."""
 
     def tokenize(self, tokens: list[str]) -> list[str]:
         return tokens
 
 
 class _Package:
-    """One of the packages.
+    """One of the ROUGE packages.
 
     Args:
-        variant: which.
+        variant: the package.
     """
 
     def __init__(self, variant: Variant) -> None:
@@ -99,11 +99,11 @@ class _Package:
             self._scorer = RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_TokensAsTheyAre())
 
     def __call__(self, hypothesis: list[str], reference: list[str]) -> list[float]:
-        """The nine figures, in the order of `_FIGURES`.
+        """Return the nine figures, in the order of `_FIGURES`.
 
         Raises:
             ValueError: a text is empty.
-            RecursionError: they are too long.
+            RecursionError: the texts are too long.
         """
         if len(hypothesis) * len(reference) > _LARGEST_TABLE:
             raise RecursionError
@@ -132,7 +132,7 @@ def verify(
     Args:
         hypotheses: the summaries, shape ``[rows]``.
         references: the human summaries of each dialogue, shape ``[rows][at least 1]``.
-        tokenizer: what splits the texts; the package is given its tokens (`rouge`: joined by spaces).
+        tokenizer: splits the texts; the package is given its tokens (`rouge`: joined by spaces).
         variant: the package.
         aggregate: how to combine a dialogue's references.
 
@@ -182,7 +182,7 @@ def verify(
 
 
 def _figures(split: Sequence[tuple[list[str], list[list[str]]]], variant: Variant) -> list[list[float]]:
-    """Our nine figures of every pair, in the order of `_FIGURES`."""
+    """Return our nine figures of every pair, in the order of `_FIGURES`."""
     import numpy as np
 
     texts = [text for hypothesis, references in split for text in (hypothesis, *references)]

@@ -1,7 +1,7 @@
-"""Selection: of several texts for every dialogue, the one that is handed in, by what they agree on.
+"""Selection: choose the text to submit from several texts for every dialogue, by their agreement.
 
 :mod:`~llm_summ.select.pool` reads the files, :mod:`~llm_summ.select.mbr` chooses,
-:mod:`~llm_summ.select.tune` finds settings on a dev set, :mod:`~llm_summ.select.selection` does all of it::
+:mod:`~llm_summ.select.tune` finds settings on a dev set, :mod:`~llm_summ.select.selection` combines them::
 
     selection = select([Path("a.csv"), Path("b.csv"), Path("c.csv")], "test.csv", Settings.equal(3))
     selection.texts

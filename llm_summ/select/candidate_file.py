@@ -1,4 +1,4 @@
-"""A file of a pool: any number of texts for every id, with what it says of each."""
+"""Read a file of a pool: any number of texts for every id, with optional fields for each text."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["Line", "read_lines"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A text as the file has it; what the file does not say is None.
+    """A text of the file; fields that the file lacks are None.
 
     Attributes:
-        line: where it stands in the file, from 1.
+        line: its line in the file, from 1.
         text: the summary, before any post-processing.
         dialogue: the hash of its dialogue.
         cut_off: whether its generation ended by length.
@@ -39,7 +39,7 @@ class Line:
 
 
 def read_lines(path: Path) -> dict[str, list[Line]]:
-    """The lines of each id, in the order of their samples.
+    """Return the lines of each id, in the order of their samples.
 
     Raises:
         PredictionError: the file cannot be used.
@@ -61,22 +61,22 @@ def read_lines(path: Path) -> dict[str, list[Line]]:
         if len(set(samples)) < len(samples) and any(sample is not None for sample in samples):
             raise PredictionError(
                 f"{place(path, lines[-1].line)}: {identity}: found the samples {listed(list(map(str, samples)))}; "
-                "expected another number for each text of a dialogue"
+                "expected a different number for each text of a dialogue"
             )
         lines.sort(key=lambda line: -1 if line.sample is None else line.sample)
-    # Most ids are right, if any are.
+    # The median count is taken as the correct one: if any ids are correct, most are.
     sizes = sorted(map(len, found.values()))
     usual = sizes[len(sizes) // 2]
     for identity, lines in found.items():
         if len(lines) != usual:
             raise PredictionError(
                 f"{place(path, lines[-1].line)}: found {len(lines)} texts for {identity}, and {usual} for others; "
-                "expected as many for every id"
+                "expected the same number for every id"
             )
     lines_of_all = [line for lines in found.values() for line in lines]
     bare = [line for line in lines_of_all if line.confidence is None]
     if 0 < len(bare) < len(lines_of_all):
-        say(f"{place(path, bare[0].line)}: no logprob, as in {len(bare)} lines; none of the file's is used")
+        say(f"{place(path, bare[0].line)}: no logprob (lines without: {len(bare)}); all of the file's are ignored")
         found = {identity: [replace(line, confidence=None) for line in lines] for identity, lines in found.items()}
     return found
 
@@ -85,7 +85,7 @@ def _line(table: Table, record: Record) -> Line:
     where, values = table.place(record), record.values
     logprob, tokens = _number(where, values, "logprob"), _number(where, values, "tokens")
     if logprob is not None and tokens is None:
-        raise PredictionError(f"{where}: logprob without tokens; expected how many tokens it is the sum of")
+        raise PredictionError(f"{where}: logprob without tokens; expected the number of tokens that it sums over")
     sample = _number(where, values, "sample")
     if sample is not None and (sample < 0 or sample != int(sample)):
         raise PredictionError(f"{where}: sample: found {sample:g}; expected a whole number from 0 on")

@@ -1,25 +1,26 @@
-"""Which of a dialogue's candidates: by what the others say, or by length.
+"""Choose one of a dialogue's candidates by its agreement with the others, or by length.
 
 Minimum Bayes risk, after Eikema and Aziz 2022, "Sampling-Based Approximations to Minimum Bayes Risk Decoding for
-Neural Machine Translation" (https://arxiv.org/abs/2108.04718): of N texts that were drawn, the one with the
-highest expected utility, mu(h) = 1/N sum_j u(y_j, h), each being a hypothesis h and a pseudo-reference y_j. Here
+Neural Machine Translation" (https://arxiv.org/abs/2108.04718): of N sampled texts, choose the one with the highest
+expected utility, mu(h) = 1/N sum_j u(y_j, h); each text is a hypothesis h and a pseudo-reference y_j. Here
 
     score(i) = sum_{j != i} v_j u(i, j) / sum_{j != i} v_j - length * (ln c_i - ln target)^2
 
 - u is the competition's F1 of text i with text j as its reference, from 0 to 1: the mean of ROUGE-1, -2 and -L by
   their weights.
-- v_j is how much text j counts as a reference: its file's weight, 1 by default, times its share by probability,
-  n softmax_j(l_j / temperature) over the n texts of its file for this dialogue, l being the mean log-probability
-  of a token; without a temperature the share is 1. A file of weight 0 is not in the pool.
-- c_i is the length in characters; target is given, or else the median of the candidates' ln c.
+- v_j is the weight of text j as a reference: its file's weight, 1 by default, times its share by probability,
+  n softmax_j(l_j / temperature) over the n texts of its file for this dialogue, where l is the mean
+  log-probability of a token; without a temperature the share is 1. A file of weight 0 is not in the pool.
+- c_i is the length in characters; ln target is the logarithm of the given target, or the median of the candidates'
+  ln c.
 
 A text is not its own reference: where all v are equal that changes no choice, since each would add 1 to its own
-sum; where they differ, a heavy text would win by itself. Equal texts in different places are different candidates:
-each is the other's reference, with a utility of 1, so what was written twice counts twice.
+sum; where they differ, a text with a large weight would win by itself. Equal texts at different indexes are
+different candidates: each is the other's reference, with a utility of 1, so a duplicate counts twice.
 
 The **medoid** is the same with the mean of u(i, j) and u(j, i) in place of u(i, j): they differ in ROUGE-L only,
-where a text has several sentences. **Vote** is the text that stands there most often (by v), white space aside;
-where no text stands there twice, the medoid.
+where a text has several sentences. **Vote** is the most frequent text (by v), white space aside; if all texts
+differ, the medoid.
 """
 
 from __future__ import annotations
@@ -53,13 +54,13 @@ class Settings(JsonRecord):
     """How to choose.
 
     Attributes:
-        weights: of the files of the pool, in their order; 0 leaves a file out. Without any, `select` counts
-            all files alike.
-        method: how.
+        weights: of the files of the pool, in their order; 0 leaves a file out. If empty, `select` gives all files
+            equal weights.
+        method: how to score the candidates.
         rouge: weights of ROUGE-1, -2 and -L in the utility; only their ratio counts.
-        length: weight of the length prior; 0 has none. At 0.1 a text twice as long as the target loses 4.8 points.
-        target: characters that the prior wants; None is the median of the candidates.
-        temperature: of the shares by probability; None counts all texts alike.
+        length: weight of the length prior; 0: none. At 0.1 a text twice as long as the target loses 4.8 points.
+        target: the prior's best number of characters; None: the median of the candidates.
+        temperature: of the shares by probability; None: all texts count equally.
 
     Raises:
         InputError: a value is out of range.
@@ -87,7 +88,7 @@ class Settings(JsonRecord):
 
     @classmethod
     def equal(cls, members: int, method: Method = "mbr") -> Self:
-        """All files alike."""
+        """Return settings with equal weights for all files."""
         return cls((1.0,) * members, method)
 
 
@@ -98,9 +99,9 @@ class Candidates:
     Attributes:
         f1: of text i as the hypothesis of text j: ROUGE-1, -2, -L from 0 to 1, shape ``[R, N, N, 3]``.
         member: which file each text is of, shape ``[N]``.
-        text: a number for each text that equal texts of a dialogue share, white space aside, shape ``[R, N]``.
+        text: a number for each text; equal texts of a dialogue, white space aside, share it; shape ``[R, N]``.
         characters: length of each text without white space around it, at least 1, shape ``[R, N]``.
-        empty: whether a text has neither a letter nor a figure, or is a null word (nan), shape ``[R, N]``.
+        empty: whether a text has neither a letter nor a digit, or is a null word (nan), shape ``[R, N]``.
         confidence: mean log-probability of a token; not a number where it is not known, shape ``[R, N]``.
     """
 
@@ -114,13 +115,13 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Choices:
-    """What was chosen for each of R dialogues.
+    """The texts that were chosen for R dialogues.
 
     Attributes:
         index: of the text among the candidates, shape ``[R]``.
-        score: what it was chosen by: expected utility less the prior, votes, or characters; shape ``[R]``.
+        score: by which it was chosen: expected utility minus the prior, votes, or characters; shape ``[R]``.
         tied: whether another text had the same score, and the first was taken; shape ``[R]``.
-        undecided: whether a vote decided nothing, since all texts differ; shape ``[R]``.
+        undecided: whether a vote was undecided, since all texts differ; shape ``[R]``.
     """
 
     index: NDArray[np.int64]
@@ -134,7 +135,7 @@ def compare_candidates(pool: Pool, metric: Metric = COMPETITION, workers: int = 
 
     Args:
         pool: the texts.
-        metric: whose variant and tokens the utility is of.
+        metric: the utility uses its variant and tokens.
         workers: processes that share the dialogues.
     """
     import numpy as np
@@ -164,9 +165,9 @@ def compare_candidates(pool: Pool, metric: Metric = COMPETITION, workers: int = 
 def choose(candidates: Candidates, settings: Settings) -> Choices:
     """Choose a text for every dialogue.
 
-    A text without a letter or a figure, or of a null word, is neither chosen nor a reference, unless there is no
-    other. Where scores
-    are equal (to 1e-9) the first is taken: by the order of the files, then of the samples.
+    A text without a letter or a digit, or of a null word, is neither chosen nor used as a reference, unless all
+    are such texts. Where scores are equal (to 1e-9) the first is taken: by the order of the files, then of the
+    samples.
     """
     import numpy as np
 
@@ -193,7 +194,7 @@ def choose(candidates: Candidates, settings: Settings) -> Choices:
 
 
 def _agreement(candidates: Candidates, settings: Settings, voices: Floats) -> Floats:
-    """Mean utility of each text with the others as references, shape ``[R, N]``; 0 where there are no others."""
+    """Return the mean utility of each text with the others as references, shape ``[R, N]``; 0 without others."""
     import numpy as np
 
     rouge = np.array(settings.rouge)
@@ -203,12 +204,12 @@ def _agreement(candidates: Candidates, settings: Settings, voices: Floats) -> Fl
     diagonal = np.arange(utility.shape[1])
     utility[:, diagonal, diagonal] = 0
     total = np.einsum("rij,rj->ri", utility, voices)
-    others = voices @ (1 - np.eye(len(diagonal)))  # not the sum less one's own, which rounding could make 0
+    others = voices @ (1 - np.eye(len(diagonal)))  # not the sum minus the text's own: rounding could make it 0
     return np.divide(total, others, out=np.zeros_like(total), where=others > 0)
 
 
 def _prior(candidates: Candidates, settings: Settings, eligible: Flags) -> Floats | float:
-    """What each text loses by its length, shape ``[R, N]``."""
+    """Return the points that each text loses by its length, shape ``[R, N]``."""
     import numpy as np
 
     if not settings.length:
@@ -223,7 +224,7 @@ def _prior(candidates: Candidates, settings: Settings, eligible: Flags) -> Float
 
 
 def _shares(candidates: Candidates, temperature: float | None) -> Floats:
-    """How much each text counts among those of its file, 1 on average; shape ``[R, N]``."""
+    """Return the weight of each text among those of its file, 1 on average; shape ``[R, N]``."""
     import numpy as np
 
     shares = np.ones_like(candidates.confidence)
@@ -239,6 +240,6 @@ def _shares(candidates: Candidates, temperature: float | None) -> Floats:
 
 
 def _numbered(texts: Sequence[str]) -> list[int]:
-    """The place of each text's first equal."""
+    """Return, for each text, the index of the first text that is equal to it."""
     first: dict[str, int] = {}
-    return [first.setdefault(" ".join(text.split()), place) for place, text in enumerate(texts)]
+    return [first.setdefault(" ".join(text.split()), index) for index, text in enumerate(texts)]

@@ -29,10 +29,10 @@ class Member:
 
     Attributes:
         name: of the file, with a letter before it.
-        path: where it was read.
+        path: the path that it was read from.
         texts: of every dialogue, in the order of their samples, after post-processing; shape ``[rows][n]``.
         confidence: the mean log-probability of a token of each of them, shape ``[rows][n]``; None where the file
-            does not say.
+            does not have it.
         post: the steps of post-processing that ran.
     """
 
@@ -44,18 +44,18 @@ class Member:
 
     @property
     def each(self) -> int:
-        """How many texts there are of a dialogue."""
+        """The number of texts for each dialogue."""
         return len(self.texts[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The texts that one is chosen from, for every dialogue.
+    """The texts to choose from, for every dialogue.
 
     Attributes:
         ids: of the dialogues, in the order of the data, or else of the first file.
         members: the files, in the order given.
-        dialogues: the data's; empty where none were named.
+        dialogues: the data's; empty where no data were named.
     """
 
     ids: tuple[str, ...]
@@ -63,25 +63,26 @@ class Pool:
     dialogues: tuple[Dialogue, ...] = ()
 
     def candidates(self) -> list[list[str]]:
-        """All texts of each dialogue, member after member; shape ``[rows][n]``."""
+        """Return all texts of each dialogue, member after member; shape ``[rows][n]``."""
         return [[text for member in self.members for text in member.texts[row]] for row in range(len(self.ids))]
 
 
 def read_pool(paths: Sequence[Path], source: str | None = None) -> Pool:
     """Read the files of a pool.
 
-    A file is a CSV, JSONL or parquet with `fname` and `summary`, and any number of rows for an id, but as many for
-    every id. Optional: `sample` (their order, or else the file's), `dialogue` (its hash, beside `finish_reason`),
-    and `logprob` (the sum over the generated tokens) with `tokens`. Raw predictions in a run's folder are
-    post-processed as its recipe says; those that were moved out of it are taken as they stand, which is said.
+    A file is a CSV, JSONL or parquet with `fname` and `summary`, and the same number of rows for every id.
+    Optional fields: `sample` (the order of the rows of an id; without it, that of the file), `dialogue` (its hash;
+    only read together with `finish_reason`), and `logprob` (the sum over the generated tokens) with `tokens`. Raw
+    predictions in a run's folder are post-processed by the steps of its recipe. Those that were moved out of it
+    are used as they are, and a notice is printed.
 
     Args:
         paths: of the files; a file that is named twice is in the pool twice.
-        source: the data file that they must be of; None takes the ids of the first file.
+        source: the data file that they must belong to; None: the ids of the first file.
 
     Raises:
         DataError: the data cannot be used.
-        PredictionError: a file cannot be used, or is not of the same ids or dialogues.
+        PredictionError: a file cannot be used, or its ids or dialogues differ.
     """
     if not paths:
         raise PredictionError("found no prediction file; expected at least one")
@@ -95,19 +96,19 @@ def read_pool(paths: Sequence[Path], source: str | None = None) -> Pool:
     shown = short_names(list(dict.fromkeys(map(str, paths))))
     names = dict(zip(dict.fromkeys(map(str, paths)), shown, strict=True))
     members: list[Member] = []
-    learnt: dict[Path, LengthLimits | None] = {}
+    run_limits: dict[Path, LengthLimits | None] = {}
     for label, path, lines in zip(letters(len(paths)), paths, files, strict=True):
         rows = [lines[identity] for identity in ids]
-        members.append(_member(f"{label} {names[str(path)]}", path, rows, dialogues, learnt))
+        members.append(_member(f"{label} {names[str(path)]}", path, rows, dialogues, run_limits))
     return Pool(tuple(ids), tuple(members), dialogues)
 
 
 def run_files(run: Run, source: str) -> list[Path]:
-    """Return the prediction and candidate files of a run that are of the data; floors are left out.
+    """Return the prediction and candidate files of a run that belong to the data; floors are left out.
 
     Raises:
         DataError: the data cannot be used.
-        PredictionError: there are none; says which command makes them.
+        PredictionError: the run has none; the message names the command that makes them.
     """
     fitting = []
     for path in _files_of([run.predictions, run.candidates], source):
@@ -127,7 +128,7 @@ def run_files(run: Run, source: str) -> list[Path]:
 def dev_files(files: Sequence[Path], source: str, dev: str) -> list[tuple[Path, Path]]:
     """Pair the files of a run with those for the dev data that were generated in the same way.
 
-    Files are paired by their identities: the same engine, prompt and decoding, in the same folder; of several the
+    Files are paired by their identities: equal engine, prompt and decoding, in the same folder; of several, the
     one that differs least, then the newest. A file without an identity is paired by its name: ``test.vllm.jsonl``
     with ``dev.vllm.jsonl``. A file without a partner is left out, which is printed.
 
@@ -146,14 +147,14 @@ def dev_files(files: Sequence[Path], source: str, dev: str) -> list[tuple[Path, 
             pairs.append((path, other))
     if not pairs:
         raise PredictionError(
-            f"no file of {source} has one for {dev} that belongs to it; generate as many for {dev}, or name FILEs "
+            f"no file of {source} has a matching file for {dev}; generate one for each with {dev}, or name FILEs "
             "and --dev-pool"
         )
     return pairs
 
 
 def _files_of(folders: Sequence[Path], source: str) -> list[Path]:
-    """Return the files of folders that are of the data."""
+    """Return the files of folders that belong to the data."""
     dialogues = read_dialogues(source)
     ids, hashes = [dialogue.id for dialogue in dialogues], _hashes(dialogues)
     fitting = []
@@ -169,7 +170,7 @@ def _files_of(folders: Sequence[Path], source: str) -> list[Path]:
 
 
 def _partner(path: Path, others: Sequence[Path]) -> Path | None:
-    """Return the one of other files that was generated in the same way; None: none was, or that is not known."""
+    """Return the other file that was generated in the same way; None: no file was, or that is not known."""
     own = read_identity(path)
     if own is None:
         return None
@@ -179,7 +180,7 @@ def _partner(path: Path, others: Sequence[Path]) -> Path | None:
 
 
 def _named_for_dev(path: Path, source: str, dev: str) -> Path | None:
-    """Return the dev file that is named like a file, if one of them has no identity; a missing one is printed."""
+    """Return the dev file with the matching name, if one of the two has no identity; a missing file is printed."""
     own = read_identity(path)
     if _is_named_after(path, source):
         other = path.with_name(source_name(dev) + path.name.removeprefix(source_name(source)))
@@ -191,7 +192,7 @@ def _named_for_dev(path: Path, source: str, dev: str) -> Path | None:
         reason = f"{other.name}: no such file"
     else:
         reason = f"no file next to it was generated for {dev} with the same engine, prompt and decoding"
-    say(f"{path}: {reason}; left out: generate it for {dev}, too, or name FILEs and --dev-pool")
+    say(f"{path}: {reason}; left out: generate it for {dev} too, or name FILEs and --dev-pool")
     return None
 
 
@@ -207,7 +208,7 @@ def _hashes(dialogues: Sequence[Dialogue]) -> dict[str, str]:
 def _check(
     path: Path, others: str, lines: dict[str, list[Line]], ids: Sequence[str], hashes: dict[str, str]
 ) -> None:
-    """Check that a file is of the ids and dialogues of the others; add the hashes that were not known."""
+    """Check that a file has the ids and dialogues of the others; add the hashes that were not known."""
     check_ids(path, list(lines), ids, others)
     check_dialogues(
         path,
@@ -227,22 +228,22 @@ def _member(
     path: Path,
     rows: Sequence[Sequence[Line]],
     dialogues: Sequence[Dialogue],
-    learnt: dict[Path, LengthLimits | None],
+    run_limits: dict[Path, LengthLimits | None],
 ) -> Member:
-    """A file's texts after post-processing; `learnt` keeps each run's limits, which speak when they are read."""
+    """Post-process a file's texts; `run_limits` caches each run's limits, since reading them prints a notice."""
     texts = tuple(line.text for row in rows for line in row)
     cut_off = tuple(line.cut_off for row in rows for line in row)
     each = len(rows[0])
-    run = run_of(path, tell=True)
+    run = run_of(path, notify=True)
     steps = [] if run is None else run.recipe().post
     needing = [step for step in steps if step in NEED_DIALOGUE]
     if needing and not dialogues:
         raise PredictionError(
             f"{path}: the post-processing of its run ({needing[0]}) needs the dialogues; name them: --data FILE"
         )
-    if run is not None and run.path not in learnt:
-        learnt[run.path] = limits_for(run, steps, [dialogue.text for dialogue in dialogues])
-    limits = None if run is None else learnt[run.path]
+    if run is not None and run.path not in run_limits:
+        run_limits[run.path] = limits_for(run, steps, [dialogue.text for dialogue in dialogues])
+    limits = None if run is None else run_limits[run.path]
     spoken = tuple(dialogue.text for dialogue in dialogues for _ in range(each)) if dialogues else None
     texts = RawSummaries(path, texts, spoken, cut_off, run=run).finish(steps, limits).texts
     confidence = tuple(tuple(one.confidence for one in row if one.confidence is not None) for row in rows)

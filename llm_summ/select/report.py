@@ -1,4 +1,4 @@
-"""What was chosen, and what there is to say of the pool."""
+"""The result of a selection: the chosen texts, and a report on the pool."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _MOST_ALIKE = 5  # pairs that are shown
 
 @dataclass(frozen=True, slots=True)
 class MemberReport:
-    """A file of the pool, and its part in what was chosen.
+    """A file of the pool, and its part in the selection.
 
     Attributes:
         name: of the file.
-        each: its texts for a dialogue.
+        each: the number of its texts for a dialogue.
         weight: of the file.
         chosen: dialogues whose text was taken from it; an equal text counts for the first file that has it.
-        equal: dialogues for which one of its texts is equal to what was chosen, white space aside.
+        equal: dialogues for which one of its texts is equal to the chosen one, white space aside.
         agreement: mean final score of its texts with those of the other files, both ways, from 0 to 100; None
-            where there is no other.
-        empty: texts without a letter or a figure, or of a null word (nan).
+            for the only file.
+        empty: texts without a letter or a digit, or of a null word (nan).
     """
 
     name: str
@@ -47,12 +47,12 @@ class MemberReport:
 
 @dataclass(frozen=True, slots=True)
 class Unlike:
-    """A file of the pool whose file for the dev data was not made alike.
+    """A file of the pool whose file for the dev data was generated with other settings.
 
     Attributes:
         name: of the file.
         dev: the file for the dev data.
-        fields: what differs between their identities, but for the data.
+        fields: the fields of their identities that differ, except the data.
     """
 
     name: str
@@ -61,8 +61,8 @@ class Unlike:
 
     def __str__(self) -> str:
         return (
-            f"{self.name} and {self.dev} were not generated alike ({', '.join(self.fields)} differ): what --tune "
-            "finds on the one may not hold for the other; generate both with the same settings"
+            f"{self.name} and {self.dev} were generated with different settings ({', '.join(self.fields)}): the "
+            "result of --tune may not hold for both; generate both with the same settings"
         )
 
 
@@ -71,18 +71,18 @@ class Selection(JsonRecord):
     """One text for every dialogue.
 
     Attributes:
-        pool: what it was chosen from.
-        settings: how.
-        texts: what was chosen, in the order of the pool's ids.
+        pool: the pool that they were chosen from.
+        settings: how they were chosen.
+        texts: the chosen texts, in the order of the pool's ids.
         members: the part of each file.
-        picks: the file, the sample's place in it and the score of every choice.
-        ties: ids for which another text was as good, and the first was taken.
-        undecided: ids for which a vote decided nothing, since all texts differ.
-        identical: how many dialogues have two equal texts or more, and how many have nothing but equal ones.
-        empty: ids for which there are only empty texts.
-        similarities: every pair of files by their first samples, the most alike first.
-        tuned: what a dev set said.
-        unlike: the files that were not made as those for the dev data were.
+        picks: the file, the sample's index in it and the score of every choice.
+        ties: ids for which another text was equally good, and the first was taken.
+        undecided: ids for which a vote was undecided, since all texts differ.
+        identical: how many dialogues have two or more equal texts, and how many have only equal texts.
+        empty: ids that have only empty texts.
+        similarities: every pair of files by their first samples, the most similar first.
+        tuned: the result of tuning on a dev set.
+        unlike: the files that were generated with other settings than their files for the dev data.
         inputs: every file that was read.
     """
 
@@ -135,7 +135,7 @@ class Selection(JsonRecord):
         }
 
     def table(self) -> TextTable:
-        """For people: a line a file."""
+        """Return, for people, a line a file."""
         headers = ["", "texts", "weight", "chosen", "equal", "agreement"]
         rows = []
         for place, one in enumerate(self.members):
@@ -148,17 +148,17 @@ class Selection(JsonRecord):
         return TextTable(headers + ["dev alone", "dev without"] * (self.tuned is not None), rows)
 
     def lines(self) -> list[str]:
-        """For people: what the table does not say."""
+        """Return, for people, the results that the table does not have."""
         rows = len(self.texts)
         lines = similarity_lines(self.similarities, _MOST_ALIKE)
         some, every = self.identical
         lines += [
-            labelled("equal", f"texts in {some:,} of {rows:,} dialogues, nothing but equal ones in {every:,}"),
+            labelled("equal", f"texts in {some:,} of {rows:,} dialogues, only equal ones in {every:,}"),
             labelled("ties", f"{_count(self.ties, rows)}; the first file's text was taken"),
         ]
         settings = self.settings
         if settings.method == "vote":
-            undecided = f"decided nothing in {_count(self.undecided, rows)}"
+            undecided = f"undecided in {_count(self.undecided, rows)}"
             lines.append(labelled("vote", f"{undecided}: all texts differ; the medoid was taken"))
         if self.tuned is not None:
             lines += self.tuned.lines()
@@ -172,20 +172,20 @@ class Selection(JsonRecord):
         return [*lines, labelled("method", f"{settings.method}, {', '.join(how)}")]
 
     def warnings(self) -> list[str]:
-        """What makes the selection worth less than it seems."""
+        """Return the reasons why the selection is less reliable than it seems."""
         found = []
         members = self.pool.members
         for place, member in enumerate(members):
-            twin = next((one for one in members[:place] if one.texts == member.texts), None)
+            twin = next((earlier for earlier in members[:place] if earlier.texts == member.texts), None)
             if twin is not None:
                 found.append(f"{twin.name} and {member.name} have the same texts: one file is in the pool twice")
         used = sum(member.each for member in self.members if member.weight)
         if used == 1 and self.tuned is None:
-            found.append("there is one text a dialogue: nothing was chosen")
+            found.append("there is only one text for each dialogue: nothing to choose from")
         if used == 2 and self.settings.method in ("mbr", "medoid"):
-            found.append("of two texts neither agrees more with the other: take three files or more")
+            found.append("two texts agree equally with each other: use three files or more")
         if self.empty:
-            found.append(f"nothing but empty texts in {_count(self.empty, len(self.texts))}")
+            found.append(f"only empty texts in {_count(self.empty, len(self.texts))}")
         return [*found, *map(str, self.unlike)]
 
 

@@ -1,4 +1,4 @@
-"""What `select` is asked for: the files and data it needs, found and checked before anything is chosen."""
+"""A request for a selection: its files and data are found and checked before anything is chosen."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["SelectionRequest", "choose_and_write"]
 
 @dataclass(frozen=True, slots=True)
 class SelectionRequest:
-    """A selection that is wanted.
+    """A request for a selection.
 
     Attributes:
-        files: of the pool; none: all predictions and candidates of a run that are of the data.
-        source: the data; of a run by default the recipe's test data, of files none.
+        files: of the pool; empty: all predictions and candidates of a run that belong to the data.
+        source: the data; None: for a run the recipe's test data, for files no data.
         settings: how to choose.
-        run: whose predictions, if there are no files.
-        tune: data with references, on which settings are to be found.
-        dev_pool: the files for those, in the order of `files`; of a run they are found by their names.
-        only_best: whether the file that is the best there is taken alone.
-        out: where the selection is written; None writes nothing.
-        force: whether another file there is replaced.
+        run: the run whose predictions are used if `files` is empty.
+        tune: data with references, on which settings are found.
+        dev_pool: the files for `tune`, in the order of `files`; empty: a run's are found by identity or name.
+        only_best: whether to take only the file that is the best on `tune`.
+        out: the file to write; None: nothing is written.
+        force: whether to replace an existing file.
     """
 
     files: tuple[Path, ...]
@@ -44,7 +44,7 @@ class SelectionRequest:
 
 
 def choose_and_write(request: SelectionRequest) -> Selection:
-    """Choose one text for every dialogue, and write the result if that is wanted.
+    """Choose one text for every dialogue, and write the result if `out` is set.
 
     Raises:
         InputError: a file or the data cannot be used, or they do not fit each other.
@@ -55,7 +55,7 @@ def choose_and_write(request: SelectionRequest) -> Selection:
         source = source or request.run.recipe().data.test
         if source is None:
             raise RunError(
-                f"{request.run.recipe_path}: names no data.test; say what the summaries are of: --data FILE"
+                f"{request.run.recipe_path}: names no data.test; name the data of the summaries: --data FILE"
             )
         files = tuple(run_files(request.run, source))
         if tune is not None and not dev_pool and tune != source:

@@ -1,4 +1,4 @@
-"""From files to one text for every dialogue: read, tuned, chosen, written."""
+"""Choose one text for every dialogue from files: read them, tune, choose, write."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llm_summ.select.tune import Tuned, tune
 
 __all__ = ["select", "write_selection"]
 
-_MANY_PAIRS = 500_000  # of texts: from here on a second process gains more than its start costs
+_MANY_PAIRS = 500_000  # of texts: with more, a second process gains more than its start costs
 
 
 def select(
@@ -38,13 +38,13 @@ def select(
 
     Args:
         paths: the pool's files.
-        source: the data that they are of; None takes the ids of the first file.
+        source: the data that they belong to; None: the ids of the first file.
         settings: how to choose; with `dev`, where the search begins.
-        dev: data with references, on which settings are to be found.
+        dev: data with references, on which settings are found.
         dev_paths: the files for the dev data, in the order of `paths`.
-        only_best: take the file that is the best on the dev data, alone.
+        only_best: take only the file that is the best on the dev data.
         metric: the utility, and the score on the dev data.
-        workers: processes; None takes more than one where there is much to do.
+        workers: processes; None: more than one for a large pool.
 
     Raises:
         InputError: a file or the data cannot be used, or they do not fit each other.
@@ -60,7 +60,7 @@ def select(
     if settings.temperature is not None and all(member.confidence is None for member in pool.members):
         raise InputError(
             f"--temperature: no file has log-probabilities ({listed([member.name for member in pool.members])}); "
-            "leave it out, or generate them anew"
+            "leave it out, or generate them again"
         )
     tuned = None
     if dev is not None:
@@ -78,7 +78,7 @@ def select(
 
 
 def write_selection(selection: Selection, out: Path, *, force: bool = False) -> None:
-    """Write what was chosen, as CSV with `fname` and `summary`; the file appears whole or not at all.
+    """Write the chosen texts as CSV with `fname` and `summary`; the file appears complete or not at all.
 
     Raises:
         DataError: as `check_out`; or the file cannot be written.
@@ -101,27 +101,29 @@ def _tune(
             f"--dev-pool: found {len(dev_paths)} files for {dev}, and {len(pool.members)} in the pool; "
             "expected one for each, in their order"
         )
-    beside = read_pool(dev_paths, dev)
-    for one, other in zip(pool.members, beside.members, strict=True):
+    dev_pool = read_pool(dev_paths, dev)
+    for one, other in zip(pool.members, dev_pool.members, strict=True):
         if one.each != other.each:
             raise InputError(
-                f"{other.path}: holds {other.each} texts a dialogue, and {one.path} {one.each}; weights that are "
-                "found on the one are not for the other: generate as many for both"
+                f"{other.path}: has {other.each} texts a dialogue, and {one.path} {one.each}; weights of one "
+                "are not valid for the other: generate the same number for both"
             )
-    # What is tuned must be there to be used.
+    # The temperature is tuned only if it can be used: both files need log-probabilities.
     logprobs = all(
         (one.confidence is None) == (other.confidence is None)
-        for one, other in zip(pool.members, beside.members, strict=True)
+        for one, other in zip(pool.members, dev_pool.members, strict=True)
     )
-    members = tuple(replace(other, name=one.name) for one, other in zip(pool.members, beside.members, strict=True))
+    members = tuple(
+        replace(other, name=one.name) for one, other in zip(pool.members, dev_pool.members, strict=True)
+    )
     return tune(
-        replace(beside, members=members),
+        replace(dev_pool, members=members),
         dev,
         settings,
         logprobs=logprobs,
         only_best=only_best,
         metric=metric,
-        workers=_workers(beside) if workers is None else workers,
+        workers=_workers(dev_pool) if workers is None else workers,
     )
 
 

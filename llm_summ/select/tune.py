@@ -1,9 +1,10 @@
-"""Settings found on a dev set, and what they are worth on dialogues that they were not found on.
+"""Find settings on a dev set, and score them on dialogues that they were not found on.
 
-The search is greedy: from all files alike, one value is changed at a time, the one that gains most, as long as it
-gains 0.05 points. Its own score is too high, since it is the best of many; so the dialogues are cut into five
-folds, the settings are found on four of them and scored on the fifth, and these out-of-fold scores are what is
-told and compared. Where they are no better than those of all files alike, these stay.
+The search is greedy: it starts with equal weights for all files and changes one value at a time, the one that
+gains most, as long as it gains 0.05 points. Its own score is too high, since it is the best of many. So the
+dialogues are split into five folds, the settings are found on four of them and scored on the fifth, and these
+out-of-fold scores are reported and compared. If they are not better than those of equal weights, the equal weights
+are kept.
 For the greedy choice of members see Caruana et al. 2004, "Ensemble Selection from Libraries of Models"; it
 begins with all of them here, since of two texts neither agrees more with the other.
 """
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["MemberScore", "Tuned", "tune"]
 
 _LEAST_ROWS = 10
-_GAIN = 0.05  # points: less is noise, and plain settings are worth more
+_GAIN = 0.05  # points: less is noise, and plain settings are preferable
 _WEIGHTS = (0.0, 0.5, 1.0, 2.0)
 _ROUGE = ((1.0, 1.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _LENGTH = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -45,8 +46,8 @@ class MemberScore:
 
     Attributes:
         name: of the file.
-        alone: its score; of a file with several texts a dialogue, that of what it chooses among them.
-        without: the ensemble's out-of-fold score without it; None where nothing would be left.
+        alone: its score; for a file with several texts a dialogue, the score of the texts chosen from them.
+        without: the ensemble's out-of-fold score without it; None where no file would be left.
     """
 
     name: str
@@ -56,22 +57,22 @@ class MemberScore:
 
 @dataclass(frozen=True, slots=True)
 class Tuned(JsonRecord):
-    """What was found on the dev set.
+    """The result of tuning on a dev set.
 
     Attributes:
         dev: the data.
-        rows: how many dialogues they are.
-        settings: what to choose with: the ensemble's, or the best file alone if the ensemble is not better.
-        ensemble: the settings that the search finds on all dialogues; if what it finds is worth nothing on others,
-            those that it began with.
-        plain: the score of the settings that the search began with: all files alike.
+        rows: the number of dialogues.
+        settings: to choose with: the ensemble's, or the best file alone if the ensemble is not better.
+        ensemble: the settings that the search finds on all dialogues; or those that it began with, if its results
+            gain nothing on other dialogues.
+        plain: the score of the settings that the search began with: equal weights.
         fell_back: whether `settings` is the best file alone.
         out_of_fold: the ensemble's score, by settings found on the other folds.
-        in_sample: the score of what the search finds on the dialogues that it was found on: too high.
-        best: the place of the best file in the pool.
+        in_sample: the score of the found settings on the dialogues that they were found on: too high.
+        best: the index of the best file in the pool.
         best_out_of_fold: the score of the file that is the best on the other folds.
-        oracle: the score of the best text for each dialogue, which no choice can exceed.
-        versus_best: the ensemble's out-of-fold scores less the best file's, dialogue by dialogue.
+        oracle: the score of the best text for each dialogue: the upper limit of any choice.
+        versus_best: the ensemble's out-of-fold scores minus the best file's, dialogue by dialogue.
         members: each file.
     """
 
@@ -109,7 +110,7 @@ class Tuned(JsonRecord):
         }
 
     def lines(self) -> list[str]:
-        """For people: what the tables do not say."""
+        """Return, for people, the results that the tables do not have."""
         best, versus = self.members[self.best], self.versus_best
         lines = [
             labelled(
@@ -117,7 +118,7 @@ class Tuned(JsonRecord):
                 f"{self.out_of_fold:.2f} out of fold ({self.in_sample:.2f} on the dialogues that its "
                 f"settings were found on); the best text of each dialogue would score {self.oracle:.2f}",
             ),
-            labelled("all alike", f"{self.plain:.2f}, with nothing searched for"),
+            labelled("all alike", f"{self.plain:.2f}, with equal weights and no search"),
             labelled(
                 "best file",
                 f"{best.alone:.2f}: {best.name}; {self.best_out_of_fold:.2f} if picked out of fold",
@@ -147,14 +148,14 @@ def tune(
         pool: its files' texts for the dev data, whose dialogues have references.
         dev: the data, as the user named it.
         start: where the search begins; its method stays.
-        logprobs: whether the texts that are to be chosen from have log-probabilities, too.
-        only_best: take the best file alone, whatever the ensemble is worth.
+        logprobs: whether the texts to choose from have log-probabilities too.
+        only_best: take the best file alone, even if the ensemble is better.
         seed: of the folds.
         metric: the score.
         workers: processes that share the dialogues.
 
     Raises:
-        DataError: there are too few dialogues, or one has no reference.
+        DataError: there are too few dialogues, or a dialogue has no reference.
     """
     import numpy as np
 
@@ -164,7 +165,7 @@ def tune(
     known: dict[Settings, Floats] = {}
 
     def score(settings: Settings) -> Floats:
-        """The final score of every dialogue, shape [rows]."""
+        """Return the final score of every dialogue, shape [rows]."""
         if settings not in known:
             index = choose(candidates, settings).index
             known[settings] = truth[np.arange(len(index)), index]
@@ -189,7 +190,7 @@ def tune(
                 without[member, inside] = score(replace(found, weights=weights))[inside]
     everywhere = _search(score, start, np.arange(rows), candidates, confident)
     plain, in_sample = score(start), float(score(everywhere).mean())
-    if plain.mean() >= ensemble.mean():  # what was searched for is worth nothing elsewhere
+    if plain.mean() >= ensemble.mean():  # the found settings gain nothing on other dialogues
         ensemble, everywhere = plain, start
     versus = paired(alone[best].tolist(), ensemble.tolist())
     fell_back = only_best or versus.difference <= 0
@@ -226,13 +227,13 @@ def _check(pool: Pool, dev: str) -> None:
         )
     if len(pool.ids) < _LEAST_ROWS:
         raise DataError(
-            f"{dev}: found {len(pool.ids)} dialogues; --tune needs {_LEAST_ROWS} at least, and hundreds to tell "
-            "anything"
+            f"{dev}: found {len(pool.ids)} dialogues; --tune needs {_LEAST_ROWS} at least, and hundreds for a "
+            "reliable result"
         )
 
 
 def _truth(pool: Pool, metric: Metric) -> Floats:
-    """The final score of every candidate against the references, from 0 to 100; shape ``[R, N]``."""
+    """Return the final score of every candidate against the references, from 0 to 100; shape ``[R, N]``."""
     import numpy as np
 
     rows = pool.candidates()
@@ -244,7 +245,7 @@ def _truth(pool: Pool, metric: Metric) -> Floats:
 
 
 def _alone(settings: Settings, member: int) -> Settings:
-    """One file, chosen from without a prior."""
+    """Return settings with one file and no prior."""
     return Settings(tuple(float(place == member) for place in range(len(settings.weights))), settings.method)
 
 
@@ -267,7 +268,7 @@ def _search(
 
 
 def _neighbours(settings: Settings, several: bool, confident: bool) -> Iterator[Settings]:
-    """Settings that differ in one value."""
+    """Yield settings that differ in one value."""
     for place in range(len(settings.weights) if several else 0):
         for weight in _WEIGHTS:
             weights = (*settings.weights[:place], weight, *settings.weights[place + 1 :])

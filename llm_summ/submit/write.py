@@ -94,7 +94,7 @@ def file_texts(path: Path, source: str | None, sample: SampleSubmission) -> Text
         PredictionError: the predictions cannot be used, or do not belong to the data.
         RunError: raw predictions of a run, but its recipe names no test data.
     """
-    run = run_of(path, tell=source is None)
+    run = run_of(path, notify=source is None)
     if run is not None and source is None:
         source = data_of(run, None)
     dialogues = [] if source is None else read_dialogues(source)

@@ -91,7 +91,7 @@ def test_select_tunes_its_files_on_those_for_the_dev_data() -> None:
     result = llm_summ("select", "--run", "first", "--data", "test.csv", "--tune", "dev.csv", "--out", "out.csv")
     assert result.code == 0, result
     assert "test.hf.untuned.jsonl: a floor, written without an adapter; left out" in result.err
-    assert "generated alike" not in result.err
+    assert "generated with different settings" not in result.err
     assert "A renamed.jsonl" in result.out
     assert "B test.hf.n2-t1.jsonl" in result.out
     with Path("out.csv").open(encoding="utf-8", newline="") as file:

@@ -31,7 +31,7 @@ def scored(
     variant: Variant = "rouge",
     aggregate: Aggregate = "mean",
 ) -> list[ScoredRow]:
-    """Rows with the scores that they have."""
+    """Return rows with their scores."""
     score = score_corpus(summaries, references, variant=variant, aggregate=aggregate, tokenizer=tokenizer)
     names = ids or [f"dev_{place}" for place in range(len(summaries))]
     return [

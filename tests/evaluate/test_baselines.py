@@ -1,4 +1,4 @@
-"""Floors, and rows beside the wrong dialogue."""
+"""Floors, and rows that are matched to the wrong dialogue."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def made(rows: int, seed: int, kept: float) -> tuple[list[str], list[list[str]]]
 
 
 def off_by(summaries: list[str], shift: int, first: int) -> list[str]:
-    """From a row on, each row has the summary of the dialogue `shift` further on; the ends take the rest."""
+    """From a row on, give each row the summary of the dialogue `shift` further on; the ends take the rest."""
     return [
         summaries[(place + shift) % len(summaries)] if place >= first else text
         for place, text in enumerate(summaries)
@@ -72,7 +72,7 @@ def test_floors_are_scores_of_score_corpus(variant: Variant, aggregate: Aggregat
     ]
 
 
-def test_the_template_scores_something_beside_any_korean_summary() -> None:
+def test_the_template_scores_above_zero_with_any_korean_summary() -> None:
     references = [
         ["#Person1#은 #Person2#에게 약을 언제 먹는지 묻고, #Person2#는 하루 세 번이라고 설명합니다."],
         ["#Person2#는 #Person1#에게 방을 예약하려고 전화했지만 빈방이 없습니다."],
@@ -90,7 +90,7 @@ def test_the_template_scores_something_beside_any_korean_summary() -> None:
 @given(st.integers(0, 10**6), st.sampled_from([-3, -2, -1, 1, 2, 3]), st.integers(0, 60))
 def test_rows_that_are_off_from_an_id_on_are_named(seed: int, shift: int, first: int) -> None:
     summaries, references = made(90, seed, 0.6)
-    # As in the data that this was made for, an id does not exist.
+    # As in the competition's data, an id does not exist.
     ids = [f"test_{place + (place >= 40)}" for place in range(90)]
     rows = scored(off_by(summaries, shift, first), references, tokenizer=SPACES, ids=ids)
     [found] = baselines(rows).misaligned
@@ -118,12 +118,12 @@ def test_summaries_in_order_are_never_called_misaligned(seed: int, kept: float, 
 
 
 @pytest.mark.parametrize("repeated", [1, 2, 7])
-def test_few_sentences_for_all_dialogues_are_no_misalignment(repeated: int) -> None:
+def test_few_sentences_for_all_dialogues_are_not_a_misalignment(repeated: int) -> None:
     summaries, references = made(80, 5, 0.6)
     texts = [summaries[place % repeated] for place in range(80)]
     found = baselines(scored(texts, references, tokenizer=SPACES))
     assert found.warnings() == []
-    assert any("they say little of their own, or are in another order" in note for note in found.notes())
+    assert any("they are not specific to their dialogues" in note for note in found.notes())
 
 
 def test_a_good_system_is_near_no_floor_and_a_shuffled_one_is() -> None:
@@ -132,7 +132,7 @@ def test_a_good_system_is_near_no_floor_and_a_shuffled_one_is() -> None:
     random.Random(0).shuffle(summaries)
     found = baselines(scored(summaries, references, tokenizer=SPACES))
     assert found.warnings() == []
-    assert found.notes()[-1].startswith(f"{found.final:.1f} is what the summaries score beside other dialogues")
+    assert found.notes()[-1].startswith(f"{found.final:.1f} is near the summaries' score with other dialogues")
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4])
@@ -149,11 +149,11 @@ def test_without_rows_there_is_no_floor() -> None:
         baselines([])
 
 
-def test_what_is_said_of_misaligned_rows() -> None:
+def test_the_message_on_misaligned_rows() -> None:
     found = Misaligned(1, "test_467", "test_498", 32, 21.34, 47.0)
     assert str(found) == (
         "misaligned: 32 summaries, from test_467 to test_498, fit the dialogues 1 row further on (47.0) better "
-        "than their own (21.3); were ids counted although some do not exist, or was a row lost or doubled? "
+        "than their own (21.3); were ids counted although some do not exist, or was a row lost or duplicated? "
         "Take each id from the data"
     )
     assert "the dialogues 2 rows further back" in str(Misaligned(-2, "a", "b", 10, 20.0, 40.0))

@@ -82,7 +82,7 @@ def test_a_run_is_a_system_by_its_name_its_folder_or_its_file(data: str) -> None
         found = compare_systems(["wrong.csv", name], data)
         system = found.systems[1]
         assert (system.name, system.summaries.path) == (shown, file.path)
-        # post-processed as the run's recipe says
+        # post-processed by the steps of the run's recipe
         assert round(system.score.final, 4) == 100
         assert system.to_json()["post"] == {"strip": 3, "cut_unfinished": 3}
         assert round(found.versus[0].paired.difference, 4) == 100
@@ -94,12 +94,12 @@ def test_a_run_may_have_a_name_as_files_have(data: str) -> None:
     file = predict(run, "dev.hf")
     other = write_rows("wrong.csv", WRONG)
     assert compare_systems([other, "mine.csv"], data).systems[1].summaries.path == file.path
-    # A file of that name is meant before the run.
+    # A file of that name takes precedence over the run.
     write_rows("mine.csv", WRONG)
     assert compare_systems([other, "mine.csv"], data).systems[1].summaries.path == Path("mine.csv")
 
 
-def test_files_of_one_name_are_told_apart_by_their_folders(data: str) -> None:
+def test_files_of_one_name_are_distinguished_by_their_folders(data: str) -> None:
     for folder in ("a", "b"):
         Path(folder).mkdir()
     names = [write_rows("a/out.csv", SUMMARIES), write_rows("b/out.csv", WRONG)]
@@ -112,7 +112,7 @@ def test_fewer_than_two_systems_are_refused(data: str, names: list[str], count: 
     with pytest.raises(PredictionError) as error:
         compare_systems(names, data)
     assert str(error.value) == (
-        f"--compare: found {count} behind the data dev.csv; expected at least two runs or prediction files, such "
+        f"--compare: found {count} after the data dev.csv; expected at least two runs or prediction files, such "
         "as: llm-summ eval dev.csv --compare first.csv second.csv"
     )
 
@@ -126,14 +126,18 @@ def test_a_file_that_is_not_there_is_refused_in_one_line(data: str, name: str) -
     )
 
 
-@pytest.mark.parametrize(("name", "said"), [("mien", "mien"), ("folder", "folder"), ("runs", "runs"), ("", "''")])
-def test_what_is_neither_a_run_nor_a_file_is_refused_in_one_line(data: str, name: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"), [("mien", "mien"), ("folder", "folder"), ("runs", "runs"), ("", "''")]
+)
+def test_a_name_that_is_neither_a_run_nor_a_file_is_refused_in_one_line(
+    data: str, name: str, message: str
+) -> None:
     predict(make_run("mine"), "dev.hf")
     Path("folder").mkdir()
     with pytest.raises(PredictionError) as error:
         compare_systems(["mine", name], data)
     assert str(error.value) == (
-        f"--compare {said}: neither a run nor a prediction file; expected a run's name, or a CSV or JSONL with "
+        f"--compare {message}: neither a run nor a prediction file; expected a run's name, or a CSV or JSONL with "
         "fname and summary"
     )
 
@@ -148,7 +152,7 @@ def test_systems_of_other_rows_are_refused_and_the_file_is_named(data: str) -> N
     )
 
 
-def test_a_run_without_predictions_for_the_data_says_what_makes_them(data: str) -> None:
+def test_a_run_without_predictions_for_the_data_names_the_command(data: str) -> None:
     make_run("mine")
     with pytest.raises(PredictionError, match=r"make them: llm-summ generate --run mine --data dev\.csv$"):
         compare_systems([write_rows("out.csv", SUMMARIES), "mine"], data)

@@ -1,4 +1,4 @@
-"""What people see of a comparison: its tables and lines."""
+"""A comparison for people: its tables and lines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_table_has_a_line_a_system_and_another_what_it_has_more_than_the_first
         ["B near.csv", "75.00", "33.33", "75.00", "61.11", "61.11–61.11"],
     ]
     versus = found.versus_table()
-    assert versus.headers == ["beside far.csv", "more", "95 % interval", "p boot", "p rand", "wins/ties/losses"]
+    assert versus.headers == ["vs. far.csv", "more", "95 % interval", "p boot", "p rand", "wins/ties/losses"]
     assert versus.rows == [
         ["B near.csv", "+61.11", "+61.11 to +61.11", "<0.001", f"{p_rand:.3f}", "2/0/0"],
     ]
@@ -59,8 +59,8 @@ def test_every_row_is_in_one_group_of_length(in_tmp: Path) -> None:
     assert (second[:2], second[-2:]) == (["B more", "+0.00"], ["+61.11", "+61.11"])
 
 
-def test_few_rows_are_said_to_be_few(in_tmp: Path) -> None:
-    few = "with fewer than 50 rows intervals are too narrow and p boot is too small; p rand holds"
+def test_few_rows_are_reported(in_tmp: Path) -> None:
+    few = "with fewer than 50 rows intervals are too narrow and p boot is too small; use p rand"
 
     def lines(rows: int) -> list[str]:
         data, names = write_words(rows, far=[FAR] * rows, near=[NEAR] + [FAR] * (rows - 1))
@@ -78,7 +78,7 @@ def test_how_often_a_public_lead_is_lost_is_a_line_for_every_other_system(in_tmp
     near, good, same = found.versus
     assert near.lead is not None
     assert good.lead is not None
-    # Better by as much in every row: no split can turn it round.
+    # Better by the same amount in every row: no split can reverse it.
     assert (near.lead.kept, near.lead.turned) == (1, 0)
     assert [one.lead for one in near.worth] == [0.1, 0.3, 0.5, 1]
     table = found.lead_table()
@@ -86,7 +86,7 @@ def test_how_often_a_public_lead_is_lost_is_a_line_for_every_other_system(in_tmp
         *("public leader behind in private", "of these"),
         *("lead 0.1", "lead 0.3", "lead 0.5", "lead 1"),
     ]
-    # Where no row differs, nobody leads.
+    # Where no row differs, neither system leads.
     assert table.rows == [
         ["B near.csv", "0%", "0%", "0%", "0%", "0%"],
         ["C good.csv", f"{good.lead.turned:.0%}", *(f"{one.turns:.0%}" for one in good.worth)],
@@ -95,27 +95,27 @@ def test_how_often_a_public_lead_is_lost_is_a_line_for_every_other_system(in_tmp
     assert (same.lead is not None, same.paired.difference) == (True, 0)
 
 
-def test_few_rows_say_nothing_about_leads(in_tmp: Path) -> None:
+def test_few_rows_have_no_table_of_leads(in_tmp: Path) -> None:
     data, names = write_words(49, far=[FAR] * 49, near=[NEAR] * 49)
     assert compare_systems(names, data, WORDS).lead_table().rows == []
 
 
-def test_p_of_several_comparisons_are_said_to_be_of_each(in_tmp: Path) -> None:
+def test_p_of_several_comparisons_are_reported_as_uncorrected(in_tmp: Path) -> None:
     data, names = write_words(2, far=[FAR] * 2, near=[NEAR] * 2, good=[REFERENCE] * 2)
-    said = "p is not corrected for 2 comparisons (Bonferroni: multiply it by as many)"
-    assert said in compare_systems(names, data, WORDS).lines()
+    message = "p is not corrected for 2 comparisons (Bonferroni: multiply it by that number)"
+    assert message in compare_systems(names, data, WORDS).lines()
     assert not [line for line in compare_systems(names[:2], data, WORDS).lines() if line.startswith("p is")]
 
 
-def test_empty_summaries_are_said_of_their_system(in_tmp: Path) -> None:
+def test_empty_summaries_are_reported_for_their_system(in_tmp: Path) -> None:
     data, names = write_words(3, near=[NEAR] * 3, gaps=["", NEAR, " "])
-    said = [line for line in compare_systems(names, data, WORDS).lines() if "empty" in line]
-    assert said[0] == "B gaps.csv: 2 empty summaries count as 0"
-    # Another number of empty ones is another signature.
-    assert [line.partition(":")[0] for line in said[1:]] == ["A near.csv", "B gaps.csv"]
+    message = [line for line in compare_systems(names, data, WORDS).lines() if "empty" in line]
+    assert message[0] == "B gaps.csv: 2 empty summaries count as 0"
+    # A different number of empty summaries gives another signature.
+    assert [line.partition(":")[0] for line in message[1:]] == ["A near.csv", "B gaps.csv"]
 
 
-def test_one_signature_stands_alone_and_several_each_with_its_system(in_tmp: Path) -> None:
+def test_one_signature_is_shown_alone_and_several_with_their_systems(in_tmp: Path) -> None:
     data = write_data(Path("dev.csv"))
     predict(make_run("mine"), "dev.hf")
     names = [write_rows("out.csv", SUMMARIES), write_rows("wrong.csv", WRONG)]

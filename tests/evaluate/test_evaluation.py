@@ -1,4 +1,4 @@
-"""One evaluation: what is kept, what the JSON has, and what stands beside the score."""
+"""One evaluation: the stored score, the JSON, and the details next to the score."""
 
 from __future__ import annotations
 
@@ -106,9 +106,9 @@ def test_a_score_that_cannot_be_kept_is_given_all_the_same(
     run: Run, data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     predict(run, "dev.hf")
-    run.scores.write_text("a file stands here", encoding="utf-8")
+    run.scores.write_text("a file is here", encoding="utf-8")
     assert round(evaluate_run(run, data).score.final, 4) == 100
-    assert "runs/mine/scores: the score is not kept (" in capsys.readouterr().err
+    assert "runs/mine/scores: the score is not stored (" in capsys.readouterr().err
 
 
 def test_the_json_has_everything(data: str) -> None:
@@ -149,7 +149,7 @@ def test_the_json_has_everything(data: str) -> None:
     assert [row["summary"] for row in value["worst"]] == [PARTLY[row["id"]] for row in value["worst"]]
 
 
-def test_the_other_package_stands_in_the_json_under_its_name(data: str) -> None:
+def test_the_other_package_is_in_the_json_under_its_name(data: str) -> None:
     ours = evaluated(PARTLY, data).to_json()
     theirs = evaluated(PARTLY, data, Metric("rouge-score")).to_json()
     assert ours["rouge-score"] == {key: theirs[key] for key in (*FIGURES, "signature")}
@@ -197,7 +197,7 @@ def test_nothing_is_explained_or_verified_unasked(data: str) -> None:
     explained = evaluated(PARTLY, data, explained=True)
     assert explained.explanation is not None
     assert explained.verifications == ()
-    # The first of the explained scores is the competition's, whatever was asked for.
+    # The first of the explained scores is the competition's, even if another metric was requested.
     other = evaluated(PARTLY, data, Metric("rouge-score", "space"), explained=True)
     assert other.explanation == explained.explanation
     assert explained.to_json()["explain"]["variants"][0]["final"] == plain.score.final
@@ -222,7 +222,7 @@ def test_empty_summaries_are_verified_too(data: str) -> None:
 
 
 def test_the_corpus_score_is_verified_too(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that are right do not make their mean right."""
+    """Correct rows do not imply a correct mean."""
 
     def wrong(*arguments: Any, **options: Any) -> CorpusScore:
         score = score_corpus(*arguments, **options)
@@ -263,7 +263,7 @@ def test_the_hash_is_the_data_files(data: str) -> None:
     assert second.score == first.score
 
 
-def test_rows_stand_in_the_order_of_the_data(data: str) -> None:
+def test_rows_are_in_the_order_of_the_data(data: str) -> None:
     result = evaluated(dict(reversed(PARTLY.items())), data)
     assert [(row.dialogue.id, row.summary) for row in result.rows] == list(PARTLY.items())
     assert tuple(row.score for row in result.rows) == result.score.per_row

@@ -47,7 +47,7 @@ def test_what_rouge_scores_own_tokenizer_makes_of_korean(summary: str, reference
     assert explain([summary], [[reference]]).variants[-2].final == pytest.approx(final)
 
 
-def test_what_is_left_is_counted_in_the_files_own_texts() -> None:
+def test_the_remaining_tokens_are_counted_in_the_texts_of_the_file() -> None:
     found = explain(SUMMARIES, REFERENCES)
     # "person1" and "10" in two of the five texts, and nothing in the other three.
     morphemes = sum(len(mecab_tokenizer()(text)) for text in [*SUMMARIES, *REFERENCES[0], *REFERENCES[1]])

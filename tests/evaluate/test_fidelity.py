@@ -39,7 +39,7 @@ def found(summary: str, references: list[str], text: str = DIALOGUE) -> dict[str
         ("번호를 묻는다.", ["번호는 #PhoneNumber#이다."] * 3, {"lost masks": ("#PhoneNumber#",)}),
         ("번호를 묻는다.", ["번호는 #PhoneNumber#이다.", "번호를 묻는다."], {}),
         ("번호는 #PhoneNumber#이다.", ["번호는 #PhoneNumber#이다."], {}),
-        # Misspelt: it is neither written nor invented.
+        # Misspelt: it counts neither as present nor as invented.
         (
             "#person1#이 # Person2 #에게 묻는다.",
             ["#Person1#이 묻는다."],
@@ -54,7 +54,7 @@ def test_by_hand(summary: str, references: list[str], expected: dict[str, tuple[
     assert found(summary, references) == expected
 
 
-def test_a_name_is_no_broken_tag_where_the_dialogue_has_no_tags() -> None:
+def test_a_name_is_not_a_broken_tag_where_the_dialogue_has_no_tags() -> None:
     assert found("Person1이 묻는다.", ["번호를 묻는다."], "상담사: 네") == {}
 
 

@@ -70,7 +70,7 @@ def test_speakers() -> None:
     texts = ["네\n아니요", "\n".join(f"#Person{n}#: 네" for n in range(1, 10)), "#Person2#: 네\n#Person1#: 응"]
     texts.append("\n".join(f"#Person{n}#: 네" for n in range(1, 9)))
     rows = [row(f"dev_{place}", text, "나") for place, text in enumerate(texts)]
-    assert counts(rows, "speakers") == [("not told", 1), ("2", 1), ("8 or more", 2)]
+    assert counts(rows, "speakers") == [("unknown", 1), ("2", 1), ("8 or more", 2)]
 
 
 def test_the_ten_most_frequent_topics_and_the_others() -> None:

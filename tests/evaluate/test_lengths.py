@@ -1,4 +1,4 @@
-"""Lengths of summaries beside those of the references."""
+"""Lengths of summaries compared with those of the references."""
 
 from __future__ import annotations
 

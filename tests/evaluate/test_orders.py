@@ -1,4 +1,4 @@
-"""Rows beside the wrong dialogue where gains spread as real ones do, and rows in another order."""
+"""Rows matched to the wrong dialogue where gains spread as in real data, and rows in another order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NUMBERED = [f"test_{n}" for n in range(40)]
 
 
 def made(rows: int, seed: int) -> tuple[list[str], list[list[str]]]:
-    """References, and summaries that keep 20 to 70 % of a reference's words."""
+    """Return references, and summaries that keep 20 to 70 % of a reference's words."""
     generator = random.Random(seed)
     words = [f"낱말{n}" for n in range(60)]
 
@@ -62,7 +62,7 @@ def test_the_last_rows_are_off_by_one(rows: int, off: int, least: int, shift: in
     found = 0
     for seed in SEEDS:
         summaries, references = made(rows, seed)
-        # A row was lost before them, or one was doubled.
+        # A row was lost before them, or one was duplicated.
         if shift == 1:
             summaries = [*summaries[: rows - off], *summaries[rows - off + 1 :], made(1, seed + 100)[0][0]]
         else:
@@ -80,7 +80,7 @@ def test_the_last_rows_are_off_by_one(rows: int, off: int, least: int, shift: in
 
 
 @pytest.mark.parametrize(
-    ("ids", "order", "said"),
+    ("ids", "order", "name"),
     [
         (NUMBERED, sorted(range(40), key=lambda n: NUMBERED[n]), "in the order of ids that are sorted as texts"),
         (
@@ -92,7 +92,7 @@ def test_the_last_rows_are_off_by_one(rows: int, off: int, least: int, shift: in
         (sorted(NUMBERED), list(reversed(range(40))), "in reverse order"),
     ],
 )
-def test_all_rows_in_another_order_are_one_warning(ids: list[str], order: list[int], said: str) -> None:
+def test_all_rows_in_another_order_are_one_warning(ids: list[str], order: list[int], name: str) -> None:
     for seed in SEEDS:
         summaries, references = made(40, seed)
         aligned = baselines(summaries, references, ids)
@@ -102,12 +102,12 @@ def test_all_rows_in_another_order_are_one_warning(ids: list[str], order: list[i
         [warning] = found.warnings()
         assert warning == str(found.reordered)
         assert warning == (
-            f"in another order: the summaries fit the dialogues {said} ({aligned.final:.1f}) better than those "
-            f"beside which they stand ({found.final:.1f}); take each id from the data"
+            f"in another order: the summaries fit the dialogues {name} ({aligned.final:.1f}) better than in "
+            f"the present order ({found.final:.1f}); take each id from the data"
         )
-        # The warning says it: no note asks whether they are in another order.
+        # The warning reports it: no note adds that they may be in another order.
         assert not [note for note in found.notes() if "in another order" in note]
-        assert found.to_json()["reordered"]["order"] == said
+        assert found.to_json()["reordered"]["order"] == name
 
 
 @pytest.mark.parametrize("ids", [NUMBERED, sorted(NUMBERED), random.Random(1).sample(NUMBERED, 40)])
@@ -140,12 +140,12 @@ def test_nine_rows_are_too_few_for_an_order(rows: int, warned: bool) -> None:
     assert (baselines(summaries, references).reordered is not None) is warned
 
 
-def test_an_order_stands_in_place_of_the_runs_that_it_explains() -> None:
+def test_an_order_replaces_the_runs_that_it_explains() -> None:
     run = Misaligned(1, "dev_0", "dev_11", 12, 20.0, 30.0)
     found = Baselines(20.0, 15.0, 21.0, (run,), Reordered("in reverse order", 20.0, 41.26))
     assert found.warnings() == [
-        "in another order: the summaries fit the dialogues in reverse order (41.3) better than those beside which "
-        "they stand (20.0); take each id from the data"
+        "in another order: the summaries fit the dialogues in reverse order (41.3) better than in the present "
+        "order (20.0); take each id from the data"
     ]
     assert replace(found, reordered=None).warnings() == [str(run)]
 
@@ -153,7 +153,7 @@ def test_an_order_stands_in_place_of_the_runs_that_it_explains() -> None:
 def test_ids_without_numbers_have_an_order_too() -> None:
     names = list("가나다라마바사아자차카타파")
     references = [[f"{name}1 {name}2 {name}3"] for name in names]
-    # But for the first, every row moves.
+    # Every row except the first moves.
     ids = [names[(5 * place) % 13] for place in range(13)]
     order = sorted(range(13), key=lambda row: ids[row])
     found = baselines([references[row][0] for row in order], references, ids).reordered
@@ -163,14 +163,14 @@ def test_ids_without_numbers_have_an_order_too() -> None:
 
 
 def long_and_short(rows: int, seed: int, kept: float = 0.5) -> tuple[list[Dialogue], list[str]]:
-    """Dialogues of different lengths, references whose lengths follow them, summaries that keep half of these."""
+    """Return dialogues of different lengths, references whose lengths follow them, summaries that keep half."""
     generator = random.Random(seed)
     words = [f"낱말{n}" for n in range(80)]
     dialogues, summaries = [], []
     for row in range(rows):
         body = generator.choices(words, k=generator.randint(8, 30))
         own = [word if generator.random() < kept else generator.choice(words) for word in body]
-        # Lengths in characters and in words differ, and neither says how long the summary is.
+        # Lengths in characters and in words differ, and neither determines the summary's length.
         text = "#Person1#: " + " ".join(
             "가" * generator.randint(5, 9) for _ in range(3 * len(body) + generator.randint(0, 60))
         )
@@ -199,16 +199,16 @@ def test_texts_in_the_order_of_lengths_are_a_warning(unit: str, sign: int) -> No
         order = sorted(range(120), key=lengths.__getitem__)
         found = floors_of(dialogues, [summaries[row] for row in order])
         assert found.reordered is not None
-        # Where tokens were counted, the order by characters may be near enough, too.
+        # Where tokens were counted, the order by characters may also be near enough.
         assert unit in found.reordered.order or unit == "tokens"
         assert found.reordered.order.endswith("the longest first") is (sign < 0)
         [warning] = found.warnings()
         assert warning.startswith("in another order: ")
         assert not [note for note in found.notes() if "in another order" in note]
-        # The other way round: ids that were sorted by length beside texts in the data's order
+        # The reverse: ids that were sorted by length, with texts in the data's order
         places = sorted(range(120), key=order.__getitem__)
         found = floors_of(dialogues, [summaries[row] for row in places])
-        assert unit == "tokens" or (found.reordered is not None and "whose places" in found.reordered.order)
+        assert unit == "tokens" or (found.reordered is not None and "at the positions" in found.reordered.order)
 
 
 @pytest.mark.parametrize("workers", [2, 3, 4, 8])
@@ -242,7 +242,7 @@ def test_swapped_batches_are_a_warning(size: int, blocks: str) -> None:
 
 
 def test_no_order_is_found_where_there_is_none() -> None:
-    """Aligned, shuffled, and sorted by what says nothing of the dialogues."""
+    """Aligned, shuffled, and sorted by a key that is unrelated to the dialogues."""
     for seed in range(4):
         dialogues, summaries = long_and_short(120, seed)
         shuffled = random.Random(seed).sample(summaries, 120)

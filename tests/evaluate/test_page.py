@@ -1,4 +1,4 @@
-"""The page of an evaluation: what it holds, that it is safe, and how it is written."""
+"""The page of an evaluation: its content, its safety, and how it is written."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HOSTILE = (
 
 
 class Elements(HTMLParser):
-    """Every element of a page with its attributes, and the text of its scripts and styles."""
+    """Parse every element of a page with its attributes, and the text of its scripts and styles."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -55,14 +55,14 @@ class Elements(HTMLParser):
         return [attributes for name, attributes in self.found if name == tag]
 
     def text(self, tag: str, place: int = 0) -> str:
-        """The text of the style, or of one of the scripts."""
+        """Return the text of the style, or of one of the scripts."""
         return self.raw[tag][place]
 
 
 def evaluated(
     rows: Mapping[str, tuple[str, str, Sequence[str]]], metric: Metric = COMPETITION, topic: str = ""
 ) -> Evaluation:
-    """Rows of a dialogue, a summary and references, by id."""
+    """Evaluate rows of a dialogue, a summary and references, by id."""
     most = max(len(references) for _, _, references in rows.values())
     with Path("dev.csv").open("w", encoding="utf-8", newline="") as file:
         columns = [f"summary{place + 1}" for place in range(most)]
@@ -74,7 +74,7 @@ def evaluated(
 
 
 def held(page: bytes) -> list[dict[str, Any]]:
-    """The rows that the page's script reads."""
+    """Return the rows that the page's script reads."""
     return json.loads(Elements(page.decode()).text("script"))["rows"]
 
 
@@ -108,7 +108,7 @@ def test_texts_are_data_and_never_markup(in_tmp: Path, hostile: str) -> None:
     assert [reference["text"] for reference in row["references"]] == [f"{hostile} 하나", f"{hostile} 둘"]
 
 
-def test_nothing_is_asked_of_a_network_and_no_other_script_runs(plain: Evaluation) -> None:
+def test_the_page_makes_no_requests_and_runs_only_its_own_script(plain: Evaluation) -> None:
     page = page_html(plain).decode()
     elements = Elements(page)
     [policy] = [
@@ -150,7 +150,7 @@ def test_the_page_shows_the_score_as_eval_does(plain: Evaluation) -> None:
     assert "대화가 적어 실제보다 좁습니다" in page
 
 
-def test_a_row_holds_its_scores_its_words_and_what_is_odd(plain: Evaluation) -> None:
+def test_a_row_has_its_scores_words_and_flags(plain: Evaluation) -> None:
     rows = held(page_html(plain))
     assert [row["id"] for row in rows] == list(DIALOGUES)
     assert [row["scores"] for row in rows] == [[round(one, 2) for one in row.score] for row in plain.rows]
@@ -162,7 +162,7 @@ def test_a_row_holds_its_scores_its_words_and_what_is_odd(plain: Evaluation) -> 
         {"empty": [], "short": []},
         {"short": [], "invented speakers": ["#Person9#"], "lost speakers": ["#Person1#"]},
     ]
-    # #|Person|2|#|는| 점심|을| 먹|었|다|.: the full stop is no word of the baseline's ROUGE.
+    # #|Person|2|#|는| 점심|을| 먹|었|다|.: the full stop is not a word for the baseline's ROUGE.
     words = [0, 1, 0, 6, 0, 1, 0, 1, 0, 1, 1, 2, 0, 1, 1, 1, 0, 1, 0, 1]
     assert rows[0]["summary"] == {"text": "#Person2#는 점심을 먹었다.", "words": words}
     # …| 먹|지| 않|았|습니다: the same up to 먹, which begins no common pair; a second # counts in its pair.
@@ -177,7 +177,7 @@ def test_lengths_are_in_the_units_of_javascript(in_tmp: Path) -> None:
     assert row["references"][0]["words"] == [0, 1, 1, 2]
 
 
-def test_the_name_of_a_file_may_be_no_text(plain: Evaluation) -> None:
+def test_the_name_of_a_file_may_be_undecodable(plain: Evaluation) -> None:
     odd = Path(os.fsdecode(b"\xff<b>.csv"))
     Path("out.csv").rename(odd)
     assert "<h1>?&lt;b&gt;.csv</h1>" in page_html(evaluate_file(odd, "dev.csv")).decode()
@@ -226,29 +226,29 @@ def test_curves_have_a_dot_a_row_and_a_line_of_the_middle(in_tmp: Path) -> None:
     assert [curve.svg.count('class="part"') for curve in length_curves(rows[:1])] == [1, 1, 1]
 
 
-def test_rows_without_a_dot_are_told_below_the_picture(in_tmp: Path) -> None:
+def test_rows_without_a_dot_are_listed_below_the_picture(in_tmp: Path) -> None:
     text = "#Person1#: 네"
     rows = evaluated({f"dev_{place}": (text, "네" * (1 + place % 9), ["네네네"]) for place in range(10)}).rows
-    told = "점은 대화 {}개 중 {}개마다 하나씩 그렸고, 선은 모든 대화로 계산했습니다."
+    note = "점은 대화 {}개 중 {}개마다 하나씩 그렸고, 선은 모든 대화로 계산했습니다."
     for times, dots, left_out in (
         (200, 2000, ""),
-        (201, 1005, told.format("2,010", 2)),
-        (600, 2000, told.format("6,000", 3)),
+        (201, 1005, note.format("2,010", 2)),
+        (600, 2000, note.format("6,000", 3)),
     ):
         for curve in length_curves(rows * times):
             assert curve.svg.count("<title>dev_") == dots
             assert curve.left_out == left_out
 
 
-def test_the_page_tells_which_dots_are_left_out(plain: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = "<p>점은 대화 3개 중 2개마다 하나씩 그렸고, 선은 모든 대화로 계산했습니다.</p>"
-    assert page_html(plain).decode().count(told) == 0
+def test_the_page_lists_which_dots_are_left_out(plain: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = "<p>점은 대화 3개 중 2개마다 하나씩 그렸고, 선은 모든 대화로 계산했습니다.</p>"
+    assert page_html(plain).decode().count(note) == 0
     monkeypatch.setattr(curves, "_MOST_DOTS", 2)
-    assert page_html(plain).decode().count(f"</svg>\n{told}\n</figure>") == 3
+    assert page_html(plain).decode().count(f"</svg>\n{note}\n</figure>") == 3
 
 
 @pytest.mark.parametrize(
-    ("out", "said"),
+    ("out", "message"),
     [
         ("page.txt", "--html page.txt: expected a name that ends in .html"),
         ("page.html", "--html page.html: is there already; choose another name, nothing is overwritten"),
@@ -257,13 +257,13 @@ def test_the_page_tells_which_dots_are_left_out(plain: Evaluation, monkeypatch: 
         ("dev.csv/page.html", "dev.csv: is a file; expected a folder for page.html"),
     ],
 )
-def test_nothing_is_overwritten(plain: Evaluation, out: str, said: str) -> None:
+def test_nothing_is_overwritten(plain: Evaluation, out: str, message: str) -> None:
     Path("page.html").write_text("mine", encoding="utf-8")
     Path("folder.html").mkdir()
     Path("link.html").symlink_to("nowhere")
     before = sorted(Path().rglob("*"))
     for refuse in (lambda: check_page(Path(out)), lambda: write_page(plain, Path(out))):
-        with pytest.raises(DataError, match=f"^{re.escape(said)}$"):
+        with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
             refuse()
     assert sorted(Path().rglob("*")) == before
     assert Path("page.html").read_text(encoding="utf-8") == "mine"
@@ -275,13 +275,13 @@ def test_a_page_is_written_into_a_new_folder(plain: Evaluation) -> None:
     assert [path.name for path in Path("new/folder").iterdir()] == ["page.html"]
 
 
-def test_the_command_writes_the_page_beside_what_it_prints(plain: Evaluation) -> None:
+def test_the_command_writes_the_page_and_prints_the_report(plain: Evaluation) -> None:
     arguments = ("eval", "dev.csv", "--predictions", "out.csv")
     before, after = llm_summ(*arguments), llm_summ(*arguments, "--html", "page.html")
     assert (after.code, after.out) == (0, before.out)
     assert after.err == f"{before.err}page.html\n"
     assert Path("page.html").read_bytes() == page_html(plain)
-    # Said before anything is scored: the data are not even looked for.
+    # Reported before anything is scored: the data are not even opened.
     again = refused(llm_summ("eval", "nowhere.csv", "--predictions", "out.csv", "--html", "page.html"))
     assert again == "--html page.html: is there already; choose another name, nothing is overwritten"
     both = llm_summ("eval", "dev.csv", "--html", "other.html", "--compare", "out.csv", "out.csv")

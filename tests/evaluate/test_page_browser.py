@@ -1,4 +1,4 @@
-"""The page in a browser, offline: Chromium opens the file, runs its script, and prints what became of it."""
+"""The page in a browser, offline: Chromium opens the file, runs its script, and prints the resulting page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llm_summ.evaluate.page.write import page_html
 
 
 def find_chromium() -> str | None:
-    """A browser that starts: Ubuntu's chromium-browser only names the snap that has it."""
+    """Return a browser that starts: Ubuntu's chromium-browser only names the snap that has it."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         path = shutil.which(name)
         if path and subprocess.run([path, "--version"], capture_output=True, timeout=60).returncode == 0:
@@ -58,7 +58,7 @@ ROWS = {
 
 
 class Shown(HTMLParser):
-    """What a reader sees of a page: its rows, and the parts of those that are open."""
+    """Parse the visible parts of a page: its rows, and the parts of those that are open."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -93,12 +93,12 @@ class Shown(HTMLParser):
             self.open[self.rows[-1]].append((self._path[-1], data))
 
     def parts(self, identity: str, kind: str) -> list[str]:
-        """The texts of the elements of one kind in an open row, in order."""
+        """Return the texts of the elements of one kind in an open row, in order."""
         return [text for found, text in self.open[identity] if found == kind]
 
 
 def browse(page: Path, fragment: str = "") -> Shown:
-    """Open a file as a user does, with what is behind "#"; and wait two seconds of the page's time."""
+    """Open a file as a user does, with a fragment after "#", and wait two seconds of the page's time."""
     assert CHROMIUM is not None
     shown = page.parent / "shown.html"
     with shown.open("wb") as file:
@@ -110,7 +110,7 @@ def browse(page: Path, fragment: str = "") -> Shown:
                 "--dump-dom",
                 f"{page.as_uri()}#{fragment}",
             ],
-            # No pipe: Chromium's helpers may outlive it and would keep a pipe open.
+            # Not a pipe: Chromium's helpers may outlive it and would keep a pipe open.
             stdout=file,
             stderr=subprocess.DEVNULL,
             timeout=180,
@@ -120,7 +120,7 @@ def browse(page: Path, fragment: str = "") -> Shown:
 
 
 def with_script(page: Path, script: str) -> Path:
-    """A copy with a second script, the clicks of a reader, which the page's own policy would not let in."""
+    """Write a copy with a second script, a reader's clicks, which the page's own policy would not allow."""
     text = re.sub("<meta http-equiv=[^>]*>", "", page.read_text(encoding="utf-8"))
     changed = page.with_name("changed.html")
     changed.write_text(text.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
@@ -142,7 +142,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "page.html"
 
 
-def test_what_is_behind_the_hash_filters_sorts_and_marks(page: Path) -> None:
+def test_the_fragment_of_the_address_filters_sorts_and_marks(page: Path) -> None:
     every = list(ROWS)
     expected: dict[str, tuple[list[str], list[str]]] = {
         # fragment: the rows, and the marks in the open one
@@ -200,7 +200,7 @@ def test_what_is_behind_the_hash_filters_sorts_and_marks(page: Path) -> None:
 def test_open_rows_show_what_the_score_counts_and_texts_are_not_run(page: Path) -> None:
     shown = browse(page, "sort=final&order=down&open=dev_0&open=dev_3&open=dev_4&open=dev:7")
     assert shown.rows == list(shown.open) == ["dev_0", "dev:7", "dev_3", "dev_4"]
-    # The summary beside the reference that it fits best, then each reference: 점심|을| 먹|습니다|.
+    # The summary with the reference that it fits best, then each reference: 점심|을| 먹|습니다|.
     counted = ["점심", "을", "먹", "습니다"]
     assert shown.parts("dev_0", "mark.counted") == [*counted, *counted, "을", "먹", "습니다"]
     assert shown.parts("dev_0", "b") == ["#Person1#: ", "#Person2#: "]
@@ -238,10 +238,10 @@ def test_a_reader_opens_rows_and_changes_what_is_shown(page: Path) -> None:
     assert shown.rows == ["dev_3", "dev_4", "dev_0"]
     assert list(shown.open) == ["dev_0"]
     assert shown.title == "#filter=person&sort=final&show=2&open=dev_0&reference=2%3Adev_0 rows"
-    # Beside the second reference, 밥을 먹습니다.
+    # With the second reference, 밥을 먹습니다.
     marks = ["을 먹습니다", "점심을 먹습니다", "을 먹습니다"]
     assert shown.parts("dev_0", "mark.counted") == marks
-    # Who is given this address sees the same.
+    # Another user with this address sees the same.
     again = browse(page, shown.title.removeprefix("#").removesuffix(" rows"))
     assert (again.rows, list(again.open)) == (["dev_3", "dev_4", "dev_0"], ["dev_0"])
     assert again.parts("dev_0", "mark.counted") == marks

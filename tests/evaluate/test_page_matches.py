@@ -1,4 +1,4 @@
-"""Which words a score counts as common, and where they stand."""
+"""Which words a score counts as common, and their positions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_as_many_are_marked_as_the_score_counts(variant: Variant, summary: str, 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @given(summary=TEXTS, reference=TEXTS)
-def test_what_is_marked_stands_in_the_other_text(variant: Variant, summary: str, reference: str) -> None:
+def test_marked_words_are_in_the_other_text(variant: Variant, summary: str, reference: str) -> None:
     metric = Metric(variant, "space")
     texts = [
         [word.word for word in chain.from_iterable(find_words(text, metric))] for text in (summary, reference)
@@ -59,7 +59,7 @@ def test_what_is_marked_stands_in_the_other_text(variant: Variant, summary: str,
 @pytest.mark.parametrize("tokens", ["mecab", "space", "character", "rouge-score", "rouge-score-stem"])
 @settings(deadline=None)  # a tokenizer is loaded when it is first used
 @given(text=st.text(st.one_of(st.sampled_from("가나다#PersonİΣ1. \n\u3000\0😀"), st.characters(codec="utf-8"))))
-def test_words_are_those_of_the_score_and_stand_in_the_text(
+def test_words_are_those_of_the_score_and_at_their_positions_in_the_text(
     tokens: TokenizerName, variant: Variant, text: str
 ) -> None:
     metric = Metric(variant, tokens)
@@ -103,7 +103,7 @@ def test_a_bigram_is_marked_at_its_first_word() -> None:
 
 def test_the_longest_common_subsequence_keeps_to_the_order() -> None:
     found, other = matches("나 가 다", "가 나 다 라", Metric("rouge-score", "space"))
-    # Of two that are as long, the package's walk reads the one of them.
+    # Of two that are equally long, the package's walk reads only one.
     assert sum(found.longest) == sum(other.longest) == 2
     assert found.longest[2] == other.longest[2] == COUNTED
     assert found.unigrams == (COUNTED, COUNTED, COUNTED)

@@ -1,4 +1,4 @@
-"""Which systems write alike: an ensemble of the same is one of them."""
+"""Which systems write similar summaries: an ensemble of equal systems is only one of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def data(in_tmp: Path) -> str:
     return write_data(Path("dev.csv"))
 
 
-def test_the_same_file_twice_is_said_to_be_the_same(data: str) -> None:
+def test_the_same_file_twice_is_reported_as_the_same(data: str) -> None:
     name = write_rows("out.csv", WRONG | {"dev_0": SUMMARIES["dev_0"]})
     found = compare_systems([name, name], data)
     assert found.lines()[0] == "A out.csv and B out.csv are the same: all 3 summaries are equal"
@@ -26,7 +26,7 @@ def test_the_same_file_twice_is_said_to_be_the_same(data: str) -> None:
     assert found.versus_table().rows == [["B out.csv", "+0.00", "+0.00 to +0.00", "1.000", "1.000", "0/3/0"]]
 
 
-def test_white_space_makes_no_other_summary(data: str) -> None:
+def test_white_space_does_not_make_another_summary(data: str) -> None:
     names = [write_rows("out.csv", SUMMARIES)]
     names.append(
         write_rows("spaced.csv", {one: f" {text}\n".replace(" ", "  ") for one, text in SUMMARIES.items()})
@@ -36,7 +36,7 @@ def test_white_space_makes_no_other_summary(data: str) -> None:
     )
 
 
-def test_nearly_the_same_pairs_are_all_said(data: str) -> None:
+def test_nearly_equal_pairs_are_all_reported(data: str) -> None:
     names = [
         write_rows("a.csv", SUMMARIES),
         write_rows("b.csv", SUMMARIES | {"dev_3": "사과를 샀다"}),
@@ -59,19 +59,19 @@ def test_nearly_the_same_pairs_are_all_said(data: str) -> None:
     ]
 
 
-def test_where_none_are_nearly_the_same_the_most_alike_are_said(data: str) -> None:
+def test_the_most_similar_pair_is_reported_where_none_is_nearly_equal(data: str) -> None:
     names = [
         write_rows("a.csv", SUMMARIES),
         write_rows("b.csv", dict.fromkeys(DIALOGUES, "사과를 샀다")),
         write_rows("c.csv", WRONG | {"dev_4": SUMMARIES["dev_4"]}),
     ]
     assert [line for line in compare_systems(names, data).lines() if "summaries are equal" in line] == [
-        "most alike: A a.csv and C c.csv agree to 33.3; 1 of 3 summaries are equal; the other pairs 0.0"
+        "most similar: A a.csv and C c.csv agree to 33.3; 1 of 3 summaries are equal; the other pairs 0.0"
     ]
 
 
 def test_the_agreement_of_two_systems_needs_no_order(in_tmp: Path) -> None:
-    # ROUGE-L of several sentences is another one where summary and reference change places.
+    # ROUGE-L of several sentences changes if summary and reference are exchanged.
     texts = ("가 다", "다 가 . 다")
     ways = [WORDS.score([one], [[other]]).final for one, other in (texts, texts[::-1])]
     assert [round(way, 2) for way in ways] == [88.89, 72.22]
@@ -81,7 +81,7 @@ def test_the_agreement_of_two_systems_needs_no_order(in_tmp: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("equal", "agreement", "nearly", "said"),
+    ("equal", "agreement", "nearly", "message"),
     [
         (2000, 100.0, True, "a and b are the same: all 2,000 summaries are equal"),
         (
@@ -91,18 +91,18 @@ def test_the_agreement_of_two_systems_needs_no_order(in_tmp: Path) -> None:
             "a and b are nearly the same: 1,000 of 2,000 summaries are equal, and they agree to 40.0",
         ),
         (0, 90.0, True, "a and b are nearly the same: 0 of 2,000 summaries are equal, and they agree to 90.0"),
-        (999, 89.9, False, "most alike: a and b agree to 89.9; 999 of 2,000 summaries are equal"),
+        (999, 89.9, False, "most similar: a and b agree to 89.9; 999 of 2,000 summaries are equal"),
     ],
 )
 def test_half_equal_or_an_agreement_of_90_is_nearly_the_same(
-    equal: int, agreement: float, nearly: bool, said: str
+    equal: int, agreement: float, nearly: bool, message: str
 ) -> None:
     found = SystemSimilarity("a", "b", equal, agreement, 2000)
     assert found.nearly_same is nearly
-    assert str(found) == said
+    assert str(found) == message
 
 
-def test_the_most_alike_agree_most_however_many_are_equal(in_tmp: Path) -> None:
+def test_the_most_similar_pair_agrees_most_however_many_are_equal(in_tmp: Path) -> None:
     data, names = write_words(3, a=[REFERENCE] * 3, b=[REFERENCE, FAR, FAR], c=[NEAR] * 3)
     found = compare_systems(names, data, WORDS)
     assert [(one.first, one.second, one.equal, round(one.agreement, 2)) for one in found.similarities] == [
@@ -111,7 +111,7 @@ def test_the_most_alike_agree_most_however_many_are_equal(in_tmp: Path) -> None:
         ("B b.csv", "C c.csv", 0, 20.37),
     ]
     assert found.lines()[0] == (
-        "most alike: A a.csv and C c.csv agree to 61.1; 0 of 3 summaries are equal; the other pairs 20.4 to 33.3"
+        "most similar: A a.csv and C c.csv agree to 61.1; 0 of 3 summaries are equal; the other pairs 20.4 to 33.3"
     )
 
 
@@ -122,40 +122,40 @@ def test_the_same_come_first_though_nothing_is_in_them_to_agree(in_tmp: Path) ->
     assert str(same) == "A a.csv and C c.csv are the same: all 2 summaries are equal"
 
 
-def test_the_most_alike_pair_is_told_beside_all_others() -> None:
+def test_the_most_similar_pair_is_reported_with_the_range_of_the_others() -> None:
     texts = [[REFERENCE] * 3, [REFERENCE, FAR, FAR], [NEAR] * 3]
     pairs = find_similarities(["A", "B", "C"], texts, WORDS)
     assert similarity_lines(pairs, 5) == [
-        "most alike: A and C agree to 61.1; 0 of 3 summaries are equal; the other pairs 20.4 to 33.3"
+        "most similar: A and C agree to 61.1; 0 of 3 summaries are equal; the other pairs 20.4 to 33.3"
     ]
     assert similarity_lines(find_similarities(["A", "B", "C"], [[REFERENCE], [NEAR], [FAR]], WORDS), 5) == [
-        "most alike: A and B agree to 61.1; 0 of 1 summaries are equal; the other pairs 0.0"
+        "most similar: A and B agree to 61.1; 0 of 1 summaries are equal; the other pairs 0.0"
     ]
-    # Of two systems there is no other pair, and of one none at all.
+    # Two systems have only one pair, and one system has none.
     assert similarity_lines(find_similarities(["A", "C"], texts[::2], WORDS), 5) == [
-        "most alike: A and C agree to 61.1; 0 of 3 summaries are equal"
+        "most similar: A and C agree to 61.1; 0 of 3 summaries are equal"
     ]
     assert similarity_lines(find_similarities(["A"], texts[:1], WORDS), 5) == []
 
 
-def test_pairs_that_are_nearly_the_same_are_told_without_the_others() -> None:
+def test_nearly_equal_pairs_are_reported_without_the_others() -> None:
     texts = [[REFERENCE] * 3, [REFERENCE] * 3, [REFERENCE] * 2 + [FAR], [FAR] * 3]
     pairs = find_similarities(["A", "B", "C", "D"], texts, WORDS)
-    told = [
+    expected = [
         "A and B are the same: all 3 summaries are equal",
         "A and C are nearly the same: 2 of 3 summaries are equal, and they agree to 66.7",
         "B and C are nearly the same: 2 of 3 summaries are equal, and they agree to 66.7",
     ]
-    assert similarity_lines(pairs, 5) == told
-    assert similarity_lines(pairs, 2) == told[:2]
+    assert similarity_lines(pairs, 5) == expected
+    assert similarity_lines(pairs, 2) == expected[:2]
 
 
-def test_select_tells_the_most_alike_files_beside_all_others(data: str) -> None:
+def test_select_reports_the_most_similar_files_with_the_range_of_the_others(data: str) -> None:
     names = [
         write_rows("a.csv", SUMMARIES),
         write_rows("b.csv", dict.fromkeys(DIALOGUES, "사과를 샀다")),
         write_rows("c.csv", WRONG | {"dev_4": SUMMARIES["dev_4"]}),
     ]
-    told = "most alike: A a.csv and C c.csv agree to 33.3; 1 of 3 summaries are equal; the other pairs 0.0"
+    expected = "most similar: A a.csv and C c.csv agree to 33.3; 1 of 3 summaries are equal; the other pairs 0.0"
     result = llm_summ("select", *names, "--data", data)
-    assert (result.code, told in result.out.splitlines()) == (0, True), result
+    assert (result.code, expected in result.out.splitlines()) == (0, True), result

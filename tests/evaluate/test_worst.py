@@ -1,4 +1,4 @@
-"""The rows that score worst."""
+"""The rows with the lowest scores."""
 
 from __future__ import annotations
 

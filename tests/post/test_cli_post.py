@@ -50,7 +50,7 @@ def shown(result: Result) -> str:
     return result.out
 
 
-def test_the_latest_runs_recipe_says_the_steps(run: Run) -> None:
+def test_the_steps_are_those_of_the_latest_runs_recipe(run: Run) -> None:
     result = llm_summ("post", "--json")
     [found] = json.loads(shown(result))
     assert result.err.splitlines()[0] == "Run: runs/mine (the latest)"
@@ -66,7 +66,7 @@ def test_the_latest_runs_recipe_says_the_steps(run: Run) -> None:
     assert found["changes"][-1]["fname"] == DIALOGUES[0].id
 
 
-def test_examples_show_what_is_not_seen(run: Run) -> None:
+def test_examples_escape_invisible_characters(run: Run) -> None:
     out = shown(llm_summ("post", "--steps", "strip,cut_unfinished", "--show", "2"))
     lines = out.splitlines()
     assert lines.count(f"strip  {DIALOGUES[1].id}") == 1
@@ -75,7 +75,7 @@ def test_examples_show_what_is_not_seen(run: Run) -> None:
     assert f"strip  {DIALOGUES[2].id}" not in lines
 
 
-def test_what_is_written_scores_what_the_sweep_said(run: Run) -> None:
+def test_the_written_texts_score_as_in_the_sweep(run: Run) -> None:
     [swept] = json.loads(shown(llm_summ("post", "--sweep", "--json")))
     worths = {one["step"]: one for one in swept["worths"]}
     assert (swept["added"], swept["recommended"][0]) == (["repair_tags"], "repair_tags")
@@ -91,7 +91,7 @@ def test_what_is_written_scores_what_the_sweep_said(run: Run) -> None:
         assert scored["final"] == pytest.approx(final)
 
 
-def test_the_sweep_says_plainly_what_to_write_or_that_there_is_nothing(run: Run) -> None:
+def test_the_sweep_prints_the_recommended_list_or_that_there_is_none(run: Run) -> None:
     assert shown(llm_summ("post", "--sweep")).splitlines()[-2:] == [
         "gain more than chance: repair_tags",
         "for the recipe, and for runs/NAME/recipe.yaml: post: [repair_tags, strip, join_lines, "
@@ -115,12 +115,12 @@ def test_several_files_are_shown_one_after_the_other(in_tmp: Path) -> None:
     assert out.index(f"first.csv: {len(DIALOGUES)} summaries") < out.index("second.csv: ")
 
 
-def test_raw_predictions_away_from_their_run_get_the_default_steps(run: Run) -> None:
-    """They still say which of them was cut off."""
+def test_raw_predictions_outside_their_run_get_the_default_steps(run: Run) -> None:
+    """They still have whether each of them was cut off."""
     (run.predictions / "sample-dev.hf.jsonl").rename("moved.jsonl")
     result = llm_summ("post", "moved.jsonl", "--data", "sample:dev", "--json")
     assert result.err == (
-        "moved.jsonl: raw predictions away from their run: taken as they stand, without its post-processing\n"
+        "moved.jsonl: raw predictions outside their run: used as they are, without its post-processing\n"
     )
     [found] = json.loads(shown(result))
     assert found["changed"] == {
@@ -132,9 +132,12 @@ def test_raw_predictions_away_from_their_run_get_the_default_steps(run: Run) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["--steps", "strip,repair_tag"], "--steps: found 'repair_tag', no step; did you mean repair_tags?"),
+        (
+            ["--steps", "strip,repair_tag"],
+            "--steps: found 'repair_tag', which is not a step; did you mean repair_tags?",
+        ),
         (["f.csv", "--run", "mine"], "--run and FILE exclude each other; choose one"),
         (
             ["f.csv", "g.csv", "--data", "sample:dev", "--out", "o.csv"],
@@ -144,12 +147,12 @@ def test_raw_predictions_away_from_their_run_get_the_default_steps(run: Run) -> 
         (["--sweep", "--out", "o.csv"], "--sweep scores: leave out --show and --out"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(in_tmp: Path, arguments: list[str], said: str) -> None:
+def test_options_that_do_not_go_together_are_refused(in_tmp: Path, arguments: list[str], message: str) -> None:
     result = llm_summ("post", *arguments)
     assert (result.code, result.out) == (2, ""), result
-    # click wraps what it says of options; what the files say comes from the package, on a line.
+    # click wraps its messages on options; messages on files come from the package, on one line.
     line = result.err.partition("Error: ")[2] or result.err.removeprefix("llm-summ: ")
-    assert " ".join(line.split()).startswith(said)
+    assert " ".join(line.split()).startswith(message)
 
 
 def test_nothing_is_overwritten_and_nothing_is_scored_without_references(in_tmp: Path) -> None:

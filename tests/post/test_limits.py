@@ -1,4 +1,4 @@
-"""Limits of length: cut to whole sentences, found by decile, told what they are worth, and kept with the run."""
+"""Limits of length: cut to whole sentences, fitted by decile, cross-validated, and stored with the run."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_limit_keeps_the_longest_beginning_of_whole_sentences(text: str, limit
 
 
 @given(st.text("가나. \n:?\"'", max_size=30), st.integers(0, 40))
-def test_a_limit_never_empties_a_text_and_does_no_more_at_a_second_pass(text: str, limit: int) -> None:
+def test_a_limit_never_empties_a_text_and_is_idempotent(text: str, limit: int) -> None:
     cut = within(text, limit)
     assert text.startswith(cut)
     assert bool(set(cut) & set("가나")) == bool(set(text) & set("가나"))
@@ -68,14 +68,14 @@ def test_a_limit_never_empties_a_text_and_does_no_more_at_a_second_pass(text: st
 
 
 @given(st.lists(st.text("가나. \n:", max_size=24), min_size=50, max_size=70), st.randoms())
-def test_what_is_learnt_is_what_the_step_does(texts: list[str], rng: random.Random) -> None:
+def test_the_step_cuts_to_the_fitted_limits(texts: list[str], rng: random.Random) -> None:
     ids, dialogues = [str(row) for row in range(len(texts))], ["가" * rng.randint(1, 99) for _ in texts]
     ideal = [rng.randint(0, 24) for _ in texts]
-    learnt = learn_limits(ids, dialogues, texts, scored(ideal))
-    assert LengthLimits.from_json(learnt.limits.to_json()) == learnt.limits
-    cut = post_process(texts, [None] * len(texts), ["cut_to_limit"], dialogues, learnt.limits).texts
-    assert learnt.in_sample == pytest.approx(np.mean(scored(ideal)(range(len(texts)), cut)))
-    assert learnt.in_sample >= learnt.before.mean() - 1e-9
+    fitted = learn_limits(ids, dialogues, texts, scored(ideal))
+    assert LengthLimits.from_json(fitted.limits.to_json()) == fitted.limits
+    cut = post_process(texts, [None] * len(texts), ["cut_to_limit"], dialogues, fitted.limits).texts
+    assert fitted.in_sample == pytest.approx(np.mean(scored(ideal)(range(len(texts)), cut)))
+    assert fitted.in_sample >= fitted.before.mean() - 1e-9
 
 
 def test_the_limit_depends_on_the_length_of_the_dialogue() -> None:
@@ -88,12 +88,12 @@ def test_the_limit_depends_on_the_length_of_the_dialogue() -> None:
 
 
 def scored(ideal: Sequence[int]) -> Callable[[Sequence[int], Sequence[str]], list[float]]:
-    """100 points less what a text is longer or shorter than it should be."""
+    """Return 100 points less the characters that a text is longer or shorter than it should be."""
     return lambda rows, texts: [100.0 - abs(len(text) - ideal[row]) for row, text in zip(rows, texts, strict=True)]
 
 
 def made(rows: int, noise: int) -> tuple[list[str], list[str], list[str], list[int]]:
-    """Ids, dialogues of 10 to 1,000 characters, summaries of six sentences of ten, and how long each should be."""
+    """Return ids, dialogues of 10 to 1,000 characters, summaries of six sentences of ten, and ideal lengths."""
     rng = random.Random(1)
     lengths = [rng.randint(10, 1000) for _ in range(rows)]
     ideal = [(20 if length < 500 else 64) + rng.randint(-noise, noise) for length in lengths]
@@ -107,45 +107,45 @@ def made(rows: int, noise: int) -> tuple[list[str], list[str], list[str], list[i
 
 def test_limits_are_found_where_they_are_worth_something() -> None:
     ids, dialogues, texts, ideal = made(400, 3)
-    learnt = learn_limits(ids, dialogues, texts, scored(ideal))
-    assert len(learnt.limits.limits) == 10
-    assert sum(learnt.rows) == 400
-    for one, edge in zip(learnt.limits.limits, learnt.limits.edges, strict=False):
+    fitted = learn_limits(ids, dialogues, texts, scored(ideal))
+    assert len(fitted.limits.limits) == 10
+    assert sum(fitted.rows) == 400
+    for one, edge in zip(fitted.limits.limits, fitted.limits.edges, strict=False):
         if edge < 450:
             assert one == 31  # two sentences of ten and the space between them, and not a third
-    assert learnt.limits.limits[-1] is None
-    assert learnt.cut[0] == learnt.rows[0]
-    assert learnt.cut[-1] == 0
-    assert learnt.after.mean() - learnt.before.mean() > 15
-    assert learnt.in_sample == pytest.approx(learnt.after.mean(), abs=2)
-    shortened = post_process(texts, [None] * 400, ["cut_to_limit"], dialogues, learnt.limits).texts
-    assert learnt.in_sample == pytest.approx(np.mean(scored(ideal)(range(400), shortened)))
+    assert fitted.limits.limits[-1] is None
+    assert fitted.cut[0] == fitted.rows[0]
+    assert fitted.cut[-1] == 0
+    assert fitted.after.mean() - fitted.before.mean() > 15
+    assert fitted.in_sample == pytest.approx(fitted.after.mean(), abs=2)
+    shortened = post_process(texts, [None] * 400, ["cut_to_limit"], dialogues, fitted.limits).texts
+    assert fitted.in_sample == pytest.approx(np.mean(scored(ideal)(range(400), shortened)))
 
 
-def test_what_chance_finds_is_told_as_such() -> None:
+def test_limits_found_by_chance_gain_nothing_out_of_fold() -> None:
     rng = random.Random(2)
     ids, dialogues, texts, _ = made(300, 0)
-    # A score that has nothing to do with the length: the best limit of many is best by chance.
-    learnt = learn_limits(ids, dialogues, texts, lambda rows, some: [rng.uniform(0, 100) for _ in rows])
-    assert learnt.in_sample > learnt.before.mean()
-    assert learnt.after.mean() < learnt.in_sample - 1
+    # A score that does not depend on the length: the best limit of many is best by chance.
+    fitted = learn_limits(ids, dialogues, texts, lambda rows, some: [rng.uniform(0, 100) for _ in rows])
+    assert fitted.in_sample > fitted.before.mean()
+    assert fitted.after.mean() < fitted.in_sample - 1
 
 
 def test_the_order_of_the_dialogues_does_not_matter() -> None:
     ids, dialogues, texts, ideal = made(120, 20)
-    learnt = learn_limits(ids, dialogues, texts, scored(ideal))
+    fitted = learn_limits(ids, dialogues, texts, scored(ideal))
     order = random.Random(3).sample(range(120), 120)
     again = learn_limits(
         *([column[row] for row in order] for column in (ids, dialogues, texts)),
         scored([ideal[row] for row in order]),
     )
-    assert again.limits == learnt.limits
-    assert again.after.tolist() == pytest.approx([learnt.after[row] for row in order])
+    assert again.limits == fitted.limits
+    assert again.after.tolist() == pytest.approx([fitted.after[row] for row in order])
 
 
 def test_dialogues_of_one_length_have_one_limit() -> None:
-    learnt = learn_limits([str(row) for row in range(60)], ["가" * 9] * 60, [TEXT] * 60, scored([23] * 60))
-    assert learnt.limits == LengthLimits((), (40,), dialogues_sha256(["가" * 9] * 60))
+    fitted = learn_limits([str(row) for row in range(60)], ["가" * 9] * 60, [TEXT] * 60, scored([23] * 60))
+    assert fitted.limits == LengthLimits((), (40,), dialogues_sha256(["가" * 9] * 60))
 
 
 def test_too_few_dialogues_are_refused() -> None:
@@ -154,7 +154,7 @@ def test_too_few_dialogues_are_refused() -> None:
 
 
 @given(st.sets(st.integers(1, 900), max_size=9).map(sorted), st.data())
-def test_what_is_written_is_read(edges: list[int], data: st.DataObject) -> None:
+def test_written_limits_are_read_back(edges: list[int], data: st.DataObject) -> None:
     size = len(edges) + 1
     some = data.draw(st.lists(st.none() | st.integers(1, 999), min_size=size, max_size=size))
     limits = LengthLimits(tuple(edges), tuple(some), "abc")
@@ -163,7 +163,7 @@ def test_what_is_written_is_read(edges: list[int], data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"edges": []}', '{"edges": [], "limits": [3]}'])
-def test_what_is_no_limits_file_is_refused(text: str) -> None:
+def test_a_file_without_limits_is_refused(text: str) -> None:
     with pytest.raises(RunError) as caught:
         LengthLimits.from_json(text, "runs/x/limits.json")
     assert str(caught.value).startswith("runs/x/limits.json: ")
@@ -181,7 +181,7 @@ def test_limits_that_cannot_be_are_refused(edges: list[float], limits: list[int]
 
 @pytest.fixture
 def run(in_tmp: Path) -> Run:
-    """The latest run: its summaries of short dialogues have a sentence too much."""
+    """Make the latest run: its summaries of short dialogues have a sentence too many."""
     rng = random.Random(4)
     nouns = ["사과", "학교", "우산", "기차", "영화", "시계", "바다", "책상", "전화", "편지", "의사", "감자"]
     dialogues = []
@@ -207,7 +207,7 @@ def run(in_tmp: Path) -> Run:
     return run
 
 
-def test_limits_are_learnt_kept_and_used(run: Run) -> None:
+def test_limits_are_fitted_stored_and_used(run: Run) -> None:
     before = json.loads(llm_summ("eval", "dev.csv", "--json").out)
     found = json.loads(llm_summ("post", "--learn-limits", "--json").out)
     assert found["kept"] == "runs/mine/limits.json"
@@ -216,7 +216,7 @@ def test_limits_are_learnt_kept_and_used(run: Run) -> None:
     assert found["difference"]["low"] > 0
     kept = json.loads(run.limits_path.read_text(encoding="utf-8"))
     assert (kept["edges"], kept["limits"]) == (found["edges"], found["limits"])
-    # Nothing uses them before the recipe says so.
+    # Nothing uses them until the recipe lists the step.
     assert json.loads(llm_summ("eval", "dev.csv", "--json").out)["final"] == before["final"]
     steps = "strip, cut_to_limit"
     recipe = run.recipe_path.read_text(encoding="utf-8")
@@ -224,25 +224,25 @@ def test_limits_are_learnt_kept_and_used(run: Run) -> None:
     scored = llm_summ("eval", "dev.csv", "--json")
     after = json.loads(scored.out)
     assert after["final"] == pytest.approx(100)
-    assert "runs/mine/limits.json: was learnt on these dialogues; their score is too good" in scored.err
+    assert "runs/mine/limits.json: was fitted on these dialogues; expect a lower score on others" in scored.err
     limits = limits_for(run, ["cut_to_limit"], ["another dialogue"])
     assert limits is not None
     assert after["signature"].endswith(f"post:strip+cut_to_limit:{limits.mark}")
     (run.predictions / "dev.vllm.jsonl").write_bytes((run.predictions / "dev.hf.jsonl").read_bytes())
     chosen = llm_summ("select", "--data", "dev.csv")
-    assert chosen.err.count("was learnt on these dialogues") == 1  # two files, one run
+    assert chosen.err.count("was fitted on these dialogues") == 1  # two files, one run
     (run.predictions / "dev.vllm.jsonl").unlink()
     shown = llm_summ("post", "--learn-limits")  # again, with the step in the list
-    assert "with       100.00 on dialogues on which they were not found" in shown.out
+    assert "with       100.00 on dialogues that the limits were not fitted on" in shown.out
     assert "to use it" not in shown.out.replace("[strip, cut_to_limit]", "")
     swept = json.loads(llm_summ("post", "--sweep", "--json").out)[0]
     assert next(one for one in swept["worths"] if one["step"] == "cut_to_limit")["rows"] == 50
 
 
-def test_a_step_without_limits_says_how_to_learn_them(run: Run) -> None:
-    asked = llm_summ("post", "--steps", "cut_to_limit")
-    assert asked.code == 2
-    assert asked.err.splitlines()[-1] == (
+def test_a_step_without_limits_names_the_command_that_makes_them(run: Run) -> None:
+    result = llm_summ("post", "--steps", "cut_to_limit")
+    assert result.code == 2
+    assert result.err.splitlines()[-1] == (
         "llm-summ: runs/mine/limits.json: no such file, and the step cut_to_limit needs it; llm-summ post "
         "--learn-limits --run mine writes it if limits gain anything; or leave the step out"
     )
@@ -251,7 +251,7 @@ def test_a_step_without_limits_says_how_to_learn_them(run: Run) -> None:
     assert "limits.json: expected an object with edges" in llm_summ("post", "--steps", "cut_to_limit").err
     assert llm_summ("eval", "dev.csv", "--brief").code == 0  # nothing asks for it
     alone = llm_summ("post", "dev.csv", "--data", "dev.csv", "--steps", "cut_to_limit")
-    assert "is for raw predictions in a run's folder, and these are none; leave it out" in alone.err
+    assert "the step cut_to_limit needs raw predictions in a run's folder" in alone.err
 
 
 def test_a_recipe_with_the_step_can_learn_what_it_needs(run: Run) -> None:

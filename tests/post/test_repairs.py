@@ -1,4 +1,4 @@
-"""The steps that repair and remove: what each does to a text, and that a good summary stays as it is."""
+"""The steps that repair and remove: how each changes a text, and that a good summary is not changed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def one(text: str, step: PostStep, *, cut_off: bool | None = None, dialogue: str
         ("#Peron2는 Ferson1#과", "#Person2#는 #Person1#과"),
         ("#사람1#과 #화자2#, #Person일#", "#Person1#과 #Person2#, #Person1#"),
         ("#Peron1# #Peron2#", "#Person1# #Person2#"),
-        # no such speaker; too far; words, masks and tags of their own
+        # no such speaker; too different; words, masks and tags that are correct in themselves
         ("#Peron3#은 웃습니다.", "#Peron3#은 웃습니다."),
         ("#Paul1#, #People1#, #Lesson2#, #Poison1#", "#Paul1#, #People1#, #Lesson2#, #Poison1#"),
         ("#PersonName#, #Person#, #PersonA#, Peron2, #1#", "#PersonName#, #Person#, #PersonA#, Peron2, #1#"),
@@ -85,7 +85,7 @@ def test_drop_repeats(text: str, expected: str) -> None:
         ("그는 은은은은은은은은은은은은", "그는 은"),
         ("회의 일 일 일 일 일 일 일 일 일", "회의 일"),
         ("#Person1# #Person1# #Person1#은 갑니다.", "#Person1#은 갑니다."),
-        # twice is no loop, and rows of figures and signs are none
+        # a phrase twice is not a loop, and neither are repeated digits and signs
         ("길을 묻고, 길을 묻고, 떠납니다.", "길을 묻고, 길을 묻고, 떠납니다."),
         ("빨리 빨리 빨리 갑니다.", "빨리 빨리 빨리 갑니다."),
         ("값은 10000000000원입니다..........", "값은 10000000000원입니다.........."),
@@ -137,7 +137,7 @@ def test_cut_loops(text: str, expected: str) -> None:
         ("회의를 합니다.\nuser\n다른 대화입니다.", "회의를 합니다."),
         ("회의를 합니다.assistant\n\n밥을 먹습니다.", "회의를 합니다."),
         ("회의를 합니다. model", "회의를 합니다."),
-        # what a model thought, and other tokenizers' pieces
+        # a model's reasoning, and other tokenizers' pieces
         ("<think>\n회의네.\n</think>\n\n회의를 합니다.", "회의를 합니다."),
         ("회의네.</think>회의를 합니다.", "회의를 합니다."),
         ("analysis회의네.assistantfinal회의를 합니다.", "회의를 합니다."),
@@ -145,10 +145,10 @@ def test_cut_loops(text: str, expected: str) -> None:
         ("ko_KR 회의를 합니다.", "회의를 합니다."),
         ("[gMASK]sop 회의를 합니다.", "회의를 합니다."),
         ("[gMASK]<sop> 회의를 합니다.<eop>", "회의를 합니다."),
-        # what announces it
+        # a sentence that announces the summary
         ("대화 요약은 다음과 같습니다. 회의를 합니다.", "회의를 합니다."),
         ("네, 요약해 드리겠습니다.\n회의를 합니다.", "회의를 합니다."),
-        # what only looks like it
+        # texts that only look like one
         ("user가 늘어서 새 model을 만듭니다.", "user가 늘어서 새 model을 만듭니다."),
         ("user 계정을 만듭니다.", "user 계정을 만듭니다."),
         ("AI 기술을 배웁니다.", "AI 기술을 배웁니다."),
@@ -167,7 +167,7 @@ def test_cut_loops(text: str, expected: str) -> None:
         ("요약:", "요약:"),
         ("### 요약\n", "### 요약\n"),
         ("요약: </s>", "요약: </s>"),
-        # a null word is what it says
+        # a null word is the model's answer
         ("요약: nan", "nan"),
         ("#Person1#: 안녕\n#Person2#: 네", "#Person1#: 안녕\n#Person2#: 네"),
         ("", ""),
@@ -212,7 +212,7 @@ def test_clean_characters(text: str, expected: str) -> None:
         ("#Person1#과 #Person2#는 #Person3#을 봅니다.", TWO, None),
         ("#Person3#은 웁니다.", TWO, None),
         ("#Person1#은 #Person4#를 봅니다.", THREE, None),
-        # counted from 0; two of them; spoken of; a dialogue without tags
+        # counted from 0; two wrong speakers; mentioned in the dialogue; a dialogue without tags
         ("#Person0#은 #Person1#에게 묻습니다.", TWO, None),
         ("#Person1#은 #Person3#과 #Person4#를 봅니다.", TWO, None),
         ("#Person1#은 #Person3#을 봅니다.", TWO + "\n#Person1#: #Person3#은요?", None),
@@ -236,13 +236,13 @@ def test_repair_speakers(text: str, dialogue: str, expected: str | None) -> None
         ("출발은 오전 9. 30에", "출발은 오전 9. 30에"),
         ("끝났습니다. 2024. 3. 5. 오전에", "끝났습니다."),
         ("1. 예약을 합니다. 2.", "1. 예약을 합니다."),
-        # a title's dot ends nothing, and neither does one within a quotation
+        # a title's dot does not end a sentence, and neither does one within a quotation
         ("갑니다. Ms. Dawson에게 메모를", "갑니다."),
         ("Ms. Dawson에게 메모를", "Ms. Dawson에게 메모를"),
         ("J. K. 롤링의 책을", "J. K. 롤링의 책을"),
         ("갑니다. 그는 '네'라며 “비가 와요. 우산이", "갑니다."),
         ("#Person1#은 “비가 와요. 우산이", "#Person1#은 “비가 와요. 우산이"),
-        # whole, though a mark is missing
+        # finished, although a mark is missing
         ("갑니다. #Person2#는 좋다고 말합니다", "갑니다. #Person2#는 좋다고 말합니다"),
         ("일정을 논의함. 다음 주에 만나기로 함", "일정을 논의함. 다음 주에 만나기로 함"),
         ("갑니다. “네, 그럼요”", "갑니다. “네, 그럼요”"),
@@ -265,19 +265,19 @@ def test_a_text_that_was_cut_off_needs_a_mark_to_be_whole() -> None:
     assert one(text, "whole_sentences", cut_off=True) == "갑니다."
 
 
-def test_a_step_that_needs_the_dialogues_says_so() -> None:
+def test_a_step_that_needs_the_dialogues_raises_without_them() -> None:
     with pytest.raises(ValueError, match="repair_speakers needs the dialogues"):
         post_process(["#Person3#"], [None], ["strip", "repair_speakers"])
     assert set(STEPS) >= NEED_DIALOGUE
 
 
-def test_every_change_is_told_with_its_row() -> None:
+def test_every_change_is_reported_with_its_row() -> None:
     report = post_process([" 가", "나", "다 "], [None] * 3, ["strip", "cut_loops"])
     assert report.changed == {"strip": 2, "cut_loops": 0}
     assert [tuple(change) for change in report.changes] == [("strip", 0, " 가", "가"), ("strip", 2, "다 ", "다")]
 
 
-# Pieces of text in which the faults are likely to meet.
+# Pieces of text in which the errors are likely to occur together.
 PIECES = st.sampled_from(
     [
         *(
@@ -348,7 +348,7 @@ ALONE = st.sampled_from(get_args(PostStep))
 
 
 @given(MESSY | LOOPING, st.sampled_from([None, True, False]), ALONE, st.sampled_from([TWO, THREE, "가: 네"]))
-def test_no_step_does_more_at_a_second_pass_and_none_empties_a_text(
+def test_steps_are_idempotent_and_never_empty_a_text(
     text: str, cut_off: bool | None, step: PostStep, dialogue: str
 ) -> None:
     once = one(text, step, cut_off=cut_off, dialogue=dialogue)
@@ -394,7 +394,7 @@ def test_a_good_summary_stays_as_it_is(text: str, cut_off: bool | None) -> None:
 
 
 @given(GOOD, st.integers(2, 5), st.sampled_from(["### 요약\n", "요약: ", "**요약**: ", "[요약]\n", "Summary:\n"]))
-def test_faults_that_a_good_summary_was_given_are_taken_away_again(text: str, rounds: int, header: str) -> None:
+def test_errors_added_to_a_good_summary_are_removed(text: str, rounds: int, header: str) -> None:
     assert one(header + text, "drop_prompt") == text
     assert one(f"{text}\n#Person2#: 네, 그럼요.", "drop_prompt") == text
     assert one(f"{text}\n\n### 대화\n{TWO}", "drop_prompt") == text

@@ -1,4 +1,4 @@
-"""Post-processing: what each step does to a text, and what it leaves alone."""
+"""Post-processing: how each step changes a text, and which texts it does not change."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ def test_collapse_whitespace(text: str, expected: str) -> None:
         ("망설입니다… 그러다", "망설입니다…"),
         ("망설입니다... 그러다", "망설입니다..."),
         ("줄 끝입니다.\n다음 줄", "줄 끝입니다."),
-        # what ended exactly at the limit is whole
+        # a text that ended exactly at the limit is finished
         ("하나입니다. 둘입니다.", "하나입니다. 둘입니다."),
         ("하나입니다. ", "하나입니다."),
-        # the dots of numbers end nothing
+        # the dots of numbers do not end a sentence
         ("평점은 3.5점입니다. 값은 4.5", "평점은 3.5점입니다."),
         ("평점은 3.5", "평점은 3.5"),
         ("1. 예약을 합니다. 2. 취소를", "1. 예약을 합니다."),
@@ -96,7 +96,7 @@ def test_collapse_whitespace(text: str, expected: str) -> None:
         ("1. 예약을", "1. 예약을"),
         ("오전 9. 30에", "오전 9. 30에"),
         ("주소는 www.example.com 이고", "주소는 www.example.com 이고"),
-        # nothing is finished: better an unfinished summary than none
+        # no sentence is finished: an unfinished summary is better than an empty one
         ("#Person1#은 웃", "#Person1#은 웃"),
         ("붙은 문장입니다.그리고", "붙은 문장입니다.그리고"),
         ("", ""),
@@ -107,7 +107,7 @@ def test_cut_unfinished(text: str, expected: str) -> None:
     assert one(text, "cut_unfinished", cut_off=False) == text
 
 
-def test_steps_run_in_their_order_and_each_says_how_many_texts_it_changed() -> None:
+def test_steps_run_in_order_and_each_reports_how_many_texts_it_changed() -> None:
     texts = [" 하나입니다.\n 둘", "그대로입니다.", "  칸  둘 "]
     report = post_process(texts, [True, True, False], DEFAULT)
     assert report.texts == ["하나입니다.", "그대로입니다.", "칸 둘"]
@@ -144,7 +144,7 @@ def test_a_second_pass_changes_nothing(text: str, cut_off: bool, steps: list[Pos
 
 
 @given(texts, st.booleans())
-def test_the_default_steps_take_away_white_space_and_an_end_and_add_nothing(text: str, cut_off: bool) -> None:
+def test_the_default_steps_only_remove_white_space_and_an_end(text: str, cut_off: bool) -> None:
     found = one(text, *DEFAULT, cut_off=cut_off)
     assert len(found.splitlines()) <= 1
     assert "".join(text.split()).startswith("".join(found.split()))

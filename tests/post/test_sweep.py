@@ -1,4 +1,4 @@
-"""The sweep: every step is tried in its place, and only what is more than chance is recommended."""
+"""The sweep: every step is tried in its place, and only steps that gain more than chance are recommended."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ LIST: list[PostStep] = ["strip", "join_lines", "cut_unfinished"]
 
 
 def gain(before: Sequence[float], after: Sequence[float]) -> Gain:
-    """As if a difference of one point in the mean, and no smaller one, were sure."""
+    """Return a gain that is significant exactly if the means differ by one point or more."""
     difference = (sum(after) - sum(before)) / len(before)
     return Gain(difference, difference, difference, 0.0001 if abs(difference) >= 1 else 0.5)
 
 
 def tried(texts: Sequence[str], wanted: Sequence[str], steps: Sequence[PostStep] = LIST) -> StepSweep:
-    """A text scores 100 if it is what is wanted, and else 0."""
+    """Sweep with a score of 100 for a text that is equal to the wanted one, and 0 otherwise."""
 
     def score(rows: Sequence[int], found: Sequence[str]) -> list[float]:
         return [100.0 * (text == wanted[row]) for row, text in zip(rows, found, strict=True)]
@@ -53,7 +53,7 @@ def test_a_step_is_worth_the_score_with_it_less_the_score_without_it() -> None:
         pytest.approx(200 / 3),
         pytest.approx(100),
     )
-    # join_lines takes white space away, too: without strip nothing is lost
+    # join_lines also removes white space: without strip nothing is lost
     assert (listed.listed, listed.rows, listed.gain, listed.more_than_chance) == (True, 0, Gain(0, 0, 0, 1), False)
     assert found.worths[0].step == "repair_tags"
     assert (found.added, found.removed) == (["repair_tags"], [])

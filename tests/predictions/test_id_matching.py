@@ -1,4 +1,4 @@
-"""Whether predictions belong to data: one message for whoever reads them."""
+"""Whether predictions belong to data: every reader of predictions gives the same message."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_ids_are_those_of_the_data(ids: str, message: str | None) -> None:
     assert str(error.value) == message
 
 
-def test_counted_ids_in_another_order_are_no_mistake() -> None:
+def test_counted_ids_in_another_order_are_accepted() -> None:
     check_ids(PATH, ["dev_0", "dev_1", "dev_2"], ["dev_0", "dev_2", "dev_1"], "dev.csv")
 
 

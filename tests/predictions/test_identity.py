@@ -1,4 +1,4 @@
-"""Which files hold raw predictions, whose they are, and in what two of them were not made alike."""
+"""Which files have raw predictions, which run they are of, and how the identities of two files differ."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(in_tmp: Path) -> Run:
         ("one.jsonl", LINE, None, True),
         ("one.jsonl", LINE, MADE, True),
         ("one.jsonl", LINE | {"sample": 1, "logprob": None}, None, True),
-        # What the identity stands beside is damaged, or empty: who reads it says so.
+        # The predictions next to the identity are damaged, or empty: reading them reports that.
         ("one.jsonl", "{", MADE, True),
         ("one.jsonl", "", MADE, True),
         ("one.jsonl", "", None, False),
@@ -50,7 +50,7 @@ def run(in_tmp: Path) -> Run:
         ("one.jsonl", {"fname": "dev_0", "summary": "요약."}, None, False),
         ("one.jsonl", {"fname": "dev_0", "summary": "요약.", "finish_reason": "stop"}, None, False),
         ("one.jsonl", LINE | {"model": "gpt"}, None, False),
-        # The JSON file beside it is of something else.
+        # The JSON file next to it is not an identity.
         ("one.jsonl", {"fname": "dev_0", "summary": "요약."}, {"final": 50, "engine": "hf"}, False),
         ("one.jsonl", {"fname": "dev_0", "summary": "요약."}, ["adapter"], False),
         ("one.csv", LINE, MADE, False),
@@ -67,28 +67,28 @@ def test_raw_predictions_are_known_by_their_lines_or_their_identity(
 @pytest.mark.parametrize("folder", ["predictions", "candidates", "sweeps", "evaluations", "predictions/earlier"])
 def test_the_run_is_that_of_the_folder(run: Run, folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = put(f"runs/mine/{folder}/dev.hf.jsonl")
-    assert run_of(path, tell=True) == run_of(path.absolute(), tell=True) == run
+    assert run_of(path, notify=True) == run_of(path.absolute(), notify=True) == run
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("name", ["moved.jsonl", "elsewhere/in/moved.jsonl", "runs/mine/moved.jsonl"])
-def test_what_was_moved_is_of_no_run_and_that_is_said_if_asked(
+def test_moved_predictions_have_no_run_and_a_notice_is_optional(
     run: Run, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = put(name)
     assert run_of(path) is None
     assert capsys.readouterr().err == ""
-    assert run_of(path, tell=True) is None
+    assert run_of(path, notify=True) is None
     assert capsys.readouterr().err == (
-        f"{name}: raw predictions away from their run: taken as they stand, without its post-processing\n"
+        f"{name}: raw predictions outside their run: used as they are, without its post-processing\n"
     )
 
 
 @pytest.mark.parametrize("name", ["nowhere.jsonl", "folder.jsonl"])
-def test_what_is_no_file_is_of_no_run(run: Run, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Who reads it says that it is not there."""
+def test_a_missing_file_or_a_folder_has_no_run(run: Run, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its reader reports that it is missing."""
     Path("folder.jsonl").mkdir()
-    assert run_of(Path(name), tell=True) is None
+    assert run_of(Path(name), notify=True) is None
     assert capsys.readouterr().err == ""
 
 

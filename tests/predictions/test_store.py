@@ -110,7 +110,7 @@ def test_another_identity_sets_the_old_file_aside_unchanged(file: PredictionFile
     assert aside.read() == [FIRST]
 
 
-def test_a_look_at_what_is_kept_changes_nothing(file: PredictionFile) -> None:
+def test_reading_kept_predictions_changes_nothing(file: PredictionFile) -> None:
     assert file.kept(IDENTITY) == []
     assert everything(file.path.parent) == {}
     fill(file, IDENTITY, FIRST)
@@ -194,7 +194,7 @@ def test_texts_that_keep_to_another_limit_are_taken_over(tmp_path: Path) -> None
 
 
 def test_beams_are_taken_over_under_the_same_limit_only(tmp_path: Path) -> None:
-    """What is cut off competes with what ended: another limit, another text."""
+    """Beams that are cut off compete with those that ended: another limit gives another text."""
     fill(PredictionFile(tmp_path / "predictions" / "dev.hf.beam4.jsonl"), of(100, beams=4), FIRST)
     for limit, expected in ((100, [FIRST]), (120, [])):
         file = PredictionFile(tmp_path / "sweeps" / f"{limit}.jsonl")
@@ -203,7 +203,7 @@ def test_beams_are_taken_over_under_the_same_limit_only(tmp_path: Path) -> None:
 
 
 def test_fields_of_another_version_are_part_of_the_identity(file: PredictionFile) -> None:
-    """What a version does not know is kept and compared; a field that a file lacks is not its default."""
+    """Fields unknown to a version are kept and compared; a field that a file lacks does not have its default."""
     later = changed(paged=True)
     fill(file, later, FIRST)
     assert json.loads(file.identity_path.read_text(encoding="utf-8")) == STORED | {"paged": True}
@@ -226,7 +226,7 @@ def test_a_damaged_file_is_not_taken_over(tmp_path: Path) -> None:
     "changed",
     [{"sample": -0.5}, {"sample": "0"}, {"logprob": "x"}, {"logprob": [1]}, {"more": 1}, {"tokens": None}],
 )
-def test_a_line_that_is_no_prediction(file: PredictionFile, changed: dict[str, Any]) -> None:
+def test_a_line_that_is_not_a_prediction(file: PredictionFile, changed: dict[str, Any]) -> None:
     fill(file, IDENTITY, FIRST)
     line = json.loads(file.path.read_text(encoding="utf-8")) | changed
     file.path.write_text(json.dumps(line) + "\n", encoding="utf-8")

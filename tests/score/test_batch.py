@@ -1,4 +1,4 @@
-"""Many pairs at once: figure by figure what one pair at a time gives, bit by bit."""
+"""Many pairs at once: every figure equals that of one pair at a time, bit for bit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ short = st.lists(st.sampled_from(["a", "b", "c", "."]), max_size=24)
 varied = st.lists(st.one_of(st.sampled_from(["a", "b", ".", "은"]), odd, st.text(max_size=3)), max_size=20)
 long = st.lists(st.sampled_from("abcdefgh"), min_size=MOST_WORDS - 3, max_size=MOST_WORDS + 3)
 many_words = st.lists(st.integers(0, 400).map(str), min_size=100, max_size=2 * MOST_DISTINCT)
-# Texts of about as many sentences as are compared at once, most of which stand there more than once.
+# Texts of about as many sentences as are compared at once; most of the sentences are duplicates.
 sentences = st.lists(st.lists(st.sampled_from("abc"), max_size=3), min_size=MOST_SENTENCES - 2, max_size=40)
 many_sentences = sentences.map(lambda found: [token for words in found for token in (*words, "x", ".")])
 texts = st.lists(st.one_of(short, varied, long, many_words, many_sentences), max_size=6)
@@ -60,7 +60,7 @@ DISTINCT = [[token for n in range(count) for token in (str(n % 9), str(n), ".")]
 @example(data=[*ONE_TO_MANY, [*"ba."]])
 @example(data=[*DISTINCT, *(text[::-1] for text in DISTINCT), [*"0.1.0.1."]])
 @example(data=[["a"] * 63 + ["."] + ["b"] * 64 + ["."] + ["a"], ["b"] * 64 + ["."] + ["a"] * 64])
-def test_a_batch_says_what_pairs_say(data: list[list[str]], variant: Variant) -> None:
+def test_a_batch_equals_single_pairs(data: list[list[str]], variant: Variant) -> None:
     batch = TextBatch(data, variant)
     pairs = [(own, other) for own in range(len(data)) for other in range(len(data))]
     expected = one_by_one(data, pairs, variant)
@@ -111,13 +111,13 @@ def test_tokens_are_forgotten_where_they_are_very_many(monkeypatch: pytest.Monke
             assert np.array_equal(stacked(TextBatch(data, variant).matrix()), figures)
             assert "." in _vocabulary(words)
             assert len(_vocabulary(words)) <= 60 + 41
-    # A batch that was made before can still be compared.
+    # An earlier batch can still be compared.
     assert np.array_equal(stacked(kept.matrix()), expected[0])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(
-    ("own", "other", "said"),
+    ("own", "other", "message"),
     [
         ([0, 1], [1], "2 hypotheses, 1 references: expected pairs"),
         ([], [0], "0 hypotheses, 1 references: expected pairs"),
@@ -127,9 +127,11 @@ def test_tokens_are_forgotten_where_they_are_very_many(monkeypatch: pytest.Monke
         ([0], [-3], "found an index that is not one of 0 to 2"),
     ],
 )
-def test_what_is_no_pair_is_refused(variant: Variant, own: list[int], other: list[int], said: str) -> None:
+def test_unequal_or_unknown_indexes_are_refused(
+    variant: Variant, own: list[int], other: list[int], message: str
+) -> None:
     batch = TextBatch([["a"], ["b"], []], variant)
-    with pytest.raises(ValueError, match=f"^{said}$"):
+    with pytest.raises(ValueError, match=f"^{message}$"):
         batch.compare(own, other)
     assert batch.compare([], []).f1.shape == (0, 3)
 

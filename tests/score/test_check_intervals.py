@@ -1,4 +1,4 @@
-"""The script that counts how often an interval holds the full score: what it counts, and what it refuses."""
+"""The script that counts how often an interval contains the full score: its counts and its errors."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_share_far_from_it_is_exit_code_1(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (
             [],
@@ -152,13 +152,13 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
-    said: str,
+    message: str,
 ) -> None:
     write("dev.csv", ("fname", "dialogue", "summary"), [("dev_0", "대화", "네."), ("dev_3", "대화", "네.")])
     write("out.csv", ("fname", "summary"), [("dev_0", "네.")])
     assert run(script, monkeypatch, "dev.csv", *arguments) == 2
     printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("", f"check_intervals.py: {said}\n")
+    assert (printed.out, printed.err) == ("", f"check_intervals.py: {message}\n")
 
 
 def test_the_first_reference_is_scored_against_the_others(in_tmp: Path, script: ModuleType) -> None:

@@ -104,7 +104,7 @@ def test_null_words_are_empty_where_they_are_worth_nothing(variant: Variant) -> 
     hypotheses = ["a b", "nan", "None", "none", "<NA>", "N/A", "none of them"]
     references = [["a b"], ["a b"], ["a b", "c"], ["a b", "none"], ["a"], ["a"], ["a"]]
     score = score_corpus(hypotheses, references, variant=variant, tokenizer=SPACES)
-    # The true answer "none" keeps its score, as does what only begins with such a word.
+    # The true answer "none" keeps its score, and so does a text that only begins with such a word.
     assert score.empty == (1, 2, 4, 5)
     assert score.per_row[3].rouge1 == pytest.approx(50, abs=1e-5)
     assert "|empty:4|" in score.signature

@@ -1,4 +1,4 @@
-"""Random splits into a public and a private part: what they say of a score and of a lead."""
+"""Random splits into a public and a private part: the gaps of a score, and how often a lead is reversed."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_what_holds_for_any_two_systems(data: list[tuple[float, float]]) -> None
     assert all(0 <= share <= 0.5 for share in turns)
 
 
-def test_a_lead_turns_round_as_often_as_a_normal_distribution_says() -> None:
+def test_a_lead_is_reversed_as_often_as_in_a_normal_distribution() -> None:
     first = drawn(499, 50, 15)
     second = [value + noise for value, noise in zip(first, drawn(499, 0.4, 9, seed=1), strict=True)]
     differences = [b - a for a, b in zip(first, second, strict=True)]
@@ -127,9 +127,9 @@ def test_a_lead_turns_round_as_often_as_a_normal_distribution_says() -> None:
     assert [item.turns for item in further] == pytest.approx([item.turns for item in found], abs=1e-3)
 
 
-def test_what_worth_says_comes_true_where_its_assumptions_hold() -> None:
+def test_worth_predicts_the_share_of_reversed_leads_where_its_assumptions_hold() -> None:
     # True differences from a wide range, then a public and a private part: among the public leads near 1 point,
-    # the share that turns round is the one foretold from any such pair of systems.
+    # the share of reversed ones is predicted from any such pair of systems.
     rng = random.Random(4)
     leads = turned = 0
     while leads < 1500:
@@ -139,9 +139,9 @@ def test_what_worth_says_comes_true_where_its_assumptions_hold() -> None:
             leads += 1
             turned += public * private < 0
     noise = [NormalDist(0, 9).inv_cdf((n + 0.5) / 100) for n in range(100)]
-    (foretold,) = worth([50.0] * 100, [50 + value for value in noise], [1.0])
-    assert turned / leads == pytest.approx(foretold.turns, abs=0.04)
-    assert 0.2 < foretold.turns < 0.4
+    (predicted,) = worth([50.0] * 100, [50 + value for value in noise], [1.0])
+    assert turned / leads == pytest.approx(predicted.turns, abs=0.04)
+    assert 0.2 < predicted.turns < 0.4
 
 
 def test_figures_for_programs() -> None:
@@ -179,5 +179,5 @@ def test_what_cannot_be_is_refused(values: list[float], options: dict[str, Any],
 def test_leads_are_above_zero_and_rows_are_the_same() -> None:
     with pytest.raises(ValueError, match="leads: found 0; expected points above 0"):
         worth([50.0, 51.0], [51.0, 50.0], [0])
-    with pytest.raises(ValueError, match="2 values beside 3"):
+    with pytest.raises(ValueError, match="found 2 and 3 values"):
         simulate_lead([50.0, 51.0], [51.0, 50.0, 49.0])

@@ -1,4 +1,4 @@
-"""Which score: the competition's unless one asks for another, and the same with one process or several."""
+"""How texts are scored: by default as in the competition, and the same with one process or several."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_competitions_score_is_what_one_gets_unasked() -> None:
 
 
 @pytest.mark.parametrize("metric", ALL)
-def test_a_metric_scores_as_it_says(metric: Metric) -> None:
+def test_a_metric_scores_by_its_settings(metric: Metric) -> None:
     score = metric.score(SUMMARIES, REFERENCES)
     assert score == score_corpus(
         SUMMARIES,
@@ -106,7 +106,7 @@ def test_tokens_that_drop_hangul_are_warned_of(
     variant: Variant, tokens: TokenizerName, texts: list[str], hangul: bool
 ) -> None:
     expected = [
-        f"--tokens {tokens} drops every Hangul letter: only digits and Latin words are compared; take mecab for "
+        f"--tokens {tokens} drops every Hangul letter: only digits and Latin words are compared; use mecab for "
         "Korean"
     ]
     own = tokens in ("rouge-score", "rouge-score-stem")

@@ -25,7 +25,7 @@ def figures(scores: RougeScores) -> list[float]:
 
 
 def package_rouge(hypothesis: Sequence[str], reference: Sequence[str]) -> list[float]:
-    """What rouge 1.0.1 says, and zeros where it raises because a text has no words."""
+    """Return the figures of rouge 1.0.1, and zeros where it raises because a text has no words."""
     texts = [" ".join(hypothesis), " ".join(reference)]
     if not all(text.strip(".") for text in texts):
         with pytest.raises(ValueError, match=r"(Hypothesis|Reference) is empty\."):
@@ -53,7 +53,7 @@ def package_rouge_score(hypothesis: Sequence[str], reference: Sequence[str]) -> 
 # Each row: hypothesis, reference, then (words in common, in the hypothesis, in the reference) of ROUGE-1, -2, -L.
 Counts = tuple[int, int, int]
 ROUGE_TABLE: list[tuple[str, str, Counts, Counts, Counts]] = [
-    # Equal texts; the last full stop opens no sentence.
+    # Equal texts; the last full stop does not begin a sentence.
     ("a b c .", "a b c .", (3, 3, 3), (2, 2, 2), (3, 3, 3)),
     # Nothing in common.
     ("a b", "c d e", (0, 2, 3), (0, 1, 2), (0, 2, 3)),
@@ -61,7 +61,7 @@ ROUGE_TABLE: list[tuple[str, str, Counts, Counts, Counts]] = [
     ("a", "a b", (1, 1, 2), (0, 0, 1), (1, 1, 2)),
     # Sets: the repeated word and the repeated bigram count once.
     ("a b a b", "a b", (2, 2, 2), (1, 2, 1), (2, 2, 2)),
-    # The full stop is no word, but the bigram "b c" stretches over it.
+    # The full stop is not a word, but the bigram "b c" crosses it.
     ("a b . c", "a b c", (3, 3, 3), (2, 2, 2), (3, 3, 3)),
     # Summary level: sentences in another order cost ROUGE-L nothing, ROUGE-2 the bigram between them.
     ("c d . a b", "a b . c d", (4, 4, 4), (2, 3, 3), (4, 4, 4)),
@@ -88,7 +88,7 @@ ROUGE_SCORE_TABLE: list[tuple[str, str, Counts, Counts, Counts]] = [
     ("a b . c", "a b c", (3, 4, 3), (1, 3, 2), (3, 4, 3)),
     # Sentences in another order: ROUGE-L is over the whole text.
     ("c d . a b", "a b . c d", (5, 5, 5), (2, 4, 4), (2, 5, 5)),
-    # A number is one token, whatever it contains.
+    # A number is one token, also with a point or comma in it.
     ("3.5 a", "3 b", (0, 2, 2), (0, 1, 1), (0, 2, 2)),
     ("#Person1# 은 간다 .", "#Person1# 이 간다 .", (3, 4, 4), (1, 3, 3), (3, 4, 4)),
 ]
@@ -166,7 +166,7 @@ def test_texts_prepared_by_different_variants_are_not_compared() -> None:
         compare(prepare(["a"], "rouge"), prepare(["a"], "rouge-score"))
 
 
-# A small alphabet makes ties between subsequences, which is where implementations part.
+# A small alphabet makes ties between subsequences, where implementations differ.
 words = st.sampled_from(["a", "b", "c", ".", "3.5", "은", "는", "#Person1#"])
 any_token = st.one_of(words, st.text(max_size=4), st.sampled_from(["..", ". .", " ", "a.", "\u3000", "\x1c"]))
 tiny_texts = st.lists(st.sampled_from(["a", "b", "."]), max_size=24)
@@ -201,7 +201,7 @@ def test_every_figure_is_a_share(pair: tuple[list[str], list[str]], variant: Var
     scores = rouge(*pair, variant)
     assert all(0.0 <= figure <= 1.0 for figure in [*figures(scores), scores.final])
     for prf in (scores.rouge1, scores.rouge2, scores.rougeL):
-        # An F1 lies between the two means of its parts, short of the epsilon of `rouge`.
+        # An F1 is between the two means of its parts, except for the epsilon of `rouge`.
         assert min(prf.precision, prf.recall) - 1e-8 <= prf.f1 <= max(prf.precision, prf.recall) + EXACT
 
 

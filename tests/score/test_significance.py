@@ -1,4 +1,4 @@
-"""Intervals, comparisons of two systems, rank correlation: literal cases, and what holds for any scores."""
+"""Intervals, comparisons of two systems, rank correlation: literal cases, and properties of all scores."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_two_rows_give_their_two_scores() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(rows)
-def test_the_interval_holds_the_mean_and_lies_within_the_rows(values: list[float]) -> None:
+def test_the_interval_contains_the_mean_and_is_within_the_rows(values: list[float]) -> None:
     found = interval(values, resamples=2000)
     assert found.low - 1e-9 <= fmean(values) <= found.high + 1e-9
     assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
@@ -166,7 +166,7 @@ def test_a_clear_lead_and_no_lead() -> None:
     assert best.p_randomisation == pytest.approx(1 / 10_001)
 
 
-def test_both_p_are_near_what_a_normal_distribution_says() -> None:
+def test_both_p_are_near_those_of_a_normal_distribution() -> None:
     # Differences with mean 1 and standard error 0.5: z = 2, p = 0.0455.
     noise = [NormalDist(0, 10).inv_cdf((n + 0.5) / 400) for n in range(400)]
     found = paired([50.0] * 400, [51 + value for value in noise])
@@ -225,9 +225,9 @@ def test_what_cannot_be_is_refused(values: list[float], options: dict[str, int],
 
 
 def test_unequal_numbers_of_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 values beside 1: expected one of each for every row"):
+    with pytest.raises(ValueError, match="found 2 and 1 values: expected one of each for every row"):
         paired([1.0, 2.0], [1.0])
-    with pytest.raises(ValueError, match="2 values beside 3"):
+    with pytest.raises(ValueError, match="found 2 and 3 values"):
         spearman([1.0, 2.0], [1.0, 2.0, 3.0])
 
 
@@ -237,10 +237,10 @@ def test_unequal_numbers_of_rows_are_refused() -> None:
         ([1, 2, 3], [1, 2, 3], 1.0, 2 / 6),
         ([1, 2, 3], [9, 5, 4], -1.0, 2 / 6),
         ([1, 2, 3, 4], [10, 20, 40, 30], 0.8, 8 / 24),
-        # 1 - 6 * 6 / (5 * 24); the exact p stands in the tables of Zar 1972 between 0.1 and 0.2.
+        # 1 - 6 * 6 / (5 * 24); the exact p is between 0.1 and 0.2 in the tables of Zar 1972.
         ([1, 2, 3, 4, 5], [2, 1, 4, 3, 5], 0.8, 16 / 120),
         ([1, 2, 3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7, 8, 9, 10], 1.0, 2 / 40320),
-        # Ties share the mean of their ranks: 1.5, 1.5, 3 beside 1, 2, 3.
+        # Ties share the mean of their ranks: 1.5, 1.5, 3 against 1, 2, 3.
         ([47.0, 47.0, 50.0], [1, 2, 3], 3**0.5 / 2, 4 / 6),
         ([0, 1], [0, 1], 1.0, 1.0),
     ],

@@ -1,4 +1,4 @@
-"""Our scores beside the packages' own."""
+"""Our scores compared with the packages' own."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_pair_is_compared(rows: list[tuple[str, list[str]]], variant: Vari
 
 @pytest.mark.parametrize(("variant", "empty"), [("rouge", 3), ("rouge-score", 2)])
 def test_pairs_with_an_empty_text_count_as_zero(variant: Variant, empty: int) -> None:
-    # A full stop is nothing for `rouge` and a token for rouge-score.
+    # A full stop is ignored by `rouge` and is a token for rouge-score.
     found = verify(
         ["", "a b", "."], [["a"], ["a", " "], ["b ."]], tokenizer=SPACES, variant=variant, aggregate="mean"
     )

@@ -14,7 +14,7 @@ WORDS = Metric(tokens="space")
 
 
 def pool_of(*members: Sequence[Sequence[str]], confidence: Sequence[Sequence[float]] | None = None) -> Pool:
-    """A pool of files, each with its texts of every dialogue; `confidence` is the first file's."""
+    """Return a pool of files, each with its texts of every dialogue; `confidence` is the first file's."""
     found = []
     for place, texts in enumerate(members):
         sure = None if confidence is None or place else tuple(map(tuple, confidence))
@@ -24,12 +24,12 @@ def pool_of(*members: Sequence[Sequence[str]], confidence: Sequence[Sequence[flo
 
 
 def single(*texts: str) -> Pool:
-    """A pool of one dialogue, with a text of each file."""
+    """Return a pool of one dialogue, with a text of each file."""
     return pool_of(*([[text]] for text in texts))
 
 
 def chosen(pool: Pool, settings: Settings, metric: Metric = WORDS) -> tuple[list[str], Choices]:
-    """The text for every dialogue, and the choices."""
+    """Return the text for every dialogue, and the choices."""
     choices = choose(compare_candidates(pool, metric), settings)
     texts = [texts[index] for texts, index in zip(pool.candidates(), choices.index.tolist(), strict=True)]
     return texts, choices

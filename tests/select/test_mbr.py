@@ -34,7 +34,7 @@ class Words(Tokenizer):  # type: ignore[misc]
 
 
 def naive(texts: list[str], variant: Variant, weights: Sequence[float] | None = None) -> list[float]:
-    """Expected utility with the packages themselves."""
+    """Compute the expected utility with the packages themselves."""
     heard = weights or [1.0] * len(texts)
     package, rouge = RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=Words()), Rouge()
 
@@ -59,13 +59,13 @@ several = st.lists(text, min_size=2, max_size=6)
 @pytest.mark.parametrize("variant", ["rouge", "rouge-score"])
 @settings(deadline=None, max_examples=20)
 @given(texts=several)
-def test_mbr_is_what_the_packages_say(texts: list[str], variant: Variant) -> None:
+def test_mbr_equals_that_of_the_packages(texts: list[str], variant: Variant) -> None:
     _, choices = chosen(single(*texts), Settings.equal(len(texts)), Metric(variant, "space"))
     expected = naive(texts, variant)
     index = int(choices.index[0])
     assert choices.score[0] == pytest.approx(expected[index], abs=1e-12)
     assert expected[index] >= max(expected) - 1e-9
-    # The first of those that are as good, unless it is so by less than rounding.
+    # Of equally good texts the first is taken; differences within rounding count as equal.
     assert all(score < max(expected) - 1e-10 for score in expected[:index])
 
 
@@ -81,13 +81,13 @@ def test_mbr_of_a_pool_by_hand() -> None:
     ("method", "text"), [("mbr", A), ("medoid", A), ("vote", FAR), ("longest", FAR), ("shortest", B)]
 )
 def test_every_method(method: Method, text: str) -> None:
-    # FAR stands there twice, once with other white space; it agrees with itself, and A with B and C.
+    # FAR occurs twice, once with other white space; it agrees with itself, and A with B and C.
     pool = single("마 나 다", A, C, f"{FAR} 차", f" {FAR}  차")
     found, _ = chosen(pool, Settings.equal(5, method))
     assert " ".join(found[0].split()) == {FAR: f"{FAR} 차", B: "마 나 다"}.get(text, text)
 
 
-def test_a_vote_that_decides_nothing_is_told_and_is_the_medoid() -> None:
+def test_an_undecided_vote_is_reported_and_takes_the_medoid() -> None:
     pool = pool_of([[B], [FAR]], [[A], [A]], [[C], [FAR]])
     texts, choices = chosen(pool, Settings.equal(3, "vote"))
     assert texts == [A, FAR]
@@ -101,7 +101,7 @@ def test_votes_are_weighed() -> None:
     assert chosen(pool, Settings((3, 1, 1), "vote"))[0] == [A]
 
 
-def test_a_single_text_is_chosen_and_is_no_undecided_vote() -> None:
+def test_a_single_text_is_chosen_and_is_not_an_undecided_vote() -> None:
     for method in METHODS:
         texts, choices = chosen(single(A), Settings.equal(1, method))  # type: ignore[arg-type]
         assert texts == [A]
@@ -109,12 +109,12 @@ def test_a_single_text_is_chosen_and_is_no_undecided_vote() -> None:
         assert not choices.undecided[0]
 
 
-def test_of_equals_the_first_is_taken_and_the_tie_is_told() -> None:
+def test_of_equal_scores_the_first_is_taken_and_the_tie_is_reported() -> None:
     for first, second in ((A, FAR), (FAR, A)):
         texts, choices = chosen(single(first, second), Settings.equal(2))
         assert texts == [first]
         assert choices.tied[0]
-    # Equal texts are no tie.
+    # Equal texts are not a tie.
     assert not chosen(single(A, f"{A} ", FAR), Settings.equal(3))[1].tied[0]
 
 
@@ -165,7 +165,7 @@ def test_a_weight_of_zero_leaves_a_file_out(texts: list[str], place: int) -> Non
 
 @settings(deadline=None, max_examples=20)
 @given(texts=several)
-def test_a_choice_that_stands_there_once_more_stays(texts: list[str]) -> None:
+def test_a_duplicate_of_the_choice_does_not_change_it(texts: list[str]) -> None:
     one, choices = chosen(single(*texts), Settings.equal(len(texts)))
     assume(not choices.tied[0])
     twice, _ = chosen(single(*texts, *one), Settings.equal(len(texts) + 1))
@@ -233,7 +233,7 @@ def test_shares_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"weights": (0, 0)}, "--weights 0,0: expected numbers from 0 on, and one above it"),
         ({"weights": (1, -1)}, "--weights 1,-1: expected numbers from 0 on, and one above it"),
@@ -245,10 +245,10 @@ def test_shares_by_hand() -> None:
         ({"temperature": 0}, "--temperature 0: expected a number above 0"),
     ],
 )
-def test_settings_out_of_range_are_one_line(fields: dict[str, object], said: str) -> None:
+def test_settings_out_of_range_are_one_line(fields: dict[str, object], message: str) -> None:
     with pytest.raises(InputError) as error:
         replace(Settings((1, 1)), **fields)  # type: ignore[arg-type]
-    assert str(error.value) == said
+    assert str(error.value) == message
 
 
 def test_every_order_of_a_pool_without_ties_gives_the_same() -> None:

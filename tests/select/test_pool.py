@@ -1,4 +1,4 @@
-"""What is read into a pool, and what is refused."""
+"""Reading a pool: accepted files and errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llm_summ.runs.run import Run
 from llm_summ.select.pool import dev_files, read_pool, run_files
 
 IDS = tuple(DIALOGUES)
-MOVED = "{}: raw predictions away from their run: taken as they stand, without its post-processing\n"
+MOVED = "{}: raw predictions outside their run: used as they are, without its post-processing\n"
 
 
 def write_rows(path: str, rows: Sequence[Sequence[object]], header: Sequence[str] = ("fname", "summary")) -> Path:
@@ -27,7 +27,7 @@ def write_rows(path: str, rows: Sequence[Sequence[object]], header: Sequence[str
 
 
 def sampled(path: str, texts: int = 2, **changes: object) -> Path:
-    """A candidate file, its samples out of order; `changes` are of its last line."""
+    """Write a candidate file with its samples out of order; `changes` are made to its last line."""
     rows: list[dict[str, object]] = [
         {
             "fname": identity,
@@ -84,7 +84,7 @@ def test_a_csv_may_have_several_texts_for_an_id_in_any_place(data: str) -> None:
     assert member.confidence == ((-1.5, -1.5),) * 3
 
 
-def test_raw_predictions_are_post_processed_as_their_run_says(data: str) -> None:
+def test_raw_predictions_are_post_processed_by_their_run(data: str) -> None:
     make_run("mine")
     path = sampled("runs/mine/candidates/dev.hf.sample.jsonl")
     [member] = read_pool([path], data).members
@@ -115,15 +115,15 @@ def test_a_step_that_needs_the_dialogues_has_them_or_asks_for_them(data: str) ->
     )
 
 
-def test_raw_predictions_away_from_their_run_are_taken_as_they_stand_and_it_is_said(
+def test_raw_predictions_outside_their_run_are_used_as_they_are_with_a_notice(
     data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert read_pool([sampled("many.jsonl")], data).candidates()[0][0].startswith(" ")
     assert capsys.readouterr().err == MOVED.format("many.jsonl")
 
 
-def test_why_a_text_ended_makes_no_raw_predictions_of_it(data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Other programs say that, too; and what is raw is a JSONL, not a table that was made of one."""
+def test_a_finish_reason_does_not_make_raw_predictions(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Other programs write that field too; raw predictions are a JSONL, not a table that was made from one."""
     make_run("mine")
     rows = [{"fname": one, "summary": f" {text}", "finish_reason": "stop"} for one, text in SUMMARIES.items()]
     foreign = write_jsonl("runs/mine/predictions/foreign.jsonl", rows)
@@ -140,20 +140,20 @@ def test_a_runs_files_are_found_by_their_content(data: str, capsys: pytest.Captu
     predict(run, "dev.vllm")
     predict(run, "dev.vllm.untuned", adapter=None)
     predict(run, "dev.other", adapter=None)
-    predict(run, "my.untuned.vllm")  # a floor is known by what made it: names may say anything
+    predict(run, "my.untuned.vllm")  # a floor is recognised by its identity, not by its name
     predict(run, "test.vllm", dialogues=DIALOGUES | {"dev_3": "#Person1#: 다른 대화"})
     predict(run, "dev.hf", {"dev_0": "하나"})
     many = sampled("runs/mine/candidates/dev.vllm.sample.jsonl")
     tuned = [run.predictions / f"{name}.jsonl" for name in ("dev.vllm", "my.untuned.vllm")]
     assert run_files(run, data) == [*tuned, many]
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     for name in ("dev.vllm.untuned", "dev.other"):
-        assert f"{name}.jsonl: a floor, written without an adapter; left out" in said
-    assert "dev.hf.jsonl: lacks 2 of the 3 ids of dev.csv (dev_3, dev_4); expected exactly the ids" in said
-    assert "test.vllm" not in said
+        assert f"{name}.jsonl: a floor, written without an adapter; left out" in message
+    assert "dev.hf.jsonl: lacks 2 of the 3 ids of dev.csv (dev_3, dev_4); expected exactly the ids" in message
+    assert "test.vllm" not in message
 
 
-def test_a_run_without_predictions_says_how_to_make_them(data: str) -> None:
+def test_a_run_without_predictions_names_the_command_that_makes_them(data: str) -> None:
     with pytest.raises(PredictionError) as error:
         run_files(make_run("mine"), data)
     assert str(error.value) == (
@@ -166,7 +166,7 @@ TEST = {"test_1": "#Person1#: 잘 가요.\n#Person2#: 네.", "test_2": "#Person1
 
 
 def generated(run: Run, name: str, dialogues: Mapping[str, str], identity: Mapping[str, object] | None) -> Path:
-    """Predictions of a run for dialogues, as what `identity` says makes them; None: that is not known."""
+    """Write predictions of a run for dialogues with an identity; None: the identity is not known."""
     rows: list[dict[str, object]] = [
         {
             "fname": one,
@@ -191,7 +191,7 @@ def other_data(in_tmp: Path) -> str:
 def test_the_dev_file_of_a_runs_file_is_the_one_that_was_generated_in_the_same_way(
     data: str, other_data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Files may have any names; what differs least is taken, and a floor or another prompt never."""
+    """Files may have any names; the file that differs least is taken, but not a floor or another prompt."""
     run = make_run("mine")
     sampled_once = {"n": 2, "temperature": 0.5, "seed": 1}
     setups: list[dict[str, object]] = [
@@ -208,15 +208,15 @@ def test_the_dev_file_of_a_runs_file_is_the_one_that_was_generated_in_the_same_w
     generated(run, "hotter", DIALOGUES, {"decoding": {**sampled_once, "temperature": 0.7}})
     assert dev_files(files, other_data, data) == list(zip(files, others, strict=True))
     assert capsys.readouterr().err == ""
-    others[0].unlink()  # of another version of the engine is better than none, and `select` warns of it
+    others[0].unlink()  # a file of another engine version is better than none; `select` warns
     assert dev_files(files[:1], other_data, data) == [(files[0], run.predictions / "later.jsonl")]
     others[2].unlink()
     assert dev_files(files[1:3], other_data, data) == [(files[1], others[1])]
     assert capsys.readouterr().err == (
         f"{files[2]}: no file next to it was generated for dev.csv with the same engine, prompt and decoding; "
-        "left out: generate it for dev.csv, too, or name FILEs and --dev-pool\n"
+        "left out: generate it for dev.csv too, or name FILEs and --dev-pool\n"
     )
-    with pytest.raises(PredictionError, match=r"^no file of test\.csv has one for dev\.csv that belongs to it"):
+    with pytest.raises(PredictionError, match=r"^no file of test\.csv has a matching file for dev\.csv"):
         dev_files(files[2:3], other_data, data)
 
 
@@ -230,51 +230,53 @@ def test_a_file_without_an_identity_is_paired_by_its_name(
     files[2].with_suffix(".json").unlink()
     assert dev_files(files[::2], other_data, data) == [(files[0], others[0])]
     assert capsys.readouterr().err == (
-        f"{files[2]}: dev.hf.prompt-expert-1a2b3c.jsonl: no such file; left out: generate it for dev.csv, too, or "
+        f"{files[2]}: dev.hf.prompt-expert-1a2b3c.jsonl: no such file; left out: generate it for dev.csv too, or "
         "name FILEs and --dev-pool\n"
     )
     others[0].unlink()
     assert dev_files(files[1:2], other_data, data) == [(files[1], others[1])]
-    with pytest.raises(PredictionError, match=r"^no file of other\.csv has one"):
+    with pytest.raises(PredictionError, match=r"^no file of other\.csv has a matching file"):
         dev_files(files[:1], "other.csv", data)
     assert "is not named after other.csv, so its file for dev.csv is not known" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"sample": 1}, "many.jsonl:6: dev_0: found the samples 1, 1; expected another number for each text"),
+        ({"sample": 1}, "many.jsonl:6: dev_0: found the samples 1, 1; expected a different number for each text"),
         ({"sample": -1}, "many.jsonl:6: sample: found -1; expected a whole number from 0 on"),
         ({"sample": "a"}, "many.jsonl:6: sample: found 'a'; expected a number"),
         ({"sample": True}, "many.jsonl:6: sample: found 'True'; expected a number"),
-        ({"tokens": None}, "many.jsonl:6: logprob without tokens; expected how many tokens it is the sum of"),
+        ({"tokens": None}, "many.jsonl:6: logprob without tokens; expected the number of tokens"),
         ({"dialogue": "0" * 16}, "many.jsonl: made from other dialogues than those of dev.csv (1 differ: dev_0)"),
         ({"fname": "dev_4", "sample": 2}, "many.jsonl:6: found 3 texts for dev_4, and 2 for others"),
         ({"summary": 3}, "many.jsonl:6: summary: found int; expected a text"),
     ],
 )
-def test_what_does_not_fit_is_one_line(data: str, changes: dict[str, object], said: str) -> None:
+def test_what_does_not_fit_is_one_line(data: str, changes: dict[str, object], message: str) -> None:
     line = refusal(sampled("many.jsonl", **changes), source=data)
-    assert line.startswith(said)
+    assert line.startswith(message)
 
 
 @pytest.mark.parametrize("changes", [{"logprob": ...}, {"logprob": None}, {"tokens": 0}])
 def test_a_line_without_its_probability_leaves_out_all_of_them(
     data: str, changes: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The texts can be chosen from all the same."""
+    """The texts can still be chosen from."""
     [member] = read_pool([sampled("many.jsonl", **changes)], data).members
     assert member.confidence is None
     assert member.each == 2
-    assert "many.jsonl:6: no logprob, as in 1 lines; none of the file's is used" in capsys.readouterr().err
+    assert "many.jsonl:6: no logprob (lines without: 1); all of the file's are ignored" in capsys.readouterr().err
 
 
 def test_files_that_do_not_fit_each_other_are_refused(data: str) -> None:
     whole = write_rows("whole.csv", [(identity, "요약") for identity in IDS])
     part = write_rows("part.csv", [("dev_0", "요약"), ("dev_9", "요약")])
-    said = "part.csv: lacks 2 of the 3 ids of {} (dev_3, dev_4) and has 1 ids that are not in {} (dev_9); expected"
-    assert refusal(whole, part, source=data).startswith(said.format("dev.csv", "dev.csv"))
-    assert refusal(whole, part).startswith(said.format("whole.csv", "whole.csv"))
+    message = (
+        "part.csv: lacks 2 of the 3 ids of {} (dev_3, dev_4) and has 1 ids that are not in {} (dev_9); expected"
+    )
+    assert refusal(whole, part, source=data).startswith(message.format("dev.csv", "dev.csv"))
+    assert refusal(whole, part).startswith(message.format("whole.csv", "whole.csv"))
     counted = write_rows("counted.csv", [(f"dev_{number}", "요약") for number in range(3)])
     assert refusal(whole, counted, source=data).startswith(
         "counted.csv: its ids were made by counting, and from dev_1 on they belong to other rows (dev.csv has"
@@ -283,14 +285,14 @@ def test_files_that_do_not_fit_each_other_are_refused(data: str) -> None:
     assert refusal(first, second).startswith("second.jsonl: made from other dialogues than those of first.jsonl")
 
 
-def test_an_id_that_stands_there_twice_is_refused(data: str) -> None:
+def test_a_duplicate_id_is_refused(data: str) -> None:
     path = write_rows("twice.csv", [(identity, "요약") for identity in (*IDS, "dev_0")])
     assert refusal(path, source=data) == (
-        "twice.csv:5: found 2 texts for dev_0, and 1 for others; expected as many for every id"
+        "twice.csv:5: found 2 texts for dev_0, and 1 for others; expected the same number for every id"
     )
 
 
-def test_files_that_are_none_are_refused(data: str) -> None:
+def test_missing_and_empty_files_are_refused(data: str) -> None:
     assert refusal().startswith("found no prediction file")
     assert refusal(Path("nowhere.csv")).startswith(
         "nowhere.csv: no such file; expected predictions as CSV or JSONL"

@@ -31,7 +31,7 @@ def wrong_options(*arguments: str) -> str:
 
 @pytest.fixture
 def files(in_tmp: Path) -> list[str]:
-    """Of dev_0 a.csv agrees most, of dev_3 none agree, of dev_4 b.csv and c.csv are equal but for a space."""
+    """For dev_0 a.csv agrees most, for dev_3 none agree, for dev_4 b.csv and c.csv differ only in a space."""
     write_data(Path("dev.csv"))
     rows = {
         "a.csv": (APPLES, "가나", "비가 온다."),
@@ -56,13 +56,13 @@ def test_what_was_chosen_is_written_in_the_order_of_the_data(files: list[str]) -
         ["B b.csv", "1", "1", "1", "1"],
         ["C c.csv", "1", "1", "0", "1"],
     ]
-    assert "equal      texts in 1 of 3 dialogues, nothing but equal ones in 0" in lines
+    assert "equal      texts in 1 of 3 dialogues, only equal ones in 0" in lines
     assert "ties       1 of 3 (dev_3); the first file's text was taken" in lines
     assert "method     mbr, weights 1,1,1" in lines
     assert lines[-1] == "out.csv"
-    # Another file is not overwritten by chance, and never one of the pool.
-    said = "--out out.csv: is there already; choose another name, or replace it: --force"
-    assert refused(llm_summ(*arguments)) == said
+    # An existing file is overwritten only with --force, and a file of the pool never.
+    message = "--out out.csv: is there already; choose another name, or replace it: --force"
+    assert refused(llm_summ(*arguments)) == message
     assert llm_summ(*arguments, "--force").code == 0
     pool = llm_summ("select", *files, "--out", "a.csv", "--force")
     assert refused(pool) == "--out a.csv: is one of the input files; choose another name"
@@ -81,9 +81,9 @@ def test_everything_is_there_for_programs(files: list[str]) -> None:
     assert value["alike"][0]["systems"] == ["B b.csv", "C c.csv"]
 
 
-def test_a_vote_says_where_it_decided_nothing(files: list[str]) -> None:
+def test_a_vote_reports_where_it_was_undecided(files: list[str]) -> None:
     out = llm_summ("select", *files, "--method", "vote").out
-    assert "vote       decided nothing in 2 of 3 (dev_0, dev_3): all texts differ; the medoid was taken" in out
+    assert "vote       undecided in 2 of 3 (dev_0, dev_3): all texts differ; the medoid was taken" in out
 
 
 def test_a_file_that_is_in_the_pool_twice_is_warned_of(files: list[str]) -> None:
@@ -98,12 +98,12 @@ def test_a_file_that_is_in_the_pool_twice_is_warned_of(files: list[str]) -> None
 
 
 def test_a_pool_that_leaves_no_choice_is_warned_of(files: list[str]) -> None:
-    assert "warning: there is one text a dialogue: nothing was chosen" in llm_summ("select", "a.csv").err
-    assert "warning: of two texts neither agrees more" in llm_summ("select", "a.csv", "b.csv").err
-    assert "of two texts" not in llm_summ("select", "a.csv", "b.csv", "--method", "longest").err
+    assert "warning: there is only one text for each dialogue" in llm_summ("select", "a.csv").err
+    assert "warning: two texts agree equally" in llm_summ("select", "a.csv", "b.csv").err
+    assert "two texts agree" not in llm_summ("select", "a.csv", "b.csv", "--method", "longest").err
     write_rows("empty.csv", [(identity, " ") for identity in IDS])
     result = llm_summ("select", "empty.csv", "empty.csv")
-    assert "warning: nothing but empty texts in 3 of 3 (dev_0, dev_3, dev_4)" in result.err
+    assert "warning: only empty texts in 3 of 3 (dev_0, dev_3, dev_4)" in result.err
 
 
 def candidates(path: str, texts: Sequence[str], ids: Sequence[str] = IDS) -> Path:
@@ -125,14 +125,14 @@ def test_without_files_a_runs_predictions_and_candidates_are_the_pool(in_tmp: Pa
     assert set(read_hypotheses(Path("out.csv")).values()) == {APPLES}
     assert "A dev.vllm.jsonl" in result.out
     named = llm_summ("select", "--run", "mine")
-    assert "runs/mine/recipe.yaml: names no data.test; say what the summaries are of: --data FILE" in refused(
+    assert "runs/mine/recipe.yaml: names no data.test; name the data of the summaries: --data FILE" in refused(
         named
     )
 
 
 @pytest.fixture
 def sample(in_tmp: Path) -> list[str]:
-    """Five files for sample:dev, each a reference with every fifth word of its own left out."""
+    """Write five files for sample:dev: each is a reference from which it leaves out every fifth word."""
     rows = read_dialogues("sample:dev")
     names = []
     for place in range(5):
@@ -145,11 +145,11 @@ def sample(in_tmp: Path) -> list[str]:
     return names
 
 
-def test_settings_are_found_on_dev_data_and_told_with_what_they_are_worth(sample: list[str]) -> None:
+def test_settings_are_found_on_dev_data_and_reported_with_their_scores(sample: list[str]) -> None:
     pools = [option for name in sample for option in ("--dev-pool", name)]
     result = llm_summ("select", *sample, "--tune", "sample:dev", *pools, "--out", "out.csv")
     assert result.code == 0, result.err
-    for told in (
+    for line in (
         "dev alone",
         "dev without",
         "ensemble   ",
@@ -158,12 +158,12 @@ def test_settings_are_found_on_dev_data_and_told_with_what_they_are_worth(sample
         "difference ",
         "chosen     ",
     ):
-        assert told in result.out
+        assert line in result.out
     value = json.loads(llm_summ("select", *sample, "--data", "sample:dev", "--tune", "sample:dev", "--json").out)
     found = value["tuned"]
     assert (found["rows"], found["folds"]) == (32, 5)
     best = max(one["alone"] for one in found["members"])
-    # What is told is what `eval` says of each file.
+    # The reported scores are those that `eval` prints for each file.
     score = json.loads(llm_summ("eval", "sample:dev", "--predictions", "0.csv", "--json").out)["final"]
     assert found["members"][0]["alone"] == pytest.approx(score)
     assert found["fell_back"] is (found["out_of_fold"] <= best)
@@ -187,7 +187,7 @@ IDENTITY: dict[str, object] = {
 
 
 def made(name: str, identity: dict[str, object] | None) -> str:
-    """Raw predictions for sample:dev, as what `identity` says makes them."""
+    """Write raw predictions for sample:dev with an identity."""
     rows = [
         {
             "fname": one.id,
@@ -217,22 +217,24 @@ def made(name: str, identity: dict[str, object] | None) -> str:
         (None, None),
     ],
 )
-def test_a_dev_file_that_was_made_otherwise_is_warned_of(
+def test_a_dev_file_with_other_settings_gives_a_warning(
     in_tmp: Path, changes: dict[str, object] | None, fields: str | None
 ) -> None:
     one, dev = made("one", IDENTITY), made("dev", None if changes is None else IDENTITY | changes)
     chosen = select([Path(one)], None, Settings((1.0,)), dev="sample:dev", dev_paths=[Path(dev)], workers=1)
     wanted = (
-        f"A one.jsonl and dev.jsonl were not generated alike ({fields} differ): what --tune finds on the one may "
-        "not hold for the other; generate both with the same settings"
+        f"A one.jsonl and dev.jsonl were generated with different settings ({fields}): the result of --tune "
+        "may not hold for both; generate both with the same settings"
     )
     assert chosen.warnings() == ([] if fields is None else [wanted])
-    told = [] if fields is None else [{"member": "A one.jsonl", "dev": "dev.jsonl", "fields": fields.split(", ")}]
-    assert chosen.to_json()["unlike"] == told
+    unlike = (
+        [] if fields is None else [{"member": "A one.jsonl", "dev": "dev.jsonl", "fields": fields.split(", ")}]
+    )
+    assert chosen.to_json()["unlike"] == unlike
 
 
-def test_files_that_say_not_what_made_them_are_not_compared(in_tmp: Path) -> None:
-    """A JSON file of their name may be anything, such as the scores of `eval --json`."""
+def test_files_without_an_identity_are_not_compared(in_tmp: Path) -> None:
+    """A JSON file of the same name may have other content, such as the scores of `eval --json`."""
     one = made("one", IDENTITY)
     dialogues = read_dialogues("sample:dev")
     dev = str(write_rows("dev.csv", [(row.id, row.references[0]) for row in dialogues]))
@@ -241,11 +243,11 @@ def test_files_that_say_not_what_made_them_are_not_compared(in_tmp: Path) -> Non
     for other in (dev, scored):
         result = llm_summ("select", one, "--tune", "sample:dev", "--dev-pool", other)
         assert result.code == 0, result.err
-        assert "generated alike" not in result.err
+        assert "generated with different settings" not in result.err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--method", "best"], "--method best needs --tune DEV, where the files are compared"),
         (
@@ -265,12 +267,12 @@ def test_files_that_say_not_what_made_them_are_not_compared(in_tmp: Path) -> Non
         (["--method", "first"], "Invalid value for '--method'"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(files: list[str], arguments: list[str], said: str) -> None:
-    assert wrong_options(*files, *arguments).startswith(said)
+def test_options_that_do_not_go_together_are_refused(files: list[str], arguments: list[str], message: str) -> None:
+    assert wrong_options(*files, *arguments).startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--weights", "1,2"], "--weights: found 2 for 3 files; expected one for each, in their order"),
         (["--weights", "0,0,0"], "--weights 0,0,0: expected numbers from 0 on, and one above it"),
@@ -285,8 +287,8 @@ def test_options_that_do_not_go_together_are_refused(files: list[str], arguments
         (["--data", "nowhere.csv"], "nowhere.csv: no such file; "),
     ],
 )
-def test_what_is_wrong_is_one_line(files: list[str], arguments: list[str], said: str) -> None:
-    assert refused(llm_summ("select", *files, *arguments)).startswith(said)
+def test_an_error_is_one_line(files: list[str], arguments: list[str], message: str) -> None:
+    assert refused(llm_summ("select", *files, *arguments)).startswith(message)
 
 
 def test_nothing_heavy_is_loaded(files: list[str]) -> None:

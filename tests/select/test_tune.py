@@ -29,7 +29,7 @@ def with_mistakes(text: list[str], share: float, rng: random.Random) -> str:
 
 
 def dev_pool(*shares: float, rows: int = 40, seed: int = 0) -> Pool:
-    """Files whose summaries are the references, with a share of the words wrong."""
+    """Write files whose summaries are the references, with a share of the words wrong."""
     rng = random.Random(seed)
     truth = [sentence(rng) for _ in range(rows)]
     files = [[[with_mistakes(text, share, rng)] for text in truth] for share in shares]
@@ -79,14 +79,14 @@ def test_the_best_file_can_be_asked_for() -> None:
 
 
 def test_what_was_found_by_chance_gains_nothing_out_of_fold() -> None:
-    # Summaries that have nothing to do with the references: whatever is found is chance.
+    # Summaries that are unrelated to the references: any gain is chance.
     rng = random.Random(1)
     files = [[[" ".join(sentence(rng))] for _ in range(60)] for _ in range(5)]
     pool = with_references(pool_of(*files), [" ".join(sentence(rng)) for _ in range(60)])
     found = tuned(pool)
     assert found.in_sample > found.members[found.best].alone
     assert found.out_of_fold < found.in_sample - 0.5
-    assert found.out_of_fold == found.plain  # nothing that was searched for is taken
+    assert found.out_of_fold == found.plain  # no settings of the search are used
     assert found.fell_back
 
 
@@ -103,7 +103,7 @@ def test_the_folds_do_not_depend_on_the_order_of_the_dialogues() -> None:
     assert one.out_of_fold == pytest.approx(other.out_of_fold)
 
 
-def test_what_a_file_adds_is_told() -> None:
+def test_the_gain_of_a_file_is_reported() -> None:
     found = tuned(dev_pool(0.3, 0.3, 0.3, 0.95))
     without = [one.without for one in found.members]
     assert all(score is not None for score in without)
@@ -119,7 +119,7 @@ def test_one_file_has_nothing_to_be_left_out_of_and_is_its_own_best() -> None:
     assert found.settings.weights == (1,)
 
 
-def test_log_probabilities_are_used_where_they_tell() -> None:
+def test_log_probabilities_are_used_where_they_help() -> None:
     # Of three texts, two are alike and wrong; the right one is likely, and has a likely relative.
     rng = random.Random(3)
     truth = [sentence(rng) for _ in range(30)]
@@ -133,7 +133,7 @@ def test_log_probabilities_are_used_where_they_tell() -> None:
     assert found.ensemble.temperature is not None
     assert not found.fell_back
     assert found.versus_best.difference > 20
-    # Where the texts that are to be chosen from have none, none is used.
+    # If the texts to choose from have no log-probabilities, they are not used.
     plain = tune(pool, "dev.csv", Settings.equal(1), logprobs=False, metric=WORDS)
     assert plain.ensemble.temperature is None
 

@@ -231,7 +231,7 @@ def test_raw_predictions_away_from_their_run_are_taken_as_they_stand_and_it_is_s
     texts = file_texts(path, source, sample)
     assert (texts.run, {text[:2] for text in texts.by_id.values()}) == (None, {"  "})
     assert capsys.readouterr().err == (
-        f"{path}: raw predictions away from their run: taken as they stand, without its post-processing\n"
+        f"{path}: raw predictions outside their run: used as they are, without its post-processing\n"
     )
 
 

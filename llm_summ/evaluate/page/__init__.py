@@ -1,1 +1,1 @@
-"""An evaluation as one page: `matches.py`, `content.py` and `curves.py` make what `write.py` puts together."""
+"""An evaluation as one page: `write.py` assembles the parts from `matches.py`, `content.py` and `curves.py`."""

@@ -1,4 +1,4 @@
-"""What a page of an evaluation holds, for its script: every row with its words, its matches and what is odd."""
+"""The data of an evaluation's page for its script: every row with its words, its matches and its flags."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ FLAGS = {
     "invented masks": "지어낸 마스크",
     "lost masks": "빠진 마스크",
 }
-"""What may be odd in a row, and how the page calls it: the findings of `fidelity.py` among them."""
+"""The flags of a row, and their names on the page; the findings of `fidelity.py` are among them."""
 
 _DIGITS = "0123456789abcdefghijklmnopq"
 
 
 def script_data(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The rows of an evaluation, in the order of the data.
+    """Return the rows of an evaluation, in the order of the data.
 
-    Lengths and places are in UTF-16 units, as JavaScript counts. A text is ``{"text", "words"}``: `words` has two
-    numbers for each word, how many units stand between it and the one before, and how many it has. A reference
-    also has `own` and `marks`, its matches in the summary and in itself: a digit a word, to the base 27, of which
-    the lowest digit to the base 3 is of ROUGE-1, the next of ROUGE-2, the highest of ROUGE-L (see `Matches`); and
-    `scores`, precision, recall and F1 of each of the three, from 0 to 100.
+    Lengths and positions are in UTF-16 units, as JavaScript counts. A text is ``{"text", "words"}``: `words` has
+    two numbers for each word, the units between it and the word before, and its own length. A reference also has
+    `own` and `marks`, its matches in the summary and in itself: a base-27 digit for each word. The digit's lowest
+    base-3 digit is for ROUGE-1, the next for ROUGE-2, the highest for ROUGE-L (see `Matches`). The reference's
+    `scores` are precision, recall and F1 of each of the three, from 0 to 100.
     """
     metric = evaluation.metric
     flags = row_flags(evaluation)
@@ -74,7 +74,7 @@ def script_data(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def row_flags(evaluation: Evaluation) -> dict[str, dict[str, list[str]]]:
-    """What is odd, by the id of the row: names of `FLAGS`, with the tags concerned."""
+    """Return the flags by the id of the row: names of `FLAGS`, with the tags concerned."""
     found: dict[str, dict[str, list[str]]] = {}
     plain = {
         "empty": [row.dialogue.id for row in evaluation.rows if is_empty(row.summary) and not row.score.final],
@@ -115,7 +115,7 @@ def _references(row: ScoredRow, metric: Metric) -> list[dict[str, Any]]:
 
 
 def _text(text: str, sentences: list[list[Word]]) -> dict[str, Any]:
-    """A text with the lengths of what is between its words, and of its words."""
+    """Return a text with the lengths of the gaps between its words, and of its words."""
     lengths, end = [], 0
     for word in chain.from_iterable(sentences):
         lengths += [_units(text[end : word.start]), _units(text[word.start : word.end])]

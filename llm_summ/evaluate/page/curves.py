@@ -1,4 +1,4 @@
-"""Curves of length as SVG: every row a dot, and what the rows have in the middle as a line."""
+"""Draw curves of length as SVG: every row is a dot, and the mean or median of the rows is a line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Curve:
     Attributes:
         title: what it shows.
         note: how to read it.
-        svg: the picture; what rows are called is escaped in it.
+        svg: the picture; the ids of rows are escaped in it.
         left_out: which rows have no dot; empty if every row has one.
     """
 
@@ -56,10 +56,10 @@ class _Axis:
 
 
 def length_curves(rows: Sequence[ScoredRow]) -> tuple[Curve, ...]:
-    """How long summaries are beside their references, and the score by that and by the dialogue's length.
+    """Draw summaries' lengths against their references', and the score by that ratio and by dialogue length.
 
-    Lines are of up to ten equal parts of the rows in the order of x, of about 25 rows at least: the median of the
-    lengths; of the scores the mean, with its 95 % bootstrap interval.
+    Lines have up to ten points, one for each equal part of the rows in the order of x, of about 25 rows at least:
+    the median of the lengths, or the mean of the scores with its 95 % bootstrap interval.
 
     Args:
         rows: of a file, shape ``[at least 1]``.
@@ -106,7 +106,7 @@ def _draw(
     *,
     diagonal: bool = False,
 ) -> str:
-    """A picture with a dot for every row, or for every k-th; dots beyond the end of an axis lie on its end."""
+    """Draw a dot for every row, or for every k-th; dots beyond the end of an axis are drawn at its end."""
     x = _Axis(x_label, _end(xs), _LEFT, _WIDTH - _RIGHT)
     y = _Axis(y_label, _end(ys), _HEIGHT - _BOTTOM, _TOP)
     if diagonal:
@@ -133,7 +133,7 @@ def _draw(
 
 
 def _dot_every(rows: int) -> int:
-    """Of how many rows one has a dot: of very many, the picture says no more with all of them."""
+    """Return k, where every k-th row has a dot: with very many rows, more dots add no information."""
     return ceil(rows / _MOST_DOTS)
 
 
@@ -154,7 +154,7 @@ def _axes(x: _Axis, y: _Axis) -> list[str]:
 
 
 def _parts(xs: Sequence[float]) -> list[list[int]]:
-    """The indexes of the values in equal parts, in order."""
+    """Return the indexes of the values in equal parts, in order."""
     order = sorted(range(len(xs)), key=lambda at: xs[at])
     count = max(1, min(_MOST_PARTS, len(xs) // _ROWS_A_PART))
     edges = [len(xs) * part // count for part in range(count + 1)]
@@ -162,13 +162,13 @@ def _parts(xs: Sequence[float]) -> list[list[int]]:
 
 
 def _end(values: Sequence[float]) -> float:
-    """Where an axis ends: a few odd rows do not press all others together."""
+    """Return the end of an axis: a few outliers do not compress all other rows."""
     last = sorted(values)[ceil(len(values) * _BEYOND) - 1]
     return max(last * 1.02, 1.0)
 
 
 def _step(wanted: float) -> float:
-    """A round number that is about as large."""
+    """Return the round number nearest to the wanted one."""
     power = 10.0 ** floor(log10(wanted))
     return min((factor * power for factor in (1, 2, 5, 10)), key=lambda step: abs(step - wanted))
 

@@ -1,4 +1,4 @@
-"""Which words of a summary and of a reference a score counts as common, and where they stand in the texts."""
+"""Find which words of a summary and of a reference a score counts as common, and their positions in the texts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llm_summ.score.rouge import Variant
 __all__ = ["AGAIN", "COUNTED", "Matches", "Word", "common", "find_words"]
 
 COUNTED, AGAIN = 1, 2
-"""A word or a pair that the score counts; and one that the other text has too, but that was counted before."""
+"""A word or a pair that the score counts; and one that the other text also has, but that was counted before."""
 
 _Item = TypeVar("_Item", bound=Hashable)
 _WORD = re.compile(r"\S+")
@@ -24,12 +24,12 @@ _WORD = re.compile(r"\S+")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a score compares.
+    """A word that a score compares.
 
     Attributes:
         word: as it is compared; a stem, where the tokenizer stems.
-        start: where it begins in the text, in characters.
-        end: where it ends. The word ``""``, which ``rouge`` finds between two full stops, has no extent.
+        start: its start in the text, in characters.
+        end: its end. The word ``""``, which ``rouge`` finds between two full stops, has length 0.
     """
 
     word: str
@@ -39,12 +39,12 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What a text has in common with another one; each is 0, `COUNTED` or `AGAIN`, shape ``[words]``.
+    """The matches of a text with another one; each is 0, `COUNTED` or `AGAIN`, shape ``[words]``.
 
     Attributes:
         unigrams: of every word.
         bigrams: of the pair that begins with the word.
-        longest: of every word on a longest common subsequence: what ROUGE-L counts.
+        longest: of every word on a longest common subsequence, which ROUGE-L counts.
     """
 
     unigrams: tuple[int, ...]
@@ -53,27 +53,27 @@ class Matches:
 
 
 def find_words(text: str, metric: Metric) -> list[list[Word]]:
-    """The words of each sentence, as the metric splits them, with their places.
+    """Return the words of each sentence, as the metric splits them, with their positions.
 
     Args:
         text: a summary or a reference.
         metric: ``rouge`` splits tokens at full stops into sentences; for ``rouge-score`` a text is one.
 
     Raises:
-        InputError: mecab-ko is wanted and cannot be loaded.
+        InputError: mecab-ko is needed and cannot be loaded.
     """
     tokens = metric.tokenizer(text)
     spans = _spans_of_words(text) if metric.tokens.startswith("rouge-score") else _spans(text, tokens)
     if metric.variant == "rouge-score":
         return [[Word(token, *span) for token, span in zip(tokens, spans, strict=True)]] if tokens else []
-    # As `split_sentences` does, but with places: all tokens, joined by spaces, are split anew.
+    # As `split_sentences` does, but with positions: all tokens, joined by spaces, are split again.
     joined = " ".join(tokens)
     starts = list(accumulate((len(token) + 1 for token in tokens), initial=0))
 
     def word(begin: int, end: int) -> Word:
         at = bisect_right(starts, begin) - 1
         first, last = spans[at]
-        # A stem is shorter than what stands in the text, which is marked to its end.
+        # A stem is shorter than the word in the text, which is marked to its end.
         whole = end - starts[at] == len(tokens[at])
         return Word(joined[begin:end], first + begin - starts[at], last if whole else first + end - starts[at])
 
@@ -87,11 +87,11 @@ def find_words(text: str, metric: Metric) -> list[list[Word]]:
 def common(
     hypothesis: Sequence[Sequence[Word]], reference: Sequence[Sequence[Word]], variant: Variant
 ) -> tuple[Matches, Matches]:
-    """What a summary and a reference have in common, as ROUGE counts it.
+    """Return the matches of a summary and a reference, as ROUGE counts them.
 
-    In each of the two results as many are `COUNTED` as the score counts, of each metric: ``rouge`` counts a word
-    or a pair once, ``rouge-score`` as often as both texts have it. Of longest common subsequences, ``rouge`` takes
-    one of every sentence with every other, and counts each of their words once.
+    In both results, the number of `COUNTED` items is the count of each metric: ``rouge`` counts a word or a pair
+    once, ``rouge-score`` as often as both texts have it. For ROUGE-L, ``rouge`` takes one longest common
+    subsequence of each pair of sentences, and counts each of their words once.
 
     Args:
         hypothesis: the words of the summary, by sentence.
@@ -110,7 +110,7 @@ def common(
     unigrams = [_states(text, limits) for text in words]
     bigrams = [list(pairwise(text)) for text in words]
     pair_limits = _limits(bigrams[0], bigrams[1], variant)
-    pairs = [(*_states(text, pair_limits), 0) for text in bigrams]  # the last word begins none
+    pairs = [(*_states(text, pair_limits), 0) for text in bigrams]  # the last word does not begin a pair
     longest = [_on_path(text, taken, once=variant == "rouge") for text, taken in zip(words, on_path, strict=True)]
     own, other = (
         Matches(one, two[: len(one)], three) for one, two, three in zip(unigrams, pairs, longest, strict=True)
@@ -119,7 +119,7 @@ def common(
 
 
 def _limits(own: Sequence[_Item], other: Sequence[_Item], variant: Variant) -> Mapping[_Item, int]:
-    """How often each item that both have is counted."""
+    """Return how often each item that both have is counted."""
     both = Counter(own) & Counter(other)
     return dict.fromkeys(both, 1) if variant == "rouge" else both
 
@@ -144,10 +144,10 @@ def _on_path(words: Sequence[str], taken: Sequence[bool], *, once: bool) -> tupl
 
 
 def _longest(own: Sequence[str], other: Sequence[str]) -> list[tuple[int, int]]:
-    """Places of the words of the longest common subsequence that ``rouge`` 1.0.1 reads out, last first.
+    """Return the positions of the words of the longest common subsequence that ``rouge`` 1.0.1 reads, last first.
 
-    The walk of its ``_recon_lcs``, from the table's corner. Words that only one of the two has change neither the
-    table nor which words are read, and are left out, since they are most.
+    This is the walk of its ``_recon_lcs``, from the table's corner. Words that only one of the two has change
+    neither the table nor which words are read. They are left out, since most words are such.
     """
     both = set(own) & set(other)
     columns = [at for at, word in enumerate(own) if word in both]
@@ -172,7 +172,7 @@ def _longest(own: Sequence[str], other: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _spans(text: str, tokens: Sequence[str]) -> list[tuple[int, int]]:
-    """Where tokens stand that are parts of the text, in order."""
+    """Return the positions of tokens that are parts of the text, in order."""
     spans, end = [], 0
     for token in tokens:
         start = text.index(token, end)
@@ -182,8 +182,8 @@ def _spans(text: str, tokens: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _spans_of_words(text: str) -> list[tuple[int, int]]:
-    """Where the words of rouge-score's own tokenizer stand."""
-    # It lowers them first, which makes two letters of İ.
+    """Return the positions of the words of rouge-score's own tokenizer."""
+    # It converts them to lower case first, which makes two letters of İ.
     lowered = [(letter, at) for at, character in enumerate(text) for letter in character.lower()]
     words = re.finditer("[a-z0-9]+", "".join(letter for letter, _ in lowered))
     return [(lowered[word.start()][1], lowered[word.end() - 1][1] + 1) for word in words]

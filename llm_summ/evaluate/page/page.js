@@ -1,11 +1,11 @@
-// The rows of the page: filtered, sorted, and written out when they are opened. What is chosen stands in the
-// address behind "#", so that it can be kept and passed on. Texts reach the page as text nodes only, never as HTML.
+// The rows of the page: filtered, sorted, and rendered when they are opened. The user's choices are in the address
+// after "#", so that it can be saved and shared. Texts reach the page as text nodes only, never as HTML.
 "use strict";
 
 const { rows, flags: LABELS } = JSON.parse(document.getElementById("data").textContent);
 const FIGURES = ["rouge1", "rouge2", "rougeL", "final"];
 const METRICS = ["R-1", "R-2", "R-L"];
-const AT_ONCE = 200; // rows in the list, until more are asked for
+const AT_ONCE = 200; // rows in the list, until more are requested
 
 const controls = document.getElementById("controls");
 const list = document.getElementById("rows");
@@ -26,23 +26,23 @@ function make(tag, properties, ...children) {
   return element;
 }
 
-/** Letters as they are compared: Hangul composed, without capitals. */
+/** Return letters as they are compared: Hangul composed, in lower case. */
 function plain(text) {
   return text.normalize("NFC").toLowerCase();
 }
 
-/** What can be searched of a row; made once, when it is needed. */
+/** Return the searchable text of a row; made once, when it is needed. */
 function haystack(row) {
   row.haystack ??= plain([row.id, dialogueOf(row), row.summary.text].join("\n"));
   return row.haystack;
 }
 
-/** The text of a dialogue, as it is in the file. */
+/** Return the text of a dialogue, as it is in the file. */
 function dialogueOf(row) {
   return row.turns.map((turn) => turn.join("")).join("\n");
 }
 
-/** Characters as Python counts them. */
+/** Return the number of characters, as Python counts them. */
 function characters(text) {
   return `${[...text].length.toLocaleString("ko")}자`;
 }
@@ -53,7 +53,7 @@ function mean(values) {
 
 // ---------------------------------------------------------------- filter and sort
 
-/** What the form says; fields at their default are left out. */
+/** Return the values of the form; fields at their default are left out. */
 function choices() {
   return new Map([...new FormData(controls)].filter(([, value]) => value !== ""));
 }
@@ -70,7 +70,7 @@ function passes(row, wanted) {
   );
 }
 
-/** The rows that are to be shown, in order; rows of one value stay in the order of the file. */
+/** Return the rows to show, in order; rows with equal values stay in the order of the file. */
 function select(wanted) {
   const found = rows.filter((row) => passes(row, wanted));
   const down = wanted.get("order") === "down";
@@ -82,7 +82,7 @@ function select(wanted) {
 
 // ---------------------------------------------------------------- marks
 
-/** Where the words of a text begin and end. */
+/** Return where the words of a text begin and end. */
 function spans(text) {
   const found = [];
   let at = 0;
@@ -95,10 +95,10 @@ function spans(text) {
 }
 
 /**
- * The stretches of a text to be marked: [start, end, whether the score counts it].
+ * Return the stretches of a text to be marked: [start, end, whether the score counts it].
  *
- * A digit to the base 27 a word holds the three metrics. Of bigrams it is the word's with the one behind it: pairs
- * that share a word are one stretch.
+ * A base-27 digit for each word has the states of the three metrics. For bigrams it is the state of the word's pair
+ * with the next word: pairs that share a word are one stretch.
  */
 function stretches(text, digits, show) {
   const power = { "": 1, 2: 3, L: 9 }[show];
@@ -106,7 +106,7 @@ function stretches(text, digits, show) {
   const states = [...digits].map((digit) => Math.floor(parseInt(digit, 27) / power) % 3);
   const words = spans(text);
   const found = [];
-  // What was counted before is painted first, and covered by what counts.
+  // Words that were counted before are painted first, and covered by words that count.
   for (const state of [2, 1]) {
     for (let first = 0; first < words.length; first++) {
       if (states[first] !== state) continue;
@@ -121,7 +121,7 @@ function stretches(text, digits, show) {
   return found;
 }
 
-/** Write a text with its marks and with the tags that are amiss in it. */
+/** Render a text with its marks and with its wrong tags. */
 function marked(text, digits, show, tags) {
   const none = {};
   const kinds = new Array(text.text.length).fill(none);
@@ -159,7 +159,7 @@ function finalOf(reference) {
   return mean(reference.scores.map((figures) => figures[2]));
 }
 
-/** The reference that the summary fits best. */
+/** Return the reference that the summary fits best. */
 function bestOf(row) {
   const finals = row.references.map(finalOf);
   return finals.indexOf(Math.max(...finals));
@@ -169,13 +169,13 @@ function chosenOf(row) {
   return chosen.get(row.id) ?? bestOf(row);
 }
 
-/** Choose one of a row's references; one that it does not have leaves the choice as it is. */
+/** Choose one of a row's references; an index that it does not have does not change the choice. */
 function choose(row, place) {
   if (place === bestOf(row)) chosen.delete(row.id);
   else if (place in row.references) chosen.set(row.id, place);
 }
 
-/** The turns of a dialogue, with the labels of their speakers. */
+/** Return the turns of a dialogue, with the labels of their speakers. */
 function turns(row) {
   const items = row.turns.map(([label, text]) => make("li", {}, make("b", {}, label), text));
   return make("ol", { className: "turns" }, ...items);
@@ -219,7 +219,7 @@ function referenceBlock(row, place, show, body) {
   );
 }
 
-/** Write a row out, or write it anew. */
+/** Render a row, or render it again. */
 function fill(row, body) {
   const show = choices().get("show") ?? "";
   const place = chosenOf(row);
@@ -257,7 +257,7 @@ function headline(row) {
   );
 }
 
-/** A row of the list; what is in it is written when it is opened, and taken out when it is closed. */
+/** Return a row of the list; its content is rendered when it is opened, and removed when it is closed. */
 function entry(row) {
   const head = headline(row);
   const body = make("div", { className: "body" });
@@ -279,15 +279,15 @@ function entry(row) {
 
 // ---------------------------------------------------------------- the page
 
-/** Put what is chosen into the address. */
+/** Write the choices into the address. */
 function remember() {
   const kept = new URLSearchParams([...choices(), ...[...opened].map((id) => ["open", id])]);
-  // The number first, as the page shows it: what stands behind the first colon is the id, whatever is in it.
+  // The number comes first, as the page shows it: everything after the first colon is the id, colons included.
   for (const [id, place] of chosen) kept.append("reference", `${place + 1}:${id}`);
   history.replaceState(null, "", `#${kept}`);
 }
 
-/** Take over what the address says; what it does not name is at its default. */
+/** Restore the choices from the address; choices that it lacks get their defaults. */
 function recall() {
   const kept = new URLSearchParams(location.hash.slice(1));
   controls.reset();
@@ -295,7 +295,7 @@ function recall() {
     const field = controls.elements.namedItem(name);
     if (field && name !== "open") field.value = value;
   }
-  // A value that is no option leaves a list without a choice.
+  // A value that is not an option leaves a list without a choice.
   for (const field of controls.querySelectorAll("select")) {
     if (field.selectedIndex < 0) field.selectedIndex = 0;
   }
@@ -350,7 +350,7 @@ more.addEventListener("click", () => {
   list.children[first].querySelector("summary").focus();
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the address holds what is chosen
+  event.preventDefault(); // the address has the choices
   list.focus();
 });
 addEventListener("hashchange", recall);

@@ -1,4 +1,4 @@
-"""The page of an evaluation as one file: it asks nothing of a network, and runs no script but its own."""
+"""Write an evaluation as one self-contained page: no network requests, only its own inline script."""
 
 from __future__ import annotations
 
@@ -31,18 +31,17 @@ def check_page(out: Path) -> None:
     """Check, before anything is scored, that a page can be written.
 
     Raises:
-        DataError: the name does not end in .html, something of that name is there, or its folder cannot be
-            written.
+        DataError: the name does not end in .html, the file already exists, or its folder cannot be written.
     """
     check_out(out, (".html", ".htm"), option="--html", force=None)
 
 
 def write_page(evaluation: Evaluation, out: Path) -> None:
-    """Write the page of an evaluation, whole or not at all.
+    """Write the page of an evaluation, completely or not at all.
 
     Raises:
-        DataError: what `check_page` refuses, or the file cannot be written.
-        InputError: mecab-ko is wanted and cannot be loaded.
+        DataError: `check_page` would raise, or the file cannot be written.
+        InputError: mecab-ko is needed and cannot be loaded.
     """
     check_page(out)
     content = page_html(evaluation)
@@ -54,10 +53,10 @@ def write_page(evaluation: Evaluation, out: Path) -> None:
 
 
 def page_html(evaluation: Evaluation) -> bytes:
-    """The page, in UTF-8; the same evaluation, the same bytes.
+    """Return the page in UTF-8; the same evaluation gives the same bytes.
 
     Raises:
-        InputError: mecab-ko is wanted and cannot be loaded.
+        InputError: mecab-ko is needed and cannot be loaded.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -92,12 +91,12 @@ def page_html(evaluation: Evaluation) -> bytes:
         script_hash=_hash(script),
         data=Markup(_json({"rows": rows, "flags": FLAGS})),
     )
-    # The name of a file may be no text.
+    # The name of a file may have bytes that are not text.
     return text.encode("utf-8", "replace")
 
 
 def _scores(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """A line a package: its name, its signature, and each figure with its interval, if there is one."""
+    """Return a line a package: its name, its signature, and each figure with its interval, if it has one."""
 
     def line(package: str, score: CorpusScore, asked: bool) -> dict[str, Any]:
         return {
@@ -116,10 +115,10 @@ def _scores(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _json(value: object) -> str:
-    """JSON that ends no script element."""
+    """Return JSON that cannot end a script element."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _hash(text: str) -> str:
-    """What a Content-Security-Policy names an inline script or style by."""
+    """Return the hash by which a Content-Security-Policy allows an inline script or style."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
