@@ -11,5 +11,8 @@ source .venv/bin/activate
 ruff format --check .
 ruff check .
 mypy
+# Typing errors, and words that have plainer ones; tests have typing errors on purpose.
+codespell -D - -D scripts/plain_words.txt README.md CHANGELOG.md CONTRIBUTING.md docs llm_summ prompts recipes scripts
+codespell -D scripts/plain_words.txt tests
 # Two files at a time, each with one thread (tests/conftest.py).
 pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25 "$@"

@@ -68,7 +68,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def no_leftovers(run: Run) -> bool:
-    """Whether nothing half done is left; lock files are empty, and nobody is named as their holder."""
+    """Whether nothing half done is left; lock files are empty, and no one is named as their holder."""
     hidden = {path.relative_to(run.path) for path in run.path.rglob(".*")}
     return hidden == {Path(".locks")} and {path.suffix for path in run.path.glob(".locks/**/*.*")} == {".lock"}
 
