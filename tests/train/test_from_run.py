@@ -111,7 +111,10 @@ def test_a_resumption_without_a_checkpoint_begins_with_the_same_adapter(tmp_path
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["lora.r=8"], "train.from_run: first: its adapter has lora.r 4, found 8 in the recipe; set them alike"),
+        (
+            ["lora.r=8"],
+            "train.from_run: first: its adapter has lora.r 4, found 8 in the recipe; set the same values",
+        ),
         (
             ["lora.alpha=8", "lora.targets=[q_proj]"],
             "train.from_run: first: its adapter has lora.alpha 32, lora.targets all-linear, found 8, ['q_proj'] "
