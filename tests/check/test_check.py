@@ -91,7 +91,7 @@ def test_steps(make: Make, train: dict[str, Any], steps: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "evaluations", "said"),
+    ("fields", "evaluations", "message"),
     [
         ({}, 2, "every epoch (2 times), 32 of 32 dialogues of sample:dev; the best score is kept"),
         (
@@ -101,7 +101,7 @@ def test_steps(make: Make, train: dict[str, Any], steps: int) -> None:
         ),
         ({"rows": None}, 2, "every epoch (2 times), 32 of 32 "),
         ({"every": 3}, 2, "every 3 steps (2 times), "),  # after 3, and after the last
-        ({"every": 1, "patience": 2}, 4, "the best score is kept; stops after 2 without a better one"),
+        ({"every": 1, "patience": 2}, 4, "the best score is kept; stops after 2 evaluations without improvement"),
         (
             {"every": 100, "pick": "last"},
             1,
@@ -110,12 +110,12 @@ def test_steps(make: Make, train: dict[str, Any], steps: int) -> None:
         ({"every": "never"}, 0, "never; the last checkpoint is the result"),
     ],
 )
-def test_evaluations(make: Make, fields: dict[str, Any], evaluations: int, said: str) -> None:
+def test_evaluations(make: Make, fields: dict[str, Any], evaluations: int, message: str) -> None:
     recipe = make(data={"limit": 20, "test": None}, train={"batch_size": 10}, evaluation=fields)
     report = check_recipe(recipe)  # four steps
     assert (report.plan.steps, report.plan.evaluations) == (4, evaluations)
     [line] = [line for line in report.lines() if line.startswith("evaluate  ")]
-    assert said in line
+    assert message in line
     assert (report.failures, report.notes) == ([], [])
 
 
@@ -263,16 +263,16 @@ def test_everything_wrong_is_told_at_once(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("targets", "said"),
+    ("targets", "message"),
     [
         (["no_such_layer"], "no layer is called no_such_layer; layers here: down_proj, embed_tokens, gate_proj, "),
         (["q_proj", "v_porj"], "no layer is called v_porj; did you mean v_proj?"),
         (["q_proj", "lm_head"], "lm_head is the model's head, which cannot be adapted; leave it out"),
     ],
 )
-def test_targets_that_cannot_be_adapted(make: Make, targets: list[str], said: str) -> None:
+def test_targets_that_cannot_be_adapted(make: Make, targets: list[str], message: str) -> None:
     [failure] = check_recipe(make(lora={"targets": targets})).failures
-    assert failure.startswith(f"lora.targets: {said}")
+    assert failure.startswith(f"lora.targets: {message}")
 
 
 def test_what_another_engine_attaches_is_no_failure(make: Make) -> None:

@@ -37,23 +37,23 @@ generate: {max_new_tokens: 8, engine: hf, dtype: float32}
 
 @pytest.fixture
 def base(in_tmp: Path, tiny_model: Path) -> Path:
-    """A copy of the tiny model, and a recipe that names it, in the folder where the test stands."""
+    """A copy of the tiny model, and a recipe that names it, in the test's working directory."""
     Path("recipe.yaml").write_text(RECIPE, encoding="utf-8")
     return Path(shutil.copytree(tiny_model, "base"))
 
 
 def change(path: Path, **fields: Any) -> None:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(found | fields), encoding="utf-8")
+    values = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(values | fields), encoding="utf-8")
 
 
 def failures(*settings: str) -> list[str]:
-    """What `check` says would fail."""
+    """Return the failures that `check` reports."""
     changes = [word for setting in settings for word in ("--set", setting)]
-    found = llm_summ("check", "recipe.yaml", *changes, "--json")
-    said: list[str] = json.loads(found.out)["failures"]
-    assert found.code == int(bool(said))
-    return said
+    result = llm_summ("check", "recipe.yaml", *changes, "--json")
+    lines: list[str] = json.loads(result.out)["failures"]
+    assert result.code == int(bool(lines))
+    return lines
 
 
 def recipe(*settings: str) -> Recipe:
@@ -107,7 +107,7 @@ def test_a_base_in_4_bits_is_trained_as_it_is(base: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n", "a Git LFS pointer"),
         (b"", "cut off or not safetensors (0 bytes)"),
@@ -115,11 +115,11 @@ def test_a_base_in_4_bits_is_trained_as_it_is(base: Path) -> None:
         ((8).to_bytes(8, "little") + b"no json!", "its header cannot be read"),
     ],
 )
-def test_a_file_that_holds_no_weights(base: Path, content: bytes, said: str) -> None:
+def test_a_file_that_holds_no_weights(base: Path, content: bytes, message: str) -> None:
     (base / "model.safetensors").write_bytes(content)
     [finding] = file_findings("./base", base)
     assert (finding.code, finding.refuses) == ("weights-broken", True)
-    assert said in finding.line
+    assert message in finding.line
     assert failures() == [finding.line]
 
 
@@ -149,7 +149,7 @@ def rewrite(base: Path, change: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rename", "said"),
+    ("rename", "message"),
     [
         (lambda name: None if "layers.1.mlp" in name else name, "have no model.layers.1.mlp"),
         (lambda name: name.replace("layers.1.mlp", "layers.9.mlp"), "have no model.layers.1.mlp"),
@@ -157,16 +157,16 @@ def rewrite(base: Path, change: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
-def test_weights_that_would_be_random(base: Path, rename: Any, said: str, quantization: str) -> None:
+def test_weights_that_would_be_random(base: Path, rename: Any, message: str, quantization: str) -> None:
     rewrite(base, lambda weights: {new: weight for name, weight in weights.items() if (new := rename(name))})
     done = llm_summ("sft", "recipe.yaml", "--set", f"model.quantization={quantization}")
-    if not said:
+    if not message:
         assert done.code == 0, done.err
         return
     assert done.code == 2
     line = done.err.splitlines()[-1]
     assert line.startswith("llm-summ: model.base: ./base: ")
-    assert said in line
+    assert message in line
     assert not list(Path("runs").glob("*/adapter"))
 
 
@@ -312,7 +312,7 @@ def named(name: str, trained: str | None = None, **changes: Any) -> BaseFacts:
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("found", "message"),
     [
         (facts(), None),
         (named("Qwen3ForCausalLM"), None),
@@ -329,9 +329,9 @@ def named(name: str, trained: str | None = None, **changes: Any) -> BaseFacts:
         (named("LLaMAForCausalLM", "LlamaForCausalLM"), None),
     ],
 )
-def test_what_vllm_does_with_an_adapter(found: BaseFacts, said: str | None) -> None:
+def test_what_vllm_does_with_an_adapter(found: BaseFacts, message: str | None) -> None:
     refusals = base_refusals(found)
-    assert [line[: len(said or "")] for line in refusals] == ([said] if said else [])
+    assert [line[: len(message or "")] for line in refusals] == ([message] if message else [])
 
 
 def test_a_class_that_vllm_does_not_know() -> None:

@@ -339,7 +339,7 @@ else:
 )
 def test_processes_come_and_go_in_order(tmp_path: Path, script: str) -> None:
     launcher = {"LLM_SUMM_RENDEZVOUS": str(tmp_path / "rendezvous"), "GLOO_SOCKET_IFNAME": "lo", "WORLD_SIZE": "2"}
-    said = [tmp_path / "0.txt", tmp_path / "1.txt"]
+    outputs = [tmp_path / "0.txt", tmp_path / "1.txt"]
     with contextlib.ExitStack() as ending:
         started = [
             ending.enter_context(
@@ -351,12 +351,12 @@ def test_processes_come_and_go_in_order(tmp_path: Path, script: str) -> None:
                     stderr=ending.enter_context(path.open("w")),
                 )
             )
-            for rank, path in enumerate(said)
+            for rank, path in enumerate(outputs)
         ]
         for one in started:
             ending.callback(one.kill)
         codes = [one.wait(timeout=100) for one in started]
-    assert (codes, [path.read_text() for path in said]) == ([0, 0], ["", ""])
+    assert (codes, [path.read_text() for path in outputs]) == ([0, 0], ["", ""])
 
 
 @pytest.mark.slow

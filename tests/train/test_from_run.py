@@ -109,9 +109,12 @@ def test_a_resumption_without_a_checkpoint_begins_with_the_same_adapter(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
-        (["lora.r=8"], "train.from_run: first: its adapter has lora.r 4, found 8 in the recipe; set them alike"),
+        (
+            ["lora.r=8"],
+            "train.from_run: first: its adapter has lora.r 4, found 8 in the recipe; set the same values",
+        ),
         (
             ["lora.alpha=8", "lora.targets=[q_proj]"],
             "train.from_run: first: its adapter has lora.alpha 32, lora.targets all-linear, found 8, ['q_proj'] "
@@ -123,7 +126,7 @@ def test_a_resumption_without_a_checkpoint_begins_with_the_same_adapter(tmp_path
     ],
 )
 def test_another_base_or_shape_is_refused(
-    folder: Path, tiny_model: Path, overrides: list[str], said: str, tmp_path: Path
+    folder: Path, tiny_model: Path, overrides: list[str], message: str, tmp_path: Path
 ) -> None:
     import shutil
 
@@ -139,6 +142,6 @@ def test_another_base_or_shape_is_refused(
     with pytest.raises(InputError) as error:
         train("refused", *overrides)
     [line] = str(error.value).splitlines()
-    assert line.startswith(said)
+    assert line.startswith(message)
     assert not Path("runs/refused").exists()
     assert check_recipe(load_recipe(Path("recipe.yaml"), overrides)).failures == [line]

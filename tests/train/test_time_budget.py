@@ -190,9 +190,9 @@ def test_what_was_found_first_does_not_hold(
     whole = sft(
         load_recipe(Path("recipe.yaml"), settings), runs=Path("runs"), name="twice", stem="recipe"
     ).run.path
-    said = capfd.readouterr().err
-    assert "30 of 6400 steps fit into 0.5 minutes" in said
-    assert "20 of 6400 steps fit into 0.5 minutes" in said
+    err = capfd.readouterr().err
+    assert "30 of 6400 steps fit into 0.5 minutes" in err
+    assert "20 of 6400 steps fit into 0.5 minutes" in err
     manifest = json.loads((whole / "manifest.json").read_text(encoding="utf-8"))
     assert FixedSteps.of(Manifest.model_validate(manifest)) == found[8]
     rates = [line["learning_rate"] for line in log_of(whole) if "loss" in line]
