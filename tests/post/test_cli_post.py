@@ -144,7 +144,7 @@ def test_raw_predictions_outside_their_run_get_the_default_steps(run: Run) -> No
             "--out takes the result of one FILE, found 2",
         ),
         (["f.csv"], "--data is missing: name the data that f.csv is of"),
-        (["--sweep", "--out", "o.csv"], "--sweep scores: leave out --show and --out"),
+        (["--sweep", "--out", "o.csv"], "--sweep only scores; leave out --show and --out"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(in_tmp: Path, arguments: list[str], message: str) -> None:
