@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import gc
 import os
 import threading
 import time
@@ -254,6 +255,7 @@ def _leave() -> None:
     """End the group's threads: C++ aborts, with a message, if the process ends before its threads do."""
     import torch
 
+    gc.collect()  # a divided model, in a cycle with its trainer, keeps the group alive
     torch.distributed.destroy_process_group()
 
 
