@@ -5,12 +5,12 @@ As in a training, transformers builds it from its configuration and quantizes it
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, Literal
 
 from llm_summ.core.compat.peft import is_dropout_refused, is_mamba_refused
 from llm_summ.core.compat.transformers import replace_quantized_layers
 from llm_summ.core.errors import RecipeError, first_line
+from llm_summ.core.formatting import did_you_mean
 from llm_summ.models.adapter import lora_config
 from llm_summ.models.base import configuration
 from llm_summ.models.families import family_of_config
@@ -101,8 +101,7 @@ def _check_targets(model: Any, targets: Literal["all-linear"] | list[str]) -> No
     for target in targets:
         matches = [layer for layer in layers if layer == target or layer.endswith(f".{target}")]
         if not matches:
-            near = difflib.get_close_matches(target, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"layers here: {', '.join(names)}"
+            hint = did_you_mean(target, names, f"layers here: {', '.join(names)}")
             raise RecipeError(f"lora.targets: no layer is called {target}; {hint}")
         if any(model.get_submodule(layer) is model.get_output_embeddings() for layer in matches):
             raise RecipeError(f"lora.targets: {target} is the model's head, which cannot be adapted; leave it out")

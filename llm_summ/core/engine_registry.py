@@ -7,7 +7,6 @@ engine of another package is not named here: that package declares an entry poin
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from importlib import metadata
 from typing import Any, Literal
 
 from llm_summ.core.errors import EngineError, first_line
+from llm_summ.core.formatting import did_you_mean
 
 __all__ = [
     "AUTO",
@@ -214,11 +214,8 @@ def check_engine_name(name: str) -> str:
     if name == AUTO or name in _registered or name in (names := engine_names()):
         return name
     shown = [repr(known) for known in names]
-    near = difflib.get_close_matches(name, names, n=1)
-    raise ValueError(
-        f"found {name!r}, expected {', '.join(shown[:-1])} or {shown[-1]}"
-        + (f"; did you mean {near[0]}?" if near else "")
-    )
+    hint = did_you_mean(name, names)
+    raise ValueError(f"found {name!r}, expected {', '.join(shown[:-1])} or {shown[-1]}{hint and f'; {hint}'}")
 
 
 @functools.cache

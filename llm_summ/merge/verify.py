@@ -26,6 +26,7 @@ from llm_summ.models.device import Device
 from llm_summ.models.families import family_of_config
 from llm_summ.models.load import load_base, quantization_config
 from llm_summ.predictions.prediction import Prediction
+from llm_summ.predictions.summaries import signature_after
 from llm_summ.prompt import Renderer, TokenizedExample
 from llm_summ.prompt.saved_prompt import trained_renderer
 from llm_summ.recipe import ModelFields, PostStep, Recipe
@@ -149,7 +150,7 @@ class MergeVerification:
         return [labelled("layers", comparison), signature]
 
     def _sign(self, system: ModelVariant) -> str:
-        return f"{system.score.signature}|post:{'+'.join(self.post) or 'none'}"
+        return signature_after(system.score, self.post)
 
     def to_json(self) -> dict[str, Any]:
         """Return the verification for programs, without the texts."""

@@ -5,7 +5,7 @@ Predictions belong to a data file by content: every dialogue's id and hash must 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -31,6 +31,7 @@ __all__ = [
     "raw_file_summaries",
     "raw_run_summaries",
     "run_summaries",
+    "signature_after",
 ]
 
 
@@ -65,7 +66,12 @@ class Summaries:
 
     def sign(self, score: CorpusScore) -> str:
         """Return the signature of their score, with the steps of post-processing."""
-        return f"{score.signature}|post:{'+'.join(self.post) or 'none'}"
+        return signature_after(score, self.post)
+
+
+def signature_after(score: CorpusScore, steps: Iterable[str]) -> str:
+    """Return the signature of the score of post-processed texts: the score's own, and the steps that ran."""
+    return f"{score.signature}|post:{'+'.join(steps) or 'none'}"
 
 
 @dataclass(frozen=True, slots=True)

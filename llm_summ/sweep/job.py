@@ -16,6 +16,7 @@ from llm_summ.generate.job import prepare
 from llm_summ.generate.summarizer import with_engine
 from llm_summ.generate.summary import finish
 from llm_summ.post.limits import LengthLimits, limits_for
+from llm_summ.predictions.summaries import signature_after
 from llm_summ.recipe import PostStep
 from llm_summ.runs.run import Run
 from llm_summ.score import CorpusScore
@@ -188,5 +189,5 @@ def _try(
         paired([row.final for row in first.score.per_row], finals) if several and first is not None else None,
         sum(map(len, texts)) / max(lengths, 1),
         finished.by_length,
-        f"{score.signature}|post:{'+'.join(finished.steps) or 'none'}",
+        signature_after(score, finished.steps),
     )

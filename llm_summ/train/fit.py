@@ -17,6 +17,7 @@ from llm_summ.check.report import CheckReport
 from llm_summ.check.training_plan import TrainingPlan
 from llm_summ.core.errors import StoppedError, TrainingError
 from llm_summ.core.files import append_lines, whole_directory, write_json
+from llm_summ.core.formatting import utc_now
 from llm_summ.core.progress import Progress, say
 from llm_summ.models.base import save_tokenizer
 from llm_summ.models.full_model import weights_sha256
@@ -31,7 +32,6 @@ from llm_summ.train.distributed import ALONE, ProcessGroup
 from llm_summ.train.eva import begin_with_components
 from llm_summ.train.evaluation import DevSet, make_dev_set
 from llm_summ.train.history import Evaluated, cut_log, evaluations, pick, stops_early, table
-from llm_summ.train.resume import now
 from llm_summ.train.setup import load_trained, make_trainer
 from llm_summ.train.shard import is_sharded
 from llm_summ.train.signals import StopSignals
@@ -189,7 +189,7 @@ def _finish(
         _keep_result(run, plan, picked)
     score = next((evaluated.dev_score for evaluated in logged if evaluated.step == picked), math.nan)
     manifest.training = TrainingResult(
-        finished=now(),
+        finished=utc_now(),
         seconds=round(log.seconds, 1),
         steps=step,
         stopped_early=early,

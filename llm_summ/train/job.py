@@ -11,6 +11,7 @@ from pathlib import Path
 from llm_summ.check.report import CheckReport, check_recipe
 from llm_summ.core.errors import InputError, RunError
 from llm_summ.core.files import file_sha256, text_sha256
+from llm_summ.core.formatting import utc_now
 from llm_summ.core.locks import FOLDER
 from llm_summ.core.progress import say
 from llm_summ.data.source import resolve_source
@@ -26,7 +27,6 @@ from llm_summ.train.distributed import ALONE, ProcessGroup
 from llm_summ.train.fit import FinishedTraining, fit
 from llm_summ.train.resume import (
     hold_unfinished,
-    now,
     refuse_another_base,
     refuse_another_recipe,
     refuse_what_changed,
@@ -180,7 +180,7 @@ def _prepare_to_resume(
             f"note: started on {before} devices, resumed on {processes.world}: the result may differ in rounding "
             "and in the units that dropout drops"
         )
-    manifest.resumed = [*manifest.resumed, Resumption(at=now(), step=begin.step if begin else 0)]
+    manifest.resumed = [*manifest.resumed, Resumption(at=utc_now(), step=begin.step if begin else 0)]
     run.write_manifest(manifest)
     return begin
 
@@ -218,7 +218,7 @@ def _manifest(report: CheckReport, processes: ProcessGroup) -> Manifest:
     plan = report.plan
     recipe, template, device = plan.recipe, plan.renderer.template, report.device
     manifest = Manifest(
-        started=now(),
+        started=utc_now(),
         seed=recipe.seed,
         device=DeviceRecord(kind=device.kind, name=device.name, dtype=report.dtype, count=processes.world),
         recipe_sha256=text_sha256(dump_recipe(recipe)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from llm_summ.runs.run import Run, environment, open_run
 __all__ = [
     "differences",
     "hold_unfinished",
-    "now",
     "refuse_another_base",
     "refuse_another_recipe",
     "refuse_what_changed",
@@ -156,11 +154,6 @@ def refuse_what_changed(run: Run, manifest: Manifest, data: dict[str, DataPart] 
     # The run's copy of the prompt, since the original may have changed.
     copied = recipe.prompt.model_copy(update={"template": str(run.prompt_path)})
     return recipe.model_copy(update={"prompt": copied})
-
-
-def now() -> str:
-    """Return the current time as manifests store it."""
-    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 
 
 def _refuse_other_data(run: Run, begun: dict[str, DataPart], data: dict[str, DataPart], again: str) -> None:
