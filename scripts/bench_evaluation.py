@@ -93,7 +93,7 @@ def plainly(trainer: Any, dev_set: DevSet) -> tuple[float, float]:
     """Evaluate without anything that saves time."""
     from transformers import GenerationConfig, LogitsProcessorList
 
-    from llm_summ.generate.prompt_states import left_padded
+    from llm_summ.generate.prompt_states import padded_prompts
 
     recipe, renderer = dev_set.recipe, dev_set.renderer
     loss = trainer.mean_loss([row for rows in dev_set.completions for row in rows])
@@ -108,7 +108,7 @@ def plainly(trainer: Any, dev_set: DevSet) -> tuple[float, float]:
     texts, cut_off = [""] * len(order), [False] * len(order)
     for start in range(0, len(order), recipe.evaluation.batch_size):
         batch = order[start : start + recipe.evaluation.batch_size]
-        ids, mask = left_padded([dev_set.prompts[index].prompt_ids for index in batch], renderer.pad_id)
+        ids, mask = padded_prompts([dev_set.prompts[index].prompt_ids for index in batch], renderer.pad_id)
         with torch.inference_mode(), trainer.accelerator.autocast():
             made = model.generate(
                 input_ids=ids.to(model.device),

@@ -59,6 +59,7 @@ from llm_summ.core.compat.transformers import attention_implementation
 from llm_summ.models.dequantized import dequantized_bytes
 from llm_summ.models.device import Device
 from llm_summ.models.duration import model_size
+from llm_summ.models.families import family_of_config
 from llm_summ.models.machine_speed import machine_speed
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.prompt import TokenizedExample
@@ -293,7 +294,7 @@ def _cost(model: Any, recipe: Recipe, on_gpu: bool) -> Callable[[MicroBatch], fl
     token = sum(
         layer.in_features + layer.out_features for layer in model.modules() if isinstance(layer, nn.Linear)
     )
-    fused = on_gpu and not recipe.train.label_smoothing
+    fused = on_gpu and not recipe.train.label_smoothing and family_of_config(model.config).continues_prompt
     label = 0 if fused else 3 * model.get_output_embeddings().weight.shape[0]
     layers = config.num_hidden_layers
     # Models without attention (Mamba) have no heads.

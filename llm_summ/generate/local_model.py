@@ -30,6 +30,7 @@ from llm_summ.models.load import load_base
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.models.vllm_support import largest_rank
 from llm_summ.prompt import Renderer
+from llm_summ.prompt.frame import Frame
 from llm_summ.recipe import Recipe
 from llm_summ.runs.run import Run
 
@@ -90,11 +91,13 @@ class TokenIds:
         pad_id: fills shorter prompts of a batch.
         stop_id: ends a completion.
         longest_prompt: tokens of the longest prompt.
+        frame: of an encoder-decoder's source and target.
     """
 
     pad_id: int
     stop_id: int
     longest_prompt: int
+    frame: Frame | None = None
 
 
 class LocalLoader(EngineLoader):
@@ -152,7 +155,7 @@ class LocalLoader(EngineLoader):
 
         def start(renderer: Renderer, longest: int, candidates: int) -> Engine:
             pad_id = renderer.pad_id if facts.has_token(renderer.pad_id) else renderer.stop_id
-            ids = TokenIds(pad_id, renderer.stop_id, longest)
+            ids = TokenIds(pad_id, renderer.stop_id, longest, renderer.frame)
             return _start(self, model, ids, placement, candidates)
 
         def prove_it(engine: Engine, prompts: Sequence[Sequence[int]]) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import fields as fields_of
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -251,7 +252,7 @@ class Summarizer:
 
 def decoding_of(fields: GenerateFields) -> Decoding:
     """Return the decoding settings of a recipe's section `generate`."""
-    return Decoding(fields.n, fields.temperature, fields.top_p, fields.top_k, fields.beams, fields.no_repeat_ngram)
+    return Decoding(**{field.name: getattr(fields, field.name) for field in fields_of(Decoding)})
 
 
 def takes_messages(spec: EngineSpec, fields: GenerateFields) -> bool:

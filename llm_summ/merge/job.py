@@ -130,7 +130,7 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
 
     def describe() -> None:
         write_text(folder / "prompt.md", run.prompt_path.read_text(encoding="utf-8"))
-        for path in (run.length_path, run.budget_path, run.limits_path):
+        for path in (run.length_path, run.frame_path, run.budget_path, run.limits_path):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
         write_text(folder / "recipe.yaml", dump_recipe(trained))

@@ -229,7 +229,7 @@ def verify_merge(
     def with_adapter(name: str, base: Any) -> tuple[ModelVariant, list[LayerSum]]:
         attached = attach_adapter(base, run, merge=False)
         sums = expected_layers(attached, adapter, full) if name.startswith(dtype) else []
-        engine = HfEngine(attached, pad_id=renderer.pad_id, batch_size=fields.batch_size)
+        engine = HfEngine(attached, pad_id=renderer.pad_id, batch_size=fields.batch_size, frame=renderer.frame)
         return _system(name, engine, renderer, recipe, dialogues, rows), sums
 
     systems = []
@@ -293,10 +293,12 @@ class _AsLoaded:
         for start in range(0, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
             rows = {"input_ids": [list(requests[index].prompt_ids) for index in batch]}
-            padded = self._tokenizer.pad(rows, padding_side="left", return_tensors="pt").to(self._model.device)
+            padded = self._tokenizer.pad(rows, padding_side=family.padding_side, return_tensors="pt")
+            padded = padded.to(self._model.device)
             longest = max(requests[index].max_new_tokens for index in batch)
             generated = self._model.generate(**padded, max_new_tokens=longest)
-            completions = family.completion_ids(generated, padded["input_ids"].shape[1]).tolist()
+            before = padded["input_ids"].shape[1] if family.continues_prompt else 1  # else the decoder's start
+            completions = generated[:, before:].tolist()
             for index, completion in zip(batch, completions, strict=True):
                 if stop_id in completion:
                     yield Output(index, tuple(completion[: completion.index(stop_id) + 1]), "stop")

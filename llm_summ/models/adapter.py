@@ -16,10 +16,11 @@ from llm_summ.core.progress import say
 from llm_summ.models.base import save_tokenizer
 from llm_summ.models.content_stamp import base_stamp
 from llm_summ.models.device import Device
-from llm_summ.models.families import ModelFamily
+from llm_summ.models.families import ModelFamily, family_of_config
 from llm_summ.models.load import load_base
 from llm_summ.models.text_part import text_part
 from llm_summ.models.weight_files import weight_names
+from llm_summ.prompt.saved_prompt import saved_frame
 from llm_summ.recipe import LoraFields, ModelFields, Recipe
 from llm_summ.runs.run import Run
 
@@ -305,6 +306,7 @@ def _write(merged: Any, run: Run, folder: Path, stop_id: int) -> None:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=stop_id,
         pad_token_id=tokenizer.pad_token_id,
+        **family_of_config(merged.config).generation_fields(saved_frame(run)),
     )
     merged.save_pretrained(folder, max_shard_size=_SHARD)
     save_tokenizer(tokenizer, folder)

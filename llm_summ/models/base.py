@@ -15,8 +15,10 @@ from llm_summ.core.compat.hub import go_offline
 from llm_summ.core.compat.transformers import refusal
 from llm_summ.core.compat.write_errors import as_os_error
 from llm_summ.core.errors import ModelError, first_line
+from llm_summ.core.formatting import did_you_mean
 from llm_summ.core.optional_packages import quiet_libraries, require
 from llm_summ.core.progress import say
+from llm_summ.models.added_tokens import extend_tokenizer
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.device import Device
 from llm_summ.models.embedded import embedded_path
@@ -40,6 +42,7 @@ __all__ = [
 
 _TAKE_THE_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")  # classes that only use the file's rules
 _PROBE = "#Person1#: 안녕하세요, 3월 12일 10:30에 만나요!  It's 5,000원…\n\nㅋㅋㅋ ㅠㅠ 뷁 😀 naïve"
+_KOREAN = "ko_KR"  # mBART's code
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -106,9 +109,35 @@ def load_tokenizer(model: ModelFields, location: str) -> Any:
             raise
         raise unavailable(model, error) from error
     tokenizer = _with_ids_of_its_file(model, location, tokenizer)
+    _set_language(model, tokenizer)
+    extend_tokenizer(model, tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def _set_language(model: ModelFields, tokenizer: Any) -> None:
+    """Set the language of both texts, if the tokenizer marks texts with one (mBART's).
+
+    Raises:
+        ModelError: it does not know the language, or it marks no text.
+    """
+    languages = getattr(tokenizer, "lang_code_to_id", None)
+    if not languages:
+        if model.language is not None:
+            raise ModelError(
+                f"model.language: found {model.language!r}, but the tokenizer of {model.base} has no languages; "
+                "leave it out"
+            )
+        return
+    language = model.language or _KOREAN
+    if language not in languages:
+        hint = did_you_mean(language, list(languages), "such as " + ", ".join(sorted(languages)[:5]))
+        raise ModelError(
+            f"model.language: the tokenizer of {model.base} has no language {language!r}; expected one of its "
+            f"{len(languages)}: {hint}"
+        )
+    tokenizer.src_lang = tokenizer.tgt_lang = language
 
 
 def _with_ids_of_its_file(model: ModelFields, location: str, tokenizer: Any) -> Any:

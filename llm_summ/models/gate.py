@@ -56,7 +56,10 @@ def _architecture(where: str, facts: BaseFacts) -> Iterator[BaseFinding]:
     name = facts.saved_class or facts.configuration
     if find_family(facts) is not None:
         if facts.architectures and not any(
-            architecture == facts.trained_class or architecture.endswith(_HEADS)
+            architecture == facts.trained_class
+            or architecture.endswith(_HEADS)
+            # The head of an encoder-decoder is usually its table of embeddings; if not, loading finds it missing.
+            or (facts.is_encoder_decoder and architecture.endswith("Model"))
             for architecture in facts.architectures
         ):
             yield BaseFinding(
@@ -67,14 +70,14 @@ def _architecture(where: str, facts: BaseFacts) -> Iterator[BaseFinding]:
     elif facts.is_encoder_decoder:
         yield BaseFinding(
             "encoder-decoder",
-            f"{where}: {name} is an encoder-decoder, and would be trained without its encoder; take {_DECODERS}",
+            f"{where}: {name} is an encoder-decoder that does not map text to text; take BART, T5, or {_DECODERS}",
         )
     elif facts.is_encoder:
         yield BaseFinding("encoder", f"{where}: {name} is an encoder, which writes no text; take {_DECODERS}")
     else:
         yield BaseFinding(
             "no-language-model",
-            f"{where}: {name} ({facts.configuration}) is not a causal language model; take {_DECODERS}",
+            f"{where}: {name} ({facts.configuration}) is not a language model; take {_DECODERS}",
         )
 
 
@@ -109,13 +112,40 @@ def _quantized(where: str, recipe: Recipe, facts: BaseFacts, purpose: Purpose) -
         )
 
 
+def _encoder_decoder(recipe: Recipe) -> Iterator[BaseFinding]:
+    """Return the settings of a training that mean nothing for an encoder-decoder."""
+    if recipe.train.packing:
+        yield BaseFinding(
+            "packing",
+            f"train.packing: {recipe.model.base} is an encoder-decoder, whose encoder would see all rows of a "
+            "packed one; set it to false",
+        )
+    if recipe.lora.init == "eva":
+        yield BaseFinding(
+            "eva",
+            f"lora.init: eva is not supported for encoder-decoders such as {recipe.model.base}; set it to default",
+        )
+
+
 def _trained(where: str, recipe: Recipe, facts: BaseFacts) -> Iterator[BaseFinding]:
+    if recipe.model.add_tokens and trained_weights(recipe).has_adapter:
+        frozen = f"model.add_tokens: train.weights {recipe.train.weights} trains no embeddings"
+        yield BaseFinding(
+            "added-tokens",
+            f"{frozen}, so that {recipe.model.base} could not learn to write them; set train.weights to full, or "
+            "leave add_tokens out"
+            if not facts.is_encoder_decoder
+            else f"{frozen}: the added tokens keep the mean of their parts; full trains them",
+            refuses=not facts.is_encoder_decoder,
+        )
     if recipe.train.packing and facts.recurrent:
         yield BaseFinding(
             "packing",
             f"train.packing: {recipe.model.base} has layers that carry a state from token to token "
             f"({', '.join(facts.recurrent)}), so that a packed row would see the row before it; set it to false",
         )
+    if facts.is_encoder_decoder:
+        yield from _encoder_decoder(recipe)
     if recipe.lora.init == "eva" and facts.sees:
         yield BaseFinding(
             "eva",

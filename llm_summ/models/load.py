@@ -10,7 +10,8 @@ from llm_summ.core.compat.transformers import are_shapes_refused
 from llm_summ.core.errors import ModelError, listed
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
-from llm_summ.models.base import configuration, hub_options, unavailable
+from llm_summ.models.added_tokens import extend_weights
+from llm_summ.models.base import configuration, hub_options, load_tokenizer, unavailable
 from llm_summ.models.device import Device, use_attention_without_plans
 from llm_summ.models.families import family_of_config
 from llm_summ.recipe import ModelFields
@@ -66,6 +67,9 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
             ) from error
         raise
     _refuse_gaps(model, loaded, info)
+    if model.add_tokens:
+        plain = model.model_copy(update={"add_tokens": []})
+        extend_weights(model, loaded, load_tokenizer(plain, location), load_tokenizer(model, location))
     return loaded
 
 

@@ -6,7 +6,8 @@ Ids of a training row (the targets are the completion's ids and the stop id)::
 
     [BOS] prompt ...... | completion ...... stop
 
-The model's family makes its inputs from them (one sequence, labels, padding): `llm_summ.models.families`.
+An encoder-decoder has other tokens around both texts: `llm_summ.prompt.frame`. The model's family makes its inputs
+from them (one sequence, labels, padding): `llm_summ.models.families`.
 
 The prompt and the completion are tokenized separately: a token never spans the boundary, and the ids for training
 begin with the ids for generation. A prompt that is too long loses its examples, then whole turns, but never the
@@ -23,6 +24,7 @@ from typing import Any, Literal
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue, Turn
 from llm_summ.prompt.examples import ExamplePool
+from llm_summ.prompt.frame import Frame
 from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.template import Template, load_template
 from llm_summ.prompt.tokenization import PromptTokenizer
@@ -42,6 +44,7 @@ class TokenizedExample:
         stop_id: ends the completion.
         dropped_turns: number of turns that were dropped because the prompt was too long.
         examples: number of examples in the prompt.
+        start_id: the first input of an encoder-decoder's decoder; None: a decoder, which continues the prompt.
     """
 
     id: str
@@ -50,6 +53,7 @@ class TokenizedExample:
     stop_id: int
     dropped_turns: int = 0
     examples: int = 0
+    start_id: int | None = None
 
     def __len__(self) -> int:
         """Return the number of tokens of the prompt, the completion and the stop id."""
@@ -77,6 +81,7 @@ class Renderer:
         max_examples_tokens: maximum number of tokens in the examples' dialogues and summaries; the least similar
             examples are left out first.
         length: predicts the length that the prompt asks for.
+        frame: the tokens around source and target of an encoder-decoder; None: a decoder.
 
     Raises:
         PromptError: "always" without a chat template, no token that could end a completion, or the template uses
@@ -96,15 +101,17 @@ class Renderer:
         example_count: int = 0,
         max_examples_tokens: int = 512,
         length: LengthTarget | None = None,
+        frame: Frame | None = None,
     ) -> None:
         self.template = template
+        self.frame = frame
         self.max_prompt_tokens, self.max_answer_tokens = max_prompt_tokens, max_answer_tokens
         self._truncation: Literal["middle", "head", "tail", "error"] = truncation
         self._check_variables(examples, example_count, length)
         self._pool = examples if example_count else None
         self._example_count, self._max_examples_tokens = example_count, max_examples_tokens
         self._length = length if template.uses("length") else None
-        self._tokenizer = PromptTokenizer(tokenizer, chat)
+        self._tokenizer = PromptTokenizer(tokenizer, chat, frame)
         self.uses_chat = self._tokenizer.uses_chat
         self.stop_id, self.pad_id = self._tokenizer.stop_id, self._tokenizer.pad_id
         self.before_completion = self._tokenizer.before_completion
@@ -142,13 +149,13 @@ class Renderer:
 
         ids = shorter(len(examples))
         if len(ids) <= self.max_prompt_tokens:
-            return TokenizedExample(dialogue.id, ids, (), self.stop_id, examples=len(examples))
+            return self._row(dialogue, ids, examples=len(examples))
         if examples:
             ids = shorter(0)
             if len(ids) <= self.max_prompt_tokens:
                 # All were too many; search from one less than all.
                 count, fitting = self._most(len(examples) - 1, shorter) or (0, ids)
-                return TokenizedExample(dialogue.id, fitting, (), self.stop_id, examples=count)
+                return self._row(dialogue, fitting, examples=count)
         if self._truncation == "error":
             raise PromptError(
                 f"{dialogue.id}: prompt of {len(ids)} tokens, at most {self.max_prompt_tokens} allowed; "
@@ -166,7 +173,7 @@ class Renderer:
                 f"{dialogue.id}: the instruction and one turn have more than {self.max_prompt_tokens} tokens; "
                 "raise prompt.max_prompt_tokens"
             )
-        return TokenizedExample(dialogue.id, best[1], (), self.stop_id, len(turns) - best[0])
+        return self._row(dialogue, best[1], dropped_turns=len(turns) - best[0])
 
     def messages(self, dialogue: Dialogue) -> tuple[tuple[str, str], ...]:
         """Return the prompt as (role, text) pairs, for a server with its own tokenizer and chat template.
@@ -206,6 +213,12 @@ class Renderer:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of generated ids, up to the stop id, without special tokens."""
         return self._tokenizer.decode(ids)
+
+    def _row(
+        self, dialogue: Dialogue, ids: tuple[int, ...], *, dropped_turns: int = 0, examples: int = 0
+    ) -> TokenizedExample:
+        start = None if self.frame is None else self.frame.start_id
+        return TokenizedExample(dialogue.id, ids, (), self.stop_id, dropped_turns, examples, start)
 
     def _check_variables(self, pool: ExamplePool | None, count: int, length: LengthTarget | None) -> None:
         """Raise if the template's examples or length are missing, or if it does not use the given examples."""
@@ -280,13 +293,13 @@ class Renderer:
         )
 
     def _completion_ids(self, summary: str) -> tuple[int, ...]:
-        ids = self._tokenizer.encode(self.template.completion(summary))
+        ids = self._tokenizer.completion(self.template.completion(summary))
         if self.stop_id in ids:
             raise PromptError(
                 "the completion contains the stop token, and this tokenizer cannot encode it as plain text; "
                 "remove it from the summary or the prompt's section answer"
             )
-        return tuple(ids)
+        return ids
 
 
 def make_renderer(
@@ -296,6 +309,7 @@ def make_renderer(
     template: Template | None = None,
     examples: ExamplePool | None = None,
     length: LengthTarget | None = None,
+    frame: Frame | None = None,
 ) -> Renderer:
     """Return the renderer that a recipe describes.
 
@@ -305,6 +319,7 @@ def make_renderer(
         template: the template, if it was already read; None reads `fields.template`.
         examples: needed if `fields.examples` is above 0.
         length: needed if the template uses `length`.
+        frame: of an encoder-decoder.
 
     Raises:
         PromptError: the template is unavailable, or cannot be used with this tokenizer and these arguments.
@@ -320,4 +335,5 @@ def make_renderer(
         example_count=fields.examples,
         max_examples_tokens=fields.max_examples_tokens,
         length=length,
+        frame=frame,
     )

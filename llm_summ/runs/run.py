@@ -93,6 +93,11 @@ class Run:
         return self.path / "examples.jsonl"
 
     @property
+    def frame_path(self) -> Path:
+        """The tokens around source and target, of an encoder-decoder."""
+        return self.path / "frame.json"
+
+    @property
     def manifest_path(self) -> Path:
         """The run's inputs and result: hashes, versions, seed, device."""
         return self.path / "manifest.json"

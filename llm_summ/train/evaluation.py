@@ -144,6 +144,7 @@ class DevSet:
             batch_size=batch_size,
             logprobs=False,
             may_shrink=not trainer.is_sharded,
+            frame=self.renderer.frame,
             with_states=losses.add if losses.shares_prompts else None,
         )
         limits = {dialogue.id: limit for dialogue, limit in zip(self.dialogues, self.limits, strict=True)}

@@ -97,7 +97,7 @@ def sft(
         run = processes.of_first(begin)
         try:
             if processes.is_first:
-                keep(run, plan.length, plan.pool, plan.limit_predictor())
+                keep(run, plan.length, plan.pool, plan.limit_predictor(), plan.renderer.frame)
                 manifest.kept = kept_sha256(run)
                 run.write_manifest(manifest)
             return fit(run, report, manifest, None, processes, began)
@@ -162,7 +162,7 @@ def _prepare_to_resume(
             leftover.unlink()
     plan = report.plan
     if manifest.kept is None:
-        keep(run, plan.length, plan.pool, plan.limit_predictor())
+        keep(run, plan.length, plan.pool, plan.limit_predictor(), plan.renderer.frame)
         manifest.kept = kept_sha256(run)
     elif kept_sha256(run) != manifest.kept:
         raise RunError(

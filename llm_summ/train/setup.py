@@ -68,6 +68,7 @@ def _load_base(report: CheckReport, device: Device, *, dequantized: bool) -> Any
         keep_dequantized(model, report.memory.dequantized)
     # The token that ends a training row also ends a generation.
     model.config.eos_token_id = model.generation_config.eos_token_id = report.plan.renderer.stop_id
+    model.generation_config.update(**report.plan.family.generation_fields(report.plan.renderer.frame))
     return model
 
 

@@ -170,6 +170,7 @@ class VllmEngine:
                 top_k=decoding.top_k,
                 seed=requests[index].seed if decoding.temperature else None,
                 max_tokens=requests[index].max_new_tokens,
+                min_tokens=decoding.min_new_tokens,
                 stop_token_ids=[stop_id],
                 ignore_eos=True,  # only the stop id ends a completion, as in every engine
                 logprobs=0,  # of the chosen token only

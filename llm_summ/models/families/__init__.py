@@ -9,15 +9,48 @@ Shapes: b rows of a micro batch, s tokens of the longest, n target tokens in all
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from llm_summ.core.engine_registry import Capability
 from llm_summ.core.errors import ModelError
 from llm_summ.models.base_facts import BaseFacts, facts_of
 from llm_summ.models.families.causal import IGNORED, Causal
+from llm_summ.models.families.seq2seq import Seq2Seq
 from llm_summ.prompt import TokenizedExample
+from llm_summ.prompt.frame import Frame
 
-__all__ = ["CAUSAL", "FAMILIES", "IGNORED", "ModelFamily", "family_of", "family_of_config", "find_family"]
+__all__ = [
+    "CAUSAL",
+    "FAMILIES",
+    "IGNORED",
+    "SEQ2SEQ",
+    "GenerationState",
+    "ModelFamily",
+    "family_of",
+    "family_of_config",
+    "find_family",
+]
+
+
+class GenerationState(Protocol):
+    """A batch of texts that are being generated.
+
+    Attributes:
+        ids: all ids of the decoder so far, shape (b, s); a completion begins behind those of the start.
+    """
+
+    ids: Any
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `model.generate` that name the prompts and what was generated so far."""
+
+    def keep(self, ids: Any, places: Any) -> None:
+        """Continue with some rows.
+
+        Args:
+            ids: all ids by now, shape (b, s).
+            places: the indexes of these rows, a tensor.
+        """
 
 
 class ModelFamily(Protocol):
@@ -28,18 +61,33 @@ class ModelFamily(Protocol):
         peft_task_type: PEFT's name of the task of such a model.
         pipeline_tag: the hub's name of the task of such a model.
         needs: the capabilities of a local engine that generates with such a model.
+        continues_prompt: whether a completion continues its prompt in one sequence.
+        padding_side: of prompts in a batch for generation.
     """
 
     name: str
     peft_task_type: str
     pipeline_tag: str
     needs: frozenset[Capability]
+    continues_prompt: bool
+    padding_side: Literal["left", "right"]
 
     def includes(self, facts: BaseFacts) -> bool:
         """Return whether a base is of this family."""
 
     def auto_class(self) -> Any:
         """Return the class of transformers that loads such a model."""
+
+    def frame(self, tokenizer: Any, config: Any) -> Frame | None:
+        """Return the tokens around source and target; None: the completion continues the prompt.
+
+        Args:
+            tokenizer: of the base.
+            config: of transformers.
+
+        Raises:
+            ModelError: they cannot be found.
+        """
 
     def collate(
         self, examples: Sequence[TokenizedExample], pad_id: int, device: Any, *, packing: bool
@@ -80,13 +128,18 @@ class ModelFamily(Protocol):
     def forward_layers(self, model: Any, inputs: dict[str, Any]) -> Any:
         """Run all layers on inputs of `collate`, with as few logits as possible."""
 
-    def completion_ids(self, generated: Any, prompt_length: int) -> Any:
-        """Return the ids that were generated, of shape (b, new), without those of the prompt.
+    def begin(self, model: Any, ids: Any, mask: Any, frame: Frame | None) -> GenerationState:
+        """Begin a generation.
 
         Args:
-            generated: from `model.generate`, shape (b, s).
-            prompt_length: tokens of the padded prompts.
+            model: in evaluation mode.
+            ids: the prompts, padded on `padding_side`, shape (b, s).
+            mask: 0 for padding, of the same shape.
+            frame: of the renderer that made the prompts.
         """
+
+    def generation_fields(self, frame: Frame | None) -> dict[str, int]:
+        """Return the fields of transformers' generation configuration that depend on the frame."""
 
     def context_tokens(self, prompt: int, completion: int) -> int:
         """Return the number of tokens that a prompt and its completion take of the context."""
@@ -95,7 +148,10 @@ class ModelFamily(Protocol):
 CAUSAL: ModelFamily = Causal()
 """Decoders, which continue the prompt."""
 
-FAMILIES: tuple[ModelFamily, ...] = (CAUSAL,)
+SEQ2SEQ: ModelFamily = Seq2Seq()
+"""Encoder-decoders."""
+
+FAMILIES: tuple[ModelFamily, ...] = (CAUSAL, SEQ2SEQ)
 
 
 def find_family(facts: BaseFacts) -> ModelFamily | None:

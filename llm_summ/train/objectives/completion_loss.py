@@ -45,7 +45,8 @@ class CompletionLoss:
         self.examples = examples
         self._family, self._pad_id, self._device, self._packing = family, pad_id, device, packing
         self._label_smoothing = label_smoothing
-        self._has_fused_head = device.type != "cpu" and not sharded
+        # TRL's head shifts the labels, as a decoder that continues its prompt needs it.
+        self._has_fused_head = device.type != "cpu" and not sharded and family.continues_prompt
 
     def length(self, example: TokenizedExample) -> int:
         """Return the tokens of prompt, completion and stop id."""
@@ -77,7 +78,7 @@ class CompletionLoss:
         Args:
             model: any model of the family.
             inputs: of the model, as the family's `collate` returns them.
-            labels: shape (b, s).
+            labels: shape (b, s); of an encoder-decoder (b, t).
         """
         from torch.nn import functional
 
