@@ -140,7 +140,8 @@ class LocalLoader(EngineLoader):
         if not self.spec.can(*family_of(facts).needs):
             others = other_local_engines(self.spec)
             raise EngineError(
-                f"--engine {self.spec.name}: does not serve {facts.saved_class}; use --engine {others}"
+                f"--engine {self.spec.name}: serves no encoder-decoders such as {facts.saved_class}; use --engine "
+                f"{others}, which auto takes"
             )
         attach = self._check(recipe, adapter, facts, device)
         rank = 0 if adapter is None else largest_rank(adapter)

@@ -53,6 +53,8 @@ def base_refusals(facts: BaseFacts) -> list[str]:
     saved = facts.saved_class or ""
     if facts.is_part:
         return [f"it was trained on the {facts.trained_class} in a {saved}, whose layers vLLM calls otherwise"]
+    if facts.is_encoder_decoder:
+        return [f"vLLM dropped encoder-decoders such as {saved}"]
     support = architecture_support(saved)
     if not support.at_all:
         return [f"vLLM does not know {saved}"]
@@ -69,6 +71,8 @@ def unserved_on_cpu(facts: BaseFacts, *, attached: bool = False) -> str:
         attached: whether it loads the whole base with the adapter attached, instead of the merged language model.
     """
     saved = facts.saved_class or ""
+    if facts.is_encoder_decoder:
+        return f"vLLM dropped encoder-decoders such as {saved}"
     if (
         facts.trained_class is not None
         and not architecture_support(facts.trained_class).at_all

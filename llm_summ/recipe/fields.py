@@ -206,6 +206,7 @@ class EvaluationFields(_Section):
         patience: stop after this number of evaluations in a row that do not improve on the best by `min_gain`.
         min_gain: in points of the score (0 to 100) if the pick is by score, otherwise in the loss.
         batch_size: prompts at a time.
+        decoding: ``greedy``, or ``recipe``: with the beams of the section `generate`, which is slower.
     """
 
     every: _Count | Literal["epoch", "never"] = "epoch"
@@ -214,6 +215,7 @@ class EvaluationFields(_Section):
     patience: int | None = Field(default=None, ge=1)
     min_gain: float = Field(default=0.0, ge=0)
     batch_size: int = Field(default=16, ge=1)
+    decoding: Literal["greedy", "recipe"] = "greedy"
 
 
 class ServerFields(_Section):

@@ -13,8 +13,9 @@ from llm_summ.core.errors import GenerationError
 from llm_summ.core.files import write_text
 from llm_summ.core.progress import Progress, say
 from llm_summ.data import Dialogue
+from llm_summ.generate.engine import GREEDY, Decoding
 from llm_summ.generate.engines.hf import HfEngine
-from llm_summ.generate.summarizer import Summarizer
+from llm_summ.generate.summarizer import Summarizer, decoding_of
 from llm_summ.generate.summary import finish
 from llm_summ.models.dequantized import with_adapter_merged
 from llm_summ.predictions.prediction import Prediction
@@ -131,6 +132,13 @@ class DevSet:
             batch_size = -(-batch_size // 2)
             say(f"out of memory while evaluating; continuing with {batch_size} prompts at a time")
 
+    def _decoding(self) -> Decoding:
+        """Return how summaries are generated: greedily, or as in the recipe, one for each dialogue."""
+        fields = self.recipe.generate
+        if self.recipe.evaluation.decoding == "greedy" or fields.temperature:
+            return GREEDY
+        return replace(decoding_of(fields), n=1)
+
     def _generate(
         self, trainer: Any, stopped: Callable[[], bool], losses: DevLoss, batch_size: int
     ) -> list[Prediction] | None:
@@ -148,7 +156,9 @@ class DevSet:
             with_states=losses.add if losses.shares_prompts else None,
         )
         limits = {dialogue.id: limit for dialogue, limit in zip(self.dialogues, self.limits, strict=True)}
-        summarizer = Summarizer(engine, self.renderer, max_new_tokens=lambda dialogue: limits[dialogue.id])
+        summarizer = Summarizer(
+            engine, self.renderer, max_new_tokens=lambda dialogue: limits[dialogue.id], decoding=self._decoding()
+        )
         losses.of_share(share)
         predictions: dict[int, Prediction] = {}
         try:

@@ -212,7 +212,9 @@ class HfEngine:
         """Return the processors of the next token's scores; `prompt`: tokens before the completion."""
         from llm_summ.generate.engines.sampling import MinTokens, NoRepeat, SeededDraw
 
-        found: list[Any] = [NoRepeat(decoding.no_repeat_ngram, prompt)] if decoding.no_repeat_ngram else []
+        # The library counts the first input of a decoder as a part of its text.
+        text_from = prompt if self._family.continues_prompt else 0
+        found: list[Any] = [NoRepeat(decoding.no_repeat_ngram, text_from)] if decoding.no_repeat_ngram else []
         if decoding.min_new_tokens:
             found.append(MinTokens(stop_id, prompt, decoding.min_new_tokens))
         if decoding.temperature:

@@ -34,9 +34,7 @@ class Seq2Seq:
     pipeline_tag = "summarization"
     needs: frozenset[Capability] = frozenset({"encoder_decoder"})
     continues_prompt = False
-    padding_side: Literal["left", "right"] = (
-        "right"  # BART counts positions from the first token, even padding
-    )
+    padding_side: Literal["left", "right"] = "right"  # BART counts positions from the first token, even padding
 
     def includes(self, facts: BaseFacts) -> bool:
         """Return whether a base is an encoder-decoder for text."""
@@ -87,7 +85,8 @@ class Seq2Seq:
         """Return model inputs and labels of a micro batch, padded on the right; labels of shape (b, t)."""
         sources = [example.prompt_ids for example in examples]
         targets = [(*example.completion_ids, example.stop_id) for example in examples]
-        given = [(example.start_id, *example.completion_ids) for example in examples]
+        # A row of a renderer with a frame has a start.
+        given = [(example.start_id or 0, *example.completion_ids) for example in examples]
         ones = [[1] * len(source) for source in sources]
         inputs = {
             "input_ids": padded_tensor(sources, pad_id, device),
