@@ -104,6 +104,10 @@ class Registry(Generic[T]):
         """
         if name in self._reserved or name in self._registered or name in (names := self.names()):
             return name
+        if not names:
+            raise ValueError(
+                f"found {name!r}, and no installed package has a {self._kind}; install one or leave it out"
+            )
         shown = [repr(known) for known in names]
         expected = " or ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
         hint = did_you_mean(name, names)
