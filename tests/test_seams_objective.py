@@ -88,3 +88,7 @@ def test_a_program_registers_one(monkeypatch: pytest.MonkeyPatch) -> None:
         OBJECTIVES.get("other").load()
     with pytest.raises(ValueError, match="objective sft: there is another objective of this name"):
         OBJECTIVES.register(ObjectiveSpec("sft", "a:b"))
+    with pytest.raises(ValueError, match="objective 'my-own': expected letters, digits and '_'"):
+        OBJECTIVES.register(ObjectiveSpec("my-own", "a:b"))
+    with pytest.raises(ValueError, match="objective: found 'mine', expected an ObjectiveSpec"):
+        OBJECTIVES.register("mine")  # type: ignore[arg-type]

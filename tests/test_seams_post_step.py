@@ -18,7 +18,7 @@ from llm_summ.post import PostInput, post_process
 
 pytestmark = pytest.mark.filterwarnings("ignore:::transformers", "ignore:::trl", "ignore:::torch", "ignore:::peft")
 
-# All of a package with a step: names the dialogue's first speaker, if the summary names nobody.
+# All of a package with a step: names the dialogue's first speaker, if the summary names none.
 TOY = """
 from llm_summ.core.post_step_registry import PostStepSpec
 

@@ -96,14 +96,19 @@ class Registry(Generic[T]):
         """Return all valid names, the reserved ones first."""
         return [*self._reserved, *(entry.name for entry in self.all())]
 
+    def has(self, name: str) -> bool:
+        """Return whether a name is valid; entry points are searched only if it is not known yet."""
+        return name in self._reserved or name in self._registered or name in self.names()
+
     def check(self, name: str) -> str:
         """Return a name, if it is valid.
 
         Raises:
             ValueError: it is not; the message lists the valid ones.
         """
-        if name in self._reserved or name in self._registered or name in (names := self.names()):
+        if self.has(name):
             return name
+        names = self.names()
         if not names:
             raise ValueError(
                 f"found {name!r}, and no installed package has a {self._kind}; install one or leave it out"

@@ -47,10 +47,9 @@ def named_steps(text: str) -> list[PostStep]:
         InputError: a name is not a step.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
-    known = POST_STEPS.names()
     for name in names:
-        if name not in known:
-            hint = did_you_mean(name, known, f"the steps are {', '.join(known)}")
+        if not POST_STEPS.has(name):
+            hint = did_you_mean(name, POST_STEPS.names(), f"the steps are {', '.join(POST_STEPS.names())}")
             raise InputError(f"--steps: found {name!r}, which is not a step; {hint}")
     return names
 
