@@ -122,6 +122,19 @@ def test_a_recipe_for_a_gpu(name: str, base: str) -> None:
     assert recipe.generate.max_new_tokens <= recipe.prompt.max_answer_tokens
 
 
+@pytest.mark.parametrize(("name", "base"), ENCODER_DECODERS.items())
+def test_a_recipe_of_an_encoder_decoder(name: str, base: str) -> None:
+    recipe = _load(name)
+    assert recipe.model.base == base
+    assert (recipe.train.weights, recipe.model.quantization) == ("full", "none")
+    assert (recipe.prompt.max_prompt_tokens, recipe.generate.beams, recipe.generate.no_repeat_ngram) == (512, 4, 2)
+    header = (bundled_dir("recipes") / name).read_text(encoding="utf-8").partition("\nseed:")[0]
+    assert all(line.startswith("#") or not line for line in header.splitlines())
+    assert f"# Model    {base}, " in header
+    assert "Not measured here." in header
+    assert _rows()[name][-1] == "not measured"
+
+
 @pytest.mark.parametrize(("name", "base"), FOR_A_GPU.items())
 def test_a_recipe_for_a_gpu_says_what_it_is(name: str, base: str) -> None:
     header = (bundled_dir("recipes") / name).read_text(encoding="utf-8").partition("\nseed:")[0]
@@ -142,7 +155,7 @@ def _rows() -> dict[str, list[str]]:
 def test_the_table_lists_every_recipe() -> None:
     rows = _rows()
     assert sorted(rows) == sorted(RECIPES)
-    assert len(rows) == 7
+    assert len(rows) == 12
     for name, (_, base, licence, train_on, generate_on, status) in rows.items():
         assert base == _load(name).model.base
         assert all((licence, train_on, generate_on, status))
