@@ -257,8 +257,7 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
         )
     dialogues = read_dialogues(source, references=True)
     found = [_summaries(name, source, dialogues) for name in names]
-    references = [dialogue.references for dialogue in dialogues]
-    scores = [metric.score(summaries.texts, references) for summaries in found]
+    scores = [summaries.score(dialogues, metric) for summaries in found]
     rows = [
         tuple(map(ScoredRow, dialogues, summaries.texts, score.per_row))
         for summaries, score in zip(found, scores, strict=True)

@@ -203,8 +203,8 @@ def sweep_files(
     for raw, its_steps in _with_steps(predictions, source, dialogues, steps):
         has_limits = raw.run is not None and raw.run.limits_path.is_file()
         limits = limits_for(raw.run, ["cut_to_limit"] if has_limits else its_steps, spoken)
-        cut_off = raw.cut_off or [None] * len(dialogues)
-        swept = sweep(raw.texts, cut_off, spoken, its_steps, score, _compare, limits)
+        cut_off = raw.raw.cut_off or [None] * len(dialogues)
+        swept = sweep(raw.raw.texts, cut_off, spoken, its_steps, score, _compare, limits)
         yield SweptFile(raw.path, source, swept)
 
 

@@ -15,9 +15,10 @@ from llm_summ.core.progress import LOGGER, set_display
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.generate.job import prepare
 from llm_summ.generate.summarizer import Summarizer
-from llm_summ.generate.summary import Summary, finish
+from llm_summ.generate.summary import Summary
 from llm_summ.merge.job import MergeRequest, merge
 from llm_summ.post import post_process
+from llm_summ.predictions.finished import RawTexts
 from llm_summ.predictions.prediction import Prediction
 from llm_summ.runs.run import Run
 
@@ -93,10 +94,12 @@ def test_the_steps_that_changed_a_text_are_named(run: Run) -> None:
 def test_of_several_candidates_one_is_chosen(run: Run, tmp_path: Path) -> None:
     settings = ("generate.n=3", "generate.temperature=1.0")
     candidates = generated(run, tmp_path, *settings)
-    finished = finish(candidates, [one for one in DIALOGUES for _ in range(3)], run.recipe().post).summaries
+    finished = RawTexts.of(candidates, [one for one in DIALOGUES for _ in range(3)]).finish(run.recipe().post)
+    texts = dict(zip(candidates, finished.texts, strict=True))
     found = summaries(run, *settings)
     for place, summary in enumerate(found):
-        assert summary in finished[3 * place : 3 * place + 3]
+        assert summary.prediction in candidates[3 * place : 3 * place + 3]
+        assert summary.text == texts[summary.prediction]
     assert {summary.prediction.sample for summary in found} > {0}
 
 
