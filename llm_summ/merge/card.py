@@ -161,7 +161,7 @@ def model_card(
             added = f"The tokenizer adds the `{prompt.added}` at its beginning: leave it out of a text prompt."
             lines += [added, ""]
     else:
-        lines += ["The prompt shows examples from the training data, which are not in this folder.", ""]
+        lines += ["The prompt shows examples from the training data; `merge --push` does not upload them.", ""]
     if prompt.thinking_off:
         lines += [
             "To make this prompt from messages, a server needs `chat_template_kwargs: {enable_thinking: false}`.",

@@ -130,7 +130,7 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
 
     def describe() -> None:
         write_text(folder / "prompt.md", run.prompt_path.read_text(encoding="utf-8"))
-        for path in (run.length_path, run.budget_path, run.limits_path):
+        for path in (run.length_path, run.budget_path, run.limits_path, run.examples_path):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
         write_text(folder / "recipe.yaml", dump_recipe(trained))
@@ -140,6 +140,9 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
         write_json(folder / VERIFIED_BY, facts)
 
     describe()  # the folder is usable even if the verification or the upload fails
+    if run.examples_path.is_file():
+        examples = folder / run.examples_path.name
+        say(f"{examples}: training dialogues, for the few-shot prompt; --push does not upload them")
     verification = None
     if dialogues:
         data = request.source or recipe.data.dev or ""

@@ -82,6 +82,26 @@ def test_a_folder_that_is_not_merged_from_this_adapter_writes_other_texts(merged
     assert [one.raw for one in summaries(base)] != [one.raw for one in summaries(merged)]
 
 
+def test_a_merged_folder_shows_the_examples_that_the_prompt_was_trained_with(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path, tiny_model, examples=2)
+    folder = merge(run, MergeRequest(dtype="float32", verify=False)).folder
+    assert f"{folder / 'examples.jsonl'}: training dialogues, for the few-shot prompt" in capsys.readouterr().err
+    assert "A prompt as the model sees it" not in (folder / "README.md").read_text(encoding="utf-8")
+    given_away = shutil.copytree(folder, tmp_path / "given away")
+    expected = summaries(run)
+    found = summaries(given_away)
+    assert [replace(one.prediction, logprob=None) for one in found] == [
+        replace(one.prediction, logprob=None) for one in expected
+    ]
+    with Summarizer.open(given_away, engine="echo") as summarizer:
+        assert all(row.examples for row in summarizer.render(DIALOGUES))
+    (given_away / "examples.jsonl").unlink()
+    with pytest.raises(RunError, match=r"examples\.jsonl: no such file, but the prompt shows examples"):
+        Summarizer.open(given_away, engine="echo")
+
+
 def test_the_steps_that_changed_a_text_are_named(run: Run) -> None:
     steps = ("generate.max_new_tokens=30", "post=[strip,join_lines,collapse_whitespace,cut_unfinished]")
     found = summaries(run, *steps)
