@@ -20,6 +20,7 @@ from llm_summ.generate.duration import COMPLETION_TOKENS
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, unfinished
 from llm_summ.generate.engine_choice import choose_engine, faster_engine
 from llm_summ.generate.model_source import ModelSource, resolve_model, unreadable_prompts
+from llm_summ.generate.placement import choose_placement
 from llm_summ.generate.proof import PROMPTS_OF_A_PROOF, WORTH_PROVING
 from llm_summ.generate.settings import GenerationSettings, decoding_of, with_engine
 from llm_summ.generate.summarizer import Summarizer
@@ -171,8 +172,9 @@ def prepare(
     require("torch", "transformers", "peft", extra="train", why="`llm-summ generate`")
     quiet_libraries()
     fields = recipe.generate
-    characters = [len(dialogue.text) for dialogues in data for dialogue in dialogues]
-    spec = choose_engine(fields, lambda: faster_engine(recipe, characters * max(1, len(prompts))))
+    characters = [len(dialogue.text) for dialogues in data for dialogue in dialogues] * max(1, len(prompts))
+    placement = choose_placement(fields)
+    spec = choose_engine(fields, placement, lambda: faster_engine(recipe, placement, characters))
     model = resolve_model(spec, run, recipe, untuned=untuned)
     tokenizer = load_tokenizer(recipe.model, model.tokenizer_at)
     trained = trained_renderer(run, recipe.prompt, tokenizer)

@@ -24,6 +24,7 @@ from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.generate.engine import Engine, Key, Request
 from llm_summ.generate.engine_choice import choose_engine, faster_engine
 from llm_summ.generate.model_source import resolve_model, unreadable_prompts
+from llm_summ.generate.placement import choose_placement
 from llm_summ.generate.proof import PROMPTS_OF_A_PROOF, WORTH_PROVING
 from llm_summ.generate.settings import GenerationSettings, request_seed, with_engine
 from llm_summ.generate.summary import Summary, best_candidate
@@ -103,7 +104,9 @@ class Summarizer:
         if is_merged:
             recipe = _recipe_of_folder(recipe, run.path)
         fields = recipe.generate
-        spec = choose_engine(fields, lambda: faster_engine(recipe, [_TYPICAL_CHARACTERS] * expected))
+        placement = choose_placement(fields)
+        characters = [_TYPICAL_CHARACTERS] * expected
+        spec = choose_engine(fields, placement, lambda: faster_engine(recipe, placement, characters))
         # A merged folder is used as a base without an adapter.
         model = resolve_model(spec, run, recipe, untuned=is_merged and spec.can("local"))
         tokenizer = load_tokenizer(recipe.model, model.tokenizer_at)
