@@ -161,7 +161,8 @@ def model_card(
             added = f"The tokenizer adds the `{prompt.added}` at its beginning: leave it out of a text prompt."
             lines += [added, ""]
     else:
-        lines += ["The prompt shows examples from the training data; `merge --push` does not upload them.", ""]
+        hidden = "`llm-summ merge --push` does not upload them"
+        lines += [f"The prompt shows examples from the training data; {hidden}.", ""]
     if prompt.thinking_off:
         lines += [
             "To make this prompt from messages, a server needs `chat_template_kwargs: {enable_thinking: false}`.",
