@@ -13,6 +13,7 @@ from llm_summ.data.source import short_names
 from llm_summ.evaluate.baselines import find_baselines
 from llm_summ.evaluate.comparison import ComparedSystem, Comparison, LengthGroup, Versus
 from llm_summ.evaluate.groups import by_length
+from llm_summ.evaluate.other_metrics import pair_metrics, score_metrics
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.predictions.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.runs.run import RUNS, Run, open_run
@@ -24,13 +25,16 @@ from llm_summ.score.system_similarity import find_similarities
 __all__ = ["compare_systems"]
 
 
-def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETITION) -> Comparison:
+def compare_systems(
+    names: Sequence[str], source: str, metric: Metric = COMPETITION, *, metrics: Sequence[str] = ()
+) -> Comparison:
     """Score several systems on one data file, and compare them.
 
     Args:
         names: runs (by name or folder) or prediction files; the others are compared with the first.
         source: the data.
         metric: how to score.
+        metrics: names of metrics of other packages to compare by as well.
 
     Raises:
         DataError: the data cannot be used, or have no references.
@@ -61,6 +65,7 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
             score,
             interval(own_finals) if several else None,
             _warnings(own_rows, metric),
+            score_metrics(metrics, summaries, dialogues),
         )
         for label, name, summaries, score, own_rows, own_finals in zip(
             letters(len(names)), names, found, scores, rows, finals, strict=True
@@ -75,6 +80,7 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
                 paired(finals[0], own_finals),
                 simulate_lead(finals[0], own_finals) if several else None,
                 worth(finals[0], own_finals) if several else (),
+                pair_metrics(systems[0].metrics, system.metrics),
             )
             for system, own_finals in zip(systems[1:], finals[1:], strict=True)
         ),

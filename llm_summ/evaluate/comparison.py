@@ -8,10 +8,12 @@ from typing import Any
 from llm_summ.core.formatting import labelled, p_text
 from llm_summ.core.records import JsonRecord, field_values
 from llm_summ.core.tables import TextTable
+from llm_summ.evaluate.other_metrics import MetricPaired, comparison_tables
 from llm_summ.predictions.summaries import Summaries
 from llm_summ.score import CorpusScore
 from llm_summ.score.corpus import FIGURES
 from llm_summ.score.leaderboard import Lead, Worth
+from llm_summ.score.other_metrics import MetricScore
 from llm_summ.score.significance import FEW_ROWS, Interval, Paired
 from llm_summ.score.system_similarity import SystemSimilarity, similarity_lines
 
@@ -31,6 +33,7 @@ class ComparedSystem(JsonRecord):
         score: their score.
         interval: the final score's 95 % bootstrap interval; None for a single row.
         warnings: reasons why the score is not what it seems.
+        metrics: the scores by metrics of other packages.
     """
 
     label: str
@@ -39,6 +42,7 @@ class ComparedSystem(JsonRecord):
     score: CorpusScore
     interval: Interval | None
     warnings: tuple[str, ...]
+    metrics: tuple[MetricScore, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.label} {self.name}"
@@ -60,6 +64,7 @@ class ComparedSystem(JsonRecord):
             "warnings": self.warnings,
             "post": self.summaries.post,
             "empty": len(self.score.empty),
+            "metrics": self.metrics,
             "per_row": [row.final for row in self.score.per_row],
         }
 
@@ -73,16 +78,19 @@ class Versus(JsonRecord):
         paired: its scores minus the first's, row by row.
         lead: whether the public leader of a leaderboard that is split at random leads in private too.
         worth: how often a public lead between two such systems is reversed in private.
+        metrics: its figures minus the first's by metrics of other packages.
     """
 
     name: str
     paired: Paired
     lead: Lead | None
     worth: tuple[Worth, ...]
+    metrics: tuple[MetricPaired, ...] = ()
 
     def json_fields(self) -> dict[str, Any]:
         """Return everything for programs."""
-        return {"name": self.name, **field_values(self.paired), "lead": self.lead, "worth": self.worth}
+        fields = field_values(self.paired)
+        return {"name": self.name, **fields, "lead": self.lead, "worth": self.worth, "metrics": self.metrics}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,10 @@ class Comparison(JsonRecord):
 
     def tables(self) -> list[TextTable]:
         """Return the tables for people, the scores last."""
-        tables = (self.length_table(), self.lead_table(), self.versus_table(), self.table())
+        other = comparison_tables(
+            [(str(system), system.metrics) for system in self.systems], [one.metrics for one in self.versus]
+        )
+        tables = (self.length_table(), self.lead_table(), *other, self.versus_table(), self.table())
         return [table for table in tables if table.rows]
 
     def table(self) -> TextTable:
@@ -220,7 +231,16 @@ class Comparison(JsonRecord):
             lines.append(
                 f"with fewer than {FEW_ROWS} rows intervals are too narrow and p boot is too small; use p rand"
             )
-        signatures = [system.signature for system in self.systems]
+        signatures = [
+            (system.signature, *(score.signature for score in system.metrics)) for system in self.systems
+        ]
         if len(set(signatures)) == 1:
-            return [*lines, labelled("signature", signatures[0])]
-        return [*lines, *(f"{system}: signature {system.signature}" for system in self.systems)]
+            return [*lines, *(labelled("signature", signature) for signature in signatures[0])]
+        return [
+            *lines,
+            *(
+                f"{system}: signature {signature}"
+                for system, own in zip(self.systems, signatures, strict=True)
+                for signature in own
+            ),
+        ]

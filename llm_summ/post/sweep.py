@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llm_summ.core.post_step_registry import POST_STEPS
 from llm_summ.core.records import JsonRecord
-from llm_summ.post.steps import STEPS
 
 if TYPE_CHECKING:
     from llm_summ.recipe import PostStep
@@ -105,8 +105,8 @@ class StepSweep(JsonRecord):
 
 
 def placed(steps: Sequence[PostStep], step: PostStep) -> list[PostStep]:
-    """Return the list with one more step: before the first that comes after it in `STEPS`."""
-    order = list(STEPS)
+    """Return the list with one more step: before the first that comes after it in `POST_STEPS`."""
+    order = POST_STEPS.names()
     later = (at for at, other in enumerate(steps) if order.index(other) > order.index(step))
     at = next(later, len(steps))
     return [*steps[:at], step, *steps[at:]]
@@ -130,7 +130,7 @@ def sweep(
     own = finish(steps)
     rows = list(range(len(own)))
     trials: list[tuple[PostStep, Sequence[str], list[int]]] = []
-    for step in STEPS:
+    for step in POST_STEPS.names():
         other = [one for one in steps if one != step] if step in steps else placed(steps, step)
         texts = finish(other)
         trials.append((step, texts, [row for row in rows if texts[row] != own[row]]))

@@ -13,6 +13,7 @@ from llm_summ.predictions.prediction import Prediction
 from llm_summ.recipe import PostStep
 from llm_summ.score import CorpusScore
 from llm_summ.score.metric import COMPETITION, Metric
+from llm_summ.score.other_metrics import MetricScore
 
 __all__ = ["Finished", "RawTexts", "signature_after"]
 
@@ -94,11 +95,11 @@ class Finished:
         """
         return metric.score(self.texts, [dialogue.references for dialogue in dialogues])
 
-    def sign(self, score: CorpusScore) -> str:
+    def sign(self, score: CorpusScore | MetricScore) -> str:
         """Return the signature of their score, with the steps of post-processing."""
         return signature_after(score, self.post)
 
 
-def signature_after(score: CorpusScore, steps: Iterable[str]) -> str:
+def signature_after(score: CorpusScore | MetricScore, steps: Iterable[str]) -> str:
     """Return the signature of the score of post-processed texts: the score's own, and the steps that ran."""
     return f"{score.signature}|post:{'+'.join(steps) or 'none'}"
