@@ -19,6 +19,7 @@ from llm_summ.models.device import Device
 from llm_summ.models.families import ModelFamily
 from llm_summ.models.load import load_base
 from llm_summ.models.text_part import text_part
+from llm_summ.models.trained_weights import LORA, TRAIN_AGAIN
 from llm_summ.models.weight_files import weight_names
 from llm_summ.recipe import LoraFields, ModelFields, Recipe
 from llm_summ.runs.run import Run
@@ -53,30 +54,25 @@ def check_adapter(run: Run) -> dict[str, Any]:
     Raises:
         RunError: a file is missing or damaged.
     """
-    again = "train it again, or choose another run with --run"
-    if not run.adapter.is_dir():
-        raise RunError(f"{run.path}: no adapter; its training did not finish; {again}")
-    for name in ("adapter_config.json", _WEIGHTS, "tokenizer.json", "tokenizer_config.json"):
-        if not (run.adapter / name).is_file():
-            raise RunError(f"{run.adapter}: no {name}; the adapter is incomplete; {again}")
+    LORA.check_files(run, "adapter_config.json", _WEIGHTS, "tokenizer.json", "tokenizer_config.json")
     try:
         config = json.loads((run.adapter / "adapter_config.json").read_text(encoding="utf-8"))
         rank = config["r"]
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(
-            f"{run.adapter}/adapter_config.json: not a LoRA configuration ({error}); {again}"
+            f"{run.adapter}/adapter_config.json: not a LoRA configuration ({error}); {TRAIN_AGAIN}"
         ) from error
     if not isinstance(rank, int):
-        raise RunError(f"{run.adapter}/adapter_config.json: r: found {rank!r}, expected a number; {again}")
+        raise RunError(f"{run.adapter}/adapter_config.json: r: found {rank!r}, expected a number; {TRAIN_AGAIN}")
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(run.adapter / _WEIGHTS, framework="np") as weights:
             names = list(weights.keys())
     except (SafetensorError, OSError) as error:
-        raise RunError(f"{run.adapter / _WEIGHTS}: damaged or incomplete ({error}); {again}") from error
+        raise RunError(f"{run.adapter / _WEIGHTS}: damaged or incomplete ({error}); {TRAIN_AGAIN}") from error
     if not names:
-        raise RunError(f"{run.adapter / _WEIGHTS}: found no weights; {again}")
+        raise RunError(f"{run.adapter / _WEIGHTS}: found no weights; {TRAIN_AGAIN}")
     return dict(config)
 
 
