@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_summ.core.errors import DataError, listed
 from llm_summ.core.formatting import labelled
-from llm_summ.core.records import JsonRecord
+from llm_summ.core.records import JsonRecord, field_values
 from llm_summ.data.cross_validation import FOLDS, fold_of_each
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.significance import Paired, paired
@@ -92,22 +92,7 @@ class Tuned(JsonRecord):
 
     def json_fields(self) -> dict[str, Any]:
         """Return everything for programs."""
-        return {
-            "dev": self.dev,
-            "rows": self.rows,
-            "folds": FOLDS,
-            "settings": self.settings,
-            "ensemble": self.ensemble,
-            "plain": self.plain,
-            "fell_back": self.fell_back,
-            "out_of_fold": self.out_of_fold,
-            "in_sample": self.in_sample,
-            "best": self.members[self.best].name,
-            "best_out_of_fold": self.best_out_of_fold,
-            "oracle": self.oracle,
-            "versus_best": self.versus_best,
-            "members": self.members,
-        }
+        return field_values(self) | {"folds": FOLDS, "best": self.members[self.best].name}
 
     def lines(self) -> list[str]:
         """Return, for people, the results that the tables do not have."""
