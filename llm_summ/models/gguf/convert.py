@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_summ.core.compat.transformers import GGUF_NAME_FIELD
-from llm_summ.core.errors import ModelError
-from llm_summ.models.gguf.read import GgufFile
+from llm_summ.core.errors import ModelError, listed
+from llm_summ.models.gguf.read import GgufFile, GgufTensor
 from llm_summ.models.gguf.tokenizer import named_tokens, save_tokenizer
-from llm_summ.models.gguf.weights import is_tied, save_weights
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["convert_gemma3"]
 
@@ -31,6 +36,33 @@ _FIELDS: dict[str, tuple[str, type]] = {
     "max_position_embeddings": ("context_length", int),
 }
 
+_OUTSIDE_LAYERS = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
+_IN_A_LAYER = {
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "attn_norm": "input_layernorm",
+    "post_attention_norm": "post_attention_layernorm",
+    "ffn_norm": "pre_feedforward_layernorm",
+    "post_ffw_norm": "post_feedforward_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+_LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
+
+# Values in one call of gguf's dequantization. It takes 16 rows at a time, of any length, so rows are joined until
+# they are long enough for numpy to be fast and short enough for the processor's cache.
+_VALUES_A_ROW = 1 << 13
+_ROWS_A_CALL = 16
+
 
 def convert_gemma3(file: GgufFile, tokenizer: Any, folder: Path) -> None:
     """Write configuration, weights in bfloat16 and tokenizer of a Gemma 3 into a folder.
@@ -41,13 +73,14 @@ def convert_gemma3(file: GgufFile, tokenizer: Any, folder: Path) -> None:
         folder: an empty one.
 
     Raises:
-        ModelError: another architecture, or an incomplete file.
+        ModelError: another architecture; or a tensor is missing, unknown to Gemma 3, or of a type that gguf cannot
+            dequantize.
     """
     architecture = file.value("general.architecture", str)
     if architecture != _ARCHITECTURE:
         raise ModelError(f"{file.label}: its architecture is {architecture}, expected {_ARCHITECTURE}")
     _save_configuration(file, folder)
-    save_weights(file, folder / "model.safetensors")
+    _save_weights(file, folder / "model.safetensors")
     save_tokenizer(file, tokenizer, folder)
 
 
@@ -66,10 +99,81 @@ def _save_configuration(file: GgufFile, folder: Path) -> None:
         architectures=["Gemma3ForCausalLM"],
         dtype=torch.bfloat16,
         rope_parameters={kind: {"rope_type": "default", "rope_theta": theta} for kind, theta in thetas.items()},
-        tie_word_embeddings=is_tied(file),
+        tie_word_embeddings=all(tensor.name != "output.weight" for tensor in file.tensors),
         vocab_size=len(file.value("tokenizer.ggml.tokens", list)),
         **{f"{role}_id": token_id for role, (token_id, _) in named_tokens(file).items()},
         **{GGUF_NAME_FIELD: file.value("general.name", str)},
     )
     config.save_pretrained(folder)
     GenerationConfig.from_model_config(config).save_pretrained(folder)
+
+
+def _transformers_name(name: str) -> str | None:
+    """Return transformers' name of a tensor of llama.cpp's Gemma 3; None if the name is unknown."""
+    if name in _OUTSIDE_LAYERS:
+        return _OUTSIDE_LAYERS[name]
+    match = _LAYER.fullmatch(name)
+    if match is None or match[2] not in _IN_A_LAYER:
+        return None
+    return f"model.layers.{match[1]}.{_IN_A_LAYER[match[2]]}.weight"
+
+
+def _save_weights(file: GgufFile, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    _check_names(file)
+    weights = {str(_transformers_name(tensor.name)): _bfloat16(file, tensor) for tensor in file.tensors}
+    save_file(weights, path, metadata={"format": "pt"})  # transformers refuses a file without this format
+
+
+def _check_names(file: GgufFile) -> None:
+    present = {tensor.name for tensor in file.tensors}
+    unknown = sorted(name for name in present if _transformers_name(name) is None)
+    if unknown:
+        raise ModelError(f"{file.label}: has {listed(unknown)}; expected the tensors of Gemma 3 only")
+    expected = set(_OUTSIDE_LAYERS) - {"output.weight"}
+    layers = file.value("gemma3.block_count", int)
+    expected |= {f"blk.{layer}.{part}.weight" for layer in range(layers) for part in _IN_A_LAYER}
+    if missing := sorted(expected - present):
+        raise ModelError(f"{file.label}: lacks {listed(missing)}; expected all tensors of Gemma 3")
+    if extra := sorted(present - expected - {"output.weight"}):
+        raise ModelError(f"{file.label}: has {listed(extra)}; expected {layers} layers")
+
+
+def _bfloat16(file: GgufFile, tensor: GgufTensor) -> Any:
+    """Dequantize a tensor, a part at a time, to avoid a float32 copy of the whole."""
+    import torch
+
+    whole = torch.empty(tensor.shape, dtype=torch.bfloat16)
+    flat, done = whole.view(-1), 0
+    for values in _dequantized(file, tensor):
+        if tensor.name.endswith("norm.weight"):
+            values = values - 1  # llama.cpp stores the factor w of a norm, transformers w - 1
+        flat[done : done + values.size] = torch.from_numpy(values)
+        done += values.size
+    return whole
+
+
+def _dequantized(file: GgufFile, tensor: GgufTensor) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield a tensor's values in float32, in order."""
+    import numpy as np
+    from gguf import GGMLQuantizationType, quants
+
+    size = tensor.data.shape[-1]  # bytes a row
+    rows = tensor.data.reshape(-1, size)
+    joined = max(1, _VALUES_A_ROW // tensor.shape[-1])
+    whole = len(rows) // joined * joined
+    parts = [rows[:whole].reshape(-1, joined * size), rows[whole:]]
+    kind = GGMLQuantizationType[tensor.kind]
+    for part in parts:
+        for begin in range(0, len(part), _ROWS_A_CALL):
+            try:
+                values = quants.dequantize(part[begin : begin + _ROWS_A_CALL], kind)
+            except NotImplementedError as error:
+                raise ModelError(
+                    f"{file.label}: {tensor.name} is {tensor.kind}, which gguf cannot dequantize; "
+                    "pip install --upgrade gguf"
+                ) from error
+            yield np.array(values, dtype=np.float32).reshape(
+                -1
+            )  # a copy, since torch does not accept read-only arrays
