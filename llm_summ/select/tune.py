@@ -123,7 +123,6 @@ def tune(
     *,
     logprobs: bool = True,
     only_best: bool = False,
-    seed: int = 0,
     metric: Metric = COMPETITION,
     workers: int = 1,
 ) -> Tuned:
@@ -135,7 +134,6 @@ def tune(
         start: where the search begins; its method stays.
         logprobs: whether the texts to choose from have log-probabilities too.
         only_best: take the best file alone, even if the ensemble is better.
-        seed: of the folds.
         metric: the score.
         workers: processes that share the dialogues.
 
@@ -158,7 +156,7 @@ def tune(
 
     rows, members = len(truth), range(len(pool.members))
     confident = logprobs and not np.isnan(candidates.confidence).all()
-    folds = fold_of_each(pool.ids, seed)
+    folds = fold_of_each(pool.ids)
     alone = np.stack([score(_alone(start, member)) for member in members])
     best = int(alone.mean(axis=1).argmax())
     ensemble = np.empty(rows)

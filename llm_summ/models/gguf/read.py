@@ -95,12 +95,8 @@ def read_gguf(content: bytes | bytearray | memoryview, label: str) -> GgufFile:
         raise ModelError(
             f"{label}: ends at byte {len(content)}, within its header; expected a complete GGUF file"
         ) from error
-    except (UnicodeDecodeError, OverflowError, MemoryError, _UnknownTypeError) as error:
+    except (ValueError, OverflowError, MemoryError) as error:
         raise ModelError(f"{label}: its header is damaged near byte {cursor.position} ({error})") from error
-
-
-class _UnknownTypeError(ValueError):
-    """A type of a value that the format does not have."""
 
 
 class _Cursor:
@@ -154,10 +150,10 @@ class _Cursor:
                 return self.texts(count)
             if inner in _NUMBERS:
                 return self.numbers(_NUMBERS[inner], count)
-            raise _UnknownTypeError(f"an array of type {inner}")
+            raise ValueError(f"an array of type {inner}")
         if kind in _NUMBERS:
             return self.number(_NUMBERS[kind])
-        raise _UnknownTypeError(f"a value of type {kind}")
+        raise ValueError(f"a value of type {kind}")
 
 
 def _read(cursor: _Cursor, label: str) -> GgufFile:
