@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_summ.core.compat.transformers import GGUF_NAME_FIELD
-from llm_summ.core.errors import ModelError, listed
 from llm_summ.models.gguf.read import GgufFile, GgufTensor
 from llm_summ.models.gguf.tokenizer import named_tokens, save_tokenizer
 
@@ -24,16 +22,16 @@ _LOCAL_ROPE = (
 )
 
 # transformers' fields, with llama.cpp's keys
-_FIELDS: dict[str, tuple[str, type]] = {
-    "hidden_size": ("embedding_length", int),
-    "intermediate_size": ("feed_forward_length", int),
-    "num_hidden_layers": ("block_count", int),
-    "num_attention_heads": ("attention.head_count", int),
-    "num_key_value_heads": ("attention.head_count_kv", int),
-    "head_dim": ("attention.key_length", int),
-    "rms_norm_eps": ("attention.layer_norm_rms_epsilon", float),
-    "sliding_window": ("attention.sliding_window", int),
-    "max_position_embeddings": ("context_length", int),
+_FIELDS = {
+    "hidden_size": "embedding_length",
+    "intermediate_size": "feed_forward_length",
+    "num_hidden_layers": "block_count",
+    "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv",
+    "head_dim": "attention.key_length",
+    "rms_norm_eps": "attention.layer_norm_rms_epsilon",
+    "sliding_window": "attention.sliding_window",
+    "max_position_embeddings": "context_length",
 }
 
 _OUTSIDE_LAYERS = {
@@ -56,7 +54,6 @@ _IN_A_LAYER = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-_LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
 # Values in one call of gguf's dequantization. It takes 16 rows at a time, of any length, so rows are joined until
 # they are long enough for numpy to be fast and short enough for the processor's cache.
@@ -71,16 +68,13 @@ def convert_gemma3(file: GgufFile, tokenizer: Any, folder: Path) -> None:
         file: from `read_gguf`.
         tokenizer: from `build_tokenizer`.
         folder: an empty one.
-
-    Raises:
-        ModelError: another architecture; or a tensor is missing, unknown to Gemma 3, or of a type that gguf cannot
-            dequantize.
     """
-    architecture = file.value("general.architecture", str)
-    if architecture != _ARCHITECTURE:
-        raise ModelError(f"{file.label}: its architecture is {architecture}, expected {_ARCHITECTURE}")
+    from safetensors.torch import save_file
+
     _save_configuration(file, folder)
-    _save_weights(file, folder / "model.safetensors")
+    weights = {_transformers_name(tensor.name): _bfloat16(tensor) for tensor in file.tensors}
+    # transformers refuses a file without this format
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     save_tokenizer(file, tokenizer, folder)
 
 
@@ -89,10 +83,8 @@ def _save_configuration(file: GgufFile, folder: Path) -> None:
     import torch
     from transformers import Gemma3TextConfig, GenerationConfig
 
-    fields: dict[str, Any] = {
-        ours: file.value(f"{_ARCHITECTURE}.{theirs}", kind) for ours, (theirs, kind) in _FIELDS.items()
-    }
-    theta = file.value(f"{_ARCHITECTURE}.rope.freq_base", float)
+    fields: dict[str, Any] = {ours: file.metadata[f"{_ARCHITECTURE}.{theirs}"] for ours, theirs in _FIELDS.items()}
+    theta = file.metadata[f"{_ARCHITECTURE}.rope.freq_base"]
     thetas = {"full_attention": theta, "sliding_attention": _LOCAL_ROPE}
     config = Gemma3TextConfig(
         **fields,
@@ -100,53 +92,29 @@ def _save_configuration(file: GgufFile, folder: Path) -> None:
         dtype=torch.bfloat16,
         rope_parameters={kind: {"rope_type": "default", "rope_theta": theta} for kind, theta in thetas.items()},
         tie_word_embeddings=all(tensor.name != "output.weight" for tensor in file.tensors),
-        vocab_size=len(file.value("tokenizer.ggml.tokens", list)),
+        vocab_size=len(file.metadata["tokenizer.ggml.tokens"]),
         **{f"{role}_id": token_id for role, (token_id, _) in named_tokens(file).items()},
-        **{GGUF_NAME_FIELD: file.value("general.name", str)},
+        **{GGUF_NAME_FIELD: file.metadata["general.name"]},
     )
     config.save_pretrained(folder)
     GenerationConfig.from_model_config(config).save_pretrained(folder)
 
 
-def _transformers_name(name: str) -> str | None:
-    """Return transformers' name of a tensor of llama.cpp's Gemma 3; None if the name is unknown."""
+def _transformers_name(name: str) -> str:
+    """Return transformers' name of a tensor of llama.cpp's Gemma 3."""
     if name in _OUTSIDE_LAYERS:
         return _OUTSIDE_LAYERS[name]
-    match = _LAYER.fullmatch(name)
-    if match is None or match[2] not in _IN_A_LAYER:
-        return None
-    return f"model.layers.{match[1]}.{_IN_A_LAYER[match[2]]}.weight"
+    _, layer, part, _ = name.split(".")  # blk.0.attn_q.weight
+    return f"model.layers.{layer}.{_IN_A_LAYER[part]}.weight"
 
 
-def _save_weights(file: GgufFile, path: Path) -> None:
-    from safetensors.torch import save_file
-
-    _check_names(file)
-    weights = {str(_transformers_name(tensor.name)): _bfloat16(file, tensor) for tensor in file.tensors}
-    save_file(weights, path, metadata={"format": "pt"})  # transformers refuses a file without this format
-
-
-def _check_names(file: GgufFile) -> None:
-    present = {tensor.name for tensor in file.tensors}
-    unknown = sorted(name for name in present if _transformers_name(name) is None)
-    if unknown:
-        raise ModelError(f"{file.label}: has {listed(unknown)}; expected the tensors of Gemma 3 only")
-    expected = set(_OUTSIDE_LAYERS) - {"output.weight"}
-    layers = file.value("gemma3.block_count", int)
-    expected |= {f"blk.{layer}.{part}.weight" for layer in range(layers) for part in _IN_A_LAYER}
-    if missing := sorted(expected - present):
-        raise ModelError(f"{file.label}: lacks {listed(missing)}; expected all tensors of Gemma 3")
-    if extra := sorted(present - expected - {"output.weight"}):
-        raise ModelError(f"{file.label}: has {listed(extra)}; expected {layers} layers")
-
-
-def _bfloat16(file: GgufFile, tensor: GgufTensor) -> Any:
+def _bfloat16(tensor: GgufTensor) -> Any:
     """Dequantize a tensor, a part at a time, to avoid a float32 copy of the whole."""
     import torch
 
     whole = torch.empty(tensor.shape, dtype=torch.bfloat16)
     flat, done = whole.view(-1), 0
-    for values in _dequantized(file, tensor):
+    for values in _dequantized(tensor):
         if tensor.name.endswith("norm.weight"):
             values = values - 1  # llama.cpp stores the factor w of a norm, transformers w - 1
         flat[done : done + values.size] = torch.from_numpy(values)
@@ -154,7 +122,7 @@ def _bfloat16(file: GgufFile, tensor: GgufTensor) -> Any:
     return whole
 
 
-def _dequantized(file: GgufFile, tensor: GgufTensor) -> Iterator[npt.NDArray[np.float32]]:
+def _dequantized(tensor: GgufTensor) -> Iterator[npt.NDArray[np.float32]]:
     """Yield a tensor's values in float32, in order."""
     import numpy as np
     from gguf import GGMLQuantizationType, quants
@@ -167,13 +135,6 @@ def _dequantized(file: GgufFile, tensor: GgufTensor) -> Iterator[npt.NDArray[np.
     kind = GGMLQuantizationType[tensor.kind]
     for part in parts:
         for begin in range(0, len(part), _ROWS_A_CALL):
-            try:
-                values = quants.dequantize(part[begin : begin + _ROWS_A_CALL], kind)
-            except NotImplementedError as error:
-                raise ModelError(
-                    f"{file.label}: {tensor.name} is {tensor.kind}, which gguf cannot dequantize; "
-                    "pip install --upgrade gguf"
-                ) from error
-            yield np.array(values, dtype=np.float32).reshape(
-                -1
-            )  # a copy, since torch does not accept read-only arrays
+            values = quants.dequantize(part[begin : begin + _ROWS_A_CALL], kind)
+            # a copy, since torch does not accept read-only arrays
+            yield np.array(values, dtype=np.float32).reshape(-1)
