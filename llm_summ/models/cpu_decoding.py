@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from llm_summ.core.compat.torch import has_own_forward, replace_forward, restore_forward
@@ -86,17 +85,13 @@ def _quick_products(model: Any) -> Iterator[None]:
                 and module.weight.device.type == "cpu"
                 and not has_own_forward(module)
             ):
-                replace_forward(module, partial(_forward, module))
+                replace_forward(module, lambda x, module=module: linear(x, module.weight, module.bias))
                 changed.append(module)
         yield
     finally:
         hook.remove()
         for module in changed:
             restore_forward(module)
-
-
-def _forward(module: Any, x: Any) -> Any:
-    return linear(x, module.weight, module.bias)
 
 
 @contextmanager

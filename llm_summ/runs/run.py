@@ -279,7 +279,8 @@ def open_run(runs: Path, name: str | None, option: str = "--run") -> Run:
     if name is None or name == "latest":
         latest = runs / "latest"
         if latest.is_dir():
-            return Run(latest.resolve().relative_to(Path.cwd()) if _below_cwd(latest) else latest.resolve())
+            path, here = latest.resolve(), Path.cwd()
+            return Run(path.relative_to(here) if path.is_relative_to(here) else path)
         known = _known(runs)
         hint = (
             f"runs here: {listed(known)}; name one: --run {known[0]}"
@@ -302,10 +303,6 @@ def _known(runs: Path) -> list[str]:
     """Return the names of the runs in a folder, the newest first."""
     recipes = sorted(runs.glob("*/recipe.yaml"), key=lambda recipe: -recipe.stat().st_mtime)
     return [recipe.parent.name for recipe in recipes if not recipe.parent.is_symlink()]
-
-
-def _below_cwd(path: Path) -> bool:
-    return path.resolve().is_relative_to(Path.cwd())
 
 
 def environment() -> dict[str, Any]:

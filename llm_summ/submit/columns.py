@@ -74,7 +74,8 @@ def _header(rows: list[CsvRow], sample: SampleSubmission, ids: Ids) -> tuple[lis
             faults.append(Fault("repeated-header", row.line, "", row.shown))
         else:
             body.append(row)
-    like_sample = 2 * sum(_is_like_sample(row, sample, ids) for row in body) > len(body)
+    full = [row for row in body if len(row.fields) == len(sample.columns)]
+    like_sample = 2 * sum(ids.alike(row.fields[ids.column].strip()) for row in full) > len(body)
     indexed = 2 * sum(_has_unnamed_index(row, header, ids) for row in body) > len(body)
     if indexed or (like_sample and len(header) != len(sample.columns)):
         width = counted(_usual_width(body), "field")
@@ -140,10 +141,6 @@ def _has_unnamed_index(row: CsvRow, header: list[str], ids: Ids) -> bool:
     at = header.index("fname") if "fname" in header else 0
     fields = row.fields
     return len(fields) == len(header) + 1 and fields[0].strip().isdigit() and ids.alike(fields[at + 1].strip())
-
-
-def _is_like_sample(row: CsvRow, sample: SampleSubmission, ids: Ids) -> bool:
-    return len(row.fields) == len(sample.columns) and ids.alike(row.fields[ids.column].strip())
 
 
 def _against(header: CsvRow, sample: SampleSubmission) -> str:

@@ -28,7 +28,7 @@ class Ids:
         self._place = {identity: at for at, identity in enumerate(ids)}
         self._shapes = {re.sub(r"\d+", "0", identity) for identity in ids}
         self._bare = all(identity.isdigit() for identity in ids)
-        figures = {_last_figure(identity): identity for identity in ids}
+        figures = {(re.findall(r"\d+", _spelling(identity)) or [""])[-1]: identity for identity in ids}
         self._by_spelling = {_spelling(identity): identity for identity in ids}
         if len(figures) == len(ids):
             self._by_spelling = figures | self._by_spelling
@@ -75,7 +75,3 @@ class Ids:
 def _spelling(identity: str) -> str:
     text = re.sub(r"[\W_]", "", identity.casefold().removesuffix(".0"))
     return re.sub(r"(?<!\d)0+(?=\d)", "", text)
-
-
-def _last_figure(identity: str) -> str:
-    return (re.findall(r"\d+", _spelling(identity)) or [""])[-1]
