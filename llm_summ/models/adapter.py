@@ -263,7 +263,6 @@ def _default_folder(run: Run, dtype: str) -> Path:
 
 
 def _is_complete(folder: Path) -> bool:
-    """Return whether a merged folder has all its files."""
     others = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
     names = (*weight_names(folder), *others)
     return all((folder / name).is_file() for name in names)

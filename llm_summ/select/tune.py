@@ -228,7 +228,6 @@ def _truth(pool: Pool, metric: Metric) -> Floats:
 
 
 def _alone(settings: Settings, member: int) -> Settings:
-    """Return settings with one file and no prior."""
     return Settings(tuple(float(place == member) for place in range(len(settings.weights))), settings.method)
 
 
@@ -251,7 +250,6 @@ def _search(
 
 
 def _neighbours(settings: Settings, several: bool, confident: bool) -> Iterator[Settings]:
-    """Yield settings that differ in one value."""
     for place in range(len(settings.weights) if several else 0):
         for weight in _WEIGHTS:
             weights = (*settings.weights[:place], weight, *settings.weights[place + 1 :])

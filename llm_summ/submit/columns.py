@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 
 from llm_summ.core.formatting import counted
 from llm_summ.data.row_rules import visible
-from llm_summ.submit.ids import Ids
-from llm_summ.submit.sample import SampleSubmission
+from llm_summ.submit.sample import Ids, SampleSubmission
 from llm_summ.submit.tolerant_csv import CsvRow, Fault
 
 __all__ = ["Columns", "find_columns"]

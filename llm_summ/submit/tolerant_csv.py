@@ -16,8 +16,7 @@ from typing import NamedTuple
 from llm_summ.data.formats.checks import MAX_FIELD_BYTES
 from llm_summ.data.mistaken_formats import wide_encoding_name
 from llm_summ.data.row_rules import visible
-from llm_summ.submit.ids import Ids
-from llm_summ.submit.sample import LINE_ENDS, SampleSubmission
+from llm_summ.submit.sample import LINE_ENDS, Ids, SampleSubmission
 
 __all__ = ["CsvRow", "Fault", "file_rows", "file_text"]
 

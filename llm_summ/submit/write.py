@@ -199,7 +199,6 @@ def _check_texts(texts: Texts, sample: SampleSubmission, allow_empty: bool) -> N
 
 
 def _holds(path: Path, content: bytes) -> bool:
-    """Return whether a file has exactly this content already."""
     try:
         return path.read_bytes() == content
     except OSError:

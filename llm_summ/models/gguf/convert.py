@@ -79,7 +79,6 @@ def convert_gemma3(file: GgufFile, tokenizer: Any, folder: Path) -> None:
 
 
 def _save_configuration(file: GgufFile, folder: Path) -> None:
-    """Write config.json and generation_config.json."""
     import torch
     from transformers import Gemma3TextConfig, GenerationConfig
 
@@ -101,7 +100,6 @@ def _save_configuration(file: GgufFile, folder: Path) -> None:
 
 
 def _transformers_name(name: str) -> str:
-    """Return transformers' name of a tensor of llama.cpp's Gemma 3."""
     if name in _OUTSIDE_LAYERS:
         return _OUTSIDE_LAYERS[name]
     _, layer, part, _ = name.split(".")  # blk.0.attn_q.weight
@@ -123,7 +121,6 @@ def _bfloat16(tensor: GgufTensor) -> Any:
 
 
 def _dequantized(tensor: GgufTensor) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield a tensor's values in float32, in order."""
     import numpy as np
     from gguf import GGMLQuantizationType, quants
 

@@ -90,8 +90,6 @@ def _tensor(content: memoryview, name: str, shape: tuple[int, ...], kind: int, o
 
 
 class _Cursor:
-    """Reads values one after the other."""
-
     def __init__(self, content: bytes | bytearray | memoryview) -> None:
         self.content = memoryview(content)
         self.position = _HEADER
