@@ -57,12 +57,7 @@ class MachineSpeed:
 
 
 def machine_speed(device: Device, dtype: str) -> MachineSpeed:
-    """Return the speed of a device; it is measured once, and again with other cores or another PyTorch.
-
-    Args:
-        device: the device.
-        dtype: name of the dtype of the products.
-    """
+    """Return the speed of a device; it is measured once, and again with other cores, dtype or PyTorch."""
     quiet_libraries()
     import torch
 

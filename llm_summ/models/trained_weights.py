@@ -67,11 +67,7 @@ class TrainedWeights:
                 raise RunError(f"{folder}: no {name}; the {self.noun} is incomplete; {TRAIN_AGAIN}")
 
     def stored_dtype(self, compute: str) -> str:
-        """Return the name of the dtype that the base's weights are stored in during a training.
-
-        Args:
-            compute: name of the dtype that the training computes in.
-        """
+        """Return the dtype that the base's weights are stored in during a training that computes in `compute`."""
         return compute if self.has_adapter else "float32"  # smaller dtypes lose small updates
 
     def describe(self, lora: LoraFields) -> str:
