@@ -225,7 +225,8 @@ def _resampled_means(values: Floats, resamples: int, seed: int) -> Floats:
     """Return the means of samples with replacement, as large as the original; shape ``[resamples]``."""
     import numpy as np
 
-    _check_resamples(resamples)
+    if resamples < 1:
+        raise ValueError(f"resamples: found {resamples}; expected at least 1")
     rng = np.random.default_rng(seed)
     rows = len(values)
     means = np.empty(resamples)
@@ -254,11 +255,6 @@ def _exchanged_means(differences: Floats, resamples: int, seed: int) -> Floats:
         exchanged = np.unpackbits(bits, axis=1, count=rows).astype(np.float64)
         means[start:stop] = (total - 2 * (exchanged @ differences)) / rows
     return means
-
-
-def _check_resamples(resamples: int) -> None:
-    if resamples < 1:
-        raise ValueError(f"resamples: found {resamples}; expected at least 1")
 
 
 def _ends(means: Floats, confidence: float) -> tuple[float, float]:
