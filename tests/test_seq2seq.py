@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Result, llm_summ
+from command_line import llm_summ
 from tiny_seq2seq import Kind, make_tiny_seq2seq
-
-from llm_summ.core.files import file_sha256
 
 pytestmark = [
     pytest.mark.slow,

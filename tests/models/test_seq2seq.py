@@ -17,7 +17,7 @@ from llm_summ.models.base import configuration, load_tokenizer
 from llm_summ.models.families import SEQ2SEQ, family_of_config
 from llm_summ.prompt import Renderer, load_template
 from llm_summ.prompt.frame import Frame
-from llm_summ.recipe import ModelFields
+from llm_summ.recipe import ModelFields, PromptFields
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:::transformers", "ignore:::torch")]
 
@@ -42,7 +42,9 @@ class Base:
         model = ModelFields(base=str(path), **fields)
         self.tokenizer = load_tokenizer(model, str(path))
         self.frame = SEQ2SEQ.frame(self.tokenizer, configuration(model, str(path)))
-        self.renderer = Renderer(self.tokenizer, load_template(template), max_prompt_tokens=900, frame=self.frame)
+        self.renderer = Renderer(
+            self.tokenizer, load_template(template), PromptFields(max_prompt_tokens=900), frame=self.frame
+        )
         self.model = AutoModelForSeq2SeqLM.from_pretrained(path)
 
 
@@ -102,7 +104,9 @@ def test_a_text_cannot_bring_special_tokens(folder: Path) -> None:
 def test_a_long_source_loses_whole_turns(folder: Path) -> None:
     base = Base(folder / "bart")
     dialogue = max(read_dialogues("sample:train"), key=lambda one: len(one.text))
-    renderer = Renderer(base.tokenizer, load_template("dialogue"), max_prompt_tokens=120, frame=base.frame)
+    renderer = Renderer(
+        base.tokenizer, load_template("dialogue"), PromptFields(max_prompt_tokens=120), frame=base.frame
+    )
     row = renderer.prompt(dialogue)
     assert len(row.prompt_ids) <= 120
     assert row.dropped_turns
@@ -113,7 +117,7 @@ def test_a_long_source_loses_whole_turns(folder: Path) -> None:
 def test_a_chat_is_refused(folder: Path) -> None:
     base = Base(folder / "bart")
     with pytest.raises(PromptError, match=r"prompt\.chat"):
-        Renderer(base.tokenizer, load_template("dialogue"), chat="always", frame=base.frame)
+        Renderer(base.tokenizer, load_template("dialogue"), PromptFields(chat="always"), frame=base.frame)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
