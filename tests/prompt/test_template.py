@@ -150,8 +150,8 @@ def test_a_file_goes_before_a_bundled_template(tmp_path: Path, monkeypatch: pyte
         ("plian", "plian: no such prompt; did you mean plain?"),
         (
             "nothing-like-it",
-            "nothing-like-it: no such prompt; bundled prompts: dialogue, dialogue-topic, english, expert, few-shot, "
-            "length, plain, summarize, topic",
+            "nothing-like-it: no such prompt; bundled prompts: dialogue, dialogue-topic, english, expert, "
+            "few-shot, length, plain, summarize, topic",
         ),
         ("elsewhere/plain.md", "elsewhere/plain.md: no such prompt; did you mean plain?"),
     ],
