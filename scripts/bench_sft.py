@@ -33,14 +33,14 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.check.report import check_recipe
-from llm_summ.check.step_batches import draw_steps
-from llm_summ.check.training_plan import TrainingPlan, make_plan
 from llm_summ.core.errors import InputError, LlmSummError, RecipeError
 from llm_summ.core.files import write_text
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
 from llm_summ.core.terminal import shown_on_stderr
 from llm_summ.data import read_dialogues
+from llm_summ.plan.step_batches import draw_steps
+from llm_summ.plan.training_plan import TrainingPlan, make_plan
 from llm_summ.prompt.render import TokenizedExample
 from llm_summ.recipe import dump_recipe, find_recipe, load_recipe
 

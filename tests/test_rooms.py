@@ -24,6 +24,7 @@ ORDER = [
     ["predictions"],
     ["select"],
     ["models"],
+    ["plan"],
     ["check"],
     ["generate"],
     ["train", "evaluate"],

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llm_summ.check.duration import TrainingTime, training_time
 from llm_summ.check.findings import (
     adapter_refusals,
     changed_topics,
@@ -26,7 +25,6 @@ from llm_summ.check.lengths import length_lines, length_percentiles, shortened_l
 from llm_summ.check.memory import Memory, device_memory, fit_micro_batch
 from llm_summ.check.meta_model import build_meta_model
 from llm_summ.check.tokens import token_findings, unknown_ids
-from llm_summ.check.training_plan import TrainingPlan, make_plan
 from llm_summ.core.compat.torch import is_about_meta_tensors
 from llm_summ.core.compat.transformers import is_model_code
 from llm_summ.core.engine_registry import AUTO, engine_spec, engines_that
@@ -39,6 +37,8 @@ from llm_summ.models.device import Device, find_device
 from llm_summ.models.start_adapter import find_start
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.models.vllm_support import unserved_on_cpu
+from llm_summ.plan.duration import TrainingTime, training_time
+from llm_summ.plan.training_plan import TrainingPlan, make_plan
 from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
 from llm_summ.runs.run import RUNS, Run

@@ -9,8 +9,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from llm_summ.check.step_batches import micro_batches
 from llm_summ.models.families import ModelFamily
+from llm_summ.plan.step_batches import micro_batches
 from llm_summ.prompt import TokenizedExample
 
 __all__ = ["begin_with_components"]

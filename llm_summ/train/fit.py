@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_summ.check.report import CheckReport
-from llm_summ.check.training_plan import TrainingPlan
 from llm_summ.core.errors import StoppedError, TrainingError
 from llm_summ.core.files import append_lines, whole_directory, write_json
 from llm_summ.core.formatting import utc_now
@@ -24,6 +23,7 @@ from llm_summ.models.full_model import weights_sha256
 from llm_summ.models.machine_speed import note_duration
 from llm_summ.models.start_adapter import load_start
 from llm_summ.models.trained_weights import trained_weights
+from llm_summ.plan.training_plan import TrainingPlan
 from llm_summ.recipe import Recipe
 from llm_summ.runs.manifest import Manifest, TrainingResult
 from llm_summ.runs.run import Run, mark_latest

@@ -15,10 +15,10 @@ from accelerate.utils.memory import should_reduce_batch_size
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState, TrainingArguments, get_scheduler
 
-from llm_summ.check.step_batches import StepBatchSampler, micro_batches
 from llm_summ.core.compat.trainer import HookedTrainer
 from llm_summ.core.errors import TrainingError, first_line
 from llm_summ.core.progress import say
+from llm_summ.plan.step_batches import StepBatchSampler, micro_batches
 from llm_summ.recipe import TrainFields
 from llm_summ.train.checkpoint import Checkpoint
 from llm_summ.train.distributed import ALONE, ProcessGroup

@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from llm_summ.check.duration import TrainingTime
-from llm_summ.check.step_batches import draw_steps
-from llm_summ.check.training_plan import TrainingPlan
 from llm_summ.models.duration import ModelSize
 from llm_summ.models.machine_speed import MachineSpeed
+from llm_summ.plan.duration import TrainingTime
+from llm_summ.plan.step_batches import draw_steps
+from llm_summ.plan.training_plan import TrainingPlan
 from llm_summ.prompt import TokenizedExample
 from llm_summ.runs.manifest import Budget, Manifest
 

@@ -15,10 +15,10 @@ from command_line import llm_summ, refused
 from llm_summ.check.findings import optimizer_notes, prompt_difference
 from llm_summ.check.report import check_recipe
 from llm_summ.check.show import show_row
-from llm_summ.check.training_plan import make_plan
 from llm_summ.core.errors import InputError
 from llm_summ.data import read_dialogues
 from llm_summ.models.device import Device
+from llm_summ.plan.training_plan import make_plan
 from llm_summ.recipe import Recipe
 from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import Run, create_run

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from llm_summ.check.duration import quickest_micro_batch
 from llm_summ.models.duration import ModelSize
 from llm_summ.models.machine_speed import MachineSpeed
+from llm_summ.plan.duration import quickest_micro_batch
 from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
 
