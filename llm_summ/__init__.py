@@ -48,7 +48,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llm_summ.check.report import check_recipe as check_recipe
+    from llm_summ.check.job import check_recipe as check_recipe
     from llm_summ.data import Dialogue as Dialogue
     from llm_summ.data import Turn as Turn
     from llm_summ.data import read_dialogues as read_dialogues
@@ -74,7 +74,7 @@ _MODULES = {
     "Summarizer": "generate.summarizer",
     "Summary": "generate.summary",
     "Turn": "data",
-    "check_recipe": "check.report",
+    "check_recipe": "check.job",
     "evaluate_file": "evaluate.evaluation",
     "evaluate_run": "evaluate.evaluation",
     "find_recipe": "recipe",

@@ -6,6 +6,7 @@ import gc
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from accelerate.utils import is_peft_model
 from accelerate.utils.memory import should_reduce_batch_size
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback, TrainerState, TrainingArguments, get_scheduler
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from llm_summ.core.compat.trainer import HookedTrainer
 from llm_summ.core.errors import TrainingError, first_line
@@ -23,12 +24,30 @@ from llm_summ.recipe import TrainFields
 from llm_summ.train.checkpoint import Checkpoint
 from llm_summ.train.distributed import ALONE, ProcessGroup
 from llm_summ.train.gradients import layer_group_norms
+from llm_summ.train.learning_rates import end_schedule, lora_plus_optimizer
 from llm_summ.train.log import memory_gib
 from llm_summ.train.objectives import Objective
 from llm_summ.train.shard import load_optimizer, load_weights, whole_state
 from llm_summ.train.time_budget import FixedSteps
 
-__all__ = ["StepTrainer"]
+__all__ = ["StepSettings", "StepTrainer"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepSettings:
+    """How a step is made.
+
+    Attributes:
+        train: the recipe's fields.
+        micro_batch_size: examples of a micro batch at the start.
+        learning_rate_ratio: of LoRA+, or None.
+        sharded: whether each process holds a part of the base.
+    """
+
+    train: TrainFields
+    micro_batch_size: int
+    learning_rate_ratio: float | None = None
+    sharded: bool = False
 
 
 class StepLoader(DataLoader):  # type: ignore[misc]
@@ -52,11 +71,8 @@ class StepTrainer(HookedTrainer):
         objective: the loss, and the examples.
         tokenizer: is saved with the model.
         callbacks: for the library.
-        fields: of the recipe.
-        micro_batch_size: examples of a micro batch at the start.
-        learning_rate_ratio: of LoRA+, or None.
+        settings: how a step is made.
         processes: the processes that train together; the library sees only this one.
-        sharded: whether each of them holds a part of the base.
 
     Raises:
         TrainingError: the library would divide the model among several GPUs of this process.
@@ -70,17 +86,14 @@ class StepTrainer(HookedTrainer):
         objective: Objective,
         tokenizer: Any,
         callbacks: list[TrainerCallback],
-        fields: TrainFields,
-        micro_batch_size: int,
-        learning_rate_ratio: float | None = None,
+        settings: StepSettings,
         processes: ProcessGroup = ALONE,
-        sharded: bool = False,
     ) -> None:
-        self.processes, self.is_sharded, self.objective = processes, sharded, objective
+        self.processes, self.is_sharded, self.objective = processes, settings.sharded, objective
         # For sharded parameters PyTorch computes the mean of the processes' gradients, not their sum.
-        self._gradient_factor = processes.world if sharded and not is_peft_model(model) else 1
-        self._fields, self._learning_rate_ratio = fields, learning_rate_ratio
-        self.micro_batch_size = micro_batch_size
+        self._gradient_factor = processes.world if settings.sharded and not is_peft_model(model) else 1
+        self._fields, self._learning_rate_ratio = settings.train, settings.learning_rate_ratio
+        self.micro_batch_size = settings.micro_batch_size
         self.tokens = 0
         """Tokens of all examples so far, padding left out, over all devices."""
         self.write_checkpoint: Callable[[], None] = lambda: None
@@ -128,24 +141,17 @@ class StepTrainer(HookedTrainer):
     def create_optimizer(self, model: Any = None) -> Any:
         """Return the library's optimizer; with LoRA+, B learns faster than A."""
         if getattr(self, "optimizer", None) is None and self._learning_rate_ratio is not None:
-            from peft.optimizers import create_loraplus_optimizer
-
             trained = self.model if model is None else model
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
-            self.optimizer = create_loraplus_optimizer(
-                model=trained,
-                optimizer_cls=kind,
-                loraplus_lr_ratio=self._learning_rate_ratio,
-                loraplus_weight_decay=self.args.weight_decay,
-                **options,
-            )
+            options |= {"loraplus_weight_decay": self.args.weight_decay}
+            self.optimizer = lora_plus_optimizer(trained, kind, self._learning_rate_ratio, options)
         return super().create_optimizer(model)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Return the library's schedule of the learning rate, or one that ends where the training ends."""
         scheduler = super().create_scheduler(num_training_steps, optimizer)
         if self._fixed is not None:
-            self._end_schedule(self._fixed)
+            end_schedule(scheduler, self.args, self._fixed)
         return scheduler
 
     def fix_steps(self, fixed: FixedSteps) -> None:
@@ -153,27 +159,7 @@ class StepTrainer(HookedTrainer):
         self._fixed = fixed
         self.args.max_steps = self.state.max_steps = fixed.steps
         if self.lr_scheduler is not None:
-            self._end_schedule(fixed)
-
-    def _end_schedule(self, fixed: FixedSteps) -> None:
-        stages = [(last, self._learning_rates(steps)) for last, steps in fixed.stages()]
-
-        def share(step: int) -> float:
-            return next(rate for last, rate in stages if step <= last)(step)
-
-        self.lr_scheduler.lr_lambdas = [share] * len(self.lr_scheduler.lr_lambdas)
-
-    def _learning_rates(self, steps: int) -> Callable[[int], float]:
-        """Return the factor of the learning rate at each step of a training of `steps` steps."""
-        unused = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=self.args.learning_rate)
-        scheduler = get_scheduler(
-            self.args.lr_scheduler_type,
-            unused,
-            num_warmup_steps=self.args.get_warmup_steps(steps),
-            num_training_steps=steps,
-        )
-        rates: Callable[[int], float] = scheduler.lr_lambdas[0]
-        return rates
+            end_schedule(self.lr_scheduler, self.args, fixed)
 
     def training_step(self, model: Any, inputs: list[Any], num_items_in_batch: Any = None) -> Any:
         """Compute the gradients of a step.
