@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -35,9 +34,8 @@ from llm_summ.models.device import Device
 from llm_summ.models.start_adapter import find_start
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.plan.duration import training_time
-from llm_summ.plan.training_plan import TrainingPlan, make_plan
-from llm_summ.plan.training_setup import TrainingSetup, micro_batch_size
-from llm_summ.prompt import TokenizedExample
+from llm_summ.plan.training_plan import make_plan
+from llm_summ.plan.training_setup import TrainingSetup
 from llm_summ.recipe import GenerateFields, Recipe
 from llm_summ.runs.run import RUNS, Run
 
@@ -79,27 +77,26 @@ def check_recipe(
         plan = make_plan(recipe, begin)
     leaks, meta_model = started[0]
     failures, notes = plan.failures, list[str]()
-    start = None
-    try:
-        start = None if runs is None else find_start(recipe, runs, plan.location)
-    except InputError as error:
-        failures.append(str(error))
     model = _built(recipe, meta_model, failures)
     # The estimate for a base that is divided among devices assumes that each holds all of it.
     available = device_memory(plan.device) // (1 if plan.device.kind == "cuda" else devices)
-    setup, memory = TrainingSetup(plan, micro_batch_size(recipe), start=start), None
+    setup, memory = TrainingSetup(plan, plan.micro_batch_size), None
     if plan.rows and model is not None:
         setup, memory = _estimate(setup, model, available, devices, failures, notes)
     if memory is not None and memory.total > available:
         fails = memory.total > _MARGIN * available and not allow_low_memory
         (failures if fails else notes).append(_memory_line(setup, memory, available, devices))
+    try:
+        setup = replace(setup, start=None if runs is None else find_start(recipe, runs, plan.location))
+    except InputError as error:
+        failures.append(str(error))
     refusals = adapter_refusals(recipe, plan.facts, model)
     if refusals and _attaches_in_vllm(recipe.generate):
         line = f"generate.adapter: attach: vLLM refuses the adapter ({'; '.join(refusals)}); set it to merge"
         # With `auto` another engine, which accepts any adapter, may be used.
         (notes if recipe.generate.engine == AUTO else failures).append(line)
-    findings = [*plan.base_notes, *token_findings(recipe.model, plan.location, plan.tokenizer, _texts(plan))]
-    findings += unknown_ids(recipe.model.base, plan.facts, plan.tokenizer, _all_rows(plan))
+    findings = [*plan.base_notes, *token_findings(recipe.model, plan.location, plan.tokenizer, plan.texts)]
+    findings += unknown_ids(recipe.model.base, plan.facts, plan.tokenizer, plan.all_rows)
     findings += context_findings(plan)
     failures += [finding.line for finding in findings if finding.refuses]
     notes += [finding.line for finding in findings if not finding.refuses]
@@ -166,20 +163,6 @@ def _attaches_in_vllm(generate: GenerateFields) -> bool:
     spec = None if generate.engine == AUTO else engine_spec(generate.engine)
     may_refuse = spec is None or (spec.can("local") and not spec.can("attach_any"))
     return generate.adapter == "attach" and generate.base_quantization == "none" and may_refuse
-
-
-def _texts(plan: TrainingPlan) -> Iterator[str]:
-    """Yield all dialogues and summaries."""
-    for dialogues in plan.data.values():
-        for dialogue in dialogues:
-            yield dialogue.text
-            yield from dialogue.references
-
-
-def _all_rows(plan: TrainingPlan) -> Iterator[TokenizedExample]:
-    yield from plan.rows
-    for prompts in plan.prompts.values():
-        yield from prompts
 
 
 def _is_of_a_model(error: BaseException) -> bool:

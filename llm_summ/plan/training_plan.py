@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -92,6 +93,12 @@ class TrainingPlan:
         train = self.recipe.train
         return train.max_steps or math.ceil(train.epochs * self.steps_per_epoch)
 
+    @property
+    def micro_batch_size(self) -> int:
+        """Rows at a time that the recipe asks for; as long as no memory is estimated, `auto` is 1."""
+        train = self.recipe.train
+        return 1 if train.micro_batch_size == "auto" else min(train.micro_batch_size, train.batch_size)
+
     def ending_at(self, steps: int) -> TrainingPlan:
         """Return the plan of a training that ends after `steps` steps."""
         return replace(self, fixed_steps=steps)
@@ -114,6 +121,19 @@ class TrainingPlan:
         if every == "never":
             return 0
         return self.steps_per_epoch if every == "epoch" else every
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """All dialogues and summaries."""
+        for dialogues in self.data.values():
+            for dialogue in dialogues:
+                yield dialogue.text
+                yield from dialogue.references
+
+    @property
+    def all_rows(self) -> Iterator[TokenizedExample]:
+        """The training rows, and the prompts of dev and test."""
+        return itertools.chain(self.rows, *self.prompts.values())
 
     @property
     def tokens(self) -> int:

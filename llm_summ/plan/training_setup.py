@@ -13,7 +13,7 @@ from llm_summ.plan.training_plan import TrainingPlan, make_plan
 from llm_summ.recipe import Recipe
 from llm_summ.runs.run import Run
 
-__all__ = ["TrainingSetup", "micro_batch_size", "set_up"]
+__all__ = ["TrainingSetup", "set_up"]
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,8 @@ class TrainingSetup:
     start: Run | None = None
 
 
-def micro_batch_size(recipe: Recipe) -> int:
-    """Return the rows at a time that a recipe asks for; without an estimate of the memory, `auto` is 1."""
-    train = recipe.train
-    return 1 if train.micro_batch_size == "auto" else min(train.micro_batch_size, train.batch_size)
-
-
 def set_up(recipe: Recipe, runs: Path | None) -> TrainingSetup:
-    """Return the setup of a training that is not checked: nothing is estimated, and nothing is searched.
+    """Return the setup of a training that is not checked: neither memory nor duration is estimated.
 
     Args:
         recipe: the recipe.
@@ -57,4 +51,4 @@ def set_up(recipe: Recipe, runs: Path | None) -> TrainingSetup:
     if plan.failures:
         raise InputError("\n".join(plan.failures))
     start = None if runs is None else find_start(recipe, runs, plan.location)
-    return TrainingSetup(plan, micro_batch_size(recipe), start=start)
+    return TrainingSetup(plan, plan.micro_batch_size, start=start)

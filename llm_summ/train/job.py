@@ -16,7 +16,7 @@ from llm_summ.core.locks import FOLDER
 from llm_summ.core.progress import say
 from llm_summ.data.source import resolve_source
 from llm_summ.models.content_stamp import base_stamp
-from llm_summ.models.device import one_gpu
+from llm_summ.models.device import find_device, one_gpu
 from llm_summ.models.start_adapter import find_start, refuse_another_start, start_stamp
 from llm_summ.plan.training_plan import TrainingPlan
 from llm_summ.plan.training_setup import TrainingSetup, set_up
@@ -222,16 +222,14 @@ def _set_up(
             "it, or use fewer devices"
         )
     sharded = is_sharded(recipe, processes)
+    if sharded:
+        refuse_what_cannot_be_sharded(recipe, on_gpu=find_device().kind == "cuda")
     if check:
         report = check_recipe(recipe, allow_low_memory=force or sharded, devices=processes.world, runs=runs)
         if report.failures:
             raise InputError("\n".join(report.failures))
-        setup, lines = report.setup, [*report.lines(), *(f"note: {note}" for note in report.notes)]
-    else:
-        setup, lines = set_up(recipe, runs), []
-    if sharded:
-        refuse_what_cannot_be_sharded(recipe, on_gpu=setup.plan.device.kind == "cuda")
-    return setup, lines
+        return report.setup, [*report.lines(), *(f"note: {note}" for note in report.notes)]
+    return set_up(recipe, runs), []
 
 
 def _manifest(setup: TrainingSetup, processes: ProcessGroup) -> Manifest:

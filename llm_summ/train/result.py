@@ -80,6 +80,8 @@ def finish(
     recipe = plan.recipe
     folder = trained_weights(recipe).folder(run)
     logged = evaluations(run.log_path)
+    curve = table(logged, recipe.evaluation) if logged else []
+    stopped_early = step < callback.limit.steps and stops_early(logged, recipe.evaluation)
     picked = _pick_undamaged(run, recipe, logged, step)
     score = next((evaluated.dev_score for evaluated in logged if evaluated.step == picked), math.nan)
     with explain_write_errors(run, trainer.processes, "the result cannot be written"):
@@ -88,7 +90,7 @@ def finish(
             finished=utc_now(),
             seconds=round(log.seconds, 1),
             steps=step,
-            stopped_early=step < callback.limit.steps and stops_early(logged, recipe.evaluation),
+            stopped_early=stopped_early,
             picked_step=picked,
             picked_score=score if math.isfinite(score) else None,
             tokens=trainer.tokens,
@@ -102,7 +104,7 @@ def finish(
     expected = setup.time
     if expected and begin is None and callback.evaluates_all and log.seconds >= _MIN_SECONDS_TO_NOTE:
         note_duration(expected.kind, sum(expected.total(plan.ending_at(step))), log.seconds)
-    for line in table(logged, recipe.evaluation) if logged else []:
+    for line in curve:
         say(line)
     rate = trainer.tokens / max(log.seconds, 1e-9)
     say(
