@@ -24,7 +24,7 @@ from llm_summ.core.errors import RunError, TrainingError, first_line
 from llm_summ.core.files import file_sha256, whole_directory, write_json
 from llm_summ.core.progress import say
 from llm_summ.runs.run import Run
-from llm_summ.train.distributed import ProcessGroup
+from llm_summ.train.process_group import ProcessGroup
 
 __all__ = [
     "CHECKSUMS",

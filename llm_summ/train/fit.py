@@ -18,10 +18,10 @@ from llm_summ.plan.training_setup import TrainingSetup
 from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import Run
 from llm_summ.train.checkpoint import Checkpoint, explain_write_errors, how_to_resume
-from llm_summ.train.distributed import ALONE, ProcessGroup
 from llm_summ.train.eva import begin_with_components
 from llm_summ.train.evaluation import DevSet, make_dev_set
 from llm_summ.train.history import cut_log
+from llm_summ.train.process_group import ALONE, ProcessGroup
 from llm_summ.train.result import FinishedTraining, finish
 from llm_summ.train.setup import load_trained, make_trainer
 from llm_summ.train.signals import StopSignals

@@ -25,8 +25,8 @@ from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.runs.manifest import DataPart, DeviceRecord, Manifest, PromptRecord, Resumption
 from llm_summ.runs.run import Run, create_run, environment, reserve_run, run_path
 from llm_summ.train.checkpoint import Checkpoint, newest_whole
-from llm_summ.train.distributed import ALONE, ProcessGroup
 from llm_summ.train.fit import fit
+from llm_summ.train.process_group import ALONE, ProcessGroup
 from llm_summ.train.result import FinishedTraining
 from llm_summ.train.resume import (
     hold_unfinished,

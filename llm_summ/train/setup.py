@@ -14,7 +14,7 @@ from llm_summ.models.device import Device
 from llm_summ.models.load import keep_trainable, load_base, quantization_config
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.plan.training_setup import TrainingSetup
-from llm_summ.train.distributed import ALONE, ProcessGroup
+from llm_summ.train.process_group import ALONE, ProcessGroup
 from llm_summ.train.shard import is_sharded, shard
 
 __all__ = ["load_trained", "make_trainer"]

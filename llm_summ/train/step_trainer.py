@@ -7,27 +7,25 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import is_peft_model
 from accelerate.utils.memory import should_reduce_batch_size
-from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
-from llm_summ.core.compat.trainer import HookedTrainer
 from llm_summ.core.errors import TrainingError, first_line
 from llm_summ.core.progress import say
-from llm_summ.plan.step_batches import StepBatchSampler, micro_batches
+from llm_summ.plan.step_batches import micro_batches
 from llm_summ.recipe import TrainFields
 from llm_summ.train.checkpoint import Checkpoint
-from llm_summ.train.distributed import ALONE, ProcessGroup
 from llm_summ.train.gradients import layer_group_norms
 from llm_summ.train.learning_rates import end_schedule, lora_plus_optimizer
 from llm_summ.train.log import memory_gib
 from llm_summ.train.objectives import Objective
-from llm_summ.train.shard import load_optimizer, load_weights, whole_state
+from llm_summ.train.process_group import ALONE, ProcessGroup
+from llm_summ.train.sharded_trainer import ShardedTrainer
+from llm_summ.train.step_loader import as_they_are, step_loader
 from llm_summ.train.time_budget import FixedSteps
 
 __all__ = ["StepSettings", "StepTrainer"]
@@ -50,15 +48,7 @@ class StepSettings:
     sharded: bool = False
 
 
-class StepLoader(DataLoader):  # type: ignore[misc]
-    """Yields the examples of one step at a time, not collated."""
-
-    def set_epoch(self, epoch: int) -> None:
-        """Use the order of this epoch from now on."""
-        self.batch_sampler.set_epoch(epoch)
-
-
-class StepTrainer(HookedTrainer):
+class StepTrainer(ShardedTrainer):
     """Trains an objective; a batch of the library's loop is a whole optimizer step.
 
     A step's examples are sorted by length and cut into micro batches here. The loss is the weighted mean over the
@@ -90,8 +80,8 @@ class StepTrainer(HookedTrainer):
         processes: ProcessGroup = ALONE,
     ) -> None:
         self.processes, self.is_sharded, self.objective = processes, settings.sharded, objective
-        # For sharded parameters PyTorch computes the mean of the processes' gradients, not their sum.
-        self._gradient_factor = processes.world if settings.sharded and not is_peft_model(model) else 1
+        # With an adapter only the frozen base is sharded.
+        self.trains_parts = settings.sharded and not is_peft_model(model)
         self._fields, self._learning_rate_ratio = settings.train, settings.learning_rate_ratio
         self.micro_batch_size = settings.micro_batch_size
         self.tokens = 0
@@ -109,7 +99,7 @@ class StepTrainer(HookedTrainer):
             model=model,
             args=arguments,
             train_dataset=objective.examples,
-            data_collator=_as_they_are,
+            data_collator=as_they_are,
             processing_class=tokenizer,
             callbacks=callbacks,
         )
@@ -126,17 +116,7 @@ class StepTrainer(HookedTrainer):
 
     def get_train_dataloader(self) -> Any:
         """Return the steps of an epoch; every process draws the same, and takes its share."""
-        examples = self.objective.examples
-        steps = StepBatchSampler(
-            [self.objective.length(example) for example in examples],
-            self._fields.batch_size,
-            seed=self.args.seed,
-            grouped=self._fields.group_by_length,
-            rank=self.processes.rank,
-            world=self.processes.world,
-        )
-        # A separate generator: PyTorch draws a number for every pass, and would change the dropout otherwise.
-        return StepLoader(examples, batch_sampler=steps, collate_fn=_as_they_are, generator=torch.Generator())
+        return step_loader(self.objective, self._fields, self.args.seed, self.processes)
 
     def create_optimizer(self, model: Any = None) -> Any:
         """Return the library's optimizer; with LoRA+, B learns faster than A."""
@@ -256,37 +236,9 @@ class StepTrainer(HookedTrainer):
         progress = begin.progress()
         self.tokens, self.micro_batch_size = progress["tokens"], progress["rows_at_a_time"]
 
-    def whole_state(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """Return the weights and optimizer state to save, if the trained weights are sharded; else None, None.
-
-        Every process has to call it. None means that the library can save them itself.
-        """
-        if self._gradient_factor == 1:
-            return None, None
-        return whole_state(self.model, self._bare_optimizer)
-
     def save_due_checkpoint(self) -> None:
         """Write the run's checkpoint."""
         self.write_checkpoint()
-
-    def load_weights(self, folder: str) -> None:
-        """Load the weights of a checkpoint; if they are sharded, this process's part."""
-        if self._gradient_factor == 1:
-            super().load_weights(folder)
-        else:
-            load_weights(self.model, Path(folder))
-
-    def load_optimizer(self, folder: str) -> None:
-        """Load the optimizer's state; if it is sharded, this process's part."""
-        if self._gradient_factor == 1:
-            super().load_optimizer(folder)
-        else:
-            load_optimizer(self.model, self._bare_optimizer, Path(folder))
-            self.lr_scheduler.load_state_dict(torch.load(Path(folder) / "scheduler.pt", weights_only=True))
-
-    def gradient_norm(self, norm: Any) -> Any:
-        """Return the norm over all parts of a sharded model."""
-        return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Return 0: the library's count needs a tensor of ids, which these inputs do not have."""
@@ -294,9 +246,11 @@ class StepTrainer(HookedTrainer):
 
     def _forward_backward(self, model: Any, examples: Sequence[Any], weight: float, of_all: int) -> Any:
         total = torch.zeros((), device=self.args.device)
+        # For sharded parameters PyTorch computes the mean of the processes' gradients, not their sum.
+        factor = self.processes.world if self.trains_parts else 1
         for part in self._micro_batches(examples, of_all):
             loss = self.objective.loss(model, part or [self._spare]) * (bool(part) / weight)
-            self.accelerator.backward(loss * self._gradient_factor)
+            self.accelerator.backward(loss * factor)
             total += loss.detach()
         return total
 
@@ -322,11 +276,6 @@ class StepTrainer(HookedTrainer):
                 random.Random(f"{self.args.seed}/{self.state.global_step}/{self.processes.rank}").getrandbits(63)
             )
 
-    @property
-    def _bare_optimizer(self) -> Any:
-        """PyTorch's optimizer, without the library's wrapper."""
-        return getattr(self.optimizer, "optimizer", self.optimizer)
-
     def _halve(self, now: int, reason: str) -> None:
         if now <= 1:
             raise TrainingError(
@@ -341,7 +290,3 @@ class StepTrainer(HookedTrainer):
             f"step {self.state.global_step + 1}: out of memory with {now} rows at a time; continuing with "
             f"{self.micro_batch_size} (the batch stays {self._fields.batch_size})"
         )
-
-
-def _as_they_are(examples: list[Any]) -> list[Any]:
-    return examples
