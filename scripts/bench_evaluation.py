@@ -33,7 +33,7 @@ from llm_summ.runs.run import RUNS, Run, open_run
 from llm_summ.score.metric import COMPETITION
 from llm_summ.train.checkpoint import checkpoints
 from llm_summ.train.evaluation import DevSet, make_dev_set
-from llm_summ.train.setup import load_trained, make_trainer
+from llm_summ.train.model_and_trainer import load_trained, make_trainer
 
 
 def main() -> int:

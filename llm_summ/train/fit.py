@@ -21,9 +21,9 @@ from llm_summ.train.checkpoint import Checkpoint, explain_write_errors, how_to_r
 from llm_summ.train.eva import begin_with_components
 from llm_summ.train.evaluation import DevSet, make_dev_set
 from llm_summ.train.history import cut_log
+from llm_summ.train.model_and_trainer import load_trained, make_trainer
 from llm_summ.train.process_group import ALONE, ProcessGroup
 from llm_summ.train.result import FinishedTraining, finish
-from llm_summ.train.setup import load_trained, make_trainer
 from llm_summ.train.signals import StopSignals
 from llm_summ.train.time_budget import FixedSteps, StepLimit, TimeBudget, by_tokens
 
