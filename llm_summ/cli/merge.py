@@ -100,7 +100,7 @@ def merge(options: MergeOptions) -> None:
     if options.source is not None and options.verify is False:
         raise click.UsageError("--data and --no-verify exclude each other; choose one")
     run = open_run_or_latest(options.run_name)
-    from llm_summ.generate.engine_choice import has_gpu
+    from llm_summ.generate.placement import InProcess
     from llm_summ.merge import job
     from llm_summ.merge.card import serve_line
     from llm_summ.merge.verify import texts_folder
@@ -128,6 +128,7 @@ def merge(options: MergeOptions) -> None:
         click.echo(f"Texts: {texts_folder(run)}", err=True)
     if merged.pushed is not None:
         click.echo(f"Pushed: {merged.pushed}", err=True)
-    click.echo(f"Next: {serve_line(str(merged.folder), merged.facts['dtype'], on_cpu=not has_gpu())}", err=True)
+    serving = serve_line(str(merged.folder), merged.facts["dtype"], on_cpu=not InProcess().has_gpu())
+    click.echo(f"Next: {serving}", err=True)
     if not options.as_json:
         click.echo(str(merged.folder))

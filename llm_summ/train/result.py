@@ -12,9 +12,8 @@ from llm_summ.core.files import whole_directory, write_json
 from llm_summ.core.formatting import utc_now
 from llm_summ.core.progress import say
 from llm_summ.models.base import save_tokenizer
-from llm_summ.models.full_model import weights_sha256
 from llm_summ.models.machine_speed import note_duration
-from llm_summ.models.trained_weights import trained_weights
+from llm_summ.models.trained_weights import trained_weights, weights_sha256
 from llm_summ.plan.training_plan import TrainingPlan
 from llm_summ.plan.training_setup import TrainingSetup
 from llm_summ.recipe import Recipe
