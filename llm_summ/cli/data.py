@@ -74,7 +74,7 @@ def check(files: tuple[str, ...], strict: bool, out: Path | None, as_json: bool)
     "--recipe", metavar="RECIPE", help="Count tokens too, with the tokenizer of this recipe's base model."
 )
 @click.option(
-    "--plots", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write charts to DIR, as PNG."
+    "--plots", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write charts to DIR, as SVG."
 )
 @json_option
 @debug_option
@@ -88,12 +88,12 @@ def stats(files: tuple[str, ...], recipe: str | None, folder: Path | None, as_js
       llm-summ data stats train.csv dev.csv --plots pictures
     """
     from llm_summ.data import read_dialogues
-    from llm_summ.data.plots import check_plots, write_plots
-    from llm_summ.data.source import short_names
+    from llm_summ.data.plots import write_plots
+    from llm_summ.data.source import make_folder, short_names
     from llm_summ.data.stats import compare_counts, compare_lengths, describe
 
     if folder is not None:
-        check_plots(folder)
+        make_folder(folder, "a folder for the charts")
     data = [read_dialogues(file) for file in files]
     count_tokens = None
     if recipe is not None:
