@@ -9,14 +9,7 @@ from typing import Any, get_args
 
 from llm_summ.core.records import JsonRecord, field_values
 from llm_summ.core.tables import TextTable
-from llm_summ.core.word_tokenizers import (
-    Tokenizer,
-    character_tokenizer,
-    has_hangul,
-    mecab_tokenizer,
-    rouge_score_tokenizer,
-    whitespace_tokenizer,
-)
+from llm_summ.core.word_tokenizers import TokenizerName, has_hangul, tokenizer_named
 from llm_summ.score.corpus import Aggregate, score_corpus
 from llm_summ.score.rouge import Variant
 
@@ -30,7 +23,7 @@ _AGGREGATES: dict[Aggregate, str] = {
     "mean": "mean over the references",
     "max": "best reference of each metric",
 }
-_TOKENS = {
+_TOKENS: dict[TokenizerName, str] = {
     "mecab": "morphemes: particles and endings count for themselves",
     "space": "words: 의사는 and 의사가 have nothing in common",
     "character": "characters: parts of words count, too",
@@ -52,7 +45,7 @@ class ScoreVariant:
     """
 
     variant: Variant
-    tokens: str
+    tokens: TokenizerName
     aggregate: Aggregate
     final: float
     meaning: str
@@ -126,26 +119,22 @@ def explain(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> E
         ValueError: there is nothing to score, or a dialogue has no reference.
         InputError: mecab-ko cannot be loaded.
     """
-    own = rouge_score_tokenizer()
-    tokenizers: dict[str, Tokenizer] = {
-        "mecab": mecab_tokenizer(),
-        "space": whitespace_tokenizer(),
-        "character": character_tokenizer(),
-    }
-    packages: tuple[Variant, ...] = get_args(Variant)
     aggregates: tuple[Aggregate, ...] = get_args(Aggregate)
-    ways = [(*way, tokenizers[way[1]]) for way in product(packages, tokenizers, aggregates)]
-    ways += [("rouge-score", "rouge-score", aggregate, own) for aggregate in aggregates]
+    ways: list[tuple[Variant, TokenizerName, Aggregate]]
+    ways = list(product(get_args(Variant), ("mecab", "space", "character"), aggregates))
+    ways += [("rouge-score", "rouge-score", aggregate) for aggregate in aggregates]
     variants = []
-    for variant, tokens, aggregate, tokenizer in ways:
+    for variant, tokens, aggregate in ways:
+        tokenizer = tokenizer_named(tokens)
         score = score_corpus(hypotheses, references, variant=variant, aggregate=aggregate, tokenizer=tokenizer)
         meaning = f"{_TOKENS[tokens]}; {_PACKAGES[variant]}; {_AGGREGATES[aggregate]}"
         variants.append(ScoreVariant(variant, tokens, aggregate, score.final, meaning, score.signature))
     texts = [*hypotheses, *(reference for row in references for reference in row)]
+    own, mecab = tokenizer_named("rouge-score"), tokenizer_named("mecab")
     kept = [len(own(text)) for text in texts]
     return Explanation(
         variants=tuple(variants),
-        left=sum(kept) / max(sum(len(tokenizers["mecab"](text)) for text in texts), 1),
+        left=sum(kept) / max(sum(len(mecab(text)) for text in texts), 1),
         nothing_left=kept.count(0),
         texts=len(texts),
         hangul=has_hangul(texts),
