@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.errors import DataError
+from llm_summ.core.formatting import counted
 
 __all__ = [
     "binary_format",
@@ -192,7 +193,7 @@ def row_error(place: str, fields: Sequence[str], header: str, width: int, lines:
         lines: the last line of the previous row and of this one, with their line ends; empty if all lines have the
             same end.
     """
-    count = f"found {len(fields)} field{'s' * (len(fields) != 1)}, expected {width} ({header})"
+    count = f"found {counted(len(fields), 'field')}, expected {width} ({header})"
     if not any(field.strip() for field in fields):
         return DataError(
             f"{place}: found an empty row of {len(fields)} fields, expected {width} fields; delete it"
