@@ -8,7 +8,6 @@ stay, and so do those whose repair would make a row unusable: a duplicate id, an
 from __future__ import annotations
 
 import html
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.errors import DataError
-from llm_summ.core.files import all_or_none, write_text
+from llm_summ.core.files import all_or_none
 from llm_summ.data.formats import say_encoding, write_table, writer_for
 from llm_summ.data.labels import Tagging, split_turns, tagging_of
 from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, topic_columns
@@ -105,13 +104,10 @@ def fix_files(tables: Sequence[Table], out: Path) -> list[Fixed]:
             fixed, changes = fix_table(table)
             write_table(fixed, target)
             written.append(target)
-            lines = [json.dumps(asdict(change), ensure_ascii=False) + "\n" for change in changes]
-            try:
-                write_text(_list_path(target), "".join(lines))
-            except OSError as error:
-                raise DataError(f"{_list_path(target)}: cannot be written ({error.strerror})") from error
-            written.append(_list_path(target))
-            done.append(Fixed(target, _list_path(target), tuple(changes)))
+            listed = _list_path(target)
+            write_table(Table(listed, (), [Record(0, asdict(change)) for change in changes]), listed)
+            written.append(listed)
+            done.append(Fixed(target, listed, tuple(changes)))
     for table in tables:
         say_encoding(table)
     return done

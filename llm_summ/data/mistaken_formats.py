@@ -25,6 +25,7 @@ __all__ = [
     "missing_columns",
     "other_text_format",
     "parquet_error",
+    "parsed_json",
     "row_error",
     "wide_encoding",
 ]
@@ -103,7 +104,7 @@ def other_text_format(path: Path, text: str, required: Sequence[str]) -> DataErr
     """Return the error for JSON that is named .csv, and for CSV or JSON that is named .parquet."""
     first = _first_line(text)
     if first.lstrip().startswith(("{", "[")):
-        if isinstance(_parsed(first), dict):
+        if isinstance(parsed_json(first), dict):
             return DataError(
                 f"{path}: found JSON, an object a line; expected {_expected(path)}; "
                 f"{_filled('rename it to {stem}.jsonl', path)}"
@@ -133,7 +134,7 @@ def parquet_error(path: Path, required: Sequence[str]) -> DataError | None:
 
 def json_error(path: Path, text: str, encoding: str = "utf-8") -> DataError | None:
     """Return the error for a text that is JSON as a whole: an array, or a single object over several lines."""
-    value = _parsed(text)
+    value = parsed_json(text)
     if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
         command = _filled(_TO_LINES, path, encoding=_python(encoding))
         return DataError(f"{path}: found a JSON array; expected {_expected(path)}; convert it: {command}")
@@ -245,7 +246,8 @@ def _fields(line: str, separator: str) -> list[str]:
         return []
 
 
-def _parsed(text: str) -> Any:
+def parsed_json(text: str) -> Any:
+    """Return the value of a JSON text; None if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

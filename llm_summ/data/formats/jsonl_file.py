@@ -13,7 +13,7 @@ from llm_summ.core.errors import DataError
 from llm_summ.data.encoding import read_text
 from llm_summ.data.formats.checks import check_columns, check_letters, check_values, finite_json
 from llm_summ.data.formats.format import Format
-from llm_summ.data.mistaken_formats import json_error, other_text_format
+from llm_summ.data.mistaken_formats import json_error, other_text_format, parsed_json
 from llm_summ.data.table import Record, Table
 
 __all__ = ["JSONL"]
@@ -43,11 +43,8 @@ def _read(path: Path, required: Sequence[str]) -> Table:
 def _other_format(path: Path, text: str, required: Sequence[str], encoding: str) -> DataError | None:
     """Return the error for a text that is not JSONL from its first line on, if the cause is known."""
     first = next((line for line in text.split("\n") if line.strip()), "")
-    try:
-        if isinstance(json.loads(first), dict):
-            return None
-    except (ValueError, RecursionError):
-        pass
+    if isinstance(parsed_json(first), dict):
+        return None
     return json_error(path, text, encoding) or other_text_format(path, text, required)
 
 
