@@ -18,7 +18,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@shared.strict_option("Exit with status 1 on any problem; notes do not count.")
+@shared.strict_option(help="Exit with status 1 on any problem; notes do not count.")
 @click.option(
     "--fix",
     "out",

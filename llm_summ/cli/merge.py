@@ -29,7 +29,7 @@ __all__ = ["merge"]
     default=None,
     help="Compare the summaries before and after the merge; by default if the recipe has dev data.",
 )
-@shared.data_option("Data to verify with; by default the recipe's dev data.")
+@shared.data_option(help="Data to verify with; by default the recipe's dev data.")
 @click.option(
     "--rows",
     type=click.IntRange(min=2),
@@ -47,7 +47,7 @@ __all__ = ["merge"]
     help="Upload it to this repository of the Hugging Face Hub, as private.",
 )
 @click.option("--public", is_flag=True, help="Make the repository of --push public.")
-@shared.force_option("Replace a folder that was not made by this command.")
+@shared.force_option(help="Replace a folder that was not made by this command.")
 @shared.json_option
 @shared.run_option
 @shared.debug_option

@@ -51,31 +51,16 @@ run_option = click.option("--run", "run_name", metavar="NAME", help="The run; by
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a recipe field; may be repeated."
 )
-
-
-def data_option(text: str) -> Decorator:
-    """Return the option for the data that a command reads."""
-    return click.option("--data", "source", metavar="PATH", help=text)
+# The commands add what their own data, file or strictness means: `help`.
+data_option = functools.partial(click.option, "--data", "source", metavar="PATH")
+out_option = functools.partial(click.option, "--out", type=FILE, metavar="FILE")
+force_option = functools.partial(click.option, "--force", is_flag=True, help="Replace another file at --out.")
+strict_option = functools.partial(click.option, "--strict", is_flag=True)
 
 
 def predictions_option(text: str) -> Decorator:
     """Return the option for a prediction file instead of a run's."""
     return click.option("--predictions", type=FILE, metavar="FILE", help=text)
-
-
-def out_option(text: str) -> Decorator:
-    """Return the option for the file that a command writes."""
-    return click.option("--out", type=FILE, metavar="FILE", help=text)
-
-
-def force_option(text: str = "Replace another file at --out.") -> Decorator:
-    """Return the option that lets a command replace what it did not write."""
-    return click.option("--force", is_flag=True, help=text)
-
-
-def strict_option(text: str) -> Decorator:
-    """Return the option that makes a check stricter."""
-    return click.option("--strict", is_flag=True, help=text)
 
 
 _LONG_HEADER = 16

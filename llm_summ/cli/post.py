@@ -51,7 +51,7 @@ class PostOptions:
 
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILE…]", type=shared.FILE)
-@shared.data_option("The data that was summarised; by default the recipe's dev data.")
+@shared.data_option(help="The data that was summarised; by default the recipe's dev data.")
 @click.option(
     "--steps",
     "named",
@@ -63,7 +63,7 @@ class PostOptions:
 )
 @click.option("--sweep", is_flag=True, help="Score DATA with and without every step.")
 @click.option("--learn-limits", is_flag=True, help="Fit the length limits of the step cut_to_limit.")
-@shared.out_option("Write the result, fname and summary, as CSV.")
+@shared.out_option(help="Write the result, fname and summary, as CSV.")
 @shared.force_option()
 @shared.json_option
 @shared.run_option

@@ -82,7 +82,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
 @click.command()
 @click.argument("files", nargs=-1, type=shared.FILE, metavar="[FILE…]")
 @shared.run_option
-@shared.data_option("The data that was summarised; needed for a run unless it has test data.")
+@shared.data_option(help="The data that was summarised; needed for a run unless it has test data.")
 @click.option(
     "--method",
     type=click.Choice(["mbr", "medoid", "vote", "longest", "shortest", "best"]),
@@ -118,7 +118,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
     metavar="FILE",
     help="The file for DEV that belongs to the first FILE; repeat it for each FILE in their order.",
 )
-@shared.out_option("Write a CSV with fname and summary.")
+@shared.out_option(help="Write a CSV with fname and summary.")
 @shared.force_option()
 @shared.json_option
 @shared.debug_option

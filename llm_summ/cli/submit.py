@@ -34,17 +34,19 @@ class SubmitOptions:
 @shared.predictions_option(
     "Submit this CSV or JSONL (fname, summary), or any file that --check can read, instead of a run's."
 )
-@shared.data_option("The data that was summarised; by default the recipe's test data.")
+@shared.data_option(help="The data that was summarised; by default the recipe's test data.")
 @click.option(
     "--sample",
     "sample_name",
     metavar="FILE",
     help="The sample submission; by default sample_submission.csv next to the data, or in this folder.",
 )
-@shared.out_option("The file to write; by default submission.csv in the run's folder, or here with --predictions.")
+@shared.out_option(
+    help="The file to write; by default submission.csv in the run's folder, or here with --predictions."
+)
 @click.option("--allow-empty", is_flag=True, help="Write empty summaries as they are.")
 @shared.force_option()
-@shared.strict_option("Exit with status 1 on any finding, including notes.")
+@shared.strict_option(help="Exit with status 1 on any finding, including notes.")
 @shared.json_option
 @shared.debug_option
 @shared.as_object(SubmitOptions)

@@ -191,7 +191,7 @@ def _fix_turns(turns: list[Any], tagging: Tagging) -> tuple[list[Any], list[_Ste
     fixed: list[Any] = []
     steps: list[_Step] = []
     for turn in turns:
-        texts = {"": turn} if isinstance(turn, str) else _texts(turn)
+        texts = {"": turn} if isinstance(turn, str) else {key: turn[key] for key in turn_keys(turn) if key}
         now = dict(texts)
         for key, text in texts.items():
             repairs = _repairs(text, tagging, spoken=True)
@@ -202,11 +202,6 @@ def _fix_turns(turns: list[Any], tagging: Tagging) -> tuple[list[Any], list[_Ste
         elif not any(text.strip() for text in texts.values()):
             steps.append(("blank-line", "".join(texts.values()), ""))
     return fixed, steps
-
-
-def _texts(turn: dict[str, Any]) -> dict[str, str]:
-    """Return the speaker and the text of a turn, by key."""
-    return {key: turn[key] for key in turn_keys(turn) if key}
 
 
 def _useful(steps: list[_Step]) -> list[_Step]:
