@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import product, starmap
 from typing import Any, get_args
 
 from llm_summ.core.records import JsonRecord, field_values
 from llm_summ.core.tables import TextTable
 from llm_summ.core.word_tokenizers import TokenizerName, has_hangul, tokenizer_named
-from llm_summ.score.corpus import Aggregate, score_corpus
+from llm_summ.score.corpus import Aggregate
+from llm_summ.score.metric import Metric
 from llm_summ.score.rouge import Variant
 
 __all__ = ["Explanation", "ScoreVariant", "explain"]
@@ -23,7 +24,7 @@ _AGGREGATES: dict[Aggregate, str] = {
     "mean": "mean over the references",
     "max": "best reference of each metric",
 }
-_TOKENS: dict[TokenizerName, str] = {
+_TOKENS = {
     "mecab": "morphemes: particles and endings count for themselves",
     "space": "words: 의사는 and 의사가 have nothing in common",
     "character": "characters: parts of words count, too",
@@ -45,7 +46,7 @@ class ScoreVariant:
     """
 
     variant: Variant
-    tokens: TokenizerName
+    tokens: str
     aggregate: Aggregate
     final: float
     meaning: str
@@ -119,18 +120,19 @@ def explain(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> E
         ValueError: there is nothing to score, or a dialogue has no reference.
         InputError: mecab-ko cannot be loaded.
     """
+    shared: tuple[TokenizerName, ...] = ("mecab", "space", "character")  # both packages are given their tokens
     aggregates: tuple[Aggregate, ...] = get_args(Aggregate)
-    ways: list[tuple[Variant, TokenizerName, Aggregate]]
-    ways = list(product(get_args(Variant), ("mecab", "space", "character"), aggregates))
-    ways += [("rouge-score", "rouge-score", aggregate) for aggregate in aggregates]
+    metrics = list(starmap(Metric, product(get_args(Variant), shared, aggregates)))
+    metrics += [Metric("rouge-score", "rouge-score", aggregate) for aggregate in aggregates]
     variants = []
-    for variant, tokens, aggregate in ways:
-        tokenizer = tokenizer_named(tokens)
-        score = score_corpus(hypotheses, references, variant=variant, aggregate=aggregate, tokenizer=tokenizer)
-        meaning = f"{_TOKENS[tokens]}; {_PACKAGES[variant]}; {_AGGREGATES[aggregate]}"
-        variants.append(ScoreVariant(variant, tokens, aggregate, score.final, meaning, score.signature))
-    texts = [*hypotheses, *(reference for row in references for reference in row)]
+    for metric in metrics:
+        score = metric.score(hypotheses, references)
+        meaning = f"{_TOKENS[metric.tokens]}; {_PACKAGES[metric.variant]}; {_AGGREGATES[metric.aggregate]}"
+        variants.append(
+            ScoreVariant(metric.variant, metric.tokens, metric.aggregate, score.final, meaning, score.signature)
+        )
     own, mecab = tokenizer_named("rouge-score"), tokenizer_named("mecab")
+    texts = [*hypotheses, *(reference for row in references for reference in row)]
     kept = [len(own(text)) for text in texts]
     return Explanation(
         variants=tuple(variants),
