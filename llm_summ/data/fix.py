@@ -234,23 +234,15 @@ def _repairs(text: str, tagging: Tagging | None = None, *, spoken: bool = False)
     return steps
 
 
-def _without_entities(text: str, _: Tagging) -> str:
-    return LINE_BREAK_TAG.sub("\n", ENTITY.sub(_letter, text))
-
-
 def _letter(match: re.Match[str]) -> str:
     letter = html.unescape(f"&{match[1]};")
     # A no-break space is useful only in a page; a number without a character means nothing.
     return {"\u00a0": " ", "\ufffd": ""}.get(letter, letter)
 
 
-def _without_blank_lines(text: str, _: Tagging) -> str:
-    return "\n".join(line for line in text.split("\n") if line.strip())
-
-
 # Each repair takes a text and the tags of its dialogue.
 _REPAIRS: tuple[tuple[str, Callable[[str, Tagging], str]], ...] = (
-    ("html", _without_entities),
+    ("html", lambda text, _: LINE_BREAK_TAG.sub("\n", ENTITY.sub(_letter, text))),
     ("literal-line-feed", lambda text, _: LITERAL_LINE_FEED.sub("\n", text)),
     ("line-end", lambda text, _: LINE_END.sub("\n", text)),
     ("invisible-character", lambda text, _: INVISIBLE.sub("", _FILLERS.sub(" ", text))),
@@ -258,7 +250,7 @@ _REPAIRS: tuple[tuple[str, Callable[[str, Tagging], str]], ...] = (
     ("broken-tag", lambda text, tagging: proper_tags(text, *tagging)),
     ("joined-turns", lambda text, _: split_turns(text)),
     ("line-space", lambda text, _: LINE_SPACE.sub("", text)),
-    ("blank-line", _without_blank_lines),
+    ("blank-line", lambda text, _: "\n".join(line for line in text.split("\n") if line.strip())),
 )
 
 

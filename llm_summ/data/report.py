@@ -17,6 +17,7 @@ from llm_summ.core.findings import Finding, count_kinds, gather, has_problems, l
 from llm_summ.core.formatting import counted
 from llm_summ.core.records import JsonRecord, field_values
 from llm_summ.data.formats import place
+from llm_summ.data.near_duplicates import near_duplicates
 from llm_summ.data.read import dialogue_column, dialogue_text, read_data_table
 from llm_summ.data.row_rules import row_oddities, visible
 from llm_summ.data.rules import REPAIRED, RULES
@@ -201,8 +202,6 @@ def _duplicate_ids(rows: Iterable[tuple[Table, Record]]) -> list[Place]:
 
 def _duplicate_dialogues(rows: Sequence[tuple[Table, Record]]) -> list[tuple[str, Place]]:
     """Return rows whose dialogue duplicates or nearly duplicates an earlier one; of each kind the most similar."""
-    from llm_summ.data.near_duplicates import near_duplicates
-
     filled = [(table, record, text) for table, record in rows if (text := _text(table, record)).strip()]
     likest: dict[tuple[int, bool], tuple[float, int]] = {}  # by later row and whether the earlier is in its file
     for pair in near_duplicates([text for _, _, text in filled]):

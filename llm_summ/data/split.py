@@ -14,6 +14,7 @@ from llm_summ.core.files import all_or_none
 from llm_summ.core.formatting import counted
 from llm_summ.core.progress import say
 from llm_summ.data.formats import find_format, read_table, say_encoding, write_table
+from llm_summ.data.near_duplicates import duplicate_groups
 from llm_summ.data.read import DIALOGUE_COLUMNS, table_dialogues
 from llm_summ.data.source import check_new_files, make_folder, resolve_source
 from llm_summ.data.table import Table
@@ -114,7 +115,9 @@ def split_table(table: Table, sizes: dict[str, float], seed: int) -> tuple[list[
         raise DataError(
             f"{table.path}: {counted(rows, 'row')} are too few for {parts} and a train part; request fewer"
         )
-    groups, together = _groups(texts)
+    together = duplicate_groups(texts)
+    grouped = {row for group in together for row in group}
+    groups = [*together, *([row] for row in range(rows) if row not in grouped)]
     groups.sort(key=lambda group: (sum(len(texts[row]) for row in group) / len(group), group))
     side = _assign(groups, wanted, seed)
     parts_found = []
@@ -129,16 +132,7 @@ def split_table(table: Table, sizes: dict[str, float], seed: int) -> tuple[list[
                 f"duplicates (llm-summ data check {table.path})"
             )
         parts_found.append(Part(name, replace(table, records=kept), count, statistics.median(lengths)))
-    return parts_found, together
-
-
-def _groups(texts: Sequence[str]) -> tuple[list[list[int]], int]:
-    """Return groups of all rows, near-duplicates together and others alone; and the number of the former."""
-    from llm_summ.data.near_duplicates import duplicate_groups
-
-    together = [sorted(group) for group in duplicate_groups(texts)]
-    grouped = {row for group in together for row in group}
-    return [*together, *([row] for row in range(len(texts)) if row not in grouped)], len(together)
+    return parts_found, len(together)
 
 
 def _assign(groups: Sequence[list[int]], wanted: dict[str, int], seed: int) -> dict[int, str]:

@@ -21,7 +21,10 @@ __all__ = ["JSONL"]
 
 def _read(path: Path, required: Sequence[str]) -> Table:
     text, encoding = read_text(path)
-    if other := _other_format(path, text, required, encoding):
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    if not isinstance(parsed_json(first), dict) and (
+        other := json_error(path, text, encoding) or other_text_format(path, text, required)
+    ):
         raise other
     records: list[Record] = []
     columns: dict[str, None] = {}
@@ -38,14 +41,6 @@ def _read(path: Path, required: Sequence[str]) -> Table:
         check_values(where, values)
         records.append(Record(line, values))
     return Table(path, tuple(columns), records, encoding)
-
-
-def _other_format(path: Path, text: str, required: Sequence[str], encoding: str) -> DataError | None:
-    """Return the error for a text that is not JSONL from its first line on, if the cause is known."""
-    first = next((line for line in text.split("\n") if line.strip()), "")
-    if isinstance(parsed_json(first), dict):
-        return None
-    return json_error(path, text, encoding) or other_text_format(path, text, required)
 
 
 def _objects(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
