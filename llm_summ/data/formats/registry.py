@@ -69,14 +69,15 @@ def find_format(path: Path) -> Format:
     candidates = _with_suffix(path.suffix.lower())
     if not candidates:
         raise _unknown_suffix(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    for known in candidates:
-        if known.sniff is not None and known.sniff(path, head):
-            return known
+    if sniffers := [known for known in candidates if known.sniff is not None]:
+        try:
+            with path.open("rb") as file:
+                head = file.read(_HEAD)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        for known in sniffers:
+            if known.sniff is not None and known.sniff(path, head):
+                return known
     general = next((known for known in candidates if known.sniff is None), None)
     if general is None:
         names = _either([known.name for known in candidates])
