@@ -32,6 +32,7 @@ __all__ = [
     "predictions_option",
     "print_json",
     "print_lines",
+    "print_result",
     "print_table",
     "run_option",
     "set_option",
@@ -153,6 +154,15 @@ def print_lines(lines: Iterable[str], *, label: str = "", err: bool = False) -> 
     """Print lines, each behind a label such as ``warning``, if there is one."""
     for line in lines:
         click.echo(f"{label}: {line}" if label else line, err=err)
+
+
+def print_result(result: Any, *, as_json: bool) -> None:
+    """Print a result: as JSON, or its table and its lines for people."""
+    if as_json:
+        print_json(result)
+    else:
+        print_table(result.table())
+        print_lines(result.lines())
 
 
 def print_table(table: TextTable) -> None:

@@ -13,7 +13,6 @@ from llm_summ.cli import options as shared
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from llm_summ.evaluate.limits import RunLimits
     from llm_summ.evaluate.post_files import PostedFile, SweptFile
 
 __all__ = ["post"]
@@ -118,7 +117,7 @@ def post(options: PostOptions) -> None:
     data = options.source or room.data_of_predictions(predictions)
     if options.learn_limits:
         assert not isinstance(predictions, tuple)
-        _show(learn_run_limits(predictions, data, steps), as_json=options.as_json)
+        shared.print_result(learn_run_limits(predictions, data, steps), as_json=options.as_json)
     elif options.sweep:
         _show_all(room.sweep_files(predictions, data, steps), options)
     else:
@@ -137,14 +136,6 @@ def _show_all(results: Iterator[PostedFile | SweptFile], options: PostOptions) -
             click.echo(f"{options.out}: written", err=True)
         if not options.as_json:
             click.echo(file.heading)
-            _show(file, as_json=False)
+            shared.print_result(file, as_json=False)
     if options.as_json:
         shared.print_json(files)
-
-
-def _show(result: PostedFile | SweptFile | RunLimits, *, as_json: bool) -> None:
-    if as_json:
-        shared.print_json(result)
-    else:
-        shared.print_table(result.table())
-        shared.print_lines(result.lines())

@@ -167,11 +167,7 @@ def select(options: SelectOptions) -> None:
         force=options.force,
     )
     selection = choose_and_write(request)
-    if options.as_json:
-        shared.print_json(selection)
-    else:
-        shared.print_table(selection.table())
-        shared.print_lines(selection.lines())
-        if options.out is not None:
-            click.echo(str(options.out))
+    shared.print_result(selection, as_json=options.as_json)
+    if options.out is not None and not options.as_json:
+        click.echo(str(options.out))
     shared.print_lines(selection.warnings(), label="warning", err=True)

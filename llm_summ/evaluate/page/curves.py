@@ -61,23 +61,20 @@ def length_curves(rows: Sequence[ScoredRow]) -> tuple[Curve, ...]:
         if every > 1
         else ""
     )
-    return (
-        Curve(
+    pictures = (
+        (
             "정답 길이와 요약 길이",
             "선은 구간별 중앙값, 점선은 길이가 같은 곳입니다. 정답 길이는 정답들의 평균입니다.",
             _draw("정답 글자 수", references, "요약 글자 수", summaries, ids, median, diagonal=True),
-            left_out,
         ),
-        Curve(
-            "대화 길이별 점수", scores, _draw("대화 글자 수", dialogues, "최종 점수", finals, ids, fmean), left_out
-        ),
-        Curve(
+        ("대화 길이별 점수", scores, _draw("대화 글자 수", dialogues, "최종 점수", finals, ids, fmean)),
+        (
             "길이 비율별 점수",
             f"길이 비율은 요약 글자 수 ÷ 정답 평균 글자 수입니다. {scores}",
             _draw("길이 비율", ratios, "최종 점수", finals, ids, fmean),
-            left_out,
         ),
     )
+    return tuple(Curve(*picture, left_out) for picture in pictures)
 
 
 def _draw(
