@@ -113,7 +113,6 @@ def _make_fake(model: Any) -> None:
 
 
 def _inputs(model: Any, batch: MicroBatch) -> dict[str, Any]:
-    """Return the inputs of a micro batch."""
     family = family_of_config(model.config)
     inputs = family.blank_inputs(batch.rows, batch.length, batch.target_tokens, packed=batch.packed)
     return {"use_cache": False, **inputs}

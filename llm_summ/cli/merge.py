@@ -65,7 +65,7 @@ def merge(run_name: str | None, as_json: bool, **options: Any) -> None:
       llm-summ merge --run qwen3 --out served --no-verify
       llm-summ merge --run qwen3 --push team/summary-qwen3
     """
-    from llm_summ.generate.engine_choice import has_gpu
+    from llm_summ.generate.placement import InProcess
     from llm_summ.merge import job
     from llm_summ.merge.card import serve_line
     from llm_summ.merge.verify import texts_folder
@@ -88,6 +88,7 @@ def merge(run_name: str | None, as_json: bool, **options: Any) -> None:
         click.echo(f"Texts: {texts_folder(run)}", err=True)
     if merged.pushed is not None:
         click.echo(f"Pushed: {merged.pushed}", err=True)
-    click.echo(f"Next: {serve_line(str(merged.folder), merged.facts['dtype'], on_cpu=not has_gpu())}", err=True)
+    serving = serve_line(str(merged.folder), merged.facts["dtype"], on_cpu=not InProcess().has_gpu())
+    click.echo(f"Next: {serving}", err=True)
     if not as_json:
         click.echo(str(merged.folder))

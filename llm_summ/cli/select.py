@@ -144,7 +144,7 @@ def select(options: SelectOptions) -> None:
     """
     options.check()
     from llm_summ.select import Settings
-    from llm_summ.select.request import SelectionRequest, choose_and_write
+    from llm_summ.select.selection import SelectionRequest, choose_and_write
 
     rouge = (1.0, 1.0, 1.0) if options.rouge is None else options.rouge
     settings = Settings(

@@ -28,6 +28,7 @@ __all__ = [
     "parsed_json",
     "row_error",
     "wide_encoding",
+    "wide_encoding_name",
 ]
 
 _SAVE_AS_CSV = "open it and save it as CSV UTF-8 (comma delimited)"
@@ -81,12 +82,7 @@ def binary_format(path: Path, content: bytes) -> DataError | None:
 
 def wide_encoding(path: Path, content: bytes) -> DataError | None:
     """Return the error for UTF-16 and UTF-32, with or without a byte order mark."""
-    encoding = next((encoding for mark, encoding in _WIDE if content.startswith(mark)), "")
-    if not encoding:
-        head = content[:40]
-        for name, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
-            if len(head) >= 8 and zeros.count(0) * 3 > len(head):
-                encoding = name.replace("16", "32") if head.count(0) * 8 > len(head) * 5 else name
+    encoding = wide_encoding_name(content)
     if not encoding:
         return None
     first = content[:4000].decode(encoding, "ignore").split("\n")[0]
@@ -98,6 +94,18 @@ def wide_encoding(path: Path, content: bytes) -> DataError | None:
         )
     command = _filled(f"iconv -f {name}{encoding[7:].upper()} -t UTF-8 {{path}} > {{copy}}", path)
     return DataError(f"{path}: found {name}; expected UTF-8; save it as UTF-8, or convert it: {command}")
+
+
+def wide_encoding_name(content: bytes) -> str:
+    """Return UTF-16 or UTF-32, with or without a byte order mark; empty for other encodings."""
+    for mark, encoding in _WIDE:
+        if content.startswith(mark):
+            return encoding
+    head = content[:40]
+    for encoding, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
+        if len(head) >= 8 and zeros.count(0) * 3 > len(head):
+            return encoding.replace("16", "32") if head.count(0) * 8 > len(head) * 5 else encoding
+    return ""
 
 
 def other_text_format(path: Path, text: str, required: Sequence[str]) -> DataError | None:

@@ -94,7 +94,7 @@ class Evaluation(JsonRecord):
     @property
     def by_length(self) -> list[str] | None:
         """Ids of outputs that ended by length; None where the file does not have that."""
-        if self.summaries.cut_off is None:
+        if self.summaries.raw.cut_off is None:
             return None
         return [row.dialogue.id for row in self.rows if row.cut_off]
 
@@ -244,8 +244,8 @@ def evaluate_summaries(
         metrics: names of metrics of other packages to score by as well.
     """
     references = [dialogue.references for dialogue in dialogues]
-    score = metric.score(summaries.texts, references)
-    cut_off = summaries.cut_off or (None,) * len(dialogues)
+    score = summaries.score(dialogues, metric)
+    cut_off = summaries.raw.cut_off or (None,) * len(dialogues)
     rows = tuple(map(ScoredRow, dialogues, summaries.texts, score.per_row, cut_off))
     several = len(rows) > 1
     tokenizer = metric.tokenizer
@@ -255,7 +255,7 @@ def evaluate_summaries(
         summaries=summaries,
         metric=metric,
         score=score,
-        other=metric.other_variant().score(summaries.texts, references),
+        other=summaries.score(dialogues, metric.other_variant()),
         intervals={name: interval([getattr(row, name) for row in score.per_row]) for name in FIGURES if several},
         leaderboard=simulate([row.final for row in score.per_row]) if several else None,
         rows=rows,

@@ -24,10 +24,9 @@ from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.content_stamp import base_stamp
 from llm_summ.models.device import Device
 from llm_summ.models.families import family_of
-from llm_summ.models.full_model import trained_model, weights_sha256
 from llm_summ.models.gate import pass_gate
 from llm_summ.models.load import load_base
-from llm_summ.models.trained_weights import trained_weights
+from llm_summ.models.trained_weights import trained_model, trained_weights, weights_sha256
 from llm_summ.models.vllm_support import largest_rank
 from llm_summ.prompt import Renderer
 from llm_summ.recipe import Recipe

@@ -45,11 +45,7 @@ def attach_refusals(facts: BaseFacts, config: Mapping[str, Any]) -> list[str]:
 
 
 def base_refusals(facts: BaseFacts) -> list[str]:
-    """Return why vLLM would refuse, or silently ignore, any adapter of a base; empty if it would not.
-
-    Args:
-        facts: of the base.
-    """
+    """Return why vLLM would refuse, or silently ignore, any adapter of a base; empty if it would not."""
     saved = facts.saved_class or ""
     if facts.is_part:
         return [f"it was trained on the {facts.trained_class} in a {saved}, whose layers vLLM calls otherwise"]

@@ -17,8 +17,8 @@ instruction, the last turn or the completion. Special tokens come only from the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue, Turn
@@ -26,39 +26,10 @@ from llm_summ.prompt.examples import ExamplePool
 from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.template import Template, load_template
 from llm_summ.prompt.tokenization import PromptTokenizer
+from llm_summ.prompt.tokenized_example import TokenizedExample
 from llm_summ.recipe import PromptFields
 
-__all__ = ["Renderer", "TokenizedExample", "make_renderer"]
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizedExample:
-    """A dialogue as token ids.
-
-    Attributes:
-        id: the dialogue's id.
-        prompt_ids: shape (p,).
-        completion_ids: shape (c,), without the stop id; empty for generation.
-        stop_id: ends the completion.
-        dropped_turns: number of turns that were dropped because the prompt was too long.
-        examples: number of examples in the prompt.
-    """
-
-    id: str
-    prompt_ids: tuple[int, ...]
-    completion_ids: tuple[int, ...]
-    stop_id: int
-    dropped_turns: int = 0
-    examples: int = 0
-
-    def __len__(self) -> int:
-        """Return the number of tokens of the prompt, the completion and the stop id."""
-        return len(self.prompt_ids) + len(self.completion_ids) + 1
-
-    @property
-    def target_tokens(self) -> int:
-        """Number of target tokens: those of the completion, and the stop token."""
-        return len(self.completion_ids) + 1
+__all__ = ["Renderer", "make_renderer"]
 
 
 class Renderer:
@@ -66,45 +37,37 @@ class Renderer:
 
     Args:
         tokenizer: a transformers tokenizer.
-        template: a prompt template.
-        chat: whether to use the tokenizer's chat template: "auto" uses it if there is one.
-        max_prompt_tokens: a longer prompt loses examples, then turns.
-        max_answer_tokens: a longer completion is an error, since a cut one would train the model to stop in
-            mid-sentence. The stop id counts.
-        truncation: which turns are dropped first; "error" raises instead.
+        template: a prompt template; the one that `fields` names is not read.
+        fields: the recipe's section `prompt`. A prompt that is longer than `max_prompt_tokens` loses examples (the
+            least similar first), then turns, as `truncation` says. A completion that is longer than
+            `max_answer_tokens` with its stop id is an error, since a cut one would train the model to stop in
+            mid-sentence.
         examples: the pool of examples.
-        example_count: maximum number of examples in a prompt.
-        max_examples_tokens: maximum number of tokens in the examples' dialogues and summaries; the least similar
-            examples are left out first.
         length: predicts the length that the prompt asks for.
 
     Raises:
-        PromptError: "always" without a chat template, no token that could end a completion, or the template uses
-            examples or a length without the arguments for them, or the reverse.
+        PromptError: `chat` is "always" without a chat template, no token could end a completion, or the template
+            uses examples or a length without the arguments for them, or the reverse.
     """
 
     def __init__(
         self,
         tokenizer: Any,
         template: Template,
+        fields: PromptFields | None = None,
         *,
-        chat: Literal["auto", "always", "never"] = "auto",
-        max_prompt_tokens: int = 1024,
-        max_answer_tokens: int = 256,
-        truncation: Literal["middle", "head", "tail", "error"] = "middle",
         examples: ExamplePool | None = None,
-        example_count: int = 0,
-        max_examples_tokens: int = 512,
         length: LengthTarget | None = None,
     ) -> None:
+        fields = fields or PromptFields()
         self.template = template
-        self.max_prompt_tokens, self.max_answer_tokens = max_prompt_tokens, max_answer_tokens
-        self._truncation: Literal["middle", "head", "tail", "error"] = truncation
-        self._check_variables(examples, example_count, length)
-        self._pool = examples if example_count else None
-        self._example_count, self._max_examples_tokens = example_count, max_examples_tokens
+        self.max_prompt_tokens, self.max_answer_tokens = fields.max_prompt_tokens, fields.max_answer_tokens
+        self._truncation = fields.truncation
+        self._check_variables(examples, fields.examples, length)
+        self._pool = examples if fields.examples else None
+        self._example_count, self._max_examples_tokens = fields.examples, fields.max_examples_tokens
         self._length = length if template.uses("length") else None
-        self._tokenizer = PromptTokenizer(tokenizer, chat)
+        self._tokenizer = PromptTokenizer(tokenizer, fields.chat)
         self.uses_chat = self._tokenizer.uses_chat
         self.stop_id, self.pad_id = self._tokenizer.stop_id, self._tokenizer.pad_id
         self.before_completion = self._tokenizer.before_completion
@@ -310,14 +273,5 @@ def make_renderer(
         PromptError: the template is unavailable, or cannot be used with this tokenizer and these arguments.
     """
     return Renderer(
-        tokenizer,
-        template or load_template(fields.template),
-        chat=fields.chat,
-        max_prompt_tokens=fields.max_prompt_tokens,
-        max_answer_tokens=fields.max_answer_tokens,
-        truncation=fields.truncation,
-        examples=examples,
-        example_count=fields.examples,
-        max_examples_tokens=fields.max_examples_tokens,
-        length=length,
+        tokenizer, template or load_template(fields.template), fields, examples=examples, length=length
     )

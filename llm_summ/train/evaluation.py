@@ -14,14 +14,14 @@ from llm_summ.core.files import write_text
 from llm_summ.core.progress import Progress, say
 from llm_summ.data import Dialogue
 from llm_summ.generate.engines.hf import HfEngine
+from llm_summ.generate.settings import GenerationSettings
 from llm_summ.generate.summarizer import Summarizer
-from llm_summ.generate.summary import finish
 from llm_summ.models.dequantized import with_adapter_merged
+from llm_summ.predictions.finished import RawTexts
 from llm_summ.predictions.prediction import Prediction
 from llm_summ.prompt import Renderer, TokenizedExample
 from llm_summ.prompt.token_limit import TokenLimitPredictor, token_limit
 from llm_summ.recipe import Recipe
-from llm_summ.score.metric import COMPETITION
 from llm_summ.train.dev_loss import DevLoss
 
 __all__ = ["DevSet", "GeneratedSummary", "make_dev_set"]
@@ -96,9 +96,9 @@ class DevSet:
         if predictions is None:
             return None
         # The run has no length limits yet, so the step cut_to_limit changes nothing.
-        finished = finish(predictions, self.dialogues, self.recipe.post)
+        finished = RawTexts.of(predictions, self.dialogues).finish(self.recipe.post)
         texts = finished.texts
-        score = COMPETITION.score(texts, [dialogue.references for dialogue in self.dialogues])
+        score = finished.score(self.dialogues)
         samples = [
             GeneratedSummary(dialogue.id, dialogue.text, dialogue.references[0], text, row.final)
             for dialogue, text, row in zip(self.dialogues, texts, score.per_row, strict=True)
@@ -147,7 +147,7 @@ class DevSet:
             with_states=losses.add if losses.shares_prompts else None,
         )
         limits = {dialogue.id: limit for dialogue, limit in zip(self.dialogues, self.limits, strict=True)}
-        summarizer = Summarizer(engine, self.renderer, max_new_tokens=lambda dialogue: limits[dialogue.id])
+        summarizer = Summarizer(engine, self.renderer, GenerationSettings(lambda dialogue: limits[dialogue.id]))
         losses.of_share(share)
         predictions: dict[int, Prediction] = {}
         try:

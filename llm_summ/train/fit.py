@@ -20,10 +20,9 @@ from llm_summ.core.files import append_lines, whole_directory, write_json
 from llm_summ.core.formatting import utc_now
 from llm_summ.core.progress import Progress, say
 from llm_summ.models.base import save_tokenizer
-from llm_summ.models.full_model import weights_sha256
 from llm_summ.models.machine_speed import note_duration
 from llm_summ.models.start_adapter import load_start
-from llm_summ.models.trained_weights import trained_weights
+from llm_summ.models.trained_weights import trained_weights, weights_sha256
 from llm_summ.recipe import Recipe
 from llm_summ.runs.manifest import Manifest, TrainingResult
 from llm_summ.runs.run import Run, mark_latest

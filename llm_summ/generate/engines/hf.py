@@ -21,10 +21,9 @@ from llm_summ.generate.local_model import LocalLoader, LocalModel, TokenIds
 from llm_summ.generate.prompt_states import PromptStates, left_padded
 from llm_summ.models.adapter import attach_adapter
 from llm_summ.models.base_facts import BaseFacts
-from llm_summ.models.decode_attention import quick_decoding
+from llm_summ.models.cpu_decoding import quick_decoding
 from llm_summ.models.dequantized import keep_dequantized
 from llm_summ.models.families import family_of_config
-from llm_summ.models.few_row_linear import quick_products
 from llm_summ.models.load import load_base, quantization_config
 from llm_summ.recipe import Recipe
 
@@ -107,7 +106,7 @@ class HfEngine:
         longest = max(len(requests[index].prompt_ids) for index, _ in rows)
         complete = self._beam_search if decoding.beams > 1 else self._complete
         try:
-            with torch.inference_mode(), quick_products(self._model), quick_decoding(self._model):
+            with torch.inference_mode(), quick_decoding(self._model):
                 texts = complete(requests, rows, stop_id, decoding)
         except torch.OutOfMemoryError as error:
             at_once = len(rows) * decoding.beams
