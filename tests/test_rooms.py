@@ -37,7 +37,7 @@ KNOW_MODELS = {
     *("accelerate", "bitsandbytes", "datasets", "peft", "safetensors", "tokenizers", "torch", "transformers"),
     *("trl", "vllm"),
 }
-HEAVY = KNOW_MODELS | {"bm25s", "openai", "matplotlib", "numpy", "pyarrow", "rapidfuzz", "rouge", "rouge_score"}
+HEAVY = KNOW_MODELS | {"bm25s", "openai", "numpy", "pyarrow", "rapidfuzz", "rouge", "rouge_score"}
 # They subclass what the libraries give, and are themselves imported only when a model is there.
 MAY_BE_HEAVY = {
     f"llm_summ.train.{name}"
