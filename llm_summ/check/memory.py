@@ -45,7 +45,6 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.check.activations import trace_step
-from llm_summ.check.duration import quickest_micro_batch
 from llm_summ.check.micro_batch import MicroBatch, worst_micro_batch
 from llm_summ.check.sizes import (
     file_bytes,
@@ -62,6 +61,7 @@ from llm_summ.models.duration import model_size
 from llm_summ.models.families import family_of_config
 from llm_summ.models.machine_speed import machine_speed
 from llm_summ.models.trained_weights import trained_weights
+from llm_summ.plan.duration import quickest_micro_batch
 from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.errors import DataError
+from llm_summ.core.formatting import counted
 
 __all__ = [
     "binary_format",
@@ -24,6 +25,7 @@ __all__ = [
     "missing_columns",
     "other_text_format",
     "parquet_error",
+    "parsed_json",
     "row_error",
     "wide_encoding",
     "wide_encoding_name",
@@ -110,7 +112,7 @@ def other_text_format(path: Path, text: str, required: Sequence[str]) -> DataErr
     """Return the error for JSON that is named .csv, and for CSV or JSON that is named .parquet."""
     first = _first_line(text)
     if first.lstrip().startswith(("{", "[")):
-        if isinstance(_parsed(first), dict):
+        if isinstance(parsed_json(first), dict):
             return DataError(
                 f"{path}: found JSON, an object a line; expected {_expected(path)}; "
                 f"{_filled('rename it to {stem}.jsonl', path)}"
@@ -140,7 +142,7 @@ def parquet_error(path: Path, required: Sequence[str]) -> DataError | None:
 
 def json_error(path: Path, text: str, encoding: str = "utf-8") -> DataError | None:
     """Return the error for a text that is JSON as a whole: an array, or a single object over several lines."""
-    value = _parsed(text)
+    value = parsed_json(text)
     if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
         command = _filled(_TO_LINES, path, encoding=_python(encoding))
         return DataError(f"{path}: found a JSON array; expected {_expected(path)}; convert it: {command}")
@@ -200,7 +202,7 @@ def row_error(place: str, fields: Sequence[str], header: str, width: int, lines:
         lines: the last line of the previous row and of this one, with their line ends; empty if all lines have the
             same end.
     """
-    count = f"found {len(fields)} field{'s' * (len(fields) != 1)}, expected {width} ({header})"
+    count = f"found {counted(len(fields), 'field')}, expected {width} ({header})"
     if not any(field.strip() for field in fields):
         return DataError(
             f"{place}: found an empty row of {len(fields)} fields, expected {width} fields; delete it"
@@ -252,7 +254,8 @@ def _fields(line: str, separator: str) -> list[str]:
         return []
 
 
-def _parsed(text: str) -> Any:
+def parsed_json(text: str) -> Any:
+    """Return the value of a JSON text; None if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

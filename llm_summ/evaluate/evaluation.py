@@ -180,10 +180,9 @@ def evaluate_run(
         try:
             with run.lock_files():
                 write_json(_score_path(run, evaluation), {**evaluation.to_json(), "scored": utc_now()})
-        except OSError as error:
-            say(f"{run.scores}: the score is not stored ({error.strerror})")
-        except RunError as error:
-            say(f"{run.scores}: the score is not stored ({error})")
+        except (OSError, RunError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            say(f"{run.scores}: the score is not stored ({reason})")
     return evaluation
 
 

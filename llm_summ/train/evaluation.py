@@ -18,10 +18,11 @@ from llm_summ.generate.engines.hf import HfEngine
 from llm_summ.generate.settings import GenerationSettings, decoding_of
 from llm_summ.generate.summarizer import Summarizer
 from llm_summ.models.dequantized import with_adapter_merged
+from llm_summ.plan.training_plan import TrainingPlan
 from llm_summ.predictions.finished import RawTexts
 from llm_summ.predictions.prediction import Prediction
 from llm_summ.prompt import Renderer, TokenizedExample
-from llm_summ.prompt.token_limit import TokenLimitPredictor, token_limit
+from llm_summ.prompt.token_limit import token_limit
 from llm_summ.recipe import Recipe
 from llm_summ.train.dev_loss import DevLoss
 
@@ -180,25 +181,12 @@ class DevSet:
         return [predictions[index] for index in range(len(self.prompts))]
 
 
-def make_dev_set(
-    recipe: Recipe,
-    renderer: Renderer,
-    dialogues: list[Dialogue],
-    prompts: list[TokenizedExample],
-    limit_predictor: Callable[[], TokenLimitPredictor],
-) -> DevSet | None:
-    """Choose the dialogues to evaluate; None if there are none to score.
-
-    Args:
-        recipe: sets the number; its seed selects them.
-        renderer: renders the completions.
-        dialogues: all of data.dev.
-        prompts: their prompts.
-        limit_predictor: as for `token_limit`.
-    """
-    if recipe.evaluation.every == "never":
+def make_dev_set(plan: TrainingPlan) -> DevSet | None:
+    """Choose the dialogues to evaluate, by the recipe's seed; None if there are none to score."""
+    recipe, renderer = plan.recipe, plan.renderer
+    if recipe.evaluation.every == "never" or "dev" not in plan.prompts:
         return None
-    pairs = [pair for pair in zip(dialogues, prompts, strict=True) if pair[0].references]
+    pairs = [pair for pair in zip(plan.data["dev"], plan.prompts["dev"], strict=True) if pair[0].references]
     rows = recipe.evaluation.rows
     if rows is not None and rows < len(pairs):
         chosen = sorted(random.Random(recipe.seed).sample(range(len(pairs)), rows))
@@ -209,5 +197,5 @@ def make_dev_set(
         [renderer.example(dialogue, reference) for reference in dialogue.references] for dialogue, _ in pairs
     ]
     dialogues, prompts = [dialogue for dialogue, _ in pairs], [row for _, row in pairs]
-    limits = list(map(token_limit(recipe.generate, limit_predictor), dialogues))
+    limits = list(map(token_limit(recipe.generate, plan.limit_predictor), dialogues))
     return DevSet(recipe, renderer, dialogues, prompts, completions, limits)

@@ -96,7 +96,7 @@ def step_trainer(folder: Path, model: Any, rows: list[TokenizedExample], rows_at
     from transformers import AutoTokenizer
 
     from llm_summ.train.objectives import ObjectiveInputs, make_objective
-    from llm_summ.train.step_trainer import StepTrainer
+    from llm_summ.train.step_trainer import StepSettings, StepTrainer
 
     ratio, objective = more.pop("ratio", None), more.pop("objective", None)
     fields = TrainFields.model_validate({"batch_size": 6} | more)
@@ -107,9 +107,7 @@ def step_trainer(folder: Path, model: Any, rows: list[TokenizedExample], rows_at
         objective=objective or make_objective(ObjectiveInputs(fields, rows, CAUSAL, 0, arguments.device)),
         tokenizer=AutoTokenizer.from_pretrained(folder / "tiny"),
         callbacks=[],
-        fields=fields,
-        micro_batch_size=rows_at_a_time,
-        learning_rate_ratio=ratio,
+        settings=StepSettings(fields, rows_at_a_time, ratio),
     )
 
 
