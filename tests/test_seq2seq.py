@@ -32,6 +32,9 @@ generate: {max_new_tokens: 12, beams: 2, no_repeat_ngram: 3}
 """
 
 
+SFT = [sys.executable, "-m", "llm_summ", "sft", "recipe.yaml", "--run"]
+
+
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bases")
@@ -65,17 +68,17 @@ def log_of(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.parametrize(("kind", "rate"), [("kobart", "2e-3"), ("t5", "3e-3")])
+@pytest.mark.parametrize(("kind", "rate"), [("kobart", "1.5e-3"), ("t5", "3e-3")])
 def test_a_small_model_learns_dialogues_by_heart(folder: Path, kind: Kind, rate: str) -> None:
     dropout = {"dropout_rate": 0.0} if kind == "t5" else {"dropout": 0.0, "init_std": 0.03}
     make_tiny_seq2seq(folder / "small", kind, **dropout)
     train(
         "heart",
-        *("model.base=./small", "evaluation.every=never", "data.limit=6", "train.batch_size=6"),
-        *("train.max_steps=150", f"train.learning_rate={rate}"),
+        *("model.base=./small", "evaluation.every=never", "data.limit=4", "train.batch_size=4"),
+        *("train.max_steps=260", f"train.learning_rate={rate}"),
     )
     lines = Path("train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-    Path("learned.jsonl").write_text("".join(lines[:6]), encoding="utf-8")
+    Path("learned.jsonl").write_text("".join(lines[:4]), encoding="utf-8")
     done = llm_summ("generate", "--data", "learned.jsonl", "--set", "generate.max_new_tokens=150")
     assert done.code == 0, done.err
     scores = json.loads(llm_summ("eval", "learned.jsonl", "--json").out)
@@ -103,7 +106,7 @@ def test_killed_and_resumed_it_is_the_same_model(folder: Path) -> None:
         time.sleep(0.001)
     process.kill()
     process.wait()
-    done = llm_summ("sft", "--resume", "halves")
+    done = llm_summ("sft", "--resume", "--run", "halves")
     assert done.code == 0, done.err
     assert weights_sha256(halves / "model") == weights_sha256(whole / "model")
     for line, same in zip(log_of(halves), log_of(whole), strict=True):
@@ -111,10 +114,10 @@ def test_killed_and_resumed_it_is_the_same_model(folder: Path) -> None:
 
 
 def test_two_processes_make_the_training_of_one(folder: Path) -> None:
+    make_tiny_seq2seq(folder / "kobart", "kobart", dropout=0.0)  # each process has random numbers of its own
     one = log_of(train("one", "train.label_smoothing=0.1"))
     done = subprocess.run(
-        [sys.executable, "-m", "llm_summ", "sft", "recipe.yaml", "--run", "two", "--devices", "2"]
-        + ["--set", "train.label_smoothing=0.1"],
+        [*SFT, "two", "--devices", "2", "--set", "train.label_smoothing=0.1"],
         capture_output=True,
         text=True,
         timeout=300,
@@ -138,7 +141,7 @@ def test_an_adapter_on_a_quantized_base_through_all_commands(folder: Path) -> No
     assert done.code == 0, done.err
     done = llm_summ("merge", "--data", "dev.jsonl")
     assert done.code == 0, done.err
-    assert "vllm" not in done.err
+    assert "vllm" not in done.err.replace("vllm/", "")
     card = Path("runs/lora/merged/README.md").read_text(encoding="utf-8")
     assert "pipeline_tag: summarization" in card
     assert "AutoModelForSeq2SeqLM" in card
@@ -228,7 +231,7 @@ def test_what_cannot_work_is_refused_in_a_line(folder: Path, settings: list[str]
 def test_a_source_beyond_the_models_positions(folder: Path) -> None:
     make_tiny_seq2seq(folder / "short", "bart", max_position_embeddings=64)
     done = llm_summ("sft", "recipe.yaml", "--set", "model.base=./short")
-    assert done.code == 1
+    assert done.code == 2
     assert "takes 64" in done.out + done.err
     assert "Loading" not in done.err
 
@@ -238,7 +241,8 @@ def test_added_tokens_need_trained_embeddings(folder: Path, tiny_model: Path) ->
     decoder = llm_summ(
         "check", "recipe.yaml", *options, f"--set=model.base={tiny_model}", "--set=generate.engine=hf"
     )
-    assert "model.add_tokens: train.weights lora trains no embeddings" in refused(decoder)
+    assert "model.add_tokens: train.weights lora trains no embeddings" in decoder.out
+    assert decoder.code == 1
     seq2seq = llm_summ("check", "recipe.yaml", *options)
     assert seq2seq.code == 0
     assert "the added tokens keep the mean of their parts" in seq2seq.out
@@ -255,13 +259,14 @@ def test_broken_tokenizer_files_of_a_kobart(folder: Path) -> None:
         json.dumps({name: one for name, one in usual.items() if name != "eos_token"}), encoding="utf-8"
     )
     done = llm_summ("check", "recipe.yaml")
-    assert "end-of-sequence" in refused(done)
+    assert done.code == 1
+    assert "end-of-sequence" in done.out
 
 
 def test_vllm_is_not_taken(folder: Path) -> None:
     train("b", "evaluation.every=never")
-    done = llm_summ("generate", "--data", "dev.jsonl", "--engine", "vllm", "--set=generate.beams=1")
-    assert "hf" in refused(done)
     options = ["--set=generate.beams=1", "--set=generate.no_repeat_ngram=0"]
+    done = llm_summ("generate", "--run", "b", "--data", "dev.jsonl", "--engine", "vllm", *options)
+    assert "use --engine hf, which auto takes" in refused(done)
     done = llm_summ("generate", "--data", "dev.jsonl", *options)
     assert (done.code, done.out) == (0, "runs/b/predictions/dev.hf.jsonl\n"), done.err

@@ -58,7 +58,8 @@ def make_tiny_seq2seq(folder: Path, kind: Kind = "bart", **fields: Any) -> Path:
 
 
 def _texts() -> list[str]:
-    return [text for dialogue in read_dialogues("sample:train") for text in (dialogue.text, *dialogue.references)]
+    dialogues = [*read_dialogues("sample:train"), *read_dialogues("sample:dev")]
+    return [text for dialogue in dialogues for text in (dialogue.text, *dialogue.references)]
 
 
 def _bart_tokenizer(kind: Kind) -> Any:
@@ -105,7 +106,12 @@ def _pieces(special: Sequence[str], size: int) -> list[tuple[str, float]]:
     backend.train_from_iterator(
         _texts(),
         trainers.UnigramTrainer(
-            vocab_size=size, special_tokens=list(special), unk_token="<unk>", show_progress=False
+            vocab_size=size,
+            special_tokens=list(special),
+            unk_token="<unk>",
+            show_progress=False,
         ),
     )
-    return [(piece, score) for piece, score in json.loads(backend.to_str())["model"]["vocab"]]
+    pieces = [(piece, score) for piece, score in json.loads(backend.to_str())["model"]["vocab"]]
+    known = {piece for piece, _ in pieces}
+    return [*pieces, *((letter, -20.0) for letter in sorted(set("".join(_texts())) - known) if letter.strip())]

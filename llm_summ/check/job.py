@@ -96,7 +96,7 @@ def check_recipe(
         # With `auto` another engine, which accepts any adapter, may be used.
         (notes if recipe.generate.engine == AUTO else failures).append(line)
     findings = [*plan.base_notes, *token_findings(recipe.model, plan.location, plan.tokenizer, plan.texts)]
-    findings += unknown_ids(recipe.model.base, plan.facts, plan.tokenizer, plan.all_rows)
+    findings += unknown_ids(recipe.model, plan.facts, plan.tokenizer, plan.all_rows)
     findings += context_findings(plan)
     failures += [finding.line for finding in findings if finding.refuses]
     notes += [finding.line for finding in findings if not finding.refuses]

@@ -38,12 +38,12 @@ def token_findings(model: ModelFields, location: str, tokenizer: Any, texts: Ite
 
 
 def unknown_ids(
-    base: str, facts: BaseFacts, tokenizer: Any, rows: Iterable[TokenizedExample]
+    model: ModelFields, facts: BaseFacts, tokenizer: Any, rows: Iterable[TokenizedExample]
 ) -> list[BaseFinding]:
     """Return a finding for ids that have no row in the model's table of embeddings.
 
     Args:
-        base: as the recipe names it.
+        model: the recipe's fields; the table will grow by its added tokens.
         facts: of the base.
         tokenizer: of transformers.
         rows: for a training or a generation.
@@ -51,11 +51,12 @@ def unknown_ids(
     size = facts.vocabulary
     if size is None:
         return []
+    added = {int(token) for token in tokenizer.convert_tokens_to_ids(model.add_tokens)}
     unknown: set[int] = set()
     ids: list[str] = []
     for row in rows:
         beyond = {token for token in (*row.prompt_ids, *row.completion_ids, row.stop_id) if token >= size}
-        if beyond:
+        if beyond := beyond - added:
             unknown |= beyond
             ids.append(row.id)
     if not unknown:
@@ -64,7 +65,7 @@ def unknown_ids(
     return [
         BaseFinding(
             "unknown-ids",
-            f"model.base: {base}: its tokenizer gives {listed(names, 3)} in {listed(ids, 3)}, and the "
+            f"model.base: {model.base}: its tokenizer gives {listed(names, 3)} in {listed(ids, 3)}, and the "
             f"model has {size} tokens; use tokenizer and weights of the same repository, or enlarge the "
             "embeddings for the added tokens",
         )
@@ -163,6 +164,7 @@ def _other_ids(model: ModelFields, location: str, tokenizer: Any, texts: Sequenc
         ]
     reference.no_truncation()
     reference.no_padding()
+    reference.add_tokens(list(model.add_tokens))
     encoded = tokenizer(list(texts), add_special_tokens=False).input_ids
     for text, ids in zip(texts, encoded, strict=True):
         expected = reference.encode(text, add_special_tokens=False).ids

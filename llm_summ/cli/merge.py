@@ -88,7 +88,8 @@ def merge(run_name: str | None, as_json: bool, **options: Any) -> None:
         click.echo(f"Texts: {texts_folder(run)}", err=True)
     if merged.pushed is not None:
         click.echo(f"Pushed: {merged.pushed}", err=True)
-    serving = serve_line(str(merged.folder), merged.facts["dtype"], on_cpu=not InProcess().has_gpu())
-    click.echo(f"Next: {serving}", err=True)
+    if merged.facts["task"] == "text-generation":  # vLLM serves no encoder-decoders
+        serving = serve_line(str(merged.folder), merged.facts["dtype"], on_cpu=not InProcess().has_gpu())
+        click.echo(f"Next: {serving}", err=True)
     if not as_json:
         click.echo(str(merged.folder))

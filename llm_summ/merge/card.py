@@ -12,7 +12,7 @@ from typing import Any
 
 from llm_summ.data import Dialogue
 from llm_summ.models.embedded import EMBEDDED
-from llm_summ.models.families import CAUSAL
+from llm_summ.models.families import CAUSAL, ModelFamily
 from llm_summ.prompt import Renderer
 from llm_summ.prompt.jinja_env import FAULTS
 from llm_summ.recipe import ModelFields, Recipe
@@ -108,7 +108,7 @@ def model_card(
     location: str,
     facts: Mapping[str, Any],
     prompt: PromptFacts,
-    pipeline_tag: str = CAUSAL.pipeline_tag,
+    family: ModelFamily = CAUSAL,
 ) -> str:
     """Return the card: the hub's metadata, and the facts that users of the model need.
 
@@ -117,7 +117,7 @@ def model_card(
         location: of the base.
         facts: the content of `merge.json`.
         prompt: facts about the prompt.
-        pipeline_tag: the hub's name of the model's task.
+        family: of the model.
     """
     base, licence = _base(recipe.model, location)
     hub = re.fullmatch(r"[\w.-]+/[\w.-]+", base) is not None
@@ -126,7 +126,7 @@ def model_card(
         *([f"base_model: {base}", "base_model_relation: finetune"] if hub else []),
         *([f"license: {licence}"] if licence else []),
         "library_name: transformers",
-        f"pipeline_tag: {pipeline_tag}",
+        f"pipeline_tag: {family.pipeline_tag}",
         "tags: [summarization, dialogue, llm-summ]",
         "metrics: [rouge]",
     ]
@@ -153,7 +153,7 @@ def model_card(
         f"The model was trained on one prompt, `prompt.md`. A summary ends with `{prompt.stop}`, which is set in "
         "the tokenizer and the generation configuration. Decoding is greedy.",
         "",
-        *_fenced([serve_line("PATH-OF-THIS-FOLDER", facts["dtype"])]),
+        *_fenced(_how_to_load(facts["dtype"], family)),
     ]
     if prompt.shown is not None:
         lines += ["A prompt as the model sees it:", "", *_fenced(prompt.shown.splitlines())]
@@ -171,6 +171,19 @@ def model_card(
     if prompt.uses_length:
         lines += ["The length that the prompt asks for is predicted from the dialogue, by `length.json`.", ""]
     return "\n".join([*lines, *_score(facts.get("verification"))]).rstrip() + "\n"
+
+
+def _how_to_load(dtype: str, family: ModelFamily) -> list[str]:
+    """Return the lines that serve or load the folder: vLLM serves no encoder-decoders."""
+    folder = "PATH-OF-THIS-FOLDER"
+    if family.continues_prompt:
+        return [serve_line(folder, dtype)]
+    return [
+        "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer",
+        "",
+        f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
+        f'model = AutoModelForSeq2SeqLM.from_pretrained("{folder}")',
+    ]
 
 
 def _base(model: ModelFields, location: str) -> tuple[str, str | None]:

@@ -22,7 +22,7 @@ from llm_summ.merge.verify import MergeSources, texts_folder, verify_merge
 from llm_summ.models.adapter import MERGED_FROM, VERIFIED_BY, check_adapter, merged_folder, merged_stamp
 from llm_summ.models.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.models.device import find_device
-from llm_summ.models.families import family_of
+from llm_summ.models.families import ModelFamily, family_of
 from llm_summ.models.gate import pass_gate
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.prompt.saved_prompt import trained_renderer
@@ -126,7 +126,7 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
 
     trained = _without_paths(run.recipe())
     prompt = prompt_facts(renderer, tokenizer)
-    facts = _facts(run, folder)
+    facts = _facts(run, folder, family_of(base_facts))
 
     def describe() -> None:
         write_text(folder / "prompt.md", run.prompt_path.read_text(encoding="utf-8"))
@@ -136,7 +136,7 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
                 shutil.copyfile(path, folder / path.name)
         write_text(folder / "recipe.yaml", dump_recipe(trained))
         copy_terms(location, folder)
-        card = model_card(recipe, location, facts, prompt, family_of(base_facts).pipeline_tag)
+        card = model_card(recipe, location, facts, prompt, family_of(base_facts))
         write_text(folder / "README.md", card)
         write_json(folder / VERIFIED_BY, facts)
 
@@ -214,7 +214,7 @@ def _dialogues(recipe: Recipe, request: MergeRequest) -> list[Dialogue]:
         raise DataError(f"{error}; or skip the verification: --no-verify") from error
 
 
-def _facts(run: Run, folder: Path) -> dict[str, Any]:
+def _facts(run: Run, folder: Path, family: ModelFamily) -> dict[str, Any]:
     """Return the facts about a merged folder, with an earlier verification of the same weights."""
     try:
         earlier = json.loads((folder / VERIFIED_BY).read_text(encoding="utf-8")).get("verification")
@@ -222,6 +222,7 @@ def _facts(run: Run, folder: Path) -> dict[str, Any]:
         earlier = None
     return {
         "run": run.name,
+        "task": family.pipeline_tag,
         **(merged_stamp(folder) or {}),
         "written": utc_now(),
         "versions": environment()["versions"],
