@@ -75,11 +75,16 @@ def test_a_small_model_learns_dialogues_by_heart(folder: Path, kind: Kind, rate:
     train(
         "heart",
         *("model.base=./small", "evaluation.every=never", "data.limit=4", "train.batch_size=4"),
-        *("train.max_steps=260", f"train.learning_rate={rate}"),
+        *("train.max_steps=200", f"train.learning_rate={rate}"),
     )
     lines = Path("train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     Path("learned.jsonl").write_text("".join(lines[:4]), encoding="utf-8")
-    done = llm_summ("generate", "--data", "learned.jsonl", "--set", "generate.max_new_tokens=150")
+    done = llm_summ(
+        "generate",
+        "--data",
+        "learned.jsonl",
+        *(f"--set=generate.{one}" for one in ("max_new_tokens=150", "no_repeat_ngram=0")),
+    )
     assert done.code == 0, done.err
     scores = json.loads(llm_summ("eval", "learned.jsonl", "--json").out)
     assert scores["final"] >= 95
