@@ -56,7 +56,11 @@ def base_location(model: ModelFields) -> str:
     folder = Path(base).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise ModelError(f"model.base: {base}: a folder without config.json; expected a transformers model")
+            is_adapter = (folder / "adapter_config.json").is_file()
+            raise ModelError(
+                f"model.base: {base}: a folder without config.json; expected a transformers model"
+                f"{', found an adapter: take the model that it was trained on' if is_adapter else ''}"
+            )
         _refuse(file_findings(base, folder))
         return str(folder)
     if folder.is_absolute() or base.startswith(("./", "../", "~")) or not _HUB_ID.fullmatch(base):
