@@ -16,6 +16,7 @@ from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request, unfinished
 from llm_summ.generate.local_model import LocalLoader, LocalModel, TokenIds
+from llm_summ.generate.proof import LIKELIEST
 from llm_summ.models.adapter import merged_folder
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.device import Device
@@ -26,7 +27,6 @@ __all__ = ["VllmEngine", "VllmLoader", "vllm_is_usable", "vllm_runs_on_cpu"]
 
 _CPU_CACHE_GIB = "2"
 _CPU_SEQUENCES = 32
-_LIKELIEST = 5  # tokens that the proof compares
 
 
 def vllm_is_usable() -> str | None:
@@ -139,7 +139,7 @@ class VllmEngine:
 
         [output] = self._llm.generate(
             [{"prompt_token_ids": list(prompt_ids)}],
-            SamplingParams(temperature=0.0, max_tokens=1, logprobs=_LIKELIEST, detokenize=False),
+            SamplingParams(temperature=0.0, max_tokens=1, logprobs=LIKELIEST, detokenize=False),
             lora_request=self._adapter if adapter else None,
             use_tqdm=False,
         )
