@@ -16,6 +16,7 @@ from llm_summ.data.formats import is_data_file
 from llm_summ.data.source import short_names
 from llm_summ.evaluate.baselines import find_baselines
 from llm_summ.evaluate.groups import by_length
+from llm_summ.evaluate.other_metrics import MetricPaired, comparison_tables, pair_metrics, score_metrics
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.predictions.summaries import Summaries, file_summaries, run_summaries
 from llm_summ.runs.run import RUNS, Run, open_run
@@ -23,6 +24,7 @@ from llm_summ.score import CorpusScore
 from llm_summ.score.corpus import FIGURES
 from llm_summ.score.leaderboard import Lead, Worth, simulate_lead, worth
 from llm_summ.score.metric import COMPETITION, Metric
+from llm_summ.score.other_metrics import MetricScore
 from llm_summ.score.significance import FEW_ROWS, Interval, Paired, interval, paired
 from llm_summ.score.system_similarity import SystemSimilarity, find_similarities, similarity_lines
 
@@ -42,6 +44,7 @@ class ComparedSystem(JsonRecord):
         score: their score.
         interval: the final score's 95 % bootstrap interval; None for a single row.
         warnings: reasons why the score is not what it seems.
+        metrics: the scores by metrics of other packages.
     """
 
     label: str
@@ -50,6 +53,7 @@ class ComparedSystem(JsonRecord):
     score: CorpusScore
     interval: Interval | None
     warnings: tuple[str, ...]
+    metrics: tuple[MetricScore, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.label} {self.name}"
@@ -71,6 +75,7 @@ class ComparedSystem(JsonRecord):
             "warnings": self.warnings,
             "post": self.summaries.post,
             "empty": len(self.score.empty),
+            "metrics": self.metrics,
             "per_row": [row.final for row in self.score.per_row],
         }
 
@@ -84,16 +89,19 @@ class Versus(JsonRecord):
         paired: its scores minus the first's, row by row.
         lead: whether the public leader of a leaderboard that is split at random leads in private too.
         worth: how often a public lead between two such systems is reversed in private.
+        metrics: its figures minus the first's by metrics of other packages.
     """
 
     name: str
     paired: Paired
     lead: Lead | None
     worth: tuple[Worth, ...]
+    metrics: tuple[MetricPaired, ...] = ()
 
     def json_fields(self) -> dict[str, Any]:
         """Return everything for programs."""
-        return {"name": self.name, **field_values(self.paired), "lead": self.lead, "worth": self.worth}
+        fields = field_values(self.paired)
+        return {"name": self.name, **fields, "lead": self.lead, "worth": self.worth, "metrics": self.metrics}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +152,10 @@ class Comparison(JsonRecord):
 
     def tables(self) -> list[TextTable]:
         """Return the tables for people, the scores last."""
-        tables = (self.length_table(), self.lead_table(), self.versus_table(), self.table())
+        other = comparison_tables(
+            [(str(system), system.metrics) for system in self.systems], [one.metrics for one in self.versus]
+        )
+        tables = (self.length_table(), self.lead_table(), *other, self.versus_table(), self.table())
         return [table for table in tables if table.rows]
 
     def table(self) -> TextTable:
@@ -231,19 +242,31 @@ class Comparison(JsonRecord):
             lines.append(
                 f"with fewer than {FEW_ROWS} rows intervals are too narrow and p boot is too small; use p rand"
             )
-        signatures = [system.signature for system in self.systems]
+        signatures = [
+            (system.signature, *(score.signature for score in system.metrics)) for system in self.systems
+        ]
         if len(set(signatures)) == 1:
-            return [*lines, labelled("signature", signatures[0])]
-        return [*lines, *(f"{system}: signature {system.signature}" for system in self.systems)]
+            return [*lines, *(labelled("signature", signature) for signature in signatures[0])]
+        return [
+            *lines,
+            *(
+                f"{system}: signature {signature}"
+                for system, own in zip(self.systems, signatures, strict=True)
+                for signature in own
+            ),
+        ]
 
 
-def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETITION) -> Comparison:
+def compare_systems(
+    names: Sequence[str], source: str, metric: Metric = COMPETITION, *, metrics: Sequence[str] = ()
+) -> Comparison:
     """Score several systems on one data file, and compare them.
 
     Args:
         names: runs (by name or folder) or prediction files; the others are compared with the first.
         source: the data.
         metric: how to score.
+        metrics: names of metrics of other packages to compare by as well.
 
     Raises:
         DataError: the data cannot be used, or have no references.
@@ -275,6 +298,7 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
             score,
             interval(own_finals) if several else None,
             _warnings(own_rows, metric),
+            score_metrics(metrics, summaries, dialogues),
         )
         for label, name, summaries, score, own_rows, own_finals in zip(
             letters(len(names)), names, found, scores, rows, finals, strict=True
@@ -289,6 +313,7 @@ def compare_systems(names: Sequence[str], source: str, metric: Metric = COMPETIT
                 paired(finals[0], own_finals),
                 simulate_lead(finals[0], own_finals) if several else None,
                 worth(finals[0], own_finals) if several else (),
+                pair_metrics(systems[0].metrics, system.metrics),
             )
             for system, own_finals in zip(systems[1:], finals[1:], strict=True)
         ),

@@ -21,6 +21,7 @@ from llm_summ.evaluate.explain import Explanation, explain
 from llm_summ.evaluate.fidelity import Fidelity, check_fidelity
 from llm_summ.evaluate.groups import Grouping, group_rows
 from llm_summ.evaluate.lengths import LengthComparison, compare_lengths
+from llm_summ.evaluate.other_metrics import score_metrics
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.evaluate.worst import WorstRow, worst_rows
 from llm_summ.predictions.summaries import Summaries, file_summaries, run_summaries
@@ -29,6 +30,7 @@ from llm_summ.score import CorpusScore
 from llm_summ.score.corpus import FIGURES
 from llm_summ.score.leaderboard import Leaderboard, simulate
 from llm_summ.score.metric import COMPETITION, Metric
+from llm_summ.score.other_metrics import MetricScore
 from llm_summ.score.significance import Interval, interval
 from llm_summ.score.verify import ScoreVerification, verify
 
@@ -58,6 +60,7 @@ class Evaluation(JsonRecord):
         worst: the rows with the lowest scores.
         explanation: the same summaries by other metrics, if requested.
         verifications: our figures compared with the packages' own, if requested.
+        metrics: the scores by metrics of other packages, if requested.
     """
 
     data: str
@@ -76,6 +79,7 @@ class Evaluation(JsonRecord):
     worst: tuple[WorstRow, ...]
     explanation: Explanation | None = None
     verifications: tuple[ScoreVerification, ...] = ()
+    metrics: tuple[MetricScore, ...] = ()
 
     @property
     def predictions(self) -> Path:
@@ -145,14 +149,23 @@ class Evaluation(JsonRecord):
             "worst": self.worst,
             "explain": self.explanation,
             "verify": self.verifications,
+            "metrics": self.metrics,
             "per_row": [{"fname": row.dialogue.id, **row.score._asdict()} for row in self.rows],
         }
 
 
 def evaluate_run(
-    run: Run, source: str, metric: Metric = COMPETITION, *, explained: bool = False, verified: bool = False
+    run: Run,
+    source: str,
+    metric: Metric = COMPETITION,
+    *,
+    explained: bool = False,
+    verified: bool = False,
+    metrics: Sequence[str] = (),
 ) -> Evaluation:
     """Score a run's predictions for a data file; a score by the competition's metric is stored in the run.
+
+    Arguments are those of `evaluate_summaries`.
 
     Raises:
         DataError: the data cannot be used, or have no references.
@@ -160,7 +173,9 @@ def evaluate_run(
     """
     dialogues = read_dialogues(source, references=True)
     summaries = run_summaries(run, source, dialogues)
-    evaluation = evaluate_summaries(source, dialogues, summaries, metric, explained=explained, verified=verified)
+    evaluation = evaluate_summaries(
+        source, dialogues, summaries, metric, explained=explained, verified=verified, metrics=metrics
+    )
     if metric == COMPETITION:
         try:
             with run.lock_files():
@@ -184,11 +199,18 @@ def _score_path(run: Run, evaluation: Evaluation) -> Path:
 
 
 def evaluate_file(
-    path: Path, source: str, metric: Metric = COMPETITION, *, explained: bool = False, verified: bool = False
+    path: Path,
+    source: str,
+    metric: Metric = COMPETITION,
+    *,
+    explained: bool = False,
+    verified: bool = False,
+    metrics: Sequence[str] = (),
 ) -> Evaluation:
     """Score a prediction file: a CSV or JSONL with fname and summary, without post-processing.
 
-    Only the raw predictions of a run are post-processed, by the steps of its recipe.
+    Only the raw predictions of a run are post-processed, by the steps of its recipe. Arguments are those of
+    `evaluate_summaries`.
 
     Raises:
         DataError: the data cannot be used, or have no references.
@@ -196,7 +218,9 @@ def evaluate_file(
     """
     dialogues = read_dialogues(source, references=True)
     summaries = file_summaries(path, source, dialogues)
-    return evaluate_summaries(source, dialogues, summaries, metric, explained=explained, verified=verified)
+    return evaluate_summaries(
+        source, dialogues, summaries, metric, explained=explained, verified=verified, metrics=metrics
+    )
 
 
 def evaluate_summaries(
@@ -207,6 +231,7 @@ def evaluate_summaries(
     *,
     explained: bool = False,
     verified: bool = False,
+    metrics: Sequence[str] = (),
 ) -> Evaluation:
     """Score summaries.
 
@@ -217,6 +242,7 @@ def evaluate_summaries(
         metric: how to score.
         explained: whether to score by all other metrics too.
         verified: whether to score with the ROUGE packages themselves too, and compare.
+        metrics: names of metrics of other packages to score by as well.
     """
     references = [dialogue.references for dialogue in dialogues]
     score = metric.score(summaries.texts, references)
@@ -251,4 +277,5 @@ def evaluate_summaries(
             for variant in (metric.variant, metric.other_variant().variant)
             if verified
         ),
+        metrics=score_metrics(metrics, summaries, dialogues),
     )

@@ -13,7 +13,7 @@ from llm_summ.core.errors import ModelError
 from llm_summ.models.base import configuration
 from llm_summ.models.base_facts import BaseFacts, facts_of
 from llm_summ.models.base_finding import BaseFinding
-from llm_summ.models.families import find_family
+from llm_summ.models.families import CAUSAL, find_family
 from llm_summ.models.hub_files import hub_findings
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
@@ -64,7 +64,10 @@ def base_findings(recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> list[Ba
 
 def _architecture(where: str, facts: BaseFacts) -> Iterator[BaseFinding]:
     name = facts.saved_class or facts.configuration
-    if find_family(facts) is not None:
+    family = find_family(facts)
+    if family not in (None, CAUSAL):
+        return  # a family of another package knows itself which weights it includes
+    if family is not None:
         if facts.architectures and not any(
             architecture == facts.trained_class or architecture.endswith(_HEADS)
             for architecture in facts.architectures

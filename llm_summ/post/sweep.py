@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llm_summ.core.post_step_registry import POST_STEPS
 from llm_summ.core.records import JsonRecord
-from llm_summ.post.steps import STEPS, PostReport, post_process
+from llm_summ.post.steps import PostReport, post_process
 
 if TYPE_CHECKING:
     from llm_summ.post.limits import LengthLimits
@@ -106,8 +107,8 @@ class StepSweep(JsonRecord):
 
 
 def placed(steps: Sequence[PostStep], step: PostStep) -> list[PostStep]:
-    """Return the list with one more step: before the first that comes after it in `STEPS`."""
-    order = list(STEPS)
+    """Return the list with one more step: before the first that comes after it in `POST_STEPS`."""
+    order = POST_STEPS.names()
     later = (at for at, other in enumerate(steps) if order.index(other) > order.index(step))
     at = next(later, len(steps))
     return [*steps[:at], step, *steps[at:]]
@@ -137,7 +138,7 @@ def sweep(
     rows = list(range(len(texts)))
     own = post_process(texts, cut_off, steps, dialogues, limits)
     trials: list[tuple[PostStep, PostReport, list[int]]] = []
-    for step in STEPS:
+    for step in POST_STEPS.names():
         other = [one for one in steps if one != step] if step in steps else placed(steps, step)
         report = post_process(texts, cut_off, other, dialogues, limits)
         trials.append((step, report, [row for row in rows if report.texts[row] != own.texts[row]]))

@@ -23,6 +23,7 @@ from llm_summ.predictions.store import PredictionFile
 from llm_summ.recipe import PostStep
 from llm_summ.runs.run import Run
 from llm_summ.score import CorpusScore
+from llm_summ.score.other_metrics import MetricScore
 
 __all__ = [
     "RawSummaries",
@@ -64,12 +65,12 @@ class Summaries:
         """Whether the base model wrote them without an adapter."""
         return self.engine is not None and self.engine.endswith(".untuned")
 
-    def sign(self, score: CorpusScore) -> str:
+    def sign(self, score: CorpusScore | MetricScore) -> str:
         """Return the signature of their score, with the steps of post-processing."""
         return signature_after(score, self.post)
 
 
-def signature_after(score: CorpusScore, steps: Iterable[str]) -> str:
+def signature_after(score: CorpusScore | MetricScore, steps: Iterable[str]) -> str:
     """Return the signature of the score of post-processed texts: the score's own, and the steps that ran."""
     return f"{score.signature}|post:{'+'.join(steps) or 'none'}"
 

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from llm_summ.core.engine_registry import AUTO, Capability, check_engine_name, engine_spec, engines_that
+from llm_summ.core.objective_registry import OBJECTIVES
+from llm_summ.core.post_step_registry import POST_STEPS
 from llm_summ.recipe.request_body import SentField, check_extra_body, further_fields
 
 __all__ = [
@@ -27,23 +29,10 @@ __all__ = [
     "WeightsName",
 ]
 
-PostStep = Literal[
-    "clean_characters",
-    "repair_tags",
-    "drop_prompt",
-    "cut_loops",
-    "drop_repeats",
-    "repair_speakers",
-    "strip",
-    "join_lines",
-    "collapse_whitespace",
-    "cut_unfinished",
-    "whole_sentences",
-    "cut_to_limit",
-]
+PostStep = Annotated[str, AfterValidator(POST_STEPS.check)]
 EngineName = Annotated[str, AfterValidator(check_engine_name)]
 WeightsName = Literal["lora", "full"]
-ObjectiveName = Literal["sft"]
+ObjectiveName = Annotated[str, AfterValidator(OBJECTIVES.check)]
 Tracker = Literal["wandb", "trackio", "tensorboard"]
 OptimizerName = Literal[
     "auto", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "lion_8bit", "adafactor", "sgd"

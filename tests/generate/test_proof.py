@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +14,9 @@ import pytest
 pytest.importorskip("transformers", reason="the extra train is not installed")
 
 from command_line import llm_summ
+from seams import own_registry
 
-from llm_summ.core import engine_registry
-from llm_summ.core.engine_registry import EngineSpec, register
+from llm_summ.core.engine_registry import ENGINES, EngineSpec, engine_spec, register
 from llm_summ.core.errors import GenerationError
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.generate.engine import Engine, Request
@@ -187,13 +187,11 @@ class Forgetful(HfLoader):
 
 
 @pytest.fixture
-def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Registers an engine that leaves the adapter out, for one test."""
-    monkeypatch.setattr(engine_registry, "_registered", dict(engine_registry._registered))
-    able = engine_registry.engine_spec("hf").capabilities
+    own_registry(ENGINES, monkeypatch)
+    able = engine_spec("hf").capabilities
     register(EngineSpec("forgetful", f"{__name__}:Forgetful", capabilities=able))
-    yield
-    engine_registry._find_entry_points.cache_clear()
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="each worker needs a core")

@@ -1,7 +1,9 @@
 """Model families: everything that depends on the architecture of a base, one module each.
 
 A family is chosen from the base's configuration, with `family_of` or `family_of_config`. A new one is a module
-here and a line in `FAMILIES`; nothing else in the package depends on the kind of model.
+here and an instance in `FAMILIES`; nothing else in the package depends on the kind of model. A family of another
+package is not named here: that package declares an entry point of the group ``llm_summ.families`` whose value is
+an instance, or a program calls `FAMILIES.register`.
 
 Shapes: b rows of a micro batch, s tokens of the longest, n target tokens in all of them, h the width of a state.
 """
@@ -9,10 +11,11 @@ Shapes: b rows of a micro batch, s tokens of the longest, n target tokens in all
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from llm_summ.core.engine_registry import Capability
 from llm_summ.core.errors import ModelError
+from llm_summ.core.registry import Registry
 from llm_summ.models.base_facts import BaseFacts, facts_of
 from llm_summ.models.families.causal import IGNORED, Causal
 from llm_summ.prompt import TokenizedExample
@@ -20,6 +23,7 @@ from llm_summ.prompt import TokenizedExample
 __all__ = ["CAUSAL", "FAMILIES", "IGNORED", "ModelFamily", "family_of", "family_of_config", "find_family"]
 
 
+@runtime_checkable
 class ModelFamily(Protocol):
     """The code that depends on the architecture of a base.
 
@@ -95,12 +99,18 @@ class ModelFamily(Protocol):
 CAUSAL: ModelFamily = Causal()
 """Decoders, which continue the prompt."""
 
-FAMILIES: tuple[ModelFamily, ...] = (CAUSAL,)
+FAMILIES: Registry[ModelFamily] = Registry("family", "llm_summ.families", ModelFamily, [CAUSAL], error=ModelError)
+"""All families; each is an instance, whose methods import torch and transformers when they run."""
 
 
 def find_family(facts: BaseFacts) -> ModelFamily | None:
-    """Return the family of a base; None: the package can neither train nor use such a model."""
-    return next((family for family in FAMILIES if family.includes(facts)), None)
+    """Return the family of a base; None: the package can neither train nor use such a model.
+
+    Families of other packages are asked first, so that they may take over a base that the package's own include.
+    """
+    own = FAMILIES.built_in
+    others = [family for family in FAMILIES.all() if family not in own]
+    return next((family for family in (*others, *own) if family.includes(facts)), None)
 
 
 def family_of(facts: BaseFacts) -> ModelFamily:
@@ -111,7 +121,7 @@ def family_of(facts: BaseFacts) -> ModelFamily:
     """
     family = find_family(facts)
     if family is None:
-        names = ", ".join(known.name for known in FAMILIES)
+        names = ", ".join(FAMILIES.names())
         raise ModelError(
             f"model.base: {facts.saved_class or facts.configuration} belongs to no supported family; "
             f"expected one of: {names}"

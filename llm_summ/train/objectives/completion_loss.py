@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_summ.models.families import ModelFamily
 from llm_summ.models.families.causal import IGNORED
 from llm_summ.prompt import TokenizedExample
 
-__all__ = ["CompletionLoss"]
+if TYPE_CHECKING:
+    from llm_summ.train.objectives import ObjectiveInputs
+
+__all__ = ["CompletionLoss", "sft"]
+
+
+def sft(inputs: ObjectiveInputs) -> CompletionLoss:
+    """Return the objective `sft` of a recipe."""
+    return CompletionLoss(
+        inputs.examples,
+        inputs.family,
+        pad_id=inputs.pad_id,
+        device=inputs.device,
+        packing=inputs.fields.packing,
+        label_smoothing=inputs.fields.label_smoothing,
+        sharded=inputs.sharded,
+    )
 
 
 class CompletionLoss:
