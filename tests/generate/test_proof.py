@@ -145,38 +145,35 @@ def workers(start: Start, *names: str) -> ParallelEngine:
     return ParallelEngine("hf", start, [{"ADAPTER": name} for name in names])
 
 
-def test_a_worker_answers_as_an_engine_of_this_process(tiny_model: Path, adapters: Path, model: Any) -> None:
+def test_the_worker_whose_adapter_changes_nothing_is_named(tiny_model: Path, adapters: Path, model: Any) -> None:
     with closing(workers(Start(tiny_model, adapters, merge=False), "trained", "zero")) as engine:
         untuned = engine.next_tokens([PROMPT], adapter=False)
         tuned = engine.next_tokens([PROMPT])
+        with pytest.raises(
+            GenerationError, match=r"^hf: worker 2 of 2: the attached adapter changes no probability"
+        ):
+            prove(engine, [PROMPT], attached=True, dtype="float32", reference=None, others="vllm")
         [output] = engine.generate([Request(PROMPT, 3)], stop_id=2)  # it still takes requests
     assert output.token_ids
-    assert list(untuned) == list(tuned) == ["hf: worker 1 of 2", "hf: worker 2 of 2"]
+    first, second = names = ["hf: worker 1 of 2", "hf: worker 2 of 2"]
+    assert list(untuned) == list(tuned) == names
     plain = likeliest_tokens(model, PROMPT)
-    for answer in (untuned["hf: worker 1 of 2"], untuned["hf: worker 2 of 2"], tuned["hf: worker 2 of 2"]):
+    for answer in (untuned[first], untuned[second], tuned[second]):
         assert answer == [pytest.approx(plain, abs=1e-4)]
-    assert tuned["hf: worker 1 of 2"] != [pytest.approx(plain, abs=1e-2)]
+    assert tuned[first] != [pytest.approx(plain, abs=1e-2)]
 
 
-@pytest.mark.parametrize("merge", [False, True], ids=["attached", "merged"])
-def test_the_worker_without_the_adapter_is_named(
-    tiny_model: Path, adapters: Path, model: Any, merge: bool
-) -> None:
+def test_the_worker_with_other_weights_is_named(tiny_model: Path, adapters: Path, model: Any) -> None:
     import copy
 
     from peft import PeftModel
 
     reference = PeftModel.from_pretrained(copy.deepcopy(model), adapters / "trained")
-    message = "the log-probabilities of" if merge else "the attached adapter changes no probability"
-    checked = {"attached": not merge, "dtype": "float32", "others": "vllm"}
-    start = Start(tiny_model, adapters, merge)
-    with closing(workers(start, "trained", "trained")) as engine:
-        prove(engine, [PROMPT, PROMPT[::-1]], reference=lambda: reference, **checked)
     with (
-        closing(workers(start, "trained", "zero")) as engine,
-        pytest.raises(GenerationError, match=rf"^hf: worker 2 of 2: {message}"),
+        closing(workers(Start(tiny_model, adapters, merge=True), "trained", "zero")) as engine,
+        pytest.raises(GenerationError, match=r"^hf: worker 2 of 2: the log-probabilities of"),
     ):
-        prove(engine, [PROMPT], reference=lambda: reference, **checked)
+        prove(engine, [PROMPT], attached=False, dtype="float32", reference=lambda: reference, others="vllm")
 
 
 class Forgetful(HfLoader):
@@ -211,8 +208,5 @@ def test_a_generation_by_several_workers_is_proved(forgetful: None, in_tmp: Path
         assert done.code == 1, done
         assert f"forgetful: worker 1 of 2: {message}" in done.err
         assert not list(Path("runs/one/predictions").glob("*.jsonl"))
-    for adapter in ("merge", "attach"):
-        done = llm_summ(*command, "--engine", "hf", "--set", f"generate.adapter={adapter}")
-        assert done.code == 0, done.err
-    done = llm_summ(*command, "--engine", "forgetful", "--set", "generate.prove=false")
+    done = llm_summ(*command, "--engine", "hf")
     assert done.code == 0, done.err
