@@ -1,7 +1,7 @@
 """Check before a long generation that the engine computes with the trained weights.
 
 An engine can silently leave the adapter out, or merge or load weights wrongly. The log-probabilities of one
-prompt's next token show both, in a second or two. Of several workers each is checked, all at the same time.
+prompt's next token show both, in a few seconds. Of several workers each is checked, all at the same time.
 """
 
 from __future__ import annotations
