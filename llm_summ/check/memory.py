@@ -9,7 +9,8 @@ The peak is the largest of three moments::
 - *weights*: the base model. A weight of a quantized layer takes half a byte in nf4 and fp4, and 4 bytes for the
   scale of 64 of them (with `double_quantization` 1 byte, and 4 for 256 scales); in int8 1 byte, and 4 for the
   scale of a row. Everything else (embeddings, head, norms) is in the compute dtype, or in float32 if all of the
-  model is trained (`weights: full`); a tied head counts once.
+  model is trained (`weights: full`); a tied head counts once. A base that is quantized already counts as its
+  configuration says, and not as the recipe says.
 - *adapter*, *gradients*: 4 bytes for each parameter that is trained, in float32; with `weights: full` the
   parameters themselves are the weights.
 - *optimizer*: its states (`llm_summ.check.sizes`). AdamW: two of 4 bytes for each parameter. The 8-bit ones: 1
@@ -239,7 +240,7 @@ def estimate_memory(
     tensors = trained(model)
     parameters = 4 * sum(tensor.count for tensor in tensors)
     adapter = parameters if trained_weights(recipe).has_adapter else 0
-    weights, optimizer = weight_bytes(model, recipe.model), optimizer_bytes(tensors, name)
+    weights, optimizer = weight_bytes(model), optimizer_bytes(tensors, name)
     vocabulary = int(model.get_output_embeddings().weight.shape[0])
     step = trace_step(
         model,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llm_summ.core.errors import first_line, listed
-from llm_summ.models.base import model_file
+from llm_summ.models.base import model_file, takes_its_file
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.families import find_family
@@ -147,7 +147,8 @@ def _first_difference(text: str, back: str) -> str:
 def _other_ids(model: ModelFields, location: str, tokenizer: Any, texts: Sequence[str]) -> list[BaseFinding]:
     """Return a finding if ids differ from those of tokenizer.json, which the model was pretrained with."""
     # The embedded model's file was written by this package, and is 33 MB.
-    path = None if model.base.startswith("embedded:") else model_file(model, location, "tokenizer.json")
+    is_known = model.base.startswith("embedded:") or takes_its_file(tokenizer)
+    path = None if is_known else model_file(model, location, "tokenizer.json")
     if path is None or not texts:
         return []
     from tokenizers import Tokenizer

@@ -36,11 +36,12 @@ __all__ = [
     "model_type",
     "pick_dtype",
     "save_tokenizer",
+    "takes_its_file",
     "token_counter",
     "unavailable",
 ]
 
-_TAKE_THE_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")  # classes that only use the file's rules
+_TAKE_THE_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _PROBE = "#Person1#: 안녕하세요, 3월 12일 10:30에 만나요!  It's 5,000원…\n\nㅋㅋㅋ ㅠㅠ 뷁 😀 naïve"
 _KOREAN = "ko_KR"  # mBART's code
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -59,7 +60,11 @@ def base_location(model: ModelFields) -> str:
     folder = Path(base).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise ModelError(f"model.base: {base}: a folder without config.json; expected a transformers model")
+            is_adapter = (folder / "adapter_config.json").is_file()
+            raise ModelError(
+                f"model.base: {base}: a folder without config.json; expected a transformers model"
+                f"{', found an adapter: take the model that it was trained on' if is_adapter else ''}"
+            )
         _refuse(file_findings(base, folder))
         return str(folder)
     if folder.is_absolute() or base.startswith(("./", "../", "~")) or not _HUB_ID.fullmatch(base):
@@ -140,6 +145,11 @@ def _set_language(model: ModelFields, tokenizer: Any) -> None:
     tokenizer.src_lang = tokenizer.tgt_lang = language
 
 
+def takes_its_file(tokenizer: Any) -> bool:
+    """Return whether a tokenizer is of a class that uses the rules of tokenizer.json, and has none of its own."""
+    return type(tokenizer).__name__ in _TAKE_THE_FILE
+
+
 def _with_ids_of_its_file(model: ModelFields, location: str, tokenizer: Any) -> Any:
     """Return the tokenizer of tokenizer.json itself, if the class that the files name gives other ids.
 
@@ -148,7 +158,7 @@ def _with_ids_of_its_file(model: ModelFields, location: str, tokenizer: Any) -> 
     rules.
     """
     path = model_file(model, location, "tokenizer.json")
-    if model.base.startswith("embedded:") or path is None or type(tokenizer).__name__ in _TAKE_THE_FILE:
+    if model.base.startswith("embedded:") or path is None or takes_its_file(tokenizer):
         return tokenizer
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BaseFacts", "facts_of"]
+__all__ = ["BaseFacts", "facts_of", "own_quantization"]
 
 # Layers that reach other tokens only through an attention mask. All others carry a state from token to token, and
 # would carry it from one packed row into the next.
@@ -93,9 +94,7 @@ def facts_of(config: Any) -> BaseFacts:
     own_code = getattr(config, "auto_map", None) or {}
     custom = own_code.get("AutoModelForSeq2SeqLM" if two_parts else "AutoModelForCausalLM")
     trained = classes.get(config.model_type) or (custom and custom.rpartition(".")[2])
-    quantization = getattr(config, "quantization_config", None)
-    if quantization is None:
-        quantization = getattr(text, "quantization_config", None)
+    quantization = own_quantization(config)
     masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     architectures = tuple(getattr(config, "architectures", None) or ())
     return BaseFacts(
@@ -114,9 +113,17 @@ def facts_of(config: Any) -> BaseFacts:
     )
 
 
-def _method(quantization: Any) -> str:
+def own_quantization(config: Any) -> dict[str, Any] | None:
+    """Return how a base's own weights are quantized, as its configuration says; None: they are not."""
+    for part in (config, config.get_text_config()):
+        fields = getattr(part, "quantization_config", None)
+        if fields is not None:
+            return dict(fields if isinstance(fields, dict) else fields.to_dict())
+    return None
+
+
+def _method(fields: Mapping[str, Any]) -> str:
     """Return how weights are quantized, in the configuration's word."""
-    fields = quantization if isinstance(quantization, dict) else quantization.to_dict()
     method = str(getattr(fields.get("quant_method"), "value", fields.get("quant_method", "unknown")))
     if method != "bitsandbytes":
         return method

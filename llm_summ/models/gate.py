@@ -5,14 +5,16 @@ A finding is either an error or a note. Its code is stable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from llm_summ.core.engine_registry import engines_that
 from llm_summ.core.errors import ModelError
 from llm_summ.models.base import configuration
 from llm_summ.models.base_facts import BaseFacts, facts_of
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.families import CAUSAL, SEQ2SEQ, find_family
+from llm_summ.models.hub_files import hub_findings
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
 
@@ -27,6 +29,8 @@ _HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "WithLMHead"
 def pass_gate(recipe: Recipe, location: str, purpose: Purpose) -> tuple[BaseFacts, list[BaseFinding]]:
     """Return the facts of a base's configuration, with notes about it.
 
+    Of a hub's model the files are listed first, so that it is refused before it is downloaded.
+
     Args:
         recipe: names the base, and the settings of the training.
         location: from `base_location`.
@@ -35,11 +39,17 @@ def pass_gate(recipe: Recipe, location: str, purpose: Purpose) -> tuple[BaseFact
     Raises:
         ModelError: the base cannot be used for the purpose; a line for each reason.
     """
+    files = hub_findings(recipe.model, location)
+    _refuse(files)
     facts = facts_of(configuration(recipe.model, location))
     findings = base_findings(recipe, facts, purpose)
+    _refuse(findings)
+    return facts, [*files, *findings]
+
+
+def _refuse(findings: Sequence[BaseFinding]) -> None:
     if errors := [finding.line for finding in findings if finding.refuses]:
         raise ModelError("\n".join(errors))
-    return facts, findings
 
 
 def base_findings(recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> list[BaseFinding]:
@@ -97,8 +107,8 @@ def _quantized(where: str, recipe: Recipe, facts: BaseFacts, purpose: Purpose) -
     elif purpose == "merge":
         yield BaseFinding(
             "quantized",
-            f"{where}: its weights are quantized already ({kind}), and cannot be merged into; generate with "
-            "--engine hf, or train on the base in full precision",
+            f"{where}: its weights are quantized already ({kind}), and cannot be merged into; "
+            f"{_attached()}train on the base in full precision",
         )
     elif purpose == "train" and not trained_weights(recipe).has_adapter:
         yield BaseFinding(
@@ -128,6 +138,12 @@ def _encoder_decoder(recipe: Recipe) -> Iterator[BaseFinding]:
             "eva",
             f"lora.init: eva is not supported for encoder-decoders such as {recipe.model.base}; set it to default",
         )
+
+
+def _attached() -> str:
+    """Return the advice to generate with an engine that takes such a base."""
+    names = " or ".join(engine.name for engine in engines_that(["local", "quantized_base"]))
+    return f"generate with --engine {names}, or "
 
 
 def _trained(where: str, recipe: Recipe, facts: BaseFacts) -> Iterator[BaseFinding]:

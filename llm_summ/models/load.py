@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from llm_summ.core.compat.bitsandbytes import keep_unpacked
@@ -16,7 +16,7 @@ from llm_summ.models.device import Device, use_attention_without_plans
 from llm_summ.models.families import family_of_config
 from llm_summ.recipe import ModelFields
 
-__all__ = ["attention_options", "keep_trainable", "load_base", "quantization_config"]
+__all__ = ["attention_options", "bitsandbytes_config", "keep_trainable", "load_base", "quantization_config"]
 
 
 def load_base(model: ModelFields, location: str, device: Device, dtype: Any, quantization: Any = None) -> Any:
@@ -137,3 +137,16 @@ def quantization_config(kind: str, *, double: bool, compute_dtype: Any) -> Any:
         bnb_4bit_use_double_quant=double,
         bnb_4bit_compute_dtype=compute_dtype,
     )
+
+
+def bitsandbytes_config(fields: Mapping[str, Any] | None) -> Any:
+    """Return bitsandbytes' configuration of a base that is quantized already; None if it is not, or otherwise.
+
+    Args:
+        fields: from `own_quantization`.
+    """
+    from transformers import BitsAndBytesConfig
+
+    if fields is None or fields.get("quant_method") != "bitsandbytes":
+        return None
+    return BitsAndBytesConfig.from_dict(dict(fields))

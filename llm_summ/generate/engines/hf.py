@@ -19,6 +19,7 @@ from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request
 from llm_summ.generate.local_model import LocalLoader, LocalModel, TokenIds
 from llm_summ.generate.prompt_states import PromptStates, padded_prompts
+from llm_summ.generate.proof import likeliest_tokens
 from llm_summ.models.adapter import attach_adapter
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.cpu_decoding import quick_decoding
@@ -72,6 +73,19 @@ class HfEngine:
 
         self._can_shrink = may_shrink and can_be_split(model)
         self._family, self._frame = family_of_config(model.config), frame
+
+    def next_token(self, prompt_ids: Sequence[int], *, adapter: bool = True) -> dict[int, float]:
+        """Return the log-probabilities of the likeliest tokens after a prompt.
+
+        Args:
+            prompt_ids: shape (p,).
+            adapter: whether the attached adapter is used, if there is one.
+        """
+        from peft import PeftModel
+
+        without = not adapter and isinstance(self._model, PeftModel)
+        with self._model.disable_adapter() if without else contextlib.nullcontext(), quick_products(self._model):
+            return likeliest_tokens(self._model, prompt_ids)
 
     def generate(
         self,
@@ -274,6 +288,10 @@ class HfLoader(LocalLoader):
         """Return whether the adapter is kept separate: it cannot be merged into a quantized base."""
         fields = recipe.generate
         return fields.adapter == "attach" or fields.base_quantization != "none" or facts.quantized is not None
+
+    def reference(self, model: LocalModel) -> Callable[[], Any] | None:
+        """Return a function that loads the model to compare with; None if it would be the engine's own."""
+        return None if model.attach else super().reference(model)
 
     @contextlib.contextmanager
     def starting(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[[], Engine]]:

@@ -17,6 +17,7 @@ from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request, unfinished
 from llm_summ.generate.local_model import LocalLoader, LocalModel, TokenIds
+from llm_summ.generate.proof import LIKELIEST
 from llm_summ.models.adapter import merged_folder
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.device import Device
@@ -27,7 +28,6 @@ __all__ = ["ServedModel", "VllmEngine", "VllmLoader", "vllm_is_usable", "vllm_ru
 
 _CPU_CACHE_GIB = "2"
 _CPU_SEQUENCES = 32
-_LIKELIEST = 5  # tokens that the proof compares
 
 
 def vllm_is_usable() -> str | None:
@@ -146,7 +146,7 @@ class VllmEngine:
 
         [output] = self._llm.generate(
             [{"prompt_token_ids": list(prompt_ids)}],
-            SamplingParams(temperature=0.0, max_tokens=1, logprobs=_LIKELIEST, detokenize=False),
+            SamplingParams(temperature=0.0, max_tokens=1, logprobs=LIKELIEST, detokenize=False),
             lora_request=self._adapter if adapter else None,
             use_tqdm=False,
         )
