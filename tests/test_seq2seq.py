@@ -75,7 +75,7 @@ def test_a_small_model_learns_dialogues_by_heart(folder: Path, kind: Kind, rate:
     train(
         "heart",
         *("model.base=./small", "evaluation.every=never", "data.limit=4", "train.batch_size=4"),
-        *("train.max_steps=200", f"train.learning_rate={rate}"),
+        *("train.max_steps=300", f"train.learning_rate={rate}"),
     )
     lines = Path("train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     Path("learned.jsonl").write_text("".join(lines[:4]), encoding="utf-8")

@@ -84,7 +84,7 @@ class HfEngine:
         from peft import PeftModel
 
         without = not adapter and isinstance(self._model, PeftModel)
-        with self._model.disable_adapter() if without else contextlib.nullcontext(), quick_products(self._model):
+        with self._model.disable_adapter() if without else contextlib.nullcontext(), quick_decoding(self._model):
             return likeliest_tokens(self._model, prompt_ids)
 
     def generate(
