@@ -20,16 +20,17 @@ A room imports only rooms with a smaller number than its own::
      7  predictions  files of raw predictions: identity, resumption, matching to data, summaries
      8  select       one text of several for each dialogue
      9  models       bases, adapters, devices
-    10  check        what can be known before a training
-    11  generate     engines, and what they are asked
-    12  evaluate     a score and what is behind it; systems compared
-    12  train        the training
-    13  ledger       all runs side by side
-    13  merge        an adapter merged into its base
-    13  submit       submissions, written and checked
-    13  sweep        settings of decoding and post-processing, scored
-    14  cli          the commands
-    15  __main__     the console script: errors become one line and an exit code
+    10  plan         what a training consists of: its tokenized examples, its steps, how long they take
+    11  check        what can be known before a training
+    12  generate     engines, and what they are asked
+    13  evaluate     a score and what is behind it; systems compared
+    13  train        the training
+    14  ledger       all runs side by side
+    14  merge        an adapter merged into its base
+    14  submit       submissions, written and checked
+    14  sweep        settings of decoding and post-processing, scored
+    15  cli          the commands
+    16  __main__     the console script: errors become one line and an exit code
 
 The names of `__all__` are for programs; they are imported when they are used::
 
@@ -47,7 +48,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llm_summ.check.report import check_recipe as check_recipe
+    from llm_summ.check.job import check_recipe as check_recipe
     from llm_summ.data import Dialogue as Dialogue
     from llm_summ.data import Turn as Turn
     from llm_summ.data import read_dialogues as read_dialogues
@@ -73,7 +74,7 @@ _MODULES = {
     "Summarizer": "generate.summarizer",
     "Summary": "generate.summary",
     "Turn": "data",
-    "check_recipe": "check.report",
+    "check_recipe": "check.job",
     "evaluate_file": "evaluate.evaluation",
     "evaluate_run": "evaluate.evaluation",
     "find_recipe": "recipe",

@@ -12,6 +12,7 @@ differ. In 16 bits another order of sums gives other texts, so only the losses c
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ from typing import Any
 
 import torch
 
-from llm_summ.check.report import check_recipe
+from llm_summ.check.job import check_recipe
 from llm_summ.core.errors import LlmSummError
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.generate.engines.sampling import LogProbs
@@ -31,9 +32,8 @@ from llm_summ.recipe import load_recipe
 from llm_summ.runs.run import RUNS, Run, open_run
 from llm_summ.score.metric import COMPETITION
 from llm_summ.train.checkpoint import checkpoints
-from llm_summ.train.distributed import ALONE
 from llm_summ.train.evaluation import DevSet, make_dev_set
-from llm_summ.train.setup import load_trained, make_trainer
+from llm_summ.train.model_and_trainer import load_trained, make_trainer
 
 
 def main() -> int:
@@ -53,13 +53,12 @@ def main() -> int:
 
 def compare(run: Run, rows: int) -> int:
     """Evaluate a run's last checkpoint both ways; return the exit status."""
-    report = check_recipe(load_recipe(run.recipe_path, [f"evaluation.rows={rows}"]))
-    recipe, plan = report.plan.recipe, report.plan
+    checked = check_recipe(load_recipe(run.recipe_path, [f"evaluation.rows={rows}"])).setup
+    setup = dataclasses.replace(checked, dequantized=0)
     with tempfile.TemporaryDirectory() as scratch:
-        model = load_trained(report, dequantized=False)
-        trainer = make_trainer(report, model, [], Path(scratch), ALONE, False)
+        trainer = make_trainer(setup, load_trained(setup), [], Path(scratch))
         trainer.restore_checkpoint(checkpoints(run.checkpoints)[-1])
-        dev_set = make_dev_set(recipe, plan.renderer, plan.data["dev"], plan.prompts["dev"], plan.limit_predictor)
+        dev_set = make_dev_set(setup.plan)
         assert dev_set is not None
         plain = timed(lambda: plainly(trainer, dev_set))
         keep_dequantized(trainer.model, dequantized_bytes(trainer.model))
@@ -69,7 +68,7 @@ def compare(run: Run, rows: int) -> int:
     for name, (seconds, loss, score) in (("plain", plain), ("here", ours)):
         print(f"{name:<6} {seconds:7.1f} s   dev loss {loss:.6f}   dev score {score:.4f}")
     print(f"ratio  {plain[0] / ours[0]:.2f}")
-    if report.dtype != "float32":  # another rounding, and with it other texts
+    if setup.plan.dtype != "float32":  # another rounding, and with it other texts
         return 0 if abs(plain[1] - ours[1]) < 2e-3 * plain[1] else 1
     same = abs(plain[1] - ours[1]) < 1e-4 * plain[1] and abs(plain[2] - ours[2]) < 1e-9
     return 0 if same else 1
@@ -93,7 +92,7 @@ def plainly(trainer: Any, dev_set: DevSet) -> tuple[float, float]:
     """Evaluate without anything that saves time."""
     from transformers import GenerationConfig, LogitsProcessorList
 
-    from llm_summ.generate.prompt_states import left_padded
+    from llm_summ.generate.prompt_states import padded_prompts
 
     recipe, renderer = dev_set.recipe, dev_set.renderer
     loss = trainer.mean_loss([row for rows in dev_set.completions for row in rows])
@@ -108,7 +107,7 @@ def plainly(trainer: Any, dev_set: DevSet) -> tuple[float, float]:
     texts, cut_off = [""] * len(order), [False] * len(order)
     for start in range(0, len(order), recipe.evaluation.batch_size):
         batch = order[start : start + recipe.evaluation.batch_size]
-        ids, mask = left_padded([dev_set.prompts[index].prompt_ids for index in batch], renderer.pad_id)
+        ids, mask = padded_prompts([dev_set.prompts[index].prompt_ids for index in batch], renderer.pad_id)
         with torch.inference_mode(), trainer.accelerator.autocast():
             made = model.generate(
                 input_ids=ids.to(model.device),

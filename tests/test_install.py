@@ -65,7 +65,7 @@ def test_why_vllm_cannot_be_had_is_told_and_the_rest_is_installed(folder: Path) 
     done = install(folder, f'case "$2" in *disk_usage*) echo 9;; *) exec {sys.executable} "$@";; esac')
     assert (done.returncode, done.stderr) == (0, "")
     assert "cannot be installed here (No such thing; more in .venv/vllm.log); generation will use" in done.stdout
-    assert (folder / "installed").read_text().endswith("-e .[train,embedded,plots]\n")
+    assert (folder / "installed").read_text().endswith("-e .[train,embedded]\n")
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

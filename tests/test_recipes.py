@@ -13,6 +13,10 @@ from llm_summ.prompt import load_template
 from llm_summ.recipe import EvaluationFields, Recipe, bundled_dir, dump_recipe, find_recipe, load_recipe
 
 RECIPES = (
+    "kobart-base-v2.yaml",
+    "kobart.yaml",
+    "mbart-large-50.yaml",
+    "pko-t5-large.yaml",
     "qlora-exaone-4.0-32b.yaml",
     "qlora-gemma-2-9b.yaml",
     "qlora-kanana-1.5-8b.yaml",
@@ -20,6 +24,7 @@ RECIPES = (
     "qlora-qwen3-8b.yaml",
     "qlora-solar-10.7b.yaml",
     "qlora.yaml",
+    "t5-large-korean.yaml",
 )
 FOR_A_GPU = {
     "qlora-exaone-4.0-32b.yaml": "LGAI-EXAONE/EXAONE-4.0-32B",
@@ -29,7 +34,14 @@ FOR_A_GPU = {
     "qlora-qwen3-8b.yaml": "Qwen/Qwen3-8B",
     "qlora-solar-10.7b.yaml": "upstage/SOLAR-10.7B-Instruct-v1.0",
 }
-PROMPTS = ("english", "expert", "few-shot", "length", "plain", "topic")
+ENCODER_DECODERS = {
+    "kobart-base-v2.yaml": "gogamza/kobart-base-v2",
+    "kobart.yaml": "digit82/kobart-summarization",
+    "mbart-large-50.yaml": "facebook/mbart-large-50",
+    "pko-t5-large.yaml": "paust/pko-t5-large",
+    "t5-large-korean.yaml": "lcw99/t5-large-korean-text-summary",
+}
+PROMPTS = ("dialogue", "dialogue-topic", "english", "expert", "few-shot", "length", "plain", "summarize", "topic")
 
 
 def _load(name: str) -> Recipe:
@@ -39,9 +51,9 @@ def _load(name: str) -> Recipe:
 def test_all_that_ships_is_tested() -> None:
     recipes, prompts = bundled_dir("recipes"), bundled_dir("prompts")
     assert sorted(path.name for path in recipes.iterdir()) == ["README.md", *RECIPES]
-    assert sorted(path.name for path in prompts.iterdir()) == [f"{name}.md" for name in PROMPTS]
-    assert (len(RECIPES), len(FOR_A_GPU), len(PROMPTS)) == (7, 6, 6)
-    assert {*FOR_A_GPU, "qlora.yaml"} == set(RECIPES)
+    assert sorted(path.name for path in prompts.iterdir()) == sorted(f"{name}.md" for name in PROMPTS)
+    assert (len(RECIPES), len(FOR_A_GPU), len(PROMPTS)) == (12, 6, 9)
+    assert {*FOR_A_GPU, *ENCODER_DECODERS, "qlora.yaml"} == set(RECIPES)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -110,6 +122,19 @@ def test_a_recipe_for_a_gpu(name: str, base: str) -> None:
     assert recipe.generate.max_new_tokens <= recipe.prompt.max_answer_tokens
 
 
+@pytest.mark.parametrize(("name", "base"), ENCODER_DECODERS.items())
+def test_a_recipe_of_an_encoder_decoder(name: str, base: str) -> None:
+    recipe = _load(name)
+    assert recipe.model.base == base
+    assert (recipe.train.weights, recipe.model.quantization) == ("full", "none")
+    assert (recipe.prompt.max_prompt_tokens, recipe.generate.beams, recipe.generate.no_repeat_ngram) == (512, 4, 2)
+    header = (bundled_dir("recipes") / name).read_text(encoding="utf-8").partition("\nseed:")[0]
+    assert all(line.startswith("#") or not line for line in header.splitlines())
+    assert f"# Model    {base}, " in header
+    assert "Not measured here." in header
+    assert _rows()[name][-1] == "not measured"
+
+
 @pytest.mark.parametrize(("name", "base"), FOR_A_GPU.items())
 def test_a_recipe_for_a_gpu_says_what_it_is(name: str, base: str) -> None:
     header = (bundled_dir("recipes") / name).read_text(encoding="utf-8").partition("\nseed:")[0]
@@ -130,7 +155,7 @@ def _rows() -> dict[str, list[str]]:
 def test_the_table_lists_every_recipe() -> None:
     rows = _rows()
     assert sorted(rows) == sorted(RECIPES)
-    assert len(rows) == 7
+    assert len(rows) == 12
     for name, (_, base, licence, train_on, generate_on, status) in rows.items():
         assert base == _load(name).model.base
         assert all((licence, train_on, generate_on, status))

@@ -392,7 +392,7 @@ def test_early_stopping(here: Path) -> None:
 def test_all_weights_are_trained_by_the_same_recipe(here: Path) -> None:
     """Full fine-tuning: a model instead of an adapter; `generate` takes it."""
     from llm_summ.generate.job import prepare
-    from llm_summ.models.full_model import weights_sha256
+    from llm_summ.models.trained_weights import weights_sha256
 
     settings = ("train.weights=full", "model.quantization=none", "train.epochs=1", "train.learning_rate=1e-3")
     run = train("full", *settings)

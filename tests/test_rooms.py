@@ -24,6 +24,7 @@ ORDER = [
     ["predictions"],
     ["select"],
     ["models"],
+    ["plan"],
     ["check"],
     ["generate"],
     ["train", "evaluate"],
@@ -36,9 +37,12 @@ KNOW_MODELS = {
     *("accelerate", "bitsandbytes", "datasets", "peft", "safetensors", "tokenizers", "torch", "transformers"),
     *("trl", "vllm"),
 }
-HEAVY = KNOW_MODELS | {"bm25s", "openai", "matplotlib", "numpy", "pyarrow", "rapidfuzz", "rouge", "rouge_score"}
+HEAVY = KNOW_MODELS | {"bm25s", "openai", "numpy", "pyarrow", "rapidfuzz", "rouge", "rouge_score"}
 # They subclass what the libraries give, and are themselves imported only when a model is there.
-MAY_BE_HEAVY = {f"llm_summ.train.{name}" for name in ("callbacks", "log", "step_trainer", "tracking")}
+MAY_BE_HEAVY = {
+    f"llm_summ.train.{name}"
+    for name in ("callbacks", "log", "sharded_trainer", "step_loader", "step_trainer", "tracking")
+}
 MAY_BE_HEAVY |= {
     "llm_summ.core.compat.trainer",
     "llm_summ.generate.growing_cache",

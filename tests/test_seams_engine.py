@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_line import llm_summ, refused
+from seams import installed, own_registry
 
 from llm_summ.core import engine_registry
-from llm_summ.core.engine_registry import EngineSpec, engine_names, engine_spec, register
+from llm_summ.core.engine_registry import ENGINES, EngineSpec, engine_names, engine_spec, register
 from llm_summ.core.errors import EngineError
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.generate.summarizer import Summarizer
@@ -52,27 +51,14 @@ class ToyLoader(EngineLoader):
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is registered in a test is known to that test alone."""
-    monkeypatch.setattr(engine_registry, "_registered", dict(engine_registry._registered))
-    engine_registry._find_entry_points.cache_clear()
-    yield
-    engine_registry._find_entry_points.cache_clear()
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    own_registry(ENGINES, monkeypatch)
 
 
 @pytest.fixture
-def toy(registry: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Installs the package as pip would: its module and the folder with its metadata, on the path."""
-    site = tmp_path / "site"
-    facts = site / "toy_engine-1.5.dist-info"
-    facts.mkdir(parents=True)
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-engine\nVersion: 1.5\n", encoding="utf-8")
-    (facts / "entry_points.txt").write_text("[llm_summ.engines]\ntoy = toy_engine:TOY\n", encoding="utf-8")
-    (site / "toy_engine.py").write_text(TOY, encoding="utf-8")
-    monkeypatch.syspath_prepend(site)
-    importlib.invalidate_caches()
-    yield facts
-    sys.modules.pop("toy_engine", None)
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with installed(ENGINES, "toy_engine", TOY, tmp_path / "site", monkeypatch) as facts:
+        yield facts
 
 
 @pytest.fixture

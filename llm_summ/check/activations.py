@@ -59,7 +59,7 @@ def trace_step(
     Args:
         model: from `build_meta_model`; it is changed, and can then only be used for further steps.
         batch: the shape of the micro batch.
-        on_gpu: whether the step runs on a GPU, with TRL's fused head.
+        on_gpu: whether the step runs on a GPU, with TRL's fused head if the family of the model has it.
         dtype: name of the dtype to compute in.
         checkpointing: whether activations are computed again in the backward pass.
         label_smoothing: with it the fused head cannot be used.
@@ -80,13 +80,16 @@ def trace_step(
         model.gradient_checkpointing_enable()
         model.enable_input_require_grads()
     model.train()
+    for module in model.modules():
+        if hasattr(module, "layerdrop"):  # BART draws a number for each layer, and a fake tensor has none
+            module.training = False
     masks = without_full_masks() if batch.rows == 1 and not batch.packed else nullcontext()
     with masks, fake_tensor_mode():
         _make_fake(model)
         counter = count_tensor_bytes(model, {int(model.get_output_embeddings().weight.shape[0]), TILE_VOCABULARY})
         with counter:
             with cast:
-                if on_gpu and not label_smoothing:
+                if on_gpu and not label_smoothing and family_of_config(model.config).continues_prompt:
                     loss = _fused_loss(model, batch, counter)
                 else:
                     loss = _completion_loss(model, batch, counter, label_smoothing)
@@ -113,7 +116,6 @@ def _make_fake(model: Any) -> None:
 
 
 def _inputs(model: Any, batch: MicroBatch) -> dict[str, Any]:
-    """Return the inputs of a micro batch."""
     family = family_of_config(model.config)
     inputs = family.blank_inputs(batch.rows, batch.length, batch.target_tokens, packed=batch.packed)
     return {"use_cache": False, **inputs}

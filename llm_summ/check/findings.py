@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from llm_summ.check.tokens import beyond_the_context
-from llm_summ.check.training_plan import TrainingPlan
 from llm_summ.core.errors import InputError, listed
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.device import Device
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.models.vllm_support import attach_refusals
+from llm_summ.plan.training_plan import TrainingPlan
 from llm_summ.prompt import load_template
 from llm_summ.recipe import Recipe
 from llm_summ.runs.run import Run

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llm_summ.check.training_plan import TrainingPlan
 from llm_summ.core.errors import listed
 from llm_summ.data import Dialogue
 from llm_summ.data.near_duplicates import near_duplicates
+from llm_summ.plan.training_plan import TrainingPlan
 
 __all__ = ["Leak", "dialogues_are", "find_leaks", "leak_line"]
 

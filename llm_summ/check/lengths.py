@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llm_summ.check.training_plan import TrainingPlan
 from llm_summ.core.errors import listed
+from llm_summ.plan.training_plan import TrainingPlan
 from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
 

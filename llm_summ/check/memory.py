@@ -9,7 +9,8 @@ The peak is the largest of three moments::
 - *weights*: the base model. A weight of a quantized layer takes half a byte in nf4 and fp4, and 4 bytes for the
   scale of 64 of them (with `double_quantization` 1 byte, and 4 for 256 scales); in int8 1 byte, and 4 for the
   scale of a row. Everything else (embeddings, head, norms) is in the compute dtype, or in float32 if all of the
-  model is trained (`weights: full`); a tied head counts once.
+  model is trained (`weights: full`); a tied head counts once. A base that is quantized already counts as its
+  configuration says, and not as the recipe says.
 - *adapter*, *gradients*: 4 bytes for each parameter that is trained, in float32; with `weights: full` the
   parameters themselves are the weights.
 - *optimizer*: its states (`llm_summ.check.sizes`). AdamW: two of 4 bytes for each parameter. The 8-bit ones: 1
@@ -45,7 +46,6 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.check.activations import trace_step
-from llm_summ.check.duration import quickest_micro_batch
 from llm_summ.check.micro_batch import MicroBatch, worst_micro_batch
 from llm_summ.check.sizes import (
     file_bytes,
@@ -59,8 +59,10 @@ from llm_summ.core.compat.transformers import attention_implementation
 from llm_summ.models.dequantized import dequantized_bytes
 from llm_summ.models.device import Device
 from llm_summ.models.duration import model_size
+from llm_summ.models.families import family_of_config
 from llm_summ.models.machine_speed import machine_speed
 from llm_summ.models.trained_weights import trained_weights
+from llm_summ.plan.duration import quickest_micro_batch
 from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
 
@@ -238,7 +240,7 @@ def estimate_memory(
     tensors = trained(model)
     parameters = 4 * sum(tensor.count for tensor in tensors)
     adapter = parameters if trained_weights(recipe).has_adapter else 0
-    weights, optimizer = weight_bytes(model, recipe.model), optimizer_bytes(tensors, name)
+    weights, optimizer = weight_bytes(model), optimizer_bytes(tensors, name)
     vocabulary = int(model.get_output_embeddings().weight.shape[0])
     step = trace_step(
         model,
@@ -293,7 +295,7 @@ def _cost(model: Any, recipe: Recipe, on_gpu: bool) -> Callable[[MicroBatch], fl
     token = sum(
         layer.in_features + layer.out_features for layer in model.modules() if isinstance(layer, nn.Linear)
     )
-    fused = on_gpu and not recipe.train.label_smoothing
+    fused = on_gpu and not recipe.train.label_smoothing and family_of_config(model.config).continues_prompt
     label = 0 if fused else 3 * model.get_output_embeddings().weight.shape[0]
     layers = config.num_hidden_layers
     # Models without attention (Mamba) have no heads.

@@ -1,6 +1,7 @@
 """Build the model on PyTorch's meta device: all modules and shapes, without weights.
 
-As in a training, transformers builds it from its configuration and quantizes it, and PEFT adds the adapter.
+As in a training, transformers builds it from its configuration and quantizes it, and PEFT adds the adapter. A base
+whose own weights are quantized is built as its configuration says, as it is loaded.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from llm_summ.core.errors import RecipeError, first_line
 from llm_summ.core.formatting import did_you_mean
 from llm_summ.models.adapter import lora_config
 from llm_summ.models.base import configuration
+from llm_summ.models.base_facts import own_quantization
 from llm_summ.models.families import family_of_config
-from llm_summ.models.load import attention_options, quantization_config
+from llm_summ.models.load import attention_options, bitsandbytes_config, quantization_config
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
 
@@ -25,7 +27,8 @@ def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
     """Return the model with its adapter on the meta device: modules and shapes, no weights.
 
     Args:
-        recipe: sets the quantization and the adapted layers, or that all weights are trained.
+        recipe: sets the quantization (of a base that is not quantized already) and the adapted layers, or that
+            all weights are trained.
         location: the base model's folder or hub id.
         dtype: name of the dtype of weights that are neither quantized nor trained; trained ones are in float32.
 
@@ -39,10 +42,10 @@ def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
     fields, weights = recipe.model, trained_weights(recipe)
     compute = getattr(torch, weights.stored_dtype(dtype))
     code = {"trust_remote_code": fields.trust_remote_code}
-    quantization = quantization_config(
+    config = configuration(fields, location)
+    quantization = bitsandbytes_config(own_quantization(config)) or quantization_config(
         fields.quantization, double=fields.double_quantization, compute_dtype=compute
     )
-    config = configuration(fields, location)
     family = family_of_config(config)
     attention = attention_options(config.model_type)
     with torch.device("meta"):

@@ -1,6 +1,6 @@
 """Find the micro batch that takes most memory.
 
-The steps of the training are drawn (`llm_summ.check.step_batches`), and each is cut into micro batches, as the
+The steps of the training are drawn (`llm_summ.plan.step_batches`), and each is cut into micro batches, as the
 trainer does. With `group_by_length` the longest rows are in one micro batch. Without it that is unlikely, and the
 worst of a few hundred micro batches is far from the longest rows of all.
 """
@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llm_summ.check.step_batches import draw_steps, micro_batches
+from llm_summ.plan.step_batches import draw_steps, micro_batches
 from llm_summ.recipe import TrainFields
 
 __all__ = ["MicroBatch", "worst_micro_batch"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from llm_summ.check.meta_model import quantized_layers
 from llm_summ.core.compat.bitsandbytes import BLOCK, OPTIMIZER_BLOCK, SCALES_BLOCK, SMALLEST_8_BIT
-from llm_summ.recipe import ModelFields
+from llm_summ.models.base_facts import own_quantization
 
 __all__ = ["Trained", "file_bytes", "optimizer_bytes", "still_mapped", "trained", "update_bytes", "weight_bytes"]
 
@@ -57,26 +57,32 @@ def trained(model: Any) -> list[Trained]:
     ]
 
 
-def weight_bytes(model: Any, fields: ModelFields) -> int:
+def weight_bytes(model: Any) -> int:
     """Return the bytes of the base model, or of the model itself if all of it is trained.
 
     Args:
         model: from `build_meta_model`.
-        fields: sets the quantization.
     """
-    layers = {id(layer.weight) for layer in quantized_layers(model)}
-    total = 0
-    for parameter in _base(model):
-        count = parameter.numel()
-        if id(parameter) not in layers:
-            total += count * parameter.element_size()
-        elif fields.quantization == "int8":
-            total += count + 4 * parameter.shape[0]
-        else:
-            blocks = math.ceil(count / BLOCK)
-            scales = blocks + 4 * math.ceil(blocks / SCALES_BLOCK) if fields.double_quantization else 4 * blocks
-            total += math.ceil(count / 2) + scales
-    return total
+    layers = {id(layer.weight): layer for layer in quantized_layers(model)}
+    return sum(
+        _quantized_bytes(layers[id(parameter)])
+        if id(parameter) in layers
+        else parameter.numel() * parameter.element_size()
+        for parameter in _base(model)
+    )
+
+
+def _quantized_bytes(layer: Any) -> int:
+    """Return the bytes of a quantized layer's weights and scales."""
+    import bitsandbytes
+
+    weight = layer.weight
+    count = int(weight.numel())
+    if isinstance(layer, bitsandbytes.nn.Linear8bitLt):
+        return count + 4 * int(weight.shape[0])
+    blocks = math.ceil(count / BLOCK)
+    is_double = weight.compress_statistics
+    return math.ceil(count / 2) + (blocks + 4 * math.ceil(blocks / SCALES_BLOCK) if is_double else 4 * blocks)
 
 
 def optimizer_bytes(tensors: Sequence[Trained], name: str) -> int:
@@ -117,9 +123,14 @@ def update_bytes(tensors: Sequence[Trained], name: str, *, on_gpu: bool) -> int:
 
 
 def file_bytes(model: Any, location: str) -> int:
-    """Return the bytes of the weights' files; if they are not local, assume 16 bits, as most models have."""
+    """Return the bytes of the weights' files; if they are not local, assume 16 bits, as most models have.
+
+    Those of a base that is quantized already are as large as its weights in memory.
+    """
     files = sum(path.stat().st_size for path in Path(location).glob("*.safetensors"))
-    return files or 2 * sum(parameter.numel() for parameter in _base(model))
+    if files or own_quantization(model.config) is None:
+        return files or 2 * sum(parameter.numel() for parameter in _base(model))
+    return weight_bytes(model)
 
 
 def still_mapped(model: Any, file: int, dtype: str) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llm_summ.core.errors import first_line, listed
-from llm_summ.models.base import model_file
+from llm_summ.models.base import model_file, takes_its_file
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.families import find_family
@@ -38,12 +38,12 @@ def token_findings(model: ModelFields, location: str, tokenizer: Any, texts: Ite
 
 
 def unknown_ids(
-    base: str, facts: BaseFacts, tokenizer: Any, rows: Iterable[TokenizedExample]
+    model: ModelFields, facts: BaseFacts, tokenizer: Any, rows: Iterable[TokenizedExample]
 ) -> list[BaseFinding]:
     """Return a finding for ids that have no row in the model's table of embeddings.
 
     Args:
-        base: as the recipe names it.
+        model: the recipe's fields; the table will grow by its added tokens.
         facts: of the base.
         tokenizer: of transformers.
         rows: for a training or a generation.
@@ -51,11 +51,12 @@ def unknown_ids(
     size = facts.vocabulary
     if size is None:
         return []
+    added = {int(token) for token in tokenizer.convert_tokens_to_ids(model.add_tokens)}
     unknown: set[int] = set()
     ids: list[str] = []
     for row in rows:
         beyond = {token for token in (*row.prompt_ids, *row.completion_ids, row.stop_id) if token >= size}
-        if beyond:
+        if beyond := beyond - added:
             unknown |= beyond
             ids.append(row.id)
     if not unknown:
@@ -64,7 +65,7 @@ def unknown_ids(
     return [
         BaseFinding(
             "unknown-ids",
-            f"model.base: {base}: its tokenizer gives {listed(names, 3)} in {listed(ids, 3)}, and the "
+            f"model.base: {model.base}: its tokenizer gives {listed(names, 3)} in {listed(ids, 3)}, and the "
             f"model has {size} tokens; use tokenizer and weights of the same repository, or enlarge the "
             "embeddings for the added tokens",
         )
@@ -146,7 +147,8 @@ def _first_difference(text: str, back: str) -> str:
 def _other_ids(model: ModelFields, location: str, tokenizer: Any, texts: Sequence[str]) -> list[BaseFinding]:
     """Return a finding if ids differ from those of tokenizer.json, which the model was pretrained with."""
     # The embedded model's file was written by this package, and is 33 MB.
-    path = None if model.base.startswith("embedded:") else model_file(model, location, "tokenizer.json")
+    is_known = model.base.startswith("embedded:") or takes_its_file(tokenizer)
+    path = None if is_known else model_file(model, location, "tokenizer.json")
     if path is None or not texts:
         return []
     from tokenizers import Tokenizer
@@ -163,6 +165,7 @@ def _other_ids(model: ModelFields, location: str, tokenizer: Any, texts: Sequenc
         ]
     reference.no_truncation()
     reference.no_padding()
+    reference.add_tokens(list(model.add_tokens))
     encoded = tokenizer(list(texts), add_special_tokens=False).input_ids
     for text, ids in zip(texts, encoded, strict=True):
         expected = reference.encode(text, add_special_tokens=False).ids

@@ -228,13 +228,5 @@ def generate(
             click.echo(f"Next: llm-summ eval {data or recipe.data.dev or 'dev.csv'}{of_run}", err=True)
 
 
-cli.add_command(evaluate)
-cli.add_command(check)
-cli.add_command(prompts)
-cli.add_command(data)
-cli.add_command(post)
-cli.add_command(submit)
-cli.add_command(runs)
-cli.add_command(merge)
-cli.add_command(sweep)
-cli.add_command(select)
+for command in (evaluate, check, prompts, data, post, submit, runs, merge, sweep, select):
+    cli.add_command(command)

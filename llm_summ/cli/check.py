@@ -36,7 +36,7 @@ def check(recipe: str, overrides: tuple[str, ...], run_name: str | None, as_json
       llm-summ check recipes/qlora.yaml --json
     """
     _, loaded = load_named_recipe(recipe, overrides)
-    from llm_summ.check.report import check_recipe
+    from llm_summ.check.job import check_recipe
     from llm_summ.core.errors import InputError
     from llm_summ.runs.run import RUNS, open_run
 

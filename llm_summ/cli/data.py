@@ -6,16 +6,7 @@ from pathlib import Path
 
 import click
 
-from llm_summ.cli.options import (
-    debug_option,
-    exit_with,
-    json_option,
-    load_named_recipe,
-    print_json,
-    print_lines,
-    print_table,
-    strict_option,
-)
+from llm_summ.cli import options as shared
 
 __all__ = ["data"]
 
@@ -27,7 +18,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@strict_option("Exit with status 1 on any problem; notes do not count.")
+@shared.strict_option(help="Exit with status 1 on any problem; notes do not count.")
 @click.option(
     "--fix",
     "out",
@@ -35,8 +26,8 @@ def data() -> None:
     metavar="OUT",
     help="Write a repaired copy to OUT (a folder, for several FILEs) and a list of the changes next to it.",
 )
-@json_option
-@debug_option
+@shared.json_option
+@shared.debug_option
 def check(files: tuple[str, ...], strict: bool, out: Path | None, as_json: bool) -> None:
     """Find problems in data files, and near-duplicate dialogues within and between them.
 
@@ -50,6 +41,7 @@ def check(files: tuple[str, ...], strict: bool, out: Path | None, as_json: bool)
       llm-summ data check train.csv --fix train-fixed.csv
     """
     from llm_summ.core.findings import exit_status
+    from llm_summ.core.formatting import counted
     from llm_summ.data.fix import fix_files
     from llm_summ.data.report import check_tables, read_tables
 
@@ -57,15 +49,14 @@ def check(files: tuple[str, ...], strict: bool, out: Path | None, as_json: bool)
     report = check_tables(tables)
     fixed = fix_files(tables, out) if out is not None else []
     if as_json:
-        print_json(report)
+        shared.print_json(report)
     else:
-        print_lines(report.lines())
+        shared.print_lines(report.lines())
         if out is None and report.repairable:
             click.echo("Repair what can be repaired: --fix OUT", err=True)
     for copy in fixed:
-        count = f"{len(copy.changes)} change{'s' * (len(copy.changes) != 1)}"
-        click.echo(f"{copy.path}: {count}, listed in {copy.list_path}", err=True)
-    exit_with(exit_status(report.findings, "problem" if strict else None))
+        click.echo(f"{copy.path}: {counted(len(copy.changes), 'change')}, listed in {copy.list_path}", err=True)
+    shared.exit_with(exit_status(report.findings, "problem" if strict else None))
 
 
 @data.command()
@@ -74,10 +65,10 @@ def check(files: tuple[str, ...], strict: bool, out: Path | None, as_json: bool)
     "--recipe", metavar="RECIPE", help="Count tokens too, with the tokenizer of this recipe's base model."
 )
 @click.option(
-    "--plots", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write charts to DIR, as PNG."
+    "--plots", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write charts to DIR, as SVG."
 )
-@json_option
-@debug_option
+@shared.json_option
+@shared.debug_option
 def stats(files: tuple[str, ...], recipe: str | None, folder: Path | None, as_json: bool) -> None:
     """Measure data files: lengths, turns, speakers, masks, topics; several files side by side.
 
@@ -88,18 +79,18 @@ def stats(files: tuple[str, ...], recipe: str | None, folder: Path | None, as_js
       llm-summ data stats train.csv dev.csv --plots pictures
     """
     from llm_summ.data import read_dialogues
-    from llm_summ.data.plots import check_plots, write_plots
-    from llm_summ.data.source import short_names
+    from llm_summ.data.plots import write_plots
+    from llm_summ.data.source import make_folder, short_names
     from llm_summ.data.stats import compare_counts, compare_lengths, describe
 
     if folder is not None:
-        check_plots(folder)
+        make_folder(folder, "a folder for the charts")
     data = [read_dialogues(file) for file in files]
     count_tokens = None
     if recipe is not None:
         from llm_summ.models.base import token_counter
 
-        count_tokens = token_counter(load_named_recipe(recipe, ())[1].model)
+        count_tokens = token_counter(shared.load_named_recipe(recipe, ())[1].model)
     statistics = [
         describe(name, dialogues, count_tokens=count_tokens)
         for name, dialogues in zip(short_names(files), data, strict=True)
@@ -107,16 +98,16 @@ def stats(files: tuple[str, ...], recipe: str | None, folder: Path | None, as_js
     # Write before printing: with `| head` the program ends while it prints.
     pictures = write_plots(statistics, folder) if folder is not None else []
     if as_json:
-        print_json(statistics)
+        shared.print_json(statistics)
     else:
         for table in (compare_lengths(statistics), compare_counts(statistics)):
-            print_table(table)
-    print_lines(map(str, pictures), err=True)
+            shared.print_table(table)
+    shared.print_lines(map(str, pictures), err=True)
 
 
 @data.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@debug_option
+@shared.debug_option
 def sample(folder: Path) -> None:
     """Copy the bundled sample (train, dev and test CSV, and its card) to DIR.
 
@@ -126,7 +117,7 @@ def sample(folder: Path) -> None:
     """
     from llm_summ.data import copy_sample
 
-    print_lines(map(str, copy_sample(folder)))
+    shared.print_lines(map(str, copy_sample(folder)))
 
 
 @data.command()
@@ -142,7 +133,7 @@ def sample(folder: Path) -> None:
 @click.option("--dev", type=float, default=0.1, show_default=True, help="Share of the rows, or their number.")
 @click.option("--test", type=float, help="Share or number of rows of a third part; by default there is none.")
 @click.option("--seed", type=int, default=42, show_default=True, help="Seed of the random split.")
-@debug_option
+@shared.debug_option
 def split(file: str, folder: Path, dev: float, test: float | None, seed: int) -> None:
     """Divide FILE into DIR/train, DIR/dev and, if asked for, DIR/test.
 
@@ -155,4 +146,4 @@ def split(file: str, folder: Path, dev: float, test: float | None, seed: int) ->
     """
     from llm_summ.data.split import split_file
 
-    print_lines(split_file(file, folder, {"dev": dev} | ({} if test is None else {"test": test}), seed))
+    shared.print_lines(split_file(file, folder, {"dev": dev} | ({} if test is None else {"test": test}), seed))

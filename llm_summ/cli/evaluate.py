@@ -46,6 +46,7 @@ class EvalOptions:
     variant: Variant
     tokens: TokenizerName
     aggregate: Aggregate
+    metrics: tuple[str, ...]
     as_json: bool
     run_name: str | None
 
@@ -93,6 +94,13 @@ class EvalOptions:
     show_default=True,
     help="How several references of a dialogue are combined.",
 )
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    help="Also score with this metric of an installed package; may be repeated.",
+)
 @json_option
 @run_option
 @debug_option
@@ -115,10 +123,25 @@ def evaluate(options: EvalOptions) -> None:
     from llm_summ.score.metric import Metric
 
     metric = Metric(options.variant, options.tokens, options.aggregate)
+    if options.metrics:
+        _check_metrics(options)
     if options.compare:
         _compare(options, metric)
     else:
         _evaluate(options, metric)
+
+
+def _check_metrics(options: EvalOptions) -> None:
+    """Refuse an unknown metric, and a page that would not show it."""
+    from llm_summ.score.other_metrics import METRICS
+
+    if options.page is not None:
+        raise click.UsageError("--html shows ROUGE only: leave out --metric, or --html")
+    for name in options.metrics:
+        try:
+            METRICS.check(name)
+        except ValueError as error:
+            raise click.UsageError(f"--metric: {error}") from error
 
 
 def _compare(options: EvalOptions, metric: Metric) -> None:
@@ -133,7 +156,7 @@ def _compare(options: EvalOptions, metric: Metric) -> None:
         raise click.UsageError("--html shows one system: leave it out with --compare")
     from llm_summ.evaluate.compare import compare_systems
 
-    comparison = compare_systems(options.systems, options.data, metric)
+    comparison = compare_systems(options.systems, options.data, metric, metrics=options.metrics)
     if options.as_json:
         print_json(comparison)
     else:
@@ -163,9 +186,11 @@ def _evaluate(options: EvalOptions, metric: Metric) -> None:
         check_page(page)
     more = {"explained": options.explain, "verified": options.verify}
     evaluation = (
-        evaluate_file(options.predictions, options.data, metric, **more)
+        evaluate_file(options.predictions, options.data, metric, metrics=options.metrics, **more)
         if options.predictions is not None
-        else evaluate_run(open_run_or_latest(options.run_name), options.data, metric, **more)
+        else evaluate_run(
+            open_run_or_latest(options.run_name), options.data, metric, metrics=options.metrics, **more
+        )
     )
     # Write before printing: with `| head` the program ends while it prints.
     if page is not None:
@@ -185,6 +210,7 @@ def _evaluate(options: EvalOptions, metric: Metric) -> None:
 
 def _show(evaluation: Evaluation, *, brief: bool) -> None:
     """Print the details, the other scores of the same summaries, and the score."""
+    from llm_summ.evaluate.other_metrics import metrics_table
     from llm_summ.evaluate.report import detail_tables, score_heading, score_lines, score_table
     from llm_summ.evaluate.worst import show_worst
 
@@ -200,6 +226,8 @@ def _show(evaluation: Evaluation, *, brief: bool) -> None:
         print_lines([*explanation.lines(), ""])
     click.echo(score_heading(evaluation))
     print_table(score_table(evaluation))
+    if evaluation.metrics:
+        print_table(metrics_table(evaluation.metrics))
     print_lines(score_lines(evaluation))
 
 

@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
 
-from llm_summ.cli.options import (
-    as_object,
-    data_option,
-    debug_option,
-    force_option,
-    json_option,
-    open_run_or_latest,
-    print_json,
-    print_lines,
-    print_table,
-    run_option,
-)
+from llm_summ.cli import options as shared
 
 __all__ = ["merge"]
-
-
-@dataclass(frozen=True, slots=True)
-class MergeOptions:
-    """The options of `merge`, by their names."""
-
-    out: Path | None
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] | None
-    verify: bool | None
-    source: str | None
-    rows: int
-    overrides: tuple[str, ...]
-    push_to: str | None
-    public: bool
-    force: bool
-    as_json: bool
-    run_name: str | None
 
 
 @click.command()
@@ -58,7 +29,7 @@ class MergeOptions:
     default=None,
     help="Compare the summaries before and after the merge; by default if the recipe has dev data.",
 )
-@data_option("Data to verify with; by default the recipe's dev data.")
+@shared.data_option(help="Data to verify with; by default the recipe's dev data.")
 @click.option(
     "--rows",
     type=click.IntRange(min=2),
@@ -76,12 +47,11 @@ class MergeOptions:
     help="Upload it to this repository of the Hugging Face Hub, as private.",
 )
 @click.option("--public", is_flag=True, help="Make the repository of --push public.")
-@force_option("Replace a folder that was not made by this command.")
-@json_option
-@run_option
-@debug_option
-@as_object(MergeOptions)
-def merge(options: MergeOptions) -> None:
+@shared.force_option(help="Replace a folder that was not made by this command.")
+@shared.json_option
+@shared.run_option
+@shared.debug_option
+def merge(run_name: str | None, as_json: bool, **options: Any) -> None:
     """Merge a run's adapter into its full-precision base: one folder that transformers and vLLM serve as it is.
 
     It holds the weights, the tokenizer with its chat template, the stop token, the prompt, the recipe and a model
@@ -95,39 +65,31 @@ def merge(options: MergeOptions) -> None:
       llm-summ merge --run qwen3 --out served --no-verify
       llm-summ merge --run qwen3 --push team/summary-qwen3
     """
-    if options.public and options.push_to is None:
-        raise click.UsageError("--public needs --push, the repository to make public")
-    if options.source is not None and options.verify is False:
-        raise click.UsageError("--data and --no-verify exclude each other; choose one")
-    run = open_run_or_latest(options.run_name)
-    from llm_summ.generate.engine_choice import has_gpu
+    from llm_summ.generate.placement import InProcess
     from llm_summ.merge import job
     from llm_summ.merge.card import serve_line
     from llm_summ.merge.verify import texts_folder
 
-    request = job.MergeRequest(
-        out=options.out,
-        dtype=options.dtype,
-        verify=options.verify,
-        source=options.source,
-        rows=options.rows,
-        overrides=options.overrides,
-        force=options.force,
-        push_to=options.push_to,
-        public=options.public,
-    )
+    request = job.MergeRequest(**options)
+    if request.public and request.push_to is None:
+        raise click.UsageError("--public needs --push, the repository to make public")
+    if request.source is not None and request.verify is False:
+        raise click.UsageError("--data and --no-verify exclude each other; choose one")
+    run = shared.open_run_or_latest(run_name)
     merged = job.merge(run, request)
     verification = merged.verification
-    if options.as_json:
-        print_json(merged.to_json())
+    if as_json:
+        shared.print_json(merged.to_json())
     elif verification is not None:
-        print_table(verification.table())
-        print_lines(verification.lines())
+        shared.print_table(verification.table())
+        shared.print_lines(verification.lines())
     if verification is not None:
-        print_lines(verification.warnings, label="warning", err=True)
+        shared.print_lines(verification.warnings, label="warning", err=True)
         click.echo(f"Texts: {texts_folder(run)}", err=True)
     if merged.pushed is not None:
         click.echo(f"Pushed: {merged.pushed}", err=True)
-    click.echo(f"Next: {serve_line(str(merged.folder), merged.facts['dtype'], on_cpu=not has_gpu())}", err=True)
-    if not options.as_json:
+    if merged.facts["task"] == "text-generation":  # vLLM serves no encoder-decoders
+        serving = serve_line(str(merged.folder), merged.facts["dtype"], on_cpu=not InProcess().has_gpu())
+        click.echo(f"Next: {serving}", err=True)
+    if not as_json:
         click.echo(str(merged.folder))

@@ -32,6 +32,7 @@ __all__ = [
     "predictions_option",
     "print_json",
     "print_lines",
+    "print_result",
     "print_table",
     "run_option",
     "set_option",
@@ -51,31 +52,16 @@ run_option = click.option("--run", "run_name", metavar="NAME", help="The run; by
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a recipe field; may be repeated."
 )
-
-
-def data_option(text: str) -> Decorator:
-    """Return the option for the data that a command reads."""
-    return click.option("--data", "source", metavar="PATH", help=text)
+# The commands add what their own data, file or strictness means: `help`.
+data_option = functools.partial(click.option, "--data", "source", metavar="PATH")
+out_option = functools.partial(click.option, "--out", type=FILE, metavar="FILE")
+force_option = functools.partial(click.option, "--force", is_flag=True, help="Replace another file at --out.")
+strict_option = functools.partial(click.option, "--strict", is_flag=True)
 
 
 def predictions_option(text: str) -> Decorator:
     """Return the option for a prediction file instead of a run's."""
     return click.option("--predictions", type=FILE, metavar="FILE", help=text)
-
-
-def out_option(text: str) -> Decorator:
-    """Return the option for the file that a command writes."""
-    return click.option("--out", type=FILE, metavar="FILE", help=text)
-
-
-def force_option(text: str = "Replace another file at --out.") -> Decorator:
-    """Return the option that lets a command replace what it did not write."""
-    return click.option("--force", is_flag=True, help=text)
-
-
-def strict_option(text: str) -> Decorator:
-    """Return the option that makes a check stricter."""
-    return click.option("--strict", is_flag=True, help=text)
 
 
 _LONG_HEADER = 16
@@ -168,6 +154,15 @@ def print_lines(lines: Iterable[str], *, label: str = "", err: bool = False) -> 
     """Print lines, each behind a label such as ``warning``, if there is one."""
     for line in lines:
         click.echo(f"{label}: {line}" if label else line, err=err)
+
+
+def print_result(result: Any, *, as_json: bool) -> None:
+    """Print a result: as JSON, or its table and its lines for people."""
+    if as_json:
+        print_json(result)
+    else:
+        print_table(result.table())
+        print_lines(result.lines())
 
 
 def print_table(table: TextTable) -> None:

@@ -8,25 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llm_summ.cli.options import (
-    FILE,
-    as_object,
-    data_option,
-    debug_option,
-    force_option,
-    json_option,
-    open_run_or_latest,
-    out_option,
-    print_json,
-    print_lines,
-    print_table,
-    run_option,
-)
+from llm_summ.cli import options as shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from llm_summ.evaluate.limits import RunLimits
     from llm_summ.evaluate.post_files import PostedFile, SweptFile
 
 __all__ = ["post"]
@@ -63,8 +49,8 @@ class PostOptions:
 
 
 @click.command()
-@click.argument("files", nargs=-1, metavar="[FILE…]", type=FILE)
-@data_option("The data that was summarised; by default the recipe's dev data.")
+@click.argument("files", nargs=-1, metavar="[FILE…]", type=shared.FILE)
+@shared.data_option(help="The data that was summarised; by default the recipe's dev data.")
 @click.option(
     "--steps",
     "named",
@@ -76,12 +62,12 @@ class PostOptions:
 )
 @click.option("--sweep", is_flag=True, help="Score DATA with and without every step.")
 @click.option("--learn-limits", is_flag=True, help="Fit the length limits of the step cut_to_limit.")
-@out_option("Write the result, fname and summary, as CSV.")
-@force_option()
-@json_option
-@run_option
-@debug_option
-@as_object(PostOptions)
+@shared.out_option(help="Write the result, fname and summary, as CSV.")
+@shared.force_option()
+@shared.json_option
+@shared.run_option
+@shared.debug_option
+@shared.as_object(PostOptions)
 def post(options: PostOptions) -> None:
     """Post-process stored predictions: how many rows each step changes; with --sweep, how it changes the score.
 
@@ -127,11 +113,11 @@ def post(options: PostOptions) -> None:
     from llm_summ.post.steps import named_steps
 
     steps = None if options.named is None else named_steps(options.named)
-    predictions = options.files or open_run_or_latest(options.run_name)
+    predictions = options.files or shared.open_run_or_latest(options.run_name)
     data = options.source or room.data_of_predictions(predictions)
     if options.learn_limits:
         assert not isinstance(predictions, tuple)
-        _show(learn_run_limits(predictions, data, steps), as_json=options.as_json)
+        shared.print_result(learn_run_limits(predictions, data, steps), as_json=options.as_json)
     elif options.sweep:
         _show_all(room.sweep_files(predictions, data, steps), options)
     else:
@@ -150,14 +136,6 @@ def _show_all(results: Iterator[PostedFile | SweptFile], options: PostOptions) -
             click.echo(f"{options.out}: written", err=True)
         if not options.as_json:
             click.echo(file.heading)
-            _show(file, as_json=False)
+            shared.print_result(file, as_json=False)
     if options.as_json:
-        print_json(files)
-
-
-def _show(result: PostedFile | SweptFile | RunLimits, *, as_json: bool) -> None:
-    if as_json:
-        print_json(result)
-    else:
-        print_table(result.table())
-        print_lines(result.lines())
+        shared.print_json(files)

@@ -8,20 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from llm_summ.cli.options import (
-    FILE,
-    as_object,
-    data_option,
-    debug_option,
-    force_option,
-    json_option,
-    open_run_or_latest,
-    out_option,
-    print_json,
-    print_lines,
-    print_table,
-    run_option,
-)
+from llm_summ.cli import options as shared
 
 if TYPE_CHECKING:
     from llm_summ.select import Method
@@ -93,9 +80,9 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
 
 
 @click.command()
-@click.argument("files", nargs=-1, type=FILE, metavar="[FILE…]")
-@run_option
-@data_option("The data that was summarised; needed for a run unless it has test data.")
+@click.argument("files", nargs=-1, type=shared.FILE, metavar="[FILE…]")
+@shared.run_option
+@shared.data_option(help="The data that was summarised; needed for a run unless it has test data.")
 @click.option(
     "--method",
     type=click.Choice(["mbr", "medoid", "vote", "longest", "shortest", "best"]),
@@ -127,15 +114,15 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
 @click.option(
     "--dev-pool",
     multiple=True,
-    type=FILE,
+    type=shared.FILE,
     metavar="FILE",
     help="The file for DEV that belongs to the first FILE; repeat it for each FILE in their order.",
 )
-@out_option("Write a CSV with fname and summary.")
-@force_option()
-@json_option
-@debug_option
-@as_object(SelectOptions)
+@shared.out_option(help="Write a CSV with fname and summary.")
+@shared.force_option()
+@shared.json_option
+@shared.debug_option
+@shared.as_object(SelectOptions)
 def select(options: SelectOptions) -> None:
     """Choose one of several summaries for every dialogue: the one that agrees most with the others.
 
@@ -157,7 +144,7 @@ def select(options: SelectOptions) -> None:
     """
     options.check()
     from llm_summ.select import Settings
-    from llm_summ.select.request import SelectionRequest, choose_and_write
+    from llm_summ.select.selection import SelectionRequest, choose_and_write
 
     rouge = (1.0, 1.0, 1.0) if options.rouge is None else options.rouge
     settings = Settings(
@@ -172,7 +159,7 @@ def select(options: SelectOptions) -> None:
         options.files,
         options.source,
         settings,
-        run=None if options.files else open_run_or_latest(options.run_name),
+        run=None if options.files else shared.open_run_or_latest(options.run_name),
         tune=options.tune,
         dev_pool=options.dev_pool,
         only_best=options.method == "best",
@@ -180,11 +167,7 @@ def select(options: SelectOptions) -> None:
         force=options.force,
     )
     selection = choose_and_write(request)
-    if options.as_json:
-        print_json(selection)
-    else:
-        print_table(selection.table())
-        print_lines(selection.lines())
-        if options.out is not None:
-            click.echo(str(options.out))
-    print_lines(selection.warnings(), label="warning", err=True)
+    shared.print_result(selection, as_json=options.as_json)
+    if options.out is not None and not options.as_json:
+        click.echo(str(options.out))
+    shared.print_lines(selection.warnings(), label="warning", err=True)

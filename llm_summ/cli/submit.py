@@ -7,22 +7,7 @@ from pathlib import Path
 
 import click
 
-from llm_summ.cli.options import (
-    FILE,
-    as_object,
-    data_option,
-    debug_option,
-    exit_with,
-    force_option,
-    json_option,
-    open_run_or_latest,
-    out_option,
-    predictions_option,
-    print_json,
-    print_lines,
-    run_option,
-    strict_option,
-)
+from llm_summ.cli import options as shared
 
 __all__ = ["submit"]
 
@@ -44,25 +29,27 @@ class SubmitOptions:
 
 
 @click.command()
-@click.option("--check", type=FILE, metavar="FILE", help="Check FILE; write nothing.")
-@run_option
-@predictions_option(
+@click.option("--check", type=shared.FILE, metavar="FILE", help="Check FILE; write nothing.")
+@shared.run_option
+@shared.predictions_option(
     "Submit this CSV or JSONL (fname, summary), or any file that --check can read, instead of a run's."
 )
-@data_option("The data that was summarised; by default the recipe's test data.")
+@shared.data_option(help="The data that was summarised; by default the recipe's test data.")
 @click.option(
     "--sample",
     "sample_name",
     metavar="FILE",
     help="The sample submission; by default sample_submission.csv next to the data, or in this folder.",
 )
-@out_option("The file to write; by default submission.csv in the run's folder, or here with --predictions.")
+@shared.out_option(
+    help="The file to write; by default submission.csv in the run's folder, or here with --predictions."
+)
 @click.option("--allow-empty", is_flag=True, help="Write empty summaries as they are.")
-@force_option()
-@strict_option("Exit with status 1 on any finding, including notes.")
-@json_option
-@debug_option
-@as_object(SubmitOptions)
+@shared.force_option()
+@shared.strict_option(help="Exit with status 1 on any finding, including notes.")
+@shared.json_option
+@shared.debug_option
+@shared.as_object(SubmitOptions)
 def submit(options: SubmitOptions) -> None:
     """Write a submission in the form of a sample submission, or check any file against one.
 
@@ -93,7 +80,7 @@ def submit(options: SubmitOptions) -> None:
         report = check_file(options.check, options.source, options.sample_name)
     else:
         report = write_and_check(
-            None if options.predictions is not None else open_run_or_latest(options.run_name),
+            None if options.predictions is not None else shared.open_run_or_latest(options.run_name),
             options.predictions,
             options.source,
             options.sample_name,
@@ -103,11 +90,11 @@ def submit(options: SubmitOptions) -> None:
         )
     status = exit_status(report.findings, "note" if options.strict else "problem")
     if options.as_json:
-        print_json(report)
+        shared.print_json(report)
     else:
-        print_lines(report.lines(), err=options.check is None)
+        shared.print_lines(report.lines(), err=options.check is None)
         if options.check is None:
             click.echo(str(report.path))
     if status and options.check is None:
         click.echo(f"{report.path}: written, with the problems above", err=True)
-    exit_with(status)
+    shared.exit_with(status)

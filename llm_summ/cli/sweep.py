@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import click
 
-from llm_summ.cli.options import (
-    debug_option,
-    engine_option,
-    json_option,
-    open_run_or_latest,
-    print_json,
-    print_table,
-    run_option,
-)
+from llm_summ.cli import options as shared
 
 __all__ = ["sweep"]
 
@@ -27,13 +19,13 @@ __all__ = ["sweep"]
     metavar="FIELD=VALUE,VALUE",
     help="Values to try of a generate.* field or of post; may be repeated: every combination is tried.",
 )
-@engine_option
+@shared.engine_option
 @click.option(
     "--rows", type=click.IntRange(min=1), metavar="N", help="Score the first N dialogues (all are generated)."
 )
-@json_option
-@run_option
-@debug_option
+@shared.json_option
+@shared.run_option
+@shared.debug_option
 def sweep(
     data: str | None,
     fields: tuple[str, ...],
@@ -61,13 +53,13 @@ def sweep(
     from llm_summ.sweep import sweep as run_sweep
 
     settings = grid(fields)
-    run = open_run_or_latest(run_name)
+    run = shared.open_run_or_latest(run_name)
     source = data or run.recipe().data.dev
     if source is None:
         raise RecipeError(f"{run.recipe_path}: no data.dev; name data with references: llm-summ sweep dev.csv …")
     result = run_sweep(run, source, settings, engine=engine, rows=rows)
     if as_json:
-        print_json(result.to_json())
+        shared.print_json(result.to_json())
         return
     headers = (f"{result.rows} dialogues of {result.data}", "R-1", "R-2", "R-L", "final", "95 %", "change", "p")
     shown = [
@@ -82,6 +74,6 @@ def sweep(
         )
         for setting in result.ranked
     ]
-    print_table(TextTable((*headers, "length", "cut off"), shown))
+    shared.print_table(TextTable((*headers, "length", "cut off"), shown))
     click.echo(f"signature  {result.ranked[0].signature}")
     click.echo(result.verdict())

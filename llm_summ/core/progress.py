@@ -7,6 +7,7 @@ commands print both on stderr (`llm_summ.core.terminal`).
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -17,10 +18,7 @@ LOGGER = logging.getLogger("llm_summ")
 
 
 class Bar(Protocol):
-    """Shows the progress of one piece of work."""
-
-    def start(self) -> None:
-        """Show it."""
+    """Shows the progress of one piece of work, from when it is made."""
 
     def update(self, done: int, total: int, note: str) -> None:
         """Show how much is done.
@@ -35,18 +33,8 @@ class Bar(Protocol):
         """Stop the bar; show the last state unless the work failed."""
 
 
-class Display(Protocol):
-    """Makes bars."""
-
-    def bar(self, label: str, total: int, done: int) -> Bar:
-        """Return a bar that is not shown yet.
-
-        Args:
-            label: what is being done.
-            total: units of work.
-            done: units that were done before.
-        """
-
+Display = Callable[[str, int, int], Bar]
+"""Makes a bar, given what is being done, the units of work, and the units that were done before."""
 
 _display: Display | None = None
 
@@ -73,12 +61,12 @@ class Progress:
     """
 
     def __init__(self, label: str, total: int, done: int = 0) -> None:
-        self._total, self._done, self._note = total, done, ""
-        self._bar = None if _display is None else _display.bar(label, total, done)
+        self._label, self._total, self._done, self._note = label, total, done, ""
+        self._bar: Bar | None = None
 
     def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
+        if _display is not None:
+            self._bar = _display(self._label, self._total, self._done)
         return self
 
     def __exit__(

@@ -25,7 +25,7 @@ def shown_on_stderr() -> Iterator[None]:
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False
-    before = set_display(_StderrDisplay())
+    before = set_display(_bar)
     try:
         yield
     finally:
@@ -45,36 +45,26 @@ class _StderrHandler(logging.Handler):
         _print(record.getMessage())
 
 
-class _StderrDisplay:
-    def bar(self, label: str, total: int, done: int) -> Bar:
-        return _TerminalBar(label, total, done) if sys.stderr.isatty() else _Lines(label, total, done)
+def _bar(label: str, total: int, done: int) -> Bar:
+    return _TerminalBar(label, total, done) if sys.stderr.isatty() else _Lines(label, total, done)
 
 
 class _TerminalBar:
     def __init__(self, label: str, total: int, done: int) -> None:
+        from rich import progress
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
 
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[note]}"),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
             console=Console(stderr=True),
         )
         self._task = self._bar.add_task(label, total=total, completed=done, note="")
-
-    def start(self) -> None:
         self._bar.start()
 
     def update(self, done: int, total: int, note: str) -> None:
@@ -90,9 +80,6 @@ class _Lines:
         self._note = ""
         self._printed = -1  # units done when the last line was written
         self._started = self._last_line = time.monotonic()
-
-    def start(self) -> None:
-        pass
 
     def update(self, done: int, total: int, note: str) -> None:
         self._done, self._total, self._note = done, total, note

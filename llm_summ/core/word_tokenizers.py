@@ -173,11 +173,6 @@ def whitespace_tokenizer() -> WhitespaceTokenizer:
     return WhitespaceTokenizer()
 
 
-def character_tokenizer() -> CharacterTokenizer:
-    """Return the tokenizer named ``character``."""
-    return CharacterTokenizer()
-
-
 @cache
 def rouge_score_tokenizer(stem: bool = False) -> RougeScoreTokenizer:
     """Return the package rouge-score's own tokenizer, with or without its stemmer."""
@@ -202,9 +197,9 @@ def tokenizer_named(name: TokenizerName) -> Tokenizer:
     if name == "mecab":
         return mecab_tokenizer()
     if name == "space":
-        return whitespace_tokenizer()
+        return WhitespaceTokenizer()
     if name == "character":
-        return character_tokenizer()
+        return CharacterTokenizer()
     if name not in get_args(TokenizerName):
         raise ValueError(f"unknown tokenizer {name!r}: expected one of {', '.join(get_args(TokenizerName))}")
     return rouge_score_tokenizer(stem=name == "rouge-score-stem")

@@ -39,9 +39,7 @@ class Turn(NamedTuple):
         return f"{self.speaker}: " if self.speaker else ""
 
     def __str__(self) -> str:
-        if self.label is None:
-            return f"{self.speaker}: {self.text}" if self.speaker else self.text
-        return self.label + self.text
+        return self.prefix + self.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ stay, and so do those whose repair would make a row unusable: a duplicate id, an
 from __future__ import annotations
 
 import html
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.errors import DataError
-from llm_summ.core.files import all_or_none, write_text
+from llm_summ.core.files import all_or_none
 from llm_summ.data.formats import say_encoding, write_table, writer_for
 from llm_summ.data.labels import Tagging, split_turns, tagging_of
 from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, topic_columns
@@ -105,13 +104,10 @@ def fix_files(tables: Sequence[Table], out: Path) -> list[Fixed]:
             fixed, changes = fix_table(table)
             write_table(fixed, target)
             written.append(target)
-            lines = [json.dumps(asdict(change), ensure_ascii=False) + "\n" for change in changes]
-            try:
-                write_text(_list_path(target), "".join(lines))
-            except OSError as error:
-                raise DataError(f"{_list_path(target)}: cannot be written ({error.strerror})") from error
-            written.append(_list_path(target))
-            done.append(Fixed(target, _list_path(target), tuple(changes)))
+            listed = _list_path(target)
+            write_table(Table(listed, (), [Record(0, asdict(change)) for change in changes]), listed)
+            written.append(listed)
+            done.append(Fixed(target, listed, tuple(changes)))
     for table in tables:
         say_encoding(table)
     return done
@@ -195,7 +191,7 @@ def _fix_turns(turns: list[Any], tagging: Tagging) -> tuple[list[Any], list[_Ste
     fixed: list[Any] = []
     steps: list[_Step] = []
     for turn in turns:
-        texts = {"": turn} if isinstance(turn, str) else _texts(turn)
+        texts = {"": turn} if isinstance(turn, str) else {key: turn[key] for key in turn_keys(turn) if key}
         now = dict(texts)
         for key, text in texts.items():
             repairs = _repairs(text, tagging, spoken=True)
@@ -206,11 +202,6 @@ def _fix_turns(turns: list[Any], tagging: Tagging) -> tuple[list[Any], list[_Ste
         elif not any(text.strip() for text in texts.values()):
             steps.append(("blank-line", "".join(texts.values()), ""))
     return fixed, steps
-
-
-def _texts(turn: dict[str, Any]) -> dict[str, str]:
-    """Return the speaker and the text of a turn, by key."""
-    return {key: turn[key] for key in turn_keys(turn) if key}
 
 
 def _useful(steps: list[_Step]) -> list[_Step]:
@@ -243,23 +234,15 @@ def _repairs(text: str, tagging: Tagging | None = None, *, spoken: bool = False)
     return steps
 
 
-def _without_entities(text: str, _: Tagging) -> str:
-    return LINE_BREAK_TAG.sub("\n", ENTITY.sub(_letter, text))
-
-
 def _letter(match: re.Match[str]) -> str:
     letter = html.unescape(f"&{match[1]};")
     # A no-break space is useful only in a page; a number without a character means nothing.
     return {"\u00a0": " ", "\ufffd": ""}.get(letter, letter)
 
 
-def _without_blank_lines(text: str, _: Tagging) -> str:
-    return "\n".join(line for line in text.split("\n") if line.strip())
-
-
 # Each repair takes a text and the tags of its dialogue.
 _REPAIRS: tuple[tuple[str, Callable[[str, Tagging], str]], ...] = (
-    ("html", _without_entities),
+    ("html", lambda text, _: LINE_BREAK_TAG.sub("\n", ENTITY.sub(_letter, text))),
     ("literal-line-feed", lambda text, _: LITERAL_LINE_FEED.sub("\n", text)),
     ("line-end", lambda text, _: LINE_END.sub("\n", text)),
     ("invisible-character", lambda text, _: INVISIBLE.sub("", _FILLERS.sub(" ", text))),
@@ -267,7 +250,7 @@ _REPAIRS: tuple[tuple[str, Callable[[str, Tagging], str]], ...] = (
     ("broken-tag", lambda text, tagging: proper_tags(text, *tagging)),
     ("joined-turns", lambda text, _: split_turns(text)),
     ("line-space", lambda text, _: LINE_SPACE.sub("", text)),
-    ("blank-line", _without_blank_lines),
+    ("blank-line", lambda text, _: "\n".join(line for line in text.split("\n") if line.strip())),
 )
 
 

@@ -178,13 +178,11 @@ def _speaker_tags(dialogue: str, tagged: bool) -> frozenset[str]:
     near = [
         near_tag(match)
         for match in NEAR_TAG.finditer(text)
-        if match.lastgroup and _COLON.match(text, match.end()) and _begins_line(text, match.start())
+        if match.lastgroup
+        and _COLON.match(text, match.end())
+        and not text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
     ]
     return frozenset({*SPEAKER_TAG.findall(text), *near} - {""})
-
-
-def _begins_line(text: str, start: int) -> bool:
-    return not text[text.rfind("\n", 0, start) + 1 : start].strip()
 
 
 def _labels(dialogue: str) -> dict[int, Label]:

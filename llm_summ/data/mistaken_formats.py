@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.errors import DataError
+from llm_summ.core.formatting import counted
 
 __all__ = [
     "binary_format",
@@ -24,8 +25,10 @@ __all__ = [
     "missing_columns",
     "other_text_format",
     "parquet_error",
+    "parsed_json",
     "row_error",
     "wide_encoding",
+    "wide_encoding_name",
 ]
 
 _SAVE_AS_CSV = "open it and save it as CSV UTF-8 (comma delimited)"
@@ -79,12 +82,7 @@ def binary_format(path: Path, content: bytes) -> DataError | None:
 
 def wide_encoding(path: Path, content: bytes) -> DataError | None:
     """Return the error for UTF-16 and UTF-32, with or without a byte order mark."""
-    encoding = next((encoding for mark, encoding in _WIDE if content.startswith(mark)), "")
-    if not encoding:
-        head = content[:40]
-        for name, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
-            if len(head) >= 8 and zeros.count(0) * 3 > len(head):
-                encoding = name.replace("16", "32") if head.count(0) * 8 > len(head) * 5 else name
+    encoding = wide_encoding_name(content)
     if not encoding:
         return None
     first = content[:4000].decode(encoding, "ignore").split("\n")[0]
@@ -98,11 +96,23 @@ def wide_encoding(path: Path, content: bytes) -> DataError | None:
     return DataError(f"{path}: found {name}; expected UTF-8; save it as UTF-8, or convert it: {command}")
 
 
+def wide_encoding_name(content: bytes) -> str:
+    """Return UTF-16 or UTF-32, with or without a byte order mark; empty for other encodings."""
+    for mark, encoding in _WIDE:
+        if content.startswith(mark):
+            return encoding
+    head = content[:40]
+    for encoding, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
+        if len(head) >= 8 and zeros.count(0) * 3 > len(head):
+            return encoding.replace("16", "32") if head.count(0) * 8 > len(head) * 5 else encoding
+    return ""
+
+
 def other_text_format(path: Path, text: str, required: Sequence[str]) -> DataError | None:
     """Return the error for JSON that is named .csv, and for CSV or JSON that is named .parquet."""
     first = _first_line(text)
     if first.lstrip().startswith(("{", "[")):
-        if isinstance(_parsed(first), dict):
+        if isinstance(parsed_json(first), dict):
             return DataError(
                 f"{path}: found JSON, an object a line; expected {_expected(path)}; "
                 f"{_filled('rename it to {stem}.jsonl', path)}"
@@ -132,7 +142,7 @@ def parquet_error(path: Path, required: Sequence[str]) -> DataError | None:
 
 def json_error(path: Path, text: str, encoding: str = "utf-8") -> DataError | None:
     """Return the error for a text that is JSON as a whole: an array, or a single object over several lines."""
-    value = _parsed(text)
+    value = parsed_json(text)
     if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
         command = _filled(_TO_LINES, path, encoding=_python(encoding))
         return DataError(f"{path}: found a JSON array; expected {_expected(path)}; convert it: {command}")
@@ -192,7 +202,7 @@ def row_error(place: str, fields: Sequence[str], header: str, width: int, lines:
         lines: the last line of the previous row and of this one, with their line ends; empty if all lines have the
             same end.
     """
-    count = f"found {len(fields)} field{'s' * (len(fields) != 1)}, expected {width} ({header})"
+    count = f"found {counted(len(fields), 'field')}, expected {width} ({header})"
     if not any(field.strip() for field in fields):
         return DataError(
             f"{place}: found an empty row of {len(fields)} fields, expected {width} fields; delete it"
@@ -244,7 +254,8 @@ def _fields(line: str, separator: str) -> list[str]:
         return []
 
 
-def _parsed(text: str) -> Any:
+def parsed_json(text: str) -> Any:
+    """Return the value of a JSON text; None if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

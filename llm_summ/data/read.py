@@ -21,10 +21,10 @@ __all__ = [
     "DIALOGUE_COLUMNS",
     "dialogue_column",
     "dialogue_text",
+    "read_data_table",
     "read_dialogues",
     "read_hypotheses",
     "reference_columns",
-    "say_unread",
     "table_dialogues",
     "text_of",
     "topic_columns",
@@ -74,15 +74,29 @@ def read_dialogues(
     dialogues: list[Dialogue] = []
     seen: dict[str, tuple[Table, Record]] = {}
     for name in [source] if isinstance(source, str) else source:
-        path = resolve_source(name, option=option)
-        table = read_table(path, DIALOGUE_COLUMNS)
-        if not table.records:
-            raise DataError(f"{path}: no rows; expected at least one dialogue")
-        say_unread(table)
+        table = read_data_table(resolve_source(name, option=option))
         dialogues += table_dialogues(table, seen, references=references)
     if shuffle is not None:
         random.Random(shuffle).shuffle(dialogues)
     return dialogues[:limit]
+
+
+def read_data_table(path: Path) -> Table:
+    """Read a data file without any check of its rows.
+
+    Raises:
+        DataError: the file cannot be read, lacks a column, or has no rows.
+    """
+    table = read_table(path, DIALOGUE_COLUMNS)
+    if not table.records:
+        raise DataError(f"{path}: no rows; expected at least one dialogue")
+    free = (name for number in count(2) if (name := f"summary{number}") not in table.columns)
+    names = chain([] if reference_columns(table.columns) else ["summary"], free)
+    for name in table.columns:
+        if _LIKE_A_REFERENCE.fullmatch(name) and not _REFERENCE.fullmatch(name):
+            shown = " ".join(name.split())
+            say(f"{table.path}: column {shown} is not read; if it holds references, call it {next(names)}")
+    return table
 
 
 def table_dialogues(
@@ -150,16 +164,6 @@ def reference_columns(columns: Sequence[str]) -> list[str]:
 def topic_columns(columns: Sequence[str]) -> list[str]:
     """Return the columns that hold topics."""
     return [name for name in columns if _TOPIC.fullmatch(name)]
-
-
-def say_unread(table: Table) -> None:
-    """Print a notice for each column that may hold references and is not read as such."""
-    free = (name for number in count(2) if (name := f"summary{number}") not in table.columns)
-    names = chain([] if reference_columns(table.columns) else ["summary"], free)
-    for name in table.columns:
-        if _LIKE_A_REFERENCE.fullmatch(name) and not _REFERENCE.fullmatch(name):
-            shown = " ".join(name.split())
-            say(f"{table.path}: column {shown} is not read; if it holds references, call it {next(names)}")
 
 
 def text_of(table: Table, record: Record, column: str) -> str:

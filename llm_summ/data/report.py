@@ -16,8 +16,9 @@ from llm_summ.core.errors import DataError
 from llm_summ.core.findings import Finding, count_kinds, gather, has_problems, listed_findings
 from llm_summ.core.formatting import counted
 from llm_summ.core.records import JsonRecord, field_values
-from llm_summ.data.formats import place, read_table
-from llm_summ.data.read import DIALOGUE_COLUMNS, dialogue_column, dialogue_text, say_unread
+from llm_summ.data.formats import place
+from llm_summ.data.near_duplicates import near_duplicates
+from llm_summ.data.read import dialogue_column, dialogue_text, read_data_table
 from llm_summ.data.row_rules import row_oddities, visible
 from llm_summ.data.rules import REPAIRED, RULES
 from llm_summ.data.source import resolve_source
@@ -154,11 +155,7 @@ def read_tables(sources: Sequence[str]) -> list[Table]:
         path = resolve_source(source)
         if any(path.samefile(table.path) for table in tables):
             raise DataError(f"{path}: is given twice; expected every file once")
-        table = read_table(path, DIALOGUE_COLUMNS)
-        if not table.records:
-            raise DataError(f"{path}: no rows; expected at least one dialogue")
-        say_unread(table)
-        tables.append(table)
+        tables.append(read_data_table(path))
     return tables
 
 
@@ -205,8 +202,6 @@ def _duplicate_ids(rows: Iterable[tuple[Table, Record]]) -> list[Place]:
 
 def _duplicate_dialogues(rows: Sequence[tuple[Table, Record]]) -> list[tuple[str, Place]]:
     """Return rows whose dialogue duplicates or nearly duplicates an earlier one; of each kind the most similar."""
-    from llm_summ.data.near_duplicates import near_duplicates
-
     filled = [(table, record, text) for table, record in rows if (text := _text(table, record)).strip()]
     likest: dict[tuple[int, bool], tuple[float, int]] = {}  # by later row and whether the earlier is in its file
     for pair in near_duplicates([text for _, _, text in filled]):

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from llm_summ.core.errors import DataError
 from llm_summ.core.files import all_or_none
+from llm_summ.core.formatting import counted
 from llm_summ.core.progress import say
 from llm_summ.data.formats import find_format, read_table, say_encoding, write_table
+from llm_summ.data.near_duplicates import duplicate_groups
 from llm_summ.data.read import DIALOGUE_COLUMNS, table_dialogues
 from llm_summ.data.source import check_new_files, make_folder, resolve_source
 from llm_summ.data.table import Table
@@ -67,11 +69,11 @@ def split_file(source: str, folder: Path, sizes: dict[str, float], seed: int) ->
     if known.write is None:
         say(f"{path}: {known.name} files are only read; the parts are {suffix} files")
     lines = [
-        f"{target}: {_counted(len(part.table.records), 'row')}, {part.median_length:.10g} characters (median)"
+        f"{target}: {counted(len(part.table.records), 'row')}, {part.median_length:.10g} characters (median)"
         + (f"; {part.wanted} requested" if part.wanted != len(part.table.records) else "")
         for part, target in zip(parts, targets, strict=True)
     ]
-    kept = f"kept together: {_counted(together, 'group')} of near-duplicate dialogues"
+    kept = f"kept together: {counted(together, 'group')} of near-duplicate dialogues"
     return [*lines, kept] if together else lines
 
 
@@ -105,15 +107,17 @@ def split_table(table: Table, sizes: dict[str, float], seed: int) -> tuple[list[
     for name, count in wanted.items():
         if count < 1:
             raise DataError(
-                f"--{name} {sizes[name]:g}: of {_counted(rows, 'row')} of {table.path} this is none; "
+                f"--{name} {sizes[name]:g}: of {counted(rows, 'row')} of {table.path} this is none; "
                 "expected a larger share, or a number of rows"
             )
     if sum(wanted.values()) >= rows:
         parts = ", ".join(f"{name} {count}" for name, count in wanted.items())
         raise DataError(
-            f"{table.path}: {_counted(rows, 'row')} are too few for {parts} and a train part; request fewer"
+            f"{table.path}: {counted(rows, 'row')} are too few for {parts} and a train part; request fewer"
         )
-    groups, together = _groups(texts)
+    together = duplicate_groups(texts)
+    grouped = {row for group in together for row in group}
+    groups = [*together, *([row] for row in range(rows) if row not in grouped)]
     groups.sort(key=lambda group: (sum(len(texts[row]) for row in group) / len(group), group))
     side = _assign(groups, wanted, seed)
     parts_found = []
@@ -128,20 +132,7 @@ def split_table(table: Table, sizes: dict[str, float], seed: int) -> tuple[list[
                 f"duplicates (llm-summ data check {table.path})"
             )
         parts_found.append(Part(name, replace(table, records=kept), count, statistics.median(lengths)))
-    return parts_found, together
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count} {thing}{'s' * (count != 1)}"
-
-
-def _groups(texts: Sequence[str]) -> tuple[list[list[int]], int]:
-    """Return groups of all rows, near-duplicates together and others alone; and the number of the former."""
-    from llm_summ.data.near_duplicates import duplicate_groups
-
-    together = [sorted(group) for group in duplicate_groups(texts)]
-    grouped = {row for group in together for row in group}
-    return [*together, *([row] for row in range(len(texts)) if row not in grouped)], len(together)
+    return parts_found, len(together)
 
 
 def _assign(groups: Sequence[list[int]], wanted: dict[str, int], seed: int) -> dict[int, str]:

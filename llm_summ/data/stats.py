@@ -269,12 +269,8 @@ def _figures(file: FileStatistics, measure: str) -> list[str]:
     """Return mean, median, percentiles 5 to 95 and the largest value, as texts."""
     spread = file.measures[measure]
     if measure == "ratio":
-        return [
-            f"{spread.mean:.3f}",
-            f"{spread.median:.3f}",
-            f"{spread.p5:.2f}–{spread.p95:.2f}",
-            f"{spread.max:.2f}",
-        ]
+        ends = f"{spread.p5:.2f}–{spread.p95:.2f}"
+        return [f"{spread.mean:.3f}", f"{spread.median:.3f}", ends, f"{spread.max:.2f}"]
     # A median of whole numbers is a whole number or a half.
     median = f"{spread.median:,.0f}" if spread.median.is_integer() else f"{spread.median:,.1f}"
     return [f"{spread.mean:,.1f}", median, f"{spread.p5:,.0f}–{spread.p95:,.0f}", f"{spread.max:,.0f}"]

@@ -188,7 +188,8 @@ def summary_faults(text: str) -> _Found:
     if is_null(text):
         yield "null-text", 0, len(text)
         return
-    if _is_filler(text) or _ERROR.search(text) or _REFUSAL.match(text):
+    whole = text.strip(" \t\r\n.!?()[]<>{}\"'*-_=~…")
+    if _FILLER.fullmatch(whole) or _ERROR.search(text) or _REFUSAL.match(text):
         yield "no-summary", 0, len(text)
         return
     if match := _PROMPT.search(text):
@@ -227,10 +228,6 @@ def is_korean(text: str) -> bool:
     if 4 * hangul >= len(text):
         return True
     return 4 * hangul >= sum(map(str.isalpha, re.sub("[A-Za-z]+", "a", TAG.sub("", text))))
-
-
-def _is_filler(text: str) -> bool:
-    return _FILLER.fullmatch(text.strip(" \t\r\n.!?()[]<>{}\"'*-_=~…")) is not None
 
 
 def _lost_hangul(text: str) -> _Found:

@@ -29,7 +29,7 @@ def turn_texts(where: str, turns: list[Any]) -> list[str]:
     Raises:
         DataError: an item is neither a text nor an object with a text.
     """
-    return [turn if isinstance(turn, str) else str(turn) for turn in _turns(where, turns)]
+    return list(map(str, _turns(where, turns)))
 
 
 def read_turns(where: str, turns: list[Any]) -> tuple[Turn, ...]:
@@ -99,7 +99,4 @@ def _turns(where: str, turns: list[Any]) -> Iterator[str | Turn]:
                     f"{where}: turn {number}: {key}: found {type(turn[key]).__name__}; expected a text"
                 )
         name = turn[speaker] if speaker else None
-        if "start" in turn or "end" in turn:
-            yield Turn(name or None, turn[text], seconds(turn.get("start")), seconds(turn.get("end")))
-        else:
-            yield Turn(name or None, turn[text])
+        yield Turn(name or None, turn[text], seconds(turn.get("start")), seconds(turn.get("end")))

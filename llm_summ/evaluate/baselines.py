@@ -148,34 +148,23 @@ def find_baselines(
     """
     if not rows:
         raise ValueError("no rows: expected at least one")
-    # Rows from the first to the last of a range have a row `shift` further on.
-    blocks = {
-        shift: range(max(0, -shift), min(len(rows), len(rows) - shift))
-        for shift in _SHIFTS
-        if abs(shift) < len(rows)
-    }
-    pairs = [(len(rows), row) for row in range(len(rows))]
-    pairs += [(row, row + shift) for shift, block in blocks.items() for row in block]
-    orders = known_orders(rows)
-    pairs += [pair for order in orders.values() for pair in enumerate(order)]
     references = [row.dialogue.references for row in rows]
     score = PairFinals([*(row.summary for row in rows), TEMPLATE], references, variant, aggregate, tokenizer)
-    finals = score(pairs).tolist()
-    final, template = fmean(row.score.final for row in rows), fmean(finals[: len(rows)])
+    final = fmean(row.score.final for row in rows)
+    template = fmean(score([(len(rows), row) for row in range(len(rows))]))
     elsewhere: list[float] = []
     misaligned = []
-    start = len(rows)
-    for shift, block in blocks.items():
-        there = finals[start : start + len(block)]
-        start += len(block)
+    for shift in _SHIFTS:
+        # Rows from the first to the last of the block have a row `shift` further on.
+        block = range(max(0, -shift), min(len(rows), len(rows) - shift))
+        there = score([(row, row + shift) for row in block]).tolist()
         if shift == 1:
             elsewhere = there
-        if (found := _misaligned(rows[block.start : block.stop], there, shift)) is not None:
+        if block and (found := _misaligned(rows[block.start : block.stop], there, shift)) is not None:
             misaligned.append(found)
     reordered: Reordered | None = None
-    for name, order in orders.items():
-        there = finals[start : start + len(order)]
-        start += len(order)
+    for name, order in known_orders(rows).items():
+        there = score(list(enumerate(order))).tolist()
         gains = [other - row.score.final for row, other in zip(rows, there, strict=True)]
         if len(rows) >= FEWEST and is_gain(gains, pvariance(gains)):
             gained = Reordered(name, final, fmean(there))

@@ -21,6 +21,7 @@ from llm_summ.evaluate.explain import Explanation, explain
 from llm_summ.evaluate.fidelity import Fidelity, check_fidelity
 from llm_summ.evaluate.groups import Grouping, group_rows
 from llm_summ.evaluate.lengths import LengthComparison, compare_lengths
+from llm_summ.evaluate.other_metrics import score_metrics
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.evaluate.worst import WorstRow, worst_rows
 from llm_summ.predictions.summaries import Summaries, file_summaries, run_summaries
@@ -29,6 +30,7 @@ from llm_summ.score import CorpusScore
 from llm_summ.score.corpus import FIGURES
 from llm_summ.score.leaderboard import Leaderboard, simulate
 from llm_summ.score.metric import COMPETITION, Metric
+from llm_summ.score.other_metrics import MetricScore
 from llm_summ.score.significance import Interval, interval
 from llm_summ.score.verify import ScoreVerification, verify
 
@@ -58,6 +60,7 @@ class Evaluation(JsonRecord):
         worst: the rows with the lowest scores.
         explanation: the same summaries by other metrics, if requested.
         verifications: our figures compared with the packages' own, if requested.
+        metrics: the scores by metrics of other packages, if requested.
     """
 
     data: str
@@ -76,6 +79,7 @@ class Evaluation(JsonRecord):
     worst: tuple[WorstRow, ...]
     explanation: Explanation | None = None
     verifications: tuple[ScoreVerification, ...] = ()
+    metrics: tuple[MetricScore, ...] = ()
 
     @property
     def predictions(self) -> Path:
@@ -90,7 +94,7 @@ class Evaluation(JsonRecord):
     @property
     def by_length(self) -> list[str] | None:
         """Ids of outputs that ended by length; None where the file does not have that."""
-        if self.summaries.cut_off is None:
+        if self.summaries.raw.cut_off is None:
             return None
         return [row.dialogue.id for row in self.rows if row.cut_off]
 
@@ -145,14 +149,23 @@ class Evaluation(JsonRecord):
             "worst": self.worst,
             "explain": self.explanation,
             "verify": self.verifications,
+            "metrics": self.metrics,
             "per_row": [{"fname": row.dialogue.id, **row.score._asdict()} for row in self.rows],
         }
 
 
 def evaluate_run(
-    run: Run, source: str, metric: Metric = COMPETITION, *, explained: bool = False, verified: bool = False
+    run: Run,
+    source: str,
+    metric: Metric = COMPETITION,
+    *,
+    explained: bool = False,
+    verified: bool = False,
+    metrics: Sequence[str] = (),
 ) -> Evaluation:
     """Score a run's predictions for a data file; a score by the competition's metric is stored in the run.
+
+    Arguments are those of `evaluate_summaries`.
 
     Raises:
         DataError: the data cannot be used, or have no references.
@@ -160,15 +173,16 @@ def evaluate_run(
     """
     dialogues = read_dialogues(source, references=True)
     summaries = run_summaries(run, source, dialogues)
-    evaluation = evaluate_summaries(source, dialogues, summaries, metric, explained=explained, verified=verified)
+    evaluation = evaluate_summaries(
+        source, dialogues, summaries, metric, explained=explained, verified=verified, metrics=metrics
+    )
     if metric == COMPETITION:
         try:
             with run.lock_files():
                 write_json(_score_path(run, evaluation), {**evaluation.to_json(), "scored": utc_now()})
-        except OSError as error:
-            say(f"{run.scores}: the score is not stored ({error.strerror})")
-        except RunError as error:
-            say(f"{run.scores}: the score is not stored ({error})")
+        except (OSError, RunError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            say(f"{run.scores}: the score is not stored ({reason})")
     return evaluation
 
 
@@ -184,11 +198,18 @@ def _score_path(run: Run, evaluation: Evaluation) -> Path:
 
 
 def evaluate_file(
-    path: Path, source: str, metric: Metric = COMPETITION, *, explained: bool = False, verified: bool = False
+    path: Path,
+    source: str,
+    metric: Metric = COMPETITION,
+    *,
+    explained: bool = False,
+    verified: bool = False,
+    metrics: Sequence[str] = (),
 ) -> Evaluation:
     """Score a prediction file: a CSV or JSONL with fname and summary, without post-processing.
 
-    Only the raw predictions of a run are post-processed, by the steps of its recipe.
+    Only the raw predictions of a run are post-processed, by the steps of its recipe. Arguments are those of
+    `evaluate_summaries`.
 
     Raises:
         DataError: the data cannot be used, or have no references.
@@ -196,7 +217,9 @@ def evaluate_file(
     """
     dialogues = read_dialogues(source, references=True)
     summaries = file_summaries(path, source, dialogues)
-    return evaluate_summaries(source, dialogues, summaries, metric, explained=explained, verified=verified)
+    return evaluate_summaries(
+        source, dialogues, summaries, metric, explained=explained, verified=verified, metrics=metrics
+    )
 
 
 def evaluate_summaries(
@@ -207,6 +230,7 @@ def evaluate_summaries(
     *,
     explained: bool = False,
     verified: bool = False,
+    metrics: Sequence[str] = (),
 ) -> Evaluation:
     """Score summaries.
 
@@ -217,10 +241,11 @@ def evaluate_summaries(
         metric: how to score.
         explained: whether to score by all other metrics too.
         verified: whether to score with the ROUGE packages themselves too, and compare.
+        metrics: names of metrics of other packages to score by as well.
     """
     references = [dialogue.references for dialogue in dialogues]
-    score = metric.score(summaries.texts, references)
-    cut_off = summaries.cut_off or (None,) * len(dialogues)
+    score = summaries.score(dialogues, metric)
+    cut_off = summaries.raw.cut_off or (None,) * len(dialogues)
     rows = tuple(map(ScoredRow, dialogues, summaries.texts, score.per_row, cut_off))
     several = len(rows) > 1
     tokenizer = metric.tokenizer
@@ -230,7 +255,7 @@ def evaluate_summaries(
         summaries=summaries,
         metric=metric,
         score=score,
-        other=metric.other_variant().score(summaries.texts, references),
+        other=summaries.score(dialogues, metric.other_variant()),
         intervals={name: interval([getattr(row, name) for row in score.per_row]) for name in FIGURES if several},
         leaderboard=simulate([row.final for row in score.per_row]) if several else None,
         rows=rows,
@@ -251,4 +276,5 @@ def evaluate_summaries(
             for variant in (metric.variant, metric.other_variant().variant)
             if verified
         ),
+        metrics=score_metrics(metrics, summaries, dialogues),
     )

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import product, starmap
 from typing import Any, get_args
 
 from llm_summ.core.records import JsonRecord, field_values
 from llm_summ.core.tables import TextTable
-from llm_summ.core.word_tokenizers import (
-    Tokenizer,
-    character_tokenizer,
-    has_hangul,
-    mecab_tokenizer,
-    rouge_score_tokenizer,
-    whitespace_tokenizer,
-)
-from llm_summ.score.corpus import Aggregate, score_corpus
+from llm_summ.core.word_tokenizers import TokenizerName, has_hangul, tokenizer_named
+from llm_summ.score.corpus import Aggregate
+from llm_summ.score.metric import Metric
 from llm_summ.score.rouge import Variant
 
 __all__ = ["Explanation", "ScoreVariant", "explain"]
@@ -126,26 +120,23 @@ def explain(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> E
         ValueError: there is nothing to score, or a dialogue has no reference.
         InputError: mecab-ko cannot be loaded.
     """
-    own = rouge_score_tokenizer()
-    tokenizers: dict[str, Tokenizer] = {
-        "mecab": mecab_tokenizer(),
-        "space": whitespace_tokenizer(),
-        "character": character_tokenizer(),
-    }
-    packages: tuple[Variant, ...] = get_args(Variant)
+    shared: tuple[TokenizerName, ...] = ("mecab", "space", "character")  # both packages are given their tokens
     aggregates: tuple[Aggregate, ...] = get_args(Aggregate)
-    ways = [(*way, tokenizers[way[1]]) for way in product(packages, tokenizers, aggregates)]
-    ways += [("rouge-score", "rouge-score", aggregate, own) for aggregate in aggregates]
+    metrics = list(starmap(Metric, product(get_args(Variant), shared, aggregates)))
+    metrics += [Metric("rouge-score", "rouge-score", aggregate) for aggregate in aggregates]
     variants = []
-    for variant, tokens, aggregate, tokenizer in ways:
-        score = score_corpus(hypotheses, references, variant=variant, aggregate=aggregate, tokenizer=tokenizer)
-        meaning = f"{_TOKENS[tokens]}; {_PACKAGES[variant]}; {_AGGREGATES[aggregate]}"
-        variants.append(ScoreVariant(variant, tokens, aggregate, score.final, meaning, score.signature))
+    for metric in metrics:
+        score = metric.score(hypotheses, references)
+        meaning = f"{_TOKENS[metric.tokens]}; {_PACKAGES[metric.variant]}; {_AGGREGATES[metric.aggregate]}"
+        variants.append(
+            ScoreVariant(metric.variant, metric.tokens, metric.aggregate, score.final, meaning, score.signature)
+        )
+    own, mecab = tokenizer_named("rouge-score"), tokenizer_named("mecab")
     texts = [*hypotheses, *(reference for row in references for reference in row)]
     kept = [len(own(text)) for text in texts]
     return Explanation(
         variants=tuple(variants),
-        left=sum(kept) / max(sum(len(tokenizers["mecab"](text)) for text in texts), 1),
+        left=sum(kept) / max(sum(len(mecab(text)) for text in texts), 1),
         nothing_left=kept.count(0),
         texts=len(texts),
         hangul=has_hangul(texts),

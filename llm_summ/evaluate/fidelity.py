@@ -106,7 +106,8 @@ def _row(row: ScoredRow) -> Iterator[tuple[str, Sequence[str]]]:
     lost = [tag for tag in wanted if tag not in written]
     yield "invented speakers", [tag for tag in invented if _is_speaker(tag)]
     yield "lost speakers", [tag for tag in lost if _is_speaker(tag) and tag in there]
-    yield "broken tags", [_spelt(summary, *span) for _, *span in odd_tags(summary, is_tagged(dialogue.text))]
+    odd = odd_tags(summary, is_tagged(dialogue.text))
+    yield "broken tags", [summary[start:end].strip() for _, start, end in odd]
     yield "invented masks", [tag for tag in invented if not _is_speaker(tag)]
     yield "lost masks", [tag for tag in lost if not _is_speaker(tag)]
 
@@ -118,7 +119,3 @@ def _tags(text: str) -> list[str]:
 
 def _is_speaker(tag: str) -> bool:
     return SPEAKER_TAG.fullmatch(tag) is not None
-
-
-def _spelt(text: str, start: int, end: int) -> str:
-    return text[start:end].strip()

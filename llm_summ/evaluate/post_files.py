@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from llm_summ.data.source import check_out, resolve_source
 from llm_summ.data.summary_file import write_summaries
 from llm_summ.evaluate.limits import final_scores
 from llm_summ.evaluate.worst import printable
-from llm_summ.post.limits import limits_for
+from llm_summ.post.limits import LengthLimits, limits_for
 from llm_summ.post.sweep import Gain, StepSweep, sweep
+from llm_summ.predictions.finished import RawTexts
 from llm_summ.predictions.raw_file import run_of
 from llm_summ.predictions.summaries import RawSummaries, Summaries, raw_file_summaries, raw_run_summaries
 from llm_summ.recipe import PostStep, Recipe
@@ -203,9 +205,8 @@ def sweep_files(
     for raw, its_steps in _with_steps(predictions, source, dialogues, steps):
         has_limits = raw.run is not None and raw.run.limits_path.is_file()
         limits = limits_for(raw.run, ["cut_to_limit"] if has_limits else its_steps, spoken)
-        cut_off = raw.cut_off or [None] * len(dialogues)
-        swept = sweep(raw.texts, cut_off, spoken, its_steps, score, _compare, limits)
-        yield SweptFile(raw.path, source, swept)
+        finish = partial(_texts_after, raw.raw, limits)
+        yield SweptFile(raw.path, source, sweep(finish, its_steps, score, _compare))
 
 
 def _with_steps(
@@ -223,6 +224,10 @@ def _with_steps(
     for raw in files:
         own = default if raw.run is None else raw.run.recipe().post
         yield raw, own if steps is None else steps
+
+
+def _texts_after(raw: RawTexts, limits: LengthLimits | None, steps: Sequence[PostStep]) -> Sequence[str]:
+    return raw.finish(steps, limits).texts
 
 
 def _compare(before: Sequence[float], after: Sequence[float]) -> Gain:

@@ -8,6 +8,7 @@ from llm_summ.core.errors import listed
 from llm_summ.core.formatting import counted, labelled
 from llm_summ.core.tables import TextTable
 from llm_summ.evaluate.evaluation import Evaluation
+from llm_summ.evaluate.other_metrics import lowest_lines
 from llm_summ.evaluate.worst import printable
 from llm_summ.score.corpus import FIGURES
 from llm_summ.score.metric import COMPETITION, PACKAGES
@@ -80,7 +81,8 @@ def score_lines(evaluation: Evaluation) -> list[str]:
         steps = ", ".join(f"{name} {changed}" for name, changed in evaluation.summaries.post.items())
         lines.append(labelled("post", f"rows changed: {steps}"))
     lines += [labelled("verified", str(checked)) for checked in evaluation.verifications]
-    return [*lines, labelled("signature", evaluation.signature)]
+    other = lowest_lines(evaluation.metrics, [printable(row.dialogue.id) for row in evaluation.rows])
+    return [*lines, labelled("signature", evaluation.signature), *other]
 
 
 def verification_errors(evaluation: Evaluation) -> list[str]:

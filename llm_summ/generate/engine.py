@@ -23,6 +23,9 @@ class Decoding:
         top_k: a token is drawn from the `top_k` likeliest ones; 0: from all.
         beams: number of texts that beam search keeps; 1: no beam search.
         no_repeat_ngram: no run of this many tokens is repeated in a completion; 0: no restriction.
+        length_penalty: beam search divides a text's log-probability by its length to this power: above 0 favours
+            long texts, below 0 short ones.
+        min_new_tokens: a text does not end before it has this many tokens.
     """
 
     n: int = 1
@@ -31,6 +34,8 @@ class Decoding:
     top_k: int = 0
     beams: int = 1
     no_repeat_ngram: int = 0
+    length_penalty: float = 1.0
+    min_new_tokens: int = 0
 
     @property
     def label(self) -> str:
@@ -42,6 +47,8 @@ class Decoding:
             parts += [f"k{self.top_k}"] if self.top_k else []
         parts += [f"beam{self.beams}"] if self.beams > 1 else []
         parts += [f"ngram{self.no_repeat_ngram}"] if self.no_repeat_ngram else []
+        parts += [f"lp{self.length_penalty:g}"] if self.length_penalty != 1 else []
+        parts += [f"min{self.min_new_tokens}"] if self.min_new_tokens else []
         return "-".join(parts)
 
 

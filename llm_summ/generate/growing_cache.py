@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import DynamicCache
+from transformers import DynamicCache, EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-__all__ = ["can_be_split", "growing_cache"]
+__all__ = ["can_be_split", "growing_cache", "keep_rows"]
 
 _ROOM = 64
 """Free positions that are allocated at a time; everything is copied when they are full."""
@@ -28,7 +28,22 @@ def growing_cache(model: Any) -> Any:
         _SlidingLayer(layer.sliding_window) if isinstance(layer, DynamicSlidingWindowLayer) else _Layer()
         for layer in cache.layers
     ]
+    if model.config.is_encoder_decoder:
+        # The keys and values of the source are computed once, and do not grow.
+        return EncoderDecoderCache(cache, _cache(model))
     return cache
+
+
+def keep_rows(cache: Any, places: Any) -> None:
+    """Keep only some rows of a cache from `growing_cache`.
+
+    Args:
+        cache: is changed.
+        places: the indexes of the rows, a tensor.
+    """
+    both = isinstance(cache, EncoderDecoderCache)
+    for part in (cache.self_attention_cache, cache.cross_attention_cache) if both else (cache,):
+        part.batch_select_indices(places)
 
 
 def _cache(model: Any) -> Any:

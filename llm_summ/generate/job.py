@@ -20,8 +20,10 @@ from llm_summ.generate.duration import COMPLETION_TOKENS
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, unfinished
 from llm_summ.generate.engine_choice import choose_engine, faster_engine
 from llm_summ.generate.model_source import ModelSource, resolve_model, unreadable_prompts
+from llm_summ.generate.placement import choose_placement
 from llm_summ.generate.proof import PROMPTS_OF_A_PROOF, WORTH_PROVING
-from llm_summ.generate.summarizer import Summarizer, decoding_of, takes_messages, with_engine
+from llm_summ.generate.settings import GenerationSettings, decoding_of, with_engine
+from llm_summ.generate.summarizer import Summarizer
 from llm_summ.models.base import load_tokenizer
 from llm_summ.predictions.identity import PredictionIdentity
 from llm_summ.predictions.store import PredictionFile, take_over
@@ -124,14 +126,7 @@ class Generation:
                 expected.note(prompts, completions, time.monotonic() - began)
 
     def _summarizer(self, engine: Engine, job: _Job) -> Summarizer:
-        return Summarizer(
-            engine,
-            job.renderer,
-            max_new_tokens=self.limit,
-            decoding=self.decoding,
-            seed=self.recipe.seed,
-            by_messages=takes_messages(job.spec, self.recipe.generate),
-        )
+        return Summarizer(engine, job.renderer, GenerationSettings.of(self.recipe, job.spec, self.limit))
 
 
 def prepare(
@@ -177,8 +172,9 @@ def prepare(
     require("torch", "transformers", "peft", extra="train", why="`llm-summ generate`")
     quiet_libraries()
     fields = recipe.generate
-    characters = [len(dialogue.text) for dialogues in data for dialogue in dialogues]
-    spec = choose_engine(fields, lambda: faster_engine(recipe, characters * max(1, len(prompts))))
+    characters = [len(dialogue.text) for dialogues in data for dialogue in dialogues] * max(1, len(prompts))
+    placement = choose_placement(fields)
+    spec = choose_engine(fields, placement, lambda: faster_engine(recipe, placement, characters))
     model = resolve_model(spec, run, recipe, untuned=untuned)
     tokenizer = load_tokenizer(recipe.model, model.tokenizer_at)
     trained = trained_renderer(run, recipe.prompt, tokenizer)
@@ -261,7 +257,7 @@ def _fill(job: _Job, summarizer: Summarizer, n: int) -> None:
     """Generate the missing ones of n candidates for each dialogue of one source."""
     dialogues, rows = job.dialogues, job.rows
     shortened = [rows[index].id for index in job.left(n) if rows[index].dropped_turns]
-    if shortened and not summarizer.by_messages:
+    if shortened and not summarizer.settings.by_messages:
         say(f"{job.name}: {len(shortened)} prompts lost turns to fit: {listed(shortened)}")
     predictions = summarizer.predict(dialogues, rows, job.done)
     started, tokens, new, by_length = time.monotonic(), 0, 0, 0

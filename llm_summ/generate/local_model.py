@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from llm_summ.check.memory import device_memory
 from llm_summ.core.engine_registry import engines_that
 from llm_summ.core.errors import EngineError
 from llm_summ.core.progress import say
@@ -17,19 +18,19 @@ from llm_summ.generate.duration import generation_time
 from llm_summ.generate.engine import Engine
 from llm_summ.generate.model_source import EngineLoader, ModelSource, other_local_engines
 from llm_summ.generate.placement import Placement, choose_placement
-from llm_summ.generate.proof import Proving, adds_nothing, prove
+from llm_summ.generate.proof import adds_nothing, prove
 from llm_summ.models.adapter import adapter_sha256, attach_adapter, check_adapter
 from llm_summ.models.base import base_location, model_file, pick_dtype
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.content_stamp import base_stamp
 from llm_summ.models.device import Device
 from llm_summ.models.families import family_of
-from llm_summ.models.full_model import trained_model, weights_sha256
 from llm_summ.models.gate import pass_gate
 from llm_summ.models.load import load_base
-from llm_summ.models.trained_weights import trained_weights
+from llm_summ.models.trained_weights import trained_model, trained_weights, weights_sha256
 from llm_summ.models.vllm_support import largest_rank
 from llm_summ.prompt import Renderer
+from llm_summ.prompt.frame import Frame
 from llm_summ.recipe import Recipe
 from llm_summ.runs.run import Run
 
@@ -70,8 +71,10 @@ class LocalModel:
     def is_small(self) -> bool:
         """Return whether the base fits into memory next to an engine, and loads in a second or two."""
         config = model_file(self.recipe.model, self.location, "config.json")
-        sizes = [path.stat().st_size for path in config.parent.glob("*.safetensors")] if config else []
-        return 0 < sum(sizes) <= _SMALL
+        size = sum(path.stat().st_size for path in config.parent.glob("*.safetensors")) if config else 0
+        # Most files have 16 bits per weight; in float32 the model takes twice as much.
+        room = device_memory(replace(self.device, kind="cpu")) // 4
+        return 0 < size <= _SMALL and 2 * size <= room
 
     def reference(self) -> Any:
         """Return transformers' model with the adapter attached, on the CPU."""
@@ -90,11 +93,13 @@ class TokenIds:
         pad_id: fills shorter prompts of a batch.
         stop_id: ends a completion.
         longest_prompt: tokens of the longest prompt.
+        frame: of an encoder-decoder's source and target.
     """
 
     pad_id: int
     stop_id: int
     longest_prompt: int
+    frame: Frame | None = None
 
 
 class LocalLoader(EngineLoader):
@@ -112,6 +117,10 @@ class LocalLoader(EngineLoader):
         Raises:
             EngineError: the recipe asks for it, and the engine does not support the adapter.
         """
+
+    def reference(self, model: LocalModel) -> Callable[[], Any] | None:
+        """Return a function that loads the model to compare with; None: it takes too much time or memory."""
+        return model.reference if model.is_small() else None
 
     @abstractmethod
     def starting(self, model: LocalModel, ids: TokenIds) -> AbstractContextManager[Callable[[], Engine]]:
@@ -137,7 +146,8 @@ class LocalLoader(EngineLoader):
         if not self.spec.can(*family_of(facts).needs):
             others = other_local_engines(self.spec)
             raise EngineError(
-                f"--engine {self.spec.name}: does not serve {facts.saved_class}; use --engine {others}"
+                f"--engine {self.spec.name}: serves no encoder-decoders such as {facts.saved_class}; use --engine "
+                f"{others}, which auto takes"
             )
         attach = self._check(recipe, adapter, facts, device)
         rank = 0 if adapter is None else largest_rank(adapter)
@@ -152,14 +162,12 @@ class LocalLoader(EngineLoader):
 
         def start(renderer: Renderer, longest: int, candidates: int) -> Engine:
             pad_id = renderer.pad_id if facts.has_token(renderer.pad_id) else renderer.stop_id
-            ids = TokenIds(pad_id, renderer.stop_id, longest)
+            ids = TokenIds(pad_id, renderer.stop_id, longest, renderer.frame)
             return _start(self, model, ids, placement, candidates)
 
         def prove_it(engine: Engine, prompts: Sequence[Sequence[int]]) -> None:
-            # Workers in other processes cannot be checked, and not every engine supports the check.
-            if adapter is not None and not is_empty and recipe.generate.prove and isinstance(engine, Proving):
-                reference = model.reference if model.is_small() else None
-                others = other_local_engines(self.spec)
+            if adapter is not None and not is_empty and recipe.generate.prove:
+                reference, others = self.reference(model), other_local_engines(self.spec)
                 prove(engine, prompts, attached=attach, dtype=dtype, reference=reference, others=others)
 
         time = partial(generation_time, self.spec, recipe, location, device, dtype)

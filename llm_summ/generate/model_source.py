@@ -117,7 +117,7 @@ def unreadable_prompts(
     if facts is None:
         return []
     base, new = recipe.model.base, recipe.generate.max_new_tokens
-    unknown = unknown_ids(base, facts, tokenizer, rows)
+    unknown = unknown_ids(recipe.model, facts, tokenizer, rows)
     over = beyond_the_context(where, base, facts, rows, new)
     return [*(f"{where}: {problem.line}" for problem in unknown), *(problem.line for problem in over)]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["PromptStates", "left_padded", "positions"]
+__all__ = ["PromptStates", "padded_prompts", "positions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +65,19 @@ class PromptStates:
         return chosen
 
 
-def left_padded(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Any, Any]:
-    """Return ids and attention mask of prompts, padded on the left; both of shape (b, s)."""
+def padded_prompts(
+    prompts: Sequence[Sequence[int]], pad_id: int, side: Literal["left", "right"] = "left"
+) -> tuple[Any, Any]:
+    """Return ids and attention mask of prompts, padded on one side; both of shape (b, s)."""
     import torch
 
     longest = max(map(len, prompts))
     ids = torch.full((len(prompts), longest), pad_id)
     mask = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):
-        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-        mask[row, longest - len(prompt) :] = 1
+        own = slice(longest - len(prompt), None) if side == "left" else slice(len(prompt))
+        ids[row, own] = torch.tensor(prompt)
+        mask[row, own] = 1
     return ids, mask
 
 

@@ -12,33 +12,34 @@ sent to the logger ``llm_summ``.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from llm_summ.core.engine_registry import EngineSpec
 from llm_summ.core.errors import PromptError, RunError
 from llm_summ.core.optional_packages import quiet_libraries, require
 from llm_summ.data import Dialogue, dialogue_hash
-from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Request
+from llm_summ.generate.engine import Engine, Key, Request
 from llm_summ.generate.engine_choice import choose_engine, faster_engine
 from llm_summ.generate.model_source import resolve_model, unreadable_prompts
+from llm_summ.generate.placement import choose_placement
 from llm_summ.generate.proof import PROMPTS_OF_A_PROOF, WORTH_PROVING
-from llm_summ.generate.summary import Summary, best_candidate, finish
+from llm_summ.generate.settings import GenerationSettings, request_seed, with_engine
+from llm_summ.generate.summary import Summary, best_candidate
 from llm_summ.models.adapter import merged_stamp
 from llm_summ.models.base import load_tokenizer
 from llm_summ.post.limits import LengthLimits, limits_for
+from llm_summ.predictions.finished import RawTexts
 from llm_summ.predictions.prediction import Prediction
 from llm_summ.prompt import Renderer, TokenizedExample, load_template, render_rows
 from llm_summ.prompt.saved_prompt import other_renderer, saved_limit_predictor, trained_renderer
 from llm_summ.prompt.token_limit import token_limit
-from llm_summ.recipe import GenerateFields, ModelFields, PostStep, Recipe
+from llm_summ.recipe import ModelFields, PostStep, Recipe
 from llm_summ.runs.run import RUNS, Run, open_run
 
-__all__ = ["Summarizer", "decoding_of", "request_seed", "takes_messages", "with_engine"]
+__all__ = ["Summarizer"]
 
 _LOGPROB_DECIMALS = 2  # further decimals depend on the rest of the batch
 _TYPICAL_CHARACTERS = 430  # of a dialogue, to choose an engine before the dialogues are known
@@ -50,10 +51,7 @@ class Summarizer:
     Args:
         engine: already started. `close` closes it.
         renderer: renders the prompts, and decodes what is generated.
-        max_new_tokens: returns the maximum number of tokens of a dialogue's summary.
-        decoding: how the next token is chosen.
-        seed: the recipe's; sampling for a dialogue depends on it and on the dialogue's id.
-        by_messages: whether the engine takes messages instead of token ids.
+        settings: how texts are generated.
         post: the steps of post-processing.
         limits: of the step ``cut_to_limit``.
         unreadable: returns a line for each reason why the model cannot read some prompts.
@@ -65,19 +63,15 @@ class Summarizer:
         self,
         engine: Engine,
         renderer: Renderer,
+        settings: GenerationSettings,
         *,
-        max_new_tokens: Callable[[Dialogue], int],
-        decoding: Decoding = GREEDY,
-        seed: int = 0,
-        by_messages: bool = False,
         post: Sequence[PostStep] = (),
         limits: LengthLimits | None = None,
         unreadable: Callable[[Sequence[TokenizedExample]], list[str]] = lambda rows: [],
         prove: Callable[[Sequence[Sequence[int]]], None] | None = None,
     ) -> None:
-        self.engine, self.renderer = engine, renderer
-        self._max_new_tokens, self._decoding, self._seed = max_new_tokens, decoding, seed
-        self.by_messages, self._post, self._limits = by_messages, tuple(post), limits
+        self.engine, self.renderer, self.settings = engine, renderer, settings
+        self._post, self._limits = tuple(post), limits
         self._unreadable, self._prove = unreadable, prove
 
     @classmethod
@@ -110,7 +104,9 @@ class Summarizer:
         if is_merged:
             recipe = _recipe_of_folder(recipe, run.path)
         fields = recipe.generate
-        spec = choose_engine(fields, lambda: faster_engine(recipe, [_TYPICAL_CHARACTERS] * expected))
+        placement = choose_placement(fields)
+        characters = [_TYPICAL_CHARACTERS] * expected
+        spec = choose_engine(fields, placement, lambda: faster_engine(recipe, placement, characters))
         # A merged folder is used as a base without an adapter.
         model = resolve_model(spec, run, recipe, untuned=is_merged and spec.can("local"))
         tokenizer = load_tokenizer(recipe.model, model.tokenizer_at)
@@ -133,10 +129,7 @@ class Summarizer:
         return cls(
             started,
             renderer,
-            max_new_tokens=limit,
-            decoding=decoding_of(fields),
-            seed=recipe.seed,
-            by_messages=takes_messages(spec, fields),
+            GenerationSettings.of(recipe, spec, limit),
             post=recipe.post,
             limits=limits,
             unreadable=partial(unreadable_prompts, "dialogues", recipe, model.facts, tokenizer),
@@ -162,18 +155,19 @@ class Summarizer:
         """
         if rows is None:
             rows = self.render(dialogues)
+        settings = self.settings
         requests = [
             Request(
                 row.prompt_ids,
-                self._max_new_tokens(dialogue),
-                request_seed(self._seed, dialogue.id),
-                self.renderer.messages(dialogue) if self.by_messages else (),
+                settings.max_new_tokens(dialogue),
+                request_seed(settings.seed, dialogue.id),
+                self.renderer.messages(dialogue) if settings.by_messages else (),
                 dialogue.text,
             )
             for dialogue, row in zip(dialogues, rows, strict=True)
         ]
         stop_id = self.renderer.stop_id
-        for output in self.engine.generate(requests, stop_id=stop_id, decoding=self._decoding, done=done):
+        for output in self.engine.generate(requests, stop_id=stop_id, decoding=settings.decoding, done=done):
             if (output.index, output.sample) in done:
                 continue
             dialogue = dialogues[output.index]
@@ -201,18 +195,19 @@ class Summarizer:
             GenerationError: the engine failed.
         """
         rows = self.render(dialogues)
-        if self._prove is not None and len(rows) * self._decoding.n >= WORTH_PROVING:
+        if self._prove is not None and len(rows) * self.settings.decoding.n >= WORTH_PROVING:
             self._prove([row.prompt_ids for row in rows[:PROMPTS_OF_A_PROOF]])
             self._prove = None
         candidates: dict[int, list[Prediction]] = {}
         for index, prediction in self.predict(dialogues, rows):
             predictions = candidates.setdefault(index, [])
             predictions.append(prediction)
-            if len(predictions) == self._decoding.n:
+            if len(predictions) == self.settings.decoding.n:
                 predictions.sort(key=lambda candidate: candidate.sample)
                 repeated = [dialogues[index]] * len(predictions)
-                finished = finish(predictions, repeated, self._post, self._limits)
-                yield index, finished.summaries[best_candidate(finished.texts)]
+                finished = RawTexts.of(predictions, repeated).finish(self._post, self._limits)
+                best = best_candidate(finished.texts)
+                yield index, Summary(finished.texts[best], predictions[best], finished.changed_by(best))
                 del candidates[index]
 
     def summarize(self, dialogues: Sequence[Dialogue]) -> list[Summary]:
@@ -247,43 +242,6 @@ class Summarizer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def decoding_of(fields: GenerateFields) -> Decoding:
-    """Return the decoding settings of a recipe's section `generate`."""
-    return Decoding(fields.n, fields.temperature, fields.top_p, fields.top_k, fields.beams, fields.no_repeat_ngram)
-
-
-def takes_messages(spec: EngineSpec, fields: GenerateFields) -> bool:
-    """Return whether an engine takes messages instead of token ids."""
-    return spec.can("messages") and fields.server.prompt == "chat"
-
-
-def request_seed(seed: int, identity: str) -> int:
-    """Return the seed of a dialogue's candidates: it depends on nothing else, so order and batch don't matter.
-
-    Args:
-        seed: the recipe's.
-        identity: the dialogue's id.
-
-    Returns:
-        from 0 to 2**48 - 1; candidate i has this seed + i.
-    """
-    return int.from_bytes(hashlib.sha256(f"{seed}/{identity}".encode()).digest()[:6])
-
-
-def with_engine(engine: str | None, overrides: Sequence[str]) -> list[str]:
-    """Return a recipe's overrides with the engine among them, since the checks of a recipe depend on the engine.
-
-    Raises:
-        RunError: they name another engine.
-    """
-    if engine is None:
-        return list(overrides)
-    wanted = f"generate.engine={engine}"
-    if others := [text for text in overrides if text.startswith("generate.engine=") and text != wanted]:
-        raise RunError(f"--set {others[0]}: conflicts with --engine {engine}; remove one of them")
-    return [wanted, *overrides]
 
 
 def _recipe_of_folder(recipe: Recipe, folder: Path) -> Recipe:

@@ -1,4 +1,4 @@
-"""Finished summaries, and the post-processing of raw predictions."""
+"""A finished summary, and the choice of one among several candidates."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_summ.data import Dialogue
-from llm_summ.post import post_process
-from llm_summ.post.limits import LengthLimits
 from llm_summ.predictions.prediction import FinishReason, Prediction
-from llm_summ.recipe import PostStep
 
-__all__ = ["Finished", "Summary", "best_candidate", "finish"]
+__all__ = ["Summary", "best_candidate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,56 +44,6 @@ class Summary:
     def finish_reason(self) -> FinishReason:
         """Reason for the end of the text: "stop" (ended by the model) or "length" (cut off)."""
         return self.prediction.finish_reason
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Post-processed predictions.
-
-    Attributes:
-        summaries: in the order of the predictions, shape (n,).
-        steps: names of all steps, as in the signature of a score.
-    """
-
-    summaries: tuple[Summary, ...]
-    steps: tuple[str, ...]
-
-    @property
-    def texts(self) -> list[str]:
-        """The finished texts, shape (n,)."""
-        return [summary.text for summary in self.summaries]
-
-    @property
-    def by_length(self) -> int:
-        """Number of texts that were cut off."""
-        return sum(summary.finish_reason == "length" for summary in self.summaries)
-
-
-def finish(
-    predictions: Sequence[Prediction],
-    dialogues: Sequence[Dialogue],
-    steps: Sequence[PostStep],
-    limits: LengthLimits | None = None,
-) -> Finished:
-    """Post-process raw predictions.
-
-    Args:
-        predictions: shape (n,).
-        dialogues: the dialogue of each prediction, shape (n,).
-        steps: of post-processing.
-        limits: of the step ``cut_to_limit``, which has no effect without them.
-    """
-    cut_off = [prediction.finish_reason == "length" for prediction in predictions]
-    sources = [dialogue.text for dialogue in dialogues]
-    report = post_process([prediction.summary for prediction in predictions], cut_off, steps, sources, limits)
-    changed_by: dict[int, list[str]] = {}
-    for change in report.changes:
-        changed_by.setdefault(change.row, []).append(change.step)
-    summaries = (
-        Summary(text, prediction, tuple(changed_by.get(row, ())))
-        for row, (text, prediction) in enumerate(zip(report.texts, predictions, strict=True))
-    )
-    return Finished(tuple(summaries), tuple(report.changed))
 
 
 def best_candidate(texts: Sequence[str]) -> int:

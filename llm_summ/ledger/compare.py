@@ -13,7 +13,7 @@ from llm_summ.ledger.entry import RunEntry, Score, read_entry
 from llm_summ.runs.run import Run
 
 if TYPE_CHECKING:
-    from llm_summ.score.significance import Correlation
+    from llm_summ.score.correlation import Correlation
 
 __all__ = ["FEWEST", "Agreement", "Ledger", "Sort", "read_ledger"]
 
@@ -45,7 +45,7 @@ class Agreement:
     @cached_property
     def rank(self) -> Correlation | None:
         """Spearman's rank correlation; None with too few runs, or if all scores of one side are equal."""
-        from llm_summ.score.significance import spearman
+        from llm_summ.score.correlation import spearman
 
         if len(self.runs) < FEWEST:
             return None

@@ -101,27 +101,19 @@ def note_score(
         raise InputError(
             f"--add-lb {run.name} {score}: not a score; expected a number from 0 to 100, such as 51.24"
         )
-    with run.lock_files():
-        return _note(run, value, note, submission)
-
-
-def _note(run: Run, value: float, note: str | None, submission: Path | None) -> tuple[LeaderboardScore, bool]:
     path = leaderboard_path(run)
-    notes = read_notes(path)
-    sha256 = _submission_sha256(run, submission)
-    now = utc_now()
-    noted = LeaderboardScore(score=value, noted=now, submission_sha256=sha256, note=note)
-    known = [
-        index for index, stored in enumerate(notes) if (stored.score, stored.submission_sha256) == (value, sha256)
-    ]
-    if known:
-        before = notes[known[0]]
-        noted = before.model_copy(update={"note": note if note is not None else before.note})
-        notes[known[0]] = noted
-    else:
-        notes.append(noted)
-    write_json(path, [stored.model_dump() for stored in notes])
-    return noted, not known
+    with run.lock_files():
+        notes = read_notes(path)
+        sha256 = _submission_sha256(run, submission)
+        noted = LeaderboardScore(score=value, noted=utc_now(), submission_sha256=sha256, note=note)
+        same = [stored for stored in notes if (stored.score, stored.submission_sha256) == (value, sha256)]
+        if same:
+            noted = same[0].model_copy(update={} if note is None else {"note": note})
+            notes[notes.index(same[0])] = noted
+        else:
+            notes.append(noted)
+        write_json(path, [stored.model_dump() for stored in notes])
+    return noted, not same
 
 
 def read_notes(path: Path) -> list[LeaderboardScore]:

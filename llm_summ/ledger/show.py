@@ -97,7 +97,6 @@ def run_page(ledger: Ledger, entry: RunEntry) -> tuple[list[str], list[Table], l
 
 
 def _row(ledger: Ledger, entry: RunEntry) -> dict[str, str]:
-    """Return a run's cells of the table, by header."""
     score = ledger.score(entry)
     training = entry.manifest.training
     seconds = None if training is None else training.seconds

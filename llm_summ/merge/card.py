@@ -6,20 +6,48 @@ import re
 import shlex
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llm_summ.data import Dialogue
 from llm_summ.models.embedded import EMBEDDED
-from llm_summ.models.families import CAUSAL
+from llm_summ.models.families import CAUSAL, ModelFamily
 from llm_summ.prompt import Renderer
 from llm_summ.prompt.jinja_env import FAULTS
 from llm_summ.recipe import ModelFields, Recipe
 
-__all__ = ["added_token", "copy_terms", "has_thinking_switch", "model_card", "serve_line", "shown_prompt"]
+__all__ = [
+    "PromptFacts",
+    "added_token",
+    "copy_terms",
+    "has_thinking_switch",
+    "model_card",
+    "prompt_facts",
+    "serve_line",
+]
 
 _EXAMPLE = Dialogue("example", "#Person1#: 내일 몇 시에 만날까요?\n#Person2#: 열 시에 역 앞에서 만나요.")
 _TERMS = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFacts:
+    """What users of a merged folder have to know to make its prompt.
+
+    Attributes:
+        shown: an example as the model sees it, with its special tokens; None if it would show training data.
+        stop: the token that ends a summary.
+        added: the token that the tokenizer adds before every text; None if it adds none.
+        uses_length: whether the prompt asks for a length.
+        thinking_off: whether the prompt is made with thinking switched off.
+    """
+
+    shown: str | None
+    stop: str
+    added: str | None = None
+    uses_length: bool = False
+    thinking_off: bool = False
 
 
 def copy_terms(location: str, folder: Path) -> None:
@@ -40,9 +68,19 @@ def serve_line(folder: str, dtype: str, *, on_cpu: bool = False) -> str:
     return f"{program} {shlex.quote(folder)}" + (" --dtype float32" if dtype == "float32" else "")
 
 
-def shown_prompt(renderer: Renderer, tokenizer: Any) -> str:
-    """Return the prompt of a small dialogue as the model sees it, with its special tokens."""
-    return str(tokenizer.decode(renderer.prompt(_EXAMPLE).prompt_ids, clean_up_tokenization_spaces=False))
+def prompt_facts(renderer: Renderer, tokenizer: Any) -> PromptFacts:
+    """Return the facts about a renderer's prompt."""
+    shown = None
+    if not renderer.template.uses("examples"):
+        ids = renderer.prompt(_EXAMPLE).prompt_ids
+        shown = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+    return PromptFacts(
+        shown,
+        str(tokenizer.convert_ids_to_tokens(renderer.stop_id)),
+        added_token(tokenizer),
+        renderer.template.uses("length"),
+        renderer.uses_chat and has_thinking_switch(tokenizer),
+    )
 
 
 def added_token(tokenizer: Any) -> str | None:
@@ -69,13 +107,8 @@ def model_card(
     recipe: Recipe,
     location: str,
     facts: Mapping[str, Any],
-    prompt: str | None,
-    stop: str,
-    *,
-    pipeline_tag: str = CAUSAL.pipeline_tag,
-    uses_length: bool = False,
-    added: str | None = None,
-    thinking_off: bool = False,
+    prompt: PromptFacts,
+    family: ModelFamily = CAUSAL,
 ) -> str:
     """Return the card: the hub's metadata, and the facts that users of the model need.
 
@@ -83,12 +116,8 @@ def model_card(
         recipe: the run's.
         location: of the base.
         facts: the content of `merge.json`.
-        prompt: an example prompt as the model sees it; None if it would show training data.
-        stop: the token that ends a summary.
-        pipeline_tag: the hub's name of the model's task.
-        uses_length: whether the prompt asks for a length.
-        added: the token that the tokenizer adds before every text.
-        thinking_off: whether the trained prompt is made with thinking switched off.
+        prompt: facts about the prompt.
+        family: of the model.
     """
     base, licence = _base(recipe.model, location)
     hub = re.fullmatch(r"[\w.-]+/[\w.-]+", base) is not None
@@ -97,7 +126,7 @@ def model_card(
         *([f"base_model: {base}", "base_model_relation: finetune"] if hub else []),
         *([f"license: {licence}"] if licence else []),
         "library_name: transformers",
-        f"pipeline_tag: {pipeline_tag}",
+        f"pipeline_tag: {family.pipeline_tag}",
         "tags: [summarization, dialogue, llm-summ]",
         "metrics: [rouge]",
     ]
@@ -121,25 +150,40 @@ def model_card(
         "",
         "## Use",
         "",
-        f"The model was trained on one prompt, `prompt.md`. A summary ends with `{stop}`, which is set in the "
-        "tokenizer and the generation configuration. Decoding is greedy.",
+        f"The model was trained on one prompt, `prompt.md`. A summary ends with `{prompt.stop}`, which is set in "
+        "the tokenizer and the generation configuration. Decoding is greedy.",
         "",
-        *_fenced([serve_line("PATH-OF-THIS-FOLDER", facts["dtype"])]),
+        *_fenced(_how_to_load(facts["dtype"], family)),
     ]
-    if prompt is not None:
-        lines += ["A prompt as the model sees it:", "", *_fenced(prompt.splitlines())]
-        if added is not None and prompt.startswith(added):
-            lines += [f"The tokenizer adds the `{added}` at its beginning: leave it out of a text prompt.", ""]
+    if prompt.shown is not None:
+        lines += ["A prompt as the model sees it:", "", *_fenced(prompt.shown.splitlines())]
+        if prompt.added is not None and prompt.shown.startswith(prompt.added):
+            added = f"The tokenizer adds the `{prompt.added}` at its beginning: leave it out of a text prompt."
+            lines += [added, ""]
     else:
-        lines += ["The prompt shows examples from the training data, which are not in this folder.", ""]
-    if thinking_off:
+        hidden = "`llm-summ merge --push` does not upload them"
+        lines += [f"The prompt shows examples from the training data; {hidden}.", ""]
+    if prompt.thinking_off:
         lines += [
             "To make this prompt from messages, a server needs `chat_template_kwargs: {enable_thinking: false}`.",
             "",
         ]
-    if uses_length:
+    if prompt.uses_length:
         lines += ["The length that the prompt asks for is predicted from the dialogue, by `length.json`.", ""]
     return "\n".join([*lines, *_score(facts.get("verification"))]).rstrip() + "\n"
+
+
+def _how_to_load(dtype: str, family: ModelFamily) -> list[str]:
+    """Return the lines that serve or load the folder: vLLM serves no encoder-decoders."""
+    folder = "PATH-OF-THIS-FOLDER"
+    if family.continues_prompt:
+        return [serve_line(folder, dtype)]
+    return [
+        "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer",
+        "",
+        f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
+        f'model = AutoModelForSeq2SeqLM.from_pretrained("{folder}")',
+    ]
 
 
 def _base(model: ModelFields, location: str) -> tuple[str, str | None]:

@@ -15,13 +15,14 @@ from llm_summ.core.formatting import utc_now
 from llm_summ.core.optional_packages import quiet_libraries, require
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, read_dialogues
-from llm_summ.merge.card import added_token, copy_terms, has_thinking_switch, model_card, shown_prompt
+from llm_summ.merge.card import copy_terms, model_card, prompt_facts
 from llm_summ.merge.push import check_push, push
-from llm_summ.merge.verify import MergeVerification, texts_folder, verify_merge
+from llm_summ.merge.verification import MergeVerification
+from llm_summ.merge.verify import MergeSources, texts_folder, verify_merge
 from llm_summ.models.adapter import MERGED_FROM, VERIFIED_BY, check_adapter, merged_folder, merged_stamp
 from llm_summ.models.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.models.device import find_device
-from llm_summ.models.families import family_of
+from llm_summ.models.families import ModelFamily, family_of
 from llm_summ.models.gate import pass_gate
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.prompt.saved_prompt import trained_renderer
@@ -124,49 +125,30 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
     merged_folder(run, recipe.model, location, device, name, renderer.stop_id, folder)
 
     trained = _without_paths(run.recipe())
-    prompt = None if recipe.prompt.examples else shown_prompt(renderer, tokenizer)
-    stop = str(tokenizer.convert_ids_to_tokens(renderer.stop_id))
-    facts = _facts(run, folder)
+    prompt = prompt_facts(renderer, tokenizer)
+    facts = _facts(run, folder, family_of(base_facts))
 
     def describe() -> None:
         write_text(folder / "prompt.md", run.prompt_path.read_text(encoding="utf-8"))
-        for path in (run.length_path, run.budget_path, run.limits_path):
+        kept = (run.length_path, run.frame_path, run.budget_path, run.limits_path, run.examples_path)
+        for path in kept:
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
         write_text(folder / "recipe.yaml", dump_recipe(trained))
         copy_terms(location, folder)
-        write_text(
-            folder / "README.md",
-            model_card(
-                recipe,
-                location,
-                facts,
-                prompt,
-                stop,
-                pipeline_tag=family_of(base_facts).pipeline_tag,
-                uses_length=run.length_path.is_file(),
-                added=added_token(tokenizer),
-                thinking_off=renderer.uses_chat and has_thinking_switch(tokenizer),
-            ),
-        )
+        card = model_card(recipe, location, facts, prompt, family_of(base_facts))
+        write_text(folder / "README.md", card)
         write_json(folder / VERIFIED_BY, facts)
 
     describe()  # the folder is usable even if the verification or the upload fails
+    if run.examples_path.is_file():
+        examples = folder / run.examples_path.name
+        say(f"{examples}: training dialogues, for the few-shot prompt; --push does not upload them")
     verification = None
     if dialogues:
         data = request.source or recipe.data.dev or ""
-        verification = verify_merge(
-            run,
-            recipe,
-            adapter,
-            renderer=renderer,
-            location=location,
-            device=device,
-            dtype=name,
-            folder=folder,
-            source=data,
-            dialogues=dialogues,
-        )
+        sources = MergeSources(run, recipe, adapter, location, device, name)
+        verification = verify_merge(sources, folder, renderer, data, dialogues)
         verification.write_texts(texts_folder(run))
         facts["verification"] = verification.to_json()
         describe()
@@ -232,7 +214,7 @@ def _dialogues(recipe: Recipe, request: MergeRequest) -> list[Dialogue]:
         raise DataError(f"{error}; or skip the verification: --no-verify") from error
 
 
-def _facts(run: Run, folder: Path) -> dict[str, Any]:
+def _facts(run: Run, folder: Path, family: ModelFamily) -> dict[str, Any]:
     """Return the facts about a merged folder, with an earlier verification of the same weights."""
     try:
         earlier = json.loads((folder / VERIFIED_BY).read_text(encoding="utf-8")).get("verification")
@@ -240,6 +222,7 @@ def _facts(run: Run, folder: Path) -> dict[str, Any]:
         earlier = None
     return {
         "run": run.name,
+        "task": family.pipeline_tag,
         **(merged_stamp(folder) or {}),
         "written": utc_now(),
         "versions": environment()["versions"],

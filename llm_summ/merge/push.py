@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llm_summ.core.compat.hub import connection_error
 from llm_summ.core.errors import InputError, LlmSummError, first_line
+from llm_summ.runs.run import Run
 
 __all__ = ["check_push", "push"]
 
@@ -44,6 +45,8 @@ def check_push(name: str) -> None:
 def push(folder: Path, name: str, *, public: bool) -> str:
     """Upload a folder to a model repository, which is created if it does not exist.
 
+    The examples of a few-shot prompt are not uploaded: they are training data.
+
     Args:
         folder: the folder to upload.
         name: ``owner/name``.
@@ -69,7 +72,12 @@ def push(folder: Path, name: str, *, public: bool) -> str:
             raise InputError(
                 f"--push {name}: exists and is {kind}, so nothing was uploaded; {advice}, or choose another name"
             )
-        api.upload_folder(repo_id=name, folder_path=folder, commit_message="Merged by llm-summ")
+        api.upload_folder(
+            repo_id=name,
+            folder_path=folder,
+            commit_message="Merged by llm-summ",
+            ignore_patterns=[Run(folder).examples_path.name],
+        )
     except HfHubHTTPError as error:
         reasons = {
             401: "the hub rejects the token; set a valid HF_TOKEN, or log in: hf auth login",

@@ -3,185 +3,54 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llm_summ.core.errors import GenerationError
-from llm_summ.core.files import whole_directory, write_text
-from llm_summ.core.formatting import labelled
 from llm_summ.core.progress import Progress, say
-from llm_summ.core.tables import TextTable
 from llm_summ.data import Dialogue
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request
 from llm_summ.generate.engines.hf import HfEngine
+from llm_summ.generate.settings import GenerationSettings
 from llm_summ.generate.summarizer import Summarizer
-from llm_summ.generate.summary import finish
-from llm_summ.merge.layers import LayerCheck, LayerSum, check_layers, expected_layers
+from llm_summ.merge.layers import LayerSum, check_layers, expected_layers
+from llm_summ.merge.verification import MergeVerification, ModelVariant
 from llm_summ.models.adapter import attach_adapter
 from llm_summ.models.base import load_tokenizer, pick_dtype
 from llm_summ.models.device import Device
 from llm_summ.models.families import family_of_config
 from llm_summ.models.load import load_base, quantization_config
+from llm_summ.predictions.finished import RawTexts
 from llm_summ.predictions.prediction import Prediction
-from llm_summ.predictions.summaries import signature_after
 from llm_summ.prompt import Renderer, TokenizedExample
 from llm_summ.prompt.saved_prompt import trained_renderer
 from llm_summ.recipe import ModelFields, PostStep, Recipe
 from llm_summ.runs.run import Run
-from llm_summ.score import CorpusScore, score_corpus
-from llm_summ.score.corpus import FIGURES
-from llm_summ.score.significance import paired
 
-__all__ = ["MergeVerification", "ModelVariant", "texts_folder", "verify_merge"]
-
-_CHANCE = 0.01
+__all__ = ["MergeSources", "texts_folder", "verify_merge"]
 
 
 @dataclass(frozen=True, slots=True)
-class ModelVariant:
-    """One variant of the model, and its summaries.
+class MergeSources:
+    """A run's adapter, and the base that it is merged into.
 
     Attributes:
-        name: such as ``nf4 + adapter``.
-        predictions: the raw texts, one for each dialogue.
-        score: of the post-processed texts.
+        run: whose adapter.
+        recipe: the run's recipe.
+        adapter: the adapter's configuration.
+        location: folder or hub id of the base.
+        device: the device to merge and to generate on.
+        dtype: name of the dtype of the merge.
     """
 
-    name: str
-    predictions: tuple[Prediction, ...]
-    score: CorpusScore
-
-    @property
-    def ended(self) -> int:
-        """Number of outputs that the model ended, with the stop token."""
-        return sum(prediction.finish_reason == "stop" for prediction in self.predictions)
-
-    def same(self, other: ModelVariant) -> int:
-        """Return how many texts are equal to those of another system."""
-        pairs = zip(self.predictions, other.predictions, strict=True)
-        return sum(one.summary == two.summary for one, two in pairs)
-
-
-@dataclass(frozen=True, slots=True)
-class MergeVerification:
-    """The merged folder compared with its sources.
-
-    Attributes:
-        data: the data file, as the user named it.
-        systems: the quantized base with the adapter, if it was trained on a quantized base; the full-precision
-            base with the adapter; the merged folder, loaded from disk.
-        post: the steps of post-processing before scoring.
-        layers: the check of a few layers; None if the formula does not hold for them.
-        other_prompts: number of prompts for which the folder's own tokenizer gives other ids.
-    """
-
-    data: str
-    systems: tuple[ModelVariant, ...]
-    post: tuple[str, ...]
-    layers: LayerCheck | None
-    other_prompts: int
-
-    @property
-    def merged(self) -> ModelVariant:
-        """The merged folder."""
-        return self.systems[-1]
-
-    @property
-    def attached(self) -> ModelVariant:
-        """The full-precision base with the adapter attached."""
-        return self.systems[-2]
-
-    @property
-    def warnings(self) -> list[str]:
-        """Warnings, a line each."""
-        warnings = []
-        if self.layers is not None and not self.layers.rounding <= 1:  # nan too
-            warnings.append(
-                f"{self.layers.where}: merged weights differ from W + scale B A by up to "
-                f"{self.layers.largest:.1e}, {self.layers.rounding:.1f} times what rounding explains; serve the "
-                "base with the adapter attached"
-            )
-        if self.other_prompts:
-            warnings.append(
-                f"the folder's tokenizer gives other ids than the training's for {self.other_prompts} of "
-                f"{len(self.merged.predictions)} prompts; send token ids to the server"
-            )
-        apart = paired(
-            [row.final for row in self.attached.score.per_row], [row.final for row in self.merged.score.per_row]
-        )
-        if apart.p_randomisation < _CHANCE:
-            warnings.append(
-                f"merged scores {apart.difference:+.2f} points compared with {self.attached.name} (95 % "
-                f"{apart.low:+.2f} to {apart.high:+.2f}, p {apart.p_randomisation:.4f}): more than rounding "
-                "explains, since rounding raises scores as often as it lowers them"
-            )
-        return warnings
-
-    def table(self) -> TextTable:
-        """Return the systems, a row each."""
-        rows = len(self.merged.predictions)
-        headers = (f"greedy, {rows} dialogues", *("R-1", "R-2", "R-L", "final", "merged −", "same texts", "ended"))
-        return TextTable(
-            headers,
-            [
-                (
-                    system.name,
-                    *(f"{getattr(system.score, name):.2f}" for name in FIGURES),
-                    "" if system is self.merged else f"{self.merged.score.final - system.score.final:+.2f}",
-                    "" if system is self.merged else f"{system.same(self.merged)} of {rows}",
-                    f"{system.ended} of {rows}",
-                )
-                for system in self.systems
-            ],
-        )
-
-    def lines(self) -> list[str]:
-        """Return further results for people that are not in the table."""
-        signature = labelled("signature", self._sign(self.merged))
-        if self.layers is None:
-            return [signature]
-        comparison = (
-            f"{self.layers.layers} compared with W + scale B A: the largest difference is "
-            f"{self.layers.largest:.1e}, {self.layers.rounding:.0%} of what rounding explains"
-        )
-        return [labelled("layers", comparison), signature]
-
-    def _sign(self, system: ModelVariant) -> str:
-        return signature_after(system.score, self.post)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the verification for programs, without the texts."""
-        return {
-            "data": Path(self.data).name,  # the folder may be published
-            "rows": len(self.merged.predictions),
-            "systems": [
-                {
-                    "name": system.name,
-                    **{name: getattr(system.score, name) for name in FIGURES},
-                    "merged_minus": {
-                        name: getattr(self.merged.score, name) - getattr(system.score, name) for name in FIGURES
-                    },
-                    "same_texts": system.same(self.merged),
-                    "ended": system.ended,
-                    "signature": self._sign(system),
-                }
-                for system in self.systems
-            ],
-            "layers": None if self.layers is None else self.layers.to_json(),
-            "other_prompts": self.other_prompts,
-            "warnings": self.warnings,
-        }
-
-    def write_texts(self, folder: Path) -> None:
-        """Write all raw texts, a file for each system."""
-        with whole_directory(folder) as building:
-            for system in self.systems:
-                lines = (json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in system.predictions)
-                name = system.name.split(",")[0].replace(" ", "")
-                write_text(building / f"{name}.jsonl", "".join(lines))
+    run: Run
+    recipe: Recipe
+    adapter: Mapping[str, Any]
+    location: str
+    device: Device
+    dtype: str
 
 
 def texts_folder(run: Run) -> Path:
@@ -190,30 +59,15 @@ def texts_folder(run: Run) -> Path:
 
 
 def verify_merge(
-    run: Run,
-    recipe: Recipe,
-    adapter: Mapping[str, Any],
-    *,
-    renderer: Renderer,
-    location: str,
-    device: Device,
-    dtype: str,
-    folder: Path,
-    source: str,
-    dialogues: Sequence[Dialogue],
+    sources: MergeSources, folder: Path, renderer: Renderer, data: str, dialogues: Sequence[Dialogue]
 ) -> MergeVerification:
     """Generate with each system, one after the other, and score what they wrote.
 
     Args:
-        run: the run whose adapter was merged.
-        recipe: the run's recipe.
-        adapter: the adapter's configuration.
-        renderer: the training's.
-        location: of the base.
-        device: the device to generate on.
-        dtype: name of the dtype of the merge.
+        sources: of the merge.
         folder: the merged model.
-        source: the data file, as the user named it.
+        renderer: the training's.
+        data: the data file, as the user named it.
         dialogues: of the data file, each with a reference; at least one.
 
     Raises:
@@ -221,15 +75,16 @@ def verify_merge(
     """
     import torch
 
-    fields, model = recipe.generate, recipe.model
+    run, recipe, location, device = sources.run, sources.recipe, sources.location, sources.device
+    fields, model, dtype = recipe.generate, recipe.model, sources.dtype
     full = getattr(torch, dtype)
     renderer.prepare(dialogues)
     rows = [renderer.prompt(dialogue) for dialogue in dialogues]
 
     def with_adapter(name: str, base: Any) -> tuple[ModelVariant, list[LayerSum]]:
         attached = attach_adapter(base, run, merge=False)
-        sums = expected_layers(attached, adapter, full) if name.startswith(dtype) else []
-        engine = HfEngine(attached, pad_id=renderer.pad_id, batch_size=fields.batch_size)
+        sums = expected_layers(attached, sources.adapter, full) if name.startswith(dtype) else []
+        engine = HfEngine(attached, pad_id=renderer.pad_id, batch_size=fields.batch_size, frame=renderer.frame)
         return _system(name, engine, renderer, recipe, dialogues, rows), sums
 
     systems = []
@@ -273,7 +128,7 @@ def verify_merge(
             "--set, or skip the verification: --no-verify"
         ) from error
     others = sum(row.prompt_ids != own.prompt_ids for row, own in zip(rows, own_rows, strict=True))
-    return MergeVerification(source, tuple(systems), tuple(_steps(recipe)), layers, others)
+    return MergeVerification(data, tuple(systems), tuple(_steps(recipe)), layers, others)
 
 
 class _AsLoaded:
@@ -293,10 +148,12 @@ class _AsLoaded:
         for start in range(0, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
             rows = {"input_ids": [list(requests[index].prompt_ids) for index in batch]}
-            padded = self._tokenizer.pad(rows, padding_side="left", return_tensors="pt").to(self._model.device)
+            padded = self._tokenizer.pad(rows, padding_side=family.padding_side, return_tensors="pt")
+            padded = padded.to(self._model.device)
             longest = max(requests[index].max_new_tokens for index in batch)
             generated = self._model.generate(**padded, max_new_tokens=longest)
-            completions = family.completion_ids(generated, padded["input_ids"].shape[1]).tolist()
+            before = padded["input_ids"].shape[1] if family.continues_prompt else 1  # else the decoder's start
+            completions = generated[:, before:].tolist()
             for index, completion in zip(batch, completions, strict=True):
                 if stop_id in completion:
                     yield Output(index, tuple(completion[: completion.index(stop_id) + 1]), "stop")
@@ -318,9 +175,10 @@ def _system(
 ) -> ModelVariant:
     """Generate with one system and score its texts; the engine is closed at the end."""
     limit = recipe.generate.max_new_tokens
+    settings = GenerationSettings(lambda dialogue: limit)  # greedy
     predictions: dict[int, Prediction] = {}
     with (
-        Summarizer(engine, renderer, max_new_tokens=lambda dialogue: limit, seed=recipe.seed) as summarizer,
+        Summarizer(engine, renderer, settings) as summarizer,
         Progress(f"Verifying: {name}", len(dialogues)) as progress,
     ):
         for index, prediction in summarizer.predict(dialogues, rows):
@@ -328,8 +186,7 @@ def _system(
             predictions[index] = replace(prediction, logprob=None)
             progress.advance()
     ordered = tuple(predictions[index] for index in range(len(dialogues)))
-    texts = finish(ordered, dialogues, _steps(recipe)).texts
-    score = score_corpus(texts, [dialogue.references for dialogue in dialogues])
+    score = RawTexts.of(ordered, dialogues).finish(_steps(recipe)).score(dialogues)
     say(f"{name}: final {score.final:.2f}")
     return ModelVariant(name, ordered, score)
 

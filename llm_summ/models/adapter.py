@@ -16,10 +16,12 @@ from llm_summ.core.progress import say
 from llm_summ.models.base import save_tokenizer
 from llm_summ.models.content_stamp import base_stamp
 from llm_summ.models.device import Device
-from llm_summ.models.families import ModelFamily
+from llm_summ.models.families import ModelFamily, family_of_config
 from llm_summ.models.load import load_base
 from llm_summ.models.text_part import text_part
+from llm_summ.models.trained_weights import LORA, TRAIN_AGAIN
 from llm_summ.models.weight_files import weight_names
+from llm_summ.prompt.saved_prompt import saved_frame
 from llm_summ.recipe import LoraFields, ModelFields, Recipe
 from llm_summ.runs.run import Run
 
@@ -53,30 +55,25 @@ def check_adapter(run: Run) -> dict[str, Any]:
     Raises:
         RunError: a file is missing or damaged.
     """
-    again = "train it again, or choose another run with --run"
-    if not run.adapter.is_dir():
-        raise RunError(f"{run.path}: no adapter; its training did not finish; {again}")
-    for name in ("adapter_config.json", _WEIGHTS, "tokenizer.json", "tokenizer_config.json"):
-        if not (run.adapter / name).is_file():
-            raise RunError(f"{run.adapter}: no {name}; the adapter is incomplete; {again}")
+    LORA.check_files(run, "adapter_config.json", _WEIGHTS, "tokenizer.json", "tokenizer_config.json")
     try:
         config = json.loads((run.adapter / "adapter_config.json").read_text(encoding="utf-8"))
         rank = config["r"]
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(
-            f"{run.adapter}/adapter_config.json: not a LoRA configuration ({error}); {again}"
+            f"{run.adapter}/adapter_config.json: not a LoRA configuration ({error}); {TRAIN_AGAIN}"
         ) from error
     if not isinstance(rank, int):
-        raise RunError(f"{run.adapter}/adapter_config.json: r: found {rank!r}, expected a number; {again}")
+        raise RunError(f"{run.adapter}/adapter_config.json: r: found {rank!r}, expected a number; {TRAIN_AGAIN}")
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(run.adapter / _WEIGHTS, framework="np") as weights:
             names = list(weights.keys())
     except (SafetensorError, OSError) as error:
-        raise RunError(f"{run.adapter / _WEIGHTS}: damaged or incomplete ({error}); {again}") from error
+        raise RunError(f"{run.adapter / _WEIGHTS}: damaged or incomplete ({error}); {TRAIN_AGAIN}") from error
     if not names:
-        raise RunError(f"{run.adapter / _WEIGHTS}: found no weights; {again}")
+        raise RunError(f"{run.adapter / _WEIGHTS}: found no weights; {TRAIN_AGAIN}")
     return dict(config)
 
 
@@ -215,45 +212,18 @@ def merged_folder(
     }
     with run.lock_merged(wait=True):
         folder = folder or _default_folder(run, dtype)
-        if merged_stamp(folder) != stamp or not _is_complete(folder):
-            _write_merged(run, model, location, device, dtype, stamp, folder)
+        if merged_stamp(folder) == stamp and _is_complete(folder):
+            return folder
+        say(f"Merging the adapter into {model.base} ({dtype}) -> {folder}")
+        _write(_merge(run, model, location, device, dtype), run, folder, stamp)
+    # The engine that needs the merged model takes all of the GPU's memory.
+    _free_memory()
     return folder
 
 
-def _write_merged(
-    run: Run,
-    model: ModelFields,
-    location: str,
-    device: Device,
-    dtype: str,
-    stamp: dict[str, Any],
-    folder: Path,
-) -> None:
-    say(f"Merging the adapter into {model.base} ({dtype}) -> {folder}")
+def _free_memory() -> None:
     import torch
-    from safetensors import SafetensorError
 
-    try:
-        merged = _merge(run, model, location, device, dtype)
-    except torch.OutOfMemoryError:
-        if device.kind == "cpu":
-            raise
-        say(f"{device.name} has too little memory to merge; merging on the CPU")
-        gc.collect()
-        torch.cuda.empty_cache()
-        merged = _merge(run, model, location, replace(device, kind="cpu", name="CPU"), dtype)
-    _check_room(folder, sum(tensor.numel() * tensor.element_size() for tensor in merged.parameters()))
-    try:
-        with whole_directory(folder) as building:
-            _write(merged, run, building, stamp["stop_id"])
-            write_json(building / MERGED_FROM, stamp)
-    except (OSError, SafetensorError) as error:
-        raise LlmSummError(
-            f"{folder}: cannot be written ({first_line(error)}); the partial folder was removed; free some disk "
-            "space, or choose another folder"
-        ) from error
-    # The engine that needs the merged model takes all of the GPU's memory.
-    del merged
     gc.collect()
     torch.cuda.empty_cache()
 
@@ -267,7 +237,6 @@ def _default_folder(run: Run, dtype: str) -> Path:
 
 
 def _is_complete(folder: Path) -> bool:
-    """Return whether a merged folder has all its files."""
     others = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
     names = (*weight_names(folder), *others)
     return all((folder / name).is_file() for name in names)
@@ -276,42 +245,60 @@ def _is_complete(folder: Path) -> bool:
 def _merge(run: Run, model: ModelFields, location: str, device: Device, dtype: str) -> Any:
     import torch
 
-    base = load_base(model, location, device, getattr(torch, dtype))
-    if getattr(base.config, "quantization_config", None) is not None:
-        raise ModelError(
-            f"model.base: {model.base}: its own weights are quantized, and cannot be merged into; generate with "
-            "the adapter attached, or train on the base in full precision"
-        )
-    merged = text_part(attach_adapter(base, run, merge=True))
-    # PEFT checks only the layers that it changes; others may have been out of float16's range before.
-    if dtype == "float16" and not all(torch.isfinite(tensor).all() for tensor in merged.parameters()):
-        raise _not_finite(run, dtype)
-    return merged
+    try:
+        base = load_base(model, location, device, getattr(torch, dtype))
+        if getattr(base.config, "quantization_config", None) is not None:
+            raise ModelError(
+                f"model.base: {model.base}: its own weights are quantized, and cannot be merged into; generate "
+                "with the adapter attached, or train on the base in full precision"
+            )
+        merged = text_part(attach_adapter(base, run, merge=True))
+        # PEFT checks only the layers that it changes; others may have been out of float16's range before.
+        if dtype == "float16" and not all(torch.isfinite(tensor).all() for tensor in merged.parameters()):
+            raise _not_finite(run, dtype)
+        return merged
+    except torch.OutOfMemoryError:
+        if device.kind == "cpu":
+            raise
+        say(f"{device.name} has too little memory to merge; merging on the CPU")
+        _free_memory()
+        return _merge(run, model, location, replace(device, kind="cpu", name="CPU"), dtype)
 
 
-def _write(merged: Any, run: Run, folder: Path, stop_id: int) -> None:
+def _write(merged: Any, run: Run, folder: Path, stamp: dict[str, Any]) -> None:
     """Write a merged model whose files make other programs stop at the trained stop token."""
+    from safetensors import SafetensorError
     from transformers import AutoTokenizer, GenerationConfig
 
-    tokenizer = AutoTokenizer.from_pretrained(run.adapter)
-    stop = tokenizer.convert_ids_to_tokens(stop_id)
-    if tokenizer.eos_token != stop:
-        tokenizer.eos_token = stop
-    for config in (merged.config, merged.config.get_text_config()):
-        config.eos_token_id = stop_id
-    # A new one: other programs would apply the base's sampling, penalties and other stop ids.
-    merged.generation_config = GenerationConfig(
-        do_sample=False,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=stop_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    merged.save_pretrained(folder, max_shard_size=_SHARD)
-    save_tokenizer(tokenizer, folder)
-    # `vllm serve` samples at temperature 1 unless the file sets another; transformers reads `do_sample`, and would
-    # refuse to write both.
-    path = folder / "generation_config.json"
-    write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "temperature": 0.0})
+    _check_room(folder, sum(tensor.numel() * tensor.element_size() for tensor in merged.parameters()))
+    try:
+        with whole_directory(folder) as building:
+            tokenizer, stop_id = AutoTokenizer.from_pretrained(run.adapter), stamp["stop_id"]
+            stop = tokenizer.convert_ids_to_tokens(stop_id)
+            if tokenizer.eos_token != stop:
+                tokenizer.eos_token = stop
+            for config in (merged.config, merged.config.get_text_config()):
+                config.eos_token_id = stop_id
+            # A new one: other programs would apply the base's sampling, penalties and other stop ids.
+            merged.generation_config = GenerationConfig(
+                do_sample=False,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=stop_id,
+                pad_token_id=tokenizer.pad_token_id,
+                **family_of_config(merged.config).generation_fields(saved_frame(run)),
+            )
+            merged.save_pretrained(building, max_shard_size=_SHARD)
+            save_tokenizer(tokenizer, building)
+            # `vllm serve` samples at temperature 1 unless the file sets another; transformers reads `do_sample`,
+            # and would refuse to write both.
+            path = building / "generation_config.json"
+            write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "temperature": 0.0})
+            write_json(building / MERGED_FROM, stamp)
+    except (OSError, SafetensorError) as error:
+        raise LlmSummError(
+            f"{folder}: cannot be written ({first_line(error)}); the partial folder was removed; free some disk "
+            "space, or choose another folder"
+        ) from error
 
 
 def _check_room(folder: Path, needed: int) -> None:

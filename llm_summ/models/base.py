@@ -15,8 +15,10 @@ from llm_summ.core.compat.hub import go_offline
 from llm_summ.core.compat.transformers import refusal
 from llm_summ.core.compat.write_errors import as_os_error
 from llm_summ.core.errors import ModelError, first_line
+from llm_summ.core.formatting import did_you_mean
 from llm_summ.core.optional_packages import quiet_libraries, require
 from llm_summ.core.progress import say
+from llm_summ.models.added_tokens import extend_tokenizer
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.device import Device
 from llm_summ.models.embedded import embedded_path
@@ -34,12 +36,14 @@ __all__ = [
     "model_type",
     "pick_dtype",
     "save_tokenizer",
+    "takes_its_file",
     "token_counter",
     "unavailable",
 ]
 
-_TAKE_THE_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")  # classes that only use the file's rules
+_TAKE_THE_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _PROBE = "#Person1#: 안녕하세요, 3월 12일 10:30에 만나요!  It's 5,000원…\n\nㅋㅋㅋ ㅠㅠ 뷁 😀 naïve"
+_KOREAN = "ko_KR"  # mBART's code
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -56,7 +60,11 @@ def base_location(model: ModelFields) -> str:
     folder = Path(base).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise ModelError(f"model.base: {base}: a folder without config.json; expected a transformers model")
+            is_adapter = (folder / "adapter_config.json").is_file()
+            raise ModelError(
+                f"model.base: {base}: a folder without config.json; expected a transformers model"
+                f"{', found an adapter: take the model that it was trained on' if is_adapter else ''}"
+            )
         _refuse(file_findings(base, folder))
         return str(folder)
     if folder.is_absolute() or base.startswith(("./", "../", "~")) or not _HUB_ID.fullmatch(base):
@@ -106,9 +114,40 @@ def load_tokenizer(model: ModelFields, location: str) -> Any:
             raise
         raise unavailable(model, error) from error
     tokenizer = _with_ids_of_its_file(model, location, tokenizer)
+    _set_language(model, tokenizer)
+    extend_tokenizer(model, tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def _set_language(model: ModelFields, tokenizer: Any) -> None:
+    """Set the language of both texts, if the tokenizer marks texts with one (mBART's).
+
+    Raises:
+        ModelError: it does not know the language, or it marks no text.
+    """
+    languages = getattr(tokenizer, "lang_code_to_id", None)
+    if not languages:
+        if model.language is not None:
+            raise ModelError(
+                f"model.language: found {model.language!r}, but the tokenizer of {model.base} has no languages; "
+                "leave it out"
+            )
+        return
+    language = model.language or _KOREAN
+    if language not in languages:
+        hint = did_you_mean(language, list(languages), "such as " + ", ".join(sorted(languages)[:5]))
+        raise ModelError(
+            f"model.language: the tokenizer of {model.base} has no language {language!r}; expected one of its "
+            f"{len(languages)}: {hint}"
+        )
+    tokenizer.src_lang = tokenizer.tgt_lang = language
+
+
+def takes_its_file(tokenizer: Any) -> bool:
+    """Return whether a tokenizer is of a class that uses the rules of tokenizer.json, and has none of its own."""
+    return type(tokenizer).__name__ in _TAKE_THE_FILE
 
 
 def _with_ids_of_its_file(model: ModelFields, location: str, tokenizer: Any) -> Any:
@@ -119,7 +158,7 @@ def _with_ids_of_its_file(model: ModelFields, location: str, tokenizer: Any) -> 
     rules.
     """
     path = model_file(model, location, "tokenizer.json")
-    if model.base.startswith("embedded:") or path is None or type(tokenizer).__name__ in _TAKE_THE_FILE:
+    if model.base.startswith("embedded:") or path is None or takes_its_file(tokenizer):
         return tokenizer
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast

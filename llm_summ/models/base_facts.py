@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BaseFacts", "facts_of"]
+__all__ = ["BaseFacts", "facts_of", "own_quantization"]
 
 # Layers that reach other tokens only through an attention mask. All others carry a state from token to token, and
 # would carry it from one packed row into the next.
@@ -36,7 +37,7 @@ class BaseFacts:
         model_type: transformers' name of the family, such as ``llama``.
         configuration: name of the configuration's class.
         architectures: the classes that its weights were saved from.
-        trained_class: the class that a training loads it as; None: it is not a causal language model.
+        trained_class: the class that a training loads it as; None: no class for text.
         is_encoder_decoder: whether an encoder reads and a decoder writes.
         is_encoder: whether each token sees later ones.
         quantized: how its weights are quantized already, such as ``fp8``; None: they are not.
@@ -84,14 +85,16 @@ def facts_of(config: Any) -> BaseFacts:
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
     )
 
     text = config.get_text_config()
-    custom = (getattr(config, "auto_map", None) or {}).get("AutoModelForCausalLM")
-    trained = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type) or (custom and custom.rpartition(".")[2])
-    quantization = getattr(config, "quantization_config", None)
-    if quantization is None:
-        quantization = getattr(text, "quantization_config", None)
+    two_parts = bool(getattr(config, "is_encoder_decoder", False))
+    classes = MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES if two_parts else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    own_code = getattr(config, "auto_map", None) or {}
+    custom = own_code.get("AutoModelForSeq2SeqLM" if two_parts else "AutoModelForCausalLM")
+    trained = classes.get(config.model_type) or (custom and custom.rpartition(".")[2])
+    quantization = own_quantization(config)
     masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     architectures = tuple(getattr(config, "architectures", None) or ())
     return BaseFacts(
@@ -99,7 +102,7 @@ def facts_of(config: Any) -> BaseFacts:
         configuration=type(config).__name__,
         architectures=architectures,
         trained_class=trained or None,
-        is_encoder_decoder=bool(getattr(config, "is_encoder_decoder", False)),
+        is_encoder_decoder=two_parts,
         is_encoder=masked and not getattr(config, "is_decoder", False),
         quantized=None if quantization is None else _method(quantization),
         recurrent=_recurrent(text),
@@ -110,9 +113,17 @@ def facts_of(config: Any) -> BaseFacts:
     )
 
 
-def _method(quantization: Any) -> str:
+def own_quantization(config: Any) -> dict[str, Any] | None:
+    """Return how a base's own weights are quantized, as its configuration says; None: they are not."""
+    for part in (config, config.get_text_config()):
+        fields = getattr(part, "quantization_config", None)
+        if fields is not None:
+            return dict(fields if isinstance(fields, dict) else fields.to_dict())
+    return None
+
+
+def _method(fields: Mapping[str, Any]) -> str:
     """Return how weights are quantized, in the configuration's word."""
-    fields = quantization if isinstance(quantization, dict) else quantization.to_dict()
     method = str(getattr(fields.get("quant_method"), "value", fields.get("quant_method", "unknown")))
     if method != "bitsandbytes":
         return method

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from llm_summ.core.compat.torch import replace_forward, restore_forward
-from llm_summ.models.few_row_linear import linear
+from llm_summ.models.cpu_decoding import linear
 
 __all__ = ["dequantized_bytes", "keep_dequantized", "with_adapter_merged"]
 

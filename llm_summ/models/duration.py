@@ -63,9 +63,9 @@ def model_size(model: Any) -> ModelSize:
 
     head = model.get_output_embeddings()
     linear = [module for module in model.modules() if isinstance(module, nn.Linear) and module is not head]
-    return ModelSize(
-        sum(module.in_features * module.out_features for module in linear), int(head.weight.shape.numel())
-    )
+    layers = sum(module.in_features * module.out_features for module in linear)
+    # Half of an encoder-decoder's layers see the prompt, and the other half the completion.
+    return ModelSize(layers // 2 if model.config.is_encoder_decoder else layers, int(head.weight.shape.numel()))
 
 
 def training_seconds(

@@ -97,7 +97,7 @@ def _convert(name: str, model: _Embedded, target: Path) -> None:
     say(f"Preparing {model.title}, once, about {_SECONDS} s, in {target}\n{model.terms}")
     from llm_summ.models.gguf import build_tokenizer, convert_gemma3, read_gguf
 
-    file = read_gguf(_content(name, model), f"embedded:{name}")
+    file = read_gguf(_content(name, model))
     # Leftovers of a killed process: this process has the lock, so no other one is writing them.
     for left in target.parent.glob(f".{target.name}.*"):
         if left.is_dir():

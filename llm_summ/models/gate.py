@@ -5,14 +5,16 @@ A finding is either an error or a note. Its code is stable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from llm_summ.core.engine_registry import engines_that
 from llm_summ.core.errors import ModelError
 from llm_summ.models.base import configuration
 from llm_summ.models.base_facts import BaseFacts, facts_of
 from llm_summ.models.base_finding import BaseFinding
-from llm_summ.models.families import find_family
+from llm_summ.models.families import CAUSAL, SEQ2SEQ, find_family
+from llm_summ.models.hub_files import hub_findings
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
 
@@ -27,6 +29,8 @@ _HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "WithLMHead"
 def pass_gate(recipe: Recipe, location: str, purpose: Purpose) -> tuple[BaseFacts, list[BaseFinding]]:
     """Return the facts of a base's configuration, with notes about it.
 
+    Of a hub's model the files are listed first, so that it is refused before it is downloaded.
+
     Args:
         recipe: names the base, and the settings of the training.
         location: from `base_location`.
@@ -35,11 +39,17 @@ def pass_gate(recipe: Recipe, location: str, purpose: Purpose) -> tuple[BaseFact
     Raises:
         ModelError: the base cannot be used for the purpose; a line for each reason.
     """
+    files = hub_findings(recipe.model, location)
+    _refuse(files)
     facts = facts_of(configuration(recipe.model, location))
     findings = base_findings(recipe, facts, purpose)
+    _refuse(findings)
+    return facts, [*files, *findings]
+
+
+def _refuse(findings: Sequence[BaseFinding]) -> None:
     if errors := [finding.line for finding in findings if finding.refuses]:
         raise ModelError("\n".join(errors))
-    return facts, findings
 
 
 def base_findings(recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> list[BaseFinding]:
@@ -54,9 +64,15 @@ def base_findings(recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> list[Ba
 
 def _architecture(where: str, facts: BaseFacts) -> Iterator[BaseFinding]:
     name = facts.saved_class or facts.configuration
-    if find_family(facts) is not None:
+    family = find_family(facts)
+    if family not in (None, CAUSAL, SEQ2SEQ):
+        return  # a family of another package knows itself which weights it includes
+    if family is not None:
         if facts.architectures and not any(
-            architecture == facts.trained_class or architecture.endswith(_HEADS)
+            architecture == facts.trained_class
+            or architecture.endswith(_HEADS)
+            # The head of an encoder-decoder is usually its table of embeddings; if not, loading finds it missing.
+            or (facts.is_encoder_decoder and architecture.endswith("Model"))
             for architecture in facts.architectures
         ):
             yield BaseFinding(
@@ -67,14 +83,14 @@ def _architecture(where: str, facts: BaseFacts) -> Iterator[BaseFinding]:
     elif facts.is_encoder_decoder:
         yield BaseFinding(
             "encoder-decoder",
-            f"{where}: {name} is an encoder-decoder, and would be trained without its encoder; take {_DECODERS}",
+            f"{where}: {name} is an encoder-decoder that does not map text to text; take BART, T5, or {_DECODERS}",
         )
     elif facts.is_encoder:
         yield BaseFinding("encoder", f"{where}: {name} is an encoder, which writes no text; take {_DECODERS}")
     else:
         yield BaseFinding(
             "no-language-model",
-            f"{where}: {name} ({facts.configuration}) is not a causal language model; take {_DECODERS}",
+            f"{where}: {name} ({facts.configuration}) is not a language model; take {_DECODERS}",
         )
 
 
@@ -91,8 +107,8 @@ def _quantized(where: str, recipe: Recipe, facts: BaseFacts, purpose: Purpose) -
     elif purpose == "merge":
         yield BaseFinding(
             "quantized",
-            f"{where}: its weights are quantized already ({kind}), and cannot be merged into; generate with "
-            "--engine hf, or train on the base in full precision",
+            f"{where}: its weights are quantized already ({kind}), and cannot be merged into; "
+            f"{_attached()}train on the base in full precision",
         )
     elif purpose == "train" and not trained_weights(recipe).has_adapter:
         yield BaseFinding(
@@ -109,13 +125,46 @@ def _quantized(where: str, recipe: Recipe, facts: BaseFacts, purpose: Purpose) -
         )
 
 
+def _encoder_decoder(recipe: Recipe) -> Iterator[BaseFinding]:
+    """Return the settings of a training that mean nothing for an encoder-decoder."""
+    if recipe.train.packing:
+        yield BaseFinding(
+            "packing",
+            f"train.packing: {recipe.model.base} is an encoder-decoder, whose encoder would see all rows of a "
+            "packed one; set it to false",
+        )
+    if recipe.lora.init == "eva":
+        yield BaseFinding(
+            "eva",
+            f"lora.init: eva is not supported for encoder-decoders such as {recipe.model.base}; set it to default",
+        )
+
+
+def _attached() -> str:
+    """Return the advice to generate with an engine that takes such a base."""
+    names = " or ".join(engine.name for engine in engines_that(["local", "quantized_base"]))
+    return f"generate with --engine {names}, or "
+
+
 def _trained(where: str, recipe: Recipe, facts: BaseFacts) -> Iterator[BaseFinding]:
+    if recipe.model.add_tokens and trained_weights(recipe).has_adapter:
+        frozen = f"model.add_tokens: train.weights {recipe.train.weights} trains no embeddings"
+        yield BaseFinding(
+            "added-tokens",
+            f"{frozen}, so that {recipe.model.base} could not learn to write them; set train.weights to full, or "
+            "leave add_tokens out"
+            if not facts.is_encoder_decoder
+            else f"{frozen}: the added tokens keep the mean of their parts; full trains them",
+            refuses=not facts.is_encoder_decoder,
+        )
     if recipe.train.packing and facts.recurrent:
         yield BaseFinding(
             "packing",
             f"train.packing: {recipe.model.base} has layers that carry a state from token to token "
             f"({', '.join(facts.recurrent)}), so that a packed row would see the row before it; set it to false",
         )
+    if facts.is_encoder_decoder:
+        yield from _encoder_decoder(recipe)
     if recipe.lora.init == "eva" and facts.sees:
         yield BaseFinding(
             "eva",

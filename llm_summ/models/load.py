@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from llm_summ.core.compat.bitsandbytes import keep_unpacked
@@ -10,12 +10,13 @@ from llm_summ.core.compat.transformers import are_shapes_refused
 from llm_summ.core.errors import ModelError, listed
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
-from llm_summ.models.base import configuration, hub_options, unavailable
+from llm_summ.models.added_tokens import extend_weights
+from llm_summ.models.base import configuration, hub_options, load_tokenizer, unavailable
 from llm_summ.models.device import Device, use_attention_without_plans
 from llm_summ.models.families import family_of_config
 from llm_summ.recipe import ModelFields
 
-__all__ = ["attention_options", "keep_trainable", "load_base", "quantization_config"]
+__all__ = ["attention_options", "bitsandbytes_config", "keep_trainable", "load_base", "quantization_config"]
 
 
 def load_base(model: ModelFields, location: str, device: Device, dtype: Any, quantization: Any = None) -> Any:
@@ -66,6 +67,9 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
             ) from error
         raise
     _refuse_gaps(model, loaded, info)
+    if model.add_tokens:
+        plain = model.model_copy(update={"add_tokens": []})
+        extend_weights(model, loaded, load_tokenizer(plain, location), load_tokenizer(model, location))
     return loaded
 
 
@@ -133,3 +137,16 @@ def quantization_config(kind: str, *, double: bool, compute_dtype: Any) -> Any:
         bnb_4bit_use_double_quant=double,
         bnb_4bit_compute_dtype=compute_dtype,
     )
+
+
+def bitsandbytes_config(fields: Mapping[str, Any] | None) -> Any:
+    """Return bitsandbytes' configuration of a base that is quantized already; None if it is not, or otherwise.
+
+    Args:
+        fields: from `own_quantization`.
+    """
+    from transformers import BitsAndBytesConfig
+
+    if fields is None or fields.get("quant_method") != "bitsandbytes":
+        return None
+    return BitsAndBytesConfig.from_dict(dict(fields))

@@ -22,11 +22,6 @@ _SHAPE = ("r", "alpha", "targets", "rslora")
 def find_start(recipe: Recipe, runs: Path, location: str) -> Run | None:
     """Return the run whose adapter a training starts with; None: it starts with a new adapter.
 
-    Args:
-        recipe: of the training.
-        runs: the folder of all runs.
-        location: of the recipe's base, from `base_location`.
-
     Raises:
         RunError: the run does not exist, is not finished, or has no adapter; or base or LoRA shape differ.
     """
@@ -71,12 +66,7 @@ def start_stamp(run: Run) -> dict[str, str]:
 
 
 def refuse_another_start(run: Run, start: Run | None, manifest: Manifest) -> None:
-    """Refuse to resume a training with another initial adapter than it was started with.
-
-    Args:
-        run: the training's.
-        start: the run that its recipe names, or None.
-        manifest: of the training.
+    """Refuse to resume a training with another initial adapter than its manifest names.
 
     Raises:
         RunError: the adapter was changed.

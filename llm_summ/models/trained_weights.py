@@ -6,16 +6,32 @@ that depends on the choice uses the object that `trained_weights` returns.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
+from llm_summ.core.errors import RunError
+from llm_summ.core.files import file_sha256
 from llm_summ.recipe import LoraFields, Recipe, WeightsName
 from llm_summ.runs.run import Run
 
-__all__ = ["FULL", "LORA", "TrainedWeights", "trained_weights", "weights_folder"]
+__all__ = [
+    "FULL",
+    "LORA",
+    "TRAIN_AGAIN",
+    "TrainedWeights",
+    "trained_model",
+    "trained_weights",
+    "weights_folder",
+    "weights_sha256",
+]
+
+TRAIN_AGAIN = "train it again, or choose another run with --run"
+"""What to do about weights that are incomplete."""
 
 
-class TrainedWeights(Protocol):
+@dataclass(frozen=True, slots=True)
+class TrainedWeights:
     """A choice of weights to train.
 
     Attributes:
@@ -35,58 +51,40 @@ class TrainedWeights(Protocol):
 
     def folder(self, run: Run) -> Path:
         """Return the folder of a finished run's weights."""
+        return run.adapter if self.has_adapter else run.model
+
+    def check_files(self, run: Run, *names: str) -> None:
+        """Check that the folder of a finished run's weights has these files.
+
+        Raises:
+            RunError: one is missing.
+        """
+        folder = self.folder(run)
+        if not folder.is_dir():
+            raise RunError(f"{run.path}: no {self.noun}; its training did not finish; {TRAIN_AGAIN}")
+        for name in names:
+            if not (folder / name).is_file():
+                raise RunError(f"{folder}: no {name}; the {self.noun} is incomplete; {TRAIN_AGAIN}")
 
     def stored_dtype(self, compute: str) -> str:
-        """Return the name of the dtype that the base's weights are stored in during a training.
-
-        Args:
-            compute: name of the dtype that the training computes in.
-        """
+        """Return the dtype that the base's weights are stored in during a training that computes in `compute`."""
+        return compute if self.has_adapter else "float32"  # smaller dtypes lose small updates
 
     def describe(self, lora: LoraFields) -> str:
         """Return a line for people about the trained weights."""
-
-
-class _Lora:
-    name: WeightsName = "lora"
-    has_adapter = True
-    operations: Literal[4, 6] = 4
-    noun: Literal["adapter", "model"] = "adapter"
-    saves_memory = ""
-
-    def folder(self, run: Run) -> Path:
-        return run.adapter
-
-    def stored_dtype(self, compute: str) -> str:
-        return compute
-
-    def describe(self, lora: LoraFields) -> str:
+        if not self.has_adapter:
+            return "all weights are trained"
         kind = {"default": "", "gaussian": ", gaussian", "eva": ", EVA"}[lora.init]
         plus = "" if lora.learning_rate_ratio is None else f", LoRA+ {lora.learning_rate_ratio:g}"
         return f"{'rsLoRA' if lora.rslora else 'LoRA'} r {lora.r}, alpha {lora.alpha}{kind}{plus}"
 
 
-class _Full:
-    name: WeightsName = "full"
-    has_adapter = False
-    operations: Literal[4, 6] = 6
-    noun: Literal["adapter", "model"] = "model"
-    saves_memory = "set train.weights to lora"
-
-    def folder(self, run: Run) -> Path:
-        return run.model
-
-    def stored_dtype(self, compute: str) -> str:
-        return "float32"  # smaller dtypes lose small updates
-
-    def describe(self, lora: LoraFields) -> str:
-        return "all weights are trained"
-
-
-LORA: TrainedWeights = _Lora()
+LORA = TrainedWeights("lora", has_adapter=True, operations=4, noun="adapter", saves_memory="")
 """A LoRA adapter; the base is frozen."""
 
-FULL: TrainedWeights = _Full()
+FULL = TrainedWeights(
+    "full", has_adapter=False, operations=6, noun="model", saves_memory="set train.weights to lora"
+)
 """All weights of the base."""
 
 _BY_NAME: dict[WeightsName, TrainedWeights] = {weights.name: weights for weights in (LORA, FULL)}
@@ -110,3 +108,20 @@ def weights_folder(run: Run, name: object) -> Path:
             return weights.folder(run)
     folders = [weights.folder(run) for weights in _BY_NAME.values()]
     return next((folder for folder in folders if folder.is_dir()), folders[-1])
+
+
+def trained_model(run: Run) -> Path:
+    """Return the folder of a run's trained model after checking its files; no weights are loaded.
+
+    Raises:
+        RunError: a file is missing.
+    """
+    FULL.check_files(run, "config.json", "tokenizer.json", "tokenizer_config.json")
+    if not any(run.model.glob("*.safetensors")):
+        raise RunError(f"{run.model}: no weights (*.safetensors); the model is incomplete; {TRAIN_AGAIN}")
+    return run.model
+
+
+def weights_sha256(folder: Path) -> str:
+    """Return the SHA-256 of the weights in a folder; of several files, one for each, in the order of names."""
+    return "+".join(file_sha256(path) for path in sorted(folder.glob("*.safetensors")))

@@ -45,14 +45,12 @@ def attach_refusals(facts: BaseFacts, config: Mapping[str, Any]) -> list[str]:
 
 
 def base_refusals(facts: BaseFacts) -> list[str]:
-    """Return why vLLM would refuse, or silently ignore, any adapter of a base; empty if it would not.
-
-    Args:
-        facts: of the base.
-    """
+    """Return why vLLM would refuse, or silently ignore, any adapter of a base; empty if it would not."""
     saved = facts.saved_class or ""
     if facts.is_part:
         return [f"it was trained on the {facts.trained_class} in a {saved}, whose layers vLLM calls otherwise"]
+    if facts.is_encoder_decoder:
+        return [f"vLLM dropped encoder-decoders such as {saved}"]
     support = architecture_support(saved)
     if not support.at_all:
         return [f"vLLM does not know {saved}"]
@@ -69,6 +67,8 @@ def unserved_on_cpu(facts: BaseFacts, *, attached: bool = False) -> str:
         attached: whether it loads the whole base with the adapter attached, instead of the merged language model.
     """
     saved = facts.saved_class or ""
+    if facts.is_encoder_decoder:
+        return f"vLLM dropped encoder-decoders such as {saved}"
     if (
         facts.trained_class is not None
         and not architecture_support(facts.trained_class).at_all

@@ -9,9 +9,15 @@ from pathlib import Path
 from llm_summ.core.errors import listed
 from llm_summ.models.base_finding import BaseFinding
 
-__all__ = ["file_findings", "weight_names"]
+__all__ = ["INDEX", "WEIGHTS", "file_findings", "missing_weights", "weight_names"]
 
-_INDEX = "model.safetensors.index.json"
+WEIGHTS = "model.safetensors"
+"""The weights of a model in one file."""
+
+INDEX = "model.safetensors.index.json"
+"""The file that names the parts of weights in several files."""
+
+_OTHER_FORMATS = (".bin", ".gguf", ".pt", ".pth", ".safetensors")
 _POINTER = b"version https://git-lfs"
 
 
@@ -28,14 +34,7 @@ def file_findings(base: str, folder: Path) -> list[BaseFinding]:
         return [names]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        others = [*folder.glob("*.bin"), *folder.glob("*.gguf"), *folder.glob("*.pt")]
-        hint = f" (found {others[0].name}, which is not read)" if others else ""
-        return [
-            BaseFinding(
-                "weights-missing",
-                f"{where}: no {listed(missing)}; expected all of the model's weights, as safetensors{hint}",
-            )
-        ]
+        return [missing_weights(base, missing, sorted(path.name for path in folder.iterdir()))]
     findings = []
     for name in names:
         error = _header_error(folder / name)
@@ -46,15 +45,31 @@ def file_findings(base: str, folder: Path) -> list[BaseFinding]:
     return findings
 
 
+def missing_weights(base: str, missing: Sequence[str], names: Sequence[str]) -> BaseFinding:
+    """Return the finding for weight files that a folder or a repository lacks.
+
+    Args:
+        base: as the recipe names it.
+        missing: names of the files.
+        names: of all files that exist.
+    """
+    others = [name for name in names if name.endswith(_OTHER_FORMATS)] if WEIGHTS in missing else []
+    hint = f" (found {others[0]}, which is not read)" if others else ""
+    return BaseFinding(
+        "weights-missing",
+        f"model.base: {base}: no {listed(missing)}; expected all of the model's weights, as safetensors{hint}",
+    )
+
+
 def weight_names(folder: Path) -> list[str]:
     """Return the names of a model's weight files, whether they exist or not.
 
     Raises:
         ValueError, KeyError, AttributeError, TypeError: the index is invalid.
     """
-    index = folder / _INDEX
+    index = folder / INDEX
     if not index.is_file():
-        return ["model.safetensors"]
+        return [WEIGHTS]
     return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
 
 
@@ -62,7 +77,7 @@ def _weight_files(folder: Path) -> Sequence[str] | BaseFinding:
     try:
         return weight_names(folder)
     except (ValueError, KeyError, AttributeError, TypeError):
-        index = folder / _INDEX
+        index = folder / INDEX
         return BaseFinding("weights-broken", f"model.base: {index}: not an index of weights; get the model again")
 
 

@@ -1,25 +1,23 @@
-"""The steps by name, and the function that runs them."""
+"""Run post-processing steps by their names; three short steps are here, too."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from llm_summ.core.errors import InputError
 from llm_summ.core.formatting import did_you_mean
+from llm_summ.core.post_step_registry import POST_STEPS
 from llm_summ.data.empty_texts import is_blank
-from llm_summ.post.cleanup import clean_characters, cut_loops, drop_prompt
-from llm_summ.post.limits import LengthLimits, cut_to_limit
 from llm_summ.post.post_input import PostInput
-from llm_summ.post.sentences import cut_unfinished, drop_repeats, whole_sentences
-from llm_summ.post.speakers import repair_speakers, repair_tags
 
 if TYPE_CHECKING:
+    from llm_summ.post.limits import LengthLimits
     from llm_summ.recipe import PostStep
 
-__all__ = ["NEED_DIALOGUE", "STEPS", "PostReport", "StepChange", "named_steps", "post_process"]
+__all__ = ["PostReport", "StepChange", "named_steps", "needing_dialogue", "post_process"]
 
 
 def strip(summary: PostInput) -> str:
@@ -37,24 +35,9 @@ def collapse_whitespace(summary: PostInput) -> str:
     return re.sub(r"[^\S\n]+", " ", summary.text)
 
 
-STEPS: Mapping[PostStep, Callable[[PostInput], str]] = {
-    "clean_characters": clean_characters,
-    "repair_tags": repair_tags,
-    "drop_prompt": drop_prompt,
-    "cut_loops": cut_loops,
-    "drop_repeats": drop_repeats,
-    "repair_speakers": repair_speakers,
-    "strip": strip,
-    "join_lines": join_lines,
-    "collapse_whitespace": collapse_whitespace,
-    "cut_unfinished": cut_unfinished,
-    "whole_sentences": whole_sentences,
-    "cut_to_limit": cut_to_limit,
-}
-"""Every step by its name in a recipe, in a sensible order: a step works on what the steps before it repaired."""
-
-NEED_DIALOGUE: frozenset[PostStep] = frozenset({"repair_speakers", "cut_to_limit"})
-"""The steps that need the dialogues."""
+def needing_dialogue(steps: Sequence[PostStep]) -> list[PostStep]:
+    """Return those of the steps that need the dialogues."""
+    return [name for name in steps if POST_STEPS.get(name).needs_dialogue]
 
 
 def named_steps(text: str) -> list[PostStep]:
@@ -65,10 +48,10 @@ def named_steps(text: str) -> list[PostStep]:
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
-        if name not in STEPS:
-            hint = did_you_mean(name, STEPS, f"the steps are {', '.join(STEPS)}")
+        if not POST_STEPS.has(name):
+            hint = did_you_mean(name, POST_STEPS.names(), f"the steps are {', '.join(POST_STEPS.names())}")
             raise InputError(f"--steps: found {name!r}, which is not a step; {hint}")
-    return cast("list[PostStep]", names)
+    return names
 
 
 class StepChange(NamedTuple):
@@ -117,14 +100,15 @@ def post_process(
     Args:
         texts: raw predictions, shape (n,).
         cut_off: whether each generation ended by length, None where that is not known; shape (n,).
-        steps: names of `STEPS`.
-        dialogues: the text of each dialogue, shape (n,); None if none of the steps is one of `NEED_DIALOGUE`.
+        steps: names of `POST_STEPS`.
+        dialogues: the text of each dialogue, shape (n,); None if none of the steps needs them.
         limits: of the step `cut_to_limit`; None: that step changes nothing.
 
     Raises:
+        InputError: a step of another package cannot be loaded.
         ValueError: the arguments differ in length, or a step needs the dialogues.
     """
-    if dialogues is None and (needing := [name for name in steps if name in NEED_DIALOGUE]):
+    if dialogues is None and (needing := needing_dialogue(steps)):
         raise ValueError(f"the step {needing[0]} needs the dialogues; found None")
     spoken = [None] * len(texts) if dialogues is None else dialogues
     most = [None if limits is None or one is None else limits.of(one) for one in spoken]
@@ -134,7 +118,8 @@ def post_process(
     for name in steps:
         label = f"{name}:{limits.mark}" if name == "cut_to_limit" and limits is not None else name
         summaries = [PostInput(*one) for one in zip(current, cut_off, spoken, most, strict=True)]
-        after = [_run(STEPS[name], summary) for summary in summaries]
+        step = POST_STEPS.get(name).load()
+        after = [_run(step, summary) for summary in summaries]
         pairs = enumerate(zip(current, after, strict=True))
         found = [StepChange(label, row, old, new) for row, (old, new) in pairs if old != new]
         changed[label] = len(found)

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llm_summ.core.post_step_registry import POST_STEPS
 from llm_summ.core.records import JsonRecord
-from llm_summ.post.steps import STEPS, PostReport, post_process
 
 if TYPE_CHECKING:
-    from llm_summ.post.limits import LengthLimits
     from llm_summ.recipe import PostStep
 
 __all__ = ["Gain", "StepSweep", "StepWorth", "placed", "sweep"]
@@ -106,43 +105,37 @@ class StepSweep(JsonRecord):
 
 
 def placed(steps: Sequence[PostStep], step: PostStep) -> list[PostStep]:
-    """Return the list with one more step: before the first that comes after it in `STEPS`."""
-    order = list(STEPS)
+    """Return the list with one more step: before the first that comes after it in `POST_STEPS`."""
+    order = POST_STEPS.names()
     later = (at for at, other in enumerate(steps) if order.index(other) > order.index(step))
     at = next(later, len(steps))
     return [*steps[:at], step, *steps[at:]]
 
 
 def sweep(
-    texts: Sequence[str],
-    cut_off: Sequence[bool | None],
-    dialogues: Sequence[str],
+    finish: Callable[[Sequence[PostStep]], Sequence[str]],
     steps: Sequence[PostStep],
     score: Callable[[Sequence[int], Sequence[str]], Sequence[float]],
     compare: Callable[[Sequence[float], Sequence[float]], Gain],
-    limits: LengthLimits | None = None,
 ) -> StepSweep:
     """Try the list without each of its steps, and with each other step in its place.
 
     Args:
-        texts: raw predictions, shape (n,).
-        cut_off: whether each generation ended by length, None where that is not known; shape (n,).
-        dialogues: their texts, shape (n,).
+        finish: returns the summaries after steps, shape (n,).
         steps: the list.
         score: returns the final scores, from 0 to 100, of texts for rows; a row may come several times. It is
             called once, with all rows of the list and those that a trial changes.
         compare: returns the gain of the second of two lists of scores over the first, shape (n,) each.
-        limits: of the step `cut_to_limit`.
     """
-    rows = list(range(len(texts)))
-    own = post_process(texts, cut_off, steps, dialogues, limits)
-    trials: list[tuple[PostStep, PostReport, list[int]]] = []
-    for step in STEPS:
+    own = finish(steps)
+    rows = list(range(len(own)))
+    trials: list[tuple[PostStep, Sequence[str], list[int]]] = []
+    for step in POST_STEPS.names():
         other = [one for one in steps if one != step] if step in steps else placed(steps, step)
-        report = post_process(texts, cut_off, other, dialogues, limits)
-        trials.append((step, report, [row for row in rows if report.texts[row] != own.texts[row]]))
-    asked = [(row, own.texts[row]) for row in rows]
-    asked += [(row, report.texts[row]) for _, report, changed in trials for row in changed]
+        texts = finish(other)
+        trials.append((step, texts, [row for row in rows if texts[row] != own[row]]))
+    asked = list(enumerate(own))
+    asked += [(row, texts[row]) for _, texts, changed in trials for row in changed]
     found = list(score([row for row, _ in asked], [text for _, text in asked]))
     finals, rest = found[: len(rows)], iter(found[len(rows) :])
     tried = sum(bool(changed) for _, _, changed in trials)

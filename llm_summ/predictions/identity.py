@@ -50,6 +50,8 @@ class DecodingIdentity(_Frozen):
         top_k: 0: from all tokens.
         beams: 1: no beam search.
         no_repeat_ngram: 0: repetition is allowed.
+        length_penalty: of beam search; 1: a text's mean log-probability counts.
+        min_new_tokens: tokens before a text may end.
         seed: the recipe's.
     """
 
@@ -59,6 +61,8 @@ class DecodingIdentity(_Frozen):
     top_k: int = 0
     beams: int = 1
     no_repeat_ngram: int = 0
+    length_penalty: float = 1.0
+    min_new_tokens: int = 0
     seed: int | None = None
 
 

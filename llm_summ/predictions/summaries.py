@@ -1,28 +1,26 @@
-"""Summaries of a prediction file: matched to the data, post-processed, with the signature of their score.
+"""Summaries of a prediction file: matched to the data, and post-processed.
 
 Predictions belong to a data file by content: every dialogue's id and hash must be there. Names do not count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from llm_summ.core.errors import PredictionError
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, dialogue_hash, read_hypotheses
-from llm_summ.post import post_process
-from llm_summ.post.limits import LengthLimits, limits_for
-from llm_summ.post.steps import StepChange
+from llm_summ.post.limits import limits_for
+from llm_summ.predictions.finished import Finished, RawTexts
 from llm_summ.predictions.id_matching import check_dialogues, check_ids
 from llm_summ.predictions.prediction import Prediction
 from llm_summ.predictions.raw_file import is_raw, run_of
 from llm_summ.predictions.store import PredictionFile
 from llm_summ.recipe import PostStep
 from llm_summ.runs.run import Run
-from llm_summ.score import CorpusScore
 
 __all__ = [
     "RawSummaries",
@@ -31,66 +29,42 @@ __all__ = [
     "raw_file_summaries",
     "raw_run_summaries",
     "run_summaries",
-    "signature_after",
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Summaries:
-    """One summary for every dialogue of a data file.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summaries(Finished):
+    """One summary for every dialogue of a data file, in the order of the dialogues.
 
     Attributes:
         path: the prediction file.
-        texts: the summaries after post-processing, in the order of the dialogues.
-        cut_off: whether each generation ended by length; None where the file does not have that.
-        post: the steps that ran, with the number of texts each changed; empty if none ran.
         engine: the engine, ``.untuned`` added where no adapter was used; None where the file does not have it.
-        raw: the summaries before post-processing.
         run: the run of these raw predictions; None for any other file.
-        changes: the changes of each step.
     """
 
     path: Path
-    texts: tuple[str, ...]
-    cut_off: tuple[bool | None, ...] | None = None
-    post: Mapping[str, int] = field(default_factory=dict)
     engine: str | None = None
-    raw: tuple[str, ...] = ()
     run: Run | None = None
-    changes: tuple[StepChange, ...] = ()
 
     @property
     def untuned(self) -> bool:
         """Whether the base model wrote them without an adapter."""
         return self.engine is not None and self.engine.endswith(".untuned")
 
-    def sign(self, score: CorpusScore) -> str:
-        """Return the signature of their score, with the steps of post-processing."""
-        return signature_after(score, self.post)
-
-
-def signature_after(score: CorpusScore, steps: Iterable[str]) -> str:
-    """Return the signature of the score of post-processed texts: the score's own, and the steps that ran."""
-    return f"{score.signature}|post:{'+'.join(steps) or 'none'}"
-
 
 @dataclass(frozen=True, slots=True)
 class RawSummaries:
-    """Texts of a prediction file, with everything that post-processing needs.
+    """Texts of a prediction file.
 
     Attributes:
         path: the prediction file.
-        texts: the summaries, shape (n,).
-        dialogues: the text of each summary's dialogue, shape (n,); None: they are not known.
-        cut_off: whether each generation ended by length, shape (n,); None where the file does not have that.
+        raw: its texts.
         engine: as in `Summaries`.
         run: as in `Summaries`.
     """
 
     path: Path
-    texts: tuple[str, ...]
-    dialogues: tuple[str, ...] | None
-    cut_off: tuple[bool | None, ...] | None = None
+    raw: RawTexts
     engine: str | None = None
     run: Run | None = None
 
@@ -111,41 +85,23 @@ class RawSummaries:
             run: the run of the predictions.
         """
         identity = file.identity()
-        return cls(
-            file.path,
-            tuple(prediction.summary for prediction in predictions),
-            tuple(dialogue.text for dialogue in dialogues),
-            tuple(prediction.finish_reason == "length" for prediction in predictions),
-            "unknown" if identity is None else identity.label,
-            run,
-        )
+        engine = "unknown" if identity is None else identity.label
+        return cls(file.path, RawTexts.of(predictions, dialogues), engine, run)
 
-    def finish(self, steps: Sequence[PostStep] | None = None, limits: LengthLimits | None = None) -> Summaries:
-        """Post-process the texts.
+    def finish(self, steps: Sequence[PostStep] | None = None) -> Summaries:
+        """Post-process the texts, with the limits of their run.
 
         Args:
             steps: None: those of the run's recipe, and no steps where there is not a run.
-            limits: of the step `cut_to_limit`; None: those of the run.
 
         Raises:
             RunError: a step needs the run's limits, and they are missing.
-            ValueError: a step needs the dialogues, and they are not known.
         """
         if steps is None:
             steps = [] if self.run is None else self.run.recipe().post
-        if limits is None:
-            limits = limits_for(self.run, steps, self.dialogues or ())
-        cut_off = self.cut_off or [None] * len(self.texts)
-        report = post_process(self.texts, cut_off, steps, self.dialogues, limits)
+        done = self.raw.finish(steps, limits_for(self.run, steps, self.raw.dialogues or ()))
         return Summaries(
-            self.path,
-            tuple(report.texts),
-            self.cut_off,
-            report.changed,
-            self.engine,
-            self.texts,
-            self.run,
-            tuple(report.changes),
+            done.raw, done.texts, done.post, done.changes, path=self.path, engine=self.engine, run=self.run
         )
 
 
@@ -226,7 +182,7 @@ def raw_file_summaries(path: Path, source: str, dialogues: Sequence[Dialogue]) -
         hypotheses = read_hypotheses(path)
         check_ids(path, list(hypotheses), ids, source)
         texts = tuple(hypotheses[name] for name in ids)
-        return RawSummaries(path, texts, tuple(dialogue.text for dialogue in dialogues))
+        return RawSummaries(path, RawTexts(texts, tuple(dialogue.text for dialogue in dialogues)))
     run = run_of(path, notify=True)
     file = PredictionFile(path)
     predictions = file.read()

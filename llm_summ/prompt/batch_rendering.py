@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from llm_summ.core.errors import PromptError, listed
 from llm_summ.data import Dialogue
-from llm_summ.prompt.render import Renderer, TokenizedExample
+from llm_summ.prompt.render import Renderer
+from llm_summ.prompt.tokenized_example import TokenizedExample
 
 __all__ = ["Refused", "render_rows"]
 

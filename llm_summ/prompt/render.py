@@ -6,7 +6,8 @@ Ids of a training row (the targets are the completion's ids and the stop id)::
 
     [BOS] prompt ...... | completion ...... stop
 
-The model's family makes its inputs from them (one sequence, labels, padding): `llm_summ.models.families`.
+An encoder-decoder has other tokens around both texts: `llm_summ.prompt.frame`. The model's family makes its inputs
+from them (one sequence, labels, padding): `llm_summ.models.families`.
 
 The prompt and the completion are tokenized separately: a token never spans the boundary, and the ids for training
 begin with the ids for generation. A prompt that is too long loses its examples, then whole turns, but never the
@@ -17,48 +18,20 @@ instruction, the last turn or the completion. Special tokens come only from the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue, Turn
 from llm_summ.prompt.examples import ExamplePool
+from llm_summ.prompt.frame import Frame
 from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.template import Template, load_template
 from llm_summ.prompt.tokenization import PromptTokenizer
+from llm_summ.prompt.tokenized_example import TokenizedExample
 from llm_summ.recipe import PromptFields
 
-__all__ = ["Renderer", "TokenizedExample", "make_renderer"]
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizedExample:
-    """A dialogue as token ids.
-
-    Attributes:
-        id: the dialogue's id.
-        prompt_ids: shape (p,).
-        completion_ids: shape (c,), without the stop id; empty for generation.
-        stop_id: ends the completion.
-        dropped_turns: number of turns that were dropped because the prompt was too long.
-        examples: number of examples in the prompt.
-    """
-
-    id: str
-    prompt_ids: tuple[int, ...]
-    completion_ids: tuple[int, ...]
-    stop_id: int
-    dropped_turns: int = 0
-    examples: int = 0
-
-    def __len__(self) -> int:
-        """Return the number of tokens of the prompt, the completion and the stop id."""
-        return len(self.prompt_ids) + len(self.completion_ids) + 1
-
-    @property
-    def target_tokens(self) -> int:
-        """Number of target tokens: those of the completion, and the stop token."""
-        return len(self.completion_ids) + 1
+__all__ = ["Renderer", "make_renderer"]
 
 
 class Renderer:
@@ -66,45 +39,39 @@ class Renderer:
 
     Args:
         tokenizer: a transformers tokenizer.
-        template: a prompt template.
-        chat: whether to use the tokenizer's chat template: "auto" uses it if there is one.
-        max_prompt_tokens: a longer prompt loses examples, then turns.
-        max_answer_tokens: a longer completion is an error, since a cut one would train the model to stop in
-            mid-sentence. The stop id counts.
-        truncation: which turns are dropped first; "error" raises instead.
+        template: a prompt template; the one that `fields` names is not read.
+        fields: the recipe's section `prompt`. A prompt that is longer than `max_prompt_tokens` loses examples (the
+            least similar first), then turns, as `truncation` says. A completion that is longer than
+            `max_answer_tokens` with its stop id is an error, since a cut one would train the model to stop in
+            mid-sentence.
         examples: the pool of examples.
-        example_count: maximum number of examples in a prompt.
-        max_examples_tokens: maximum number of tokens in the examples' dialogues and summaries; the least similar
-            examples are left out first.
         length: predicts the length that the prompt asks for.
+        frame: the tokens around source and target of an encoder-decoder; None: a decoder.
 
     Raises:
-        PromptError: "always" without a chat template, no token that could end a completion, or the template uses
-            examples or a length without the arguments for them, or the reverse.
+        PromptError: `chat` is "always" without a chat template, no token could end a completion, or the template
+            uses examples or a length without the arguments for them, or the reverse.
     """
 
     def __init__(
         self,
         tokenizer: Any,
         template: Template,
+        fields: PromptFields | None = None,
         *,
-        chat: Literal["auto", "always", "never"] = "auto",
-        max_prompt_tokens: int = 1024,
-        max_answer_tokens: int = 256,
-        truncation: Literal["middle", "head", "tail", "error"] = "middle",
         examples: ExamplePool | None = None,
-        example_count: int = 0,
-        max_examples_tokens: int = 512,
         length: LengthTarget | None = None,
+        frame: Frame | None = None,
     ) -> None:
-        self.template = template
-        self.max_prompt_tokens, self.max_answer_tokens = max_prompt_tokens, max_answer_tokens
-        self._truncation: Literal["middle", "head", "tail", "error"] = truncation
-        self._check_variables(examples, example_count, length)
-        self._pool = examples if example_count else None
-        self._example_count, self._max_examples_tokens = example_count, max_examples_tokens
+        fields = fields or PromptFields()
+        self.template, self.frame = template, frame
+        self.max_prompt_tokens, self.max_answer_tokens = fields.max_prompt_tokens, fields.max_answer_tokens
+        self._truncation = fields.truncation
+        self._check_variables(examples, fields.examples, length)
+        self._pool = examples if fields.examples else None
+        self._example_count, self._max_examples_tokens = fields.examples, fields.max_examples_tokens
         self._length = length if template.uses("length") else None
-        self._tokenizer = PromptTokenizer(tokenizer, chat)
+        self._tokenizer = PromptTokenizer(tokenizer, fields.chat, frame)
         self.uses_chat = self._tokenizer.uses_chat
         self.stop_id, self.pad_id = self._tokenizer.stop_id, self._tokenizer.pad_id
         self.before_completion = self._tokenizer.before_completion
@@ -142,13 +109,13 @@ class Renderer:
 
         ids = shorter(len(examples))
         if len(ids) <= self.max_prompt_tokens:
-            return TokenizedExample(dialogue.id, ids, (), self.stop_id, examples=len(examples))
+            return self._row(dialogue, ids, examples=len(examples))
         if examples:
             ids = shorter(0)
             if len(ids) <= self.max_prompt_tokens:
                 # All were too many; search from one less than all.
                 count, fitting = self._most(len(examples) - 1, shorter) or (0, ids)
-                return TokenizedExample(dialogue.id, fitting, (), self.stop_id, examples=count)
+                return self._row(dialogue, fitting, examples=count)
         if self._truncation == "error":
             raise PromptError(
                 f"{dialogue.id}: prompt of {len(ids)} tokens, at most {self.max_prompt_tokens} allowed; "
@@ -166,7 +133,7 @@ class Renderer:
                 f"{dialogue.id}: the instruction and one turn have more than {self.max_prompt_tokens} tokens; "
                 "raise prompt.max_prompt_tokens"
             )
-        return TokenizedExample(dialogue.id, best[1], (), self.stop_id, len(turns) - best[0])
+        return self._row(dialogue, best[1], dropped_turns=len(turns) - best[0])
 
     def messages(self, dialogue: Dialogue) -> tuple[tuple[str, str], ...]:
         """Return the prompt as (role, text) pairs, for a server with its own tokenizer and chat template.
@@ -206,6 +173,12 @@ class Renderer:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of generated ids, up to the stop id, without special tokens."""
         return self._tokenizer.decode(ids)
+
+    def _row(
+        self, dialogue: Dialogue, ids: tuple[int, ...], *, dropped_turns: int = 0, examples: int = 0
+    ) -> TokenizedExample:
+        start = None if self.frame is None else self.frame.start_id
+        return TokenizedExample(dialogue.id, ids, (), self.stop_id, dropped_turns, examples, start)
 
     def _check_variables(self, pool: ExamplePool | None, count: int, length: LengthTarget | None) -> None:
         """Raise if the template's examples or length are missing, or if it does not use the given examples."""
@@ -280,13 +253,13 @@ class Renderer:
         )
 
     def _completion_ids(self, summary: str) -> tuple[int, ...]:
-        ids = self._tokenizer.encode(self.template.completion(summary))
+        ids = self._tokenizer.completion(self.template.completion(summary))
         if self.stop_id in ids:
             raise PromptError(
                 "the completion contains the stop token, and this tokenizer cannot encode it as plain text; "
                 "remove it from the summary or the prompt's section answer"
             )
-        return tuple(ids)
+        return ids
 
 
 def make_renderer(
@@ -296,6 +269,7 @@ def make_renderer(
     template: Template | None = None,
     examples: ExamplePool | None = None,
     length: LengthTarget | None = None,
+    frame: Frame | None = None,
 ) -> Renderer:
     """Return the renderer that a recipe describes.
 
@@ -305,6 +279,7 @@ def make_renderer(
         template: the template, if it was already read; None reads `fields.template`.
         examples: needed if `fields.examples` is above 0.
         length: needed if the template uses `length`.
+        frame: of an encoder-decoder.
 
     Raises:
         PromptError: the template is unavailable, or cannot be used with this tokenizer and these arguments.
@@ -312,12 +287,8 @@ def make_renderer(
     return Renderer(
         tokenizer,
         template or load_template(fields.template),
-        chat=fields.chat,
-        max_prompt_tokens=fields.max_prompt_tokens,
-        max_answer_tokens=fields.max_answer_tokens,
-        truncation=fields.truncation,
+        fields,
         examples=examples,
-        example_count=fields.examples,
-        max_examples_tokens=fields.max_examples_tokens,
         length=length,
+        frame=frame,
     )

@@ -6,6 +6,7 @@
                 length.json      targets and predictor, if the template asks for a length
                 budget.json      predicts the maximum number of tokens of a summary
                 examples.jsonl   the dialogues that few-shot examples are taken from, if any
+                frame.json       the tokens around source and target, for an encoder-decoder
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from llm_summ.core.errors import RunError
 from llm_summ.core.files import file_sha256, write_text
 from llm_summ.data import read_dialogues
 from llm_summ.prompt.examples import ExamplePool
+from llm_summ.prompt.frame import Frame
 from llm_summ.prompt.length import LengthTarget
 from llm_summ.prompt.render import Renderer, make_renderer
 from llm_summ.prompt.template import Template, load_template
@@ -24,7 +26,7 @@ from llm_summ.prompt.token_limit import TokenLimitPredictor
 from llm_summ.recipe import PromptFields
 from llm_summ.runs.run import Run
 
-__all__ = ["keep", "kept_sha256", "other_renderer", "saved_limit_predictor", "trained_renderer"]
+__all__ = ["keep", "kept_sha256", "other_renderer", "saved_frame", "saved_limit_predictor", "trained_renderer"]
 
 
 def keep(
@@ -32,12 +34,15 @@ def keep(
     length: LengthTarget | None,
     pool: ExamplePool | None,
     limit_predictor: TokenLimitPredictor | None = None,
+    frame: Frame | None = None,
 ) -> None:
     """Write what the training's renderer needs in addition to the template, and the fitted token limits."""
     if limit_predictor is not None:
         write_text(run.budget_path, limit_predictor.to_json() + "\n")
     if length is not None:
         write_text(run.length_path, length.to_json() + "\n")
+    if frame is not None:
+        write_text(run.frame_path, frame.to_json() + "\n")
     if pool is not None:
         rows = (
             {"fname": dialogue.id, "dialogue": dialogue.text, "summary": dialogue.references[0]}
@@ -120,7 +125,20 @@ def _made(run: Run, fields: PromptFields, tokenizer: Any, template: Template) ->
         if not run.examples_path.is_file():
             raise RunError(f"{run.examples_path}: no such file, but the prompt shows examples; {again}")
         pool = ExamplePool(read_dialogues(str(run.examples_path), references=True))
-    return make_renderer(fields, tokenizer, template=template, examples=pool, length=length)
+    return make_renderer(
+        fields, tokenizer, template=template, examples=pool, length=length, frame=saved_frame(run)
+    )
+
+
+def saved_frame(run: Run) -> Frame | None:
+    """Return the tokens around source and target that a run was trained with; None: its model is a decoder.
+
+    Raises:
+        PromptError: the file is invalid.
+    """
+    if not run.frame_path.is_file():
+        return None
+    return Frame.from_json(run.frame_path.read_text(encoding="utf-8", errors="replace"), str(run.frame_path))
 
 
 def saved_limit_predictor(run: Run) -> TokenLimitPredictor:
@@ -141,4 +159,5 @@ def saved_limit_predictor(run: Run) -> TokenLimitPredictor:
 
 def kept_sha256(run: Run) -> dict[str, str]:
     """Return the hashes of the files that `keep` wrote. Prompts depend on them and on the template."""
-    return {path.name: file_sha256(path) for path in (run.length_path, run.examples_path) if path.is_file()}
+    kept = (run.length_path, run.examples_path, run.frame_path)
+    return {path.name: file_sha256(path) for path in kept if path.is_file()}

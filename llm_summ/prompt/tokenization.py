@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from llm_summ.core.compat.tokenizers import encode_ids, fast_backend, with_special_token
 from llm_summ.core.errors import PromptError, first_line
+from llm_summ.prompt.frame import Frame
 from llm_summ.prompt.jinja_env import FAULTS
 
 __all__ = ["CHAT_DATE", "PromptTokenizer"]
@@ -36,14 +37,23 @@ class PromptTokenizer:
     Args:
         tokenizer: a transformers tokenizer.
         chat: whether to use the tokenizer's chat template: "auto" uses it if there is one.
+        frame: the tokens around source and target of an encoder-decoder; None: a decoder, which continues the
+            prompt.
 
     Raises:
-        PromptError: "always" without a chat template, a chat template that fails or leaves out the user's message,
-            or no token that could end a completion.
+        PromptError: "always" without a chat template or with a frame, a chat template that fails or leaves out the
+            user's message, or no token that could end a completion.
     """
 
-    def __init__(self, tokenizer: Any, chat: Literal["auto", "always", "never"]) -> None:
+    def __init__(
+        self, tokenizer: Any, chat: Literal["auto", "always", "never"], frame: Frame | None = None
+    ) -> None:
         self._tokenizer = tokenizer
+        self.frame = frame
+        if frame is not None and chat == "always":
+            raise PromptError(
+                "prompt.chat is always, but an encoder-decoder reads a text and not a chat; set it to auto"
+            )
         # All references of a dialogue have the same prompt, and augmented data repeat dialogues.
         self._cached = lru_cache(maxsize=_CACHED_TEXTS)(self._encode)
         self._backend = self._find_backend()
@@ -52,7 +62,7 @@ class PromptTokenizer:
             raise PromptError(
                 "prompt.chat is always, but this model's tokenizer has no chat template; set it to auto"
             )
-        self.uses_chat = has_template and chat != "never"
+        self.uses_chat = has_template and chat != "never" and frame is None
         self._takes_system = self.uses_chat and self._find_takes_system()
         self._bos = self._leading_bos()
         pad_id = tokenizer.pad_token_id
@@ -85,7 +95,7 @@ class PromptTokenizer:
 
         made = messages(lambda text: self._to_hide.sub(hide, text))
         if not self.uses_chat:
-            text = "\n\n".join(message["content"] for message in made) + "\n"
+            text = "\n\n".join(message["content"] for message in made) + ("\n" if self.frame is None else "")
         else:
             try:
                 text = self._chat(made, add_generation_prompt=True)
@@ -97,10 +107,17 @@ class PromptTokenizer:
         for position, part in enumerate(_HIDDEN.split(text)):  # text, number, text, number, …, text
             is_number = position % 2 == 1
             ids += self.encode(hidden[int(part)] if is_number else part, special_tokens=not is_number)
+        if self.frame is not None:
+            return (*self.frame.before_source, *ids, *self.frame.after_source)
         # Add BOS unless the chat template already wrote it.
         if self._bos is not None and ids[:1] != [self._bos]:
             ids.insert(0, self._bos)
         return tuple(ids)
+
+    def completion(self, text: str) -> tuple[int, ...]:
+        """Return the ids of a completion, without the stop id; shape (c,)."""
+        before = () if self.frame is None else self.frame.before_target
+        return (*before, *self._cached(text, False))
 
     def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """Return the token ids of `text`; without `special_tokens`, those in it are encoded as plain text."""

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from llm_summ.core.engine_registry import AUTO, Capability, check_engine_name, engine_spec, engines_that
+from llm_summ.core.objective_registry import OBJECTIVES
+from llm_summ.core.post_step_registry import POST_STEPS
 from llm_summ.recipe.request_body import SentField, check_extra_body, further_fields
 
 __all__ = [
@@ -27,23 +29,10 @@ __all__ = [
     "WeightsName",
 ]
 
-PostStep = Literal[
-    "clean_characters",
-    "repair_tags",
-    "drop_prompt",
-    "cut_loops",
-    "drop_repeats",
-    "repair_speakers",
-    "strip",
-    "join_lines",
-    "collapse_whitespace",
-    "cut_unfinished",
-    "whole_sentences",
-    "cut_to_limit",
-]
+PostStep = Annotated[str, AfterValidator(POST_STEPS.check)]
 EngineName = Annotated[str, AfterValidator(check_engine_name)]
 WeightsName = Literal["lora", "full"]
-ObjectiveName = Literal["sft"]
+ObjectiveName = Annotated[str, AfterValidator(OBJECTIVES.check)]
 Tracker = Literal["wandb", "trackio", "tensorboard"]
 OptimizerName = Literal[
     "auto", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "lion_8bit", "adafactor", "sgd"
@@ -58,7 +47,13 @@ class _Section(BaseModel):
 
 
 class ModelFields(_Section):
-    """The base model, and the precision its frozen weights are stored in."""
+    """The base model, and the precision its frozen weights are stored in.
+
+    Attributes:
+        add_tokens: words that get a token of their own, such as ``#Person1#``: the table of embeddings grows by
+            them, and each begins as the mean of the tokens that it consisted of.
+        language: mBART's code of the texts' language; None: ko_KR where the tokenizer has it.
+    """
 
     base: str = Field(min_length=1)
     revision: str | None = None
@@ -66,6 +61,8 @@ class ModelFields(_Section):
     quantization: Literal["nf4", "fp4", "int8", "none"] = "nf4"
     double_quantization: bool = True
     compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    add_tokens: list[Annotated[str, Field(min_length=1)]] = []
+    language: str | None = Field(default=None, min_length=1)
 
 
 class DataFields(_Section):
@@ -198,6 +195,7 @@ class EvaluationFields(_Section):
         patience: stop after this number of evaluations in a row that do not improve on the best by `min_gain`.
         min_gain: in points of the score (0 to 100) if the pick is by score, otherwise in the loss.
         batch_size: prompts at a time.
+        decoding: ``greedy``, or ``recipe``: with the beams of the section `generate`, which is slower.
     """
 
     every: _Count | Literal["epoch", "never"] = "epoch"
@@ -206,6 +204,7 @@ class EvaluationFields(_Section):
     patience: int | None = Field(default=None, ge=1)
     min_gain: float = Field(default=0.0, ge=0)
     batch_size: int = Field(default=16, ge=1)
+    decoding: Literal["greedy", "recipe"] = "greedy"
 
 
 class ServerFields(_Section):
@@ -283,6 +282,9 @@ class GenerateFields(_Section):
         beams: the number of beams (beam search); not every engine supports it.
         no_repeat_ngram: no sequence of this number of tokens is repeated in a completion; 0: no restriction. Not
             every engine supports it.
+        length_penalty: beam search divides the log-probability of a text by its length to this power; above 1
+            favours longer texts.
+        min_new_tokens: tokens that a completion has at least.
         tensor_parallel: GPUs that a model is divided among; not every engine supports it.
         data_parallel: workers that share the dialogues, each with the whole model, with an engine on this machine.
         prove: whether to prove with one prompt, before a generation, that the engine uses the trained weights.
@@ -298,6 +300,8 @@ class GenerateFields(_Section):
     top_k: int = Field(default=0, ge=0)
     beams: int = Field(default=1, ge=1)
     no_repeat_ngram: int = Field(default=0, ge=0)
+    length_penalty: float = 1.0
+    min_new_tokens: int = Field(default=0, ge=0)
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     adapter: Literal["auto", "attach", "merge"] = "auto"
     base_quantization: Literal["none", "nf4"] = "none"
@@ -330,6 +334,12 @@ class GenerateFields(_Section):
             raise ValueError(
                 "limit predicted cannot be used with beams, as a limit decides which text wins; set limit to fixed"
             )
+        if self.length_penalty != 1 and self.beams == 1:
+            raise ValueError("length_penalty is for beam search; set beams above 1, or leave it out")
+        if self.min_new_tokens >= self.max_new_tokens:
+            raise ValueError(
+                f"min_new_tokens {self.min_new_tokens} is not below max_new_tokens {self.max_new_tokens}; lower it"
+            )
         self._suits_the_engine()
         if self.base_quantization != "none" and self.adapter == "merge":
             raise ValueError("adapter merge and base_quantization nf4 exclude each other; choose one")
@@ -358,6 +368,7 @@ class GenerateFields(_Section):
         settings: dict[str, tuple[Capability, bool]] = {
             f"beams {self.beams}": ("beams", self.beams > 1),
             f"no_repeat_ngram {self.no_repeat_ngram}": ("no_repeat_ngram", self.no_repeat_ngram > 0),
+            f"min_new_tokens {self.min_new_tokens}": ("min_tokens", self.min_new_tokens > 0),
             f"base_quantization {self.base_quantization}": ("quantize", self.base_quantization != "none"),
         }
         return {name: capability for name, (capability, is_set) in settings.items() if is_set}

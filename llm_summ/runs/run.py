@@ -56,6 +56,16 @@ _PACKAGES = (
 )
 
 
+class _Inside:
+    """The path of a file or folder of a run, by its name there."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: Run, _: type[Run]) -> Path:
+        return run.path / self._name
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run's folder and its files."""
@@ -72,100 +82,46 @@ class Run:
         """The value of ``--run`` that finds this run."""
         return self.name if self.path.parent == RUNS else str(self.path)
 
-    @property
-    def recipe_path(self) -> Path:
-        """The resolved recipe, with every field."""
-        return self.path / "recipe.yaml"
-
-    @property
-    def prompt_path(self) -> Path:
-        """The prompt that was trained: a copy, since the original may change."""
-        return self.path / "prompt.md"
-
-    @property
-    def length_path(self) -> Path:
-        """The length targets that the prompt was trained with, and their predictor."""
-        return self.path / "length.json"
-
-    @property
-    def examples_path(self) -> Path:
-        """The dialogues that few-shot examples are taken from."""
-        return self.path / "examples.jsonl"
-
-    @property
-    def manifest_path(self) -> Path:
-        """The run's inputs and result: hashes, versions, seed, device."""
-        return self.path / "manifest.json"
-
-    @property
-    def budget_path(self) -> Path:
-        """The predictor of the largest number of tokens of a summary (`generate.limit`)."""
-        return self.path / "budget.json"
-
-    @property
-    def limits_path(self) -> Path:
-        """The length limits of summaries that `post --learn-limits` fitted."""
-        return self.path / "limits.json"
-
-    @property
-    def log_path(self) -> Path:
-        """One JSON object for every logged optimizer step."""
-        return self.path / "log.jsonl"
-
-    @property
-    def adapter(self) -> Path:
-        """The trained adapter, with its tokenizer."""
-        return self.path / "adapter"
-
-    @property
-    def model(self) -> Path:
-        """The trained model with its tokenizer, in place of an adapter if all weights were trained."""
-        return self.path / "model"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The checkpoints that a stopped training resumes from."""
-        return self.path / "checkpoints"
-
-    @property
-    def evaluations(self) -> Path:
-        """The summaries of each evaluation during the training."""
-        return self.path / "evaluations"
-
-    @property
-    def tracking(self) -> Path:
-        """The files that trackers write."""
-        return self.path / "tracking"
-
-    @property
-    def merged(self) -> Path:
-        """The base with the adapter merged into it, made when an engine needs it."""
-        return self.path / "merged"
-
-    @property
-    def predictions(self) -> Path:
-        """Raw predictions, one file for every data file and engine."""
-        return self.path / "predictions"
-
-    @property
-    def candidates(self) -> Path:
-        """Raw predictions where a dialogue has several: one file for every data file, engine and decoding."""
-        return self.path / "candidates"
-
-    @property
-    def sweeps(self) -> Path:
-        """The results of `sweep`: prediction files, and a JSON file for each sweep."""
-        return self.path / "sweeps"
-
-    @property
-    def scores(self) -> Path:
-        """Scores, one file for every prediction file."""
-        return self.path / "scores"
-
-    @property
-    def submissions_path(self) -> Path:
-        """The submissions that `submit` wrote for this run, one per line."""
-        return self.path / "submissions.jsonl"
+    recipe_path = _Inside("recipe.yaml")
+    """The resolved recipe, with every field."""
+    prompt_path = _Inside("prompt.md")
+    """The prompt that was trained: a copy, since the original may change."""
+    length_path = _Inside("length.json")
+    """The length targets that the prompt was trained with, and their predictor."""
+    examples_path = _Inside("examples.jsonl")
+    """The dialogues that few-shot examples are taken from."""
+    frame_path = _Inside("frame.json")
+    """The tokens around source and target, of an encoder-decoder."""
+    manifest_path = _Inside("manifest.json")
+    """The run's inputs and result: hashes, versions, seed, device."""
+    budget_path = _Inside("budget.json")
+    """The predictor of the largest number of tokens of a summary (`generate.limit`)."""
+    limits_path = _Inside("limits.json")
+    """The length limits of summaries that `post --learn-limits` fitted."""
+    log_path = _Inside("log.jsonl")
+    """One JSON object for every logged optimizer step."""
+    adapter = _Inside("adapter")
+    """The trained adapter, with its tokenizer."""
+    model = _Inside("model")
+    """The trained model with its tokenizer, in place of an adapter if all weights were trained."""
+    checkpoints = _Inside("checkpoints")
+    """The checkpoints that a stopped training resumes from."""
+    evaluations = _Inside("evaluations")
+    """The summaries of each evaluation during the training."""
+    tracking = _Inside("tracking")
+    """The files that trackers write."""
+    merged = _Inside("merged")
+    """The base with the adapter merged into it, made when an engine needs it."""
+    predictions = _Inside("predictions")
+    """Raw predictions, one file for every data file and engine."""
+    candidates = _Inside("candidates")
+    """Raw predictions where a dialogue has several: one file for every data file, engine and decoding."""
+    sweeps = _Inside("sweeps")
+    """The results of `sweep`: prediction files, and a JSON file for each sweep."""
+    scores = _Inside("scores")
+    """Scores, one file for every prediction file."""
+    submissions_path = _Inside("submissions.jsonl")
+    """The submissions that `submit` wrote for this run, one per line."""
 
     def lock_training(self) -> AbstractContextManager[None]:
         """Lock the run for a training: checkpoints, log, manifest, and the trained weights.
@@ -325,7 +281,8 @@ def open_run(runs: Path, name: str | None, option: str = "--run") -> Run:
     if name is None or name == "latest":
         latest = runs / "latest"
         if latest.is_dir():
-            return Run(latest.resolve().relative_to(Path.cwd()) if _below_cwd(latest) else latest.resolve())
+            path, here = latest.resolve(), Path.cwd()
+            return Run(path.relative_to(here) if path.is_relative_to(here) else path)
         known = _known(runs)
         hint = (
             f"runs here: {listed(known)}; name one: --run {known[0]}"
@@ -350,10 +307,6 @@ def _known(runs: Path) -> list[str]:
     return [recipe.parent.name for recipe in recipes if not recipe.parent.is_symlink()]
 
 
-def _below_cwd(path: Path) -> bool:
-    return path.resolve().is_relative_to(Path.cwd())
-
-
 def environment() -> dict[str, Any]:
     """Return versions and the state of the code, for a manifest."""
     versions = {"llm-summ": __version__, "python": platform.python_version()}
@@ -367,16 +320,10 @@ def environment() -> dict[str, Any]:
 def _git_commit() -> str | None:
     """Return the Git commit of the working directory, with ``+`` if it has changes; None outside a repository."""
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        ).stdout.strip()
+        commit, changes = (
+            subprocess.run(["git", *words], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    return commit + ("+" if changed else "")
+    return commit + ("+" if changes else "")

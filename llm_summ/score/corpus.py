@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Aggregate = Literal["mean", "max"]
 
-_ROWS_TOGETHER = 1024
+_ROWS_TOGETHER = 1024  # their arrays take some tens of megabytes
 
 
 class RowScore(NamedTuple):
@@ -109,7 +109,8 @@ def score_corpus(
     """
     _check(hypotheses, references, aggregate)
     tokenize = mecab_tokenizer() if tokenizer is None else tokenizer
-    blocks = _blocks(hypotheses, references)
+    parts = [slice(start, start + _ROWS_TOGETHER) for start in range(0, len(hypotheses), _ROWS_TOGETHER)]
+    blocks = [(hypotheses[part], references[part]) for part in parts]
     score = partial(_score_block, variant=variant, aggregate=aggregate, tokenizer=tokenize)
     per_row: list[RowScore] = []
     empty: list[int] = []
@@ -180,15 +181,6 @@ def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]], aggre
 
 
 _Block = tuple[Sequence[str], Sequence[Sequence[str]]]
-
-
-def _blocks(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> list[_Block]:
-    """Yield parts of the rows, in order; the arrays of one part take some tens of megabytes."""
-    starts = range(0, len(hypotheses), _ROWS_TOGETHER)
-    return [
-        (hypotheses[start : start + _ROWS_TOGETHER], references[start : start + _ROWS_TOGETHER])
-        for start in starts
-    ]
 
 
 def _score_block(

@@ -92,16 +92,13 @@ class Worth(JsonRecord):
     turns: float
 
 
-def simulate(
-    values: Sequence[float], *, public: int | None = None, draws: int = DRAWS, seed: int = SEED
-) -> Leaderboard:
+def simulate(values: Sequence[float], *, public: int | None = None, draws: int = DRAWS) -> Leaderboard:
     """Split one system's rows at random, and measure how far apart the two scores are.
 
     Args:
         values: the scores of the rows, shape ``[rows]``.
         public: how many rows are public; None takes half of them, rounded up: 250 of 499.
-        draws: how many splits.
-        seed: of the splits; the same seed gives the same splits.
+        draws: how many splits; they are the same in every call.
 
     Raises:
         ValueError: there are fewer than two rows, one is not a finite number, or an option is out of range.
@@ -110,7 +107,7 @@ def simulate(
 
     array = as_array(values)
     public = _public_rows(len(array), public)
-    inside, outside = _split_means(array, public, draws, seed)
+    inside, outside = _split_means(array, public, draws)
     gaps = outside - inside
     median_gap, gap95 = np.quantile(abs(gaps), (0.5, 0.95))
     return Leaderboard(
@@ -131,7 +128,6 @@ def simulate_lead(
     *,
     public: int | None = None,
     draws: int = DRAWS,
-    seed: int = SEED,
 ) -> Lead:
     """Split two systems' rows at random, and count how often the public leader leads in private too.
 
@@ -144,14 +140,13 @@ def simulate_lead(
         b: the second system's, of the same rows in the same order.
         public: how many rows are public; None takes half of them, rounded up.
         draws: how many splits.
-        seed: of the splits.
 
     Raises:
         ValueError: the systems have different numbers of rows, or `simulate` would raise.
     """
     differences = row_differences(a, b)
     public = _public_rows(len(differences), public)
-    inside, outside = _split_means(differences, public, draws, seed)
+    inside, outside = _split_means(differences, public, draws)
     tied = (abs(inside) <= TIE) | (abs(outside) <= TIE)
     kept = ~tied & ((inside > 0) == (outside > 0))
     return Lead(
@@ -173,7 +168,6 @@ def worth(
     *,
     public: int | None = None,
     draws: int = DRAWS,
-    seed: int = SEED,
 ) -> tuple[Worth, ...]:
     """Return how often public leads of the given sizes are reversed in private.
 
@@ -191,7 +185,6 @@ def worth(
         leads: public leads in points, each above 0.
         public: how many rows are public; None takes half of them, rounded up.
         draws: how many splits.
-        seed: of the splits.
 
     Raises:
         ValueError: a lead is not above 0, or `simulate_lead` would raise.
@@ -200,7 +193,7 @@ def worth(
         if not lead > 0:
             raise ValueError(f"leads: found {lead}; expected points above 0")
     differences = row_differences(a, b)
-    inside, outside = _split_means(differences, _public_rows(len(differences), public), draws, seed)
+    inside, outside = _split_means(differences, _public_rows(len(differences), public), draws)
     gaps = abs(outside - inside)
     return tuple(Worth(float(lead), float((gaps > lead + TIE).mean() / 2)) for lead in leads)
 
@@ -215,13 +208,13 @@ def _public_rows(rows: int, public: int | None) -> int:
     return public
 
 
-def _split_means(values: Floats, public: int, draws: int, seed: int) -> tuple[Floats, Floats]:
+def _split_means(values: Floats, public: int, draws: int) -> tuple[Floats, Floats]:
     """Return the means of a random part of the rows, and of the others; both of shape ``[draws]``."""
     import numpy as np
 
     if draws < 1:
         raise ValueError(f"draws: found {draws}; expected at least 1")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     rows = len(values)
     inside, outside = np.empty(draws), np.empty(draws)
     centred = values - values[0]  # so that equal rows give no gap at all

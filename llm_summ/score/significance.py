@@ -19,8 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
-from math import fsum, isfinite, sqrt
+from math import fsum, isfinite
 from typing import TYPE_CHECKING
 
 from llm_summ.core.records import JsonRecord
@@ -36,14 +35,13 @@ __all__ = [
     "RESAMPLES",
     "SEED",
     "TIE",
-    "Correlation",
     "Interval",
     "Paired",
     "as_array",
+    "check_lengths",
     "interval",
     "paired",
     "row_differences",
-    "spearman",
 ]
 
 RESAMPLES = 10_000
@@ -58,7 +56,6 @@ TIE = 1e-9
 """Two scores that differ by at most this are equal."""
 
 _AT_ONCE = 2**18  # numbers drawn at once: fits a cache, and keeps the memory small for any number of rows
-_EXACT = 8  # values; they have 40,320 orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +118,6 @@ class Paired(JsonRecord):
     def tally(self) -> str:
         """Rows won, equal and lost."""
         return f"{self.wins}/{self.ties}/{self.losses}"
-
-
-@dataclass(frozen=True, slots=True)
-class Correlation(JsonRecord):
-    """How similar two orders are.
-
-    Attributes:
-        rho: Spearman's rank correlation, from -1 to 1.
-        p: two-sided: among all orders of one side, the share that correlates at least as much; None for more than
-            8 values.
-        n: how many values.
-    """
-
-    rho: float
-    p: float | None
-    n: int
 
 
 def interval(
@@ -203,36 +184,6 @@ def paired(
     )
 
 
-def spearman(xs: Sequence[float], ys: Sequence[float]) -> Correlation | None:
-    """Return Spearman's rank correlation: do two measures put systems in the same order?
-
-    Equal values share the mean of their ranks. With at most 8 values p is exact: all orders are tried.
-
-    Args:
-        xs: one measure, shape ``[n]``.
-        ys: the other, of the same things in the same order.
-
-    Returns:
-        The correlation; None if one side is constant, since it has no order then.
-
-    Raises:
-        ValueError: a measure is empty, a value is not a finite number, or the numbers of values differ.
-    """
-    import numpy as np
-
-    x, y = (_centred_ranks(as_array(values).tolist()) for values in (xs, ys))
-    _check_lengths(len(x), len(y))
-    norm = sqrt(fsum(rank * rank for rank in x) * fsum(rank * rank for rank in y))
-    if not norm:
-        return None
-    product = fsum(rank * other for rank, other in zip(x, y, strict=True))
-    p = None
-    if len(x) <= _EXACT:
-        products = np.array(list(permutations(y))) @ np.array(x)
-        p = float((abs(products) >= abs(product) - TIE).mean())
-    return Correlation(rho=max(-1.0, min(1.0, product / norm)), p=p, n=len(x))
-
-
 def as_array(values: Sequence[float]) -> Floats:
     """Return the scores of the rows as an array.
 
@@ -256,11 +207,16 @@ def row_differences(a: Sequence[float], b: Sequence[float]) -> Floats:
         ValueError: the lists are empty, a value is not a finite number, or the numbers of rows differ.
     """
     first, second = as_array(a), as_array(b)
-    _check_lengths(len(first), len(second))
+    check_lengths(len(first), len(second))
     return second - first
 
 
-def _check_lengths(first: int, second: int) -> None:
+def check_lengths(first: int, second: int) -> None:
+    """Check that two lists have a value for every row.
+
+    Raises:
+        ValueError: their lengths differ.
+    """
     if first != second:
         raise ValueError(f"found {first} and {second} values: expected one of each for every row, in one order")
 
@@ -269,7 +225,8 @@ def _resampled_means(values: Floats, resamples: int, seed: int) -> Floats:
     """Return the means of samples with replacement, as large as the original; shape ``[resamples]``."""
     import numpy as np
 
-    _check_resamples(resamples)
+    if resamples < 1:
+        raise ValueError(f"resamples: found {resamples}; expected at least 1")
     rng = np.random.default_rng(seed)
     rows = len(values)
     means = np.empty(resamples)
@@ -300,11 +257,6 @@ def _exchanged_means(differences: Floats, resamples: int, seed: int) -> Floats:
     return means
 
 
-def _check_resamples(resamples: int) -> None:
-    if resamples < 1:
-        raise ValueError(f"resamples: found {resamples}; expected at least 1")
-
-
 def _ends(means: Floats, confidence: float) -> tuple[float, float]:
     import numpy as np
 
@@ -312,11 +264,3 @@ def _ends(means: Floats, confidence: float) -> tuple[float, float]:
         raise ValueError(f"confidence: found {confidence}; expected more than 0 and less than 1")
     low, high = np.quantile(means, ((1 - confidence) / 2, (1 + confidence) / 2))
     return float(low), float(high)
-
-
-def _centred_ranks(values: Sequence[float]) -> list[float]:
-    """Return ranks minus their mean; equal values share the mean of their ranks."""
-    order = sorted(values)
-    first = {value: index for index, value in reversed(list(enumerate(order)))}
-    last = {value: index for index, value in enumerate(order)}
-    return [(first[value] + last[value] - (len(values) - 1)) / 2 for value in values]

@@ -12,11 +12,11 @@ from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, dialogue_hash, read_dialogues, source_name
 from llm_summ.data.source import short_names
 from llm_summ.post.limits import LengthLimits, limits_for
-from llm_summ.post.steps import NEED_DIALOGUE
+from llm_summ.post.steps import needing_dialogue
+from llm_summ.predictions.finished import RawTexts
 from llm_summ.predictions.id_matching import check_dialogues, check_ids
 from llm_summ.predictions.identity import differences, read_identity
 from llm_summ.predictions.raw_file import run_of
-from llm_summ.predictions.summaries import RawSummaries
 from llm_summ.runs.run import Run
 from llm_summ.select.candidate_file import Line, read_lines
 
@@ -236,7 +236,7 @@ def _member(
     each = len(rows[0])
     run = run_of(path, notify=True)
     steps = [] if run is None else run.recipe().post
-    needing = [step for step in steps if step in NEED_DIALOGUE]
+    needing = needing_dialogue(steps)
     if needing and not dialogues:
         raise PredictionError(
             f"{path}: the post-processing of its run ({needing[0]}) needs the dialogues; name them: --data FILE"
@@ -245,7 +245,7 @@ def _member(
         run_limits[run.path] = limits_for(run, steps, [dialogue.text for dialogue in dialogues])
     limits = None if run is None else run_limits[run.path]
     spoken = tuple(dialogue.text for dialogue in dialogues for _ in range(each)) if dialogues else None
-    texts = RawSummaries(path, texts, spoken, cut_off, run=run).finish(steps, limits).texts
+    texts = RawTexts(texts, spoken, cut_off).finish(steps, limits).texts
     confidence = tuple(tuple(one.confidence for one in row if one.confidence is not None) for row in rows)
     return Member(
         name,

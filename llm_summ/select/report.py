@@ -9,7 +9,7 @@ from typing import Any
 
 from llm_summ.core.errors import listed
 from llm_summ.core.formatting import labelled
-from llm_summ.core.records import JsonRecord
+from llm_summ.core.records import JsonRecord, field_values
 from llm_summ.core.tables import TextTable
 from llm_summ.score.system_similarity import SystemSimilarity, similarity_lines
 from llm_summ.select.mbr import Settings
@@ -27,7 +27,7 @@ class MemberReport:
 
     Attributes:
         name: of the file.
-        each: the number of its texts for a dialogue.
+        texts: the number of its texts for a dialogue.
         weight: of the file.
         chosen: dialogues whose text was taken from it; an equal text counts for the first file that has it.
         equal: dialogues for which one of its texts is equal to the chosen one, white space aside.
@@ -37,7 +37,7 @@ class MemberReport:
     """
 
     name: str
-    each: int
+    texts: int
     weight: float
     chosen: int
     equal: int
@@ -50,18 +50,18 @@ class Unlike:
     """A file of the pool whose file for the dev data was generated with other settings.
 
     Attributes:
-        name: of the file.
+        member: its name.
         dev: the file for the dev data.
         fields: the fields of their identities that differ, except the data.
     """
 
-    name: str
+    member: str
     dev: Path
     fields: tuple[str, ...]
 
     def __str__(self) -> str:
         return (
-            f"{self.name} and {self.dev} were generated with different settings ({', '.join(self.fields)}): the "
+            f"{self.member} and {self.dev} were generated with different settings ({', '.join(self.fields)}): the "
             "result of --tune may not hold for both; generate both with the same settings"
         )
 
@@ -104,20 +104,10 @@ class Selection(JsonRecord):
         """Return everything for programs."""
         return {
             "rows": len(self.texts),
-            "candidates": sum(member.each for member in self.members),
+            "candidates": sum(member.texts for member in self.members),
             "settings": self.settings,
             "members": [
-                {
-                    "name": one.name,
-                    "path": member.path,
-                    "texts": one.each,
-                    "weight": one.weight,
-                    "chosen": one.chosen,
-                    "equal": one.equal,
-                    "agreement": one.agreement,
-                    "empty": one.empty,
-                    "post": member.post,
-                }
+                {**field_values(one), "path": member.path, "post": member.post}
                 for one, member in zip(self.members, self.pool.members, strict=True)
             ],
             "ties": self.ties,
@@ -127,7 +117,7 @@ class Selection(JsonRecord):
             "empty": self.empty,
             "alike": self.similarities,
             "tuned": self.tuned,
-            "unlike": [{"member": one.name, "dev": one.dev, "fields": one.fields} for one in self.unlike],
+            "unlike": self.unlike,
             "choices": [
                 {"fname": identity, "member": self.members[member].name, "sample": sample, "score": score}
                 for identity, (member, sample, score) in zip(self.pool.ids, self.picks, strict=True)
@@ -140,7 +130,7 @@ class Selection(JsonRecord):
         rows = []
         for place, one in enumerate(self.members):
             agreement = "" if one.agreement is None else f"{one.agreement:.1f}"
-            row = [one.name, f"{one.each}", f"{one.weight:g}", f"{one.chosen:,}", f"{one.equal:,}", agreement]
+            row = [one.name, f"{one.texts}", f"{one.weight:g}", f"{one.chosen:,}", f"{one.equal:,}", agreement]
             if self.tuned is not None:
                 tuned = self.tuned.members[place]
                 row += [f"{tuned.alone:.2f}", "" if tuned.without is None else f"{tuned.without:.2f}"]
@@ -179,7 +169,7 @@ class Selection(JsonRecord):
             twin = next((earlier for earlier in members[:place] if earlier.texts == member.texts), None)
             if twin is not None:
                 found.append(f"{twin.name} and {member.name} have the same texts: one file is in the pool twice")
-        used = sum(member.each for member in self.members if member.weight)
+        used = sum(member.texts for member in self.members if member.weight)
         if used == 1 and self.tuned is None:
             found.append("there is only one text for each dialogue: nothing to choose from")
         if used == 2 and self.settings.method in ("mbr", "medoid"):

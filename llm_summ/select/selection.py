@@ -3,24 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llm_summ.core.errors import InputError, listed
+from llm_summ.core.errors import InputError, RunError, listed
 from llm_summ.data.source import check_out, resolve_source
 from llm_summ.data.summary_file import write_summaries
 from llm_summ.predictions.identity import differences, read_identity
+from llm_summ.runs.run import Run
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.system_similarity import find_similarities
 from llm_summ.score.workers import cores
 from llm_summ.select.mbr import Candidates, Choices, Settings, choose, compare_candidates
-from llm_summ.select.pool import Pool, read_pool
+from llm_summ.select.pool import Pool, dev_files, read_pool, run_files
 from llm_summ.select.report import MemberReport, Selection, Unlike
 from llm_summ.select.tune import Tuned, tune
 
-__all__ = ["select", "write_selection"]
+__all__ = ["SelectionRequest", "choose_and_write", "select", "write_selection"]
 
 _MANY_PAIRS = 500_000  # of texts: with more, a second process gains more than its start costs
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionRequest:
+    """A request for a selection.
+
+    Attributes:
+        files: of the pool; empty: all predictions and candidates of a run that belong to the data.
+        source: the data; None: for a run the recipe's test data, for files no data.
+        settings: how to choose.
+        run: the run whose predictions are used if `files` is empty.
+        tune: data with references, on which settings are found.
+        dev_pool: the files for `tune`, in the order of `files`; empty: a run's are found by identity or name.
+        only_best: whether to take only the file that is the best on `tune`.
+        out: the file to write; None: nothing is written.
+        force: whether to replace an existing file.
+    """
+
+    files: tuple[Path, ...]
+    source: str | None
+    settings: Settings
+    run: Run | None = None
+    tune: str | None = None
+    dev_pool: tuple[Path, ...] = ()
+    only_best: bool = False
+    out: Path | None = None
+    force: bool = False
+
+
+def choose_and_write(request: SelectionRequest) -> Selection:
+    """Choose one text for every dialogue, and write the result if `out` is set.
+
+    Raises:
+        InputError: a file or the data cannot be used, or they do not fit each other.
+    """
+    files, source, dev_pool = request.files, request.source, request.dev_pool
+    tune = request.tune
+    if request.run is not None and not files:
+        source = source or request.run.recipe().data.test
+        if source is None:
+            raise RunError(
+                f"{request.run.recipe_path}: names no data.test; name the data of the summaries: --data FILE"
+            )
+        files = tuple(run_files(request.run, source))
+        if tune is not None and not dev_pool and tune != source:
+            pairs = dev_files(files, source, tune)
+            files, dev_pool = tuple(one for one, _ in pairs), tuple(other for _, other in pairs)
+    if tune is not None and not dev_pool and tune == source:
+        dev_pool = files
+    if request.out is not None:
+        data = [resolve_source(one) for one in (source, tune) if one is not None]
+        check_out(request.out, inputs=[*files, *dev_pool, *data], force=request.force)
+    selection = select(files, source, request.settings, dev=tune, dev_paths=dev_pool, only_best=request.only_best)
+    if request.out is not None:
+        write_selection(selection, request.out, force=request.force)
+    return selection
 
 
 def select(
@@ -66,7 +123,7 @@ def select(
     if dev is not None:
         tuned = _tune(pool, dev, dev_paths, settings, only_best, metric, workers)
         settings = tuned.settings
-    candidates = compare_candidates(pool, metric, _workers(pool) if workers is None else workers)
+    candidates = compare_candidates(pool, metric, _workers(pool, workers))
     selection = _selection(pool, candidates, settings, choose(candidates, settings), metric, tuned)
     pairs = zip(pool.members, dev_paths, strict=True) if tuned is not None else ()
     unlike = [
@@ -123,7 +180,7 @@ def _tune(
         logprobs=logprobs,
         only_best=only_best,
         metric=metric,
-        workers=_workers(dev_pool) if workers is None else workers,
+        workers=_workers(dev_pool, workers),
     )
 
 
@@ -181,6 +238,8 @@ def _selection(
     )
 
 
-def _workers(pool: Pool) -> int:
+def _workers(pool: Pool, workers: int | None) -> int:
+    if workers is not None:
+        return workers
     pairs = len(pool.ids) * sum(member.each for member in pool.members) ** 2
     return cores() if pairs >= _MANY_PAIRS else 1

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_summ.core.errors import DataError, listed
 from llm_summ.core.formatting import labelled
-from llm_summ.core.records import JsonRecord
+from llm_summ.core.records import JsonRecord, field_values
 from llm_summ.data.cross_validation import FOLDS, fold_of_each
 from llm_summ.score.metric import COMPETITION, Metric
 from llm_summ.score.significance import Paired, paired
@@ -92,22 +92,7 @@ class Tuned(JsonRecord):
 
     def json_fields(self) -> dict[str, Any]:
         """Return everything for programs."""
-        return {
-            "dev": self.dev,
-            "rows": self.rows,
-            "folds": FOLDS,
-            "settings": self.settings,
-            "ensemble": self.ensemble,
-            "plain": self.plain,
-            "fell_back": self.fell_back,
-            "out_of_fold": self.out_of_fold,
-            "in_sample": self.in_sample,
-            "best": self.members[self.best].name,
-            "best_out_of_fold": self.best_out_of_fold,
-            "oracle": self.oracle,
-            "versus_best": self.versus_best,
-            "members": self.members,
-        }
+        return field_values(self) | {"folds": FOLDS, "best": self.members[self.best].name}
 
     def lines(self) -> list[str]:
         """Return, for people, the results that the tables do not have."""
@@ -138,7 +123,6 @@ def tune(
     *,
     logprobs: bool = True,
     only_best: bool = False,
-    seed: int = 0,
     metric: Metric = COMPETITION,
     workers: int = 1,
 ) -> Tuned:
@@ -150,7 +134,6 @@ def tune(
         start: where the search begins; its method stays.
         logprobs: whether the texts to choose from have log-probabilities too.
         only_best: take the best file alone, even if the ensemble is better.
-        seed: of the folds.
         metric: the score.
         workers: processes that share the dialogues.
 
@@ -173,7 +156,7 @@ def tune(
 
     rows, members = len(truth), range(len(pool.members))
     confident = logprobs and not np.isnan(candidates.confidence).all()
-    folds = fold_of_each(pool.ids, seed)
+    folds = fold_of_each(pool.ids)
     alone = np.stack([score(_alone(start, member)) for member in members])
     best = int(alone.mean(axis=1).argmax())
     ensemble = np.empty(rows)
@@ -245,7 +228,6 @@ def _truth(pool: Pool, metric: Metric) -> Floats:
 
 
 def _alone(settings: Settings, member: int) -> Settings:
-    """Return settings with one file and no prior."""
     return Settings(tuple(float(place == member) for place in range(len(settings.weights))), settings.method)
 
 
@@ -268,7 +250,6 @@ def _search(
 
 
 def _neighbours(settings: Settings, several: bool, confident: bool) -> Iterator[Settings]:
-    """Yield settings that differ in one value."""
     for place in range(len(settings.weights) if several else 0):
         for weight in _WEIGHTS:
             weights = (*settings.weights[:place], weight, *settings.weights[place + 1 :])

@@ -14,10 +14,9 @@ from llm_summ.data.row_rules import stripped_id, visible
 from llm_summ.data.summary_faults import is_korean, summary_faults
 from llm_summ.predictions.id_matching import first_counted
 from llm_summ.submit.columns import Columns
-from llm_summ.submit.ids import Ids
 from llm_summ.submit.reading import SubmissionEntry, read_submission
 from llm_summ.submit.report import SubmissionReport
-from llm_summ.submit.sample import SampleSubmission
+from llm_summ.submit.sample import Ids, SampleSubmission
 from llm_summ.submit.texts import LINE_BREAK, text_faults
 from llm_summ.submit.tolerant_csv import Fault
 

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from llm_summ.core.formatting import counted
 from llm_summ.data.row_rules import visible
-from llm_summ.submit.ids import Ids
-from llm_summ.submit.sample import SampleSubmission
+from llm_summ.submit.sample import Ids, SampleSubmission
 from llm_summ.submit.tolerant_csv import CsvRow, Fault
 
 __all__ = ["Columns", "find_columns"]
@@ -48,7 +48,10 @@ def find_columns(
     else:
         header, body, faults = _header(rows, sample, ids)
     where_id, more = _id_column(header, body, first, ids)
-    sizes = [0 if at == where_id else size for at, size in enumerate(_sizes(body, len(header)))]
+    sizes = [
+        0 if at == where_id else sum(len(row.fields[at]) for row in body if at < len(row.fields))
+        for at in range(len(header))
+    ]
     where = header.index("summary") if "summary" in header else where_id
     others = [
         (header.index(_name(name)), at)
@@ -70,10 +73,11 @@ def _header(rows: list[CsvRow], sample: SampleSubmission, ids: Ids) -> tuple[lis
             faults.append(Fault("repeated-header", row.line, "", row.shown))
         else:
             body.append(row)
-    like_sample = 2 * sum(_is_like_sample(row, sample, ids) for row in body) > len(body)
+    full = [row for row in body if len(row.fields) == len(sample.columns)]
+    like_sample = 2 * sum(ids.alike(row.fields[ids.column].strip()) for row in full) > len(body)
     indexed = 2 * sum(_has_unnamed_index(row, header, ids) for row in body) > len(body)
     if indexed or (like_sample and len(header) != len(sample.columns)):
-        width = _count(_usual_width(body), "field")
+        width = counted(_usual_width(body), "field")
         difference = f"the rows have {width}, the header {len(header)}: {_against(first, sample)}"
         has_index = "" in map(_name, sample.columns)
         faults.append(
@@ -93,7 +97,7 @@ def _without_last_comma(rows: list[CsvRow]) -> tuple[list[CsvRow], list[Fault]]:
     ends = [row for row in body if len(row.fields) == width and not row.fields[-1].strip()]
     if 2 * len(ends) <= len(body):
         return rows, []
-    shown = f"{_count(len(ends), 'row')} with a comma after the last field, such as {ends[0].shown}"
+    shown = f"{counted(len(ends), 'row')} with a comma after the last field, such as {ends[0].shown}"
     cut = [row if len(row.fields) != width else replace(row, fields=row.fields[:-1]) for row in body]
     if in_header:
         first = replace(first, fields=first.fields[:-1])
@@ -121,11 +125,6 @@ def _id_column(
     return fullest, [Fault("column-order", first.line, "", difference)]
 
 
-def _sizes(rows: Sequence[CsvRow], width: int) -> list[int]:
-    """Return the number of characters of each column."""
-    return [sum(len(row.fields[at]) for row in rows if at < len(row.fields)) for at in range(width)]
-
-
 def _most(counts: Sequence[int]) -> int | None:
     """Return the index of the largest count; None if all are zero."""
     return counts.index(max(counts)) if any(counts) else None
@@ -141,10 +140,6 @@ def _has_unnamed_index(row: CsvRow, header: list[str], ids: Ids) -> bool:
     at = header.index("fname") if "fname" in header else 0
     fields = row.fields
     return len(fields) == len(header) + 1 and fields[0].strip().isdigit() and ids.alike(fields[at + 1].strip())
-
-
-def _is_like_sample(row: CsvRow, sample: SampleSubmission, ids: Ids) -> bool:
-    return len(row.fields) == len(sample.columns) and ids.alike(row.fields[ids.column].strip())
 
 
 def _against(header: CsvRow, sample: SampleSubmission) -> str:
@@ -167,7 +162,3 @@ def _header_faults(row: CsvRow, header: list[str], sample: SampleSubmission) -> 
     there = [name for name in dict.fromkeys(header) if name in wanted]
     if there != [name for name in wanted if name in seen]:
         yield Fault("column-order", row.line, "", shown)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

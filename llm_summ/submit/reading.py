@@ -17,8 +17,7 @@ from llm_summ.core.progress import say
 from llm_summ.data.row_rules import stripped_id, visible
 from llm_summ.predictions.id_matching import first_counted
 from llm_summ.submit.columns import Columns, find_columns
-from llm_summ.submit.ids import Ids
-from llm_summ.submit.sample import SampleSubmission
+from llm_summ.submit.sample import Ids, SampleSubmission
 from llm_summ.submit.tolerant_csv import CsvRow, Fault, file_rows, file_text
 
 __all__ = ["ParsedSubmission", "SubmissionEntry", "broken_texts", "read_submission"]

@@ -50,12 +50,12 @@ class SubmissionReport(JsonRecord):
 
     def lines(self) -> list[str]:
         """Return the report for people, with the first five places of each finding."""
-        rows = counted(self.rows, "row")
+        head = f"{self.path}: {counted(self.rows, 'row')}, compared with {self.sample}"
         if not self.findings:
-            return [f"{self.path}: {rows}, compared with {self.sample}: no findings"]
+            return [f"{head}: no findings"]
         return [
-            f"{self.path}: {rows}, compared with {self.sample}",
-            *listed_findings(self.findings, _count, self._place),
+            head,
+            *listed_findings(self.findings, lambda finding: counted(len(finding.places), "place"), self._place),
             "",
             count_kinds(self.findings) + ("" if self.problems else "; no problem"),
         ]
@@ -75,13 +75,9 @@ class SubmissionReport(JsonRecord):
                 {
                     **finding.json_fields(mend=finding.rule.remedy),
                     "places": [
-                        {"line": fault.line, "id": fault.id, "found": fault.found} for fault in finding.places
+                        {"line": line, "id": name, "found": found} for _, line, name, found in finding.places
                     ],
                 }
                 for finding in self.findings
             ],
         }
-
-
-def _count(finding: Finding[Fault]) -> str:
-    return counted(len(finding.places), "place")

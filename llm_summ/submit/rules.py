@@ -26,104 +26,87 @@ _DROP_PROMPT = (
 )
 
 
+def _problem(code: str, why: str, remedy: str) -> Rule:
+    return Rule(code, "problem", why, remedy)
+
+
 def _of_summary(code: str, remedy: str) -> Rule:
-    return Rule(code, "problem", SUMMARY_FAULTS[code], remedy)
+    return _problem(code, SUMMARY_FAULTS[code], remedy)
 
 
 FAULT_RULES = {
     rule.code: rule
     for rule in (
-        Rule("empty-file", "problem", "the file is empty", "write it again"),
-        Rule(
+        _problem("empty-file", "the file is empty", "write it again"),
+        _problem(
             "not-csv",
-            "problem",
             "the file is of another kind than its name says; nothing else was checked",
             "save it as CSV, or rename it by its kind",
         ),
-        Rule("encoding", "problem", "not in UTF-8: refused, or every summary is read as nonsense", _AS_UTF_8),
-        Rule(
+        _problem("encoding", "not in UTF-8: refused, or every summary is read as nonsense", _AS_UTF_8),
+        _problem(
             "byte-order-mark",
-            "problem",
             "the sample has none: some readers make it part of the first column's name",
             "save it as UTF-8 without a byte order mark (utf-8, not utf-8-sig)",
         ),
-        Rule("nul", "problem", "a NUL: readers refuse it, or end the field there", _CUT),
-        Rule("separator", "problem", "the fields are not separated by commas", "save it with commas"),
-        Rule("sep-line", "problem", "a spreadsheet program's hint is in place of the header", _CUT),
-        Rule("quoted-line", "problem", "whole lines are quoted: each is read as a single field", _REWRITE),
-        Rule("repeated-header", "problem", "the header is repeated among the rows and is read as a row", _CUT),
-        Rule("missing-header", "problem", "the first row is data: it is taken for the header", _AS_SAMPLE),
-        Rule("missing-column", "problem", "the sample has a column that the file lacks", _AS_SAMPLE),
-        Rule("extra-column", "problem", "a column that the sample does not have", _AS_SAMPLE),
-        Rule("column-order", "problem", "the columns are not in the sample's order", _AS_SAMPLE),
-        Rule("column-name", "problem", "a column's name is not spelt as in the sample", _AS_SAMPLE),
-        Rule(
+        _problem("nul", "a NUL: readers refuse it, or end the field there", _CUT),
+        _problem("separator", "the fields are not separated by commas", "save it with commas"),
+        _problem("sep-line", "a spreadsheet program's hint is in place of the header", _CUT),
+        _problem("quoted-line", "whole lines are quoted: each is read as a single field", _REWRITE),
+        _problem("repeated-header", "the header is repeated among the rows and is read as a row", _CUT),
+        _problem("missing-header", "the first row is data: it is taken for the header", _AS_SAMPLE),
+        _problem("missing-column", "the sample has a column that the file lacks", _AS_SAMPLE),
+        _problem("extra-column", "a column that the sample does not have", _AS_SAMPLE),
+        _problem("column-order", "the columns are not in the sample's order", _AS_SAMPLE),
+        _problem("column-name", "a column's name is not spelt as in the sample", _AS_SAMPLE),
+        _problem(
             "extra-index",
-            "problem",
             "an index column that the sample does not have",
             "pandas: to_csv with index=False; or " + _AS_SAMPLE,
         ),
-        Rule(
+        _problem(
             "other-column",
-            "problem",
             "neither id nor summary, and not what the sample has there (an index that was not reset?)",
             _AS_SAMPLE,
         ),
-        Rule("broken-quotes", "problem", "a quote that is not closed, or text after a closing one", _REWRITE),
-        Rule("unquoted-comma", "problem", "more fields than columns: is a comma not quoted?", _REWRITE),
-        Rule(
+        _problem("broken-quotes", "a quote that is not closed, or text after a closing one", _REWRITE),
+        _problem("unquoted-comma", "more fields than columns: is a comma not quoted?", _REWRITE),
+        _problem(
             "missing-field",
-            "problem",
             "fewer fields than columns: is a line break not quoted?",
             _REWRITE + "; or fill in what is missing",
         ),
-        Rule(
+        _problem(
             "counted-ids",
-            "problem",
             "ids made by counting, where the sample's have gaps or begin elsewhere: these rows are "
             "scored against other dialogues",
             "take each id from the data file, not from a count",
         ),
-        Rule("missing-id", "problem", "an id of the sample that the file lacks", _ROW_BY_ID),
-        Rule("extra-id", "problem", "an id that the sample does not have", _BY_ID),
-        Rule("repeated-id", "problem", "an id that an earlier row has already", _ROW_BY_ID),
-        Rule("empty-id", "problem", "a row without an id", _ROW_BY_ID),
-        Rule("id-order", "problem", "rows are not in the sample's order", _BY_ID),
-        Rule("misspelt-id", "problem", "an id that is not spelt as in the sample", _BY_ID),
-        Rule(
-            "empty-summary",
-            "problem",
-            "neither a letter nor a figure: refused, or it scores 0",
-            _GENERATE,
-        ),
+        _problem("missing-id", "an id of the sample that the file lacks", _ROW_BY_ID),
+        _problem("extra-id", "an id that the sample does not have", _BY_ID),
+        _problem("repeated-id", "an id that an earlier row has already", _ROW_BY_ID),
+        _problem("empty-id", "a row without an id", _ROW_BY_ID),
+        _problem("id-order", "rows are not in the sample's order", _BY_ID),
+        _problem("misspelt-id", "an id that is not spelt as in the sample", _BY_ID),
+        _problem("empty-summary", "neither a letter nor a figure: refused, or it scores 0", _GENERATE),
         _of_summary("null-text", _GENERATE),
         _of_summary("no-summary", _GENERATE),
-        Rule("placeholder", "problem", "the sample's own text, not a summary", _GENERATE),
-        Rule(
-            "repeated-summary",
-            "problem",
-            "equal to that of another dialogue; a problem only where many are",
-            _GENERATE,
+        _problem("placeholder", "the sample's own text, not a summary", _GENERATE),
+        _problem(
+            "repeated-summary", "equal to that of another dialogue; a problem only where many are", _GENERATE
         ),
         _of_summary("prompt-remains", _DROP_PROMPT),
         _of_summary("lost-hangul", "save it as UTF-8 where Hangul was lost: it cannot be restored"),
         _of_summary("lost-tag", "decode without skipping #Person1#, then generate it again"),
-        Rule("broken-tag", "problem", "a misspelt or cut tag falls into other morphemes", "write it as #Person1#"),
-        Rule(
-            "unknown-mask", "problem", "in the form of a tag, but none of the known ones", "write it as #Person1#"
-        ),
+        _problem("broken-tag", "a misspelt or cut tag falls into other morphemes", "write it as #Person1#"),
+        _problem("unknown-mask", "in the form of a tag, but none of the known ones", "write it as #Person1#"),
         _of_summary("extra-quotes", _CUT),
-        Rule(
-            "line-break",
-            "problem",
-            "a line break in a summary: programs that count lines find too many rows",
-            _JOIN,
-        ),
-        Rule("literal-line-feed", "problem", "a backslash and an n where a line break was meant", _CUT),
-        Rule("html", "problem", "an HTML entity or <br>, scored as words", _CUT),
-        Rule("invisible-character", "problem", "an invisible control or zero-width character splits a word", _CUT),
-        Rule("lost-character", "problem", "U+FFFD: a program could not decode the original character", _GENERATE),
-        Rule("not-nfc", "problem", "letters in pieces (decomposed Hangul): other morphemes", "normalise to NFC"),
+        _problem("line-break", "a line break in a summary: programs that count lines find too many rows", _JOIN),
+        _problem("literal-line-feed", "a backslash and an n where a line break was meant", _CUT),
+        _problem("html", "an HTML entity or <br>, scored as words", _CUT),
+        _problem("invisible-character", "an invisible control or zero-width character splits a word", _CUT),
+        _problem("lost-character", "U+FFFD: a program could not decode the original character", _GENERATE),
+        _problem("not-nfc", "letters in pieces (decomposed Hangul): other morphemes", "normalise to NFC"),
         _of_summary("repetition", _GENERATE),
         _of_summary("not-korean", _GENERATE),
         Rule(

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from llm_summ.data.formats.checks import MAX_FIELD_BYTES
+from llm_summ.data.mistaken_formats import wide_encoding_name
 from llm_summ.data.row_rules import visible
-from llm_summ.submit.ids import Ids
-from llm_summ.submit.sample import LINE_ENDS, SampleSubmission
+from llm_summ.submit.sample import LINE_ENDS, Ids, SampleSubmission
 
 __all__ = ["CsvRow", "Fault", "file_rows", "file_text"]
 
@@ -29,12 +29,6 @@ _SIGNATURES = (
     (b"\xd0\xcf\x11\xe0", "an Excel file (.xls)"),
     (b"PAR1", f"parquet; give it the ending .parquet, then {_WRITES}"),
     (b"\x1f\x8b", "gzip"),
-)
-_WIDE = (
-    (b"\xff\xfe\0\0", "utf-32"),
-    (b"\0\0\xfe\xff", "utf-32"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
 )
 _BYTE = re.compile("[\udc80-\udcff]+")  # bytes that are not UTF-8
 
@@ -88,8 +82,7 @@ def file_text(content: bytes, sample: SampleSubmission) -> tuple[str, list[Fault
     for signature, what in _SIGNATURES:
         if content.startswith(signature):
             return "", [Fault("not-csv", None, "", what)]
-    wide = _wide_encoding(content)
-    if wide:
+    if wide := wide_encoding_name(content):
         text = content.decode(wide, "replace").lstrip("\ufeff")
         faults.append(Fault("encoding", None, "", wide[:6].upper()))
     else:
@@ -108,18 +101,6 @@ def file_text(content: bytes, sample: SampleSubmission) -> tuple[str, list[Fault
     ]
     text = text.replace("\0", "")
     return text, faults + list(_line_ends(text, sample))
-
-
-def _wide_encoding(content: bytes) -> str:
-    """Return UTF-16 or UTF-32, with or without a byte order mark; empty for other encodings."""
-    for mark, encoding in _WIDE:
-        if content.startswith(mark):
-            return encoding
-    head = content[:40]
-    for encoding, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
-        if len(head) >= 8 and zeros.count(0) * 3 > len(head):
-            return encoding
-    return ""
 
 
 def _not_utf_8(content: bytes, text: str) -> tuple[str, list[Fault]]:

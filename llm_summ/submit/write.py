@@ -102,22 +102,17 @@ def file_texts(path: Path, source: str | None, sample: SampleSubmission) -> Text
         if source is not None:
             return _texts(file_summaries(path, source, dialogues), source, dialogues)
         texts = read_hypotheses(path)
-        if set(sample.ids) <= set(texts):
-            return Texts(path, texts)
-        broken = _broken_texts(path, sample)
-        return Texts(path, texts if broken is None else broken)
+        if not set(sample.ids) <= set(texts):
+            texts = broken_texts(path, sample) or texts
+        return Texts(path, texts)
     except InputError:
         # Wrong ids are not repaired if a data file defines which ids are valid.
-        broken = None if is_raw(path) else _broken_texts(path, sample)
+        broken = None if is_raw(path) else broken_texts(path, sample)
         wanted = {dialogue.id for dialogue in dialogues}
         if broken is None or (source is not None and not set(broken) <= wanted):
             raise
         data = None if source is None else resolve_source(source)
         return Texts(path, broken, data=data, dialogues=_by_id(dialogues))
-
-
-def _broken_texts(path: Path, sample: SampleSubmission) -> dict[str, str] | None:
-    return broken_texts(path, sample) if path.is_file() else None
 
 
 def _by_id(dialogues: Sequence[Dialogue]) -> dict[str, str]:
@@ -158,28 +153,22 @@ def write_submission(
     _check_texts(texts, sample, allow_empty)
     content = _csv_text(texts.by_id, sample).encode("utf-8-sig" if sample.byte_order_mark else "utf-8")
     with contextlib.nullcontext() if texts.run is None else texts.run.lock_files():
-        _write(texts, sample, out, content, inputs, force)
-
-
-def _write(
-    texts: Texts, sample: SampleSubmission, out: Path, content: bytes, inputs: Sequence[Path], force: bool
-) -> None:
-    is_run_file = texts.run is not None and out == texts.run.path / "submission.csv"
-    same = _holds(out, content)
-    if check_out(out, inputs=inputs, force=force or is_run_file or same) and not same:
-        say(f"{out}: replaces another file")
-    wanted = set(sample.ids)
-    if extra := [identity for identity in texts.by_id if identity not in wanted]:
-        say(f"{texts.path}: {len(extra)} ids are not in {sample.path} and are left out ({listed(extra)})")
-    if broken := [identity for identity in sample.ids if LINE_BREAK.search(texts.by_id[identity])]:
-        say(f"{texts.path}: line breaks became spaces in {_count(broken)}")
-    try:
-        with whole_file(out) as building:
-            building.write_bytes(content)
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror})") from error
-    if texts.run is not None:
-        _note(texts, texts.run, out, content)
+        is_run_file = texts.run is not None and out == texts.run.path / "submission.csv"
+        same = _holds(out, content)
+        if check_out(out, inputs=inputs, force=force or is_run_file or same) and not same:
+            say(f"{out}: replaces another file")
+        wanted = set(sample.ids)
+        if extra := [identity for identity in texts.by_id if identity not in wanted]:
+            say(f"{texts.path}: {len(extra)} ids are not in {sample.path} and are left out ({listed(extra)})")
+        if broken := [identity for identity in sample.ids if LINE_BREAK.search(texts.by_id[identity])]:
+            say(f"{texts.path}: line breaks became spaces in {_count(broken)}")
+        try:
+            with whole_file(out) as building:
+                building.write_bytes(content)
+        except OSError as error:
+            raise DataError(f"{out}: cannot be written ({error.strerror})") from error
+        if texts.run is not None:
+            _note(texts, texts.run, out, content)
 
 
 def _note(texts: Texts, run: Run, out: Path, content: bytes) -> None:
@@ -210,7 +199,6 @@ def _check_texts(texts: Texts, sample: SampleSubmission, allow_empty: bool) -> N
 
 
 def _holds(path: Path, content: bytes) -> bool:
-    """Return whether a file has exactly this content already."""
     try:
         return path.read_bytes() == content
     except OSError:

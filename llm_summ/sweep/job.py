@@ -13,14 +13,12 @@ from llm_summ.core.files import text_sha256, write_json
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue, read_dialogues, source_name
 from llm_summ.generate.job import prepare
-from llm_summ.generate.summarizer import with_engine
-from llm_summ.generate.summary import finish
+from llm_summ.generate.settings import with_engine
 from llm_summ.post.limits import LengthLimits, limits_for
-from llm_summ.predictions.summaries import signature_after
+from llm_summ.predictions.finished import RawTexts
 from llm_summ.recipe import PostStep
 from llm_summ.runs.run import Run
 from llm_summ.score import CorpusScore
-from llm_summ.score.metric import COMPETITION
 from llm_summ.score.significance import Interval, Paired, interval, paired
 from llm_summ.sweep.grid import Setting
 
@@ -174,20 +172,18 @@ def _try(
     [file] = prepare(run, sources=[source], engine_name=engine, overrides=decoding, into=run.sweeps).run()
     by_id = {prediction.fname: prediction for prediction in file.read()}
     predictions = [by_id[dialogue.id] for dialogue in dialogues]
-    finished = finish(predictions, dialogues, steps, limits)
-    texts = finished.texts
-    references = [dialogue.references for dialogue in dialogues]
-    score = COMPETITION.score(texts, references)
+    finished = RawTexts.of(predictions, dialogues).finish(steps, limits)
+    score = finished.score(dialogues)
     finals = [row.final for row in score.per_row]
     several = len(finals) > 1
-    lengths = sum(sum(map(len, texts_of_one)) / len(texts_of_one) for texts_of_one in references)
+    lengths = sum(sum(map(len, one.references)) / len(one.references) for one in dialogues)
     return Swept(
         setting,
         file.path,
         score,
         interval(finals) if several else None,
         paired([row.final for row in first.score.per_row], finals) if several and first is not None else None,
-        sum(map(len, texts)) / max(lengths, 1),
+        sum(map(len, finished.texts)) / max(lengths, 1),
         finished.by_length,
-        signature_after(score, finished.steps),
+        finished.sign(score),
     )

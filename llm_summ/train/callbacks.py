@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,15 +13,29 @@ from transformers import TrainerCallback
 from llm_summ.recipe import Recipe
 from llm_summ.runs.run import Run
 from llm_summ.train import checkpoint
-from llm_summ.train.distributed import ProcessGroup
 from llm_summ.train.evaluation import DevSet
 from llm_summ.train.history import Evaluated, evaluations, pick, stops_early
 from llm_summ.train.log import LogCallback
 from llm_summ.train.signals import StopSignals
-from llm_summ.train.time_budget import FixedSteps, TimeBudget
+from llm_summ.train.time_budget import StepLimit
 from llm_summ.train.tracking import GuardedTracker
 
-__all__ = ["CheckpointCallback"]
+__all__ = ["CheckpointCallback", "DevEvaluations"]
+
+
+@dataclass(frozen=True, slots=True)
+class DevEvaluations:
+    """The evaluations of a training.
+
+    Attributes:
+        dev_set: what is evaluated; None: nothing.
+        interval: steps between evaluations; 0: there are none.
+        trackers: are shown the generated summaries.
+    """
+
+    dev_set: DevSet | None
+    interval: int
+    trackers: Sequence[GuardedTracker] = ()
 
 
 class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
@@ -29,17 +44,11 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
     Args:
         run: where checkpoints, evaluations and the log go.
         recipe: how often.
-        steps: optimizer steps of the whole training.
-        fixed: what fits into a budget of time, if that is known already.
-        budget: computes what fits; None: the recipe has no budget, or what fits is known and no longer changes.
-        keep_fixed: called with what was computed.
-        interval: steps between evaluations; 0: there are none.
-        dev_set: what is evaluated; None: nothing.
+        limit: the number of optimizer steps.
+        evaluates: what is evaluated, and how often.
         log: the log, and its clock.
         stops: signals that ask for a stop.
-        trackers: are shown the generated summaries.
         begin: the checkpoint that the training resumes from, or None.
-        processes: the processes that train together; all of them make the same decisions.
     """
 
     def __init__(
@@ -47,22 +56,15 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         run: Run,
         recipe: Recipe,
         *,
-        steps: int,
-        fixed: FixedSteps | None,
-        budget: TimeBudget | None,
-        keep_fixed: Callable[[FixedSteps], None],
-        interval: int,
-        dev_set: DevSet | None,
+        limit: StepLimit,
+        evaluates: DevEvaluations,
         log: LogCallback,
         stops: StopSignals,
-        trackers: list[GuardedTracker],
         begin: checkpoint.Checkpoint | None,
-        processes: ProcessGroup,
     ) -> None:
-        self.run, self._recipe, self.steps, self._interval = run, recipe, steps, interval
-        self._fixed, self._budget, self._keep_fixed = fixed, budget, keep_fixed
-        self._dev_set, self._log, self._stops, self._trackers = dev_set, log, stops, trackers
-        self._begin, self._processes = begin, processes
+        self.run, self.limit, self._recipe = run, limit, recipe
+        self._dev_set, self._interval, self._trackers = evaluates.dev_set, evaluates.interval, evaluates.trackers
+        self._log, self._stops, self._begin = log, stops, begin
         self._saved_at = time.monotonic()
         self.trainer: Any = None
 
@@ -70,8 +72,7 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         """Attach to a trainer: write its checkpoints, and set its number of steps if that is known."""
         self.trainer = trainer
         trainer.write_checkpoint = self._write
-        if self._fixed is not None:
-            trainer.fix_steps(self._fixed)
+        self.limit.attach(trainer)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Restore the trainer's progress from the checkpoint."""
@@ -82,39 +83,21 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Request a checkpoint if one is due, and a stop after a signal."""
-        self._look_at_budget(state.global_step)
+        self.limit.note_step(self.trainer, may_shrink=lambda: not self._evaluations())
         train = self._recipe.train
         minutes = train.save_minutes
         time_is_up = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
-        stop, save = self._processes.sum(self._stops.received is not None, time_is_up)
+        stop, save = self.trainer.processes.sum(self._stops.received is not None, time_is_up)
         if stop:
             control.should_save = control.should_training_stop = True
         elif (
             save
-            or state.global_step >= self.steps
+            or state.global_step >= self.limit.steps
             or self._evaluation_is_due()
             or (train.save_steps is not None and state.global_step % train.save_steps == 0)
         ):
             control.should_save = True
         return control
-
-    def _look_at_budget(self, step: int) -> None:
-        """Fix the number of steps as soon as the number that fits is known."""
-        budget = self._budget
-        if budget is None or step >= self.steps:  # at the last step the library has already ended its loop
-            return
-        budget.note_step(step, self.trainer.paused_in_all)
-        if not self._processes.of_first(budget.is_due):
-            return
-        may_shrink = not self._evaluations()
-        fixed = self._processes.of_first(
-            lambda: budget.fix(step, self.trainer.paused_in_all, may_shrink=may_shrink)
-        )
-        if fixed == self._fixed:
-            return
-        self._fixed, self.steps = fixed, fixed.steps
-        self.trainer.fix_steps(fixed)
-        self._keep_fixed(fixed)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Evaluate the saved checkpoint, if an evaluation is due."""
@@ -134,7 +117,7 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         """Return whether no further step follows: all are made, early stopping applies, or a signal came."""
         return (
             self._stop_is_requested()
-            or self.trainer.state.global_step >= self.steps
+            or self.trainer.state.global_step >= self.limit.steps
             or stops_early(self._evaluations(), self._recipe.evaluation)
         )
 
@@ -144,21 +127,21 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         step = self.trainer.state.global_step
         if stops_early(logged, self._recipe.evaluation):
             return True
-        return step >= self.steps and (
+        return step >= self.limit.steps and (
             not self._evaluation_is_due() or any(evaluated.step == step for evaluated in logged)
         )
 
     def _evaluations(self) -> list[Evaluated]:
-        return self._processes.of_first(lambda: evaluations(self.run.log_path))
+        return self.trainer.processes.of_first(lambda: evaluations(self.run.log_path))
 
     def _stop_is_requested(self) -> bool:
-        return self._processes.any(self._stops.received is not None)
+        return self.trainer.processes.any(self._stops.received is not None)
 
     def _evaluation_is_due(self) -> bool:
         step = self.trainer.state.global_step
         if self._dev_set is None or not self._interval or not step:
             return False
-        return step % self._interval == 0 or step >= self.steps
+        return step % self._interval == 0 or step >= self.limit.steps
 
     def _evaluate(self, step: int) -> None:
         if self._dev_set is None or self._stop_is_requested():
@@ -185,12 +168,17 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
     @property
     def evaluates_all(self) -> bool:
         """Whether evaluations have all the rows that the recipe asks for."""
-        return self._dev_set is None or self._fixed is None or self._fixed.rows == len(self._dev_set.prompts)
+        return (
+            self._dev_set is None
+            or self.limit.fixed is None
+            or self.limit.fixed.rows == len(self._dev_set.prompts)
+        )
 
     def _rows_of_dev(self) -> DevSet:
         """Return the dialogues to evaluate: fewer if the budget has no time for all of them."""
         assert self._dev_set is not None
-        return self._dev_set if self._fixed is None else self._dev_set.first(self._fixed.rows)
+        fixed = self.limit.fixed
+        return self._dev_set if fixed is None else self._dev_set.first(fixed.rows)
 
     def _write(self) -> None:
         began = time.monotonic()
@@ -201,7 +189,7 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         self._pause(self._saved_at - began)
 
     def _prune(self) -> None:
-        if not self._processes.is_first:
+        if not self.trainer.processes.is_first:
             return
         kept = {saved.step for saved in checkpoint.checkpoints(self.run.checkpoints)}
         candidates = [evaluated for evaluated in evaluations(self.run.log_path) if evaluated.step in kept]

@@ -10,10 +10,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ from llm_summ.core.errors import RunError, TrainingError, first_line
 from llm_summ.core.files import file_sha256, whole_directory, write_json
 from llm_summ.core.progress import say
 from llm_summ.runs.run import Run
+from llm_summ.train.process_group import ProcessGroup
 
 __all__ = [
     "CHECKSUMS",
     "Checkpoint",
     "checkpoint_path",
     "checkpoints",
+    "explain_write_errors",
     "how_to_resume",
     "newest_whole",
     "prune",
@@ -178,6 +181,22 @@ def prune(folder: Path, keep: int, best: Collection[int]) -> None:
         if checkpoint.step not in best:
             # Renamed first, so that a kill never leaves half a checkpoint under its own name.
             shutil.rmtree(checkpoint.path.rename(folder / f".{checkpoint.path.name}.going"))
+
+
+@contextlib.contextmanager
+def explain_write_errors(run: Run, processes: ProcessGroup, where: str | Callable[[], str]) -> Iterator[None]:
+    """Turn a write error into one line that says how to resume.
+
+    Raises:
+        TrainingError: the line.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"{where if isinstance(where, str) else where()}: {error.filename or 'a file'}: "
+            f"{error.strerror or error}; {how_to_resume(run, processes.world)}"
+        ) from error
 
 
 def _cannot_be_written(path: Path, error: OSError, world: int) -> str:

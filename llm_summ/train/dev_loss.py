@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llm_summ.generate.prompt_states import PromptStates, positions
+from llm_summ.models.families import family_of_config
 from llm_summ.prompt import TokenizedExample
 
 __all__ = ["DevLoss"]
@@ -34,7 +35,8 @@ class DevLoss:
         from llm_summ.generate.growing_cache import can_be_split
 
         model = trainer.accelerator.unwrap_model(trainer.model)
-        self.shares_prompts = not trainer.is_sharded and can_be_split(model)
+        continues = family_of_config(model.config).continues_prompt
+        self.shares_prompts = continues and not trainer.is_sharded and can_be_split(model)
         """Whether prompt states can be reused: whether `add` is to be called with them."""
         self._share: Sequence[int] = ()
         self._sums: dict[int, float] = {}

@@ -6,45 +6,32 @@ Paischer et al. 2024, https://arxiv.org/abs/2410.07170.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from typing import Any
 
-from llm_summ.check.step_batches import micro_batches
-from llm_summ.models.families import ModelFamily
-from llm_summ.prompt import TokenizedExample
+from llm_summ.plan.step_batches import micro_batches
+from llm_summ.plan.training_plan import TrainingPlan
 
 __all__ = ["begin_with_components"]
 
 _ROWS, _ROWS_AT_A_TIME = 256, 4
 
 
-def begin_with_components(
-    model: Any,
-    rows: Sequence[TokenizedExample],
-    *,
-    family: ModelFamily,
-    pad_id: int,
-    device: Any,
-    rows_at_a_time: int,
-    seed: int,
-) -> None:
+def begin_with_components(model: Any, plan: TrainingPlan, *, device: Any, rows_at_a_time: int) -> None:
     """Initialise the adapter.
 
     Args:
         model: with a LoRA adapter whose configuration asks for EVA.
-        rows: the training rows, of which up to 256 are drawn.
-        family: of the base.
-        pad_id: fills shorter rows, and is masked out.
+        plan: of the training; up to 256 of its rows are drawn by its seed.
         device: of the model.
         rows_at_a_time: the micro batch of the training; at most 4 are used.
-        seed: for drawing and shuffling the rows.
     """
     from peft import initialize_lora_eva_weights
 
+    rows, family, seed = plan.rows, plan.family, plan.recipe.seed
     drawn = random.Random(seed).sample(range(len(rows)), min(len(rows), _ROWS))
     batches = []
     for part in micro_batches([rows[index] for index in drawn], min(rows_at_a_time, _ROWS_AT_A_TIME)):
-        inputs, labels = family.collate(part, pad_id, device, packing=False)
+        inputs, labels = family.collate(part, plan.renderer.pad_id, device, packing=False)
         batches.append(inputs | {"labels": labels})
     random.Random(seed).shuffle(batches)
     initialize_lora_eva_weights(

@@ -13,15 +13,17 @@ from llm_summ.core.errors import GenerationError
 from llm_summ.core.files import write_text
 from llm_summ.core.progress import Progress, say
 from llm_summ.data import Dialogue
+from llm_summ.generate.engine import GREEDY, Decoding
 from llm_summ.generate.engines.hf import HfEngine
+from llm_summ.generate.settings import GenerationSettings, decoding_of
 from llm_summ.generate.summarizer import Summarizer
-from llm_summ.generate.summary import finish
 from llm_summ.models.dequantized import with_adapter_merged
+from llm_summ.plan.training_plan import TrainingPlan
+from llm_summ.predictions.finished import RawTexts
 from llm_summ.predictions.prediction import Prediction
 from llm_summ.prompt import Renderer, TokenizedExample
-from llm_summ.prompt.token_limit import TokenLimitPredictor, token_limit
+from llm_summ.prompt.token_limit import token_limit
 from llm_summ.recipe import Recipe
-from llm_summ.score.metric import COMPETITION
 from llm_summ.train.dev_loss import DevLoss
 
 __all__ = ["DevSet", "GeneratedSummary", "make_dev_set"]
@@ -96,9 +98,9 @@ class DevSet:
         if predictions is None:
             return None
         # The run has no length limits yet, so the step cut_to_limit changes nothing.
-        finished = finish(predictions, self.dialogues, self.recipe.post)
+        finished = RawTexts.of(predictions, self.dialogues).finish(self.recipe.post)
         texts = finished.texts
-        score = COMPETITION.score(texts, [dialogue.references for dialogue in self.dialogues])
+        score = finished.score(self.dialogues)
         samples = [
             GeneratedSummary(dialogue.id, dialogue.text, dialogue.references[0], text, row.final)
             for dialogue, text, row in zip(self.dialogues, texts, score.per_row, strict=True)
@@ -131,6 +133,13 @@ class DevSet:
             batch_size = -(-batch_size // 2)
             say(f"out of memory while evaluating; continuing with {batch_size} prompts at a time")
 
+    def _decoding(self) -> Decoding:
+        """Return how summaries are generated: greedily, or as in the recipe, one for each dialogue."""
+        fields = self.recipe.generate
+        if self.recipe.evaluation.decoding == "greedy" or fields.temperature:
+            return GREEDY
+        return replace(decoding_of(fields), n=1)
+
     def _generate(
         self, trainer: Any, stopped: Callable[[], bool], losses: DevLoss, batch_size: int
     ) -> list[Prediction] | None:
@@ -144,10 +153,12 @@ class DevSet:
             batch_size=batch_size,
             logprobs=False,
             may_shrink=not trainer.is_sharded,
+            frame=self.renderer.frame,
             with_states=losses.add if losses.shares_prompts else None,
         )
         limits = {dialogue.id: limit for dialogue, limit in zip(self.dialogues, self.limits, strict=True)}
-        summarizer = Summarizer(engine, self.renderer, max_new_tokens=lambda dialogue: limits[dialogue.id])
+        settings = GenerationSettings(lambda dialogue: limits[dialogue.id], self._decoding())
+        summarizer = Summarizer(engine, self.renderer, settings)
         losses.of_share(share)
         predictions: dict[int, Prediction] = {}
         try:
@@ -170,25 +181,12 @@ class DevSet:
         return [predictions[index] for index in range(len(self.prompts))]
 
 
-def make_dev_set(
-    recipe: Recipe,
-    renderer: Renderer,
-    dialogues: list[Dialogue],
-    prompts: list[TokenizedExample],
-    limit_predictor: Callable[[], TokenLimitPredictor],
-) -> DevSet | None:
-    """Choose the dialogues to evaluate; None if there are none to score.
-
-    Args:
-        recipe: sets the number; its seed selects them.
-        renderer: renders the completions.
-        dialogues: all of data.dev.
-        prompts: their prompts.
-        limit_predictor: as for `token_limit`.
-    """
-    if recipe.evaluation.every == "never":
+def make_dev_set(plan: TrainingPlan) -> DevSet | None:
+    """Choose the dialogues to evaluate, by the recipe's seed; None if there are none to score."""
+    recipe, renderer = plan.recipe, plan.renderer
+    if recipe.evaluation.every == "never" or "dev" not in plan.prompts:
         return None
-    pairs = [pair for pair in zip(dialogues, prompts, strict=True) if pair[0].references]
+    pairs = [pair for pair in zip(plan.data["dev"], plan.prompts["dev"], strict=True) if pair[0].references]
     rows = recipe.evaluation.rows
     if rows is not None and rows < len(pairs):
         chosen = sorted(random.Random(recipe.seed).sample(range(len(pairs)), rows))
@@ -199,5 +197,5 @@ def make_dev_set(
         [renderer.example(dialogue, reference) for reference in dialogue.references] for dialogue, _ in pairs
     ]
     dialogues, prompts = [dialogue for dialogue, _ in pairs], [row for _, row in pairs]
-    limits = list(map(token_limit(recipe.generate, limit_predictor), dialogues))
+    limits = list(map(token_limit(recipe.generate, plan.limit_predictor), dialogues))
     return DevSet(recipe, renderer, dialogues, prompts, completions, limits)

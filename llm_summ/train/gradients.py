@@ -9,13 +9,15 @@ from typing import Any
 __all__ = ["layer_group_norms"]
 
 _MOST_GROUPS = 4
-_LAYER = re.compile(r"\.(\d+)\.([^.]+)")  # the first number in a parameter's name, and what follows it
+_LAYER = re.compile(r"\.(\d+)\.(.+)")  # the first number in a parameter's name, and what follows it
+_SIDE = re.compile(r"(?:^|\.)(encoder|decoder)\.")
 
 
 def layer_group_norms(model: Any) -> dict[str, float]:
     """Return the L2 norms of the gradients, by parts of the model.
 
-    The decoder layers are divided into at most four groups of consecutive layers, each into attention and MLP:
+    The layers, of an encoder-decoder those of each side, are divided into at most four groups of consecutive
+    ones, each into attention and MLP:
     ``layers.00-06/attention``, ``layers.00-06/mlp``. Embeddings, head and norms, which only full fine-tuning
     trains, are groups of their own. The squares of all groups add up to the square of the overall norm.
 
@@ -60,13 +62,17 @@ def _group(name: str, layers: int) -> str:
         layers: the number of decoder layers.
     """
     if match := _LAYER.search(name):
-        layer, part = int(match[1]), match[2]
+        layer, part = int(match[1]), match[2].removeprefix("layer.")  # T5 numbers the parts of a layer, too
+        part = part.lstrip("0123456789.").partition(".")[0].lower()
         if "norm" in part or part.startswith("ln_"):
             return "norms"
+        of_two = _SIDE.search(name)
+        side = f"{of_two[1]}." if of_two else ""
         size = -(-layers // _MOST_GROUPS)
         first = layer // size * size
         last = min(first + size, layers) - 1
-        return f"layers.{first:02}-{last:02}/{'attention' if 'attn' in part or 'attention' in part else 'mlp'}"
+        kind = "attention" if "attn" in part or "attention" in part else "mlp"
+        return f"{side}layers.{first:02}-{last:02}/{kind}"
     if "lm_head" in name:
         return "head"
     return "norms" if "norm" in name or ".ln_" in name else "embeddings"

@@ -8,7 +8,7 @@ import shutil
 import time
 from pathlib import Path
 
-from llm_summ.check.report import CheckReport, check_recipe
+from llm_summ.check.job import check_recipe
 from llm_summ.core.errors import InputError, RunError
 from llm_summ.core.files import file_sha256, text_sha256
 from llm_summ.core.formatting import utc_now
@@ -16,15 +16,18 @@ from llm_summ.core.locks import FOLDER
 from llm_summ.core.progress import say
 from llm_summ.data.source import resolve_source
 from llm_summ.models.content_stamp import base_stamp
-from llm_summ.models.device import one_gpu
+from llm_summ.models.device import find_device, one_gpu
 from llm_summ.models.start_adapter import find_start, refuse_another_start, start_stamp
+from llm_summ.plan.training_plan import TrainingPlan
+from llm_summ.plan.training_setup import TrainingSetup, set_up
 from llm_summ.prompt.saved_prompt import keep, kept_sha256
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.runs.manifest import DataPart, DeviceRecord, Manifest, PromptRecord, Resumption
 from llm_summ.runs.run import Run, create_run, environment, reserve_run, run_path
 from llm_summ.train.checkpoint import Checkpoint, newest_whole
-from llm_summ.train.distributed import ALONE, ProcessGroup
-from llm_summ.train.fit import FinishedTraining, fit
+from llm_summ.train.fit import fit
+from llm_summ.train.process_group import ALONE, ProcessGroup
+from llm_summ.train.result import FinishedTraining
 from llm_summ.train.resume import (
     hold_unfinished,
     refuse_another_base,
@@ -49,8 +52,7 @@ def dry_run(
         InputError: the training could not start.
     """
     run_path(runs, name, stem)
-    report = _check(recipe, force, ProcessGroup(0, devices), runs)
-    return [*report.lines(), *(f"note: {note}" for note in report.notes)]
+    return _set_up(recipe, runs, ProcessGroup(0, devices), check=True, force=force)[1]
 
 
 @one_gpu()
@@ -60,6 +62,7 @@ def sft(
     runs: Path,
     name: str | None,
     stem: str,
+    check: bool = True,
     force: bool = False,
     processes: ProcessGroup = ALONE,
 ) -> FinishedTraining:
@@ -70,6 +73,8 @@ def sft(
         runs: the folder of all runs.
         name: the run's name; None makes one from `stem` and the time.
         stem: the recipe file's name without its extension.
+        check: whether to check the recipe first, as `check_recipe` does, and to say what was found. Without it
+            `train.micro_batch_size: auto` is 1, because no memory is estimated.
         force: train even if the memory estimate exceeds the device.
         processes: the processes that train together; all of them call this.
 
@@ -83,10 +88,11 @@ def sft(
     """
     began = time.monotonic()
     processes.of_first(lambda: run_path(runs, name, stem))
-    report = processes.agree(lambda: _check(recipe, force, processes, runs))
-    _print(report)
-    plan = report.plan
-    manifest = _manifest(report, processes)
+    setup, lines = processes.agree(lambda: _set_up(recipe, runs, processes, check=check, force=force))
+    for line in lines:
+        say(line)
+    plan = setup.plan
+    manifest = _manifest(setup, processes)
     with contextlib.ExitStack() as stack:
 
         def begin() -> Run:
@@ -97,10 +103,10 @@ def sft(
         run = processes.of_first(begin)
         try:
             if processes.is_first:
-                keep(run, plan.length, plan.pool, plan.limit_predictor())
+                keep(run, plan.length, plan.pool, plan.limit_predictor(), plan.renderer.frame)
                 manifest.kept = kept_sha256(run)
                 run.write_manifest(manifest)
-            return fit(run, report, manifest, None, processes, began)
+            return fit(run, setup, manifest, None, processes, began)
         except BaseException:  # Ctrl-C too
             if (
                 processes.is_first
@@ -113,7 +119,12 @@ def sft(
 
 @one_gpu()
 def resume(
-    runs: Path, name: str | None, given: Recipe | None = None, processes: ProcessGroup = ALONE
+    runs: Path,
+    name: str | None,
+    given: Recipe | None = None,
+    processes: ProcessGroup = ALONE,
+    *,
+    check: bool = True,
 ) -> FinishedTraining:
     """Resume a training from its last undamaged checkpoint; the result is that of an uninterrupted training.
 
@@ -122,6 +133,7 @@ def resume(
         name: of a run that did not finish; None takes the one that was started last.
         given: the recipe that the run is expected to have; None accepts any.
         processes: the processes that train together; all of them call this, and see the same files.
+        check: as for `sft`.
 
     Returns:
         the finished training; its run is the latest from now on.
@@ -138,19 +150,20 @@ def resume(
         manifest = processes.agree(run.manifest)
         recipe = processes.agree(lambda: refuse_what_changed(run, manifest))
         # The memory estimate was accepted, or overruled with --force, when the training started.
-        report = processes.agree(lambda: _check(recipe, True, processes, None))
-        processes.agree(lambda: refuse_what_changed(run, manifest, _data(report)))
-        processes.agree(lambda: refuse_another_base(run, manifest, base_stamp(recipe.model, report.plan.location)))
-        begin = processes.of_first(lambda: _prepare_to_resume(run, report, manifest, processes))
+        setup, _ = processes.agree(lambda: _set_up(recipe, None, processes, check=check, force=True))
+        plan = setup.plan
+        processes.agree(lambda: refuse_what_changed(run, manifest, _data(plan)))
+        processes.agree(lambda: refuse_another_base(run, manifest, base_stamp(recipe.model, plan.location)))
+        begin = processes.of_first(lambda: _prepare_to_resume(run, plan, manifest, processes))
         if begin is None:
-            start = processes.agree(lambda: find_start(recipe, runs, report.plan.location))
+            start = processes.agree(lambda: find_start(recipe, runs, plan.location))
             processes.agree(lambda: refuse_another_start(run, start, manifest))
-            report = dataclasses.replace(report, start=start)
-        return fit(run, report, manifest, begin, processes)
+            setup = dataclasses.replace(setup, start=start)
+        return fit(run, setup, manifest, begin, processes)
 
 
 def _prepare_to_resume(
-    run: Run, report: CheckReport, manifest: Manifest, processes: ProcessGroup
+    run: Run, plan: TrainingPlan, manifest: Manifest, processes: ProcessGroup
 ) -> Checkpoint | None:
     """Return the checkpoint to resume from, or None; print it, and record it in the manifest."""
     for leftover in run.path.glob(".*"):  # half-written files of a killed process
@@ -160,9 +173,8 @@ def _prepare_to_resume(
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink()
-    plan = report.plan
     if manifest.kept is None:
-        keep(run, plan.length, plan.pool, plan.limit_predictor())
+        keep(run, plan.length, plan.pool, plan.limit_predictor(), plan.renderer.frame)
         manifest.kept = kept_sha256(run)
     elif kept_sha256(run) != manifest.kept:
         raise RunError(
@@ -171,7 +183,7 @@ def _prepare_to_resume(
         )
     begin = newest_whole(run.checkpoints)
     fixed = FixedSteps.of(manifest)
-    steps = report.plan.steps if fixed is None else fixed.steps
+    steps = plan.steps if fixed is None else fixed.steps
     where = f"step {begin.step} of {steps}" if begin else "the first step (no checkpoint found)"
     say(f"Resuming {run.path} from {where}")
     before = 1 if manifest.device is None else manifest.device.count
@@ -185,8 +197,17 @@ def _prepare_to_resume(
     return begin
 
 
-def _check(recipe: Recipe, allow_low_memory: bool, processes: ProcessGroup, runs: Path | None) -> CheckReport:
-    """Check a recipe; `runs` is the folder to find `train.from_run` in, None if that is not needed.
+def _set_up(
+    recipe: Recipe, runs: Path | None, processes: ProcessGroup, *, check: bool, force: bool
+) -> tuple[TrainingSetup, list[str]]:
+    """Return the setup of a training, and what a check says of it.
+
+    Args:
+        recipe: of the training.
+        runs: the folder to find `train.from_run` in; None: it is not needed.
+        processes: the processes that train together.
+        check: whether to check the recipe.
+        force: whether too little memory is accepted.
 
     Raises:
         InputError: a training would fail; a line for each reason.
@@ -201,42 +222,38 @@ def _check(recipe: Recipe, allow_low_memory: bool, processes: ProcessGroup, runs
             "it, or use fewer devices"
         )
     sharded = is_sharded(recipe, processes)
-    report = check_recipe(recipe, allow_low_memory=allow_low_memory or sharded, devices=processes.world, runs=runs)
-    if report.failures:
-        raise InputError("\n".join(report.failures))
     if sharded:
-        refuse_what_cannot_be_sharded(recipe, on_gpu=report.device.kind == "cuda")
-    return report
+        refuse_what_cannot_be_sharded(recipe, on_gpu=find_device().kind == "cuda")
+    if check:
+        report = check_recipe(recipe, allow_low_memory=force or sharded, devices=processes.world, runs=runs)
+        if report.failures:
+            raise InputError("\n".join(report.failures))
+        return report.setup, [*report.lines(), *(f"note: {note}" for note in report.notes)]
+    return set_up(recipe, runs), []
 
 
-def _print(report: CheckReport) -> None:
-    for line in (*report.lines(), *(f"note: {note}" for note in report.notes)):
-        say(line)
-
-
-def _manifest(report: CheckReport, processes: ProcessGroup) -> Manifest:
-    plan = report.plan
-    recipe, template, device = plan.recipe, plan.renderer.template, report.device
+def _manifest(setup: TrainingSetup, processes: ProcessGroup) -> Manifest:
+    plan = setup.plan
+    recipe, template, device = plan.recipe, plan.renderer.template, plan.device
     manifest = Manifest(
         started=utc_now(),
         seed=recipe.seed,
-        device=DeviceRecord(kind=device.kind, name=device.name, dtype=report.dtype, count=processes.world),
+        device=DeviceRecord(kind=device.kind, name=device.name, dtype=plan.dtype, count=processes.world),
         recipe_sha256=text_sha256(dump_recipe(recipe)),
         prompt=PromptRecord(name=template.name, sha256=template.sha256),
-        data=_data(report),
+        data=_data(plan),
         base=base_stamp(recipe.model, plan.location),
         stop_id=plan.renderer.stop_id,
         shortened=plan.shortened,
         **environment(),
     )
-    if report.start is not None:
-        manifest.from_run = start_stamp(report.start)
+    if setup.start is not None:
+        manifest.from_run = start_stamp(setup.start)
     return manifest
 
 
-def _data(report: CheckReport) -> dict[str, DataPart]:
+def _data(plan: TrainingPlan) -> dict[str, DataPart]:
     """Return the rows of each part of the data, and the hash of every file."""
-    plan = report.plan
     data = plan.recipe.data
     sources = {"train": data.train_sources, "dev": [data.dev or ""], "test": [data.test or ""]}
     return {

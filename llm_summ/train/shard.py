@@ -13,7 +13,7 @@ from typing import Any
 from llm_summ.core.errors import RecipeError
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
-from llm_summ.train.distributed import ProcessGroup
+from llm_summ.train.process_group import ProcessGroup
 
 __all__ = [
     "is_sharded",

@@ -6,40 +6,49 @@ import gc
 import random
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate.utils import is_peft_model
 from accelerate.utils.memory import should_reduce_batch_size
-from torch.utils.data import DataLoader
-from transformers import TrainerCallback, TrainerState, TrainingArguments, get_scheduler
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 
-from llm_summ.check.step_batches import StepBatchSampler, micro_batches
-from llm_summ.core.compat.trainer import HookedTrainer
 from llm_summ.core.errors import TrainingError, first_line
 from llm_summ.core.progress import say
+from llm_summ.plan.step_batches import micro_batches
 from llm_summ.recipe import TrainFields
 from llm_summ.train.checkpoint import Checkpoint
-from llm_summ.train.distributed import ALONE, ProcessGroup
 from llm_summ.train.gradients import layer_group_norms
+from llm_summ.train.learning_rates import end_schedule, lora_plus_optimizer
 from llm_summ.train.log import memory_gib
 from llm_summ.train.objectives import Objective
-from llm_summ.train.shard import load_optimizer, load_weights, whole_state
+from llm_summ.train.process_group import ALONE, ProcessGroup
+from llm_summ.train.sharded_trainer import ShardedTrainer
+from llm_summ.train.step_loader import as_they_are, step_loader
 from llm_summ.train.time_budget import FixedSteps
 
-__all__ = ["StepTrainer"]
+__all__ = ["StepSettings", "StepTrainer"]
 
 
-class StepLoader(DataLoader):  # type: ignore[misc]
-    """Yields the examples of one step at a time, not collated."""
+@dataclass(frozen=True, slots=True)
+class StepSettings:
+    """How a step is made.
 
-    def set_epoch(self, epoch: int) -> None:
-        """Use the order of this epoch from now on."""
-        self.batch_sampler.set_epoch(epoch)
+    Attributes:
+        train: the recipe's fields.
+        micro_batch_size: examples of a micro batch at the start.
+        learning_rate_ratio: of LoRA+, or None.
+        sharded: whether each process holds a part of the base.
+    """
+
+    train: TrainFields
+    micro_batch_size: int
+    learning_rate_ratio: float | None = None
+    sharded: bool = False
 
 
-class StepTrainer(HookedTrainer):
+class StepTrainer(ShardedTrainer):
     """Trains an objective; a batch of the library's loop is a whole optimizer step.
 
     A step's examples are sorted by length and cut into micro batches here. The loss is the weighted mean over the
@@ -52,11 +61,8 @@ class StepTrainer(HookedTrainer):
         objective: the loss, and the examples.
         tokenizer: is saved with the model.
         callbacks: for the library.
-        fields: of the recipe.
-        micro_batch_size: examples of a micro batch at the start.
-        learning_rate_ratio: of LoRA+, or None.
+        settings: how a step is made.
         processes: the processes that train together; the library sees only this one.
-        sharded: whether each of them holds a part of the base.
 
     Raises:
         TrainingError: the library would divide the model among several GPUs of this process.
@@ -70,17 +76,14 @@ class StepTrainer(HookedTrainer):
         objective: Objective,
         tokenizer: Any,
         callbacks: list[TrainerCallback],
-        fields: TrainFields,
-        micro_batch_size: int,
-        learning_rate_ratio: float | None = None,
+        settings: StepSettings,
         processes: ProcessGroup = ALONE,
-        sharded: bool = False,
     ) -> None:
-        self.processes, self.is_sharded, self.objective = processes, sharded, objective
-        # For sharded parameters PyTorch computes the mean of the processes' gradients, not their sum.
-        self._gradient_factor = processes.world if sharded and not is_peft_model(model) else 1
-        self._fields, self._learning_rate_ratio = fields, learning_rate_ratio
-        self.micro_batch_size = micro_batch_size
+        self.processes, self.is_sharded, self.objective = processes, settings.sharded, objective
+        # With an adapter only the frozen base is sharded.
+        self.trains_parts = settings.sharded and not is_peft_model(model)
+        self._fields, self._learning_rate_ratio = settings.train, settings.learning_rate_ratio
+        self.micro_batch_size = settings.micro_batch_size
         self.tokens = 0
         """Tokens of all examples so far, padding left out, over all devices."""
         self.write_checkpoint: Callable[[], None] = lambda: None
@@ -96,7 +99,7 @@ class StepTrainer(HookedTrainer):
             model=model,
             args=arguments,
             train_dataset=objective.examples,
-            data_collator=_as_they_are,
+            data_collator=as_they_are,
             processing_class=tokenizer,
             callbacks=callbacks,
         )
@@ -113,39 +116,22 @@ class StepTrainer(HookedTrainer):
 
     def get_train_dataloader(self) -> Any:
         """Return the steps of an epoch; every process draws the same, and takes its share."""
-        examples = self.objective.examples
-        steps = StepBatchSampler(
-            [self.objective.length(example) for example in examples],
-            self._fields.batch_size,
-            seed=self.args.seed,
-            grouped=self._fields.group_by_length,
-            rank=self.processes.rank,
-            world=self.processes.world,
-        )
-        # A separate generator: PyTorch draws a number for every pass, and would change the dropout otherwise.
-        return StepLoader(examples, batch_sampler=steps, collate_fn=_as_they_are, generator=torch.Generator())
+        return step_loader(self.objective, self._fields, self.args.seed, self.processes)
 
     def create_optimizer(self, model: Any = None) -> Any:
         """Return the library's optimizer; with LoRA+, B learns faster than A."""
         if getattr(self, "optimizer", None) is None and self._learning_rate_ratio is not None:
-            from peft.optimizers import create_loraplus_optimizer
-
             trained = self.model if model is None else model
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
-            self.optimizer = create_loraplus_optimizer(
-                model=trained,
-                optimizer_cls=kind,
-                loraplus_lr_ratio=self._learning_rate_ratio,
-                loraplus_weight_decay=self.args.weight_decay,
-                **options,
-            )
+            options |= {"loraplus_weight_decay": self.args.weight_decay}
+            self.optimizer = lora_plus_optimizer(trained, kind, self._learning_rate_ratio, options)
         return super().create_optimizer(model)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Return the library's schedule of the learning rate, or one that ends where the training ends."""
         scheduler = super().create_scheduler(num_training_steps, optimizer)
         if self._fixed is not None:
-            self._end_schedule(self._fixed)
+            end_schedule(scheduler, self.args, self._fixed)
         return scheduler
 
     def fix_steps(self, fixed: FixedSteps) -> None:
@@ -153,27 +139,7 @@ class StepTrainer(HookedTrainer):
         self._fixed = fixed
         self.args.max_steps = self.state.max_steps = fixed.steps
         if self.lr_scheduler is not None:
-            self._end_schedule(fixed)
-
-    def _end_schedule(self, fixed: FixedSteps) -> None:
-        stages = [(last, self._learning_rates(steps)) for last, steps in fixed.stages()]
-
-        def share(step: int) -> float:
-            return next(rate for last, rate in stages if step <= last)(step)
-
-        self.lr_scheduler.lr_lambdas = [share] * len(self.lr_scheduler.lr_lambdas)
-
-    def _learning_rates(self, steps: int) -> Callable[[int], float]:
-        """Return the factor of the learning rate at each step of a training of `steps` steps."""
-        unused = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=self.args.learning_rate)
-        scheduler = get_scheduler(
-            self.args.lr_scheduler_type,
-            unused,
-            num_warmup_steps=self.args.get_warmup_steps(steps),
-            num_training_steps=steps,
-        )
-        rates: Callable[[int], float] = scheduler.lr_lambdas[0]
-        return rates
+            end_schedule(self.lr_scheduler, self.args, fixed)
 
     def training_step(self, model: Any, inputs: list[Any], num_items_in_batch: Any = None) -> Any:
         """Compute the gradients of a step.
@@ -270,37 +236,9 @@ class StepTrainer(HookedTrainer):
         progress = begin.progress()
         self.tokens, self.micro_batch_size = progress["tokens"], progress["rows_at_a_time"]
 
-    def whole_state(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """Return the weights and optimizer state to save, if the trained weights are sharded; else None, None.
-
-        Every process has to call it. None means that the library can save them itself.
-        """
-        if self._gradient_factor == 1:
-            return None, None
-        return whole_state(self.model, self._bare_optimizer)
-
     def save_due_checkpoint(self) -> None:
         """Write the run's checkpoint."""
         self.write_checkpoint()
-
-    def load_weights(self, folder: str) -> None:
-        """Load the weights of a checkpoint; if they are sharded, this process's part."""
-        if self._gradient_factor == 1:
-            super().load_weights(folder)
-        else:
-            load_weights(self.model, Path(folder))
-
-    def load_optimizer(self, folder: str) -> None:
-        """Load the optimizer's state; if it is sharded, this process's part."""
-        if self._gradient_factor == 1:
-            super().load_optimizer(folder)
-        else:
-            load_optimizer(self.model, self._bare_optimizer, Path(folder))
-            self.lr_scheduler.load_state_dict(torch.load(Path(folder) / "scheduler.pt", weights_only=True))
-
-    def gradient_norm(self, norm: Any) -> Any:
-        """Return the norm over all parts of a sharded model."""
-        return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Return 0: the library's count needs a tensor of ids, which these inputs do not have."""
@@ -308,9 +246,11 @@ class StepTrainer(HookedTrainer):
 
     def _forward_backward(self, model: Any, examples: Sequence[Any], weight: float, of_all: int) -> Any:
         total = torch.zeros((), device=self.args.device)
+        # For sharded parameters PyTorch computes the mean of the processes' gradients, not their sum.
+        factor = self.processes.world if self.trains_parts else 1
         for part in self._micro_batches(examples, of_all):
             loss = self.objective.loss(model, part or [self._spare]) * (bool(part) / weight)
-            self.accelerator.backward(loss * self._gradient_factor)
+            self.accelerator.backward(loss * factor)
             total += loss.detach()
         return total
 
@@ -336,11 +276,6 @@ class StepTrainer(HookedTrainer):
                 random.Random(f"{self.args.seed}/{self.state.global_step}/{self.processes.rank}").getrandbits(63)
             )
 
-    @property
-    def _bare_optimizer(self) -> Any:
-        """PyTorch's optimizer, without the library's wrapper."""
-        return getattr(self.optimizer, "optimizer", self.optimizer)
-
     def _halve(self, now: int, reason: str) -> None:
         if now <= 1:
             raise TrainingError(
@@ -355,7 +290,3 @@ class StepTrainer(HookedTrainer):
             f"step {self.state.global_step + 1}: out of memory with {now} rows at a time; continuing with "
             f"{self.micro_batch_size} (the batch stays {self._fields.batch_size})"
         )
-
-
-def _as_they_are(examples: list[Any]) -> list[Any]:
-    return examples

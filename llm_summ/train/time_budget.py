@@ -9,18 +9,19 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from llm_summ.check.duration import TrainingTime
-from llm_summ.check.step_batches import draw_steps
-from llm_summ.check.training_plan import TrainingPlan
 from llm_summ.models.duration import ModelSize
 from llm_summ.models.machine_speed import MachineSpeed
+from llm_summ.plan.duration import TrainingTime
+from llm_summ.plan.step_batches import draw_steps
+from llm_summ.plan.training_plan import TrainingPlan
 from llm_summ.prompt import TokenizedExample
 from llm_summ.runs.manifest import Budget, Manifest
 
-__all__ = ["FixedSteps", "TimeBudget", "at_evaluation", "by_tokens", "fitting"]
+__all__ = ["FixedSteps", "StepLimit", "TimeBudget", "at_evaluation", "by_tokens", "fitting"]
 
 _MEASURED_STEPS, _MEASURED_SHARE = 3, 0.08  # the first of them warms up, and does not count
 # Shares of the budget after which the steps are computed again, and of the steps that a change must exceed.
@@ -173,6 +174,49 @@ class TimeBudget:
                 lengths, train.batch_size, seed=plan.recipe.seed, epoch=epoch, grouped=train.group_by_length
             ):
                 yield self._expected.step([plan.rows[index] for index in indexes])
+
+
+class StepLimit:
+    """The number of steps of a training; a time budget may fix another one while the training runs.
+
+    Args:
+        steps: optimizer steps of the whole training.
+        fixed: what fits into a budget of time, if that is known already.
+        budget: computes what fits; None: the recipe has no budget, or what fits is known and no longer changes.
+        keep: called with what was computed.
+    """
+
+    def __init__(
+        self, steps: int, fixed: FixedSteps | None, budget: TimeBudget | None, keep: Callable[[FixedSteps], None]
+    ) -> None:
+        self.steps, self.fixed = steps, fixed
+        self._budget, self._keep = budget, keep
+
+    def attach(self, trainer: Any) -> None:
+        """Set a trainer's number of steps, if what fits is known."""
+        if self.fixed is not None:
+            trainer.fix_steps(self.fixed)
+
+    def note_step(self, trainer: Any, *, may_shrink: Callable[[], bool]) -> None:
+        """Note that a step was made, and fix the number of steps as soon as the number that fits is known.
+
+        Args:
+            trainer: made the step.
+            may_shrink: as for `TimeBudget.fix`; every process calls it.
+        """
+        budget, step, paused = self._budget, trainer.state.global_step, trainer.paused_in_all
+        if budget is None or step >= self.steps:  # at the last step the library has already ended its loop
+            return
+        budget.note_step(step, paused)
+        if not trainer.processes.of_first(budget.is_due):
+            return
+        shrinks = may_shrink()
+        fixed = trainer.processes.of_first(lambda: budget.fix(step, paused, may_shrink=shrinks))
+        if fixed == self.fixed:
+            return
+        self.fixed, self.steps = fixed, fixed.steps
+        trainer.fix_steps(fixed)
+        self._keep(fixed)
 
 
 def fitting(

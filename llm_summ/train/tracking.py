@@ -1,7 +1,7 @@
 """Trackers: a training's figures and sample outputs, in Weights & Biases, Trackio and TensorBoard.
 
-Each is transformers' own integration behind a guard: any exception of a tracker turns that tracker off, and
-nothing else. Without credentials nothing leaves the machine; all files are written below the run's ``tracking/``.
+Each is behind a guard: any exception of a tracker turns that tracker off, and nothing else. Without credentials
+nothing leaves the machine; all files are written below the run's ``tracking/``.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ import os
 import shlex
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from transformers import TrainerCallback
-from transformers.integrations import TensorBoardCallback, TrackioCallback, WandbCallback
 
-from llm_summ.core.compat.trackers import mark_begun, tracker_module
 from llm_summ.core.errors import first_line
 from llm_summ.core.files import write_json, write_text
 from llm_summ.core.optional_packages import require
@@ -37,6 +35,9 @@ _PROJECT = "llm-summ"
 # The longest that a training waits for its tracker if the network does not answer.
 _SECONDS_TO_START = 30.0
 _SECONDS_TO_FINISH = 60.0
+_STEP = "train/global_step"
+# What the library logs at the end about the whole training, not about a step.
+_TOTALS = {"train_runtime", "train_samples_per_second", "train_steps_per_second", "train_loss", "total_flos"}
 
 
 def require_trackers(trackers: Sequence[Tracker]) -> None:
@@ -60,7 +61,11 @@ def tracking_callbacks(
         recipe: the configuration that is shown with the run.
         resumed: whether to continue a tracked run.
     """
-    tools = {"wandb": _Wandb, "trackio": _Trackio, "tensorboard": _TensorBoard}
+    tools: dict[Tracker, Callable[..., TrackedRun]] = {
+        "wandb": _Wandb,
+        "trackio": _Trackio,
+        "tensorboard": _TensorBoard,
+    }
     return [
         GuardedTracker(
             tracker,
@@ -72,26 +77,40 @@ def tracking_callbacks(
     ]
 
 
+class TrackedRun(Protocol):
+    """A run in a tracker; making the object starts or resumes it."""
+
+    def location(self) -> str:
+        """Return where to see the run."""
+
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        """Send figures by the names that the trainer logs."""
+
+    def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
+        """Send the summaries of an evaluation."""
+
+    def close(self) -> None:
+        """Send or write what is left; without a network it stays in the folder."""
+
+
 class GuardedTracker(TrainerCallback):  # type: ignore[misc]
     """Forwards the events of a training to a tracker; only the first process has one.
 
     A figure is sent once for a step: steps that are repeated after a resume are not sent twice. What the tracker
     had not yet written when it was killed (about a second) is missing.
 
-    Only begin, logs and end are forwarded: on other events the integrations upload models.
-
     Args:
         name: the tracker's.
-        start: makes its callback, which also has `location`, `show_samples` and `close`.
+        start: starts or resumes the tracked run.
         sent_path: a file that stores the last step for which each figure was sent.
         resumed: whether to read that file.
     """
 
-    def __init__(self, name: str, start: Callable[[], Any], sent_path: Path, *, resumed: bool) -> None:
+    def __init__(self, name: str, start: Callable[[], TrackedRun], sent_path: Path, *, resumed: bool) -> None:
         self.name = name
         self._start, self._sent_path, self._resumed = start, sent_path, resumed
         self._sent: dict[str, int] = {}
-        self._tool: Any = None
+        self._tool: TrackedRun | None = None
         self._begun = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -104,21 +123,14 @@ class GuardedTracker(TrainerCallback):  # type: ignore[misc]
             if self._resumed and self._sent_path.is_file():
                 self._sent = json.loads(self._sent_path.read_text(encoding="utf-8"))
             self._tool = self._start()
-            self._tool.on_train_begin(args, state, control)
             say(f"track: {self.name}: {self._tool.location()}")
 
         self._try(begin)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
-        """Send the figures of a step; those of dev under the names that trackers use for evaluations."""
+        """Send the figures of a step."""
         figures = {name: value for name, value in logs.items() if isinstance(value, int | float)}
-        fresh = self._fresh(figures, state.global_step)
-        shown = {
-            f"eval_{name.removeprefix('dev_')}" if name.startswith("dev_") else name: figures[name]
-            for name in fresh
-        }
-        if fresh:
-            self._send(fresh, state.global_step, lambda: self._tool.on_log(args, state, control, logs=shown))
+        self._send(figures, state.global_step, lambda tool, fresh: tool.log(state.global_step, fresh))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Finish the tracked run."""
@@ -126,8 +138,8 @@ class GuardedTracker(TrainerCallback):  # type: ignore[misc]
 
     def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
         """Send the summaries that were generated at an evaluation."""
-        if samples and (fresh := self._fresh(["samples"], step)):
-            self._send(fresh, step, lambda: self._tool.show_samples(step, samples))
+        if samples:
+            self._send({"samples": 0}, step, lambda tool, _: tool.show_samples(step, samples))
 
     def close(self) -> None:
         """Finish the tracked run, if that is not done yet; nothing is sent afterwards."""
@@ -135,13 +147,18 @@ class GuardedTracker(TrainerCallback):  # type: ignore[misc]
         if tool is not None:
             self._try(tool.close)
 
-    def _fresh(self, names: Iterable[str], step: int) -> list[str]:
-        return [name for name in names if self._tool is not None and step > self._sent.get(name, -1)]
+    def _send(
+        self, figures: Mapping[str, float], step: int, work: Callable[[TrackedRun, Mapping[str, float]], None]
+    ) -> None:
+        """Do `work` with the figures that were not sent for this step or a later one."""
+        tool = self._tool
+        fresh = {name: value for name, value in figures.items() if step > self._sent.get(name, -1)}
+        if tool is None or not fresh:
+            return
 
-    def _send(self, names: list[str], step: int, work: Callable[[], None]) -> None:
         def send() -> None:
-            work()
-            self._sent |= dict.fromkeys(names, step)
+            work(tool, fresh)
+            self._sent |= dict.fromkeys(fresh, step)
             write_json(self._sent_path, self._sent)
 
         self._try(send)
@@ -160,16 +177,32 @@ class GuardedTracker(TrainerCallback):  # type: ignore[misc]
                         tool.close()
 
 
-class _Wandb(WandbCallback):  # type: ignore[misc]
-    """Weights & Biases; offline without credentials, unless WANDB_MODE is set."""
+class _Package:
+    """A tracker with the functions of wandb, which Trackio has under the same names."""
+
+    tool: Any
+
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        shown = {_shown(name): value for name, value in figures.items() if name not in _TOTALS}
+        self.tool.log({**shown, _STEP: step})
+
+    def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
+        rows = [asdict(sample) for sample in samples]
+        table = self.tool.Table(columns=list(rows[0]), data=[list(row.values()) for row in rows])
+        self.tool.log({"samples": table, _STEP: step})
+
+    def close(self) -> None:
+        self.tool.finish()
+
+
+class _Wandb(_Package):
+    """Weights & Biases; offline without credentials, unless WANDB_MODE is set. It gets nothing of the code."""
 
     def __init__(self, run: Run, recipe: Recipe, *, resumed: bool) -> None:
-        self._run, self._recipe = run, recipe
-        self._folder = run.path / "tracking" / "wandb"
+        self._folder = run.tracking / "wandb"
         id_path = self._folder / "run_id"
         if not (resumed and id_path.is_file()):
             write_text(id_path, uuid.uuid4().hex[:12])
-        self._id = id_path.read_text(encoding="utf-8")
         os.environ |= {
             "WANDB_SILENT": "true",
             "WANDB_ERROR_REPORTING": "false",
@@ -177,22 +210,20 @@ class _Wandb(WandbCallback):  # type: ignore[misc]
             "WANDB_DATA_DIR": str((self._folder / "data").resolve()),
             "WANDB_CACHE_DIR": str((self._folder / "cache").resolve()),
         }
-        super().__init__()
+        import wandb
 
-    def setup(self, args: Any, state: Any, model: Any) -> None:
-        """Start or resume the tracked run; of code and machine it gets nothing but versions."""
-        wandb = tracker_module(self)
-        mode = None
+        self.tool = wandb
+        mode: Literal["online", "offline"] | None = None
         if not os.environ.get("WANDB_MODE"):
             mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
         wandb.init(
             project=_PROJECT,
-            name=self._run.name,
-            id=self._id,
+            name=run.name,
+            id=id_path.read_text(encoding="utf-8"),
             resume="allow",
-            dir=self._folder.parent,  # wandb creates a folder `wandb` there
+            dir=run.tracking,  # wandb creates a folder `wandb` there
             mode=mode,
-            config=self._recipe.model_dump(mode="json"),
+            config=recipe.model_dump(mode="json"),
             settings=wandb.Settings(
                 silent=True,
                 console="off",
@@ -210,107 +241,78 @@ class _Wandb(WandbCallback):  # type: ignore[misc]
                 finish_timeout_raises=True,
             ),
         )
-        wandb.define_metric("train/global_step")
-        wandb.define_metric("*", step_metric="train/global_step", step_sync=True)
-        mark_begun(self)
+        wandb.define_metric(_STEP)
+        wandb.define_metric("*", step_metric=_STEP, step_sync=True)
 
     def location(self) -> str:
-        """Return where to see the run."""
-        run = tracker_module(self).run
-        if run.disabled:
+        if self.tool.run.disabled:
             return "disabled by WANDB_MODE"
-        if run.offline:
+        if self.tool.run.offline:
             return f"offline; wandb sync {shlex.quote(str(self._folder))}/offline-run-*"
-        return str(run.url)
+        return str(self.tool.run.url)
 
-    def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
-        """Send a table for each evaluation."""
-        tracker = tracker_module(self)
-        table = tracker.Table(columns=_columns(samples), data=_rows(samples))
-        tracker.log({"samples": table, "train/global_step": step})
-
-    def close(self) -> None:
-        """Send what is left; without a network it stays in the folder."""
-        tracker_module(self).finish()
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        self.tool.run.summary.update({name: figures[name] for name in figures.keys() & _TOTALS})
+        super().log(step, figures)
 
 
-class _Trackio(TrackioCallback):  # type: ignore[misc]
+class _Trackio(_Package):
     """Trackio, always local: its Spaces are public by default, and dialogues must stay private."""
 
     def __init__(self, run: Run, recipe: Recipe, *, resumed: bool) -> None:
-        self._run, self._recipe = run, recipe
         # Read when trackio is first imported: a second run of one process is written into the first one's folder.
-        os.environ["TRACKIO_DIR"] = str((run.path / "tracking" / "trackio").resolve())
+        os.environ["TRACKIO_DIR"] = str((run.tracking / "trackio").resolve())
         for name in ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL"):
             os.environ.pop(name, None)
-        super().__init__()
+        import trackio
 
-    def setup(self, args: Any, state: Any, model: Any) -> None:
-        """Start or resume the tracked run."""
-        tracker_module(self).init(
+        self.tool = trackio
+        trackio.init(
             project=_PROJECT,
-            name=self._run.name,
-            config=self._recipe.model_dump(mode="json"),
+            name=run.name,
+            config=recipe.model_dump(mode="json"),
             resume="allow",
             embed=False,
             auto_log_gpu=False,
             auto_log_cpu=False,
         )
-        mark_begun(self)
 
     def location(self) -> str:
-        """Return where to see the run."""
-        return (
-            f"TRACKIO_DIR={shlex.quote(str(tracker_module(self).TRACKIO_DIR))} trackio show --project {_PROJECT}"
-        )
-
-    def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
-        """Send a table for each evaluation."""
-        tracker = tracker_module(self)
-        table = tracker.Table(columns=_columns(samples), data=_rows(samples))
-        tracker.log({"samples": table, "train/global_step": step})
-
-    def close(self) -> None:
-        """Write what is left."""
-        tracker_module(self).finish()
+        return f"TRACKIO_DIR={shlex.quote(str(self.tool.TRACKIO_DIR))} trackio show --project {_PROJECT}"
 
 
-class _TensorBoard(TensorBoardCallback):  # type: ignore[misc]
-    """Event files for TensorBoard."""
+class _TensorBoard:
+    """Event files for TensorBoard; a text for each dialogue has all of its evaluations."""
 
     def __init__(self, run: Run, recipe: Recipe, *, resumed: bool) -> None:
-        self._folder, self._recipe = run.path / "tracking" / "tensorboard", recipe
         from torch.utils.tensorboard import SummaryWriter
 
-        super().__init__(SummaryWriter(self._folder))
-
-    def on_train_begin(self, args: Any, state: Any, control: Any) -> None:
-        """Write the recipe instead of the trainer's arguments, which the integration would write."""
-        if not state.global_step:
-            self.tb_writer.add_text("recipe", _verbatim(dump_recipe(self._recipe)))
+        self._folder = run.tracking / "tensorboard"
+        self._writer: Any = SummaryWriter(self._folder)
+        if not resumed:
+            self._writer.add_text("recipe", _verbatim(dump_recipe(recipe)))
 
     def location(self) -> str:
-        """Return where to see the run."""
         return f"tensorboard --logdir {shlex.quote(str(self._folder))}"
 
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        for name, value in figures.items():
+            self._writer.add_scalar(_shown(name), value, step)
+        self._writer.flush()
+
     def show_samples(self, step: int, samples: Sequence[GeneratedSummary]) -> None:
-        """Write a text for each dialogue, with all of its evaluations."""
         for sample in samples:
             text = "\n\n".join(f"**{name}**\n\n{_verbatim(str(value))}" for name, value in asdict(sample).items())
-            self.tb_writer.add_text(f"samples/{sample.id}", text, step)
-        self.tb_writer.flush()
+            self._writer.add_text(f"samples/{sample.id}", text, step)
+        self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left."""
-        self.tb_writer.close()
+        self._writer.close()
 
 
-def _columns(samples: Sequence[GeneratedSummary]) -> list[str]:
-    return list(asdict(samples[0]))
-
-
-def _rows(samples: Sequence[GeneratedSummary]) -> list[list[Any]]:
-    return [list(asdict(sample).values()) for sample in samples]
+def _shown(name: str) -> str:
+    """Return the name that trackers group by: figures of dev are those of an evaluation."""
+    return f"eval/{name.removeprefix('dev_')}" if name.startswith("dev_") else f"train/{name}"
 
 
 def _verbatim(text: str) -> str:

@@ -13,12 +13,12 @@ import pytest
 from command_line import llm_summ, refused
 
 from llm_summ.check.findings import optimizer_notes, prompt_difference
-from llm_summ.check.report import check_recipe
+from llm_summ.check.job import check_recipe
 from llm_summ.check.show import show_row
-from llm_summ.check.training_plan import make_plan
 from llm_summ.core.errors import InputError
 from llm_summ.data import read_dialogues
 from llm_summ.models.device import Device
+from llm_summ.plan.training_plan import make_plan
 from llm_summ.recipe import Recipe
 from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import Run, create_run
@@ -176,7 +176,7 @@ def test_processes_share_the_memory_of_a_cpu_and_the_rows_of_a_step(make: Make) 
     recipe = make(train={"batch_size": 8, "micro_batch_size": 8}, data={"limit": 16, "test": None})
     alone, together = check_recipe(recipe), check_recipe(recipe, devices=4)
     assert together.available == alone.available // 4
-    assert (alone.micro_batch_size, together.micro_batch_size) == (8, 2)
+    assert (alone.setup.micro_batch_size, together.setup.micro_batch_size) == (8, 2)
     assert " for each of 4 processes: " in "\n".join(together.lines())
     assert "processes" not in "\n".join(alone.lines())
 
@@ -295,7 +295,7 @@ def test_a_rank_that_vllm_cannot_attach(make: Make) -> None:
 def test_more_memory_than_there_is(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     need = check_recipe(make()).memory
     assert need is not None
-    monkeypatch.setattr("llm_summ.check.report.device_memory", lambda device: need.total // 2)
+    monkeypatch.setattr("llm_summ.check.job.device_memory", lambda device: need.total // 2)
     [failure] = check_recipe(make()).failures
     assert failure.startswith("memory: about ")
     assert (
@@ -305,7 +305,7 @@ def test_more_memory_than_there_is(make: Make, monkeypatch: pytest.MonkeyPatch) 
     assert "; lower train.micro_batch_size (now 4) or prompt.max_prompt_tokens, or train anyway" in failure
     report = check_recipe(make(), allow_low_memory=True)
     assert (report.failures, len(report.notes)) == ([], 1)
-    monkeypatch.setattr("llm_summ.check.report.device_memory", lambda device: int(need.total / 1.1))
+    monkeypatch.setattr("llm_summ.check.job.device_memory", lambda device: int(need.total / 1.1))
     assert check_recipe(make()).failures == []  # within the estimate's own error
 
 

@@ -108,9 +108,33 @@ def test_weights_are_those_that_are_loaded(tiny: Path, kind: str) -> None:
             tensors += [state.absmax, state.state2.absmax]
         if getattr(parameter, "SCB", None) is not None:
             tensors.append(parameter.SCB)
-    assert weight_bytes(build_meta_model(fields, str(tiny), "float32"), fields.model) == sum(
-        t.nbytes for t in tensors
-    )
+    assert weight_bytes(build_meta_model(fields, str(tiny), "float32")) == sum(t.nbytes for t in tensors)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "quantization"), [("nf4", "none"), ("fp4 double", "int8"), ("int8", "nf4")])
+def test_a_base_that_is_quantized_already_counts_as_its_file_says(
+    tiny: Path, tmp_path: Path, kind: str, quantization: str
+) -> None:
+    """The recipe has no effect: it is loaded as it is."""
+    import torch
+
+    from llm_summ.models.load import load_base, quantization_config
+
+    name, _, double = kind.partition(" ")
+    config = quantization_config(name, double=bool(double), compute_dtype=torch.float32)
+    plain = recipe(tiny, model={"quantization": "none"}).model
+    base = tmp_path / "quantized"
+    load_base(plain, str(tiny), CPU, torch.float32, config).save_pretrained(base)
+    lengths = [(90, 10)]
+    found = estimate(base, lengths, model={"quantization": quantization})
+    expected = estimate(tiny, lengths, model={"quantization": name, "double_quantization": bool(double)})
+    for part in ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "working"):
+        assert getattr(found, part) == getattr(expected, part), part
+    # A file in full precision stays mapped when its layers are quantized; this one is used as it is.
+    assert found.process < expected.process
+    on_gpu = estimate(base, lengths, GPU, model={"quantization": quantization})
+    assert on_gpu.weights < estimate(tiny, lengths, GPU, model={"quantization": "none"}).weights
 
 
 @pytest.mark.slow

@@ -19,9 +19,9 @@ from rouge_score.tokenizers import DefaultTokenizer
 
 from llm_summ.core.errors import InputError
 from llm_summ.core.word_tokenizers import (
+    CharacterTokenizer,
     MecabTokenizer,
     TokenizerName,
-    character_tokenizer,
     mecab_tokenizer,
     rouge_score_tokenizer,
     tokenizer_named,
@@ -149,13 +149,13 @@ def test_whitespace() -> None:
     ],
 )
 def test_characters(text: str, tokens: list[str]) -> None:
-    assert character_tokenizer()(text) == tokens
-    assert character_tokenizer().name == "character"
+    assert CharacterTokenizer()(text) == tokens
+    assert CharacterTokenizer().name == "character"
 
 
 @given(st.text())
 def test_characters_are_the_text_without_its_white_space(text: str) -> None:
-    assert "".join(character_tokenizer()(text)) == "".join(text.split())
+    assert "".join(CharacterTokenizer()(text)) == "".join(text.split())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from test_evaluate import SUMMARIES, WRONG, make_run, predict, write_data, write_summaries
 
 from llm_summ.core.errors import DataError, PredictionError
-from llm_summ.evaluate.compare import Comparison, compare_systems
+from llm_summ.evaluate.compare import compare_systems
+from llm_summ.evaluate.comparison import Comparison
 from llm_summ.evaluate.evaluation import evaluate_file
 from llm_summ.score.metric import COMPETITION, Metric
 

@@ -127,7 +127,18 @@ def test_the_json_has_everything(data: str) -> None:
             "rougeL",
         ),
         *("final", "interval", "intervals", "signature", "rouge-score", "post", "empty", "by_length", "floors"),
-        *("lengths", "fidelity", "groups", "leaderboard", "worst", "explain", "verify", "per_row", "warnings"),
+        *(
+            "lengths",
+            "fidelity",
+            "groups",
+            "leaderboard",
+            "worst",
+            "explain",
+            "verify",
+            "metrics",
+            "per_row",
+            "warnings",
+        ),
     }
     assert (value["data"], value["predictions"], value["rows"], value["references"]) == (
         "dev.csv",

@@ -155,7 +155,7 @@ def test_a_growing_cache_gives_what_the_librarys_gives(window: int | None) -> No
 def test_products_are_those_of_pytorch(rows: tuple[int, ...], bias: bool) -> None:
     import torch
 
-    from llm_summ.models.few_row_linear import linear
+    from llm_summ.models.cpu_decoding import linear
 
     torch.manual_seed(0)
     x = torch.randn(*rows, 24, requires_grad=True)
@@ -173,7 +173,7 @@ def test_attention_of_one_query_is_pytorchs(boolean: bool) -> None:
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
-    from llm_summ.models.decode_attention import _one_query
+    from llm_summ.models.cpu_decoding import _one_query
 
     torch.manual_seed(0)
     query, key, value = torch.randn(3, 6, 1, 8), torch.randn(3, 2, 11, 8), torch.randn(3, 2, 11, 8)

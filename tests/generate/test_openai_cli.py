@@ -12,7 +12,7 @@ from command_line import Result, llm_summ, refused
 from server import KEY, Server, serving
 
 from llm_summ.data import read_dialogues
-from llm_summ.generate.summarizer import request_seed
+from llm_summ.generate.settings import request_seed
 from llm_summ.prompt import load_template
 from llm_summ.recipe import DataFields, GenerateFields, ModelFields, Recipe
 from llm_summ.runs.manifest import Manifest

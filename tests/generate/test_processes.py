@@ -194,6 +194,12 @@ def test_the_death_of_a_worker_is_noticed_although_its_child_process_still_runs(
         os.kill(orphan, signal.SIGKILL)  # it still runs
 
 
+def test_workers_of_an_engine_without_probabilities_answer_nothing() -> None:
+    with closing(ParallelEngine("sleeper", Sleeper, [{}, {}])) as engine:
+        assert engine.next_tokens([[1, 2]]) == {}
+        assert len(list(engine.generate([Request([0], 5)] * 2, stop_id=STOP_ID))) == 2
+
+
 def test_workers_end_when_the_main_process_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(

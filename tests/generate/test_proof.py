@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,22 @@ import pytest
 
 pytest.importorskip("transformers", reason="the extra train is not installed")
 
+from command_line import llm_summ
+from seams import own_registry
+
+from llm_summ.core.engine_registry import ENGINES, EngineSpec, engine_spec, register
 from llm_summ.core.errors import GenerationError
 from llm_summ.core.optional_packages import quiet_libraries
-from llm_summ.generate.proof import Proving, next_token, prove
+from llm_summ.generate.engine import Engine, Request
+from llm_summ.generate.engines.hf import HfEngine, HfLoader
+from llm_summ.generate.local_model import LocalModel, TokenIds
+from llm_summ.generate.placement.processes import ParallelEngine
+from llm_summ.generate.proof import Proving, likeliest_tokens, next_token, prove
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:::transformers")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:::transformers", "ignore:::trl", "ignore:::torch", "ignore:::peft"),
+]
 
 PROMPT = (5, 6, 7, 8)
 
@@ -84,3 +98,115 @@ def test_nan_does_not_count_as_agreement(model: Any) -> None:
     engine = Answers(dict.fromkeys(likeliest(model), float("nan")), {})
     with pytest.raises(GenerationError, match="differ from those of transformers by inf"):
         prove(engine, [PROMPT], attached=False, dtype="bfloat16", reference=lambda: model, others="hf")
+
+
+# Several workers, each in a process of its own
+
+
+@pytest.fixture(scope="module")
+def adapters(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the adapters `trained` and `zero`, which changes nothing."""
+    import copy
+
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    folder = tmp_path_factory.mktemp("adapters")
+    adapted = get_peft_model(copy.deepcopy(model), LoraConfig(task_type="CAUSAL_LM", r=4))
+    adapted.save_pretrained(folder / "zero")
+    torch.manual_seed(0)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.5)
+    adapted.save_pretrained(folder / "trained")
+    return folder
+
+
+@dataclass(frozen=True)
+class Start:
+    """Starts a worker with the adapter that its environment names."""
+
+    base: Path
+    adapters: Path
+    merge: bool
+
+    def __call__(self) -> Engine:
+        import torch
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM
+
+        quiet_libraries()
+        model = AutoModelForCausalLM.from_pretrained(self.base, dtype=torch.float32)
+        adapted = PeftModel.from_pretrained(model, self.adapters / os.environ["ADAPTER"])
+        return HfEngine(adapted.merge_and_unload() if self.merge else adapted, pad_id=0, batch_size=4)
+
+
+def workers(start: Start, *names: str) -> ParallelEngine:
+    return ParallelEngine("hf", start, [{"ADAPTER": name} for name in names])
+
+
+def test_the_worker_whose_adapter_changes_nothing_is_named(tiny_model: Path, adapters: Path, model: Any) -> None:
+    with closing(workers(Start(tiny_model, adapters, merge=False), "trained", "zero")) as engine:
+        untuned = engine.next_tokens([PROMPT], adapter=False)
+        tuned = engine.next_tokens([PROMPT])
+        with pytest.raises(
+            GenerationError, match=r"^hf: worker 2 of 2: the attached adapter changes no probability"
+        ):
+            prove(engine, [PROMPT], attached=True, dtype="float32", reference=None, others="vllm")
+        [output] = engine.generate([Request(PROMPT, 3)], stop_id=2)  # it still takes requests
+    assert output.token_ids
+    first, second = names = ["hf: worker 1 of 2", "hf: worker 2 of 2"]
+    assert list(untuned) == list(tuned) == names
+    plain = likeliest_tokens(model, PROMPT)
+    for answer in (untuned[first], untuned[second], tuned[second]):
+        assert answer == [pytest.approx(plain, abs=1e-4)]
+    assert tuned[first] != [pytest.approx(plain, abs=1e-2)]
+
+
+def test_the_worker_with_other_weights_is_named(tiny_model: Path, adapters: Path, model: Any) -> None:
+    import copy
+
+    from peft import PeftModel
+
+    reference = PeftModel.from_pretrained(copy.deepcopy(model), adapters / "trained")
+    with (
+        closing(workers(Start(tiny_model, adapters, merge=True), "trained", "zero")) as engine,
+        pytest.raises(GenerationError, match=r"^hf: worker 2 of 2: the log-probabilities of"),
+    ):
+        prove(engine, [PROMPT], attached=False, dtype="float32", reference=lambda: reference, others="vllm")
+
+
+class Forgetful(HfLoader):
+    """Loads the base without the run's adapter."""
+
+    def starting(self, model: LocalModel, ids: TokenIds) -> AbstractContextManager[Callable[[], Engine]]:
+        return super().starting(replace(model, rank=0), ids)
+
+
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registers an engine that leaves the adapter out, for one test."""
+    own_registry(ENGINES, monkeypatch)
+    able = engine_spec("hf").capabilities
+    register(EngineSpec("forgetful", f"{__name__}:Forgetful", capabilities=able))
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="each worker needs a core")
+def test_a_generation_by_several_workers_is_proved(forgetful: None, in_tmp: Path, tiny_model: Path) -> None:
+    """By what a user types: a placement in real processes, and an engine that leaves the adapter out."""
+    settings = {
+        **{"model.base": tiny_model, "model.quantization": "none", "data.train": "sample:train"},
+        **{"data.dev": "null", "data.test": "null", "train.max_steps": 4, "train.learning_rate": "3e-2"},
+        **{"generate.max_new_tokens": 4, "generate.data_parallel": 2},
+    }
+    changes = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    done = llm_summ("sft", "qlora", "--run", "one", *changes)
+    assert done.code == 0, done.err
+    command = ("generate", "--run", "one", "--data", "sample:dev")
+    for adapter, message in (("merge", "the log-probabilities"), ("attach", "the attached adapter changes no")):
+        done = llm_summ(*command, "--engine", "forgetful", "--set", f"generate.adapter={adapter}")
+        assert done.code == 1, done
+        assert f"forgetful: worker 1 of 2: {message}" in done.err
+        assert not list(Path("runs/one/predictions").glob("*.jsonl"))
+    done = llm_summ(*command, "--engine", "hf")
+    assert done.code == 0, done.err

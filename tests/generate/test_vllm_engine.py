@@ -33,19 +33,9 @@ _engine: Any = None  # in vLLM's process
 def _start(model: str) -> None:
     global _engine
     quiet_libraries()
-    from llm_summ.generate.engines.vllm import VllmEngine
+    from llm_summ.generate.engines.vllm import ServedModel, VllmEngine
 
-    _engine = VllmEngine(
-        model,
-        revision=None,
-        dtype="float32",
-        max_tokens=128,
-        gpu_memory=0.3,
-        tensor_parallel=1,
-        adapter=None,
-        trust_remote_code=False,
-        seed=0,
-    )
+    _engine = VllmEngine(ServedModel(model, "float32"), max_tokens=128, gpu_memory=0.3)
 
 
 def _ask(asked: list[Request], decoding: Decoding, done: Collection[Key]) -> list[Output]:

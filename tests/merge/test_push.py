@@ -177,6 +177,13 @@ def test_a_folder_goes_to_a_private_repository_whole(hub: Hub, merged: Path) -> 
 
 
 @pytest.mark.slow
+def test_training_dialogues_are_not_uploaded(hub: Hub, merged: Path) -> None:
+    (merged / "examples.jsonl").write_text('{"fname": "train_0"}\n', encoding="utf-8")
+    assert pushed(hub.url, "team/summary")[0] == 0
+    assert set(hub.files) == {"README.md", "model.safetensors"}
+
+
+@pytest.mark.slow
 def test_public_only_if_asked_for(hub: Hub, merged: Path) -> None:
     hub.private["team/open"] = False
     code, said = pushed(hub.url, "team/open")

@@ -15,9 +15,10 @@ from llm_summ.core.progress import LOGGER, set_display
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.generate.job import prepare
 from llm_summ.generate.summarizer import Summarizer
-from llm_summ.generate.summary import Summary, finish
+from llm_summ.generate.summary import Summary
 from llm_summ.merge.job import MergeRequest, merge
 from llm_summ.post import post_process
+from llm_summ.predictions.finished import RawTexts
 from llm_summ.predictions.prediction import Prediction
 from llm_summ.runs.run import Run
 
@@ -81,6 +82,26 @@ def test_a_folder_that_is_not_merged_from_this_adapter_writes_other_texts(merged
     assert [one.raw for one in summaries(base)] != [one.raw for one in summaries(merged)]
 
 
+def test_a_merged_folder_shows_the_examples_that_the_prompt_was_trained_with(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path, tiny_model, examples=2)
+    folder = merge(run, MergeRequest(dtype="float32", verify=False)).folder
+    assert f"{folder / 'examples.jsonl'}: training dialogues, for the few-shot prompt" in capsys.readouterr().err
+    assert "A prompt as the model sees it" not in (folder / "README.md").read_text(encoding="utf-8")
+    given_away = shutil.copytree(folder, tmp_path / "given away")
+    expected = summaries(run)
+    found = summaries(given_away)
+    assert [replace(one.prediction, logprob=None) for one in found] == [
+        replace(one.prediction, logprob=None) for one in expected
+    ]
+    with Summarizer.open(given_away, engine="echo") as summarizer:
+        assert all(row.examples for row in summarizer.render(DIALOGUES))
+    (given_away / "examples.jsonl").unlink()
+    with pytest.raises(RunError, match=r"examples\.jsonl: no such file, but the prompt shows examples"):
+        Summarizer.open(given_away, engine="echo")
+
+
 def test_the_steps_that_changed_a_text_are_named(run: Run) -> None:
     steps = ("generate.max_new_tokens=30", "post=[strip,join_lines,collapse_whitespace,cut_unfinished]")
     found = summaries(run, *steps)
@@ -93,10 +114,12 @@ def test_the_steps_that_changed_a_text_are_named(run: Run) -> None:
 def test_of_several_candidates_one_is_chosen(run: Run, tmp_path: Path) -> None:
     settings = ("generate.n=3", "generate.temperature=1.0")
     candidates = generated(run, tmp_path, *settings)
-    finished = finish(candidates, [one for one in DIALOGUES for _ in range(3)], run.recipe().post).summaries
+    finished = RawTexts.of(candidates, [one for one in DIALOGUES for _ in range(3)]).finish(run.recipe().post)
+    texts = dict(zip(candidates, finished.texts, strict=True))
     found = summaries(run, *settings)
     for place, summary in enumerate(found):
-        assert summary in finished[3 * place : 3 * place + 3]
+        assert summary.prediction in candidates[3 * place : 3 * place + 3]
+        assert summary.text == texts[summary.prediction]
     assert {summary.prediction.sample for summary in found} > {0}
 
 

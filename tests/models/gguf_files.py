@@ -56,27 +56,16 @@ def vocabulary() -> list[tuple[str, TokenType]]:
     ]
 
 
-def write_gguf(
-    path: Path,
-    kind: str = "Q8_0",
-    *,
-    tied: bool = True,
-    architecture: str = "gemma3",
-    without: str = "",
-    extra: str = "",
-) -> Path:
+def write_gguf(path: Path, kind: str = "Q8_0", *, tied: bool = True) -> Path:
     """Write a random model to a file.
 
     Args:
         path: the file.
         kind: how its matrices are stored.
         tied: whether the file has no tensor for the output layer.
-        architecture: the name of it in the file.
-        without: a tensor or a key of the metadata that is left out.
-        extra: a tensor that Gemma 3 does not have.
     """
     rng = np.random.default_rng(0)
-    writer = GGUFWriter(path, architecture)
+    writer = GGUFWriter(path, "gemma3")
     writer.add_name("Tiny Gemma")
     writer.add_context_length(128)
     writer.add_embedding_length(HIDDEN)
@@ -87,8 +76,7 @@ def write_gguf(
     writer.add_key_length(HEAD)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_freq_base(500_000.0)
-    if without != "sliding_window":
-        writer.add_sliding_window(16)
+    writer.add_sliding_window(16)
     tokens = vocabulary()
     writer.add_tokenizer_model("llama")
     writer.add_token_list([token for token, _ in tokens])
@@ -100,12 +88,10 @@ def write_gguf(
     names = {"token_embd.weight": (len(tokens), HIDDEN), "output_norm.weight": (HIDDEN,)}
     names |= {f"blk.{layer}.{part}.weight": shape for layer in range(LAYERS) for part, shape in SHAPES.items()}
     names |= {} if tied else {"output.weight": (len(tokens), HIDDEN)}
-    names |= {extra: (HIDDEN,)} if extra else {}
     for name, shape in names.items():
-        if name != without:
-            stored = GGMLQuantizationType.F32 if len(shape) == 1 else GGMLQuantizationType[kind]
-            values = rng.standard_normal(shape, dtype=np.float32)
-            writer.add_tensor(name, quants.quantize(values, stored), raw_dtype=stored)
+        stored = GGMLQuantizationType.F32 if len(shape) == 1 else GGMLQuantizationType[kind]
+        values = rng.standard_normal(shape, dtype=np.float32)
+        writer.add_tensor(name, quants.quantize(values, stored), raw_dtype=stored)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

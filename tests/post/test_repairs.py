@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_summ.post import STEPS, post_process
-from llm_summ.post.steps import NEED_DIALOGUE
+from llm_summ.core.post_step_registry import POST_STEPS
+from llm_summ.post import post_process
+from llm_summ.post.steps import needing_dialogue
 from llm_summ.recipe import PostStep
 
 TWO = "#Person1#: 안녕하세요, 예약하려고요.\n#Person2#: 네, 몇 분이세요?"
@@ -268,7 +267,7 @@ def test_a_text_that_was_cut_off_needs_a_mark_to_be_whole() -> None:
 def test_a_step_that_needs_the_dialogues_raises_without_them() -> None:
     with pytest.raises(ValueError, match="repair_speakers needs the dialogues"):
         post_process(["#Person3#"], [None], ["strip", "repair_speakers"])
-    assert set(STEPS) >= NEED_DIALOGUE
+    assert needing_dialogue(POST_STEPS.names()) == ["repair_speakers", "cut_to_limit"]
 
 
 def test_every_change_is_reported_with_its_row() -> None:
@@ -344,7 +343,7 @@ PIECES = st.sampled_from(
 )
 MESSY = st.lists(PIECES | st.text(max_size=3), max_size=14).map("".join)
 LOOPING = st.tuples(MESSY, st.integers(1, 9), MESSY).map(lambda one: one[0] * one[1] + one[2])
-ALONE = st.sampled_from(get_args(PostStep))
+ALONE = st.sampled_from(POST_STEPS.names())
 
 
 @given(MESSY | LOOPING, st.sampled_from([None, True, False]), ALONE, st.sampled_from([TWO, THREE, "가: 네"]))
@@ -389,7 +388,7 @@ GOOD = st.lists(
 
 @given(GOOD, st.sampled_from([None, True, False]))
 def test_a_good_summary_stays_as_it_is(text: str, cut_off: bool | None) -> None:
-    report = post_process([text], [cut_off], get_args(PostStep), [TWO])
+    report = post_process([text], [cut_off], POST_STEPS.names(), [TWO])
     assert report.texts == [text], report.changes
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_summ.post import STEPS, post_process
+from llm_summ.core.post_step_registry import POST_STEPS, PostStepSpec
+from llm_summ.post import post_process
 from llm_summ.recipe import PostStep, Recipe
 
 DEFAULT: list[PostStep] = Recipe.model_fields["post"].default
@@ -18,8 +17,9 @@ def one(text: str, *steps: PostStep, cut_off: bool = False) -> str:
     return post_process([text], [cut_off], steps, [""]).texts[0]
 
 
-def test_every_step_that_a_recipe_may_name_is_there() -> None:
-    assert set(STEPS) == set(get_args(PostStep))
+@pytest.mark.parametrize("spec", POST_STEPS.built_in, ids=lambda spec: spec.name)
+def test_every_step_that_a_recipe_may_name_is_there(spec: PostStepSpec) -> None:
+    assert spec.load().__name__ == spec.name
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_every_text_needs_its_own_mark() -> None:
 texts = st.text(st.sampled_from(" \t\n\r\x0b\x1c\u2028\u00a0.!?…\"')1가3#") | st.characters(), max_size=40)
 
 
-@given(texts, st.booleans(), st.sampled_from([*([step] for step in get_args(PostStep)), DEFAULT]))
+@given(texts, st.booleans(), st.sampled_from([*([step] for step in POST_STEPS.names()), DEFAULT]))
 def test_a_second_pass_changes_nothing(text: str, cut_off: bool, steps: list[PostStep]) -> None:
     once = one(text, *steps, cut_off=cut_off)
     assert one(once, *steps, cut_off=cut_off) == once

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
+from llm_summ.post import post_process
 from llm_summ.post.sweep import Gain, StepSweep, placed, sweep
 from llm_summ.recipe import PostStep
 
@@ -18,13 +19,17 @@ def gain(before: Sequence[float], after: Sequence[float]) -> Gain:
     return Gain(difference, difference, difference, 0.0001 if abs(difference) >= 1 else 0.5)
 
 
+def finishes(texts: Sequence[str]) -> Callable[[Sequence[PostStep]], list[str]]:
+    return lambda steps: post_process(texts, [None] * len(texts), steps, ["#Person1#: 네"] * len(texts)).texts
+
+
 def tried(texts: Sequence[str], wanted: Sequence[str], steps: Sequence[PostStep] = LIST) -> StepSweep:
     """Sweep with a score of 100 for a text that is equal to the wanted one, and 0 otherwise."""
 
     def score(rows: Sequence[int], found: Sequence[str]) -> list[float]:
         return [100.0 * (text == wanted[row]) for row, text in zip(rows, found, strict=True)]
 
-    return sweep(texts, [None] * len(texts), ["#Person1#: 네"] * len(texts), steps, score, gain)
+    return sweep(finishes(texts), steps, score, gain)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +86,7 @@ def test_of_several_steps_each_must_be_surer_than_one_alone() -> None:
         return [0.0] * len(texts)
 
     def added(*texts: str) -> list[PostStep]:
-        return sweep(texts, [None] * len(texts), [""] * len(texts), ["strip"], score, compare).added
+        return sweep(finishes(texts), ["strip"], score, compare).added
 
     assert added("#person1#은 웃습니다.", "둘") == ["repair_tags"]
     assert added("#person1#은 웃습니다.", "둘\u200b", "셋  넷") == []

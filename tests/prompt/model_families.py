@@ -12,7 +12,8 @@ import pytest
 
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.data import Dialogue, read_dialogues
-from llm_summ.prompt import ExamplePool, LengthTarget, Template
+from llm_summ.prompt import ExamplePool, LengthTarget, Renderer, Template
+from llm_summ.recipe import PromptFields
 
 # Each in the style of a family's own template, reduced to the parts that matter for a renderer.
 CHATML = """\
@@ -194,10 +195,22 @@ def example_pool() -> ExamplePool:
 
 
 def variables_for(template: Template, *, examples: int = 3) -> dict[str, Any]:
-    """Return the arguments that a renderer needs for a template."""
+    """Return the arguments that `renderer_with` needs for a template."""
     given: dict[str, Any] = {}
     if template.uses("examples"):
-        given |= {"examples": example_pool(), "example_count": examples}
+        given |= {"pool": example_pool(), "examples": examples}
     if template.uses("length"):
         given["length"] = LENGTH
     return given
+
+
+def renderer_with(
+    tokenizer: Any,
+    template: Template,
+    *,
+    pool: ExamplePool | None = None,
+    length: LengthTarget | None = None,
+    **fields: Any,
+) -> Renderer:
+    """Return a renderer with fields of a recipe, also with limits that are too small for a recipe."""
+    return Renderer(tokenizer, template, PromptFields.model_construct(**fields), examples=pool, length=length)

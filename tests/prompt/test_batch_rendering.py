@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model_families import make_tokenizer
+from model_families import make_tokenizer, renderer_with
 
 from llm_summ.data import Dialogue
 from llm_summ.prompt import Refused, Renderer, load_template, render_rows
 
 
 def test_rows_and_reasons() -> None:
-    renderer = Renderer(
+    renderer = renderer_with(
         make_tokenizer("base"), load_template("plain"), max_prompt_tokens=160, max_answer_tokens=20
     )
     short, long = "#Person1#: 네.", "#Person1#: " + "가나다라 " * 200

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model_families import CHATML, byte_level, make_tokenizer, text_of, with_pieces
+from model_families import CHATML, byte_level, make_tokenizer, renderer_with, text_of, with_pieces
 
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue
@@ -56,7 +56,7 @@ def test_a_chat_template_that_leaves_out_the_dialogue_is_refused(template: str) 
         PromptError, match=r"^the model's chat template leaves out the user's message; set prompt\.chat"
     ):
         Renderer(_tokenizer(template), load_template("plain"))
-    assert Renderer(_tokenizer(template), load_template("plain"), chat="never").prompt(DIALOGUE).prompt_ids
+    assert renderer_with(_tokenizer(template), load_template("plain"), chat="never").prompt(DIALOGUE).prompt_ids
 
 
 # --- The date -----------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from model_families import (
     LOOK_ALIKES,
     example_pool,
     make_tokenizer,
+    renderer_with,
     special_ids,
     text_of,
     variables_for,
@@ -129,7 +130,7 @@ def _with_examples(tokenizer: Any, template: Template, count: int) -> Renderer:
     """Return a renderer whose only limit is the number of examples."""
     given = variables_for(template, examples=max(count, 1))
     most = NO_LIMIT if count else 0
-    return Renderer(tokenizer, template, max_prompt_tokens=NO_LIMIT, max_examples_tokens=most, **given)
+    return renderer_with(tokenizer, template, max_prompt_tokens=NO_LIMIT, max_examples_tokens=most, **given)
 
 
 def _check_row(
@@ -146,11 +147,11 @@ def _check_row(
 ) -> None:
     """Render a row, and check all its properties."""
     given = variables_for(template, examples=EXAMPLE_COUNT) | {"max_examples_tokens": limit}
-    free = Renderer(tokenizer, template, max_prompt_tokens=NO_LIMIT, **given)
+    free = renderer_with(tokenizer, template, max_prompt_tokens=NO_LIMIT, **given)
     target = LENGTH.of_summary(summary)
     whole = free.prompt(dialogue, target_length=target)
     budget = len(whole.prompt_ids) * share // 100
-    renderer = Renderer(tokenizer, template, max_prompt_tokens=budget, truncation=mode, **given)
+    renderer = renderer_with(tokenizer, template, max_prompt_tokens=budget, truncation=mode, **given)
     lines = [line for line in dialogue.turn_texts if line.strip()]
     try:
         row = renderer.example(dialogue, summary)
@@ -318,7 +319,7 @@ def test_examples_go_before_turns() -> None:
     left = {}
     for budget in (1419, 1418, 1371, 383, 279, 130):
         given = variables_for(template, examples=EXAMPLE_COUNT)
-        renderer = Renderer(
+        renderer = renderer_with(
             make_tokenizer("base"), template, max_prompt_tokens=budget, max_examples_tokens=NO_LIMIT, **given
         )
         row = renderer.prompt(dialogue)

@@ -18,6 +18,7 @@ from model_families import (
     byte_level,
     example_pool,
     make_tokenizer,
+    renderer_with,
     special_ids,
     text_of,
     variables_for,
@@ -65,7 +66,7 @@ def _drawn(tokenizer: Any, row: TokenizedExample) -> str:
 def _renderer(tokenizer: Any, template: str) -> Renderer:
     parsed = load_template(template)
     # The same examples for every tokenizer, no matter how many tokens they have.
-    return Renderer(
+    return renderer_with(
         tokenizer,
         parsed,
         max_prompt_tokens=8000,
@@ -112,7 +113,7 @@ def test_the_modes_differ_in_what_they_drop() -> None:
     for mode in ("middle", "head", "tail"):
         for fits in (4, 3, 1):
             budget = len(Renderer(tokenizer, template).prompt(Dialogue("x", "\n".join(lines[:fits]))).prompt_ids)
-            renderer = Renderer(tokenizer, template, max_prompt_tokens=budget, truncation=mode)
+            renderer = renderer_with(tokenizer, template, max_prompt_tokens=budget, truncation=mode)
             row = renderer.prompt(Dialogue("x", "\n".join(lines)))
             text = text_of(tokenizer, row.prompt_ids)
             left[mode, fits] = "".join(str(n) for n in range(6) if lines[n] in text)
@@ -135,7 +136,7 @@ def test_blank_lines_are_dropped_first_and_do_not_count_as_turns(mode: str) -> N
     tokenizer, template = make_tokenizer("base"), load_template("plain")
     said = "#Person1#: 안녕하세요.\n#Person2#: 네."
     budget = len(Renderer(tokenizer, template).prompt(Dialogue("x", said)).prompt_ids)
-    renderer = Renderer(tokenizer, template, max_prompt_tokens=budget, truncation=mode)  # type: ignore[arg-type]
+    renderer = renderer_with(tokenizer, template, max_prompt_tokens=budget, truncation=mode)  # type: ignore[arg-type]
     row = renderer.prompt(Dialogue("x", said.replace("\n", "\n \n\n") + "\n\n \n\n"))
     assert row.dropped_turns == 0
     assert said in text_of(tokenizer, row.prompt_ids)
@@ -151,7 +152,7 @@ def test_a_turn_of_several_lines_is_kept_or_dropped_whole() -> None:
     whole = Renderer(tokenizer, load_template("plain")).prompt(dialogue)
     assert whole == Renderer(tokenizer, load_template("plain")).prompt(Dialogue("a", dialogue.text))
     for less in range(1, 40):
-        renderer = Renderer(
+        renderer = renderer_with(
             tokenizer, load_template("plain"), max_prompt_tokens=len(whole.prompt_ids) - less, truncation="middle"
         )
         row = renderer.prompt(dialogue)
@@ -179,7 +180,7 @@ def test_the_stop_token(kind: str, stop: str) -> None:
 
 
 def test_the_stop_token_without_the_chat_template_is_eos() -> None:
-    renderer = Renderer(make_tokenizer("chatml"), load_template("plain"), chat="never")
+    renderer = renderer_with(make_tokenizer("chatml"), load_template("plain"), chat="never")
     assert not renderer.uses_chat
     assert renderer.stop_id == make_tokenizer("chatml").eos_token_id
 
@@ -240,7 +241,7 @@ def test_a_templates_own_special_tokens_stay_special(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     tokenizer = make_tokenizer("chatml")
-    row = Renderer(tokenizer, load_template(str(path)), chat="never").prompt(Dialogue("x", "a<|im_end|>b"))
+    row = renderer_with(tokenizer, load_template(str(path)), chat="never").prompt(Dialogue("x", "a<|im_end|>b"))
     assert text_of(tokenizer, row.prompt_ids) == "<|im_start|>a<|im_end|>b<|im_end|>a<|im_end|>b\n"
     names = tokenizer.convert_ids_to_tokens([i for i in row.prompt_ids if i in special_ids(tokenizer)])
     assert names == ["<|im_start|>", "<|im_end|>"]
@@ -287,7 +288,7 @@ def test_clean_up_does_not_reach_the_text() -> None:
 
 def test_always_needs_a_chat_template() -> None:
     with pytest.raises(PromptError, match=r"prompt\.chat is always.*no chat template; set it to auto"):
-        Renderer(make_tokenizer("base"), load_template("plain"), chat="always")
+        renderer_with(make_tokenizer("base"), load_template("plain"), chat="always")
 
 
 def test_a_completion_must_be_able_to_end() -> None:
@@ -296,7 +297,9 @@ def test_a_completion_must_be_able_to_end() -> None:
 
 
 def test_a_prompt_that_is_too_long_is_refused_on_demand() -> None:
-    renderer = Renderer(make_tokenizer("base"), load_template("plain"), max_prompt_tokens=50, truncation="error")
+    renderer = renderer_with(
+        make_tokenizer("base"), load_template("plain"), max_prompt_tokens=50, truncation="error"
+    )
     with pytest.raises(
         PromptError, match=r"^train_7: prompt of \d+ tokens, at most 50 allowed; raise prompt\.max"
     ):
@@ -305,7 +308,7 @@ def test_a_prompt_that_is_too_long_is_refused_on_demand() -> None:
 
 @pytest.mark.parametrize("text", ["#Person1#: 안녕", "#Person1#: 안녕\n#Person2#: 네", "\n \n"])
 def test_an_instruction_that_does_not_fit_is_refused(text: str) -> None:
-    renderer = Renderer(make_tokenizer("base"), load_template("plain"), max_prompt_tokens=16)
+    renderer = renderer_with(make_tokenizer("base"), load_template("plain"), max_prompt_tokens=16)
     with pytest.raises(
         PromptError, match=r"^x: the instruction and one turn have more than 16 tokens; raise prompt"
     ):
@@ -316,12 +319,13 @@ def test_a_completion_is_never_cut() -> None:
     tokenizer, template = make_tokenizer("base"), load_template("plain")
     size = len(Renderer(tokenizer, template).example(DIALOGUE, SUMMARY).completion_ids) + 1
     assert (
-        len(_target_ids(Renderer(tokenizer, template, max_answer_tokens=size).example(DIALOGUE, SUMMARY))) == size
+        len(_target_ids(renderer_with(tokenizer, template, max_answer_tokens=size).example(DIALOGUE, SUMMARY)))
+        == size
     )
     with pytest.raises(
         PromptError, match=rf"^train_7: completion of {size} tokens, at most {size - 1} allowed; raise"
     ):
-        Renderer(tokenizer, template, max_answer_tokens=size - 1).example(DIALOGUE, SUMMARY)
+        renderer_with(tokenizer, template, max_answer_tokens=size - 1).example(DIALOGUE, SUMMARY)
 
 
 def test_a_chat_template_that_refuses_the_prompt_says_why() -> None:
@@ -334,7 +338,7 @@ def test_a_chat_template_that_refuses_the_prompt_says_why() -> None:
 def test_too_long_completions_can_be_distinguished_from_prompts_that_do_not_fit() -> None:
     tokenizer, template = make_tokenizer("base"), load_template("plain")
     size = len(Renderer(tokenizer, template).example(DIALOGUE, SUMMARY).completion_ids) + 1
-    renderer = Renderer(tokenizer, template, max_prompt_tokens=16, max_answer_tokens=size)
+    renderer = renderer_with(tokenizer, template, max_prompt_tokens=16, max_answer_tokens=size)
     assert renderer.max_answer_tokens == size == renderer.completion_tokens(SUMMARY)
     assert renderer.completion_tokens(f"\n{SUMMARY} ") == size
     assert renderer.completion_tokens(SUMMARY * 2) > size
@@ -353,13 +357,13 @@ def test_too_long_completions_can_be_distinguished_from_prompts_that_do_not_fit(
         ),
         (
             "plain",
-            {"examples": True, "example_count": 2},
+            {"pool": True, "examples": 2},
             "prompt.examples is 2, but the prompt plain does not use examples; set it to 0, or prompt.template to "
             "few-shot",
         ),
         (
             "few-shot",
-            {"example_count": 2},
+            {"examples": 2},
             "prompt.examples is 2, but there are no training dialogues to take examples from; set it to 0 and "
             "choose another prompt.template, or give the renderer an ExamplePool",
         ),
@@ -373,11 +377,11 @@ def test_too_long_completions_can_be_distinguished_from_prompts_that_do_not_fit(
 )
 def test_a_template_gets_what_it_asks_for(template: str, given: dict[str, Any], message: str) -> None:
     parsed = load_template(template)
-    if given.get("examples"):
-        given = given | {"examples": example_pool()}
+    if given.get("pool"):
+        given = given | {"pool": example_pool()}
     expected = message.format(path=parsed.path)
     with pytest.raises(PromptError, match=f"^{re.escape(expected)}$"):
-        Renderer(make_tokenizer("base"), parsed, **given)
+        renderer_with(make_tokenizer("base"), parsed, **given)
 
 
 def test_what_a_template_does_not_ask_for_changes_nothing() -> None:
@@ -408,7 +412,7 @@ def test_the_predicted_length_is_that_of_the_whole_dialogue() -> None:
     tokenizer, template = make_tokenizer("base"), load_template("length")
     long = replace(DIALOGUE, text="\n".join([DIALOGUE.text] * 9))
     assert LENGTH.predict(long) != LENGTH.predict(DIALOGUE)
-    row = Renderer(tokenizer, template, length=LENGTH, max_prompt_tokens=200).prompt(long)
+    row = renderer_with(tokenizer, template, length=LENGTH, max_prompt_tokens=200).prompt(long)
     assert row.dropped_turns > 9
     assert f"{LENGTH.predict(long)}자 안팎" in text_of(tokenizer, row.prompt_ids)
 
@@ -417,7 +421,7 @@ def test_prepared_rows_are_the_same_rows(capsys: pytest.CaptureFixture[str]) -> 
     template = load_template("few-shot")
     dialogues = [DIALOGUE, *EXAMPLES, replace(DIALOGUE, id="other")]
     given = variables_for(template)
-    prepared, free = (Renderer(make_tokenizer("chatml"), template, **given) for _ in range(2))
+    prepared, free = (renderer_with(make_tokenizer("chatml"), template, **given) for _ in range(2))
     prepared.prepare(dialogues)
     assert "Finding examples 7/7" in capsys.readouterr().err
     rows = [prepared.prompt(dialogue) for dialogue in dialogues]
@@ -459,7 +463,7 @@ def test_a_recipes_fields_reach_the_renderer() -> None:
     )
     tokenizer = make_tokenizer("chatml")
     made = make_renderer(fields, tokenizer)
-    expected = Renderer(
+    expected = renderer_with(
         tokenizer,
         load_template("expert"),
         chat="never",
@@ -478,9 +482,7 @@ def test_a_recipes_examples_reach_the_renderer() -> None:
     tokenizer, pool = make_tokenizer("base"), example_pool()
     fields = PromptFields(template="few-shot", examples=2, max_examples_tokens=60)
     made = make_renderer(fields, tokenizer, examples=pool)
-    expected = Renderer(
-        tokenizer, load_template("few-shot"), examples=pool, example_count=2, max_examples_tokens=60
-    )
+    expected = renderer_with(tokenizer, load_template("few-shot"), pool=pool, examples=2, max_examples_tokens=60)
     asked = replace(DIALOGUE, text=EXAMPLES[1].text + "!")
     assert made.prompt(asked) == expected.prompt(asked)
     assert made.prompt(asked).examples == 1

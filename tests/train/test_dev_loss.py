@@ -33,7 +33,7 @@ def make_trainer(folder: Path, *, quantized: bool = False, dense: bool = False) 
     from llm_summ.models.dequantized import dequantized_bytes, keep_dequantized
     from llm_summ.models.load import quantization_config
     from llm_summ.train.objectives import ObjectiveInputs, make_objective
-    from llm_summ.train.step_trainer import StepTrainer
+    from llm_summ.train.step_trainer import StepSettings, StepTrainer
 
     torch.manual_seed(5)
     config = quantization_config("nf4", double=True, compute_dtype=torch.float32) if quantized else None
@@ -61,8 +61,7 @@ def make_trainer(folder: Path, *, quantized: bool = False, dense: bool = False) 
         objective=make_objective(ObjectiveInputs(fields, rows, CAUSAL, 0, arguments.device)),
         tokenizer=AutoTokenizer.from_pretrained(folder / "tiny"),
         callbacks=[],
-        fields=fields,
-        micro_batch_size=2,
+        settings=StepSettings(fields, 2),
     )
 
 

@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_summ.data import read_dialogues
-from llm_summ.train.distributed import ALONE, ProcessGroup, joined
+from llm_summ.train.distributed import joined
+from llm_summ.train.process_group import ALONE, ProcessGroup
 
 COMMAND = [sys.executable, "-m", "llm_summ", "sft"]
 FULL = ["--set", "train.weights=full", "--set", "model.quantization=none"]

@@ -130,7 +130,7 @@ def test_another_base_or_shape_is_refused(
 ) -> None:
     import shutil
 
-    from llm_summ.check.report import check_recipe
+    from llm_summ.check.job import check_recipe
 
     if not Path("other").exists():
         shutil.copytree(tiny_model, "other")

@@ -212,7 +212,7 @@ def test_what_was_found_first_does_not_hold(
 
 
 def test_a_training_that_fits_is_not_shortened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from llm_summ.check.report import check_recipe
+    from llm_summ.check.job import check_recipe
     from llm_summ.train.time_budget import TimeBudget, by_tokens
 
     monkeypatch.chdir(folder)

@@ -19,6 +19,7 @@ __all__ = ["ArchitectureSupport", "architecture_support"]
 
 _TABLES = ("_TEXT_GENERATION_MODELS", "_MULTIMODAL_MODELS", "_TRANSFORMERS_SUPPORTED_MODELS")
 _TAKES_ADAPTERS = "SupportsLoRA"
+_MODELS = "vllm.model_executor.models"
 
 # The classes of transformers that vLLM 0.32 serves without adapters: for machines without vLLM.
 _WITHOUT_ADAPTERS = frozenset(
@@ -74,11 +75,11 @@ def architecture_support(architecture: str) -> ArchitectureSupport:
 @cache
 def _registry() -> dict[str, tuple[str, str]] | None:
     """Return the module and the class for each architecture; None if vLLM is not installed."""
-    folder = _models()
-    if folder is None or not (folder / "registry.py").is_file():
+    path = _file(f"{_MODELS}.registry")
+    if path is None:
         return None
     classes: dict[str, tuple[str, str]] = {}
-    for node in ast.parse((folder / "registry.py").read_text(encoding="utf-8")).body:
+    for node in _parsed(path).body:
         if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Dict):
             continue
         if not any(isinstance(target, ast.Name) and target.id in _TABLES for target in node.targets):
@@ -87,29 +88,28 @@ def _registry() -> dict[str, tuple[str, str]] | None:
             if isinstance(key, ast.Constant) and isinstance(value, ast.Tuple):
                 parts = [str(part.value) for part in value.elts if isinstance(part, ast.Constant)]
                 if len(parts) == 2:
-                    classes[str(key.value)] = parts[0], parts[1]
+                    module = parts[0] if parts[0].startswith("vllm.") else f"{_MODELS}.{parts[0]}"
+                    classes[str(key.value)] = module, parts[1]
     return classes or None
 
 
 @cache
 def _takes_adapters(module: str, name: str) -> bool:
     """Return whether a class, or one of its base classes, accepts adapters."""
-    return any(
-        base == _TAKES_ADAPTERS or (where is not None and _takes_adapters(where, base))
-        for base, where in _bases(module, name)
-    )
+    return any(base == _TAKES_ADAPTERS or _takes_adapters(where, base) for base, where in _bases(module, name))
 
 
-def _bases(module: str, name: str) -> Iterator[tuple[str, str | None]]:
+def _bases(module: str, name: str) -> Iterator[tuple[str, str]]:
     """Yield the name and the module of each base class of a class."""
     path = _file(module)
     if path is None:
         return
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     tree = _parsed(path)
     imported: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
-            where = _absolute(path, node)
+            where = importlib.util.resolve_name("." * node.level + node.module, package)
             imported |= {alias.asname or alias.name: where for alias in node.names}
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
@@ -127,36 +127,12 @@ def _parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _absolute(path: Path, node: ast.ImportFrom) -> str:
-    """Return the module that an import names, in the form that `_file` accepts."""
-    if not node.level:
-        return str(node.module)
-    folder = path.parent
-    for _ in range(node.level - 1):
-        folder = folder.parent
-    top = _models()
-    assert top is not None
-    return ".".join([*folder.relative_to(top.parents[2]).parts, str(node.module)])
-
-
-def _file(module: str) -> Path | None:
-    """Return the file of a module, which is named in full, or by its short name if it is one of vLLM's models."""
-    top = _models()
-    if top is None:
-        return None
-    parts = module.split(".")
-    folder = top.parents[2].joinpath(*parts) if parts[0] == "vllm" else top.joinpath(*parts)
-    for path in (folder.with_suffix(".py"), folder / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
-
-
 @cache
-def _models() -> Path | None:
-    """Return the folder of vLLM's models; None if vLLM is not installed."""
+def _file(module: str) -> Path | None:
+    """Return the source of one of vLLM's modules; None for others, and if vLLM is not installed."""
     spec = importlib.util.find_spec("vllm")
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or module.split(".")[0] != "vllm":
         return None
-    folder = Path(spec.origin).parent / "model_executor" / "models"
-    return folder if folder.is_dir() else None
+    source = Path(spec.origin).parents[1].joinpath(*module.split("."))
+    paths = (source.with_suffix(".py"), source / "__init__.py")
+    return next((path for path in paths if path.is_file()), None)

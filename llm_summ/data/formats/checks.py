@@ -62,10 +62,7 @@ def check_values(where: Where, values: dict[str, Any]) -> None:
         DataError: a text or a key has half a character (a lone surrogate) or a NUL, or is too long.
     """
     for name, value in values.items():
-        if isinstance(value, str):  # most values
-            _check_text(where, name, value)
-        else:
-            _check_value(where, name, value)
+        _check_value(where, name, value)
 
 
 def check_size(where: Where, column: str, value: str) -> None:
@@ -91,9 +88,11 @@ def check_letters(where: Where, column: str, text: str) -> None:
     Raises:
         DataError: it has one.
     """
-    if _has_surrogate(text):  # JSON can write half a character; UTF-8 cannot
-        half = next(letter for letter in text if "\ud800" <= letter <= "\udfff")
-        raise DataError(f"{where()}: {shown_columns([column])}: found {half!r}, half a character; expected a text")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # JSON can write half a character; UTF-8 cannot
+        found = f"{text[error.start]!r}, half a character"
+        raise DataError(f"{where()}: {shown_columns([column])}: found {found}; expected a text") from error
     if "\0" in text:
         raise DataError(f"{where()}: {shown_columns([column])}: found a NUL; expected a text")
 
@@ -127,7 +126,8 @@ def shown_columns(columns: Sequence[str]) -> str:
 
 def _check_value(where: Where, column: str, value: Any) -> None:
     if isinstance(value, str):
-        _check_text(where, column, value)
+        check_size(where, column, value)
+        check_letters(where, column, value)
     elif isinstance(value, dict):
         for key, inner in value.items():
             check_letters(where, f"{column}: a key", key)
@@ -135,16 +135,3 @@ def _check_value(where: Where, column: str, value: Any) -> None:
     elif isinstance(value, list):
         for inner in value:
             _check_value(where, column, inner)
-
-
-def _check_text(where: Where, column: str, text: str) -> None:
-    check_size(where, column, text)
-    check_letters(where, column, text)
-
-
-def _has_surrogate(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False

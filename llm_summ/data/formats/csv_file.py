@@ -77,16 +77,13 @@ def _header(
         raise
     if header is None:
         raise DataError(f"{path}: empty file; expected a header with {first_names(required)}")
-    header = _distinct([name.strip() for name in header])
+    header = [name.strip() for name in header]
+    # Each column without a name is named by as many spaces as there are before it, so that each keeps its values.
+    header = [name or " " * header[:index].count("") for index, name in enumerate(header)]
     if missing_columns(header, required) and (other := header_error(path, text, required, encoding)):
         raise other
     check_columns(str(path), header, required)
     return header
-
-
-def _distinct(header: list[str]) -> list[str]:
-    """Name each column without a name by as many spaces as there are before it, so that each keeps its values."""
-    return [name or " " * header[:index].count("") for index, name in enumerate(header)]
 
 
 def _write(table: Table, path: Path) -> bytes:

@@ -13,7 +13,7 @@ from llm_summ.core.errors import DataError
 from llm_summ.data.encoding import read_text
 from llm_summ.data.formats.checks import check_columns, check_letters, check_values, finite_json
 from llm_summ.data.formats.format import Format
-from llm_summ.data.mistaken_formats import json_error, other_text_format
+from llm_summ.data.mistaken_formats import json_error, other_text_format, parsed_json
 from llm_summ.data.table import Record, Table
 
 __all__ = ["JSONL"]
@@ -21,7 +21,10 @@ __all__ = ["JSONL"]
 
 def _read(path: Path, required: Sequence[str]) -> Table:
     text, encoding = read_text(path)
-    if other := _other_format(path, text, required, encoding):
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    if not isinstance(parsed_json(first), dict) and (
+        other := json_error(path, text, encoding) or other_text_format(path, text, required)
+    ):
         raise other
     records: list[Record] = []
     columns: dict[str, None] = {}
@@ -38,17 +41,6 @@ def _read(path: Path, required: Sequence[str]) -> Table:
         check_values(where, values)
         records.append(Record(line, values))
     return Table(path, tuple(columns), records, encoding)
-
-
-def _other_format(path: Path, text: str, required: Sequence[str], encoding: str) -> DataError | None:
-    """Return the error for a text that is not JSONL from its first line on, if the cause is known."""
-    first = next((line for line in text.split("\n") if line.strip()), "")
-    try:
-        if isinstance(json.loads(first), dict):
-            return None
-    except (ValueError, RecursionError):
-        pass
-    return json_error(path, text, encoding) or other_text_format(path, text, required)
 
 
 def _objects(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,19 +1,36 @@
-"""The formats of data files, and how one is chosen: by the suffix of a file, then by its content.
+"""The formats of data files: chosen by suffix, then by content, and how a file is read and written.
 
 A new format is a module with a `Format`, and a line in `FORMATS`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from llm_summ.core.errors import DataError
+from llm_summ.core.files import whole_file
+from llm_summ.core.progress import say
+from llm_summ.data.formats.checks import check_columns
 from llm_summ.data.formats.csv_file import CSV
 from llm_summ.data.formats.format import Format
 from llm_summ.data.formats.jsonl_file import JSONL
 from llm_summ.data.formats.parquet_file import PARQUET
+from llm_summ.data.table import Table
 
-__all__ = ["FORMATS", "find_format", "format_names", "is_data_file", "place", "register", "suffixes", "writer_for"]
+__all__ = [
+    "FORMATS",
+    "find_format",
+    "format_names",
+    "is_data_file",
+    "place",
+    "read_table",
+    "register",
+    "say_encoding",
+    "write_table",
+    "writer_for",
+]
 
 FORMATS: list[Format] = [CSV, JSONL, PARQUET]
 """All formats. Of those that share a suffix, the first that recognises a file reads it."""
@@ -91,11 +108,6 @@ def is_data_file(path: Path) -> bool:
     return bool(_with_suffix(path.suffix.lower()))
 
 
-def suffixes() -> list[str]:
-    """Return the suffixes of all formats, in their order."""
-    return list(dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes))
-
-
 def format_names() -> str:
     """Return the names of all formats as a message shows them: ``CSV, JSONL or parquet``."""
     return _either([known.name for known in FORMATS])
@@ -105,6 +117,51 @@ def place(path: Path, line: int) -> str:
     """Return a line of a file as an error names it; parquet has rows, not lines."""
     known = next(iter(_with_suffix(path.suffix.lower())), CSV)
     return known.place(path, line)
+
+
+def read_table(path: Path, required: Sequence[str]) -> Table:
+    """Read a file in the format that its name and content show.
+
+    Args:
+        path: the file.
+        required: columns that the file needs (in JSONL: every row); ``a|b`` means either of two.
+
+    Raises:
+        DataError: the file cannot be read, is damaged, or lacks a column.
+        MissingPackageError: the format needs an optional package that is not installed.
+    """
+    known = find_format(path)
+    table = replace(known.read(path, required), format=known)
+    if table.records:
+        check_columns(str(path), table.columns, required)
+    return table
+
+
+def write_table(table: Table, path: Path) -> None:
+    """Write a table in the format of the file's name; `path` appears whole or not at all.
+
+    Reading the file again gives the same records if the format is the same. Another format keeps the texts, but
+    CSV has neither numbers nor nulls, and parquet has every column in every row.
+
+    Raises:
+        DataError: no format with this suffix can be written, the format cannot hold a value, or the file cannot be
+            written.
+        MissingPackageError: the format needs an optional package that is not installed.
+    """
+    known = writer_for(path, table.format)
+    assert known.write is not None, known
+    content = known.write(table, path)
+    try:
+        with whole_file(path) as building:
+            building.write_bytes(content)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def say_encoding(table: Table) -> None:
+    """Print a notice if the files written from this table have another encoding than the file that was read."""
+    if table.encoding == "cp949":
+        say(f"{table.path}: is CP949; files written from it are UTF-8")
 
 
 def _with_suffix(suffix: str) -> list[Format]:

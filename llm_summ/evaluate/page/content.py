@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from itertools import chain, count, islice
 from typing import Any
 
 from llm_summ.data.empty_texts import is_empty
@@ -47,28 +48,15 @@ def script_data(evaluation: Evaluation) -> list[dict[str, Any]]:
     batch = TextBatch([metric.tokenizer(text) for text in texts], metric.variant)
     own: list[int] = []
     other: list[int] = []
-    at = 0
+    indexes = count()
     for row in evaluation.rows:
-        count = len(row.dialogue.references)
-        own += [at] * count
-        other += range(at + 1, at + 1 + count)
-        at += 1 + count
+        own += [next(indexes)] * len(row.dialogue.references)
+        other += islice(indexes, len(row.dialogue.references))
     found = batch.compare(own, other)
     # [pairs, metrics, precision and recall and F1]
     scores = iter(zip(*(part.tolist() for part in (found.precision, found.recall, found.f1)), strict=True))
     return [
-        {
-            **_row(row, metric, flags.get(row.dialogue.id, {})),
-            "references": [
-                {
-                    **pair,
-                    "scores": [
-                        [round(100 * figure, 2) for figure in one] for one in zip(*next(scores), strict=True)
-                    ],
-                }
-                for pair in _references(row, metric)
-            ],
-        }
+        {**_row(row, metric, flags.get(row.dialogue.id, {})), "references": _references(row, metric, scores)}
         for row in evaluation.rows
     ]
 
@@ -104,13 +92,15 @@ def _row(row: ScoredRow, metric: Metric, flags: dict[str, list[str]]) -> dict[st
     }
 
 
-def _references(row: ScoredRow, metric: Metric) -> list[dict[str, Any]]:
+def _references(row: ScoredRow, metric: Metric, scores: Iterator[Sequence[Any]]) -> list[dict[str, Any]]:
     own = find_words(row.summary, metric)
     pairs = []
     for text in row.dialogue.references:
         words = find_words(text, metric)
         in_summary, in_reference = common(own, words, metric.variant)
-        pairs.append({**_text(text, words), "own": _digits(in_summary), "marks": _digits(in_reference)})
+        figures = [[round(100 * figure, 2) for figure in one] for one in zip(*next(scores), strict=True)]
+        marks = {"own": _digits(in_summary), "marks": _digits(in_reference), "scores": figures}
+        pairs.append({**_text(text, words), **marks})
     return pairs
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
-from math import ceil, floor, log10
+from math import ceil
 from statistics import fmean, median
 
+from llm_summ.core.charts import Axis, draw_x, draw_y, figure_text, line_path
 from llm_summ.evaluate.groups import length_ratio
 from llm_summ.evaluate.rows import ScoredRow
 from llm_summ.score.significance import interval
@@ -38,23 +39,6 @@ class Curve:
     left_out: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """Values between 0 and `end`, drawn from pixel `first` to pixel `last`."""
-
-    label: str
-    end: float
-    first: float
-    last: float
-
-    def at(self, value: float) -> float:
-        return round(self.first + (self.last - self.first) * min(value, self.end) / self.end, 1)
-
-    def ticks(self) -> list[float]:
-        step = _step(self.end / 5)
-        return [place * step for place in range(floor(self.end / step + 1e-9) + 1)]
-
-
 def length_curves(rows: Sequence[ScoredRow]) -> tuple[Curve, ...]:
     """Draw summaries' lengths against their references', and the score by that ratio and by dialogue length.
 
@@ -77,23 +61,20 @@ def length_curves(rows: Sequence[ScoredRow]) -> tuple[Curve, ...]:
         if every > 1
         else ""
     )
-    return (
-        Curve(
+    pictures = (
+        (
             "정답 길이와 요약 길이",
             "선은 구간별 중앙값, 점선은 길이가 같은 곳입니다. 정답 길이는 정답들의 평균입니다.",
             _draw("정답 글자 수", references, "요약 글자 수", summaries, ids, median, diagonal=True),
-            left_out,
         ),
-        Curve(
-            "대화 길이별 점수", scores, _draw("대화 글자 수", dialogues, "최종 점수", finals, ids, fmean), left_out
-        ),
-        Curve(
+        ("대화 길이별 점수", scores, _draw("대화 글자 수", dialogues, "최종 점수", finals, ids, fmean)),
+        (
             "길이 비율별 점수",
             f"길이 비율은 요약 글자 수 ÷ 정답 평균 글자 수입니다. {scores}",
             _draw("길이 비율", ratios, "최종 점수", finals, ids, fmean),
-            left_out,
         ),
     )
+    return tuple(Curve(*picture, left_out) for picture in pictures)
 
 
 def _draw(
@@ -107,14 +88,12 @@ def _draw(
     diagonal: bool = False,
 ) -> str:
     """Draw a dot for every row, or for every k-th; dots beyond the end of an axis are drawn at its end."""
-    x = _Axis(x_label, _end(xs), _LEFT, _WIDTH - _RIGHT)
-    y = _Axis(y_label, _end(ys), _HEIGHT - _BOTTOM, _TOP)
-    if diagonal:
-        end = max(x.end, y.end)
-        x, y = _Axis(x_label, end, x.first, x.last), _Axis(y_label, end, y.first, y.last)
+    end = max(_end(xs), _end(ys))
+    x = Axis(x_label, 0, end if diagonal else _end(xs), _LEFT, _WIDTH - _RIGHT)
+    y = Axis(y_label, 0, end if diagonal else _end(ys), _HEIGHT - _BOTTOM, _TOP)
     parts = _parts(xs)
     line = [(x.at(median([xs[at] for at in part])), y.at(middle([ys[at] for at in part]))) for part in parts]
-    drawn = [*_axes(x, y)]
+    drawn = [*draw_x(x, y.first), *draw_y(y, x.first, x.last)]
     if diagonal:
         drawn.append(f'<path class="same" d="M{x.at(0)} {y.at(0)}L{x.at(end)} {y.at(end)}"/>')
     if middle is fmean and min(map(len, parts)) > 1:
@@ -122,11 +101,11 @@ def _draw(
         low, high = ([y.at(getattr(one, side)) for one in ends] for side in ("low", "high"))
         border = [*zip([place for place, _ in line], high, strict=True)]
         border += reversed([*zip([place for place, _ in line], low, strict=True)])
-        drawn.append(f'<path class="band" d="{_path(border)}Z"/>')
+        drawn.append(f'<path class="band" d="{line_path(border)}Z"/>')
     for at in range(0, len(xs), _dot_every(len(xs))):
-        name = escape(f"{ids[at]}: {x_label} {_figure(xs[at])}, {y_label} {_figure(ys[at])}")
+        name = escape(f"{ids[at]}: {x_label} {figure_text(xs[at])}, {y_label} {figure_text(ys[at])}")
         drawn.append(f'<circle cx="{x.at(xs[at])}" cy="{y.at(ys[at])}" r="2.5"><title>{name}</title></circle>')
-    drawn.append(f'<path class="line" d="{_path(line)}"/>')
+    drawn.append(f'<path class="line" d="{line_path(line)}"/>')
     drawn += [f'<circle class="part" cx="{left}" cy="{top}" r="3.5"/>' for left, top in line]
     opening = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{x.label}, {y.label}">'
     return f"{opening}{''.join(drawn)}</svg>"
@@ -135,22 +114,6 @@ def _draw(
 def _dot_every(rows: int) -> int:
     """Return k, where every k-th row has a dot: with very many rows, more dots add no information."""
     return ceil(rows / _MOST_DOTS)
-
-
-def _axes(x: _Axis, y: _Axis) -> list[str]:
-    drawn = [
-        f'<text x="{x.at(value)}" y="{y.first + 16}" text-anchor="middle">{_figure(value)}</text>'
-        for value in x.ticks()
-    ]
-    for value in y.ticks():
-        drawn.append(f'<path class="grid" d="M{x.first} {y.at(value)}H{x.last}"/>')
-        drawn.append(f'<text x="{x.first - 6}" y="{y.at(value) + 4}" text-anchor="end">{_figure(value)}</text>')
-    drawn.append(f'<text x="{(x.first + x.last) / 2}" y="{_HEIGHT - 6}" text-anchor="middle">{x.label}</text>')
-    place = (y.first + y.last) / 2
-    drawn.append(
-        f'<text x="12" y="{place}" transform="rotate(-90 12 {place})" text-anchor="middle">{y.label}</text>'
-    )
-    return drawn
 
 
 def _parts(xs: Sequence[float]) -> list[list[int]]:
@@ -165,17 +128,3 @@ def _end(values: Sequence[float]) -> float:
     """Return the end of an axis: a few outliers do not compress all other rows."""
     last = sorted(values)[ceil(len(values) * _BEYOND) - 1]
     return max(last * 1.02, 1.0)
-
-
-def _step(wanted: float) -> float:
-    """Return the round number nearest to the wanted one."""
-    power = 10.0 ** floor(log10(wanted))
-    return min((factor * power for factor in (1, 2, 5, 10)), key=lambda step: abs(step - wanted))
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{left} {top}" for left, top in points)

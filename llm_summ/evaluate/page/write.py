@@ -78,10 +78,7 @@ def page_html(evaluation: Evaluation) -> bytes:
         name=evaluation.predictions.name if run is None else f"{run.name} · {evaluation.predictions.name}",
         scores=_scores(evaluation),
         few=len(rows) < FEW_ROWS,
-        curves=[
-            (curve.title, curve.note, Markup(curve.svg), curve.left_out)
-            for curve in length_curves(evaluation.rows)
-        ],
+        curves=length_curves(evaluation.rows),
         flags=[(name, label, counts[name]) for name, label in FLAGS.items() if counts[name]],
         topics=Counter(row["topic"] for row in rows if row["topic"]).most_common(),
         speakers=sorted(Counter(row["speakers"] for row in rows).items()),

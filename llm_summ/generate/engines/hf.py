@@ -18,14 +18,15 @@ from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request
 from llm_summ.generate.local_model import LocalLoader, LocalModel, TokenIds
-from llm_summ.generate.prompt_states import PromptStates, left_padded
+from llm_summ.generate.prompt_states import PromptStates, padded_prompts
+from llm_summ.generate.proof import likeliest_tokens
 from llm_summ.models.adapter import attach_adapter
 from llm_summ.models.base_facts import BaseFacts
-from llm_summ.models.decode_attention import quick_decoding
+from llm_summ.models.cpu_decoding import quick_decoding
 from llm_summ.models.dequantized import keep_dequantized
-from llm_summ.models.families import family_of_config
-from llm_summ.models.few_row_linear import quick_products
+from llm_summ.models.families import GenerationState, family_of_config
 from llm_summ.models.load import load_base, quantization_config
+from llm_summ.prompt.frame import Frame
 from llm_summ.recipe import Recipe
 
 __all__ = ["HfEngine", "HfLoader"]
@@ -41,15 +42,16 @@ class HfEngine:
     """Generation with transformers: greedy, sampled, or by beam search.
 
     Args:
-        model: a causal language model, on its device.
-        pad_id: fills shorter prompts of a batch, on the left; it is masked out.
+        model: on its device.
+        pad_id: fills shorter prompts of a batch; it is masked out.
         batch_size: candidates at a time.
         logprobs: whether outputs have log-probabilities, which need a softmax over the scores at every token.
         may_shrink: whether batches shrink. They must not if the model is divided among several processes, because
             each process would call the library's loop as often as its own rows end.
+        frame: of the renderer, for an encoder-decoder.
         with_states: called with the keys and values of every batch of prompts, before the first token is
             generated. Other work can continue from there instead of computing the prompts again. It needs a model
-            whose cache `can_be_split`, and has no effect on a beam search.
+            that continues prompts and whose cache `can_be_split`, and has no effect on a beam search.
     """
 
     name = "hf"
@@ -62,6 +64,7 @@ class HfEngine:
         batch_size: int,
         logprobs: bool = True,
         may_shrink: bool = True,
+        frame: Frame | None = None,
         with_states: Callable[[PromptStates], None] | None = None,
     ) -> None:
         self._model, self._pad_id, self._batch_size = model.eval(), pad_id, batch_size
@@ -69,7 +72,20 @@ class HfEngine:
         from llm_summ.generate.growing_cache import can_be_split
 
         self._can_shrink = may_shrink and can_be_split(model)
-        self._family = family_of_config(model.config)
+        self._family, self._frame = family_of_config(model.config), frame
+
+    def next_token(self, prompt_ids: Sequence[int], *, adapter: bool = True) -> dict[int, float]:
+        """Return the log-probabilities of the likeliest tokens after a prompt.
+
+        Args:
+            prompt_ids: shape (p,).
+            adapter: whether the attached adapter is used, if there is one.
+        """
+        from peft import PeftModel
+
+        without = not adapter and isinstance(self._model, PeftModel)
+        with self._model.disable_adapter() if without else contextlib.nullcontext(), quick_decoding(self._model):
+            return likeliest_tokens(self._model, prompt_ids)
 
     def generate(
         self,
@@ -107,7 +123,7 @@ class HfEngine:
         longest = max(len(requests[index].prompt_ids) for index, _ in rows)
         complete = self._beam_search if decoding.beams > 1 else self._complete
         try:
-            with torch.inference_mode(), quick_products(self._model), quick_decoding(self._model):
+            with torch.inference_mode(), quick_decoding(self._model):
                 texts = complete(requests, rows, stop_id, decoding)
         except torch.OutOfMemoryError as error:
             at_once = len(rows) * decoding.beams
@@ -133,19 +149,20 @@ class HfEngine:
         self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
     ) -> list[_Text]:
         """Return `decoding.n` texts for each row, best first."""
-        ids, mask = self._prompts(requests, rows)
+        state = self._family.begin(self._model, *self._prompts(requests, rows), self._frame)
+        prompt = state.ids.shape[1]
         found = self._generate(
-            ids,
-            mask,
+            state,
             max(requests[index].max_new_tokens for index, _ in rows),
             stop_id,
-            self._processors(decoding, ids.shape[1], []),
+            self._processors(decoding, prompt, stop_id, []),
             num_beams=decoding.beams,
             num_return_sequences=decoding.n,
+            length_penalty=decoding.length_penalty,
             # The search stops when there are as many finished texts as beams.
             early_stopping=True,
         )
-        return [(text, None) for text in found.sequences[:, ids.shape[1] :].tolist()]
+        return [(text, None) for text in found.sequences[:, prompt:].tolist()]
 
     def _complete(
         self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
@@ -155,28 +172,28 @@ class HfEngine:
         from transformers import StoppingCriteriaList
 
         from llm_summ.generate.engines.sampling import EnoughFinished, LogProbs
-        from llm_summ.generate.growing_cache import growing_cache
+        from llm_summ.generate.growing_cache import growing_cache, keep_rows
 
         ids, mask = self._prompts(requests, rows)
-        prompt = ids.shape[1]
+        state = self._family.begin(self._model, ids, mask, self._frame)
+        prompt = state.ids.shape[1]
         cache = growing_cache(self._model) if self._can_shrink else None
         if self._with_states is not None:
             self._with_states(PromptStates.compute(self._model, cache, ids, mask, [index for index, _ in rows]))
         limits = [requests[index].max_new_tokens for index, _ in rows]
         seeds = [requests[index].seed + sample for index, sample in rows]
-        draws = self._processors(decoding, prompt, seeds)
+        draws = self._processors(decoding, prompt, stop_id, seeds)
         texts: list[list[int]] = [[] for _ in rows]
         logprobs: list[list[float]] = [[] for _ in rows]
         left = list(range(len(rows)))
         while left:
-            before = ids.shape[1]
+            before = state.ids.shape[1]
             looked_at = [LogProbs()] if self._logprobs else []
             enough = EnoughFinished(
                 stop_id, prompt, [limits[row] for row in left], _FINISHED_SHARE if self._can_shrink else 1.0
             )
             found = self._generate(
-                ids,
-                mask,
+                state,
                 prompt + max(limits[row] for row in left) - before,
                 stop_id,
                 [*looked_at, *draws],
@@ -185,44 +202,45 @@ class HfEngine:
             )
             ids, cache = found.sequences, found.past_key_values
             chosen = looked_at[0].finish(ids[:, -1]) if looked_at else [[]] * len(left)
-            for row, text, values in zip(
-                left, self._family.completion_ids(ids, prompt).tolist(), chosen, strict=True
-            ):
+            for row, text, values in zip(left, ids[:, prompt:].tolist(), chosen, strict=True):
                 texts[row] = text
                 logprobs[row] += values
             places = enough.unfinished()
             left = [left[place] for place in places]
             if left:
                 kept = torch.tensor(places, device=ids.device)
-                cache.batch_select_indices(kept)
-                ones = mask.new_ones(len(mask), ids.shape[1] - before)
-                ids, mask = ids[kept], torch.cat([mask, ones], 1)[kept]
+                keep_rows(cache, kept)
+                state.keep(ids, kept)
                 for draw in draws:
                     draw.keep(places)
         return [(text, values if self._logprobs else None) for text, values in zip(texts, logprobs, strict=True)]
 
     def _prompts(self, requests: Sequence[Request], rows: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
         """Return ids and mask of the rows' prompts, both of shape (b, s), on the model's device."""
-        ids, mask = left_padded([requests[index].prompt_ids for index, _ in rows], self._pad_id)
+        prompts = [requests[index].prompt_ids for index, _ in rows]
+        ids, mask = padded_prompts(prompts, self._pad_id, self._family.padding_side)
         return ids.to(self._model.device), mask.to(self._model.device)
 
-    def _processors(self, decoding: Decoding, prompt: int, seeds: Sequence[int]) -> list[Any]:
+    def _processors(self, decoding: Decoding, prompt: int, stop_id: int, seeds: Sequence[int]) -> list[Any]:
         """Return the processors of the next token's scores; `prompt`: tokens before the completion."""
-        from llm_summ.generate.engines.sampling import NoRepeat, SeededDraw
+        from llm_summ.generate.engines.sampling import MinTokens, NoRepeat, SeededDraw
 
-        found: list[Any] = [NoRepeat(decoding.no_repeat_ngram, prompt)] if decoding.no_repeat_ngram else []
+        # The library counts the first input of a decoder as a part of its text.
+        text_from = prompt if self._family.continues_prompt else 0
+        found: list[Any] = [NoRepeat(decoding.no_repeat_ngram, text_from)] if decoding.no_repeat_ngram else []
+        if decoding.min_new_tokens:
+            found.append(MinTokens(stop_id, prompt, decoding.min_new_tokens))
         if decoding.temperature:
             found.append(SeededDraw(seeds, decoding, self._model.device))
         return found
 
     def _generate(
-        self, ids: Any, mask: Any, max_new_tokens: int, stop_id: int, processors: Sequence[Any], **options: Any
+        self, state: GenerationState, max_new_tokens: int, stop_id: int, processors: Sequence[Any], **options: Any
     ) -> Any:
         """Call the library's loop.
 
         Args:
-            ids: prompts with the tokens generated so far; shape (b, s).
-            mask: 0 for padding, of the same shape.
+            state: prompts with the tokens generated so far.
             max_new_tokens: maximum number of further tokens.
             stop_id: ends a text.
             processors: change the scores of the next token, in this order.
@@ -239,14 +257,14 @@ class HfEngine:
             eos_token_id=stop_id,
             pad_token_id=self._pad_id,
             return_dict_in_generate=True,
+            **self._family.generation_fields(self._frame),
             **options,
         )
         # Otherwise the library would take missing fields (temperature, other stop ids) from the model's own file.
         own, self._model.generation_config = self._model.generation_config, config
         try:
             return self._model.generate(
-                input_ids=ids,
-                attention_mask=mask,
+                **state.arguments(),
                 generation_config=config,
                 logits_processor=LogitsProcessorList(processors),
                 **arguments,
@@ -271,14 +289,18 @@ class HfLoader(LocalLoader):
         fields = recipe.generate
         return fields.adapter == "attach" or fields.base_quantization != "none" or facts.quantized is not None
 
+    def reference(self, model: LocalModel) -> Callable[[], Any] | None:
+        """Return a function that loads the model to compare with; None if it would be the engine's own."""
+        return None if model.attach else super().reference(model)
+
     @contextlib.contextmanager
     def starting(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[[], Engine]]:
         """Yield a function that loads the model in a worker."""
         say(f"Loading {model.recipe.model.base} ({self.spec.name}, {model.device.name})")
-        yield partial(_start, model, ids.pad_id)
+        yield partial(_start, model, ids)
 
 
-def _start(model: LocalModel, pad_id: int) -> Engine:
+def _start(model: LocalModel, ids: TokenIds) -> Engine:
     quiet_libraries()  # a worker's process starts without this setting
     import torch
 
@@ -291,4 +313,4 @@ def _start(model: LocalModel, pad_id: int) -> Engine:
         keep_dequantized(loaded, device_memory(model.device) // 4 // fields.data_parallel)
     if model.rank:
         loaded = attach_adapter(loaded, model.run, merge=not model.attach)
-    return HfEngine(loaded, pad_id=pad_id, batch_size=fields.batch_size)
+    return HfEngine(loaded, pad_id=ids.pad_id, batch_size=fields.batch_size, frame=ids.frame)

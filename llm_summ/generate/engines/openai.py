@@ -6,20 +6,18 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llm_summ.core.errors import EngineError, GenerationError
 from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request, unfinished
-from llm_summ.generate.engines.answers import Answer, NoAnswer, Tally, read_answer, unanswered_lines
+from llm_summ.generate.engines.answers import NoAnswer, Tally, unanswered_lines
+from llm_summ.generate.engines.openai_protocol import output_with_ids, read_choice, request_body, send
 from llm_summ.generate.engines.patient_client import KEY, FilteredError, PatientClient
 from llm_summ.generate.model_source import EngineLoader, ModelSource, saved_tokenizer
 from llm_summ.prompt import Renderer
 from llm_summ.recipe import Recipe, ServerFields
 from llm_summ.runs.run import Run
-
-if TYPE_CHECKING:
-    from openai import OpenAI
 
 __all__ = ["KEY", "OpenaiEngine", "OpenaiLoader"]
 
@@ -181,14 +179,14 @@ class OpenaiEngine:
         self, index: int, request: Request, stop_id: int, decoding: Decoding, done: Collection[Key]
     ) -> _Reply:
         """Request the missing candidates of one dialogue, and request again those without an answer."""
-        with_ids = self._fields.prompt == "tokens"
-        body = self._body(request, stop_id, decoding)
+        fields = self._fields
+        body = request_body(fields, request, stop_id, decoding)
         outputs: dict[int, Output] = {}
         had_thoughts, why = 0, None
         for _ in range(_ATTEMPTS):
             why = None
             try:
-                result = self._server.ask(lambda client: self._send(client, request, body))
+                result = self._server.ask(lambda client: send(client, fields, self._model, request, body))
             except FilteredError:
                 why = NoAnswer.CONTENT_FILTER
             else:
@@ -197,71 +195,19 @@ class OpenaiEngine:
                 for choice in result.choices:
                     if choice.index in outputs or (index, choice.index) in done:
                         continue
-                    answer = _read_choice(choice)
+                    answer = read_choice(choice)
                     if isinstance(answer, NoAnswer):
                         why = why or answer
                         continue
                     outputs[choice.index] = (
-                        self._output_with_ids(index, choice, answer)
-                        if with_ids
+                        output_with_ids(fields.url, index, choice, answer)
+                        if fields.prompt == "tokens"
                         else Output(index, (), answer.finish_reason, choice.index, text=answer.text, tokens=tokens)
                     )
                     had_thoughts += answer.had_thoughts
             if why is None or self._server.is_stopped:
                 break
         return _Reply(index, [outputs[sample] for sample in sorted(outputs)], had_thoughts, why)
-
-    def _send(self, client: OpenAI, request: Request, body: dict[str, Any]) -> Any:
-        if self._fields.prompt == "tokens":
-            return client.completions.create(model=self._model, prompt=[list(request.prompt_ids)], extra_body=body)
-        return client.chat.completions.create(
-            model=self._model,
-            messages=[{"role": role, "content": text} for role, text in request.messages],  # type: ignore[misc]
-            extra_body=body,
-        )
-
-    def _body(self, request: Request, stop_id: int, decoding: Decoding) -> dict[str, Any]:
-        """Return the body of a request, except for model and prompt.
-
-        vLLM's servers get the prompt as token ids, exactly as trained. Other servers get messages: they apply
-        their own chat template, and the model ends the text by its own stop token.
-        """
-        body: dict[str, Any] = {
-            "max_tokens": request.max_new_tokens,
-            "n": decoding.n,
-            "temperature": decoding.temperature,
-            "top_p": decoding.top_p,
-            "seed": request.seed,
-        }
-        if self._fields.prompt == "tokens":
-            body |= {
-                "logprobs": 1,
-                # Without these the server uses the values of the model's generation_config.json.
-                **{"top_k": decoding.top_k, "min_p": 0.0, "repetition_penalty": 1.0},
-                **{"frequency_penalty": 0.0, "presence_penalty": 0.0},
-                "stop_token_ids": [stop_id],
-                "ignore_eos": True,
-                "return_token_ids": True,
-            }
-        sent = {name: value for name, value in body.items() if name not in self._fields.leave_out}
-        return sent | self._fields.further_fields
-
-    def _output_with_ids(self, index: int, choice: Any, answer: Answer) -> Output:
-        ids = (choice.model_extra or {}).get("token_ids")
-        if ids is None:
-            raise EngineError(
-                f"{self._fields.url}: returns no token ids, as vLLM's servers do; send it messages: --set "
-                "generate.server.prompt=chat"
-            )
-        logprobs = (choice.logprobs.token_logprobs if choice.logprobs else None) or [None]
-        return Output(
-            index,
-            tuple(ids),
-            answer.finish_reason,
-            choice.index,
-            None if None in logprobs else sum(logprobs),
-            answer.text if answer.had_thoughts else None,
-        )
 
     def _count(self, result: Any, decoding: Decoding) -> None:
         """Check that an answer has all candidates, and add up the tokens that it used."""
@@ -307,17 +253,3 @@ class OpenaiLoader(EngineLoader):
             return engine
 
         return ModelSource(saved_tokenizer(run, recipe), {"adapter": "the server's", "server": where}, start)
-
-
-def _read_choice(choice: Any) -> Answer | NoAnswer:
-    """Read one choice of a completion or a chat completion."""
-    message = getattr(choice, "message", None)
-    if message is None:
-        return read_answer(getattr(choice, "text", None), choice.finish_reason)
-    further = message.model_extra or {}
-    return read_answer(
-        message.content,
-        choice.finish_reason,
-        refusal=message.refusal,
-        thoughts=further.get("reasoning_content") or further.get("reasoning"),
-    )

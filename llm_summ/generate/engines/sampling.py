@@ -11,7 +11,7 @@ from transformers import LogitsProcessor, StoppingCriteria, TopKLogitsWarper, To
 
 from llm_summ.generate.engine import Decoding
 
-__all__ = ["EnoughFinished", "LogProbs", "NoRepeat", "SeededDraw"]
+__all__ = ["EnoughFinished", "LogProbs", "MinTokens", "NoRepeat", "SeededDraw"]
 
 
 class SeededDraw(LogitsProcessor):  # type: ignore[misc]
@@ -69,6 +69,29 @@ class NoRepeat(LogitsProcessor):  # type: ignore[misc]
             for start in range(len(ids) - self._size + 1):
                 if tuple(ids[start : start + self._size - 1]) == begin:
                     scores[row, ids[start + self._size - 1]] = float("-inf")
+        return scores
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Continue with only these rows of the batch; this processor stores nothing per row."""
+
+
+class MinTokens(LogitsProcessor):  # type: ignore[misc]
+    """Forbids the stop token before a completion has some tokens.
+
+    Args:
+        stop_id: ends a text.
+        prompt: tokens before the completion, padding included.
+        minimum: tokens of a completion before its stop token.
+    """
+
+    def __init__(self, stop_id: int, prompt: int, minimum: int) -> None:
+        self._stop_id, self._from = stop_id, prompt + minimum
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Return the scores of shape (b, v), with minus infinity for a stop token that is too early."""
+        if input_ids.shape[1] < self._from:
+            scores = scores.clone()
+            scores[:, self._stop_id] = float("-inf")
         return scores
 
     def keep(self, rows: Sequence[int]) -> None:

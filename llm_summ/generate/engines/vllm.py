@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,17 @@ from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request, unfinished
 from llm_summ.generate.local_model import LocalLoader, LocalModel, TokenIds
+from llm_summ.generate.proof import LIKELIEST
 from llm_summ.models.adapter import merged_folder
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.device import Device
 from llm_summ.models.vllm_support import attach_refusals, unserved_on_cpu
 from llm_summ.recipe import Recipe
 
-__all__ = ["VllmEngine", "VllmLoader", "vllm_is_usable", "vllm_runs_on_cpu"]
+__all__ = ["ServedModel", "VllmEngine", "VllmLoader", "vllm_is_usable", "vllm_runs_on_cpu"]
 
 _CPU_CACHE_GIB = "2"
 _CPU_SEQUENCES = 32
-_LIKELIEST = 5  # tokens that the proof compares
 
 
 def vllm_is_usable() -> str | None:
@@ -52,18 +53,33 @@ def vllm_runs_on_cpu() -> bool:
     return bool(current_platform.is_cpu())
 
 
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that vLLM loads.
+
+    Attributes:
+        location: a folder or hub id of the (merged or base) model.
+        dtype: name of the dtype.
+        revision: the hub revision, or None.
+        adapter: a LoRA folder to attach, with its rank; None for a merged or an untuned model.
+        trust_remote_code: whether the model's own code may run.
+    """
+
+    location: str
+    dtype: str
+    revision: str | None = None
+    adapter: tuple[Path, int] | None = None
+    trust_remote_code: bool = False
+
+
 class VllmEngine:
     """Generation with vLLM: greedy or sampled.
 
     Args:
-        model: a folder or hub id of the (merged or base) model.
-        revision: the hub revision, or None.
-        dtype: name of the dtype.
+        model: the model.
         max_tokens: tokens of the longest prompt and its completion.
         gpu_memory: the share of the GPU's memory to use.
         tensor_parallel: GPUs that the model is divided among.
-        adapter: a LoRA folder to attach, with its rank; None for a merged or an untuned model.
-        trust_remote_code: whether the model's own code may run.
         seed: the seed of the engine.
 
     Raises:
@@ -73,18 +89,9 @@ class VllmEngine:
     name = "vllm"
 
     def __init__(
-        self,
-        model: str,
-        *,
-        revision: str | None,
-        dtype: str,
-        max_tokens: int,
-        gpu_memory: float,
-        tensor_parallel: int,
-        adapter: tuple[Path, int] | None,
-        trust_remote_code: bool,
-        seed: int,
+        self, model: ServedModel, *, max_tokens: int, gpu_memory: float, tensor_parallel: int = 1, seed: int = 0
     ) -> None:
+        adapter = model.adapter
         on_cpu = vllm_runs_on_cpu()
         options: dict[str, Any] = {}
         if on_cpu:
@@ -106,21 +113,21 @@ class VllmEngine:
 
         try:
             self._llm = LLM(
-                model=model,
-                revision=revision,
+                model=model.location,
+                revision=model.revision,
                 use_tqdm_on_load=False,
-                dtype=dtype,
+                dtype=model.dtype,
                 max_model_len=max_tokens,
                 # "vllm": vLLM's own defaults, not the sampling settings of the model's file
                 generation_config="vllm",
-                trust_remote_code=trust_remote_code,
+                trust_remote_code=model.trust_remote_code,
                 seed=seed,
                 **options,
             )
         except Exception as error:  # vLLM's own errors have no common ancestor below Exception
             reason = " ".join(str(error).split())[:300] or repr(error)
             raise GenerationError(
-                f"vllm: cannot load {model} ({reason}); try --engine hf, or see more with --debug"
+                f"vllm: cannot load {model.location} ({reason}); try --engine hf, or see more with --debug"
             ) from error
         self._adapter = None
         if adapter is not None:
@@ -139,7 +146,7 @@ class VllmEngine:
 
         [output] = self._llm.generate(
             [{"prompt_token_ids": list(prompt_ids)}],
-            SamplingParams(temperature=0.0, max_tokens=1, logprobs=_LIKELIEST, detokenize=False),
+            SamplingParams(temperature=0.0, max_tokens=1, logprobs=LIKELIEST, detokenize=False),
             lora_request=self._adapter if adapter else None,
             use_tqdm=False,
         )
@@ -170,6 +177,7 @@ class VllmEngine:
                 top_k=decoding.top_k,
                 seed=requests[index].seed if decoding.temperature else None,
                 max_tokens=requests[index].max_new_tokens,
+                min_tokens=decoding.min_new_tokens,
                 stop_token_ids=[stop_id],
                 ignore_eos=True,  # only the stop id ends a completion, as in every engine
                 logprobs=0,  # of the chosen token only
@@ -256,14 +264,11 @@ class VllmLoader(LocalLoader):
 def _start(model: LocalModel, where: str, revision: str | None, longest_prompt: int) -> Engine:
     quiet_libraries()
     fields = model.recipe.generate
+    adapter = (model.run.adapter, model.rank) if model.attach else None
     return VllmEngine(
-        where,
-        revision=revision,
-        dtype=model.dtype,
+        ServedModel(where, model.dtype, revision, adapter, model.recipe.model.trust_remote_code),
         max_tokens=longest_prompt + fields.max_new_tokens,
         gpu_memory=fields.gpu_memory,
         tensor_parallel=fields.tensor_parallel,
-        adapter=(model.run.adapter, model.rank) if model.attach else None,
-        trust_remote_code=model.recipe.model.trust_remote_code,
         seed=model.recipe.seed,
     )

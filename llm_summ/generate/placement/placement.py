@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from llm_summ.core.engine_registry import EngineSpec
+from llm_summ.core.optional_packages import is_installed
 from llm_summ.generate.engine import Engine
 from llm_summ.generate.placement.processes import ParallelEngine, worker_environments
 from llm_summ.models.device import Device, find_device
@@ -25,6 +29,15 @@ class Placement(Protocol):
 
     def gpus(self) -> int:
         """Return how many GPUs all workers have together; 0: they compute on CPUs."""
+
+    def has_gpu(self) -> bool:
+        """Return whether a worker's machine has an NVIDIA GPU, even one that its torch cannot use."""
+
+    def has_package(self, name: str) -> bool:
+        """Return whether a package is installed where the workers run."""
+
+    def unusable(self, spec: EngineSpec) -> str | None:
+        """Return why an installed engine does not work where the workers run; None if it works."""
 
     def check(self, candidates: int, gpus_each: int) -> None:
         """Raise, before anything is loaded, if there are too few devices.
@@ -64,6 +77,19 @@ class _OnThisMachine:
         import torch
 
         return int(torch.cuda.device_count())
+
+    def has_gpu(self) -> bool:
+        """Return whether this machine has an NVIDIA GPU, even one that the installed torch cannot use."""
+        return shutil.which("nvidia-smi") is not None or Path("/dev/nvidia0").exists()
+
+    def has_package(self, name: str) -> bool:
+        """Return whether a package is installed here."""
+        return is_installed(name)
+
+    def unusable(self, spec: EngineSpec) -> str | None:
+        """Return why an installed engine does not work here; None if it works."""
+        reason: str | None = spec.load().unusable()
+        return reason
 
 
 @dataclass(frozen=True, slots=True)

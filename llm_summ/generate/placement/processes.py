@@ -5,21 +5,17 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import pickle
-import signal
-import threading
 import time
-import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
 
-from llm_summ.core.errors import EngineError, GenerationError, LlmSummError, first_line
-from llm_summ.core.optional_packages import quiet_warnings
-from llm_summ.core.terminal import is_shown, shown_on_stderr
+from llm_summ.core.errors import EngineError, GenerationError, LlmSummError
+from llm_summ.core.terminal import is_shown
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request, unfinished
+from llm_summ.generate.placement.worker import Likeliest, Question, Work, work
+from llm_summ.generate.proof import LogProbs
 
 __all__ = ["ParallelEngine", "worker_environments"]
 
@@ -95,7 +91,7 @@ class ParallelEngine:
         try:
             for environment in environments:
                 ours, theirs = context.Pipe()
-                process = context.Process(target=_work, args=(theirs, start, is_shown()))
+                process = context.Process(target=work, args=(theirs, start, is_shown()))
                 with _environment(environment):  # before the worker's libraries read it
                     process.start()
                 theirs.close()
@@ -133,23 +129,53 @@ class ParallelEngine:
             if unfinished(len(worker.share), decoding.n, own_done):
                 # `_take` reports a worker that has died.
                 with contextlib.suppress(OSError):
-                    worker.pipe.send(([requests[index] for index in worker.share], stop_id, decoding, own_done))
+                    worker.pipe.send(
+                        Work([requests[index] for index in worker.share], stop_id, decoding, own_done)
+                    )
                 busy.append(worker)
         try:
             for worker, output in self._messages(busy):
-                yield replace(output, index=worker.share[output.index])
+                if isinstance(output, Output):
+                    yield replace(output, index=worker.share[output.index])
         finally:
             if busy:
                 self._end(0)  # outputs still in the pipes must not be mixed with those of later requests
 
-    def _messages(self, busy: list[_Worker]) -> Iterator[tuple[_Worker, Output]]:
-        """Yield the workers' outputs, and remove each worker from the list when it has finished its requests."""
+    def next_tokens(self, prompts: Sequence[Sequence[int]], *, adapter: bool = True) -> dict[str, list[LogProbs]]:
+        """Return the likeliest next tokens after each prompt, by the worker's name, from all workers at once.
+
+        Args:
+            prompts: their ids.
+            adapter: whether an attached adapter is used.
+
+        Raises:
+            LlmSummError: raised by a worker, or it died; the engine is closed.
+        """
+        answers: dict[str, list[LogProbs] | None] = {self._name(worker): None for worker in self._workers}
+        try:
+            for worker in self._workers:
+                # `_take` reports a worker that has died.
+                with contextlib.suppress(OSError):
+                    worker.pipe.send(Question(prompts, adapter))
+            for worker, answer in self._messages(list(self._workers)):
+                if isinstance(answer, Likeliest):
+                    answers[self._name(worker)] = answer.tokens
+        except BaseException:
+            self._end(0)
+            raise
+        return {name: tokens for name, tokens in answers.items() if tokens is not None}
+
+    def _name(self, worker: _Worker) -> str:
+        return f"{self.name}: worker {self._workers.index(worker) + 1} of {len(self._workers)}"
+
+    def _messages(self, busy: list[_Worker]) -> Iterator[tuple[_Worker, Output | Likeliest]]:
+        """Yield the workers' answers, and remove each worker from the list when it has finished its requests."""
         while busy:
             # A child process of a dead worker can hold the pipe open. The timeout lets `_take` check for that.
             wait([worker.pipe for worker in busy], timeout=_LOOK)
             for worker in list(busy):
                 for message in self._take(worker):
-                    if isinstance(message, Output):
+                    if isinstance(message, Output | Likeliest):
                         yield worker, message
                     elif message is None:
                         busy.remove(worker)
@@ -160,7 +186,7 @@ class ParallelEngine:
                             yield from ((other, output) for output in sent if isinstance(output, Output))
                         raise message
 
-    def _take(self, worker: _Worker) -> Iterator[Output | LlmSummError | None]:
+    def _take(self, worker: _Worker) -> Iterator[Output | Likeliest | LlmSummError | None]:
         """Yield the messages that a worker has sent, and an error at the end if it has died."""
         ended = worker.process.exitcode is not None
         try:
@@ -170,10 +196,9 @@ class ParallelEngine:
             ended = True
         if ended:
             worker.process.join(_PATIENCE)
-            which = f"worker {self._workers.index(worker) + 1} of {len(self._workers)}"
             yield GenerationError(
-                f"{self.name}: {which} died (exit code {worker.process.exitcode}); finished outputs are kept, "
-                "and the same command resumes there"
+                f"{self._name(worker)} died (exit code {worker.process.exitcode}); finished "
+                "outputs are kept, and the same command resumes there"
             )
 
     def close(self) -> None:
@@ -210,74 +235,3 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def _work(pipe: Connection, start: Callable[[], Engine], shows: bool) -> None:
-    """Run a worker's process; `shows`: print messages on stderr, as the main process does."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches every process, and the main process ends the others
-    quiet_warnings()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with shown_on_stderr() if shows else contextlib.nullcontext():
-        _serve(pipe, start)
-
-
-def _serve(pipe: Connection, start: Callable[[], Engine]) -> None:
-    """Start an engine, and serve requests until the main process closes the pipe.
-
-    For each set of requests it sends the outputs, then None. On an error it sends the error and ends.
-    """
-    engine: Engine | None = None
-    try:
-        engine = start()
-        _send(pipe, None)
-        while (message := _receive(pipe)) is not None:
-            requests, stop_id, decoding, done = message
-            for output in engine.generate(requests, stop_id=stop_id, decoding=decoding, done=done):
-                _send(pipe, output)
-            _send(pipe, None)
-    except _GoneError:
-        pass
-    except Exception as error:  # noqa: BLE001  the main process raises it again
-        with contextlib.suppress(_GoneError):
-            _send(pipe, _sendable(error))
-    finally:
-        if engine is not None:
-            engine.close()
-
-
-def _sendable(error: Exception) -> LlmSummError:
-    """Return the error in a form that the main process can raise, with this process's traceback as a note."""
-    sendable: LlmSummError = GenerationError(f"{type(error).__name__}: {first_line(error)} (--debug shows where)")
-    if isinstance(error, LlmSummError):
-        with contextlib.suppress(Exception):  # errors whose constructor needs more than a message don't unpickle
-            sendable = pickle.loads(pickle.dumps(error))
-    sendable.add_note("".join(traceback.format_exception(error)))
-    return sendable
-
-
-def _send(pipe: Connection, message: Output | LlmSummError | None) -> None:
-    try:
-        pipe.send(message)
-    except OSError:
-        raise _GoneError from None
-
-
-def _receive(pipe: Connection) -> Any:
-    try:
-        return pipe.recv()
-    except (EOFError, OSError):
-        raise _GoneError from None
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent ends, since nothing reads the outputs any more."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-class _GoneError(Exception):
-    """The main process has ended, or has closed the pipe."""

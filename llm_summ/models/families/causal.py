@@ -9,13 +9,14 @@ A training row of p prompt tokens and c completion tokens (legend of a row)::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from llm_summ.core.engine_registry import Capability
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.prompt import TokenizedExample
+from llm_summ.prompt.frame import Frame
 
-__all__ = ["IGNORED", "Causal", "input_ids", "labels"]
+__all__ = ["IGNORED", "Causal", "input_ids", "labels", "padded_tensor"]
 
 IGNORED = -100
 """The label of a token that is not a target: PyTorch's default `ignore_index`."""
@@ -38,6 +39,8 @@ class Causal:
     peft_task_type = "CAUSAL_LM"
     pipeline_tag = "text-generation"
     needs: frozenset[Capability] = frozenset()
+    continues_prompt = True
+    padding_side: Literal["left", "right"] = "left"
 
     def includes(self, facts: BaseFacts) -> bool:
         """Return whether a base is a causal language model."""
@@ -48,6 +51,9 @@ class Causal:
         from transformers import AutoModelForCausalLM
 
         return AutoModelForCausalLM
+
+    def frame(self, tokenizer: Any, config: Any) -> None:
+        """Return None: the prompt is continued as it is."""
 
     def collate(
         self, examples: Sequence[TokenizedExample], pad_id: int, device: Any, *, packing: bool
@@ -75,24 +81,45 @@ class Causal:
         """Run all layers, with the logits of the last position only."""
         return model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=1)
 
-    def completion_ids(self, generated: Any, prompt_length: int) -> Any:
-        """Return the ids after the prompt."""
-        return generated[:, prompt_length:]
+    def begin(self, model: Any, ids: Any, mask: Any, frame: Frame | None) -> _Continued:
+        """Begin a generation that continues the prompts."""
+        return _Continued(ids, mask)
+
+    def generation_fields(self, frame: Frame | None) -> dict[str, int]:
+        """Return nothing: the prompt is all that a generation starts with."""
+        return {}
 
     def context_tokens(self, prompt: int, completion: int) -> int:
         """Return the sum: prompt and completion share one context."""
         return prompt + completion
 
 
+class _Continued:
+    """A generation that continues prompts, see `GenerationState`."""
+
+    def __init__(self, ids: Any, mask: Any) -> None:
+        self.ids, self._mask = ids, mask
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `model.generate`."""
+        return {"input_ids": self.ids, "attention_mask": self._mask}
+
+    def keep(self, ids: Any, places: Any) -> None:
+        """Continue with some rows, whose new tokens are seen."""
+        import torch
+
+        ones = self._mask.new_ones(len(self._mask), ids.shape[1] - self._mask.shape[1])
+        self.ids, self._mask = ids[places], torch.cat([self._mask, ones], 1)[places]
+
+
 def _padded(examples: Sequence[TokenizedExample], pad_id: int, device: Any) -> tuple[dict[str, Any], Any]:
     """Return model inputs and labels of shape (b, s), padded on the right."""
-    longest = max(map(len, examples))
-    spare = [longest - len(example) for example in examples]
-    ids = [input_ids(example) + [pad_id] * more for example, more in zip(examples, spare, strict=True)]
-    mask = [[1] * len(example) + [0] * more for example, more in zip(examples, spare, strict=True)]
-    targets = [labels(example) + [IGNORED] * more for example, more in zip(examples, spare, strict=True)]
-    inputs = {"input_ids": _tensor(ids, device), "attention_mask": _tensor(mask, device)}
-    return inputs, _tensor(targets, device)
+    ones = [[1] * len(example) for example in examples]
+    inputs = {
+        "input_ids": padded_tensor(list(map(input_ids, examples)), pad_id, device),
+        "attention_mask": padded_tensor(ones, 0, device),
+    }
+    return inputs, padded_tensor(list(map(labels, examples)), IGNORED, device)
 
 
 def _packed(examples: Sequence[TokenizedExample], device: Any) -> tuple[dict[str, Any], Any]:
@@ -107,6 +134,12 @@ def _packed(examples: Sequence[TokenizedExample], device: Any) -> tuple[dict[str
     targets = [label for example in examples for label in labels(example)]
     inputs = {"input_ids": _tensor([ids], device), "position_ids": _tensor([positions], device)}
     return inputs, _tensor([targets], device)
+
+
+def padded_tensor(rows: Sequence[Sequence[int]], filler: int, device: Any) -> Any:
+    """Return rows of different lengths as a tensor of shape (b, s), filled on the right."""
+    longest = max(map(len, rows))
+    return _tensor([[*row, *[filler] * (longest - len(row))] for row in rows], device)
 
 
 def _tensor(lists: list[list[int]], device: Any) -> Any:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.compat.transformers import NO_MAXIMUM_LENGTH
-from llm_summ.core.errors import ModelError
 from llm_summ.core.files import write_json
 from llm_summ.models.gguf.read import GgufFile
 
@@ -27,25 +26,14 @@ _MASK = "<mask>"  # a role that the file does not have
 
 
 def build_tokenizer(file: GgufFile) -> Any:
-    """Build the tokenizer (a `tokenizers.Tokenizer`) that the file describes.
-
-    Raises:
-        ModelError: the file lacks a part of its tokenizer.
-    """
-    import numpy as np
+    """Build the tokenizer (a `tokenizers.Tokenizer`) that the file describes."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-    tokens = file.value("tokenizer.ggml.tokens", list)
-    kinds = file.value("tokenizer.ggml.token_type", np.ndarray).tolist()
-    if len(kinds) != len(tokens):
-        raise ModelError(
-            f"{file.label}: {len(tokens)} tokens and {len(kinds)} types of tokens; expected equal numbers"
-        )
+    tokens = file.metadata["tokenizer.ggml.tokens"]
+    kinds = file.metadata["tokenizer.ggml.token_type"].tolist()
     roles = named_tokens(file)
     with _no_collection():
         vocabulary = {_spelled(token): index for index, token in enumerate(tokens)}
-        if len(vocabulary) != len(tokens):
-            raise ModelError(f"{file.label}: found a duplicate token; expected {len(tokens)} different ones")
         tokenizer: Any = Tokenizer(
             models.BPE(
                 vocab=vocabulary,
@@ -108,19 +96,10 @@ def save_tokenizer(file: GgufFile, tokenizer: Any, folder: Path) -> None:
 
 
 def named_tokens(file: GgufFile) -> dict[str, tuple[int, str]]:
-    """Return id and text of the tokens that have a role, by transformers' names of the roles.
-
-    Raises:
-        ModelError: a role has no token.
-    """
-    tokens = file.value("tokenizer.ggml.tokens", list)
-    named = {}
-    for role, name in _ROLES.items():
-        token_id = file.value(f"tokenizer.ggml.{name}_token_id", int)
-        if token_id >= len(tokens):
-            raise ModelError(f"{file.label}: its {role} is token {token_id}, expected one of {len(tokens)}")
-        named[role] = (token_id, tokens[token_id])
-    return named
+    """Return id and text of the tokens that have a role, by transformers' names of the roles."""
+    tokens = file.metadata["tokenizer.ggml.tokens"]
+    ids = {role: file.metadata[f"tokenizer.ggml.{name}_token_id"] for role, name in _ROLES.items()}
+    return {role: (token_id, tokens[token_id]) for role, token_id in ids.items()}
 
 
 def _spelled(token: str) -> str:

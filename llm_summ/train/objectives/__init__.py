@@ -1,22 +1,22 @@
 """Objectives: the losses that a training minimises, one module each.
 
-To add one, write a module here, a line in `OBJECTIVES`, and its name in the recipe's `ObjectiveName`.
+To add one, write a module here, and a line in `OBJECTIVES` of `llm_summ.core.objective_registry`.
 `StepTrainer` runs any of them: it draws the steps, cuts them into micro batches, halves these when memory runs
 out, adds up the processes' gradients, and resumes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from llm_summ.core.objective_registry import OBJECTIVES
 from llm_summ.models.families import ModelFamily
 from llm_summ.prompt import TokenizedExample
-from llm_summ.recipe import ObjectiveName, TrainFields
-from llm_summ.train.objectives.completion_loss import CompletionLoss
+from llm_summ.recipe import TrainFields
 
-__all__ = ["OBJECTIVES", "Objective", "ObjectiveInputs", "make_objective"]
+__all__ = ["Objective", "ObjectiveInputs", "make_objective"]
 
 
 class Objective(Protocol):
@@ -73,23 +73,11 @@ class ObjectiveInputs:
     sharded: bool = False
 
 
-def _completion_loss(inputs: ObjectiveInputs) -> Objective:
-    fields = inputs.fields
-    return CompletionLoss(
-        inputs.examples,
-        inputs.family,
-        pad_id=inputs.pad_id,
-        device=inputs.device,
-        packing=fields.packing,
-        label_smoothing=fields.label_smoothing,
-        sharded=inputs.sharded,
-    )
-
-
-OBJECTIVES: dict[ObjectiveName, Callable[[ObjectiveInputs], Objective]] = {"sft": _completion_loss}
-"""The values of `train.objective`."""
-
-
 def make_objective(inputs: ObjectiveInputs) -> Objective:
-    """Return the objective that a recipe names."""
-    return OBJECTIVES[inputs.fields.objective](inputs)
+    """Return the objective that a recipe names.
+
+    Raises:
+        InputError: its code cannot be loaded.
+    """
+    objective: Objective = OBJECTIVES.get(inputs.fields.objective).load()(inputs)
+    return objective

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_summ.models.families import ModelFamily
 from llm_summ.models.families.causal import IGNORED
 from llm_summ.prompt import TokenizedExample
 
-__all__ = ["CompletionLoss"]
+if TYPE_CHECKING:
+    from llm_summ.train.objectives import ObjectiveInputs
+
+__all__ = ["CompletionLoss", "sft"]
+
+
+def sft(inputs: ObjectiveInputs) -> CompletionLoss:
+    """Return the objective `sft` of a recipe."""
+    return CompletionLoss(
+        inputs.examples,
+        inputs.family,
+        pad_id=inputs.pad_id,
+        device=inputs.device,
+        packing=inputs.fields.packing,
+        label_smoothing=inputs.fields.label_smoothing,
+        sharded=inputs.sharded,
+    )
 
 
 class CompletionLoss:
@@ -45,7 +61,8 @@ class CompletionLoss:
         self.examples = examples
         self._family, self._pad_id, self._device, self._packing = family, pad_id, device, packing
         self._label_smoothing = label_smoothing
-        self._has_fused_head = device.type != "cpu" and not sharded
+        # TRL's head shifts the labels, as a decoder that continues its prompt needs it.
+        self._has_fused_head = device.type != "cpu" and not sharded and family.continues_prompt
 
     def length(self, example: TokenizedExample) -> int:
         """Return the tokens of prompt, completion and stop id."""
@@ -77,7 +94,7 @@ class CompletionLoss:
         Args:
             model: any model of the family.
             inputs: of the model, as the family's `collate` returns them.
-            labels: shape (b, s).
+            labels: shape (b, s); of an encoder-decoder (b, t).
         """
         from torch.nn import functional
 

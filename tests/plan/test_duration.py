@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from llm_summ.check.duration import quickest_micro_batch
 from llm_summ.models.duration import ModelSize
 from llm_summ.models.machine_speed import MachineSpeed
+from llm_summ.plan.duration import quickest_micro_batch
 from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
 
@@ -28,14 +28,14 @@ def recipe(base: Path | str, train: dict[str, Any], **sections: Any) -> Recipe:
 
 
 def test_the_estimate_grows_with_the_work(tiny_model: Path) -> None:
-    from llm_summ.check.report import check_recipe
+    from llm_summ.check.job import check_recipe
 
     def seconds(train: dict[str, Any], **sections: Any) -> dict[str, float]:
         report = check_recipe(recipe(tiny_model, train, **sections))
         assert not report.failures
         assert set(report.to_json()["seconds"]) == {"training", "evaluations"}
-        assert report.time is not None
-        steps, evaluations = report.time.total(report.plan)  # not corrected by earlier trainings
+        assert report.setup.time is not None
+        steps, evaluations = report.setup.time.total(report.plan)  # not corrected by earlier trainings
         return {"steps": steps, "evaluations": evaluations}
 
     once = seconds({"epochs": 1, "batch_size": 4})
@@ -47,7 +47,7 @@ def test_the_estimate_grows_with_the_work(tiny_model: Path) -> None:
 
 
 def test_the_line_says_what_a_limit_of_time_cuts(tiny_model: Path) -> None:
-    from llm_summ.check.report import check_recipe
+    from llm_summ.check.job import check_recipe
 
     def line(minutes: float | None) -> str:
         report = check_recipe(recipe(tiny_model, {"epochs": 1, "batch_size": 4, "max_minutes": minutes}))

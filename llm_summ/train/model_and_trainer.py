@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from llm_summ.check.report import CheckReport
 from llm_summ.core.errors import TrainingError, first_line
 from llm_summ.core.progress import say
 from llm_summ.models.adapter import add_adapter
@@ -14,85 +13,81 @@ from llm_summ.models.dequantized import keep_dequantized
 from llm_summ.models.device import Device
 from llm_summ.models.load import keep_trainable, load_base, quantization_config
 from llm_summ.models.trained_weights import trained_weights
-from llm_summ.train.distributed import ALONE, ProcessGroup
-from llm_summ.train.shard import shard
+from llm_summ.plan.training_setup import TrainingSetup
+from llm_summ.train.process_group import ALONE, ProcessGroup
+from llm_summ.train.shard import is_sharded, shard
 
 __all__ = ["load_trained", "make_trainer"]
 
 
-def load_trained(
-    report: CheckReport, processes: ProcessGroup = ALONE, *, sharded: bool = False, dequantized: bool = True
-) -> Any:
+def load_trained(setup: TrainingSetup, processes: ProcessGroup = ALONE) -> Any:
     """Return the model to be trained: the base with a new adapter, or the base; if sharded, this process's part.
 
-    A sharded base need not fit into the device: it is divided on the CPU.
+    A sharded base need not fit into the device: it is divided on the CPU, by one process after the other.
 
     Args:
-        report: of the check.
+        setup: of the training.
         processes: the processes that train together.
-        sharded: whether each of them holds a part of the base.
-        dequantized: whether to keep dequantized weights, if the check has memory for them.
 
     Raises:
         RecipeError: `lora.targets` names no layer of the base.
     """
-    recipe, device = report.plan.recipe, report.device
-    where = dataclasses.replace(device, kind="cpu") if sharded else device
-    model = _load_base(report, where, dequantized=dequantized)
-    if trained_weights(recipe).has_adapter:
-        model = add_adapter(model, recipe, report.plan.family)
-    if sharded:
+    device = setup.plan.device
+    if not is_sharded(setup.plan.recipe, processes):
+        return _load(setup, device)
+
+    def load_part() -> Any:
+        model = _load(setup, dataclasses.replace(device, kind="cpu"))
         shard(model, device.kind, processes)
-    return model
+        return model
+
+    return processes.in_turn(load_part)
 
 
-def _load_base(report: CheckReport, device: Device, *, dequantized: bool) -> Any:
-    """Load the base as it is trained.
-
-    Args:
-        report: of the check.
-        device: to load it on.
-        dequantized: whether to keep dequantized weights, if the check has memory for them.
-    """
+def _load(setup: TrainingSetup, device: Device) -> Any:
+    """Load the model to be trained, complete, on a device."""
     import torch
 
-    recipe, compute = report.plan.recipe, getattr(torch, report.dtype)
-    stored = getattr(torch, trained_weights(recipe).stored_dtype(report.dtype))
+    plan = setup.plan
+    recipe = plan.recipe
     quantization = quantization_config(
-        recipe.model.quantization, double=recipe.model.double_quantization, compute_dtype=compute
+        recipe.model.quantization,
+        double=recipe.model.double_quantization,
+        compute_dtype=getattr(torch, plan.dtype),
     )
     say(f"Loading {recipe.model.base}")
-    model = load_base(recipe.model, report.plan.location, device, stored, quantization)
+    weights = trained_weights(recipe)
+    stored = getattr(torch, weights.stored_dtype(plan.dtype))
+    model = load_base(recipe.model, plan.location, device, stored, quantization)
     keep_trainable(model)
-    if dequantized and report.memory is not None and report.memory.dequantized and device.kind == "cpu":
-        keep_dequantized(model, report.memory.dequantized)
+    if setup.dequantized and device.kind == "cpu":
+        keep_dequantized(model, setup.dequantized)
     # The token that ends a training row also ends a generation.
-    model.config.eos_token_id = model.generation_config.eos_token_id = report.plan.renderer.stop_id
-    return model
+    model.config.eos_token_id = model.generation_config.eos_token_id = plan.renderer.stop_id
+    model.generation_config.update(**plan.family.generation_fields(plan.renderer.frame))
+    return add_adapter(model, recipe, plan.family) if weights.has_adapter else model
 
 
 def make_trainer(
-    report: CheckReport, model: Any, callbacks: list[Any], scratch: Path, processes: ProcessGroup, sharded: bool
+    setup: TrainingSetup, model: Any, callbacks: list[Any], scratch: Path, processes: ProcessGroup = ALONE
 ) -> Any:
     """Make the trainer of a model.
 
     Args:
-        report: of the check.
+        setup: of the training.
         model: the model to be trained: the base with its adapter, or the base itself.
         callbacks: for the library.
         scratch: a folder for the library's files.
         processes: the processes that train together.
-        sharded: whether each of them holds a part of the base.
     """
     from transformers import PrinterCallback, TrainingArguments
 
     from llm_summ.train.objectives import ObjectiveInputs, make_objective
-    from llm_summ.train.step_trainer import StepTrainer
+    from llm_summ.train.step_trainer import StepSettings, StepTrainer
 
-    plan, device = report.plan, report.device
-    recipe = plan.recipe
-    train = recipe.train
-    on_gpu = device.kind == "cuda"
+    plan = setup.plan
+    recipe, train = plan.recipe, plan.recipe.train
+    on_gpu, sharded = plan.device.kind == "cuda", is_sharded(plan.recipe, processes)
     arguments = TrainingArguments(
         output_dir=str(scratch),
         seed=recipe.seed,
@@ -110,8 +105,8 @@ def make_trainer(
         per_device_train_batch_size=train.batch_size,
         gradient_accumulation_steps=1,
         gradient_checkpointing=train.checkpoints(on_gpu=on_gpu),
-        bf16=report.dtype == "bfloat16",
-        fp16=on_gpu and report.dtype == "float16",
+        bf16=plan.dtype == "bfloat16",
+        fp16=on_gpu and plan.dtype == "float16",
         neftune_noise_alpha=train.neftune_alpha,
         save_strategy="no",
         logging_steps=train.log_every,
@@ -137,11 +132,8 @@ def make_trainer(
             objective=objective,
             tokenizer=plan.tokenizer,
             callbacks=callbacks,
-            fields=train,
-            micro_batch_size=report.micro_batch_size,
-            learning_rate_ratio=recipe.lora.learning_rate_ratio,
+            settings=StepSettings(train, setup.micro_batch_size, recipe.lora.learning_rate_ratio, sharded),
             processes=processes,
-            sharded=sharded,
         )
     except ValueError as error:
         raise TrainingError(f"the trainer refuses this recipe: {first_line(error)}") from error

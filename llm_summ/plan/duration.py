@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llm_summ.check.step_batches import draw_steps, micro_batches
-from llm_summ.check.training_plan import TrainingPlan
 from llm_summ.models.device import Device
 from llm_summ.models.duration import (
     ModelSize,
@@ -21,6 +19,8 @@ from llm_summ.models.duration import (
 )
 from llm_summ.models.machine_speed import MachineSpeed, corrected, machine_speed
 from llm_summ.models.trained_weights import trained_weights
+from llm_summ.plan.step_batches import draw_steps, micro_batches
+from llm_summ.plan.training_plan import TrainingPlan
 from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
 from llm_summ.score.workers import cores

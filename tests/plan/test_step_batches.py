@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_summ.check.step_batches import StepBatchSampler, draw_steps, micro_batches
+from llm_summ.plan.step_batches import StepBatchSampler, draw_steps, micro_batches
 from llm_summ.prompt import TokenizedExample
 
 LENGTHS = st.lists(st.integers(1, 900), min_size=1, max_size=400)

@@ -1,0 +1,145 @@
+"""Faster decoding on a CPU, with one row and one query for each text.
+
+PyTorch computes x Wᵀ for a linear layer. With few rows, W xᵀ takes half to a third of the time (16 rows and a
+vocabulary of 262,144 on an EPYC of the third generation with AVX2: 156 ms instead of 309 ms; 8 rows: 97 ms
+instead of 273 ms).
+
+PyTorch's fused attention has no kernel for a mask with one query: it copies the keys and values for every query
+head, and scales all of the keys at each step. Here a key or value is read once, and the query is scaled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from llm_summ.core.compat.torch import has_own_forward, replace_forward, restore_forward
+from llm_summ.core.compat.transformers import attention_implementation
+
+__all__ = ["linear", "quick_decoding"]
+
+_WIDE = 1 << 15
+"""Layers with more outputs are heads: a contiguous copy of their scores for all rows would take megabytes."""
+_FEW = 64
+"""The largest number of rows with which W xᵀ is faster."""
+_ATTENTION = "llm_summ_decoding"
+
+
+@contextmanager
+def quick_decoding(model: Any) -> Iterator[None]:
+    """Use both within a context, where a model's layers are on a CPU.
+
+    Args:
+        model: of transformers, with or without an adapter of PEFT.
+    """
+    with _quick_products(model), _quick_attention(model):
+        yield
+
+
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """Return x Wᵀ + b like `torch.nn.functional.linear`, computed in the faster order; it is differentiable.
+
+    Args:
+        x: shape (..., i).
+        weight: shape (o, i).
+        bias: shape (o,), or None.
+    """
+    import torch
+    from torch.nn import functional
+
+    rows = x.numel() // x.shape[-1]
+    if (
+        not 1 < rows <= _FEW
+        or weight.dtype != torch.float32
+        or weight.device.type != "cpu"
+        or x.dtype != weight.dtype
+    ):
+        return functional.linear(x, weight, bias)
+    product = (weight @ x.reshape(rows, -1).t()).t()
+    if len(weight) <= _WIDE:
+        product = product.contiguous()  # some models view the result as complex numbers (DeepSeek V2)
+    product = product.reshape(*x.shape[:-1], -1)
+    return product if bias is None else product + bias
+
+
+@contextmanager
+def _quick_products(model: Any) -> Iterator[None]:
+    """Make a model's linear layers on a CPU use `linear` within a context.
+
+    The head gets contiguous states. The library selects the last position of (b, s, h), which is a view, and
+    PyTorch's product of a view in 16 bits on a CPU copies the head's weights for every row: 0.3 GiB each with a
+    vocabulary of 262,144.
+    """
+    import torch
+
+    changed = []
+    hook = model.get_output_embeddings().register_forward_pre_hook(
+        lambda module, inputs: (inputs[0].contiguous(),)
+    )
+    try:
+        for module in model.modules():
+            # A layer whose forward pass was already replaced (see `models.dequantized`) keeps that one.
+            if (
+                type(module) is torch.nn.Linear
+                and module.weight.device.type == "cpu"
+                and not has_own_forward(module)
+            ):
+                replace_forward(module, lambda x, module=module: linear(x, module.weight, module.bias))
+                changed.append(module)
+        yield
+    finally:
+        hook.remove()
+        for module in changed:
+            restore_forward(module)
+
+
+@contextmanager
+def _quick_attention(model: Any) -> Iterator[None]:
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.masking_utils import sdpa_mask
+
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if base.device.type != "cpu" or attention_implementation(base.config) != "sdpa":
+        yield
+        return
+
+    def attend(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
+        if query.shape[2] > 1 or options.get("dropout"):
+            return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return _one_query(query, key, value, attention_mask, options.get("scaling")), None
+
+    AttentionInterface.register(_ATTENTION, attend)
+    AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
+    base.set_attn_implementation(_ATTENTION)
+    try:
+        yield
+    finally:
+        base.set_attn_implementation("sdpa")
+
+
+def _one_query(query: Any, key: Any, value: Any, mask: Any, scaling: float | None) -> Any:
+    """Return the attention's output, shape (b, 1, h, e).
+
+    Args:
+        query: shape (b, h, 1, d).
+        key: shape (b, g, s, d); h is a multiple of g, and every h / g queries share a key.
+        value: shape (b, g, s, e).
+        mask: shape (b, 1, 1, s), False or a large negative number at masked positions; or None.
+        scaling: of the scores; None: 1 / sqrt(d).
+    """
+    import torch
+
+    rows, heads, _, size = query.shape
+    groups = key.shape[1]
+    scaled = query.reshape(rows, groups, heads // groups, size) * (size**-0.5 if scaling is None else scaling)
+    scores = scaled @ key.transpose(-1, -2)
+    if mask is not None:
+        mask = mask[..., : key.shape[2]]
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        else:
+            scores = scores + mask
+    weights = torch.softmax(scores, -1, dtype=torch.float32).to(value.dtype)
+    return (weights @ value).reshape(rows, heads, 1, value.shape[-1]).transpose(1, 2)

@@ -1,0 +1,167 @@
+"""Encoder-decoders (BART, mBART, T5): an encoder reads the prompt, and a decoder writes the completion.
+
+A training row of p source tokens and c + 1 target tokens (legend of a row)::
+
+    input_ids           prompt_ids                       shape (p,), for the encoder
+    decoder_input_ids   start_id  completion_ids         shape (c + 1,)
+    labels              completion_ids  stop_id          shape (c + 1,)
+
+What stands around both texts is in the row already: `llm_summ.prompt.frame`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from llm_summ.core.engine_registry import Capability
+from llm_summ.core.errors import ModelError
+from llm_summ.models.base_facts import BaseFacts
+from llm_summ.models.families.causal import IGNORED, padded_tensor
+from llm_summ.prompt import TokenizedExample
+from llm_summ.prompt.frame import Frame
+
+__all__ = ["Seq2Seq"]
+
+_PROBE = "가"
+
+
+class Seq2Seq:
+    """The family of encoder-decoders, see `ModelFamily`."""
+
+    name = "seq2seq"
+    peft_task_type = "SEQ_2_SEQ_LM"
+    pipeline_tag = "summarization"
+    needs: frozenset[Capability] = frozenset({"encoder_decoder"})
+    continues_prompt = False
+    padding_side: Literal["left", "right"] = "right"  # BART counts positions from the first token, even padding
+
+    def includes(self, facts: BaseFacts) -> bool:
+        """Return whether a base is an encoder-decoder for text."""
+        return facts.trained_class is not None and facts.is_encoder_decoder
+
+    def auto_class(self) -> Any:
+        """Return transformers' class of encoder-decoders."""
+        from transformers import AutoModelForSeq2SeqLM
+
+        return AutoModelForSeq2SeqLM
+
+    def frame(self, tokenizer: Any, config: Any) -> Frame:
+        """Return the tokens around source and target, from the tokenizer's own way to encode both.
+
+        A tokenizer that ends its source with nothing (KoBART's) gets the end-of-sequence token there.
+
+        Raises:
+            ModelError: the tokenizer has no end-of-sequence token, or nothing tells how the decoder starts.
+        """
+        eos = tokenizer.eos_token_id
+        if eos is None:
+            raise ModelError(
+                "model.base: its tokenizer has no end-of-sequence token; expected eos_token in "
+                "tokenizer_config.json"
+            )
+        before, after = _around(tokenizer, tokenizer(_PROBE)["input_ids"])
+        before_target, after_target = _around(tokenizer, tokenizer(text_target=_PROBE)["input_ids"])
+        start = getattr(config, "decoder_start_token_id", None)
+        if after_target[-1:] != (eos,) and after_target[:1] == (eos,):
+            start = after_target[-1]  # mBART's first version: the language stands behind the target
+        if start is None:
+            start = tokenizer.pad_token_id if config.model_type.endswith("t5") else tokenizer.bos_token_id
+        if start is None:
+            raise ModelError(
+                "model.base: nothing tells which token its decoder starts with; expected decoder_start_token_id "
+                "in config.json"
+            )
+        if len(before_target) > 1:
+            raise ModelError(
+                f"model.base: its tokenizer puts {len(before_target)} tokens before a target, expected at most one"
+            )
+        forced = before_target[0] if before_target and before_target[0] != start else None
+        return Frame(before, after or (int(eos),), int(start), forced)
+
+    def collate(
+        self, examples: Sequence[TokenizedExample], pad_id: int, device: Any, *, packing: bool
+    ) -> tuple[dict[str, Any], Any]:
+        """Return model inputs and labels of a micro batch, padded on the right; labels of shape (b, t)."""
+        sources = [example.prompt_ids for example in examples]
+        targets = [(*example.completion_ids, example.stop_id) for example in examples]
+        # A row of a renderer with a frame has a start.
+        given = [(example.start_id or 0, *example.completion_ids) for example in examples]
+        ones = [[1] * len(source) for source in sources]
+        inputs = {
+            "input_ids": padded_tensor(sources, pad_id, device),
+            "attention_mask": padded_tensor(ones, 0, device),
+            "decoder_input_ids": padded_tensor(given, pad_id, device),  # later tokens are not seen: no mask needed
+        }
+        return inputs, padded_tensor(targets, IGNORED, device)
+
+    def blank_inputs(self, rows: int, length: int, target_tokens: int, *, packed: bool) -> dict[str, Any]:
+        """Return inputs of the shape of a micro batch; the targets are as long as their mean."""
+        import torch
+
+        target = -(-target_tokens // rows)
+        source = torch.zeros(rows, max(1, length - target), dtype=torch.long)
+        return {
+            "input_ids": source,
+            "attention_mask": torch.ones_like(source),
+            "decoder_input_ids": torch.zeros(rows, target, dtype=torch.long),
+        }
+
+    def targets(self, labels: Any) -> Any:
+        """Return all labels: each is predicted by the state of the same place."""
+        return labels
+
+    def target_states(self, states: Any, is_target: Any) -> Any:
+        """Return the states at target tokens."""
+        return states[is_target]
+
+    def forward_layers(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """Run all layers."""
+        return model(**inputs, use_cache=False)
+
+    def begin(self, model: Any, ids: Any, mask: Any, frame: Frame | None) -> _Read:
+        """Let the encoder read the prompts, and begin a generation with the decoder's first input."""
+        if frame is None:
+            raise ValueError("an encoder-decoder needs the frame of its renderer")
+        states = model.get_encoder()(input_ids=ids, attention_mask=mask, return_dict=True)
+        return _Read(states, mask, ids.new_full((len(ids), 1), frame.start_id))
+
+    def generation_fields(self, frame: Frame | None) -> dict[str, int]:
+        """Return the start and the forced first token of a generation, as transformers names them."""
+        if frame is None:
+            return {}
+        forced = {} if frame.forced_id is None else {"forced_bos_token_id": frame.forced_id}
+        return {"decoder_start_token_id": frame.start_id, **forced}
+
+    def context_tokens(self, prompt: int, completion: int) -> int:
+        """Return the longer of both: each has a context of its own."""
+        return max(prompt, completion)
+
+
+class _Read:
+    """A generation after the encoder, see `GenerationState`."""
+
+    def __init__(self, encoder_states: Any, mask: Any, ids: Any) -> None:
+        self._encoder_states, self._mask, self.ids = encoder_states, mask, ids
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `model.generate`."""
+        return {
+            "decoder_input_ids": self.ids,
+            "encoder_outputs": self._encoder_states,
+            "attention_mask": self._mask,
+        }
+
+    def keep(self, ids: Any, places: Any) -> None:
+        """Continue with some rows."""
+        states = type(self._encoder_states)(last_hidden_state=self._encoder_states.last_hidden_state[places])
+        self._encoder_states, self._mask, self.ids = states, self._mask[places], ids[places]
+
+
+def _around(tokenizer: Any, ids: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the ids before and behind a text's own in an encoding with special tokens."""
+    own = tokenizer.encode(_PROBE, add_special_tokens=False)
+    for start in range(len(ids) - len(own) + 1):
+        if list(ids[start : start + len(own)]) == own:
+            return tuple(ids[:start]), tuple(ids[start + len(own) :])
+    return (), ()

@@ -1,0 +1,1 @@
+"""What a training consists of: tokenized examples, steps, their duration, and where it runs."""
