@@ -243,7 +243,7 @@ def test_a_logprob_is_the_models_own(folder: Path, kind: Kind) -> None:
         source = torch.tensor([list(asked[index].prompt_ids)])
         with torch.no_grad():
             logits = base.model(input_ids=source, decoder_input_ids=given).logits[0].log_softmax(-1)
-        chosen = len(base.frame.before_target)  # the tokens before it are forced, whatever the model says
+        chosen = len(base.frame.before_target)  # the tokens before it are forced, not chosen
         expected = sum(float(logits[at, token]) for at, token in enumerate(output.token_ids) if at >= chosen)
         assert output.logprob == pytest.approx(expected, abs=1e-3)
 
