@@ -46,9 +46,9 @@ _NAMES_IN_CAPITALS = frozenset(
 )
 _EXCEPTIONS = {
     # 박, 브룩, 굿, 백, 빅, 그룹, 잭
-    **dict.fromkeys(("park", "brooke", "good", "bag", "big", "group", "zach"), Ending.CONSONANT),
+    **dict.fromkeys(("park", "brooke", "good", "bag", "big", "group", "zach", "nasdaq"), Ending.CONSONANT),
     # 매트, 세트, 히트, …
-    **dict.fromkeys(("matt", "mat", "set", "hit", "net", "kit", "bit", "knit"), Ending.VOWEL),
+    **dict.fromkeys(("matt", "mat", "set", "hit", "net", "kit", "bit", "knit", "depot"), Ending.VOWEL),
     # 대프니, 헤르미온느, 에즈메, 애크미, 펠레, 칠레, …
     **dict.fromkeys(("daphne", "ariadne", "hermione", "esme", "salome", "acme", "anime"), Ending.VOWEL),
     **dict.fromkeys(("ole", "pele", "nestle", "chile"), Ending.VOWEL),

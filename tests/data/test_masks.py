@@ -15,6 +15,7 @@ import llm_summ
 from llm_summ.data.dialogue import Dialogue, Turn
 from llm_summ.data.mask_rules import find_personal_data
 from llm_summ.data.masks import masked, unmask, unresolved_masks
+from llm_summ.data.speakers import named, tagged
 from llm_summ.data.tags import TAG
 
 LINES = Path(__file__).parent / "mask_lines.txt"
@@ -120,6 +121,18 @@ def test_the_keyword_may_be_in_the_turn_before() -> None:
 def test_a_value_is_masked_wherever_it_occurs() -> None:
     result, _ = masked(Dialogue("a", "A: 계좌 110-284-771930이요\nB: 주문번호요?\nA: 110-284-771930 말이에요"))
     assert "110-284" not in result.text
+
+
+def test_masks_and_names_work_together() -> None:
+    dialogue = Dialogue("a", "민지: 도윤아, 010-3921-7745야?\n010-2284-9910: 아니, kim@example.com이야")
+    safe, masks = masked(dialogue)
+    for_model, speakers = tagged(safe)
+    assert "010" not in for_model.text + repr(speakers)
+    assert for_model.speakers == ("#Person1#", "#Person2#")
+    summary = "#Person1#은 #PhoneNumber#(1)을 묻고, #Person2#는 #Email#를 알려 준다."
+    assert unmask(named(summary, speakers), masks) == (
+        "민지는 010-3921-7745를 묻고, 010-2284-9910은 kim@example.com을 알려 준다."
+    )
 
 
 def test_a_report_shows_no_value() -> None:

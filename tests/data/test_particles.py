@@ -103,7 +103,7 @@ def test_a_particle_takes_the_form_that_a_name_wants(name: str, given: str, form
         ],
         *[
             (name, Ending.CONSONANT)
-            for name in ("Minseok", "Baek", "JACK", "KEVIN", "100", "0", "10000", "3", "ㅋㅋ")
+            for name in ("Minseok", "Baek", "JACK", "KEVIN", "NASDAQ", "100", "0", "10000", "3", "ㅋㅋ")
         ],
         *[(name, Ending.L) for name in ("Carl", "Nicole", "R", "HTML", "1", "8", "ㄹ", "11")],
         *[
