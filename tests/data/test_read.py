@@ -418,7 +418,10 @@ def test_a_folder_and_another_kind_of_file(write: Write, tmp_path: Path) -> None
         path = write("x", name)
         with pytest.raises(DataError) as error:
             read_dialogues(str(path))
-        assert str(error.value) == f"{path}: found a name {found}; expected .csv, .jsonl, .parquet, .txt, .json, .vtt, .srt, .zip"
+        assert (
+            str(error.value)
+            == f"{path}: found a name {found}; expected .csv, .jsonl, .parquet, .txt, .json, .vtt, .srt, .zip"
+        )
 
 
 def test_names_that_no_file_can_have(in_tmp: Path) -> None:

@@ -28,7 +28,6 @@ from llm_summ.data.formats.conversation import (
     UnknownContentError,
     as_table,
     read_source,
-    summary_line,
 )
 from llm_summ.data.formats.format import Format
 from llm_summ.data.formats.slack import is_day, is_slack_export, read_channels, user_names
@@ -134,7 +133,7 @@ def _read(path: Path, required: Sequence[str]) -> Table:
         conversation.line = number
     distinct_ids(conversations)
     whole.conversations = conversations
-    say(f"{path}: {summary_line(', '.join(names), whole)}")
+    say(f"{path}: {whole.described(', '.join(names))}")
     return as_table(path, ARCHIVE, conversations)
 
 

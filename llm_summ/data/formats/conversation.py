@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -159,6 +159,11 @@ class Reading:
         else:
             self.dropped["empty dialogue"] += 1
 
+    def described(self, name: str) -> str:
+        """Return what was read, dropped and assumed, for people."""
+        turns = sum(len(conversation.turns) for conversation in self.conversations)
+        return "; ".join([summary_line(name, len(self.conversations), turns, self.dropped), *self.notes])
+
     def add_whole(self, source: Source, turns: Sequence[Turn], line: int = 1, **values: Any) -> None:
         """Add the conversation that is the whole of a file, which gives it its id."""
         self.add(source.stem, turns, line, **values)
@@ -179,7 +184,7 @@ def conversation_format(
 
     def read(path: Path, required: Sequence[str]) -> Table:
         reading = read_source(known, read_content(path, MAX_BYTES), ReadOptions())
-        say(f"{path}: {summary_line(known.name, reading)}")
+        say(f"{path}: {reading.described(known.name)}")
         return as_table(path, known, reading.conversations)
 
     known = Format(name, suffixes, read=read, write=write, sniff=sniff, unit=unit, parse=parse)
@@ -225,12 +230,11 @@ def as_table(path: Path, known: Format, conversations: Iterable[Conversation]) -
     return Table(path, tuple(columns), records, format=known)
 
 
-def summary_line(name: str, reading: Reading) -> str:
+def summary_line(name: str, dialogues: int, turns: int, dropped: Mapping[str, int]) -> str:
     """Return what was read and what was dropped, for people."""
-    turns = sum(len(conversation.turns) for conversation in reading.conversations)
-    count = f"{counted(len(reading.conversations), 'dialogue')}, {counted(turns, 'turn')}"
-    dropped = f"; dropped {_listed(reading.dropped)}" if reading.dropped else ""
-    return "; ".join([f"{name}: {count}{dropped}", *reading.notes])
+    count = f"{counted(dialogues, 'dialogue')}, {counted(turns, 'turn')}"
+    left_out = _listed(dropped)
+    return f"{name + ': ' if name else ''}{count}{'; dropped ' * bool(left_out)}{left_out}"
 
 
 def cut_messages(source: Source, messages: Sequence[Message], options: ReadOptions, *, dated: bool) -> Reading:
@@ -305,7 +309,7 @@ def _turn_object(turn: Turn) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _listed(dropped: Counter[str]) -> str:
+def _listed(dropped: Mapping[str, int]) -> str:
     return ", ".join(counted(number, _NOUNS.get(kind, kind)) for kind, number in dropped.items() if number)
 
 
