@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -117,11 +118,12 @@ def convert(
     check_out(out, OUT_ENDINGS, inputs=[path for path in map(Path, sources) if path.is_file()], force=force)
     parts: list[_Part] = []
     failed: list[_Part] = []
-    with Progress("reading", len(sources)) as progress:
+    with Progress("reading", len(sources)) if len(sources) > 1 else nullcontext() as progress:
         for source in sources:
             for part in _parts(source, known, options or ReadOptions()):
                 (failed if part.file.error is not None else parts).append(part)
-            progress.advance()
+            if progress is not None:
+                progress.advance()
     if not any(part.file.dialogues for part in parts):
         raise _nothing(sources, [part.file.error or "" for part in failed])
     distinct_ids([conversation for part in parts for conversation in part.conversations])

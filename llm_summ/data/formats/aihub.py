@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llm_summ.core.errors import DataError
 from llm_summ.data.dialogue import Turn
+from llm_summ.data.formats.checks import shown_text
 from llm_summ.data.formats.conversation import Reading, ReadOptions, Source, conversation_format, join_turns
 from llm_summ.data.formats.json_node import Node, has_keys, read_json
 from llm_summ.data.formats.plain_text import spoken_lines
@@ -87,7 +88,7 @@ def _parse_minutes(source: Source, _: ReadOptions) -> Reading:
         kind = meta["doc_type"].text()
         if kind and kind != "minute":
             kinds[kind] = None
-            reading.dropped[f"document of the type {' '.join(kind.split())[:20]}"] += 1
+            reading.dropped[f"document of the type {shown_text(kind)}"] += 1
             continue
         identity = "-".join(filter(None, (meta["doc_id"].text(), refined["passage_id"].text())))
         reading.add(
@@ -101,8 +102,8 @@ def _parse_minutes(source: Source, _: ReadOptions) -> Reading:
         )
     if kinds and not reading.conversations:
         raise DataError(
-            f"{source.path}: found documents of the type {', '.join(kinds)[:60]}; expected minutes (doc_type "
-            "minute), which are the only conversations of this data set"
+            f"{source.path}: found documents of the type {shown_text(', '.join(kinds))}; expected minutes "
+            "(doc_type minute), which are the only conversations of this data set"
         )
     return reading
 

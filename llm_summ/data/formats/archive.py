@@ -19,6 +19,7 @@ from typing import NamedTuple
 from llm_summ.core.errors import DataError
 from llm_summ.core.progress import say
 from llm_summ.data.encoding import read_content
+from llm_summ.data.formats.checks import shown_text
 from llm_summ.data.formats.conversation import (
     MAX_BYTES,
     Conversation,
@@ -199,14 +200,18 @@ def _zip(shown: Path, file: Path | io.BytesIO, depth: int = 1) -> Iterator[_Memb
     for info in infos:
         name = _zip_name(info)
         if _LEAVES.match(name):
-            raise DataError(f"{shown}: found the path {name[:80]!r}, which leaves the archive; it is not read")
+            raise DataError(
+                f"{shown}: found the path {shown_text(name, 80)!r}, which leaves the archive; it is not read"
+            )
         if info.is_dir() or _HIDDEN.match(name) or stat.S_ISLNK(info.external_attr >> 16):
             continue
         if not name.lower().endswith(".zip"):
             yield _Member(name, lambda info=info, name=name: _unpacked(archive, info, shown / name))  # type: ignore[misc]
             continue
         if depth >= _MAX_DEPTH:
-            raise DataError(f"{shown}: found {name[:80]}, an archive in an archive in an archive; unpack it first")
+            raise DataError(
+                f"{shown}: found {shown_text(name, 80)}, an archive in an archive in an archive; unpack it first"
+            )
         inner = io.BytesIO(_unpacked(archive, info, shown / name))
         for member in _zip(shown / name, inner, depth + 1):
             yield _Member(f"{name}/{member.name}", member.load)
@@ -225,7 +230,7 @@ def _refuse_bomb(shown: Path, infos: list[zipfile.ZipInfo]) -> None:
     for info in infos:
         if info.file_size > _RATIO_FROM and info.file_size > _MAX_RATIO * max(info.compress_size, 1):
             raise DataError(
-                f"{shown}: {_zip_name(info)[:80]}: unpacks to {info.file_size / 1e6:,.0f} MB from "
+                f"{shown}: {shown_text(_zip_name(info), 80)}: unpacks to {info.file_size / 1e6:,.0f} MB from "
                 f"{info.compress_size / 1e6:,.1f} MB, as no text does; it is not read"
             )
 

@@ -166,9 +166,9 @@ class Reading:
 
     def add_whole(self, source: Source, turns: Sequence[Turn], line: int = 1, **values: Any) -> None:
         """Add the conversation that is the whole of a file, which gives it its id."""
-        self.add(source.stem, turns, line, **values)
-        for conversation in self.conversations:
-            conversation.derived_id = True
+        if any(turn.text.strip() for turn in turns):
+            self.add(source.stem, turns, line, **values)
+            self.conversations[-1].derived_id = True
 
 
 def conversation_format(

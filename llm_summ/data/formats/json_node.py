@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.errors import DataError
+from llm_summ.data.formats.checks import shown_text
 from llm_summ.data.formats.conversation import Source
 from llm_summ.data.turn_list import seconds
 
@@ -147,7 +148,7 @@ def json_outline(path: Path, content: bytes) -> str:
         what, value = f"a list of {len(value)}", next(iter(value), None)
     if not isinstance(value, dict):
         return f"{what} without keys"
-    keys = [" ".join(str(key).split())[:30] for key in list(value)[:8]]
+    keys = [shown_text(key) for key in list(value)[:8]]
     return f"{what} with {', '.join(keys) or 'no keys'}{'…' * (len(value) > len(keys))}"
 
 

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from llm_summ.core.errors import DataError
+from llm_summ.data.formats.checks import shown_text
 from llm_summ.data.formats.conversation import (
     Message,
     Reading,
@@ -136,7 +137,7 @@ def _parse_mac(source: Source, options: ReadOptions) -> Reading:
             when = _mac_time(row[0])
             if len(row) != 3 or when is None:
                 raise DataError(
-                    f"{source.path}:{start}: found {len(row)} fields, the first «{row[0][:30]}»; "
+                    f"{source.path}:{start}: found {len(row)} fields, the first «{shown_text(row[0])}»; "
                     'expected Date,User,Message such as 2026-03-02 18:01:22,"민지","네"'
                 )
             speaker = row[1].strip() or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llm_summ.data.dialogue import Turn, find_speakers
+from llm_summ.data.formats.checks import shown_text
 from llm_summ.data.formats.conversation import (
     Reading,
     ReadOptions,
@@ -18,8 +19,7 @@ def _parse(source: Source, _: ReadOptions) -> Reading:
     text = source.text().strip("\n")
     turns = spoken_lines(text)
     if not any(turn.speaker for turn in turns):
-        lines = [line.strip() for line in text.split("\n") if line.strip()][:3]
-        shown = " / ".join(line[:40] + "…" * (len(line) > 40) for line in lines)
+        shown = " / ".join([shown_text(line) for line in text.split("\n") if line.strip()][:3])
         raise UnknownContentError(
             f"{source.path}: found no speakers, and no chat or transcript that is known, in «{shown}»; expected "
             "lines such as 민지: 네, or name the format: llm-summ data convert --format NAME"

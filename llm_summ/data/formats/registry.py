@@ -17,7 +17,7 @@ from llm_summ.data.formats.aihub import AIHUB_DIALOGUE, AIHUB_MEETING, AIHUB_MIN
 from llm_summ.data.formats.aihub_calls import AIHUB_CALLS, AIHUB_FINANCE
 from llm_summ.data.formats.archive import ARCHIVE
 from llm_summ.data.formats.captions import SRT, VTT
-from llm_summ.data.formats.checks import check_columns
+from llm_summ.data.formats.checks import check_columns, shown_text
 from llm_summ.data.formats.clova import CLOVA_NOTE, CLOVA_SPEECH
 from llm_summ.data.formats.conversation import UnknownContentError
 from llm_summ.data.formats.csv_file import CSV
@@ -267,9 +267,8 @@ def _unknown_content(path: Path, content: bytes, names: list[str]) -> DataError:
         return UnknownContentError(
             f"{path}: found no format that is known, but {json_outline(path, content)}; {expected}"
         )
-    lines = [" ".join(line.split()) for line in content[:4000].decode("utf-8-sig", "replace").splitlines()]
-    shown = " / ".join([line[:40] + "…" * (len(line) > 40) for line in lines if line][:3])
-    shown = "".join(letter if letter.isprintable() else "�" for letter in shown)
+    lines = content[:4000].decode("utf-8-sig", "replace").splitlines()
+    shown = " / ".join([shown_text(line) for line in lines if line.strip()][:3])
     return UnknownContentError(f"{path}: found no format that is known, but «{shown}»; {expected}")
 
 
