@@ -89,6 +89,11 @@ class _Part(NamedTuple):
     conversations: list[Conversation]
     table: Table | None = None
 
+    def ids(self) -> list[str]:
+        """Return the ids of its dialogues."""
+        of_table = [] if self.table is None else [str(row.values["fname"]).strip() for row in self.table.records]
+        return of_table or [conversation.id.strip() for conversation in self.conversations]
+
 
 def convert(
     sources: Sequence[str],
@@ -112,7 +117,7 @@ def convert(
         force: whether `out` may replace another file.
 
     Raises:
-        DataError: nothing could be read, ids are duplicates, or the file cannot be written.
+        DataError: nothing could be read, a summary is missing, or the file cannot be written.
     """
     known = None if format_name is None else named_format(format_name)
     check_out(out, OUT_ENDINGS, inputs=[path for path in map(Path, sources) if path.is_file()], force=force)
@@ -127,6 +132,7 @@ def convert(
     if not any(part.file.dialogues for part in parts):
         raise _nothing(sources, [part.file.error or "" for part in failed])
     distinct_ids([conversation for part in parts for conversation in part.conversations])
+    parts, again = _without_duplicates(parts)
     table = _table(out, parts)
     if summaries is not None:
         table = _with_summaries(table, summaries)
@@ -135,7 +141,7 @@ def convert(
         table = _texts_only(table)
     write_table(table, out)
     turns = sum(len(dialogue.turns) for dialogue in dialogues)
-    files = tuple(part.file for part in (*parts, *failed))
+    files = tuple(part.file for part in (*parts, *failed, *again))
     return Conversion(out, len(dialogues), turns, files)
 
 
@@ -183,27 +189,30 @@ def _nothing(sources: Sequence[str], errors: list[str]) -> DataError:
     return DataError("\n".join([*errors[:_LISTED], *more, "no file could be read; nothing was written"]))
 
 
-def _table(out: Path, parts: Sequence[_Part]) -> Table:
-    """Return the rows of all files, with numbers in the order of the output.
+def _without_duplicates(parts: Sequence[_Part]) -> tuple[list[_Part], list[_Part]]:
+    """Return the files whose ids no earlier file has, and the others with their error."""
+    first: dict[str, Path] = {}
+    kept, again = [], []
+    for part in parts:
+        path = part.file.path
+        if double := next((identity for identity in part.ids() if identity in first), None):
+            error = f"{path}: duplicate id {double}, first in {first[double]}; ids must differ"
+            again.append(part._replace(file=ConvertedFile(path, part.file.format, error=error)))
+        else:
+            first.update(dict.fromkeys(part.ids(), path))
+            kept.append(part)
+    return kept, again
 
-    Raises:
-        DataError: an id is in two files.
-    """
+
+def _table(out: Path, parts: Sequence[_Part]) -> Table:
+    """Return the rows of all files, with numbers in the order of the output."""
     records: list[Record] = []
     columns: dict[str, None] = {}
-    first: dict[Any, Path] = {}
     for part in parts:
         table = part.table or as_table(part.file.path, part.known, part.conversations)
-        if not table.records:
-            continue
-        columns.update(dict.fromkeys(table.columns))
-        for record in table.records:
-            identity = record.values.get("fname")
-            if (other := first.setdefault(identity, part.file.path)) != part.file.path:
-                raise DataError(
-                    f"{part.file.path}: duplicate id {identity}, first in {other}; convert them one by one"
-                )
-            records.append(Record(len(records) + 1, record.values))
+        if table.records:
+            columns.update(dict.fromkeys(table.columns))
+        records += [Record(len(records) + number, row.values) for number, row in enumerate(table.records, 1)]
     return Table(out, tuple(columns), records)
 
 

@@ -45,7 +45,7 @@ def zipped(path: Path, files: dict[str, str | bytes]) -> Path:
         ("a.json", '{"segments": [{"start": 0, "end": 1, "text": "네"', "a.json:1: not JSON from here"),
         ("a.json", '{"a": 1, "b": []}', "found no format that is known, but an object with a, b"),
         ("a.json", '[{"fname": "x", "dialogue": "y"}]', "but a list of 1 with fname, dialogue"),
-        ("a.json", "[" * 100_000, "a.json: found no format that is known"),
+        ("a.json", "[" * 100_000, "a.json: not JSON that can be read"),
         ("a.json", '{"document": [{"utterance": 3}], "form": 1}', "document[0].utterance: found int 3; expected"),
         ("a.json", '{"segments": [], "start": 0, "end": 0, "text": ""}', "a.json: no dialogue; read as whisper"),
         ("a.json", '{"data": [{"header": {"dialogueInfo": {}}, "body": {"dialogue": []}}]}', "found 1 empty"),

@@ -138,11 +138,12 @@ def has_keys(head: bytes, *keys: str) -> bool:
 
 
 def json_outline(path: Path, content: bytes) -> str:
-    """Return what a JSON file holds, for a message: its first keys, or that it is not JSON."""
-    try:
-        value = read_json(Source(path, content)).value
-    except DataError:
-        return "a text that is not one whole JSON value; was it cut off?"
+    """Return what a JSON file holds, for a message: its first keys.
+
+    Raises:
+        DataError: it is not JSON, as when it was cut off.
+    """
+    value = read_json(Source(path, content)).value
     what = "an object"
     if isinstance(value, list):
         what, value = f"a list of {len(value)}", next(iter(value), None)

@@ -264,9 +264,11 @@ def _unknown_content(path: Path, content: bytes, names: list[str]) -> DataError:
     if other := binary_format(path, content) or wide_encoding(path, content):
         return other
     if path.suffix.lower() == ".json":
-        return UnknownContentError(
-            f"{path}: found no format that is known, but {json_outline(path, content)}; {expected}"
-        )
+        try:
+            outline = json_outline(path, content)
+        except DataError as error:
+            return error
+        return UnknownContentError(f"{path}: found no format that is known, but {outline}; {expected}")
     lines = content[:4000].decode("utf-8-sig", "replace").splitlines()
     shown = " / ".join([shown_text(line) for line in lines if line.strip()][:3])
     return UnknownContentError(f"{path}: found no format that is known, but «{shown}»; {expected}")
