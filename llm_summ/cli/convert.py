@@ -38,7 +38,7 @@ class ConvertOptions:
     "--gap",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MINUTES",
-    help="Cut chats where nobody writes for MINUTES; by default 180.",
+    help="Cut chats where no one writes for MINUTES; by default 180.",
 )
 @click.option("--by-day", is_flag=True, help="Cut chats at midnight.")
 @click.option("--whole", is_flag=True, help="Do not cut chats.")

@@ -370,4 +370,4 @@ SPEECH: dict[str, tuple[str, str, Composer]] = {
     "clova-note": ("clova-note", ".txt", clova_note),
     "text": ("text", ".txt", plain),
 }
-"""Transcripts and corpora: whoever speaks next is somebody else."""
+"""Transcripts and corpora: the next turn has another speaker."""
