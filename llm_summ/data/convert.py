@@ -44,6 +44,7 @@ class ConvertedFile(JsonRecord):
         dialogues: how many dialogues it has.
         turns: how many turns they have.
         dropped: how many lines or messages of each kind were dropped.
+        notes: what was assumed.
         error: why it could not be read; None if it was.
     """
 
@@ -52,6 +53,7 @@ class ConvertedFile(JsonRecord):
     dialogues: int = 0
     turns: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     error: str | None = None
 
 
@@ -176,7 +178,7 @@ def _part(path: Path, name: str, result: Reading | DataError) -> _Part:
         return _Part(ConvertedFile(path, name, error=str(result)), known, [])
     turns = sum(len(conversation.turns) for conversation in result.conversations)
     dropped = {kind: number for kind, number in result.dropped.items() if number}
-    file = ConvertedFile(path, name, len(result.conversations), turns, dropped)
+    file = ConvertedFile(path, name, len(result.conversations), turns, dropped, tuple(result.notes))
     return _Part(file, known, result.conversations)
 
 
@@ -270,4 +272,4 @@ def report_lines(conversion: Conversion) -> list[str]:
 
 
 def _described(file: ConvertedFile) -> str:
-    return summary_line(file.format, file.dialogues, file.turns, file.dropped)
+    return "; ".join([summary_line(file.format, file.dialogues, file.turns, file.dropped), *file.notes])

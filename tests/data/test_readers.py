@@ -128,3 +128,34 @@ def test_encodings_of_a_chat(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "android-ko.txt"
     path.write_bytes(text.encode(encoding))
     assert len(read_dialogues(str(path))) == 3
+
+
+def test_a_date_in_a_message_is_no_day(tmp_path: Path) -> None:
+    """Else the messages after it would be of another year."""
+    text = (FOLDER / "windows-ko.txt").read_text(encoding="utf-8-sig").replace("\r\n", "\n")
+    lines = "일정이에요\n2027년 5월 1일\n2027년 5월 2일 일요일\n2027. 5. 3. 오후 6:00\nMarch 2, 2027"
+    path = tmp_path / "windows-ko.txt"
+    path.write_text(text.replace("네, 방금 받았어요", lines), encoding="utf-8")
+    first, *_ = read_dialogues(str(path))
+    assert first.id == "windows-ko_2026-03-02_1801"
+    assert first.turns[1].text == lines
+    assert len(first.turns) == 11
+
+
+def test_a_cue_that_without_a_name(tmp_path: Path) -> None:
+    """After a colon it continues; after brackets, as programs write them, the speaker is not known."""
+    for label, speaker in (("민지:", "민지"), ("[SPEAKER_00]:", None)):
+        cues = [
+            f"{label} 하나.",
+            f"{label} 둘.",
+            "도윤: 셋." if speaker else "[SPEAKER_01]: 셋.",
+            f"{label} 넷.",
+            "다섯.",
+        ]
+        path = tmp_path / "a.srt"
+        path.write_text(
+            "\n".join(f"{n}\n00:00:0{n},000 --> 00:00:0{n},500\n{cue}\n" for n, cue in enumerate(cues)),
+            encoding="utf-8",
+        )
+        last = read_dialogues(str(path))[0].turns[-1]
+        assert (last.speaker, last.text.split()[-1]) == (speaker, "다섯.")

@@ -160,7 +160,7 @@ def _read_member(
 ) -> tuple[str, Reading | DataError]:
     from llm_summ.data.formats.registry import has_reader, recognise
 
-    if not has_reader(where, known):
+    if not has_reader(where) or (known is not None and where.suffix.lower() not in known.suffixes):
         raise UnknownContentError(f"{where}: found a name that no format reads")
     content = member.load()
     found = known or recognise(where, content)

@@ -42,14 +42,14 @@ class _Cue(NamedTuple):
 def _parse(source: Source, _: ReadOptions) -> Reading:
     reading = Reading()
     cues = list(_cues(source.text(), reading.dropped))
-    names = _prefixes(cues)
+    names, bracketed = _prefixes(cues)
     turns: list[Turn] = []
     for cue in cues:
         pieces = [piece for piece in _pieces(cue, names) if piece.text.strip()]
         if not pieces:
             reading.dropped["cue without words"] += 1
         turns += pieces
-    if names:  # a cue without a name continues that of the last speaker
+    if names and not bracketed:  # a cue without a name continues that of the last speaker
         for index, turn in enumerate(turns[1:], 1):
             if turn.speaker is None:
                 turns[index] = turn._replace(speaker=turns[index - 1].speaker)
@@ -87,17 +87,20 @@ def _cues(text: str, dropped: Counter[str]) -> Iterator[_Cue]:
             yield _Cue(seconds(match["start"]), seconds(match["end"]), lines[index + 1 : last])
 
 
-def _prefixes(cues: list[_Cue]) -> frozenset[str]:
-    """Return the names that come before a colon or in brackets at the beginning of cues."""
+def _prefixes(cues: list[_Cue]) -> tuple[frozenset[str], bool]:
+    """Return the names before a colon or in brackets at the beginning of cues, and whether most have brackets.
+
+    Programs that recognise speakers write brackets, and none where they are not sure.
+    """
     firsts = [_plain(cue.lines[0]) for cue in cues if cue.lines]
     found: Counter[str] = Counter()
     for first in firsts:
         if match := _BRACKETED.fullmatch(first) or _PREFIX.fullmatch(first):
             found[match["name"]] += 1
     if found and found.total() >= _NAME_SHARE * len(firsts):
-        return frozenset(found)
+        return frozenset(found), 2 * sum(map(bool, map(_BRACKETED.fullmatch, firsts))) > found.total()
     labelled = {turn.speaker for turn in text_turns("\n".join(firsts)) if turn.speaker}
-    return frozenset(name for name in found if name in labelled)
+    return frozenset(name for name in found if name in labelled), False
 
 
 def _pieces(cue: _Cue, names: frozenset[str]) -> list[Turn]:

@@ -21,6 +21,7 @@ _DATE = re.compile(
 _GUEST = r"(?:참석자|화자|Speaker|Attendee) ?\d+"
 _BLOCK = re.compile(rf"(?P<name>\S.{{0,38}}?)\s+{_CLOCK}")
 _ONE_LINE = re.compile(rf"(?P<name>{_GUEST})\s+{_CLOCK}\s+(?P<text>\S.*)")
+_A_TIME = re.compile(r"(?:오전|오후|[.,:;?!])\Z")  # before a clock in a sentence, and in the line of the date
 _ALONE = re.compile(_GUEST)
 _TAIL = re.compile(
     r".*(?:clovanote\.naver\.com|AI가 (?:자동|생성|요약)|인공지능.{0,20}(?:자동|생성)).*", re.IGNORECASE
@@ -70,7 +71,7 @@ def _begun(line: str, *, blank_before: bool, timed: bool) -> Turn | None:
         return Turn(line, "") if blank_before and _ALONE.fullmatch(line) else None
     if match := _ONE_LINE.fullmatch(line):
         return Turn(match["name"], match["text"], seconds(match["clock"]))
-    if blank_before and (match := _BLOCK.fullmatch(line)) and not _DATE.fullmatch(line):
+    if blank_before and (match := _BLOCK.fullmatch(line)) and not _A_TIME.search(match["name"]):
         return Turn(match["name"], "", seconds(match["clock"]))
     return None
 

@@ -75,7 +75,7 @@ class _Chat:
 
 def _parse(source: Source, options: ReadOptions) -> Reading:
     chat = _Chat(options)
-    day, dated, style, last = _NO_DAY, False, "", _NO_DAY
+    day, dated, style, last, day_style = _NO_DAY, False, "", _NO_DAY, ""
     for number, written in enumerate(source.text().split("\n"), 1):
         found = read_line(written, day)
         if found is not None and found.kind != "day":
@@ -83,11 +83,13 @@ def _parse(source: Source, options: ReadOptions) -> Reading:
             style = style or found.style
             if found.style != style:  # a chat that was pasted into a message
                 found = None
+        elif found is not None and not _is_day(found, style, day_style):
+            found = None
         if found is None:
             _no_pattern(chat, number, written, last if style else None)
         elif found.kind == "day":
             chat.end()
-            day, dated = found.when, True
+            day, dated, day_style = found.when, True, day_style or found.style
         else:
             dated = dated or found.style != "computer"
             if not dated and found.when < last:  # a clock that goes back shows the next day
@@ -102,6 +104,19 @@ def _parse(source: Source, options: ReadOptions) -> Reading:
     reading = cut_messages(source, chat.messages, options, dated=dated)
     reading.dropped.update(chat.dropped)
     return reading
+
+
+def _is_day(found: Line, style: str, day_style: str) -> bool:
+    """Return whether a line is a day of the export, and not a date in a message of several lines.
+
+    Args:
+        found: the line.
+        style: of the messages before it; empty if there are none.
+        day_style: of the first day; empty if there is none.
+    """
+    if found.style in ("dashes", "weekday"):
+        return found.style == "dashes" or day_style != "dashes"
+    return style in ("", found.style)
 
 
 def _no_pattern(chat: _Chat, number: int, written: str, last: datetime | None) -> None:

@@ -16,14 +16,17 @@ _MONTH = "|".join((*_MONTHS, *(name[:3] for name in _MONTHS)))
 _DATES = {
     "ko": r"(?P<year>\d{4})년 (?P<month>\d{1,2})월 (?P<day>\d{1,2})일",
     "dots": r"(?P<year>\d{4})\. ?(?P<month>\d{1,2})\. ?(?P<day>\d{1,2})\.?",
-    "en": rf"(?:[A-Z][a-z]+day, )?(?P<month>{_MONTH})\.? (?P<day>\d{{1,2}}), (?P<year>\d{{4}})",
+    "en": rf"(?P<month>{_MONTH})\.? (?P<day>\d{{1,2}}), (?P<year>\d{{4}})",
 }
 _CLOCK = (
     r"(?:(?P<half>오전|오후|AM|PM) ?)?(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::\d{2})?"
     r"(?:[ \u202f](?P<after>[AaPp][Mm]))?"
 )
-_WEEKDAY = r"(?: \(?[월화수목금토일](?:요일)?\)?)?"
-_DAYS = [re.compile(rf"(?:-{{3,}} *)?{date}{_WEEKDAY}(?: *-{{3,}})?\s*") for date in _DATES.values()]
+_WEEKDAY = r"(?:(?P<before>[A-Z][a-z]+day), )?DATE(?: \(?(?P<after_it>[월화수목금토일])(?:요일)?\)?)?"
+_DAYS = [
+    re.compile(rf"(?P<dashes>-{{3,}} *)?{_WEEKDAY.replace('DATE', date)}(?: *-{{3,}})?\s*")
+    for date in _DATES.values()
+]
 _DATED = {name: re.compile(rf"{date},? (?:at )?{_CLOCK}(?P<rest>.*)") for name, date in _DATES.items()}
 _COMPUTER = re.compile(rf"\[(?P<name>.+?)\] \[{_CLOCK}\](?: (?P<text>.*))?")
 _PERSON = r".{1,60}?님"
@@ -49,7 +52,8 @@ class Line(NamedTuple):
 
     Attributes:
         kind: a message, a day, or a line of the messenger with its own time.
-        style: which export writes such lines: ``computer``, ``ko``, ``dots`` or ``en``; for a day empty.
+        style: which export writes such lines: ``computer``, ``ko``, ``dots`` or ``en``; of a day also how it is
+            known: by ``dashes`` or by a ``weekday``.
         when: the time; of a computer's message only its clock is known, and the day is that of `day`.
         speaker: of a message.
         text: the words.
@@ -74,7 +78,9 @@ def read_line(line: str, day: datetime) -> Line | None:
         return None if when is None else Line("message", "computer", when, match["name"], match["text"] or "")
     for pattern in _DAYS:
         if (match := pattern.fullmatch(line)) and (when := _when(match)):
-            return Line("day", "", when)
+            if not match["dashes"] and not (match["before"] or match["after_it"]):
+                continue  # a date in a message
+            return Line("day", "dashes" if match["dashes"] else "weekday", when)
     for style, pattern in _DATED.items():
         if (match := pattern.fullmatch(line)) and (when := _when(match)):
             return _dated(style, when, match["rest"])
@@ -98,7 +104,7 @@ def is_about(text: str, speaker: str) -> bool:
 
 def _dated(style: str, when: datetime, rest: str) -> Line | None:
     if not rest.strip():
-        return Line("day", "", when)
+        return Line("day", style, when)
     if rest.startswith(", "):
         name, separator, text = rest[2:].partition(" : ")
         if not separator and name.endswith(" :"):

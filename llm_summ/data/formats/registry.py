@@ -146,10 +146,9 @@ def recognise(path: Path, content: bytes, more: Callable[[], bytes] | None = Non
     raise _unknown_content(path, whole, [known.name for known in candidates])
 
 
-def has_reader(path: Path, known: Format | None = None) -> bool:
-    """Return whether conversations can be read from a file of this name, or in the given format."""
-    readers = [one for one in _with_suffix(path.suffix.lower()) if one.parse is not None]
-    return known.parse is not None if known is not None else bool(readers)
+def has_reader(path: Path) -> bool:
+    """Return whether conversations can be read from a file of this name."""
+    return any(known.parse is not None for known in _with_suffix(path.suffix.lower()))
 
 
 def named_format(name: str) -> Format:
