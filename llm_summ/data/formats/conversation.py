@@ -2,7 +2,7 @@
 
 A reader gets a `Source` (the content of a file, or of a file in an archive) and `ReadOptions`, and returns a
 `Reading`: conversations of turns, and counts of what was dropped. Chats, which go on for months, are cut into
-dialogues by `cut_messages`.
+dialogues by `cut_messages` (`chats.py`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from llm_summ.core.errors import DataError
 from llm_summ.core.formatting import counted
@@ -30,14 +29,12 @@ __all__ = [
     "DROPPED_KINDS",
     "MAX_BYTES",
     "Conversation",
-    "Message",
     "ReadOptions",
     "Reading",
     "Source",
     "UnknownContentError",
     "as_table",
     "conversation_format",
-    "cut_messages",
     "join_turns",
     "read_conversations",
     "read_source",
@@ -99,22 +96,6 @@ class Source:
     def stem(self) -> str:
         """The name without folders and ending, in composed Hangul, for ids."""
         return unicodedata.normalize("NFC", self.path.stem) or "dialogue"
-
-
-class Message(NamedTuple):
-    """A message of a chat.
-
-    Attributes:
-        line: the line on which it begins.
-        when: its time; None if the chat has none.
-        speaker: a name; None for a line of the messenger itself.
-        text: the words.
-    """
-
-    line: int
-    when: datetime | None
-    speaker: str | None
-    text: str
 
 
 @dataclass(slots=True)
@@ -237,37 +218,6 @@ def summary_line(name: str, dialogues: int, turns: int, dropped: Mapping[str, in
     return f"{name + ': ' if name else ''}{count}{'; dropped ' * bool(left_out)}{left_out}"
 
 
-def cut_messages(source: Source, messages: Sequence[Message], options: ReadOptions, *, dated: bool) -> Reading:
-    """Return the dialogues of a chat: one for each stretch of messages that `ReadOptions.cut` keeps together.
-
-    Args:
-        source: the file, for ids.
-        messages: in the order of the file.
-        options: where to cut.
-        dated: whether the days of the messages are known, or only their clock.
-    """
-    reading = Reading()
-    parts: list[list[Message]] = []
-    for message in messages:
-        if not parts or _is_cut(parts[-1][-1].when, message.when, options):
-            parts.append([])
-        parts[-1].append(message)
-    used: Counter[str] = Counter()
-    for part in parts:
-        began = next((message.when for message in part if message.when is not None), None)
-        turns = [Turn(message.speaker, message.text, _since(began, message.when)) for message in part]
-        name = source.stem
-        if options.cut != "whole" and began is not None and dated:
-            name += began.strftime("_%Y-%m-%d" if options.cut == "day" else "_%Y-%m-%d_%H%M")
-        used[name] += 1
-        name = name if used[name] == 1 else f"{name}-{used[name]}"
-        date = began.isoformat(" ", "minutes") if began is not None and dated else None
-        reading.add(name, turns, part[0].line, date=date)
-    for conversation in reading.conversations:
-        conversation.derived_id = True
-    return reading
-
-
 def join_turns(turns: Iterable[Turn]) -> list[Turn]:
     """Join pieces of speech that a format has cut.
 
@@ -290,18 +240,6 @@ def join_turns(turns: Iterable[Turn]) -> list[Turn]:
 def _continues(before: Turn, turn: Turn) -> bool:
     pause = turn.start - before.end if turn.start is not None and before.end is not None else 0.0
     return pause < _PAUSE and len(before.text) < _LONG_TURN and not _SENTENCE_END.search(before.text)
-
-
-def _is_cut(before: datetime | None, when: datetime | None, options: ReadOptions) -> bool:
-    if before is None or when is None or options.cut == "whole":
-        return False
-    if options.cut == "day":
-        return before.date() != when.date()
-    return when - before >= timedelta(minutes=options.gap_minutes)
-
-
-def _since(began: datetime | None, when: datetime | None) -> float | None:
-    return None if began is None or when is None else (when - began).total_seconds()
 
 
 def _turn_object(turn: Turn) -> dict[str, Any]:

@@ -15,15 +15,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from llm_summ.core.errors import DataError
+from llm_summ.data.formats.chats import Message, cut_messages
 from llm_summ.data.formats.checks import shown_text
-from llm_summ.data.formats.conversation import (
-    Message,
-    Reading,
-    ReadOptions,
-    Source,
-    conversation_format,
-    cut_messages,
-)
+from llm_summ.data.formats.conversation import Reading, ReadOptions, Source, conversation_format
 from llm_summ.data.formats.kakaotalk_lines import Line, is_about, kind_of, read_line
 
 __all__ = ["KAKAOTALK", "KAKAOTALK_MAC"]

@@ -14,14 +14,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
 
 from llm_summ.core.errors import DataError
-from llm_summ.data.formats.conversation import (
-    Message,
-    Reading,
-    ReadOptions,
-    Source,
-    conversation_format,
-    cut_messages,
-)
+from llm_summ.data.formats.chats import Message, cut_messages
+from llm_summ.data.formats.conversation import Reading, ReadOptions, Source, conversation_format
 from llm_summ.data.formats.json_node import Node, has_keys, read_json
 
 __all__ = ["SLACK", "is_day", "is_slack_export", "read_channels", "user_names"]
