@@ -144,12 +144,13 @@ def test_a_folder_with_files_of_several_formats(in_tmp: Path) -> None:
     shutil.copy(FILES / "clova-note.txt", "all")
     Path("all/half.json").write_text('{"segments": [{"start"', encoding="utf-8")
     Path("all/sound.m4a").write_bytes(b"\x00")
+    Path("all/rows.csv").write_text("fname,dialogue\na,민지: 네\n", encoding="utf-8")
     done = llm_summ("data", "convert", "all", "--out", "o.jsonl", "--json")
     assert done.code == 1, done
     report = json.loads(done.out)
     assert [row["fname"] for row in rows("o.jsonl")] == ["clova-note", "1f0c-1", "1f0c-2"]
     assert [file["path"] for file in report["files"] if file["error"]] == ["all/half.json"]
-    assert {"other file": 3} in [file["dropped"] for file in report["files"]]
+    assert {"other file": 4} in [file["dropped"] for file in report["files"]]
     assert "is a folder" in refused(llm_summ("data", "stats", "all"))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +161,15 @@ def test_a_cue_that_without_a_name(tmp_path: Path) -> None:
         )
         last = read_dialogues(str(path))[0].turns[-1]
         assert (last.speaker, last.text.split()[-1]) == (speaker, "다섯.")
+
+
+def test_ids_are_composed_hangul(tmp_path: Path) -> None:
+    """Names that a Mac wrote, and names in a zip that a Korean Windows wrote."""
+    path = tmp_path / f"{unicodedata.normalize('NFD', '대화')}.txt"
+    path.write_text("민지: 네\n도윤: 예\n", encoding="utf-8")
+    assert read_dialogues(str(path))[0].id == "대화"
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("AAAAAA.txt", path.read_bytes())
+    content = (tmp_path / "a.zip").read_bytes().replace(b"AAAAAA.txt", "회의록.txt".encode("cp949"))
+    (tmp_path / "a.zip").write_bytes(content)
+    assert read_dialogues(str(tmp_path / "a.zip"))[0].id == "회의록"

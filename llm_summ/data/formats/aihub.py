@@ -88,7 +88,7 @@ def _parse_minutes(source: Source, _: ReadOptions) -> Reading:
         kind = meta["doc_type"].text()
         if kind and kind != "minute":
             kinds[kind] = None
-            reading.dropped[f"document of the type {shown_text(kind)}"] += 1
+            reading.dropped[f"{shown_text(kind)} document"] += 1
             continue
         identity = "-".join(filter(None, (meta["doc_id"].text(), refined["passage_id"].text())))
         reading.add(

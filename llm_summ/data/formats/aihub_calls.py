@@ -45,7 +45,7 @@ def _parse_finance(source: Source, _: ReadOptions) -> Reading:
         for pair in record["qa_data"]:
             question = pair["input"]["question"] if pair["input"].is_object else pair["input"]
             turns += [Turn("고객", question.text().strip()), Turn("상담사", pair["output"].text().strip())]
-        reading.dropped["empty question or answer"] += sum(not turn.text for turn in turns)
+        reading.dropped["empty text"] += sum(not turn.text for turn in turns)
         reading.add(
             record["source"]["source_id"].text() or f"{source.stem}-{number}",
             turns,

@@ -164,6 +164,8 @@ def _read_member(
         raise UnknownContentError(f"{where}: found a name that no format reads")
     content = member.load()
     found = known or recognise(where, content)
+    if found.parse is None:
+        raise UnknownContentError(f"{where}: found {found.name}; name the file itself")
     return found.name, read_source(found, Source(where, content), options)
 
 

@@ -47,7 +47,7 @@ def _parse(source: Source, _: ReadOptions) -> Reading:
     for cue in cues:
         pieces = [piece for piece in _pieces(cue, names) if piece.text.strip()]
         if not pieces:
-            reading.dropped["cue without words"] += 1
+            reading.dropped["empty cue"] += 1
         turns += pieces
     if names and not bracketed:  # a cue without a name continues that of the last speaker
         for index, turn in enumerate(turns[1:], 1):
@@ -77,7 +77,7 @@ def _cues(text: str, dropped: Counter[str]) -> Iterator[_Cue]:
         timings = [index for index, line in enumerate(lines) if _TIMING.fullmatch(line)]
         if not timings:
             if not _NO_CUE.fullmatch(lines[0].strip("\ufeff ")) and block.strip():
-                dropped["block without a time"] += 1
+                dropped["untimed block"] += 1
             continue
         # Some writers leave out the blank line between cues.
         for index, after in zip(timings, [*timings[1:], len(lines) + 1], strict=True):

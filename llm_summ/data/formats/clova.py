@@ -45,7 +45,7 @@ def _parse(source: Source, _: ReadOptions) -> Reading:
     for number, line in enumerate(lines, 1):
         begun = _begun(line, blank_before=number == 1 or not lines[number - 2], timed=timed)
         if begun is None and _TAIL.fullmatch(line):
-            reading.dropped["line of Clova Note"] += 1
+            reading.dropped["Clova Note line"] += 1
             continue
         if begun is None and open_turn is None:
             date = date or ((match := _DATE.fullmatch(line)) and f"{match['date']} {match['clock']}") or None

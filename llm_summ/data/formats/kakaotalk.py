@@ -121,7 +121,7 @@ def _no_pattern(chat: _Chat, number: int, written: str, last: datetime | None) -
         else:
             chat.dropped["system"] += 1
     elif not chat.more(written) and written.strip() and not _HEADER.fullmatch(written.strip()):
-        chat.dropped["line before the first message"] += 1
+        chat.dropped["heading line"] += 1
 
 
 def _refuse_mixture(path: Path, styles: dict[str, list[int]], style: str) -> None:
