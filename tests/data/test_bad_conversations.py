@@ -107,6 +107,13 @@ def test_paths_that_leave_an_archive(in_tmp: Path, name: str) -> None:
     assert "which leaves the archive" in refused(llm_summ("data", "stats", "a.zip"))
 
 
+def test_files_that_systems_leave_in_archives(tmp_path: Path) -> None:
+    talk = "민지: 네\n도윤: 예\n"
+    names = ("./a.txt", "__MACOSX/._a.txt", "b/.hidden.txt", "b/Thumbs.db", "b/c.txt")
+    path = zipped(tmp_path / "a.zip", dict.fromkeys(names, talk))
+    assert [dialogue.id for dialogue in read_dialogues(str(path))] == ["a", "c"]
+
+
 def test_bombs(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     talk = "민지: 네\n도윤: 예\n"
     zipped(Path("ratio.zip"), {"a.txt": "민지: 네\n" * 1_500_000})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -103,7 +102,6 @@ def test_malpyeong_is_written_as_it_was_read(
 
 
 def written(factory: pytest.TempPathFactory, compose: Composer, suffix: str, conversation: list[Said]) -> Path:
-    logging.getLogger("llm_summ").setLevel(logging.WARNING)
     path = factory.mktemp("read") / f"talk{suffix}"
     path.write_bytes(compose(conversation).encode())
     return path

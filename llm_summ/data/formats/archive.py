@@ -42,7 +42,7 @@ _MAX_RATIO = 200  # unpacked to packed, of more than 10 MB; JSON reaches about 3
 _RATIO_FROM = 10_000_000
 _MAX_DEPTH = 2  # an archive in an archive, as AI Hub delivers them
 _LEAVES = re.compile(r"\.\.(?:/|\Z)|.*/\.\.(?:/|\Z)|/|[A-Za-z]:|.*\\")
-_HIDDEN = re.compile(r"(?:.*/)?(?:__MACOSX/|\.|Thumbs\.db|desktop\.ini)")
+_HIDDEN = re.compile(r"(?:.*/)?(?:__MACOSX/|\.(?!/)|Thumbs\.db|desktop\.ini)")
 
 
 class FileReading(NamedTuple):
