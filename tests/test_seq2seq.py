@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import llm_summ, refused
@@ -215,6 +216,8 @@ def test_an_added_token_begins_as_the_mean_of_its_parts(folder: Path) -> None:
     [
         (["train.packing=true"], "train.packing"),
         (["train.weights=lora", "lora.init=eva"], "lora.init"),
+        (["train.parallel=fsdp"], "train.parallel"),
+        (["train.neftune_alpha=5"], "train.neftune_alpha"),
         (["prompt.chat=always"], "prompt.chat"),
         (["prompt.max_prompt_tokens=40", "prompt.truncation=error"], "train.jsonl"),
         (["model.base=./mbart", "model.language=ko"], "model.language"),
@@ -222,6 +225,10 @@ def test_an_added_token_begins_as_the_mean_of_its_parts(folder: Path) -> None:
         (["train.weights=full", "model.quantization=nf4"], "train: weights full"),
         (["generate.length_penalty=2", "generate.beams=1"], "generate: length_penalty"),
         (["generate.min_new_tokens=12"], "generate: min_new_tokens"),
+        (
+            ["generate.min_new_tokens=2", "generate.limit=predicted", "generate.beams=1"],
+            "generate: min_new_tokens",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_in_a_line(folder: Path, settings: list[str], where: str) -> None:
@@ -266,6 +273,71 @@ def test_broken_tokenizer_files_of_a_kobart(folder: Path) -> None:
     done = llm_summ("check", "recipe.yaml")
     assert done.code == 1
     assert "end-of-sequence" in done.out
+
+
+def untied_t5(folder: Path) -> Path:
+    """Return a T5 whose head is not its table of embeddings, as those of T5 1.1, mT5 and pko-t5 are not."""
+    from safetensors.torch import load_file, save_file
+
+    path = Path(shutil.copytree(folder / "t5", folder / "untied"))
+    weights = load_file(path / "model.safetensors")
+    weights["lm_head.weight"] = weights["shared.weight"].flip(0).contiguous()
+    save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    (path / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}), encoding="utf-8")
+    return path
+
+
+def test_added_tokens_leave_the_head_as_it_is(folder: Path) -> None:
+    import torch
+
+    from llm_summ.models.device import find_device
+    from llm_summ.models.load import load_base
+    from llm_summ.recipe import ModelFields
+
+    def loaded(base: Path | str, *tokens: str) -> Any:
+        fields = ModelFields(base=str(base), quantization="none", add_tokens=list(tokens))
+        return load_base(fields, str(base), find_device(), torch.float32)
+
+    untied_t5(folder)
+    model = loaded("./untied", "#Person1#")
+    table, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    assert len(table) == len(head)
+    assert torch.equal(head[:-1], table[:-1].flip(0))
+    run = train("untied", "model.base=./untied", "model.add_tokens=['#Person1#']", "evaluation.every=never")
+    again = loaded(run / "model")
+    assert again.get_output_embeddings().weight is not again.get_input_embeddings().weight
+
+
+def test_a_head_that_is_missing_is_refused(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = untied_t5(folder) / "model.safetensors"
+    weights = load_file(path)
+    del weights["lm_head.weight"]
+    save_file(weights, path, metadata={"format": "pt"})
+    done = llm_summ("sft", "recipe.yaml", "--set", "model.base=./untied")
+    assert done.code == 2
+    assert "tie_word_embeddings" in done.err.splitlines()[-1]
+
+
+def test_the_bases_own_generation_settings_are_not_used(folder: Path) -> None:
+    """With an adapter the library would fill in what the base's file has: beams, lengths, a forced end."""
+    path = folder / "bart" / "generation_config.json"
+    own = json.loads(path.read_text(encoding="utf-8"))
+    forced = {"num_beams": 4, "min_length": 9, "forced_eos_token_id": 2, "early_stopping": True}
+    path.write_text(json.dumps(own | forced), encoding="utf-8")
+    train("own", "model.base=./bart", "train.weights=lora", "generate.beams=1", "generate.no_repeat_ngram=0")
+    texts = []
+    for adapter in ("attach", "merge"):
+        done = llm_summ("generate", "--data", "dev.jsonl", f"--set=generate.adapter={adapter}")
+        assert done.code == 0, done.err
+        written = Path(done.out.strip())
+        lines = map(json.loads, written.read_text(encoding="utf-8").splitlines())
+        texts.append([(line["summary"], line["finish_reason"]) for line in lines])
+        shutil.rmtree(written.parent)
+    assert texts[0] == texts[1]
+    assert {reason for _, reason in texts[0]} == {"length"}
 
 
 def test_vllm_is_not_taken(folder: Path) -> None:

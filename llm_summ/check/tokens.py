@@ -34,7 +34,11 @@ def token_findings(model: ModelFields, location: str, tokenizer: Any, texts: Ite
     """
     texts = list(dict.fromkeys(texts))
     texts = texts[:: len(texts) // _CHECKED + 1]
-    return [*_lost(model, tokenizer, texts), *_other_ids(model, location, tokenizer, texts[:_COMPARED])]
+    return [
+        *_lost(model, tokenizer, texts),
+        *_other_ids(model, location, tokenizer, texts[:_COMPARED]),
+        *_added(model, tokenizer),
+    ]
 
 
 def unknown_ids(
@@ -130,6 +134,21 @@ def _lost(model: ModelFields, tokenizer: Any, texts: Sequence[str]) -> list[Base
             refuses,
         )
     ]
+
+
+def _added(model: ModelFields, tokenizer: Any) -> list[BaseFinding]:
+    """Return a note if a tokenizer changes the spaces around added tokens, as those with marks for words do."""
+    for token in model.add_tokens:
+        text = f"{token}은 {token}에게"
+        ids = tokenizer(text, add_special_tokens=False).input_ids
+        back = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)).strip()
+        if back != text:
+            line = (
+                f"model.add_tokens: the tokenizer of {model.base} turns {text!r} into {back!r}, in what is "
+                "trained and in what is written; without the added tokens the spaces stay as they are"
+            )
+            return [BaseFinding("added-token-spaces", line, refuses=False)]
+    return []
 
 
 def _hangul(text: str) -> str:

@@ -23,8 +23,8 @@ class Decoding:
         top_k: a token is drawn from the `top_k` likeliest ones; 0: from all.
         beams: number of texts that beam search keeps; 1: no beam search.
         no_repeat_ngram: no run of this many tokens is repeated in a completion; 0: no restriction.
-        length_penalty: beam search divides a text's log-probability by its length to this power: above 0 favours
-            long texts, below 0 short ones.
+        length_penalty: beam search divides a text's log-probability by its length to this power. 0: the sum
+            counts, 1: the mean; the higher, the longer the texts.
         min_new_tokens: a text does not end before it has this many tokens.
     """
 

@@ -37,7 +37,7 @@ def growing_cache(model: Any) -> Any:
 
 
 class _BeamCache(EncoderDecoderCache):  # type: ignore[misc]
-    """The cache of a beam search: the beams of a prompt read one source, so only their texts change places."""
+    """The cache of a beam search: the beams of a prompt read one source, so only their texts are reordered."""
 
     def reorder_cache(self, beam_idx: Any) -> None:
         """Choose the rows of the texts."""

@@ -157,7 +157,7 @@ def model_card(
     ]
     if prompt.shown is not None:
         lines += ["A prompt as the model sees it:", "", *_fenced(prompt.shown.splitlines())]
-        if prompt.added is not None and prompt.shown.startswith(prompt.added):
+        if family.continues_prompt and prompt.added is not None and prompt.shown.startswith(prompt.added):
             added = f"The tokenizer adds the `{prompt.added}` at its beginning: leave it out of a text prompt."
             lines += [added, ""]
     else:
@@ -183,6 +183,8 @@ def _how_to_load(dtype: str, family: ModelFamily) -> list[str]:
         "",
         f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
         f'model = AutoModelForSeq2SeqLM.from_pretrained("{folder}")',
+        'prompt = tokenizer("A PROMPT AS BELOW", add_special_tokens=False, return_tensors="pt")',
+        "print(tokenizer.decode(model.generate(**prompt, max_new_tokens=200)[0], skip_special_tokens=True))",
     ]
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "lora_config",
     "merged_folder",
     "merged_stamp",
+    "save_options",
 ]
 
 _WEIGHTS = "adapter_model.safetensors"
@@ -132,6 +133,17 @@ def add_adapter(base: Any, recipe: Recipe, family: ModelFamily) -> Any:
                 parameter.data = parameter.data.bfloat16()
             parameter.data = parameter.data.float()
     return model
+
+
+def save_options(model: Any) -> dict[str, Any]:
+    """Return the options to save a model with: an adapter never brings a copy of the base's tables of embeddings.
+
+    PEFT adds one if tokens were added, in the dtype of the training, and it would replace the base's.
+    """
+    config = getattr(model, "peft_config", {}).get("default")
+    if config is None or {"embed_tokens", "lm_head"}.intersection(config.target_modules or ()):
+        return {}
+    return {"save_embedding_layers": False}
 
 
 def attach_adapter(base: Any, run: Run, *, merge: bool) -> Any:

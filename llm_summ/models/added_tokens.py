@@ -44,6 +44,9 @@ def extend_weights(model: ModelFields, base: Any, before: Any, after: Any) -> No
     if not new:
         return
     ids = [int(token) for token in after.convert_tokens_to_ids(new)]
+    if base.get_input_embeddings().weight is not base.get_output_embeddings().weight:
+        # transformers takes every T5 for tied until it has read the weights; resizing would tie the head again.
+        base.config.tie_word_embeddings = False
     if max(ids) >= base.get_input_embeddings().num_embeddings:
         base.resize_token_embeddings(max(ids) + 1, mean_resizing=False)
     tables: Sequence[Any] = [base.get_input_embeddings().weight, base.get_output_embeddings().weight]

@@ -43,7 +43,7 @@ __all__ = [
 
 _TAKE_THE_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _PROBE = "#Person1#: 안녕하세요, 3월 12일 10:30에 만나요!  It's 5,000원…\n\nㅋㅋㅋ ㅠㅠ 뷁 😀 naïve"
-_KOREAN = "ko_KR"  # mBART's code
+_KOREAN = ("ko_KR", "kor_Hang")  # the codes of mBART and of NLLB
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -127,20 +127,21 @@ def _set_language(model: ModelFields, tokenizer: Any) -> None:
     Raises:
         ModelError: it does not know the language, or it marks no text.
     """
-    languages = getattr(tokenizer, "lang_code_to_id", None)
-    if not languages:
+    if not hasattr(tokenizer, "src_lang"):
         if model.language is not None:
             raise ModelError(
                 f"model.language: found {model.language!r}, but the tokenizer of {model.base} has no languages; "
                 "leave it out"
             )
         return
-    language = model.language or _KOREAN
-    if language not in languages:
-        hint = did_you_mean(language, list(languages), "such as " + ", ".join(sorted(languages)[:5]))
+    known = set(tokenizer.get_vocab())
+    codes = sorted(known & {*getattr(tokenizer, "lang_code_to_id", {}), *tokenizer.all_special_tokens})
+    language = model.language or next((code for code in _KOREAN if code in known), _KOREAN[0])
+    if language not in known:
+        hint = did_you_mean(language, codes, "such as " + ", ".join(codes[:5]))
         raise ModelError(
             f"model.language: the tokenizer of {model.base} has no language {language!r}; expected one of its "
-            f"{len(languages)}: {hint}"
+            f"codes: {hint}"
         )
     tokenizer.src_lang = tokenizer.tgt_lang = language
 
@@ -227,8 +228,9 @@ def pick_dtype(model: ModelFields, location: str, device: Device, choice: str, *
     """
     if choice != "auto":
         return choice
-    # Gemma's activations overflow float16; older GPUs have no bfloat16.
-    if device.dtype == "float16" and model_type(model, location).startswith("gemma"):
+    # The activations of Gemma and T5 overflow float16; older GPUs have no bfloat16.
+    kind = model_type(model, location) if device.dtype == "float16" else ""
+    if kind.startswith("gemma") or (training and kind.endswith("t5")):
         return "float32"
     return (device.training_dtype if training else None) or device.dtype
 

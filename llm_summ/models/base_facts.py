@@ -111,7 +111,9 @@ def facts_of(config: Any) -> BaseFacts:
         sees=getattr(config, "vision_config", None) is not None,
         experts=max((_number(text, name) for name in _EXPERTS), default=0),
         vocabulary=_number(text, "vocab_size") or None,
-        context=_number(text, "max_position_embeddings") or None,
+        context=_number(text, "max_position_embeddings")
+        or _number(text, "max_encoder_position_embeddings")
+        or None,
         latent=_number(text, "kv_lora_rank") > 0,
     )
 

@@ -83,7 +83,7 @@ def _architecture(where: str, facts: BaseFacts) -> Iterator[BaseFinding]:
     elif facts.is_encoder_decoder:
         yield BaseFinding(
             "encoder-decoder",
-            f"{where}: {name} is an encoder-decoder that does not map text to text; take BART, T5, or {_DECODERS}",
+            f"{where}: {name} is an encoder-decoder that is not supported; take BART, T5, or {_DECODERS}",
         )
     elif facts.is_encoder:
         yield BaseFinding("encoder", f"{where}: {name} is an encoder, which writes no text; take {_DECODERS}")
@@ -132,6 +132,18 @@ def _encoder_decoder(recipe: Recipe) -> Iterator[BaseFinding]:
             "packing",
             f"train.packing: {recipe.model.base} is an encoder-decoder, whose encoder would see all rows of a "
             "packed one; set it to false",
+        )
+    if recipe.train.parallel == "fsdp":
+        yield BaseFinding(
+            "fsdp",
+            f"train.parallel: fsdp is not supported for encoder-decoders such as {recipe.model.base}; set it to "
+            "ddp",
+        )
+    if recipe.train.neftune_alpha is not None:
+        yield BaseFinding(
+            "neftune",
+            f"train.neftune_alpha: the library adds no noise to encoder-decoders such as {recipe.model.base}; "
+            "leave it out",
         )
     if recipe.lora.init == "eva":
         yield BaseFinding(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from llm_summ.core.errors import ModelError, listed
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
 from llm_summ.models.added_tokens import extend_weights
-from llm_summ.models.base import configuration, hub_options, load_tokenizer, unavailable
+from llm_summ.models.base import configuration, hub_options, load_tokenizer, model_file, unavailable
 from llm_summ.models.device import Device, use_attention_without_plans
 from llm_summ.models.families import family_of_config
 from llm_summ.recipe import ModelFields
@@ -67,10 +68,30 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
             ) from error
         raise
     _refuse_gaps(model, loaded, info)
+    _refuse_a_missing_head(model, location, loaded)
     if model.add_tokens:
         plain = model.model_copy(update={"add_tokens": []})
         extend_weights(model, loaded, load_tokenizer(plain, location), load_tokenizer(model, location))
     return loaded
+
+
+def _refuse_a_missing_head(model: ModelFields, location: str, loaded: Any) -> None:
+    """Refuse a model whose file says that its head is not the table of embeddings, and that has no head.
+
+    transformers takes every T5 for tied unless it finds a head in the weights.
+
+    Raises:
+        ModelError: the head is missing.
+    """
+    path = model_file(model, location, "config.json")
+    head = loaded.get_output_embeddings()
+    if path is None or head is None or head.weight is not loaded.get_input_embeddings().weight:
+        return
+    if json.loads(path.read_text(encoding="utf-8")).get("tie_word_embeddings") is False:
+        raise ModelError(
+            f"model.base: {model.base}: its head is not its table of embeddings (tie_word_embeddings: false), and "
+            "its weights have no head; get the whole model again"
+        )
 
 
 def _refuse_gaps(model: ModelFields, loaded: Any, info: dict[str, Collection[Any]]) -> None:

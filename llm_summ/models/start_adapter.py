@@ -57,6 +57,10 @@ def find_start(recipe: Recipe, runs: Path, location: str) -> Run | None:
         there = ", ".join(f"lora.{field} {theirs[field]}" for field in other)
         here = ", ".join(str(ours[field]) for field in other)
         raise RunError(f"{where}: its adapter has {there}, found {here} in the recipe; set the same values")
+    if trained.model.add_tokens != recipe.model.add_tokens:
+        raise RunError(
+            f"{where}: model.add_tokens is {trained.model.add_tokens} there; set the same tokens, in that order"
+        )
     return run
 
 

@@ -306,8 +306,8 @@ class GenerateFields(_Section):
         beams: the number of beams (beam search); not every engine supports it.
         no_repeat_ngram: no sequence of this number of tokens is repeated in a completion; 0: no restriction. Not
             every engine supports it.
-        length_penalty: beam search divides the log-probability of a text by its length to this power; above 1
-            favours longer texts.
+        length_penalty: beam search divides the log-probability of a text by its length to this power. 0: their sum
+            counts, 1: their mean; the higher, the longer the texts.
         min_new_tokens: tokens that a completion has at least.
         tensor_parallel: GPUs that a model is divided among; not every engine supports it.
         data_parallel: workers that share the dialogues, each with the whole model, with an engine on this machine.
@@ -363,6 +363,10 @@ class GenerateFields(_Section):
         if self.min_new_tokens >= self.max_new_tokens:
             raise ValueError(
                 f"min_new_tokens {self.min_new_tokens} is not below max_new_tokens {self.max_new_tokens}; lower it"
+            )
+        if self.min_new_tokens and self.limit == "predicted":
+            raise ValueError(
+                "min_new_tokens cannot be used with limit predicted, which may be lower; set limit to fixed"
             )
         self._suits_the_engine()
         if self.base_quantization != "none" and self.adapter == "merge":

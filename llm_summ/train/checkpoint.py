@@ -23,6 +23,7 @@ from llm_summ.core.compat.write_errors import as_os_error
 from llm_summ.core.errors import RunError, TrainingError, first_line
 from llm_summ.core.files import file_sha256, whole_directory, write_json
 from llm_summ.core.progress import say
+from llm_summ.models.adapter import save_options
 from llm_summ.runs.run import Run
 from llm_summ.train.process_group import ProcessGroup
 
@@ -156,7 +157,8 @@ def _write(path: Path, trainer: Any, progress: dict[str, Any], weights: Any, opt
 
     try:
         with whole_directory(path) as building:
-            trainer.accelerator.unwrap_model(trainer.model).save_pretrained(building, state_dict=weights)
+            model = trainer.accelerator.unwrap_model(trainer.model)
+            model.save_pretrained(building, state_dict=weights, **save_options(model))
             (building / "README.md").unlink(missing_ok=True)  # PEFT's template, not filled in
             if optimizer is None:
                 trainer.save_optimizer(building)

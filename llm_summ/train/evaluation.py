@@ -175,11 +175,11 @@ class DevSet:
 
 
 def evaluation_decoding(recipe: Recipe) -> Decoding:
-    """Return how an evaluation generates: greedily, or as in the recipe's section generate, one text each."""
+    """Return how an evaluation generates: greedily, or as the recipe, one text each and without sampling."""
     fields = recipe.generate
-    if recipe.evaluation.decoding == "greedy" or fields.temperature:
+    if recipe.evaluation.decoding == "greedy":
         return GREEDY
-    return replace(decoding_of(fields), n=1)
+    return replace(decoding_of(fields), n=1, temperature=0.0, top_p=1.0, top_k=0)
 
 
 def make_dev_set(plan: TrainingPlan) -> DevSet | None:

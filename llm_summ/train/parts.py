@@ -29,6 +29,7 @@ from llm_summ.core.errors import InputError, RecipeError
 from llm_summ.data import Dialogue
 from llm_summ.generate.settings import GenerationSettings, decoding_of
 from llm_summ.generate.summarizer import Summarizer
+from llm_summ.models.adapter import save_options
 from llm_summ.models.base import save_tokenizer
 from llm_summ.models.device import one_gpu
 from llm_summ.models.families import ModelFamily
@@ -251,7 +252,7 @@ class TrainingParts:
 
     def save(self, folder: Path | str) -> None:
         """Write the adapter, or the model, with its tokenizer."""
-        self.model.save_pretrained(folder)
+        self.model.save_pretrained(folder, **save_options(self.model))
         save_tokenizer(self.tokenizer, Path(folder))
 
 

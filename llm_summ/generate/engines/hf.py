@@ -267,7 +267,10 @@ class HfEngine:
             **options,
         )
         # Otherwise the library would take missing fields (temperature, other stop ids) from the model's own file.
-        own, self._model.generation_config = self._model.generation_config, config
+        # (PEFT's wrapper calls the base's own `generate`.)
+        inner = getattr(self._model, "get_base_model", lambda: self._model)()
+        own = [(model, model.generation_config) for model in (self._model, inner)]
+        self._model.generation_config = inner.generation_config = config
         try:
             return self._model.generate(
                 **state.arguments(),
@@ -276,7 +279,8 @@ class HfEngine:
                 **arguments,
             )
         finally:
-            self._model.generation_config = own
+            for model, before in own:
+                model.generation_config = before
 
     def close(self) -> None:
         """Free the model."""

@@ -81,9 +81,9 @@ class Causal:
         """Run all layers, with the logits of the last position only."""
         return model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=1)
 
-    def begin(self, model: Any, ids: Any, mask: Any, frame: Frame | None) -> _Continued:
+    def begin(self, model: Any, ids: Any, mask: Any, frame: Frame | None) -> _ContinuedPrompt:
         """Begin a generation that continues the prompts."""
-        return _Continued(ids, mask)
+        return _ContinuedPrompt(ids, mask)
 
     def generation_fields(self, frame: Frame | None) -> dict[str, int]:
         """Return nothing: the prompt is all that a generation starts with."""
@@ -94,7 +94,7 @@ class Causal:
         return prompt + completion
 
 
-class _Continued:
+class _ContinuedPrompt:
     """A generation that continues prompts, see `GenerationState`."""
 
     def __init__(self, ids: Any, mask: Any) -> None:

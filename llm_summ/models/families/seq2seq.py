@@ -24,6 +24,7 @@ from llm_summ.prompt.frame import Frame
 __all__ = ["Seq2Seq"]
 
 _PROBE = "가"
+_OTHER_INPUTS = ("led",)  # needs to be told which tokens see all others
 
 
 class Seq2Seq:
@@ -38,7 +39,9 @@ class Seq2Seq:
 
     def includes(self, facts: BaseFacts) -> bool:
         """Return whether a base is an encoder-decoder for text."""
-        return facts.trained_class is not None and facts.is_encoder_decoder
+        return (
+            facts.trained_class is not None and facts.is_encoder_decoder and facts.model_type not in _OTHER_INPUTS
+        )
 
     def auto_class(self) -> Any:
         """Return transformers' class of encoder-decoders."""
@@ -65,8 +68,10 @@ class Seq2Seq:
         start = getattr(config, "decoder_start_token_id", None)
         if after_target[-1:] != (eos,) and after_target[:1] == (eos,):
             start = after_target[-1]  # mBART's first version: the language stands behind the target
+        if start is None and config.model_type.endswith("t5"):
+            start = tokenizer.pad_token_id if config.pad_token_id is None else config.pad_token_id
         if start is None:
-            start = tokenizer.pad_token_id if config.model_type.endswith("t5") else tokenizer.bos_token_id
+            start = tokenizer.bos_token_id
         if start is None:
             raise ModelError(
                 "model.base: nothing tells which token its decoder starts with; expected decoder_start_token_id "
@@ -96,11 +101,12 @@ class Seq2Seq:
         return inputs, padded_tensor(targets, IGNORED, device)
 
     def blank_inputs(self, rows: int, length: int, target_tokens: int, *, packed: bool) -> dict[str, Any]:
-        """Return inputs of the shape of a micro batch; the targets are as long as their mean."""
+        """Return inputs of the shape of a micro batch: targets of the mean length, sources of the longest row."""
         import torch
 
         target = -(-target_tokens // rows)
-        source = torch.zeros(rows, max(1, length - target), dtype=torch.long)
+        # The longest source may be next to the longest target of another row.
+        source = torch.zeros(rows, length, dtype=torch.long)
         return {
             "input_ids": source,
             "attention_mask": torch.ones_like(source),
@@ -119,12 +125,12 @@ class Seq2Seq:
         """Run all layers."""
         return model(**inputs, use_cache=False)
 
-    def begin(self, model: Any, ids: Any, mask: Any, frame: Frame | None) -> _Read:
+    def begin(self, model: Any, ids: Any, mask: Any, frame: Frame | None) -> _EncodedSource:
         """Let the encoder read the prompts, and begin a generation with the decoder's first input."""
         if frame is None:
             raise ValueError("an encoder-decoder needs the frame of its renderer")
         states = model.get_encoder()(input_ids=ids, attention_mask=mask, return_dict=True)
-        return _Read(states, mask, ids.new_full((len(ids), 1), frame.start_id))
+        return _EncodedSource(states, mask, ids.new_full((len(ids), 1), frame.start_id))
 
     def generation_fields(self, frame: Frame | None) -> dict[str, int]:
         """Return the start and the forced first token of a generation, as transformers names them."""
@@ -138,7 +144,7 @@ class Seq2Seq:
         return max(prompt, completion)
 
 
-class _Read:
+class _EncodedSource:
     """A generation after the encoder, see `GenerationState`."""
 
     def __init__(self, encoder_states: Any, mask: Any, ids: Any) -> None:
@@ -159,9 +165,16 @@ class _Read:
 
 
 def _around(tokenizer: Any, ids: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the ids before and behind a text's own in an encoding with special tokens."""
+    """Return the ids before and behind a text's own in an encoding with special tokens.
+
+    Raises:
+        ModelError: the text's own ids are not in it.
+    """
     own = tokenizer.encode(_PROBE, add_special_tokens=False)
     for start in range(len(ids) - len(own) + 1):
         if list(ids[start : start + len(own)]) == own:
             return tuple(ids[:start]), tuple(ids[start + len(own) :])
-    return (), ()
+    raise ModelError(
+        f"model.base: its tokenizer encodes {_PROBE!r} otherwise with special tokens than without; the tokens "
+        "around a text are not known"
+    )
