@@ -118,6 +118,8 @@ def _in_order(
     """Yield the summaries of all windows of a dialogue, in order, as soon as the last one is finished."""
     places = [(index, position) for index, row in enumerate(windows) for position in range(len(row))]
     finished: dict[int, dict[int, Summary]] = {}
+    if not places:
+        return
     with Progress(label, len(places)) as progress:
         for place, summary in summarize([windows[index][position].dialogue for index, position in places]):
             progress.advance()

@@ -14,41 +14,29 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from llm_summ.core.engine_registry import EngineSpec
-from llm_summ.core.errors import PromptError, RunError
-from llm_summ.core.optional_packages import quiet_libraries, require
+from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.generate.engine import Engine, Key, Request
-from llm_summ.generate.engine_choice import choose_engine, faster_engine
 from llm_summ.generate.long_dialogues import Long, LongSettings, stream_long
-from llm_summ.generate.model_source import ModelSource, resolve_model, unreadable_prompts
-from llm_summ.generate.placement import choose_placement
+from llm_summ.generate.opening import Opened, opened_base, opened_run
 from llm_summ.generate.proof import PROMPTS_OF_A_PROOF, WORTH_PROVING
-from llm_summ.generate.settings import GenerationSettings, request_seed, with_engine
+from llm_summ.generate.settings import GenerationSettings, request_seed
 from llm_summ.generate.summary import Summary, best_candidate
-from llm_summ.generate.untrained import untrained_recipe
-from llm_summ.models.adapter import merged_stamp
-from llm_summ.models.base import configuration, load_tokenizer
-from llm_summ.models.families import family_of
-from llm_summ.post.limits import LengthLimits, limits_for
+from llm_summ.post.limits import LengthLimits
 from llm_summ.predictions.finished import RawTexts
 from llm_summ.predictions.prediction import Prediction
-from llm_summ.prompt import Renderer, TokenizedExample, load_template, make_renderer, render_rows
-from llm_summ.prompt.saved_prompt import other_renderer, saved_limit_predictor, trained_renderer
-from llm_summ.prompt.token_limit import TokenLimitPredictor, token_limit
+from llm_summ.prompt import Renderer, TokenizedExample, render_rows
 from llm_summ.prompt.windows import Window
-from llm_summ.recipe import ModelFields, PostStep, Recipe
-from llm_summ.runs.run import RUNS, Run, open_run
+from llm_summ.recipe import PostStep
+from llm_summ.runs.run import Run
 
 __all__ = ["Summarizer"]
 
 _LOGPROB_DECIMALS = 2  # further decimals depend on the rest of the batch
-_TYPICAL_CHARACTERS = 430  # of a dialogue, to choose an engine before the dialogues are known
 
 
 class Summarizer:
@@ -107,32 +95,7 @@ class Summarizer:
             InputError: the run, its model or the engine is unavailable, or they do not work together.
             GenerationError: the engine does not start.
         """
-        run = where if isinstance(where, Run) else open_run(RUNS, None if where is None else str(where))
-        recipe = run.recipe(with_engine(engine, overrides))
-        require("torch", "transformers", "peft", extra="train", why="a summary")
-        quiet_libraries()
-        is_merged = merged_stamp(run.path) is not None
-        if is_merged:
-            recipe = _recipe_of_folder(recipe, run.path)
-        spec = _engine_of(recipe, expected)
-        # A merged folder is used as a base without an adapter.
-        model = resolve_model(spec, run, recipe, untuned=is_merged and spec.can("local"))
-        tokenizer = load_tokenizer(recipe.model, model.tokenizer_at)
-        if is_merged or prompt is not None:
-            template = load_template(prompt or str(run.prompt_path))
-            renderer = other_renderer(run, recipe.prompt, tokenizer, template)
-        else:
-            renderer = trained_renderer(run, recipe.prompt, tokenizer)
-        limit = token_limit(recipe.generate, lambda: saved_limit_predictor(run))
-        if is_merged and "cut_to_limit" in recipe.post and not run.limits_path.is_file():
-            raise RunError(
-                f"{run.limits_path}: no such file, and the step cut_to_limit needs it; open the run instead, or "
-                "leave the step out with post=[…]"
-            )
-        characters = saved_limit_predictor(run).characters if run.budget_path.is_file() else None
-        return cls._started(
-            model, recipe, spec, tokenizer, renderer, limit, expected=expected, characters=characters, run=run
-        )
+        return cls._of(opened_run(where, engine=engine, overrides=overrides, prompt=prompt, expected=expected))
 
     @classmethod
     def open_base(
@@ -157,54 +120,19 @@ class Summarizer:
             InputError: the model or the engine is unavailable, or they do not work together.
             GenerationError: the engine does not start.
         """
-        require("torch", "transformers", "peft", extra="train", why="a summary")
-        quiet_libraries()
-        recipe = untrained_recipe(base, prompt, with_engine(engine, overrides))
-        spec = _engine_of(recipe, expected)
-        model = resolve_model(spec, Run(Path(base)), recipe, untuned=spec.can("local"))
-        tokenizer = load_tokenizer(recipe.model, model.tokenizer_at)
-        frame = None
-        if model.facts is not None:
-            frame = family_of(model.facts).frame(tokenizer, configuration(recipe.model, model.tokenizer_at))
-        renderer = make_renderer(recipe.prompt, tokenizer, frame=frame)
-        limit = token_limit(recipe.generate, _no_predictor)
-        return cls._started(model, recipe, spec, tokenizer, renderer, limit, expected=expected)
+        return cls._of(opened_base(base, prompt=prompt, engine=engine, overrides=overrides, expected=expected))
 
     @classmethod
-    def _started(
-        cls,
-        model: ModelSource,
-        recipe: Recipe,
-        spec: EngineSpec,
-        tokenizer: Any,
-        renderer: Renderer,
-        limit: Callable[[Dialogue], int],
-        *,
-        expected: int,
-        run: Run | None = None,
-        characters: int | None = None,
-    ) -> Self:
-        """Start the engine. Without a `run`, no length limits are known."""
-        fields = recipe.generate
-        longest, context = renderer.max_prompt_tokens, None if model.facts is None else model.facts.context
-        if context is not None:  # rendering refuses longer prompts
-            # The two contexts of an encoder-decoder are separate.
-            left = context if renderer.frame is not None else context - fields.max_new_tokens
-            longest = max(1, min(longest, left))
-        merge = None
-        if renderer.frame is None:  # an encoder-decoder does not follow instructions: the trained prompt is used
-            plain = recipe.prompt.model_copy(update={"examples": 0})
-            merge = make_renderer(plain, tokenizer, template=load_template("merge"))
-        started = model.start(renderer, longest, expected * fields.n)
+    def _of(cls, opened: Opened) -> Self:
         return cls(
-            started,
-            renderer,
-            GenerationSettings.of(recipe, spec, limit),
-            post=recipe.post,
-            limits=None if run is None else limits_for(run, recipe.post, []),
-            unreadable=partial(unreadable_prompts, "dialogues", recipe, model.facts, tokenizer),
-            prove=partial(model.prove, started),
-            long=LongSettings(longest, characters, merge),
+            opened.engine,
+            opened.renderer,
+            opened.settings,
+            post=opened.post,
+            limits=opened.limits,
+            unreadable=opened.unreadable,
+            prove=opened.prove,
+            long=opened.long,
         )
 
     def predict(
@@ -363,20 +291,3 @@ class Summarizer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _engine_of(recipe: Recipe, expected: int) -> EngineSpec:
-    """Return the engine for a number of dialogues whose lengths are not known yet."""
-    placement = choose_placement(recipe.generate)
-    characters = [_TYPICAL_CHARACTERS] * expected
-    return choose_engine(recipe.generate, placement, lambda: faster_engine(recipe, placement, characters))
-
-
-def _no_predictor() -> TokenLimitPredictor:
-    raise RunError("generate.limit: predicted needs a training; set it to fixed")
-
-
-def _recipe_of_folder(recipe: Recipe, folder: Path) -> Recipe:
-    """Return the recipe of a merged folder with the folder as its base, which holds unquantized weights."""
-    model = ModelFields(base=str(folder), trust_remote_code=recipe.model.trust_remote_code, quantization="none")
-    return recipe.model_copy(update={"model": model})

@@ -145,6 +145,11 @@ class Renderer:
         length = self._length.predict(dialogue) if self._length is not None else None
         return len(self._prompt_ids(dialogue, length, ()))
 
+    @property
+    def target_lengths(self) -> tuple[int, ...]:
+        """The lengths in characters that the prompt can ask for; empty: it asks for none."""
+        return () if self._length is None else self._length.targets
+
     def asking_for(self, length: int) -> Renderer:
         """Return this renderer with a prompt that asks for the same length for every dialogue.
 
