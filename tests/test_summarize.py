@@ -213,6 +213,7 @@ def test_a_length_is_asked_of_a_run_that_was_trained_for_lengths(tiny_model: Pat
     dialogue = Dialogue("a", TALK.strip())
     with Summarizer.open(run) as summarizer:
         asking = summarizer.asking_for(80)
+        assert [one.text for one in summarizer.summarize([dialogue], length=80)] == [done.out.strip()]
         shown = [str(one.renderer.messages(dialogue)) for one in (summarizer, asking)]
     assert "40자 안팎" in shown[0]
     assert "90자 안팎" in shown[1]

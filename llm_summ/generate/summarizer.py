@@ -190,7 +190,9 @@ class Summarizer:
                 ),
             )
 
-    def stream(self, dialogues: Sequence[Dialogue], *, long: Long = "truncate") -> Iterator[tuple[int, Summary]]:
+    def stream(
+        self, dialogues: Sequence[Dialogue], *, long: Long = "truncate", length: int | None = None
+    ) -> Iterator[tuple[int, Summary]]:
         """Yield summaries with the index of their dialogue, as soon as they are finished, in any order.
 
         Of several candidates, the one that agrees best with the others is chosen (minimum Bayes risk, by the
@@ -200,11 +202,16 @@ class Summarizer:
             dialogues: shape (n,).
             long: a dialogue that is too long for the prompt loses turns (``truncate``), as in the training; or its
                 windows are summarised, and their summaries listed or merged. Then `Summary.parts` has them.
+            length: the length to ask for, of a summary or of each part, see `asking_for`.
 
         Raises:
-            PromptError: prompts do not fit; a line for each reason. Nothing was generated.
+            PromptError: prompts do not fit, a line for each reason; or the prompt asks for no length. Nothing was
+                generated.
             GenerationError: the engine failed.
         """
+        if length is not None:
+            yield from self.asking_for(length).stream(dialogues, long=long)
+            return
         if long == "truncate":
             yield from self._stream(dialogues, self.renderer)
             return
@@ -218,9 +225,11 @@ class Summarizer:
             else (lambda texts: self._stream(texts, merge), lambda texts: self._long.groups(texts, merge)),
         )
 
-    def summarize(self, dialogues: Sequence[Dialogue], *, long: Long = "truncate") -> list[Summary]:
+    def summarize(
+        self, dialogues: Sequence[Dialogue], *, long: Long = "truncate", length: int | None = None
+    ) -> list[Summary]:
         """Return the summaries of all dialogues in their order, shape (n,); arguments as for `stream`."""
-        by_index = dict(self.stream(dialogues, long=long))
+        by_index = dict(self.stream(dialogues, long=long, length=length))
         return [by_index[index] for index in range(len(dialogues))]
 
     def windows(self, dialogue: Dialogue) -> list[Window]:
