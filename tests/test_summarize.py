@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -69,6 +70,17 @@ def test_text_in_summary_out(run: Run) -> None:
     done = llm_summ("summarize", "talk.txt")
     assert (done.code, done.out) == (0, "민지: 내일 몇 시에 볼까? 도윤: 여섯 시 어때?\n"), done.err
     assert "Run: runs/mine (the latest)" in done.err
+
+
+@pytest.mark.parametrize("arguments", [["-"], []])
+def test_standard_input(run: Run, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TALK.encode())))
+    done = llm_summ("summarize", *arguments)
+    assert (done.code, done.out) == (0, "민지: 내일 몇 시에 볼까? 도윤: 여섯 시 어때?\n"), done.err
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TALK.encode("utf-16"))))
+    done = llm_summ("summarize", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert "llm-summ: standard input: found UTF-16" in done.err
 
 
 def test_a_long_dialogue_is_summarised_in_parts_that_cover_every_turn(run: Run) -> None:
