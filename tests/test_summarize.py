@@ -17,7 +17,7 @@ from tiny_seq2seq import make_tiny_seq2seq
 from llm_summ.core.errors import PromptError, RecipeError
 from llm_summ.data import Dialogue, Turn, read_dialogues
 from llm_summ.data.inputs import read_inputs
-from llm_summ.generate.long_dialogues import stream_long
+from llm_summ.generate.long_dialogues import Merging, stream_long
 from llm_summ.generate.summarizer import Summarizer
 from llm_summ.generate.summary import Summary
 from llm_summ.predictions.prediction import Prediction
@@ -336,7 +336,7 @@ def test_summaries_are_merged_until_one_is_left() -> None:
             yield index, Summary(text, Prediction(dialogue.id, "", text, 1, "stop"))
 
     cut = [windows_of(dialogue) for dialogue in dialogues]
-    found = dict(stream_long(dialogues, cut, first_words, (merge, lambda texts: windows_of(texts, 15))))
+    found = dict(stream_long(dialogues, cut, first_words, Merging(merge, lambda texts: windows_of(texts, 15))))
     assert {index: summary.text for index, summary in found.items()} == {0: "a00", 1: "b00", 2: "c00"}
     assert len(found[0].parts) == len(cut[0]) == 10
     assert found[1].parts == ()
@@ -350,6 +350,8 @@ def test_summaries_are_merged_until_one_is_left() -> None:
 def test_summaries_that_cannot_become_fewer_are_listed() -> None:
     dialogue = Dialogue.of_turns("a", [Turn(None, "가나다라마바") for _ in range(3)])
     cut = [windows_of(dialogue)]
-    [(_, found)] = stream_long([dialogue], cut, first_words, (first_words, lambda texts: windows_of(texts, 3)))
+    [(_, found)] = stream_long(
+        [dialogue], cut, first_words, Merging(first_words, lambda texts: windows_of(texts, 3))
+    )
     assert found.text == "가나다\n가나다\n가나다"
     assert len(found.parts) == 3

@@ -17,7 +17,7 @@ from llm_summ.predictions.prediction import Prediction
 from llm_summ.prompt import Renderer
 from llm_summ.prompt.windows import Window, cut_windows
 
-__all__ = ["LONG", "Long", "LongSettings", "stream_long"]
+__all__ = ["LONG", "Long", "LongSettings", "Merging", "stream_long"]
 
 Long = Literal["truncate", "list", "merge"]
 """What is done about a dialogue that is too long for one prompt; ``truncate`` drops turns."""
@@ -29,6 +29,19 @@ Summarize = Callable[[Sequence[Dialogue]], Iterator[tuple[int, Summary]]]
 
 
 @dataclass(frozen=True, slots=True)
+class Merging:
+    """How summaries become one; they are the turns of a dialogue.
+
+    Attributes:
+        summarize: summarises dialogues of summaries.
+        groups: returns the groups of summaries that can be merged at a time.
+    """
+
+    summarize: Summarize
+    groups: Callable[[Dialogue], list[Window]]
+
+
+@dataclass(frozen=True, slots=True)
 class LongSettings:
     """How long dialogues are cut, and their summaries merged.
 
@@ -36,13 +49,13 @@ class LongSettings:
         max_prompt_tokens: of a window.
         characters: a window ends when it has so many, the length of a usual training dialogue: then its summary is
             like those of the training. None: only the tokens limit it.
-        merge: renders the prompt that merges summaries; None: the prompt of the dialogues.
+        merge: makes the renderer of the prompt that merges summaries; None: the prompt of the dialogues is used.
         overlap: how many turns of the window before a window begins with.
     """
 
     max_prompt_tokens: int
     characters: int | None = None
-    merge: Renderer | None = None
+    merge: Callable[[], Renderer] | None = None
     overlap: int = 1
 
     def windows(self, dialogue: Dialogue, renderer: Renderer) -> list[Window]:
@@ -68,7 +81,7 @@ def stream_long(
     dialogues: Sequence[Dialogue],
     windows: Sequence[Sequence[Window]],
     summarize: Summarize,
-    merge: tuple[Summarize, Callable[[Dialogue], list[Window]]] | None = None,
+    merge: Merging | None = None,
 ) -> Iterator[tuple[int, Summary]]:
     """Yield a summary of each dialogue with its index, as soon as it is finished, in any order.
 
@@ -76,8 +89,7 @@ def stream_long(
         dialogues: shape (n,).
         windows: of each dialogue, shape (n, *).
         summarize: summarises windows.
-        merge: merges summaries, which it gets as the turns of dialogues, and returns the groups that it can merge
-            at a time. None: the summaries of windows are put one below the other.
+        merge: merges the summaries of windows. None: they are put one below the other.
     """
     parts: dict[int, list[Summary]] = {}
     waiting: list[tuple[int, Summary]] = []
@@ -93,16 +105,15 @@ def stream_long(
             waiting.append((index, joined))
     if merge is None:
         return
-    summarize_texts, cut = merge
     while waiting:
-        groups = [cut(_as_dialogue(dialogues[index].id, parts[index])) for index, _ in waiting]
+        groups = [merge.groups(_as_dialogue(dialogues[index].id, parts[index])) for index, _ in waiting]
         stuck = {place for place, group in enumerate(groups) if len(group) >= len(parts[waiting[place][0]])}
         for place in stuck:
             say(f"{dialogues[waiting[place][0]].id}: its parts are too long to merge; they are listed")
             yield waiting[place]
         going = [place for place in range(len(waiting)) if place not in stuck]
         left = []
-        for number, found in _in_order("Merging", [groups[place] for place in going], summarize_texts):
+        for number, found in _in_order("Merging", [groups[place] for place in going], merge.summarize):
             index, joined = waiting[going[number]]
             if len(found) == 1:
                 yield index, _merged(joined, found[0])

@@ -26,7 +26,7 @@ from llm_summ.post.limits import LengthLimits, limits_for
 from llm_summ.prompt import Renderer, TokenizedExample, load_template, make_renderer
 from llm_summ.prompt.saved_prompt import other_renderer, saved_limit_predictor, trained_renderer
 from llm_summ.prompt.token_limit import TokenLimitPredictor, token_limit
-from llm_summ.recipe import ModelFields, PostStep, Recipe, find_recipe, load_recipe
+from llm_summ.recipe import ModelFields, PostStep, Recipe, bundled_dir, find_recipe, load_recipe
 from llm_summ.runs.run import RUNS, Run, open_run
 
 __all__ = ["Opened", "opened_base", "opened_run"]
@@ -82,10 +82,8 @@ class _Model:
             # The two contexts of an encoder-decoder are separate.
             left = context if renderer.frame is not None else context - recipe.generate.max_new_tokens
             longest = max(1, min(longest, left))
-        merge = None
-        if renderer.frame is None:  # an encoder-decoder follows no instruction: the trained prompt is used
-            plain = recipe.prompt.model_copy(update={"examples": 0})
-            merge = make_renderer(plain, self.tokenizer, template=load_template("merge"))
+        # An encoder-decoder follows no instruction: it merges with its own prompt.
+        merge = self._merging if renderer.frame is None else None
         started = source.start(renderer, longest, expected * recipe.generate.n)
         return Opened(
             started,
@@ -97,6 +95,11 @@ class _Model:
             partial(source.prove, started),
             LongSettings(longest, characters, merge),
         )
+
+    def _merging(self) -> Renderer:
+        fields = self.recipe.prompt.model_copy(update={"examples": 0})
+        template = load_template(str(bundled_dir("prompts") / "merge.md"))
+        return make_renderer(fields, self.tokenizer, template=template)
 
 
 def opened_run(

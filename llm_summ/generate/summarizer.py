@@ -21,7 +21,7 @@ from typing import Self
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.generate.engine import Engine, Key, Request
-from llm_summ.generate.long_dialogues import Long, LongSettings, stream_long
+from llm_summ.generate.long_dialogues import Long, LongSettings, Merging, stream_long
 from llm_summ.generate.opening import Opened, opened_base, opened_run
 from llm_summ.generate.proof import PROMPTS_OF_A_PROOF, WORTH_PROVING
 from llm_summ.generate.settings import GenerationSettings, request_seed
@@ -215,15 +215,14 @@ class Summarizer:
         if long == "truncate":
             yield from self._stream(dialogues, self.renderer)
             return
-        merge = self._long.merge or self.renderer
-        yield from stream_long(
-            dialogues,
-            [self.windows(dialogue) for dialogue in dialogues],
-            lambda windows: self._stream(windows, self.renderer),
-            None
-            if long == "list"
-            else (lambda texts: self._stream(texts, merge), lambda texts: self._long.groups(texts, merge)),
-        )
+        merge = None
+        if long == "merge":
+            renderer = self.renderer if self._long.merge is None else self._long.merge()
+            merge = Merging(
+                lambda texts: self._stream(texts, renderer), lambda texts: self._long.groups(texts, renderer)
+            )
+        windows = [self.windows(dialogue) for dialogue in dialogues]
+        yield from stream_long(dialogues, windows, lambda parts: self._stream(parts, self.renderer), merge)
 
     def summarize(
         self, dialogues: Sequence[Dialogue], *, long: Long = "truncate", length: int | None = None
