@@ -23,6 +23,7 @@ from llm_summ.generate.summary import Summary
 from llm_summ.predictions.prediction import Prediction
 from llm_summ.prompt import LengthTarget, load_template
 from llm_summ.prompt.saved_prompt import keep, kept_sha256
+from llm_summ.prompt.token_limit import TokenLimitPredictor
 from llm_summ.prompt.windows import Window, cut_windows
 from llm_summ.recipe import DataFields, GenerateFields, ModelFields, PromptFields, Recipe
 from llm_summ.runs.manifest import Manifest, PromptRecord
@@ -115,6 +116,23 @@ def test_parts_have_the_times_of_their_turns(run: Run) -> None:
     last = llm_summ("summarize", "talk.jsonl").out.splitlines()[-1]
     assert last.startswith(f"[{parts[-1]['first']}–100, ")
     assert "–1:06:00] " in last
+
+
+def test_a_part_is_as_long_as_a_usual_training_dialogue(run: Run) -> None:
+    dialogue = Dialogue("long", long_text().strip())
+    with Summarizer.open(run) as summarizer:
+        filled = summarizer.windows(dialogue)
+    run.budget_path.write_text(
+        TokenLimitPredictor((4.0, 0.0, 0.0), 0.0, characters=100).to_json(), encoding="utf-8"
+    )
+    with Summarizer.open(run) as summarizer:
+        windows = summarizer.windows(dialogue)
+        [whole] = summarizer.windows(Dialogue("short", dialogue.text[:150]))
+    assert len(windows) > 2 * len(filled)
+    new = ["\n".join(window.dialogue.turn_texts[window.overlap :]) for window in windows]
+    assert all(50 < len(text) <= 100 for text in new)
+    assert "\n".join(new) == dialogue.text
+    assert len(whole.dialogue.text) == 150  # it fits into the prompt
 
 
 def test_merged_parts_make_one_summary(run: Run) -> None:
