@@ -12,7 +12,7 @@ from typing import Any
 from llm_summ.core.engine_registry import EngineSpec
 from llm_summ.core.errors import RecipeError, RunError
 from llm_summ.core.optional_packages import quiet_libraries, require
-from llm_summ.data import Dialogue
+from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.generate.engine import Engine
 from llm_summ.generate.engine_choice import choose_engine, faster_engine
 from llm_summ.generate.long_dialogues import LongSettings
@@ -23,7 +23,7 @@ from llm_summ.models.adapter import merged_stamp
 from llm_summ.models.base import configuration, load_tokenizer
 from llm_summ.models.families import family_of
 from llm_summ.post.limits import LengthLimits, limits_for
-from llm_summ.prompt import Renderer, TokenizedExample, load_template, make_renderer
+from llm_summ.prompt import ExamplePool, Renderer, Template, TokenizedExample, load_template, make_renderer
 from llm_summ.prompt.saved_prompt import other_renderer, saved_limit_predictor, trained_renderer
 from llm_summ.prompt.token_limit import TokenLimitPredictor, token_limit
 from llm_summ.recipe import ModelFields, PostStep, Recipe, bundled_dir, find_recipe, load_recipe
@@ -32,6 +32,7 @@ from llm_summ.runs.run import RUNS, Run, open_run
 __all__ = ["Opened", "opened_base", "opened_run"]
 
 _TYPICAL_CHARACTERS = 430  # of a dialogue, to choose an engine before the dialogues are known
+_EXAMPLES = "sample:train"  # for a prompt with examples
 _SECTIONS = ("generate.", "prompt.", "model.", "post=")
 
 
@@ -136,14 +137,16 @@ def opened_run(
 
 def opened_base(base: str, *, prompt: str, engine: str | None, overrides: Sequence[str], expected: int) -> Opened:
     """Start a base model; arguments and errors are those of `Summarizer.open_base`."""
-    recipe = _recipe_of_base(base, prompt, with_engine(engine, overrides))
+    template = load_template(prompt)
+    recipe = _recipe_of_base(base, template, with_engine(engine, overrides))
     # The folder is only the place of a run that does not exist.
     model = _resolved(Run(Path(base)), recipe, expected, untuned=True)
     frame = None
     if model.source.facts is not None:
         config = configuration(recipe.model, model.source.tokenizer_at)
         frame = family_of(model.source.facts).frame(model.tokenizer, config)
-    renderer = make_renderer(recipe.prompt, model.tokenizer, frame=frame)
+    pool = ExamplePool(read_dialogues(_EXAMPLES, references=True)) if template.uses("examples") else None
+    renderer = make_renderer(recipe.prompt, model.tokenizer, template=template, examples=pool, frame=frame)
     return model.start(renderer, token_limit(recipe.generate, _no_predictor), expected)
 
 
@@ -164,10 +167,11 @@ def _recipe_of_folder(recipe: Recipe, folder: Path) -> Recipe:
     return recipe.model_copy(update={"model": model})
 
 
-def _recipe_of_base(base: str, prompt: str, overrides: Sequence[str]) -> Recipe:
+def _recipe_of_base(base: str, template: Template, overrides: Sequence[str]) -> Recipe:
     """Return the recipe of a model that is not trained.
 
-    Prompts may be long, and line breaks stay in a summary, since prompts such as ``meeting`` ask for lists.
+    Prompts may be long, and line breaks stay in a summary, since prompts such as ``meeting`` ask for lists. With
+    examples, a model that does not know where to stop writes further examples, which are cut off.
 
     Raises:
         RecipeError: a value is not valid, or its section has no effect here.
@@ -179,12 +183,15 @@ def _recipe_of_base(base: str, prompt: str, overrides: Sequence[str]) -> Recipe:
     own = {
         "model.base": json.dumps(base),
         "model.quantization": "none",
-        "prompt.template": json.dumps(prompt),
+        "prompt.template": json.dumps(str(template.path)),
         "prompt.max_prompt_tokens": "4096",
         "generate.limit": "fixed",
         "generate.max_new_tokens": "512",
         "post": "[strip, cut_unfinished]",
     }
+    if template.uses("examples"):
+        own |= {"prompt.examples": "3", "prompt.max_examples_tokens": "1500"}
+        own |= {"post": "[drop_prompt, drop_repeats, strip, join_lines, collapse_whitespace, cut_unfinished]"}
     # A recipe comes from a file; of this one, the training is not used.
     return load_recipe(find_recipe("qlora"), [*(f"{key}={value}" for key, value in own.items()), *overrides])
 

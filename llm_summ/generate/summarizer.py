@@ -111,7 +111,8 @@ class Summarizer:
 
         Args:
             base: ``embedded:gemma-3-270m``, a folder of a transformers model, or a hub id.
-            prompt: the name or file of a prompt; it can use neither `length` nor `examples`.
+            prompt: the name or file of a prompt; it cannot use `length`, and `examples` are those of the
+                bundled sample.
             engine: the engine's name; None: ``auto``.
             overrides: ``generate.KEY=VALUE``, ``prompt.KEY=VALUE``, ``model.KEY=VALUE`` or ``post=[…]``.
             expected: as for `open`.
