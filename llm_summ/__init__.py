@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from llm_summ.runs.run import open_run as open_run
     from llm_summ.score import score_corpus as score_corpus
     from llm_summ.train.job import sft as sft
+    from llm_summ.train.parts import TrainingParts as TrainingParts
+    from llm_summ.train.parts import training_parts as training_parts
 
 __version__ = "0.1.0"
 
@@ -73,6 +75,7 @@ _MODULES = {
     "Run": "runs.run",
     "Summarizer": "generate.summarizer",
     "Summary": "generate.summary",
+    "TrainingParts": "train.parts",
     "Turn": "data",
     "check_recipe": "check.job",
     "evaluate_file": "evaluate.evaluation",
@@ -84,6 +87,7 @@ _MODULES = {
     "read_dialogues": "data",
     "score_corpus": "score",
     "sft": "train.job",
+    "training_parts": "train.parts",
 }
 """The room and module of each public name."""
 

@@ -80,7 +80,7 @@ def _walked(family: Family, no_vllm: bool) -> dict[str, str]:
 def _as_it_should(family: Family, steps: dict[str, str]) -> bool:
     if family.refused:
         return list(steps) == ["check"] and steps["check"] != "ok"
-    if family.two_parts:
+    if not family.served:
         return all((found == "ok") != step.startswith("vllm") for step, found in steps.items())
     return all(found == "ok" for step, found in steps.items() if step != "vllm attached") and (
         ("vllm attached" not in steps) or (steps["vllm attached"] == "ok") == family.attached

@@ -15,8 +15,12 @@ import pytest
 
 from llm_summ.core.registry import Registry
 from llm_summ.data import read_dialogues
+from llm_summ.prompt import load_template
+from llm_summ.recipe import DataFields, ModelFields, Recipe
+from llm_summ.runs.manifest import Manifest, PromptRecord
+from llm_summ.runs.run import create_run
 
-__all__ = ["installed", "log_of", "own_registry", "write_recipe"]
+__all__ = ["installed", "log_of", "own_registry", "run_without_weights", "write_recipe"]
 
 
 def own_registry(registry: Registry[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +75,14 @@ def write_recipe(path: Path, base: Path, **train: Any) -> Path:
     }
     path.write_text(json.dumps(recipe), encoding="utf-8")  # JSON is YAML
     return path
+
+
+def run_without_weights(base: Path) -> Path:
+    """Make a run for an engine that needs no weights, and return its folder ``runs/mine``."""
+    recipe = Recipe(model=ModelFields(base=str(base)), data=DataFields(train="sample:train", dev="sample:dev"))
+    template = load_template("plain")
+    manifest = Manifest(prompt=PromptRecord(name=template.name, sha256=template.sha256), kept={})
+    return create_run(Path("runs/mine"), recipe, template.text, manifest).path
 
 
 def log_of(run: str) -> list[dict[str, Any]]:

@@ -32,6 +32,14 @@ def train(path: Path) -> float | None:
     return llm_summ.sft(load_recipe(path), runs=Path("runs"), name=None, stem="mine").score
 
 
+def loop(path: Path) -> float:
+    parts: llm_summ.TrainingParts = llm_summ.training_parts(load_recipe(path))
+    loss: float = sum(parts.backward(examples) for examples in parts.loader())
+    with parts.summarizer() as summarizer:
+        texts = [summary.text for summary in summarizer.summarize(parts.dev)]
+    return loss + score_corpus(texts, [dialogue.references for dialogue in parts.dev]).final
+
+
 turn = Turn("#Person1#", "안녕하세요?")
 steps: list[str] = llm_summ.post_process(["요약입니다."], [False], ["strip"]).texts
 """

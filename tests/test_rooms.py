@@ -41,7 +41,10 @@ HEAVY = KNOW_MODELS | {"bm25s", "openai", "numpy", "pyarrow", "rapidfuzz", "roug
 # They subclass what the libraries give, and are themselves imported only when a model is there.
 MAY_BE_HEAVY = {
     f"llm_summ.train.{name}"
-    for name in ("callbacks", "log", "sharded_trainer", "step_loader", "step_trainer", "tracking")
+    for name in (
+        *("callbacks", "log", "sharded_trainer", "step_loader", "step_trainer"),
+        *("tracking", "user_callbacks"),
+    )
 }
 MAY_BE_HEAVY |= {
     "llm_summ.core.compat.trainer",

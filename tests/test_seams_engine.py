@@ -9,17 +9,21 @@ from pathlib import Path
 
 import pytest
 from command_line import llm_summ, refused
-from seams import installed, own_registry
+from seams import installed, own_registry, run_without_weights
 
 from llm_summ.core import engine_registry
-from llm_summ.core.engine_registry import ENGINES, EngineSpec, engine_names, engine_spec, register
+from llm_summ.core.engine_registry import (
+    ENGINES,
+    EngineSpec,
+    built_in_engines,
+    engine_names,
+    engine_spec,
+    register,
+)
 from llm_summ.core.errors import EngineError
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.generate.summarizer import Summarizer
-from llm_summ.prompt import load_template
-from llm_summ.recipe import DataFields, GenerateFields, ModelFields, Recipe
-from llm_summ.runs.manifest import Manifest, PromptRecord
-from llm_summ.runs.run import create_run
+from llm_summ.recipe import GenerateFields
 
 pytestmark = pytest.mark.filterwarnings("ignore:::transformers")
 
@@ -63,13 +67,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def run(tiny_model: Path, in_tmp: Path) -> Path:
-    """A run without weights: the engine needs none."""
-    recipe = Recipe(
-        model=ModelFields(base=str(tiny_model)), data=DataFields(train="sample:train", dev="sample:dev")
-    )
-    template = load_template("plain")
-    manifest = Manifest(prompt=PromptRecord(name=template.name, sha256=template.sha256), kept={})
-    return create_run(Path("runs/mine"), recipe, template.text, manifest).path
+    return run_without_weights(tiny_model)
 
 
 @pytest.mark.slow
@@ -100,11 +98,11 @@ def test_a_program_uses_it_by_its_name(toy: Path, run: Path) -> None:
     ("arguments", "expected"),
     [
         (["--set", "generate.n=2", "--set", "generate.temperature=1.0"], "n: the engine toy generates one text"),
-        (["--set", "generate.beams=4"], "beams 4 works only with the engine hf, found toy"),
+        (["--set", "generate.beams=4"], "beams 4 works only with the engine hf"),
         (["--set", "generate.data_parallel=2"], "data_parallel: the engine toy does not support it"),
         (
             ["--untuned"],
-            "--untuned: the engine toy cannot leave the adapter out; remove --untuned, or use vllm or hf",
+            "--untuned: the engine toy cannot leave the adapter out; remove --untuned, or use vllm",
         ),
     ],
 )
@@ -115,9 +113,11 @@ def test_what_it_cannot_do_is_refused(toy: Path, run: Path, arguments: list[str]
 
 
 def test_every_list_of_engines_names_it(toy: Path, in_tmp: Path) -> None:
-    assert engine_names() == ["auto", "vllm", "hf", "openai", "echo", "toy"]
+    own = ["auto", *(spec.name for spec in built_in_engines())]
+    assert engine_names()[: len(own)] == own
+    assert "toy" in engine_names()[len(own) :]
     assert GenerateFields(engine="toy").engine == "toy"
-    with pytest.raises(ValueError, match=r"found 'tooy', expected .*'echo' or 'toy'; did you mean toy\?"):
+    with pytest.raises(ValueError, match=r"found 'tooy', expected 'auto', .*'toy'; did you mean toy\?"):
         GenerateFields(engine="tooy")
     assert "toy" in llm_summ("generate", "--help").out
     assert "'toy'" in llm_summ("sweep", "--over", "post=[]", "--engine", "x").err

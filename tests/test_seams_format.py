@@ -50,7 +50,7 @@ def write_notes(table: Table, path: Path) -> bytes:
 
 
 def read_messenger(path: Path, required: Sequence[str]) -> Table:
-    """Read an export with a header ``Date,User,Message``: one conversation, its lines in order."""
+    """Read an export with a header ``Day,Who,Words``: one conversation, its lines in order."""
     _, *rows = path.read_text(encoding="utf-8").splitlines()
     turns = [dict(zip(("speaker", "text"), row.split(",", 2)[1:], strict=True)) for row in rows]
     return Table(path, ("fname", "turns"), [Record(2, {"fname": path.stem, "turns": turns})])
@@ -61,7 +61,7 @@ MESSENGER = Format(
     "messenger export",
     (".csv", ".chat"),
     read=read_messenger,
-    sniff=lambda path, head: head.startswith(b"Date,User,Message"),
+    sniff=lambda path, head: head.startswith(b"Day,Who,Words"),
 )
 
 
@@ -127,7 +127,7 @@ def test_a_new_format_is_split_and_written() -> None:
 
 
 def test_content_decides_between_formats_that_share_a_suffix() -> None:
-    Path("chat.csv").write_text("Date,User,Message\n2026-03-02,민지,네\n2026-03-02,도윤,예\n", encoding="utf-8")
+    Path("chat.csv").write_text("Day,Who,Words\n2026-03-02,민지,네\n2026-03-02,도윤,예\n", encoding="utf-8")
     Path("table.csv").write_text("fname,dialogue\na,민지: 네\n", encoding="utf-8")
     assert [find_format(Path(name)).name for name in ("chat.csv", "table.csv")] == ["messenger export", "CSV"]
     assert read_dialogues("chat.csv")[0].turns == (Turn("민지", "네"), Turn("도윤", "예"))
@@ -156,7 +156,7 @@ def test_a_format_that_is_only_read_is_split_into_jsonl() -> None:
 
 def test_predictions_may_have_a_new_format_and_columns_are_checked() -> None:
     Path("a.notes").write_text(notes(2), encoding="utf-8")
-    Path("b.chat").write_text("Date,User,Message\n2026-03-02,민지,네\n", encoding="utf-8")
+    Path("b.chat").write_text("Day,Who,Words\n2026-03-02,민지,네\n", encoding="utf-8")
     assert read_hypotheses(Path("a.notes")) == {"n_0": "0번째 대화입니다.", "n_1": "1번째 대화입니다."}
     done = llm_summ("eval", "a.notes", "--compare", "a.notes", "b.chat")
     assert "b.chat: no column summary; found fname, turns" in refused(done)
@@ -165,10 +165,14 @@ def test_predictions_may_have_a_new_format_and_columns_are_checked() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("x.chat", "fname,dialogue\n", "x.chat: found no format that is known; expected messenger export in"),
+        (
+            "x.chat",
+            "fname,dialogue\n",
+            "x.chat: found no format that is known, but «fname,dialogue»; expected messenger export in",
+        ),
         ("x.notes", "@@ a\nwhat\n", "x.notes:2: found 'what'; expected a line such as (00:01) name> text"),
         ("x.notes", "", "x.notes: no rows; expected at least one dialogue"),
-        ("x.vtt", "", "expected .csv, .jsonl, .parquet, .notes, .chat"),
+        ("x.doc", "", ".zip, .notes, .chat"),
     ],
 )
 def test_files_that_no_format_reads(name: str, content: str, said: str) -> None:

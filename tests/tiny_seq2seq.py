@@ -32,7 +32,7 @@ def make_tiny_seq2seq(folder: Path, kind: Kind = "bart", **fields: Any) -> Path:
     )
 
     tokenizer = _t5_tokenizer() if kind == "t5" else _bart_tokenizer(kind)
-    rows = len(tokenizer)
+    rows = fields.pop("vocab_size", len(tokenizer))
     torch.manual_seed(0)
     if kind == "t5":
         sizes = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4} | fields

@@ -39,11 +39,13 @@ def check(recipe: str, overrides: tuple[str, ...], run_name: str | None, as_json
     from llm_summ.check.job import check_recipe
     from llm_summ.core.errors import InputError
     from llm_summ.runs.run import RUNS, open_run
+    from llm_summ.train.job import load_callbacks
 
     run = open_run(RUNS, run_name) if run_name is not None or (RUNS / "latest").is_dir() else None
     if run_name is not None and run is not None:
         run.recipe()  # a run that is named must have a recipe
     try:
+        load_callbacks(loaded)
         report = check_recipe(loaded, run)
     except InputError as error:
         if as_json:

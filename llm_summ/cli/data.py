@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from llm_summ.cli import options as shared
+from llm_summ.cli.convert import convert
 
 __all__ = ["data"]
 
 
 @click.group()
 def data() -> None:
-    """Check, measure and split data; copy the sample."""
+    """Convert, check, measure and split data; copy the sample."""
 
 
 @data.command()
@@ -147,3 +148,6 @@ def split(file: str, folder: Path, dev: float, test: float | None, seed: int) ->
     from llm_summ.data.split import split_file
 
     shared.print_lines(split_file(file, folder, {"dev": dev} | ({} if test is None else {"test": test}), seed))
+
+
+data.add_command(convert)

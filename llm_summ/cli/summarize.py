@@ -112,10 +112,10 @@ class SummarizeOptions:
 def summarize(options: SummarizeOptions) -> int:
     """Summarise dialogues: text in, summary out.
 
-    FILE is a text with a turn on each line (`민지: 네`), or a data file (CSV, JSONL, parquet); - or no FILE is
-    standard input. The model is started once for all files. Without --run it is that of the latest run, and
-    without any run the embedded model. A FILE that cannot be read is reported, the others are summarised, and the
-    exit code is 1.
+    FILE is a text with a turn on each line (`민지: 네`), a chat, a transcript, or a data file (CSV, JSONL,
+    parquet); - or no FILE is standard input. The model is started once for all files. Without --run it is that of
+    the latest run, and without any run the embedded model. A FILE that cannot be read is reported, the others are
+    summarised, and the exit code is 1.
 
     \b
     Examples:

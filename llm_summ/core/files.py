@@ -151,7 +151,12 @@ def read_jsonl(path: Path, *, may_be_torn: bool = False) -> Iterator[tuple[int, 
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal; of a folder, that of its files and their names."""
+    if path.is_dir():
+        files = sorted(other for other in path.rglob("*") if other.is_file())
+        return text_sha256(
+            "".join(f"{file.relative_to(path).as_posix()}\n{file_sha256(file)}\n" for file in files)
+        )
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

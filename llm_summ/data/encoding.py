@@ -9,7 +9,7 @@ from llm_summ.core.errors import DataError
 from llm_summ.core.progress import say
 from llm_summ.data.mistaken_formats import binary_format, wide_encoding
 
-__all__ = ["read_text"]
+__all__ = ["decode_text", "read_content", "read_text"]
 
 _KOREAN_SHARE = 0.9  # of the letters outside ASCII: bytes of other encodings decode to rare syllables and hanja
 _JAMO = re.compile("([\u3131-\u3163])\\1*")  # ㅋㅋㅋ, ㅠㅠ
@@ -27,10 +27,34 @@ def read_text(path: Path) -> tuple[str, str]:
     Raises:
         DataError: the file cannot be read, has another encoding, or contains a NUL.
     """
+    return decode_text(*read_content(path))
+
+
+def read_content(path: Path, most: int | None = None) -> tuple[Path, bytes]:
+    """Read the bytes of a file.
+
+    Args:
+        path: the file.
+        most: the largest number of bytes; None reads any.
+
+    Returns:
+        the path and the content.
+
+    Raises:
+        DataError: the file cannot be read or is larger.
+    """
     try:
-        content = path.read_bytes()
+        if most is not None and (size := path.stat().st_size) > most:
+            raise DataError(
+                f"{path}: found {size / 1e6:,.0f} MB; expected at most {most / 1e6:,.0f} MB; divide the file"
+            )
+        return path, path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def decode_text(path: Path, content: bytes) -> tuple[str, str]:
+    """Decode the content of a file, which may be part of an archive; otherwise like `read_text`."""
     if other := binary_format(path, content) or wide_encoding(path, content):
         raise other
     try:

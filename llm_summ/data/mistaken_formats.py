@@ -47,6 +47,12 @@ _BINARY = (
     (b"\xff\xd8\xff", "a picture (JPEG)", "name the data file"),
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "fetch the file: git lfs pull"),
 )
+_EXPECTED = {
+    ".jsonl": "a JSON object a line",
+    ".parquet": "parquet",
+    ".json": "JSON",
+    **dict.fromkeys((".txt", ".vtt", ".srt"), "a text"),
+}
 _WEB_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html|head|body|table)\b", re.IGNORECASE)
 _WIDE = (
     (b"\xff\xfe\0\0", "utf-32"),
@@ -229,7 +235,7 @@ def _zip_format(content: bytes) -> tuple[str, str]:
 
 def _expected(path: Path) -> str:
     """Return the format that a file of this name should have."""
-    return {".jsonl": "a JSON object a line", ".parquet": "parquet"}.get(path.suffix.lower(), "CSV")
+    return _EXPECTED.get(path.suffix.lower(), "CSV")
 
 
 def _filled(remedy: str, path: Path, **values: str) -> str:

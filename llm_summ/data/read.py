@@ -11,7 +11,7 @@ from typing import Any
 
 from llm_summ.core.errors import DataError, PredictionError
 from llm_summ.core.progress import say
-from llm_summ.data.dialogue import Dialogue
+from llm_summ.data.dialogue import Dialogue, Turn
 from llm_summ.data.formats import read_table
 from llm_summ.data.source import resolve_source
 from llm_summ.data.table import Record, Table
@@ -21,6 +21,7 @@ __all__ = [
     "DIALOGUE_COLUMNS",
     "dialogue_column",
     "dialogue_text",
+    "given_turns",
     "read_data_table",
     "read_dialogues",
     "read_hypotheses",
@@ -198,6 +199,16 @@ def dialogue_text(table: Table, record: Record) -> str:
     return text_of(table, record, "dialogue") if turns is None else "\n".join(turn_texts(*turns))
 
 
+def given_turns(table: Table, record: Record) -> tuple[Turn, ...]:
+    """Return the turns of a row that has a list of them with speakers or times; none for any other row.
+
+    Raises:
+        DataError: the field is not a list of turns.
+    """
+    turns = _turn_list(table, record)
+    return () if turns is None else read_turns(*turns)
+
+
 def _turn_list(table: Table, record: Record) -> tuple[str, list[Any]] | None:
     """Return the column `turns` as an error names it, and the list in it; None if the dialogue is a text."""
     if dialogue_column(record) == "dialogue":
@@ -216,8 +227,7 @@ def _turn_list(table: Table, record: Record) -> tuple[str, list[Any]] | None:
 def _dialogue(table: Table, record: Record, references: bool) -> Dialogue:
     where = table.place(record)
     identity = text_of(table, record, "fname").strip()
-    turns = _turn_list(table, record)
-    given = () if turns is None else read_turns(*turns)
+    given = given_turns(table, record)
     text = "\n".join(map(str, given)) if given else dialogue_text(table, record)
     if not identity:
         raise DataError(f"{where}: empty fname; every row needs an id")

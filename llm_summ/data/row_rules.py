@@ -8,12 +8,13 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html.entities import name2codepoint
 from itertools import accumulate, chain
 
 from llm_summ.core.errors import DataError
+from llm_summ.data.dialogue import Turn
 from llm_summ.data.empty_texts import is_blank
 from llm_summ.data.labels import (
     EMPTY_TURN,
@@ -25,11 +26,19 @@ from llm_summ.data.labels import (
     split_turns,
     tagging_of,
 )
-from llm_summ.data.read import dialogue_column, dialogue_text, reference_columns, text_of, topic_columns
+from llm_summ.data.read import (
+    dialogue_column,
+    dialogue_text,
+    given_turns,
+    reference_columns,
+    text_of,
+    topic_columns,
+)
 from llm_summ.data.rules import REPAIRED, RULES
 from llm_summ.data.summary_faults import PRINTED, is_korean, summary_faults, topic_faults
 from llm_summ.data.table import Record, Table
 from llm_summ.data.tags import GAP, TAG, odd_tags, proper_tags
+from llm_summ.data.turn_rules import listed_turn_oddities
 
 __all__ = [
     "ENTITY",
@@ -130,7 +139,7 @@ def row_oddities(table: Table, record: Record) -> list[Oddity]:
         elif not text.strip():
             continue
         elif column == source:
-            odd = chain(_text_oddities(text, tagging), _turn_oddities(text, tagging))
+            odd = chain(_text_oddities(text, tagging), _turn_oddities(text, tagging, given_turns(table, record)))
         elif column in references:
             odd = chain(_text_oddities(text, tagging), _reference_oddities(text, dialogue, tagging))
         else:
@@ -242,7 +251,7 @@ def _is_plain(text: str) -> bool:
     return not odd_space and not _UNCOMMON.search(text)
 
 
-def _turn_oddities(dialogue: str, tagging: Tagging) -> _Found:
+def _turn_oddities(dialogue: str, tagging: Tagging, given: Sequence[Turn]) -> _Found:
     if match := PRINTED.match(dialogue):
         yield "printed-list", *match.span()
     # As after a repair: a misspelt label is a label.
@@ -250,7 +259,9 @@ def _turn_oddities(dialogue: str, tagging: Tagging) -> _Found:
     whole = split_turns(proper)
     lines = dialogue.split("\n")
     starts = [0, *accumulate(len(line) + 1 for line in lines)]
-    if len(whole.strip().split("\n")) == 1:
+    if given and whole == dialogue:  # the turns and their speakers are known
+        yield from listed_turn_oddities(given)
+    elif len(whole.strip().split("\n")) == 1:
         yield "one-turn", 0, 0
     elif len(speakers_of(whole)) == 1:
         yield "one-speaker", 0, 0
@@ -261,6 +272,8 @@ def _turn_oddities(dialogue: str, tagging: Tagging) -> _Found:
     for kind, pattern in (("tag-without-colon", NO_COLON), ("empty-turn", EMPTY_TURN)):
         if match := pattern.search(dialogue):
             yield kind, *match.span()
+    if given and whole == dialogue:
+        return
     for start, line, spelt, label in zip(starts, lines, proper.split("\n"), line_labels(proper), strict=False):
         if line.strip() and label is None and not NO_COLON.match(spelt):
             yield "no-speaker", start, start + len(line)

@@ -46,6 +46,7 @@ _WHY: dict[Severity, dict[str, str]] = {
         "no-speaker": "a line without a speaker, where other lines have one",
         "empty-turn": "a label without words",
         "one-turn": "a dialogue of a single line",
+        "turn-times": "a turn begins before the one before it, or ends before it begins",
         "one-speaker": "a dialogue with only one speaker",
         "unknown-mask": "looks like a mask, but is not a known one",
         "blank-line": "an empty line: a token without content",

@@ -11,6 +11,7 @@ from llm_summ.core.errors import DataError
 from llm_summ.core.files import all_or_none, whole_file
 from llm_summ.core.formatting import did_you_mean
 from llm_summ.data.formats import format_names, is_data_file
+from llm_summ.data.formats.archive import is_slack_folder
 
 __all__ = [
     "check_folder",
@@ -49,7 +50,7 @@ def resolve_source(source: str, *, option: str | None = None) -> Path:
         raise DataError(f"found an empty name; expected the name of a {format_names()} file")
     path = Path(source)
     try:
-        if path.is_file():
+        if path.is_file() or is_slack_folder(path):
             return path
         if path.exists():
             what = "is a folder" if path.is_dir() else "is not a regular file"

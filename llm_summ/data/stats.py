@@ -34,6 +34,7 @@ __all__ = [
 MEASURES = {
     "turns": "turns",
     "speakers": "speakers",
+    "minutes": "minutes",
     "characters": "characters",
     "words": "words",
     "morphemes": "morphemes",
@@ -184,6 +185,8 @@ def describe(
                 raise ValueError(f"{name}: dialogue {dialogue.id} is empty")
             values["turns"].append(sum(1 for turn in dialogue.turn_texts if turn.strip()))
             values["speakers"].append(len(dialogue.speakers))
+            if (minutes := _minutes(dialogue)) is not None:
+                values["minutes"].append(minutes)
             for measure, length in lengths(dialogue.text, dialogue.turn_texts).items():
                 values[measure].append(length)
             for reference in dialogue.references:
@@ -207,6 +210,12 @@ def describe(
         topics=dict(topics.most_common()),
         values={measure: tuple(values[measure]) for measure in MEASURES if measure in values},
     )
+
+
+def _minutes(dialogue: Dialogue) -> float | None:
+    """Return the time between the first and the last time of the turns; None if they have no times."""
+    times = [time for turn in dialogue.given_turns for time in (turn.start, turn.end) if time is not None]
+    return (max(times) - min(times)) / 60 if len(times) > 1 else None
 
 
 def compare_lengths(files: Sequence[FileStatistics]) -> TextTable:

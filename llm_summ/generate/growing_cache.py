@@ -7,7 +7,9 @@ from typing import Any
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-__all__ = ["can_be_split", "growing_cache", "keep_rows"]
+from llm_summ.models.cpu_decoding import shares_keys
+
+__all__ = ["beam_cache", "can_be_split", "growing_cache", "keep_rows"]
 
 _ROOM = 64
 """Free positions that are allocated at a time; everything is copied when they are full."""
@@ -32,6 +34,30 @@ def growing_cache(model: Any) -> Any:
         # The keys and values of the source are computed once, and do not grow.
         return EncoderDecoderCache(cache, _cache(model))
     return cache
+
+
+class _BeamCache(EncoderDecoderCache):  # type: ignore[misc]
+    """The cache of a beam search: the beams of a prompt read one source, so only their texts change places."""
+
+    def reorder_cache(self, beam_idx: Any) -> None:
+        """Choose the rows of the texts."""
+        self.self_attention_cache.reorder_cache(beam_idx)
+
+
+def beam_cache(model: Any, arguments: dict[str, Any], beams: int) -> Any:
+    """Return the cache of a beam search with an encoder-decoder, with the keys and values of the source.
+
+    Args:
+        model: an encoder-decoder.
+        arguments: the beginning of a generation, with the output of the encoder, for b prompts.
+        beams: of each prompt. Where the attention allows it, they share one row of keys and values.
+    """
+    filled = EncoderDecoderCache(_cache(model), _cache(model))
+    model(**arguments, past_key_values=filled, use_cache=True)
+    source = filled.cross_attention_cache
+    if not shares_keys(model):
+        source.batch_repeat_interleave(beams)
+    return _BeamCache(_cache(model), source)
 
 
 def keep_rows(cache: Any, places: Any) -> None:

@@ -45,6 +45,7 @@ class BaseFacts:
         sees: whether it has layers for images as well.
         experts: the number of experts of a layer; 0: it has none.
         vocabulary: rows of the table of embeddings; None: unknown.
+        latent: whether keys and values are kept as one latent state (MLA, DeepSeek V2).
         context: the maximum number of tokens, prompt and completion; None: unknown.
     """
 
@@ -60,6 +61,7 @@ class BaseFacts:
     experts: int
     vocabulary: int | None
     context: int | None
+    latent: bool = False
 
     def has_token(self, token: int | None) -> bool:
         """Return whether the table of embeddings has a row for a token."""
@@ -110,6 +112,7 @@ def facts_of(config: Any) -> BaseFacts:
         experts=max((_number(text, name) for name in _EXPERTS), default=0),
         vocabulary=_number(text, "vocab_size") or None,
         context=_number(text, "max_position_embeddings") or None,
+        latent=_number(text, "kv_lora_rank") > 0,
     )
 
 

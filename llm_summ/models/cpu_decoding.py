@@ -108,38 +108,55 @@ def _quick_attention(model: Any) -> Iterator[None]:
     def attend(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
         if query.shape[2] > 1 or options.get("dropout"):
             return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-        return _one_query(query, key, value, attention_mask, options.get("scaling")), None
+        bias = options.get("position_bias")  # T5's
+        return _one_query(query, key, value, attention_mask, bias, options.get("scaling")), None
 
     AttentionInterface.register(_ATTENTION, attend)
     AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
-    base.set_attn_implementation(_ATTENTION)
+    # T5's halves have configurations of their own.
+    parts = [base, base.get_decoder()] if base.config.is_encoder_decoder else [base]
+    for part in parts:
+        part.set_attn_implementation(_ATTENTION)
     try:
         yield
     finally:
-        base.set_attn_implementation("sdpa")
+        for part in parts:
+            part.set_attn_implementation("sdpa")
 
 
-def _one_query(query: Any, key: Any, value: Any, mask: Any, scaling: float | None) -> Any:
+def shares_keys(model: Any) -> bool:
+    """Return whether several rows of queries may share the keys and values of one row: within `quick_decoding`."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return bool(attention_implementation(base.get_decoder().config) == _ATTENTION)
+
+
+def _one_query(query: Any, key: Any, value: Any, mask: Any, bias: Any, scaling: float | None) -> Any:
     """Return the attention's output, shape (b, 1, h, e).
 
     Args:
         query: shape (b, h, 1, d).
-        key: shape (b, g, s, d); h is a multiple of g, and every h / g queries share a key.
-        value: shape (b, g, s, e).
+        key: shape (b / k, g, s, d): k successive rows of queries share it; h is a multiple of g, and every h / g
+            queries of a row share it, too.
+        value: shape (b / k, g, s, e).
         mask: shape (b, 1, 1, s), False or a large negative number at masked positions; or None.
+        bias: added to the scores, shape (1, h, 1, s); or None.
         scaling: of the scores; None: 1 / sqrt(d).
     """
     import torch
 
     rows, heads, _, size = query.shape
-    groups = key.shape[1]
-    scaled = query.reshape(rows, groups, heads // groups, size) * (size**-0.5 if scaling is None else scaling)
-    scores = scaled @ key.transpose(-1, -2)
+    of_keys, groups, length, _ = key.shape
+    shared, each = rows // of_keys, heads // groups
+    scaled = query.reshape(of_keys, shared, groups, each, size) * (size**-0.5 if scaling is None else scaling)
+    scores = scaled.transpose(1, 2).reshape(of_keys, groups, shared * each, size) @ key.transpose(-1, -2)
+    if bias is not None:
+        scores = scores + bias.reshape(1, groups, 1, each, length).expand(-1, -1, shared, -1, -1).flatten(2, 3)
     if mask is not None:
-        mask = mask[..., : key.shape[2]]
+        mask = mask[::shared, ..., :length]
         if mask.dtype == torch.bool:
             scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         else:
             scores = scores + mask
     weights = torch.softmax(scores, -1, dtype=torch.float32).to(value.dtype)
-    return (weights @ value).reshape(rows, heads, 1, value.shape[-1]).transpose(1, 2)
+    found = (weights @ value).reshape(of_keys, groups, shared, each, value.shape[-1]).transpose(1, 2)
+    return found.reshape(rows, heads, 1, value.shape[-1]).transpose(1, 2)

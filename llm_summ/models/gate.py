@@ -66,7 +66,7 @@ def _architecture(where: str, facts: BaseFacts) -> Iterator[BaseFinding]:
     name = facts.saved_class or facts.configuration
     family = find_family(facts)
     if family not in (None, CAUSAL, SEQ2SEQ):
-        return  # a family of another package knows itself which weights it includes
+        return  # any other family knows itself which weights it includes
     if family is not None:
         if facts.architectures and not any(
             architecture == facts.trained_class

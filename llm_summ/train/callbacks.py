@@ -159,6 +159,8 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
             self._log.flush()  # before a checkpoint is removed because of this evaluation
             for tracker in self._trackers:
                 tracker.show_samples(step, samples)
+            trainer = self.trainer
+            trainer.callback_handler.on_evaluate(trainer.args, trainer.state, trainer.control, dict(figures))
         self._pause(time.monotonic() - began)
 
     def _pause(self, seconds: float) -> None:

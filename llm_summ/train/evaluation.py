@@ -26,7 +26,7 @@ from llm_summ.prompt.token_limit import token_limit
 from llm_summ.recipe import Recipe
 from llm_summ.train.dev_loss import DevLoss
 
-__all__ = ["DevSet", "GeneratedSummary", "make_dev_set"]
+__all__ = ["DevSet", "GeneratedSummary", "evaluation_decoding", "make_dev_set"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +133,6 @@ class DevSet:
             batch_size = -(-batch_size // 2)
             say(f"out of memory while evaluating; continuing with {batch_size} prompts at a time")
 
-    def _decoding(self) -> Decoding:
-        """Return how summaries are generated: greedily, or as in the recipe, one for each dialogue."""
-        fields = self.recipe.generate
-        if self.recipe.evaluation.decoding == "greedy" or fields.temperature:
-            return GREEDY
-        return replace(decoding_of(fields), n=1)
-
     def _generate(
         self, trainer: Any, stopped: Callable[[], bool], losses: DevLoss, batch_size: int
     ) -> list[Prediction] | None:
@@ -157,7 +150,7 @@ class DevSet:
             with_states=losses.add if losses.shares_prompts else None,
         )
         limits = {dialogue.id: limit for dialogue, limit in zip(self.dialogues, self.limits, strict=True)}
-        settings = GenerationSettings(lambda dialogue: limits[dialogue.id], self._decoding())
+        settings = GenerationSettings(lambda dialogue: limits[dialogue.id], evaluation_decoding(self.recipe))
         summarizer = Summarizer(engine, self.renderer, settings)
         losses.of_share(share)
         predictions: dict[int, Prediction] = {}
@@ -179,6 +172,14 @@ class DevSet:
         for others in trainer.processes.gather(predictions):
             predictions |= others
         return [predictions[index] for index in range(len(self.prompts))]
+
+
+def evaluation_decoding(recipe: Recipe) -> Decoding:
+    """Return how an evaluation generates: greedily, or as in the recipe's section generate, one text each."""
+    fields = recipe.generate
+    if recipe.evaluation.decoding == "greedy" or fields.temperature:
+        return GREEDY
+    return replace(decoding_of(fields), n=1)
 
 
 def make_dev_set(plan: TrainingPlan) -> DevSet | None:

@@ -29,6 +29,7 @@ from llm_summ.train.time_budget import FixedSteps, StepLimit, TimeBudget, by_tok
 
 if TYPE_CHECKING:
     from llm_summ.train.callbacks import CheckpointCallback
+    from llm_summ.train.user_callbacks import UserCallbacks
 
 __all__ = ["fit"]
 
@@ -40,6 +41,7 @@ def fit(
     begin: Checkpoint | None,
     processes: ProcessGroup = ALONE,
     began: float | None = None,
+    callbacks: UserCallbacks | None = None,
 ) -> FinishedTraining:
     """Train, and leave `adapter/` (or `model/`) with the picked checkpoint's weights.
 
@@ -50,6 +52,7 @@ def fit(
         begin: the checkpoint to resume from; None starts at the first step.
         processes: the processes that train together; all of them call this, and the first one writes.
         began: when the command started, on the clock of `time.monotonic`; `train.max_minutes` counts from then.
+        callbacks: the user's, of `train.callbacks`.
 
     Returns:
         the result; the same in all processes.
@@ -101,7 +104,11 @@ def fit(
         scratch_in = run.path if processes.is_first else None
         try:
             with tempfile.TemporaryDirectory(dir=scratch_in, prefix=".trainer.") as scratch:
-                trainer = make_trainer(setup, model, [log, callback, *trackers], Path(scratch), processes)
+                own: list[Any] = [callback, *trackers]
+                if callbacks is not None:
+                    callbacks.attach(run, processes)
+                    own.insert(0, callbacks)  # before ours, which act on the flags that it sets
+                trainer = make_trainer(setup, model, [log, *own], Path(scratch), processes)
                 callback.attach(trainer)
                 _train(trainer, callback, setup, begin)
         finally:

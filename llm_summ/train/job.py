@@ -7,12 +7,14 @@ import dataclasses
 import shutil
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llm_summ.check.job import check_recipe
 from llm_summ.core.errors import InputError, RunError
 from llm_summ.core.files import file_sha256, text_sha256
 from llm_summ.core.formatting import utc_now
 from llm_summ.core.locks import FOLDER
+from llm_summ.core.optional_packages import quiet_libraries, require_training
 from llm_summ.core.progress import say
 from llm_summ.data.source import resolve_source
 from llm_summ.models.content_stamp import base_stamp
@@ -37,7 +39,10 @@ from llm_summ.train.resume import (
 from llm_summ.train.shard import is_sharded, refuse_what_cannot_be_sharded
 from llm_summ.train.time_budget import FixedSteps
 
-__all__ = ["dry_run", "resume", "sft"]
+if TYPE_CHECKING:
+    from llm_summ.train.user_callbacks import UserCallbacks
+
+__all__ = ["dry_run", "load_callbacks", "resume", "sft"]
 
 
 @one_gpu()
@@ -52,6 +57,7 @@ def dry_run(
         InputError: the training could not start.
     """
     run_path(runs, name, stem)
+    load_callbacks(recipe)
     return _set_up(recipe, runs, ProcessGroup(0, devices), check=True, force=force)[1]
 
 
@@ -88,11 +94,14 @@ def sft(
     """
     began = time.monotonic()
     processes.of_first(lambda: run_path(runs, name, stem))
+    callbacks = processes.agree(lambda: load_callbacks(recipe))
     setup, lines = processes.agree(lambda: _set_up(recipe, runs, processes, check=check, force=force))
     for line in lines:
         say(line)
     plan = setup.plan
     manifest = _manifest(setup, processes)
+    if callbacks is not None:
+        manifest.callbacks = callbacks.hashes
     with contextlib.ExitStack() as stack:
 
         def begin() -> Run:
@@ -106,7 +115,7 @@ def sft(
                 keep(run, plan.length, plan.pool, plan.limit_predictor(), plan.renderer.frame)
                 manifest.kept = kept_sha256(run)
                 run.write_manifest(manifest)
-            return fit(run, setup, manifest, None, processes, began)
+            return fit(run, setup, manifest, None, processes, began, callbacks)
         except BaseException:  # Ctrl-C too
             if (
                 processes.is_first
@@ -149,6 +158,9 @@ def resume(
             processes.of_first(lambda: refuse_another_recipe(run, given))
         manifest = processes.agree(run.manifest)
         recipe = processes.agree(lambda: refuse_what_changed(run, manifest))
+        callbacks = processes.agree(lambda: load_callbacks(recipe))
+        if callbacks is not None:
+            callbacks.note_changed_files(manifest.callbacks)
         # The memory estimate was accepted, or overruled with --force, when the training started.
         setup, _ = processes.agree(lambda: _set_up(recipe, None, processes, check=check, force=True))
         plan = setup.plan
@@ -159,7 +171,7 @@ def resume(
             start = processes.agree(lambda: find_start(recipe, runs, plan.location))
             processes.agree(lambda: refuse_another_start(run, start, manifest))
             setup = dataclasses.replace(setup, start=start)
-        return fit(run, setup, manifest, begin, processes)
+        return fit(run, setup, manifest, begin, processes, callbacks=callbacks)
 
 
 def _prepare_to_resume(
@@ -230,6 +242,21 @@ def _set_up(
             raise InputError("\n".join(report.failures))
         return report.setup, [*report.lines(), *(f"note: {note}" for note in report.notes)]
     return set_up(recipe, runs), []
+
+
+def load_callbacks(recipe: Recipe) -> UserCallbacks | None:
+    """Import `train.callbacks`; return None if there are none.
+
+    Raises:
+        InputError: some cannot be imported or made; a line for each.
+    """
+    if not recipe.train.callbacks:
+        return None
+    require_training()
+    quiet_libraries()
+    from llm_summ.train.user_callbacks import load_user_callbacks
+
+    return load_user_callbacks(recipe.train.callbacks)
 
 
 def _manifest(setup: TrainingSetup, processes: ProcessGroup) -> Manifest:

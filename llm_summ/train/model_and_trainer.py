@@ -17,7 +17,7 @@ from llm_summ.plan.training_setup import TrainingSetup
 from llm_summ.train.process_group import ALONE, ProcessGroup
 from llm_summ.train.shard import is_sharded, shard
 
-__all__ = ["load_trained", "make_trainer"]
+__all__ = ["leave_out_router_loss", "load_trained", "make_trainer"]
 
 
 def load_trained(setup: TrainingSetup, processes: ProcessGroup = ALONE) -> Any:
@@ -66,6 +66,13 @@ def _load(setup: TrainingSetup, device: Device) -> Any:
     model.config.eos_token_id = model.generation_config.eos_token_id = plan.renderer.stop_id
     model.generation_config.update(**plan.family.generation_fields(plan.renderer.frame))
     return add_adapter(model, recipe, plan.family) if weights.has_adapter else model
+
+
+def leave_out_router_loss(model: Any) -> None:
+    """Leave out the load-balancing loss of a mixture of experts: no objective has it, an evaluation would fail."""
+    for config in (model.config, model.config.get_text_config()):
+        if hasattr(config, "output_router_logits"):
+            config.output_router_logits = False
 
 
 def make_trainer(

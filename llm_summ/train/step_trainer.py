@@ -22,6 +22,7 @@ from llm_summ.train.checkpoint import Checkpoint
 from llm_summ.train.gradients import layer_group_norms
 from llm_summ.train.learning_rates import end_schedule, lora_plus_optimizer
 from llm_summ.train.log import memory_gib
+from llm_summ.train.model_and_trainer import leave_out_router_loss
 from llm_summ.train.objectives import Objective
 from llm_summ.train.process_group import ALONE, ProcessGroup
 from llm_summ.train.sharded_trainer import ShardedTrainer
@@ -108,10 +109,7 @@ class StepTrainer(ShardedTrainer):
                 f"{self.args.n_gpu} GPUs are visible to this process, which trains on one; set "
                 "CUDA_VISIBLE_DEVICES to one of them before anything uses CUDA, or train with --devices"
             )
-        # A mixture of experts adds a load-balancing loss. No objective includes it, and an evaluation would fail.
-        for config in (self.model.config, self.model.config.get_text_config()):
-            if hasattr(config, "output_router_logits"):
-                config.output_router_logits = False
+        leave_out_router_loss(self.model)
         objective.prepare(self.model)
 
     def get_train_dataloader(self) -> Any:

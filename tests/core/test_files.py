@@ -204,3 +204,14 @@ def test_a_line_that_is_no_object_is_an_error(tmp_path: Path) -> None:
 def test_the_hash_of_a_file_is_the_one_that_other_tools_give(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert file_sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_the_sum_of_a_folder_is_that_of_its_files_and_their_names(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        write_text(folder / "deep" / "a.json", "[]")
+    assert file_sha256(folders[0]) == file_sha256(folders[1])
+    before = file_sha256(folders[0])
+    (folders[0] / "deep" / "a.json").rename(folders[0] / "deep" / "b.json")
+    write_text(folders[1] / "deep" / "a.json", "[1]")
+    assert len({before, file_sha256(folders[0]), file_sha256(folders[1])}) == 3

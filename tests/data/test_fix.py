@@ -264,7 +264,7 @@ def test_several_files_go_to_a_folder(in_tmp: Path) -> None:
         (["a.csv"], "a.csv", "a.csv: is the input itself; choose another name, nothing is overwritten"),
         (["a.csv"], "b.csv", "b.csv: is there already; choose another name, nothing is overwritten"),
         (["a.csv"], "d", "d: is a folder; expected the name of the repaired copy of a.csv"),
-        (["a.csv"], "new", "new: found a name without an ending; expected .csv, .jsonl, .parquet"),
+        (["a.csv"], "new", "new: found a name without an ending; expected .csv, .jsonl, .parquet, .json"),
         (["a.csv"], "c.csv", "c.csv.changes.jsonl: is there already; choose another name, nothing is overwritten"),
         (["a.csv"], "b.csv/x.csv", "b.csv: is a file; expected a folder for x.csv"),
         (["a.csv", "b.csv"], "b.csv", "b.csv: is a file; expected a folder for 2 repaired files"),

@@ -413,20 +413,23 @@ def test_a_missing_file_that_a_recipe_names(write: Write, tmp_path: Path) -> Non
 def test_a_folder_and_another_kind_of_file(write: Write, tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read_dialogues(str(tmp_path))
-    assert str(error.value) == f"{tmp_path}: is a folder; expected a CSV, JSONL or parquet file"
+    assert str(error.value) == f"{tmp_path}: is a folder; expected a CSV, JSONL, parquet, chat or transcript file"
     for name, found in (("dev.xlsx", "that ends in '.xlsx'"), ("dev", "without an ending")):
         path = write("x", name)
         with pytest.raises(DataError) as error:
             read_dialogues(str(path))
-        assert str(error.value) == f"{path}: found a name {found}; expected .csv, .jsonl, .parquet"
+        assert (
+            str(error.value)
+            == f"{path}: found a name {found}; expected .csv, .jsonl, .parquet, .txt, .json, .vtt, .srt, .zip"
+        )
 
 
 def test_names_that_no_file_can_have(in_tmp: Path) -> None:
     os.mkfifo("pipe.csv")
     for name, said in (
-        ("", "found an empty name; expected the name of a CSV, JSONL or parquet file"),
-        ("pipe.csv", "pipe.csv: is not a regular file; expected a CSV, JSONL or parquet file"),
-        ("/dev/null", "/dev/null: is not a regular file; expected a CSV, JSONL or parquet file"),
+        ("", "found an empty name; expected the name of a CSV, JSONL, parquet, chat or transcript file"),
+        ("pipe.csv", "pipe.csv: is not a regular file; expected a CSV, JSONL, parquet, chat or transcript file"),
+        ("/dev/null", "/dev/null: is not a regular file; expected a CSV, JSONL, parquet, chat or transcript file"),
     ):
         with pytest.raises(DataError) as error:
             read_dialogues(name)

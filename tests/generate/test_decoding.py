@@ -183,7 +183,7 @@ def test_attention_of_one_query_is_pytorchs(boolean: bool) -> None:
     expected = scaled_dot_product_attention(
         query, key.repeat_interleave(3, 1), value.repeat_interleave(3, 1), attn_mask=mask, scale=0.3
     )
-    assert torch.allclose(_one_query(query, key, value, mask, 0.3), expected.transpose(1, 2), atol=1e-6)
+    assert torch.allclose(_one_query(query, key, value, mask, None, 0.3), expected.transpose(1, 2), atol=1e-6)
 
 
 def test_a_model_with_recurrent_states_is_not_split() -> None:

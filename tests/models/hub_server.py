@@ -27,6 +27,7 @@ class Hub:
         url: of the server.
         gated: ids of models whose files need `TOKEN`.
         sizes: bytes of files that are listed larger than they are, by id and name.
+        converted: the number of the pull request with safetensors, by id.
         broken: ids of models for which the server fails.
         requests: method and path of every request.
     """
@@ -35,6 +36,7 @@ class Hub:
     url: str = ""
     gated: set[str] = field(default_factory=set)
     sizes: dict[tuple[str, str], int] = field(default_factory=dict)
+    converted: dict[str, int] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     requests: list[str] = field(default_factory=list)
 
@@ -80,6 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(401, "RepoNotFound", "Invalid username or password.")
         elif is_api and rest[:1] == ["tree"]:  # of a subfolder; there are none
             self._refuse(404, "EntryNotFound", "Entry not found")
+        elif is_api and rest[:1] == ["discussions"]:
+            self._discuss(repository)
         elif is_api and rest[:1] != ["auth-check"]:
             self._list(repository, folder, rest[1] if rest else "main")
         elif not may_read:
@@ -100,6 +104,23 @@ class _Handler(BaseHTTPRequestHandler):
         info = {"id": repository, "sha": _COMMIT, "private": False, "siblings": files, "tags": []}
         info["gated"] = "manual" if repository in self.hub.gated else False
         self._send(200, json.dumps(info).encode(), {"Content-Type": "application/json"})
+
+    def _discuss(self, repository: str) -> None:
+        found = [
+            {
+                "num": number,
+                "title": "Adding `safetensors` variant of this model",
+                "author": {"name": "SFconvertbot"},
+                "status": "open",
+                "isPullRequest": True,
+                "createdAt": "2024-01-01T00:00:00.000Z",
+                "repo": {"name": repository, "type": "model"},
+            }
+            for number in [self.hub.converted.get(repository)]
+            if number is not None
+        ]
+        body = json.dumps({"discussions": found, "count": len(found), "start": 0}).encode()
+        self._send(200, body, {"Content-Type": "application/json"})
 
     def _file(self, folder: Path, revision: str, name: str) -> None:
         if revision not in ("main", _COMMIT):

@@ -75,6 +75,8 @@ def downloaded(tmp_path: Path) -> list[str]:
 
 def test_repositories_that_cannot_be_a_base(hub: Hub, tmp_path: Path) -> None:
     copy(hub, "pickled").joinpath("model.safetensors").rename(hub.folder / "tiny/pickled/pytorch_model.bin")
+    shutil.copytree(hub.folder / "tiny/pickled", hub.folder / "tiny/converted")
+    hub.converted["tiny/converted"] = 7
     gguf = hub.folder / "tiny" / "gguf"
     gguf.mkdir()
     (gguf / "tiny-Q4_K_M.gguf").write_bytes(b"GGUF")
@@ -90,11 +92,12 @@ def test_repositories_that_cannot_be_a_base(hub: Hub, tmp_path: Path) -> None:
     hub.gated.add("tiny/gated")
     copy(hub, "large")
     hub.sizes["tiny/large", "model.safetensors"] = 10**18
-    names = ("pickled", "gguf", "parts", "adapter", "gated", "large", "none", "whole@v2")
+    names = ("pickled", "converted", "gguf", "parts", "adapter", "gated", "large", "none", "whole@v2")
     found = findings(*(f"tiny/{name}" for name in names))
     lines = {name: line for name, [[_, _, line]] in found.items()}
     assert {name: code for name, [[code, refuses, _]] in found.items() if refuses} == {
         "tiny/pickled": "weights-missing",
+        "tiny/converted": "weights-missing",
         "tiny/gguf": "no-configuration",
         "tiny/parts": "weights-missing",
         "tiny/adapter": "adapter-repository",
@@ -104,6 +107,8 @@ def test_repositories_that_cannot_be_a_base(hub: Hub, tmp_path: Path) -> None:
         "tiny/whole@v2": "hub-unknown",
     }
     assert "found pytorch_model.bin, which is not read" in lines["tiny/pickled"]
+    assert lines["tiny/pickled"].endswith("take a repository or a model.revision that has them")
+    assert lines["tiny/converted"].endswith("set model.revision to refs/pr/7")
     assert "found tiny-Q4_K_M.gguf, which is not read" in lines["tiny/gguf"]
     assert "no model-00002-of-00002.safetensors; expected all of" in lines["tiny/parts"]
     assert "take the model that it was trained on, tiny/whole" in lines["tiny/adapter"]

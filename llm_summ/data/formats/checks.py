@@ -19,6 +19,7 @@ __all__ = [
     "finite_json",
     "first_names",
     "shown_columns",
+    "shown_text",
 ]
 
 MAX_FIELD_BYTES = 1_000_000
@@ -122,6 +123,13 @@ def shown_columns(columns: Sequence[str]) -> str:
     names = [" ".join(name.split()) or "(no name)" for name in columns[:12]]
     shown = ", ".join(names + ["…"] * (len(columns) > 12)) or "none"
     return shown if len(shown) <= 160 else shown[:160] + "…"
+
+
+def shown_text(text: str, most: int = 40) -> str:
+    """Return the beginning of a text for a message, on one line and without signs that cannot be printed."""
+    words = " ".join(text.split())
+    shown = "".join(letter if letter.isprintable() else "�" for letter in words[:most])
+    return shown + "…" * (len(words) > most)
 
 
 def _check_value(where: Where, column: str, value: Any) -> None:

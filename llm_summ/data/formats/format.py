@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from llm_summ.data.table import Table
+
+if TYPE_CHECKING:
+    from llm_summ.data.formats.conversation import Reading, ReadOptions, Source
 
 __all__ = ["Format"]
 
@@ -33,6 +36,8 @@ class Format:
             format recognises.
         unit: what `Record.line` counts.
         multiline_fields: whether a field is stored with its line breaks, so that a place in it has its own line.
+        parse: reads conversations out of a text, which may be part of an archive; of chats, transcripts and
+            corpora only (see `conversation.py`).
     """
 
     name: str
@@ -42,6 +47,7 @@ class Format:
     sniff: Callable[[Path, bytes], bool] | None = None
     unit: Literal["line", "row"] = "line"
     multiline_fields: bool = False
+    parse: Callable[[Source, ReadOptions], Reading] | None = None
 
     def place(self, path: Path, line: int) -> str:
         """Return a line or a row of a file as an error names it."""

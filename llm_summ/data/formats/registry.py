@@ -5,37 +5,75 @@ A new format is a module with a `Format`, and a line in `FORMATS`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from llm_summ.core.errors import DataError
 from llm_summ.core.files import whole_file
+from llm_summ.core.formatting import did_you_mean
 from llm_summ.core.progress import say
-from llm_summ.data.formats.checks import check_columns
+from llm_summ.data.formats.aihub import AIHUB_DIALOGUE, AIHUB_MEETING, AIHUB_MINUTES
+from llm_summ.data.formats.aihub_calls import AIHUB_CALLS, AIHUB_FINANCE
+from llm_summ.data.formats.archive import ARCHIVE
+from llm_summ.data.formats.captions import SRT, VTT
+from llm_summ.data.formats.checks import check_columns, shown_text
+from llm_summ.data.formats.clova import CLOVA_NOTE, CLOVA_SPEECH
+from llm_summ.data.formats.conversation import UnknownContentError
 from llm_summ.data.formats.csv_file import CSV
 from llm_summ.data.formats.format import Format
+from llm_summ.data.formats.json_node import json_outline
 from llm_summ.data.formats.jsonl_file import JSONL
+from llm_summ.data.formats.kakaotalk import KAKAOTALK, KAKAOTALK_MAC
+from llm_summ.data.formats.malpyeong import MALPYEONG
+from llm_summ.data.formats.nikl import NIKL
 from llm_summ.data.formats.parquet_file import PARQUET
+from llm_summ.data.formats.plain_text import PLAIN_TEXT
+from llm_summ.data.formats.slack import SLACK
+from llm_summ.data.formats.whisper import WHISPER
+from llm_summ.data.mistaken_formats import binary_format, wide_encoding
 from llm_summ.data.table import Table
 
 __all__ = [
     "FORMATS",
     "find_format",
     "format_names",
+    "has_reader",
     "is_data_file",
+    "named_format",
     "place",
     "read_table",
+    "recognise",
     "register",
     "say_encoding",
     "write_table",
     "writer_for",
 ]
 
-FORMATS: list[Format] = [CSV, JSONL, PARQUET]
+FORMATS: list[Format] = [
+    *(CSV, JSONL, PARQUET),
+    KAKAOTALK,
+    KAKAOTALK_MAC,
+    CLOVA_NOTE,
+    CLOVA_SPEECH,
+    VTT,
+    SRT,
+    WHISPER,
+    SLACK,
+    NIKL,
+    MALPYEONG,
+    AIHUB_DIALOGUE,
+    AIHUB_MINUTES,
+    AIHUB_MEETING,
+    AIHUB_CALLS,
+    AIHUB_FINANCE,
+    PLAIN_TEXT,
+    ARCHIVE,
+]
 """All formats. Of those that share a suffix, the first that recognises a file reads it."""
 
 _HEAD = 2**16  # bytes that `Format.sniff` is given
+_SEARCHED = 2**24  # bytes after them, where the first are not enough
 
 
 def register(new: Format) -> None:
@@ -60,29 +98,70 @@ def register(new: Format) -> None:
 
 
 def find_format(path: Path) -> Format:
-    """Return the format of a file that exists.
+    """Return the format of a file that exists, or of a folder with an export.
 
     Raises:
         DataError: no format has the suffix of the file, none of those that have it recognises the content, or the
             file cannot be read.
     """
+    if path.is_dir():
+        return ARCHIVE
+    candidates = _with_suffix(path.suffix.lower())
+    if len(candidates) == 1 and candidates[0].sniff is None:
+        return candidates[0]
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            return recognise(path, head, lambda: head + file.read(_SEARCHED))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def recognise(path: Path, content: bytes, more: Callable[[], bytes] | None = None) -> Format:
+    """Return the format of a content.
+
+    Args:
+        path: its name, which may be that of a file in an archive.
+        content: the content, or its beginning.
+        more: returns more of it, where the beginning does not show the format.
+
+    Raises:
+        DataError: no format has the suffix, or none of those that have it recognises the content.
+    """
     candidates = _with_suffix(path.suffix.lower())
     if not candidates:
         raise _unknown_suffix(path)
-    if sniffers := [known for known in candidates if known.sniff is not None]:
-        try:
-            with path.open("rb") as file:
-                head = file.read(_HEAD)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    sniffers = [known for known in candidates if known.sniff is not None]
+    head = content[:_HEAD]
+    for known in sniffers:
+        if known.sniff is not None and known.sniff(path, head):
+            return known
+    if general := next((known for known in candidates if known.sniff is None), None):
+        return general
+    whole = content if more is None else more()
+    if len(whole) > len(head):  # a JSON file may begin with a long text
         for known in sniffers:
-            if known.sniff is not None and known.sniff(path, head):
+            if known.sniff is not None and known.sniff(path, whole):
                 return known
-    general = next((known for known in candidates if known.sniff is None), None)
-    if general is None:
-        names = _either([known.name for known in candidates])
-        raise DataError(f"{path}: found no format that is known; expected {names} in a {path.suffix} file")
-    return general
+    raise _unknown_content(path, whole, [known.name for known in candidates])
+
+
+def has_reader(path: Path) -> bool:
+    """Return whether conversations can be read from a file of this name."""
+    return any(known.parse is not None for known in _with_suffix(path.suffix.lower()))
+
+
+def named_format(name: str) -> Format:
+    """Return the format of a name that `--format` accepts.
+
+    Raises:
+        DataError: there is none.
+    """
+    known = {one.name: one for one in FORMATS if one.parse is not None}
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise DataError(f"--format {name}: unknown; {hint + ' ' if hint else ''}expected {', '.join(known)}")
+    return known[name]
 
 
 def writer_for(path: Path, preferred: Format | None = None) -> Format:
@@ -109,8 +188,9 @@ def is_data_file(path: Path) -> bool:
 
 
 def format_names() -> str:
-    """Return the names of all formats as a message shows them: ``CSV, JSONL or parquet``."""
-    return _either([known.name for known in FORMATS])
+    """Return the formats as a message shows them: ``CSV, JSONL, parquet, or a chat or transcript``."""
+    tables = [known.name for known in FORMATS if known.parse is None and known is not ARCHIVE]
+    return f"{', '.join(tables)}, chat or transcript"
 
 
 def place(path: Path, line: int) -> str:
@@ -173,6 +253,24 @@ def _unknown_suffix(path: Path, expected: list[Format] | None = None) -> DataErr
     found = f"that ends in {suffix!r}" if suffix else "without an ending"
     endings = dict.fromkeys(ending for known in expected or FORMATS for ending in known.suffixes)
     return DataError(f"{path}: found a name {found}; expected {', '.join(endings)}")
+
+
+def _unknown_content(path: Path, content: bytes, names: list[str]) -> DataError:
+    """Return the error for a content that no format with its suffix recognises."""
+    expected = f"expected {_either(names)} in a {path.suffix.lower()} file"
+    if not content.strip():
+        return DataError(f"{path}: empty file; {expected}")
+    if other := binary_format(path, content) or wide_encoding(path, content):
+        return other
+    if path.suffix.lower() == ".json":
+        try:
+            outline = json_outline(path, content)
+        except DataError as error:
+            return error
+        return UnknownContentError(f"{path}: found no format that is known, but {outline}; {expected}")
+    lines = content[:4000].decode("utf-8-sig", "replace").splitlines()
+    shown = " / ".join([shown_text(line) for line in lines if line.strip()][:3])
+    return UnknownContentError(f"{path}: found no format that is known, but «{shown}»; {expected}")
 
 
 def _either(names: list[str]) -> str:

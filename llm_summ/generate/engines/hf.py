@@ -149,8 +149,13 @@ class HfEngine:
         self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
     ) -> list[_Text]:
         """Return `decoding.n` texts for each row, best first."""
+        from llm_summ.generate.growing_cache import beam_cache
+
         state = self._family.begin(self._model, *self._prompts(requests, rows), self._frame)
         prompt = state.ids.shape[1]
+        cache = None
+        if not self._family.continues_prompt and self._can_shrink:
+            cache = beam_cache(self._model, state.arguments(), decoding.beams)
         found = self._generate(
             state,
             max(requests[index].max_new_tokens for index, _ in rows),
@@ -159,6 +164,7 @@ class HfEngine:
             num_beams=decoding.beams,
             num_return_sequences=decoding.n,
             length_penalty=decoding.length_penalty,
+            past_key_values=cache,
             # The search stops when there are as many finished texts as beams.
             early_stopping=True,
         )

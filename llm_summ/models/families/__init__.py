@@ -1,9 +1,12 @@
 """Model families: everything that depends on the architecture of a base, one module each.
 
 A family is chosen from the base's configuration, with `family_of` or `family_of_config`. A new one is a module
-here and an instance in `FAMILIES`; nothing else in the package depends on the kind of model. A family of another
-package is not named here: that package declares an entry point of the group ``llm_summ.families`` whose value is
-an instance, or a program calls `FAMILIES.register`.
+here and an instance in `FAMILIES`, before those that include its bases as well. A family of another package is
+not named here: that package declares an entry point of the group ``llm_summ.families`` whose value is an instance,
+or a program calls `FAMILIES.register`.
+
+A few other modules ask whether a base is an encoder-decoder: those that refuse bases (the gate, vLLM's support),
+prepare a model for CPUs, keep caches, or estimate a duration.
 
 Shapes: b rows of a micro batch, s tokens of the longest, n target tokens in all of them, h the width of a state.
 """

@@ -1,0 +1,102 @@
+"""The command `data convert`: chats, transcripts and corpora as one data file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from llm_summ.cli import options as shared
+
+__all__ = ["convert"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertOptions:
+    """The options of `convert`, by their names."""
+
+    inputs: tuple[str, ...]
+    out: Path
+    format_name: str | None
+    gap: float | None
+    by_day: bool
+    whole: bool
+    keep: tuple[str, ...]
+    summaries: Path | None
+    force: bool
+    as_json: bool
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT…")
+@shared.out_option(
+    required=True, help="The file to write: .jsonl or .parquet (turns, times), .csv (texts), or .json."
+)
+@click.option("--format", "format_name", metavar="NAME", help="The format of all INPUTs, if it is not recognised.")
+@click.option(
+    "--gap",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="Cut chats where no one writes for MINUTES; by default 180.",
+)
+@click.option("--by-day", is_flag=True, help="Cut chats at midnight.")
+@click.option("--whole", is_flag=True, help="Do not cut chats.")
+@click.option(
+    "--keep",
+    multiple=True,
+    type=click.Choice(["system", "deleted", "placeholder"]),
+    help="Keep lines of the messenger, deleted messages, or placeholders such as 사진 as turns.",
+)
+@click.option(
+    "--summaries", type=shared.FILE, metavar="FILE", help="Predictions (fname, summary) that become the summaries."
+)
+@shared.force_option()
+@shared.json_option
+@shared.debug_option
+@shared.as_object(ConvertOptions)
+def convert(options: ConvertOptions) -> None:
+    """Write chats, transcripts and corpora as one data file.
+
+    INPUT is a file, a zip or a folder: KakaoTalk and Slack exports, Clova Note, CLOVA Speech, VTT, SRT, Whisper,
+    data sets of AI Hub and NIKL, 말평, or text with lines such as "민지: 네". The format is recognised by the
+    content. Lines that are no message of anybody are dropped and counted.
+
+    A file that cannot be read is reported, the others are written, and the exit status is 1. A name that ends in
+    .json is written in the form of 말평, with the summaries in "output".
+
+    \b
+    Examples:
+      llm-summ data convert chat.txt --out chat.jsonl
+      llm-summ data convert chat.txt --out days.jsonl --by-day
+      llm-summ data convert meeting.vtt notes.txt calls.zip --out all.csv
+      llm-summ data convert export/ --out slack.jsonl --gap 60 --keep deleted
+      llm-summ data convert talk.log --format text --out talk.jsonl
+      llm-summ data convert test.json --summaries predictions.csv --out answers.json
+    """
+    from llm_summ.data.convert import convert as convert_files
+    from llm_summ.data.convert import report_lines
+    from llm_summ.data.formats.conversation import ReadOptions
+
+    if sum((options.gap is not None, options.by_day, options.whole)) > 1:
+        raise click.UsageError("--gap, --by-day and --whole exclude each other; choose one")
+    cut = ReadOptions(
+        cut="day" if options.by_day else "whole" if options.whole else "gap",
+        gap_minutes=180 if options.gap is None else options.gap,
+        keep=frozenset(options.keep),
+    )
+    done = convert_files(
+        options.inputs,
+        options.out,
+        options=cut,
+        format_name=options.format_name,
+        summaries=options.summaries,
+        force=options.force,
+    )
+    shared.print_lines(report_lines(done), err=True)
+    shared.print_lines(done.errors, label="error", err=True)
+    if options.as_json:
+        shared.print_json(done)
+    else:
+        shared.print_lines(done.lines())
+    shared.exit_with(1 if done.errors else 0)
