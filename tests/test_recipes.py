@@ -41,7 +41,10 @@ ENCODER_DECODERS = {
     "pko-t5-large.yaml": "paust/pko-t5-large",
     "t5-large-korean.yaml": "lcw99/t5-large-korean-text-summary",
 }
-PROMPTS = ("dialogue", "dialogue-topic", "english", "expert", "few-shot", "length", "plain", "summarize", "topic")
+PROMPTS = (
+    *("call", "chat", "dialogue", "dialogue-topic", "english", "expert", "few-shot", "length", "meeting", "merge"),
+    *("plain", "summarize", "topic"),
+)
 
 
 def _load(name: str) -> Recipe:
@@ -52,7 +55,7 @@ def test_all_that_ships_is_tested() -> None:
     recipes, prompts = bundled_dir("recipes"), bundled_dir("prompts")
     assert sorted(path.name for path in recipes.iterdir()) == ["README.md", *RECIPES]
     assert sorted(path.name for path in prompts.iterdir()) == sorted(f"{name}.md" for name in PROMPTS)
-    assert (len(RECIPES), len(FOR_A_GPU), len(PROMPTS)) == (12, 6, 9)
+    assert (len(RECIPES), len(FOR_A_GPU), len(PROMPTS)) == (12, 6, 13)
     assert {*FOR_A_GPU, *ENCODER_DECODERS, "qlora.yaml"} == set(RECIPES)
 
 

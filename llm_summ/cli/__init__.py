@@ -21,6 +21,7 @@ from llm_summ.cli.prompts import prompts
 from llm_summ.cli.runs import runs
 from llm_summ.cli.select import select
 from llm_summ.cli.submit import submit
+from llm_summ.cli.summarize import summarize
 from llm_summ.cli.sweep import sweep
 
 __all__ = ["cli"]
@@ -35,7 +36,8 @@ def cli() -> None:
     llm-summ data check train.csv       find problems in the data
     llm-summ check recipes/qlora.yaml   find what would make a run fail
     llm-summ sft recipes/qlora.yaml     train an adapter
-    llm-summ generate --engine vllm     write summaries with it
+    llm-summ generate --engine vllm     write summaries of data files with it
+    llm-summ summarize talk.txt         text in, summary out
     llm-summ eval dev.csv               score them
     llm-summ sweep                      try settings of decoding and post-processing
     llm-summ post                       clean them up; measure each step
@@ -228,5 +230,5 @@ def generate(
             click.echo(f"Next: llm-summ eval {data or recipe.data.dev or 'dev.csv'}{of_run}", err=True)
 
 
-for command in (evaluate, check, prompts, data, post, submit, runs, merge, sweep, select):
+for command in (evaluate, check, prompts, data, post, submit, runs, merge, sweep, select, summarize):
     cli.add_command(command)

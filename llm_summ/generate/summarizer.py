@@ -12,37 +12,31 @@ sent to the logger ``llm_summ``.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from llm_summ.core.errors import PromptError, RunError
-from llm_summ.core.optional_packages import quiet_libraries, require
+from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.generate.engine import Engine, Key, Request
-from llm_summ.generate.engine_choice import choose_engine, faster_engine
-from llm_summ.generate.model_source import resolve_model, unreadable_prompts
-from llm_summ.generate.placement import choose_placement
+from llm_summ.generate.long_dialogues import Long, LongSettings, Merging, stream_long
+from llm_summ.generate.opening import Opened, opened_base, opened_run
 from llm_summ.generate.proof import PROMPTS_OF_A_PROOF, WORTH_PROVING
-from llm_summ.generate.settings import GenerationSettings, request_seed, with_engine
+from llm_summ.generate.settings import GenerationSettings, request_seed
 from llm_summ.generate.summary import Summary, best_candidate
-from llm_summ.models.adapter import merged_stamp
-from llm_summ.models.base import load_tokenizer
-from llm_summ.post.limits import LengthLimits, limits_for
+from llm_summ.post.limits import LengthLimits
 from llm_summ.predictions.finished import RawTexts
 from llm_summ.predictions.prediction import Prediction
-from llm_summ.prompt import Renderer, TokenizedExample, load_template, render_rows
-from llm_summ.prompt.saved_prompt import other_renderer, saved_limit_predictor, trained_renderer
-from llm_summ.prompt.token_limit import token_limit
-from llm_summ.recipe import ModelFields, PostStep, Recipe
-from llm_summ.runs.run import RUNS, Run, open_run
+from llm_summ.prompt import Renderer, TokenizedExample, render_rows
+from llm_summ.prompt.windows import Window
+from llm_summ.recipe import PostStep
+from llm_summ.runs.run import Run
 
 __all__ = ["Summarizer"]
 
 _LOGPROB_DECIMALS = 2  # further decimals depend on the rest of the batch
-_TYPICAL_CHARACTERS = 430  # of a dialogue, to choose an engine before the dialogues are known
 
 
 class Summarizer:
@@ -57,6 +51,7 @@ class Summarizer:
         unreadable: returns a line for each reason why the model cannot read some prompts.
         prove: given a few prompts, raises if the engine does not compute with the trained weights. It is called
             once, before many texts are generated.
+        long: how long dialogues are cut; None: into windows that fill the prompt.
     """
 
     def __init__(
@@ -69,8 +64,10 @@ class Summarizer:
         limits: LengthLimits | None = None,
         unreadable: Callable[[Sequence[TokenizedExample]], list[str]] = lambda rows: [],
         prove: Callable[[Sequence[Sequence[int]]], None] | None = None,
+        long: LongSettings | None = None,
     ) -> None:
         self.engine, self.renderer, self.settings = engine, renderer, settings
+        self._long = long or LongSettings(renderer.max_prompt_tokens)
         self._post, self._limits = tuple(post), limits
         self._unreadable, self._prove = unreadable, prove
 
@@ -81,6 +78,7 @@ class Summarizer:
         *,
         engine: str | None = None,
         overrides: Sequence[str] = (),
+        prompt: str | None = None,
         expected: int = 1,
     ) -> Self:
         """Load the model of a run, or a folder that `llm-summ merge` has written, into an engine.
@@ -89,6 +87,7 @@ class Summarizer:
             where: a run, its name or folder, or a merged folder. None: the latest run.
             engine: the engine's name; None takes the recipe's.
             overrides: ``generate.KEY=VALUE`` or ``post=[…]``, instead of the recipe's values.
+            prompt: the name or file of a prompt to use instead of the trained one.
             expected: number of dialogues: ``auto`` chooses an engine that is fast for that many, and there are at
                 most as many workers as candidates.
 
@@ -96,44 +95,45 @@ class Summarizer:
             InputError: the run, its model or the engine is unavailable, or they do not work together.
             GenerationError: the engine does not start.
         """
-        run = where if isinstance(where, Run) else open_run(RUNS, None if where is None else str(where))
-        recipe = run.recipe(with_engine(engine, overrides))
-        require("torch", "transformers", "peft", extra="train", why="a summary")
-        quiet_libraries()
-        is_merged = merged_stamp(run.path) is not None
-        if is_merged:
-            recipe = _recipe_of_folder(recipe, run.path)
-        fields = recipe.generate
-        placement = choose_placement(fields)
-        characters = [_TYPICAL_CHARACTERS] * expected
-        spec = choose_engine(fields, placement, lambda: faster_engine(recipe, placement, characters))
-        # A merged folder is used as a base without an adapter.
-        model = resolve_model(spec, run, recipe, untuned=is_merged and spec.can("local"))
-        tokenizer = load_tokenizer(recipe.model, model.tokenizer_at)
-        if is_merged:
-            template = load_template(str(run.prompt_path))
-            renderer = other_renderer(run, recipe.prompt, tokenizer, template)
-        else:
-            renderer = trained_renderer(run, recipe.prompt, tokenizer)
-        limit = token_limit(fields, lambda: saved_limit_predictor(run))
-        if is_merged and "cut_to_limit" in recipe.post and not run.limits_path.is_file():
-            raise RunError(
-                f"{run.limits_path}: no such file, and the step cut_to_limit needs it; open the run instead, or "
-                "leave the step out with post=[…]"
-            )
-        limits = limits_for(run, recipe.post, [])
-        longest, context = renderer.max_prompt_tokens, None if model.facts is None else model.facts.context
-        if context is not None:  # rendering refuses longer prompts
-            longest = max(1, min(longest, context - fields.max_new_tokens))
-        started = model.start(renderer, longest, expected * fields.n)
+        return cls._of(opened_run(where, engine=engine, overrides=overrides, prompt=prompt, expected=expected))
+
+    @classmethod
+    def open_base(
+        cls,
+        base: str,
+        *,
+        prompt: str = "chat",
+        engine: str | None = None,
+        overrides: Sequence[str] = (),
+        expected: int = 1,
+    ) -> Self:
+        """Load a model that was not trained here, to summarise by its prompt alone.
+
+        Args:
+            base: ``embedded:gemma-3-270m``, a folder of a transformers model, or a hub id.
+            prompt: the name or file of a prompt; it cannot use `length`, and `examples` are those of the
+                bundled sample.
+            engine: the engine's name; None: ``auto``.
+            overrides: ``generate.KEY=VALUE``, ``prompt.KEY=VALUE``, ``model.KEY=VALUE`` or ``post=[…]``.
+            expected: as for `open`.
+
+        Raises:
+            InputError: the model or the engine is unavailable, or they do not work together.
+            GenerationError: the engine does not start.
+        """
+        return cls._of(opened_base(base, prompt=prompt, engine=engine, overrides=overrides, expected=expected))
+
+    @classmethod
+    def _of(cls, opened: Opened) -> Self:
         return cls(
-            started,
-            renderer,
-            GenerationSettings.of(recipe, spec, limit),
-            post=recipe.post,
-            limits=limits,
-            unreadable=partial(unreadable_prompts, "dialogues", recipe, model.facts, tokenizer),
-            prove=partial(model.prove, started),
+            opened.engine,
+            opened.renderer,
+            opened.settings,
+            post=opened.post,
+            limits=opened.limits,
+            unreadable=opened.unreadable,
+            prove=opened.prove,
+            long=opened.long,
         )
 
     def predict(
@@ -153,20 +153,27 @@ class Summarizer:
             PromptError: prompts do not fit; a line for each reason.
             GenerationError: the engine failed.
         """
-        if rows is None:
-            rows = self.render(dialogues)
+        yield from self._predict(dialogues, self.render(dialogues) if rows is None else rows, done, self.renderer)
+
+    def _predict(
+        self,
+        dialogues: Sequence[Dialogue],
+        rows: Sequence[TokenizedExample],
+        done: Collection[Key],
+        renderer: Renderer,
+    ) -> Iterator[tuple[int, Prediction]]:
         settings = self.settings
         requests = [
             Request(
                 row.prompt_ids,
                 settings.max_new_tokens(dialogue),
                 request_seed(settings.seed, dialogue.id),
-                self.renderer.messages(dialogue) if settings.by_messages else (),
+                renderer.messages(dialogue) if settings.by_messages else (),
                 dialogue.text,
             )
             for dialogue, row in zip(dialogues, rows, strict=True)
         ]
-        stop_id = self.renderer.stop_id
+        stop_id = renderer.stop_id
         for output in self.engine.generate(requests, stop_id=stop_id, decoding=settings.decoding, done=done):
             if (output.index, output.sample) in done:
                 continue
@@ -176,7 +183,7 @@ class Summarizer:
                 Prediction(
                     dialogue.id,
                     dialogue_hash(dialogue.text),
-                    self.renderer.decode(output.token_ids) if output.text is None else output.text,
+                    renderer.decode(output.token_ids) if output.text is None else output.text,
                     len(output.token_ids) or output.tokens,
                     output.finish_reason,
                     output.sample,
@@ -184,22 +191,83 @@ class Summarizer:
                 ),
             )
 
-    def stream(self, dialogues: Sequence[Dialogue]) -> Iterator[tuple[int, Summary]]:
+    def stream(
+        self, dialogues: Sequence[Dialogue], *, long: Long = "truncate", length: int | None = None
+    ) -> Iterator[tuple[int, Summary]]:
         """Yield summaries with the index of their dialogue, as soon as they are finished, in any order.
 
         Of several candidates, the one that agrees best with the others is chosen (minimum Bayes risk, by the
         competition's score).
 
+        Args:
+            dialogues: shape (n,).
+            long: a dialogue that is too long for the prompt loses turns (``truncate``), as in the training; or its
+                windows are summarised, and their summaries listed or merged. Then `Summary.parts` has them.
+            length: the length to ask for, of a summary or of each part, see `asking_for`.
+
         Raises:
-            PromptError: prompts do not fit; a line for each reason. Nothing was generated.
+            PromptError: prompts do not fit, a line for each reason; or the prompt asks for no length. Nothing was
+                generated.
             GenerationError: the engine failed.
         """
-        rows = self.render(dialogues)
+        if length is not None:
+            yield from self.asking_for(length).stream(dialogues, long=long)
+            return
+        if long == "truncate":
+            yield from self._stream(dialogues, self.renderer)
+            return
+        merge = None
+        if long == "merge":
+            renderer = self.renderer if self._long.merge is None else self._long.merge()
+            merge = Merging(
+                lambda texts: self._stream(texts, renderer), lambda texts: self._long.groups(texts, renderer)
+            )
+        windows = [self.windows(dialogue) for dialogue in dialogues]
+        yield from stream_long(dialogues, windows, lambda parts: self._stream(parts, self.renderer), merge)
+
+    def summarize(
+        self, dialogues: Sequence[Dialogue], *, long: Long = "truncate", length: int | None = None
+    ) -> list[Summary]:
+        """Return the summaries of all dialogues in their order, shape (n,); arguments as for `stream`."""
+        by_index = dict(self.stream(dialogues, long=long, length=length))
+        return [by_index[index] for index in range(len(dialogues))]
+
+    def windows(self, dialogue: Dialogue) -> list[Window]:
+        """Return the windows in which a dialogue is summarised unless it is truncated; one if it fits.
+
+        Raises:
+            PromptError: the instruction alone is too long.
+        """
+        return self._long.windows(dialogue, self.renderer)
+
+    def asking_for(self, length: int) -> Self:
+        """Return a summarizer with the same engine, whose prompt asks for a length; close only one of both.
+
+        Args:
+            length: in characters. The nearest one that the model was trained on is used.
+
+        Raises:
+            PromptError: the prompt does not ask for a length.
+        """
+        other = copy.copy(self)
+        other.renderer = self.renderer.asking_for(length)
+        return other
+
+    def render(self, dialogues: Sequence[Dialogue]) -> list[TokenizedExample]:
+        """Return the prompts of dialogues, shape (n,).
+
+        Raises:
+            PromptError: some do not fit, or the model cannot read them; a line for each reason.
+        """
+        return self._render(dialogues, self.renderer)
+
+    def _stream(self, dialogues: Sequence[Dialogue], renderer: Renderer) -> Iterator[tuple[int, Summary]]:
+        rows = self._render(dialogues, renderer)
         if self._prove is not None and len(rows) * self.settings.decoding.n >= WORTH_PROVING:
             self._prove([row.prompt_ids for row in rows[:PROMPTS_OF_A_PROOF]])
             self._prove = None
         candidates: dict[int, list[Prediction]] = {}
-        for index, prediction in self.predict(dialogues, rows):
+        for index, prediction in self._predict(dialogues, rows, (), renderer):
             predictions = candidates.setdefault(index, [])
             predictions.append(prediction)
             if len(predictions) == self.settings.decoding.n:
@@ -210,19 +278,9 @@ class Summarizer:
                 yield index, Summary(finished.texts[best], predictions[best], finished.changed_by(best))
                 del candidates[index]
 
-    def summarize(self, dialogues: Sequence[Dialogue]) -> list[Summary]:
-        """Return the summaries of all dialogues in their order, shape (n,); errors are those of `stream`."""
-        by_index = dict(self.stream(dialogues))
-        return [by_index[index] for index in range(len(dialogues))]
-
-    def render(self, dialogues: Sequence[Dialogue]) -> list[TokenizedExample]:
-        """Return the prompts of dialogues, shape (n,).
-
-        Raises:
-            PromptError: some do not fit, or the model cannot read them; a line for each reason.
-        """
-        self.renderer.prepare(dialogues)
-        rows, refused = render_rows(self.renderer, ((dialogue, None) for dialogue in dialogues))
+    def _render(self, dialogues: Sequence[Dialogue], renderer: Renderer) -> list[TokenizedExample]:
+        renderer.prepare(dialogues)
+        rows, refused = render_rows(renderer, ((dialogue, None) for dialogue in dialogues))
         if lines := [reason.line() for reason in refused] or self._unreadable(rows):
             raise PromptError("\n".join(lines))
         return rows
@@ -242,9 +300,3 @@ class Summarizer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _recipe_of_folder(recipe: Recipe, folder: Path) -> Recipe:
-    """Return the recipe of a merged folder with the folder as its base, which holds unquantized weights."""
-    model = ModelFields(base=str(folder), trust_remote_code=recipe.model.trust_remote_code, quantization="none")
-    return recipe.model_copy(update={"model": model})

@@ -6,9 +6,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_summ.core.records import JsonRecord
 from llm_summ.predictions.prediction import FinishReason, Prediction
 
-__all__ = ["Summary", "best_candidate"]
+__all__ = ["Part", "Summary", "best_candidate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part(JsonRecord):
+    """The summary of a window of a long dialogue.
+
+    Attributes:
+        first: number of the first turn that it covers, from 1.
+        last: number of the last one.
+        start: when the first turn begins, in seconds; None if unknown.
+        end: when the last turn ends, or else when it begins, in seconds; None if unknown.
+        text: the summary, after post-processing.
+        tokens: number of generated tokens.
+        finish_reason: as that of a `Summary`.
+        divided: numbers of the turns of which the window has only a part, since they are longer than a window.
+    """
+
+    first: int
+    last: int
+    start: float | None
+    end: float | None
+    text: str
+    tokens: int
+    finish_reason: FinishReason
+    divided: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +43,16 @@ class Summary:
 
     Attributes:
         text: after post-processing.
-        prediction: the unchanged generated text, with its number of tokens and finish reason.
+        prediction: the unchanged generated text, with its number of tokens and finish reason. If the dialogue was
+            summarised in parts, the tokens are those of all of them.
         changed_by: the steps of post-processing that changed the text, in order.
+        parts: the summaries of the windows of a long dialogue; empty if it was summarised whole.
     """
 
     text: str
     prediction: Prediction
     changed_by: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     @property
     def id(self) -> str:

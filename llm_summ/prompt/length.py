@@ -89,6 +89,11 @@ class LengthTarget:
         logarithm = sum(weight * feature for weight, feature in zip(self.weights, features(dialogue), strict=True))
         return self.targets[bisect_right([math.log(edge) for edge in self.edges], logarithm)]
 
+    def only(self, length: int) -> LengthTarget:
+        """Return a length target that predicts the target nearest to a length for every dialogue."""
+        nearest = min(self.targets, key=lambda target: abs(target - length))
+        return LengthTarget((), (nearest,), (0.0, 0.0, 0.0))
+
     def to_json(self) -> str:
         """Return the target as JSON, on one line; `from_json` gives the same object, to the last bit."""
         return one_line(self)

@@ -17,6 +17,7 @@ instruction, the last turn or the completion. Special tokens come only from the 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -134,6 +135,38 @@ class Renderer:
                 "raise prompt.max_prompt_tokens"
             )
         return self._row(dialogue, best[1], dropped_turns=len(turns) - best[0])
+
+    def count_prompt_tokens(self, dialogue: Dialogue) -> int:
+        """Return the number of tokens of the prompt with every turn and without examples, however many they are.
+
+        Raises:
+            PromptError: our template or the model's fails with this dialogue; the message begins with its id.
+        """
+        length = self._length.predict(dialogue) if self._length is not None else None
+        return len(self._prompt_ids(dialogue, length, ()))
+
+    @property
+    def target_lengths(self) -> tuple[int, ...]:
+        """The lengths in characters that the prompt can ask for; empty: it asks for none."""
+        return () if self._length is None else self._length.targets
+
+    def asking_for(self, length: int) -> Renderer:
+        """Return this renderer with a prompt that asks for the same length for every dialogue.
+
+        Args:
+            length: in characters; the nearest one that the model was trained on is used, see `LengthTarget`.
+
+        Raises:
+            PromptError: the prompt does not ask for a length.
+        """
+        if self._length is None:
+            raise PromptError(
+                f"{self.template.path}: does not ask for a length, so none can be chosen; leave the length out, "
+                "or train a run with prompt.template length"
+            )
+        other = copy.copy(self)
+        other._length = self._length.only(length)
+        return other
 
     def messages(self, dialogue: Dialogue) -> tuple[tuple[str, str], ...]:
         """Return the prompt as (role, text) pairs, for a server with its own tokenizer and chat template.

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from pydantic import PositiveInt
+
 from llm_summ.core.errors import PromptError
 from llm_summ.core.records import one_line, read_model
 from llm_summ.data import Dialogue
@@ -30,10 +32,12 @@ class TokenLimitPredictor:
     Attributes:
         weights: the natural logarithm of the tokens is weights · (1, log characters, log turns) of the dialogue.
         slack: is added to the logarithm, so that 99.5 % of the training completions have fewer tokens.
+        characters: of a usual training dialogue, the median; None: an earlier version did not store it.
     """
 
     weights: Weights = field(metadata={"expected": "3 finite numbers"})
     slack: float = field(metadata={"expected": "a finite number"})
+    characters: PositiveInt | None = field(default=None, metadata={"expected": "a whole number above 0"})
 
     @classmethod
     def fit(cls, dialogues: Sequence[Dialogue], tokens: Sequence[int]) -> Self:
@@ -49,7 +53,8 @@ class TokenLimitPredictor:
         logarithms = np.log(np.array(tokens))
         weights = np.linalg.lstsq(measured, logarithms, rcond=None)[0]
         slack = np.quantile(logarithms - measured @ weights, _SHARE, method="higher")
-        return cls(tuple(map(float, weights)), float(slack))
+        characters = max(1, round(float(np.median([len(dialogue.text) for dialogue in dialogues]))))
+        return cls(tuple(map(float, weights)), float(slack), characters)
 
     def limit(self, dialogue: Dialogue) -> int:
         """Return the maximum number of tokens of a dialogue's summary, the stop token included; at least 1."""

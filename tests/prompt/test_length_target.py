@@ -58,6 +58,14 @@ def test_a_summary_is_in_the_bucket_of_its_length() -> None:
     assert target.of_summary("") == 20
 
 
+def test_a_chosen_length_is_the_nearest_target_for_every_dialogue() -> None:
+    target = LengthTarget(edges=(30, 60), targets=(20, 40, 80), weights=(0.0, 9.0, 0.0))
+    for length, nearest in ((1, 20), (31, 40), (61, 80), (500, 80)):
+        only = target.only(length)
+        assert only.targets == (nearest,)
+        assert {only.predict(Dialogue("a", "가" * size)) for size in (1, 90, 4000)} == {nearest}
+
+
 def test_the_prediction_grows_with_the_dialogue() -> None:
     """Summaries with a tenth of their dialogues' length: the fit is exact, and so is every bucket."""
     dialogues = [

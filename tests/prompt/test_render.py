@@ -142,6 +142,31 @@ def test_blank_lines_are_dropped_first_and_do_not_count_as_turns(mode: str) -> N
     assert said in text_of(tokenizer, row.prompt_ids)
 
 
+def test_the_tokens_of_a_whole_prompt_are_counted_whatever_fits() -> None:
+    tokenizer, template = make_tokenizer("base"), load_template("plain")
+    long = Dialogue("x", "\n".join(f"#Person1#: {n}번째 말" for n in range(200)))
+    count = Renderer(tokenizer, template).count_prompt_tokens(long)
+    assert count > PromptFields().max_prompt_tokens
+    exact = renderer_with(tokenizer, template, max_prompt_tokens=count, truncation="error")
+    assert len(exact.prompt(long).prompt_ids) == count
+    with pytest.raises(PromptError, match=f"prompt of {count} tokens"):
+        renderer_with(tokenizer, template, max_prompt_tokens=count - 1, truncation="error").prompt(long)
+
+
+def test_a_renderer_can_ask_for_one_length_only() -> None:
+    tokenizer = make_tokenizer("base")
+    renderer = Renderer(tokenizer, load_template("length"), length=LENGTH)
+    asking = renderer.asking_for(58)
+    assert (renderer.target_lengths, asking.target_lengths) == ((10, 30, 60), (60,))
+    assert asking.prompt(DIALOGUE) == renderer.prompt(DIALOGUE, target_length=60)
+    assert asking.messages(DIALOGUE) != renderer.messages(DIALOGUE)
+    assert asking.count_prompt_tokens(DIALOGUE) == len(asking.prompt(DIALOGUE).prompt_ids)
+    plain = Renderer(tokenizer, load_template("plain"))
+    assert plain.target_lengths == ()
+    with pytest.raises(PromptError, match="does not ask for a length"):
+        plain.asking_for(58)
+
+
 # --- Special tokens -----------------------------------------------------------------------------------
 
 

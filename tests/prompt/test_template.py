@@ -99,12 +99,16 @@ def test_white_space_around_an_answer_is_left_out(path: Path) -> None:
 def test_the_bundled_templates() -> None:
     templates = bundled_templates()
     assert {template.name: set(template.variables) for template in templates} == {
+        "call": {"dialogue"},
+        "chat": {"dialogue"},
         "dialogue": {"dialogue"},
         "dialogue-topic": {"dialogue", "topic"},
         "english": {"dialogue"},
         "expert": {"dialogue"},
         "few-shot": {"dialogue", "examples"},
         "length": {"dialogue", "length"},
+        "meeting": {"dialogue"},
+        "merge": {"dialogue"},
         "plain": {"dialogue"},
         "summarize": {"dialogue"},
         "topic": {"dialogue", "topic"},
@@ -150,8 +154,8 @@ def test_a_file_goes_before_a_bundled_template(tmp_path: Path, monkeypatch: pyte
         ("plian", "plian: no such prompt; did you mean plain?"),
         (
             "nothing-like-it",
-            "nothing-like-it: no such prompt; bundled prompts: dialogue, dialogue-topic, english, expert, "
-            "few-shot, length, plain, summarize, topic",
+            "nothing-like-it: no such prompt; bundled prompts: call, chat, dialogue, dialogue-topic, english, "
+            "expert, few-shot, length, meeting, merge, plain, summarize, topic",
         ),
         ("elsewhere/plain.md", "elsewhere/plain.md: no such prompt; did you mean plain?"),
     ],

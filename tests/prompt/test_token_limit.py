@@ -52,6 +52,13 @@ def test_an_invalid_file_is_reported(text: str) -> None:
         TokenLimitPredictor.from_json(text, "budget.json")
 
 
+def test_it_knows_how_long_a_usual_training_dialogue_is() -> None:
+    fitted = TokenLimitPredictor.fit([dialogue(size) for size in (100, 200, 900)], [10, 20, 90])
+    assert fitted.characters == len(dialogue(200).text)
+    older = '{"weights": [1, 2, 3], "slack": 0}'  # written by a version that did not store it
+    assert TokenLimitPredictor.from_json(older).characters is None
+
+
 def test_a_limit_is_never_below_one() -> None:
     assert TokenLimitPredictor((-50.0, 0.0, 0.0), 0.0).limit(dialogue(10)) == 1
     assert TokenLimitPredictor((math.log(12), 0.0, 0.0), 0.0).limit(dialogue(10)) == 12

@@ -1,0 +1,250 @@
+"""The command `summarize`: text in, summary out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from llm_summ.cli import options as shared
+
+if TYPE_CHECKING:
+    from llm_summ.generate.long_dialogues import Long
+    from llm_summ.generate.summarize_files import FileSummaries
+    from llm_summ.generate.summarizer import Summarizer
+    from llm_summ.generate.summary_folder import SummaryFolder
+    from llm_summ.runs.run import Run
+
+__all__ = ["summarize"]
+
+_EMBEDDED = "embedded:gemma-3-270m"
+_NO_RUN = (
+    "No run here: the embedded model (Gemma 3 270M) summarises after a few examples, without a training. Expect "
+    "mostly wrong summaries (20 points on sample:dev, where one sentence for all dialogues has 28). Train with "
+    "`llm-summ sft recipes/qlora.yaml`, or name a chat model with --model"
+)
+_EMBEDDED_TOKENS = 100  # of a summary: without a training this model does not stop
+_TEMPERATURE = 0.7  # of the candidates of --best-of
+
+
+@dataclass(frozen=True, slots=True)
+class SummarizeOptions:
+    """The arguments and options of `summarize`, by their names."""
+
+    files: tuple[str, ...]
+    run_name: str | None
+    model: str | None
+    prompt: str | None
+    engine: str | None
+    long: Long
+    length: int | None
+    best_of: int
+    out: Path | None
+    as_json: bool
+    overrides: tuple[str, ...]
+
+    def check(self) -> None:
+        """Raise a UsageError for options that exclude each other, or if there is nothing to summarise."""
+        if self.run_name is not None and self.model is not None:
+            raise click.UsageError("--run and --model exclude each other; choose one")
+        if not self.files and sys.stdin.isatty():
+            raise click.UsageError("FILE is missing; name one or several, or - for standard input")
+        if len(set(self.files)) < len(self.files):
+            name = next(name for name in self.files if self.files.count(name) > 1)
+            raise click.UsageError(f"{name}: found twice; name each FILE once")
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The changes of recipe fields, those of --best-of included."""
+        if self.best_of == 1:
+            return self.overrides
+        sampling = {"n": self.best_of, "temperature": _TEMPERATURE, "beams": 1, "length_penalty": 1.0}
+        return (*(f"generate.{name}={value}" for name, value in sampling.items()), *self.overrides)
+
+
+@click.command()
+@click.argument("files", nargs=-1, metavar="[FILE…|-]")
+@shared.run_option
+@click.option(
+    "--model",
+    metavar="DIR|ID",
+    help="A folder that `llm-summ merge` has written; or a chat model without a training: its folder or hub id.",
+)
+@click.option("--prompt", metavar="PROMPT", help="Use this prompt (a name or a file) instead of the trained one.")
+@shared.engine_option
+@click.option(
+    "--long",
+    type=click.Choice(["list", "merge", "truncate"]),
+    default="list",
+    show_default=True,
+    help="A dialogue that is too long for the prompt is summarised in parts. list: one below the other; merge: "
+    "one summary of them; truncate: no parts, turns are dropped.",
+)
+@click.option(
+    "--length",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Ask for N characters (of each part); for a run that was trained with the prompt `length`.",
+)
+@click.option(
+    "--best-of",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Write N candidates for each summary, and take the one that agrees best with the others.",
+)
+@click.option(
+    "--out",
+    type=shared.FILE,
+    metavar="FOLDER",
+    help="Write a file for each FILE there; those that are finished are skipped.",
+)
+@shared.json_option
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a generate.* field; may be repeated."
+)
+@shared.debug_option
+@shared.as_object(SummarizeOptions)
+def summarize(options: SummarizeOptions) -> int:
+    """Summarise dialogues: text in, summary out.
+
+    FILE is a text with a turn on each line (`민지: 네`), a chat, a transcript, or a data file (CSV, JSONL,
+    parquet); - or no FILE is standard input. The model is started once for all files. Without --run it is that of
+    the latest run, and without any run the embedded model. A FILE that cannot be read is reported, the others are
+    summarised, and the exit code is 1.
+
+    \b
+    Examples:
+      llm-summ summarize talk.txt
+      pbpaste | llm-summ summarize -
+      llm-summ summarize calls/*.txt --out summaries
+      llm-summ summarize meeting.txt --long merge
+      llm-summ summarize meeting.txt --model Qwen/Qwen3-8B --prompt meeting
+      llm-summ summarize test.csv --run qwen3 --best-of 8 --json
+    """
+    options.check()
+    from llm_summ.data.inputs import STDIN, read_inputs
+    from llm_summ.generate.summarize_files import summarize_inputs
+
+    run, base = _model(options)
+    is_embedded = base.startswith("embedded:")  # a model that follows examples, but no instructions
+    untrained = "few-shot" if is_embedded else "chat"
+    prompt = options.prompt or (untrained if run is None else str(run.prompt_path))
+    if options.length is not None:
+        _check_length(options.length, prompt)
+    inputs = read_inputs(options.files or (STDIN,))
+    folder = None if options.out is None else _folder(options, run, base, prompt)
+    if folder is not None:
+        inputs = folder.prepare(inputs)
+    by_name = {item.name: item for item in inputs}
+    printed = _Printed([item.name for item in inputs], as_json=options.as_json)
+    status = 0
+    if inputs:
+        start = _starter(options, run, base, prompt)
+        for found in summarize_inputs(inputs, start, long=options.long, length=options.length):
+            if found.error:
+                shared.print_lines((f"llm-summ: {line}" for line in found.error.splitlines()), err=True)
+                status = 1
+            elif folder is not None:
+                click.echo(str(folder.write(by_name[found.file], found)))
+            if folder is None:
+                printed.add(found)
+    if folder is None:
+        printed.end()
+    return status
+
+
+def _model(options: SummarizeOptions) -> tuple[Run | None, str]:
+    """Return the run to use, or None and the name of a model that was not trained here."""
+    from llm_summ.runs.run import RUNS, Run
+
+    if options.model is not None:
+        is_merged = (Path(options.model) / "recipe.yaml").is_file()
+        return (Run(Path(options.model)), "") if is_merged else (None, options.model)
+    if options.run_name is None and not any(RUNS.glob("*/recipe.yaml")):
+        click.echo(_NO_RUN, err=True)
+        return None, _EMBEDDED
+    return shared.open_run_or_latest(options.run_name), ""
+
+
+def _check_length(length: int, prompt: str) -> None:
+    """Refuse a length before a model is loaded, if the prompt does not ask for one."""
+    from llm_summ.core.errors import PromptError
+    from llm_summ.prompt import load_template
+
+    if not load_template(prompt).uses("length"):
+        raise PromptError(
+            f"--length {length}: {prompt} does not ask for a length; leave it out, or use a run that was trained "
+            "with prompt.template length"
+        )
+
+
+def _folder(options: SummarizeOptions, run: Run | None, base: str, prompt: str) -> SummaryFolder:
+    """Return the folder of --out, with everything that the summaries depend on."""
+    from llm_summ.core.files import file_sha256
+    from llm_summ.generate.summary_folder import SummaryFolder
+    from llm_summ.models.adapter import MERGED_FROM
+    from llm_summ.prompt import load_template
+
+    assert options.out is not None
+    made_by: list[str] = [base]
+    if run is not None:
+        paths = (run.recipe_path, run.manifest_path, run.path / MERGED_FROM)
+        made_by = [file_sha256(path) for path in paths if path.is_file()]
+    settings = {
+        "model": made_by,
+        "prompt": load_template(prompt).sha256,
+        "set": options.settings,
+        "long": options.long,
+        "length": options.length,
+    }
+    return SummaryFolder(options.out, settings, options.as_json)
+
+
+def _starter(options: SummarizeOptions, run: Run | None, base: str, prompt: str) -> Callable[[int], Summarizer]:
+    """Return a function that starts the engine for a number of dialogues."""
+    from llm_summ.generate.summarizer import Summarizer
+
+    def start(expected: int) -> Summarizer:
+        engine, settings = options.engine, options.settings
+        if run is None and base.startswith("embedded:"):
+            settings = (f"generate.max_new_tokens={_EMBEDDED_TOKENS}", *settings)
+        if run is None:
+            return Summarizer.open_base(base, prompt=prompt, engine=engine, overrides=settings, expected=expected)
+        return Summarizer.open(run, engine=engine, overrides=settings, prompt=options.prompt, expected=expected)
+
+    return start
+
+
+class _Printed:
+    """Prints summaries in the order of the files, as soon as those before them are there; JSON at the end."""
+
+    def __init__(self, names: Sequence[str], *, as_json: bool) -> None:
+        self._names, self._as_json = names, as_json
+        self._found: dict[str, FileSummaries] = {}
+        self._printed = 0
+        self._is_first = True
+
+    def add(self, found: FileSummaries) -> None:
+        self._found[found.file] = found
+        while self._printed < len(self._names) and self._names[self._printed] in self._found:
+            if not self._as_json:
+                self._print(self._found[self._names[self._printed]])
+            self._printed += 1
+
+    def end(self) -> None:
+        if self._as_json:
+            shared.print_json([found for name in self._names if not (found := self._found[name]).error])
+
+    def _print(self, found: FileSummaries) -> None:
+        several = len(found.summaries) > 1
+        for summary in found.summaries:
+            if several or len(self._names) > 1:
+                name = f"{found.file}: {summary.id}" if several else found.file
+                click.echo(f"{'' if self._is_first else chr(10)}== {name} ==")
+            click.echo(summary.text)
+            self._is_first = False

