@@ -111,6 +111,8 @@ def _make_fake(model: Any) -> None:
                 if isinstance(old, torch.nn.Parameter):
                     new = torch.nn.Parameter(new, requires_grad=old.requires_grad)
                     new.grad = torch.empty_like(new) if old.requires_grad else None
+                if hasattr(old, "compress_statistics"):  # of 4-bit weights, whose scales may be quantized as well
+                    new.compress_statistics = old.compress_statistics
                 made[id(old)] = new
             setattr(module, name, made[id(old)])
 

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -159,6 +161,8 @@ def _submission_sha256(run: Run, submission: Path | None) -> str | None:
         recorded = read_submissions(run.submissions_path)
         return recorded[-1].sha256 if recorded else None
     try:
+        if submission.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(submission))
         return file_sha256(submission)
     except OSError as error:
         raise InputError(
