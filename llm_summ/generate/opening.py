@@ -29,11 +29,25 @@ from llm_summ.prompt.token_limit import TokenLimitPredictor, token_limit
 from llm_summ.recipe import ModelFields, PostStep, Recipe, bundled_dir, find_recipe, load_recipe
 from llm_summ.runs.run import RUNS, Run, open_run
 
-__all__ = ["Opened", "opened_base", "opened_run"]
+__all__ = ["ModelChecks", "Opened", "opened_base", "opened_run"]
 
 _TYPICAL_CHARACTERS = 430  # of a dialogue, to choose an engine before the dialogues are known
 _EXAMPLES = "sample:train"  # for a prompt with examples
 _SECTIONS = ("generate.", "prompt.", "model.", "post=")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChecks:
+    """What is checked before texts are generated.
+
+    Attributes:
+        unreadable: returns a line for each reason why the model cannot read some prompts.
+        prove: given a few prompts, raises if the engine does not compute with the trained weights; None: nothing is
+            proved.
+    """
+
+    unreadable: Callable[[Sequence[TokenizedExample]], list[str]] = lambda rows: []
+    prove: Callable[[Sequence[Sequence[int]]], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +59,7 @@ class Opened:
     settings: GenerationSettings
     post: tuple[PostStep, ...]
     limits: LengthLimits | None
-    unreadable: Callable[[Sequence[TokenizedExample]], list[str]]
-    prove: Callable[[Sequence[Sequence[int]]], None]
+    checks: ModelChecks
     long: LongSettings
 
 
@@ -92,8 +105,10 @@ class _Model:
             GenerationSettings.of(recipe, self.spec, limit),
             tuple(recipe.post),
             limits,
-            partial(unreadable_prompts, "dialogues", recipe, source.facts, self.tokenizer),
-            partial(source.prove, started),
+            ModelChecks(
+                partial(unreadable_prompts, "dialogues", recipe, source.facts, self.tokenizer),
+                partial(source.prove, started),
+            ),
             LongSettings(longest, characters, merge),
         )
 

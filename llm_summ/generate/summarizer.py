@@ -13,7 +13,7 @@ sent to the logger ``llm_summ``.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,7 +22,7 @@ from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.generate.engine import Engine, Key, Request
 from llm_summ.generate.long_dialogues import Long, LongSettings, Merging, stream_long
-from llm_summ.generate.opening import Opened, opened_base, opened_run
+from llm_summ.generate.opening import ModelChecks, Opened, opened_base, opened_run
 from llm_summ.generate.proof import PROMPTS_OF_A_PROOF, WORTH_PROVING
 from llm_summ.generate.settings import GenerationSettings, request_seed
 from llm_summ.generate.summary import Summary, best_candidate
@@ -48,9 +48,7 @@ class Summarizer:
         settings: how texts are generated.
         post: the steps of post-processing.
         limits: of the step ``cut_to_limit``.
-        unreadable: returns a line for each reason why the model cannot read some prompts.
-        prove: given a few prompts, raises if the engine does not compute with the trained weights. It is called
-            once, before many texts are generated.
+        checks: of the prompts, and of the engine: once, before many texts are generated.
         long: how long dialogues are cut; None: into windows that fill the prompt.
     """
 
@@ -62,14 +60,14 @@ class Summarizer:
         *,
         post: Sequence[PostStep] = (),
         limits: LengthLimits | None = None,
-        unreadable: Callable[[Sequence[TokenizedExample]], list[str]] = lambda rows: [],
-        prove: Callable[[Sequence[Sequence[int]]], None] | None = None,
+        checks: ModelChecks | None = None,
         long: LongSettings | None = None,
     ) -> None:
         self.engine, self.renderer, self.settings = engine, renderer, settings
         self._long = long or LongSettings(renderer.max_prompt_tokens)
         self._post, self._limits = tuple(post), limits
-        self._unreadable, self._prove = unreadable, prove
+        checks = checks or ModelChecks()
+        self._unreadable, self._prove = checks.unreadable, checks.prove
 
     @classmethod
     def open(
@@ -131,8 +129,7 @@ class Summarizer:
             opened.settings,
             post=opened.post,
             limits=opened.limits,
-            unreadable=opened.unreadable,
-            prove=opened.prove,
+            checks=opened.checks,
             long=opened.long,
         )
 
