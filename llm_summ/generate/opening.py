@@ -42,8 +42,7 @@ class ModelChecks:
 
     Attributes:
         unreadable: returns a line for each reason why the model cannot read some prompts.
-        prove: given a few prompts, raises if the engine does not compute with the trained weights; None: nothing is
-            proved.
+        prove: given a few prompts, raises if the engine does not compute with the trained weights; None: no proof.
     """
 
     unreadable: Callable[[Sequence[TokenizedExample]], list[str]] = lambda rows: []
