@@ -163,6 +163,27 @@ def test_an_adapter_on_a_quantized_base_through_all_commands(folder: Path) -> No
     assert scores["rows"] == 4
 
 
+def test_a_whole_model_is_published(folder: Path) -> None:
+    from llm_summ import Summarizer
+
+    train("whole", "evaluation.every=never")
+    done = llm_summ("merge", "--run", "whole")
+    assert (done.code, done.out) == (0, "runs/whole/merged\n"), done.err
+    merged = Path("runs/whole/merged")
+    card = (merged / "README.md").read_text(encoding="utf-8")
+    assert "Training: all weights" in card
+    assert "AutoModelForSeq2SeqLM" in card
+    fields = json.loads((merged / "generation_config.json").read_text(encoding="utf-8"))
+    assert fields["decoder_start_token_id"] == 2
+    assert "forced_eos_token_id" not in fields
+    dialogues = read_dialogues("dev.jsonl")
+    texts = []
+    for where in (merged, "runs/whole"):
+        with Summarizer.open(where) as summarizer:
+            texts.append([summary.raw for summary in summarizer.summarize(dialogues)])
+    assert texts[0] == texts[1]
+
+
 def test_candidates_are_sampled_and_resumed(folder: Path) -> None:
     train("sampled", "evaluation.every=never")
     settings = [f"--set=generate.{one}" for one in ("n=3", "temperature=0.8", "beams=1", "no_repeat_ngram=0")]

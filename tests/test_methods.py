@@ -143,14 +143,9 @@ def test_sweep(trained: Trained) -> None:
 
 
 def test_merge(trained: Trained) -> None:
-    if trained.method == "full":
-        assert refused("merge", "--run", trained.name, "--no-verify") == (
-            "runs/full: trained all weights (train.weights: full), so it has no adapter to merge; use its model, "
-            "runs/full/model"
-        )
-    else:
-        assert llm_summ("merge", "--run", trained.name, "--no-verify").out == "runs/lora/merged\n"
-    assert (trained.path / "merged").is_dir() == (trained.method == "lora")
+    assert llm_summ("merge", "--run", trained.name, "--no-verify").out == f"runs/{trained.name}/merged\n"
+    card = (trained.path / "merged" / "README.md").read_text(encoding="utf-8")
+    assert ("Training: all weights" in card) == (trained.method == "full")
 
 
 @pytest.mark.parametrize("command", ["generate --engine echo --data dev.csv", "merge --no-verify"])

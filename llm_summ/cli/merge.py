@@ -54,9 +54,10 @@ __all__ = ["merge"]
 def merge(run_name: str | None, as_json: bool, **options: Any) -> None:
     """Merge a run's adapter into its full-precision base: one folder that transformers and vLLM serve as it is.
 
-    It holds the weights, the tokenizer with its chat template, the stop token, the prompt, the recipe and a model
-    card. The verification generates greedily with the base as it was trained on (nf4, say) and the adapter, with
-    the full-precision base and the adapter, and with the folder, loaded as a user would.
+    It holds the weights (with train.weights: full those that were trained), the tokenizer with its chat template,
+    the stop token, the prompt, the recipe and a model card. The verification of an adapter generates greedily with
+    the base as it was trained on (nf4, say) and the adapter, with the full-precision base and the adapter, and
+    with the folder, loaded as a user would.
 
     \b
     Examples:

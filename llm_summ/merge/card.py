@@ -132,7 +132,10 @@ def model_card(
     ]
     terms = f" ({licence})" if licence else f"; see https://huggingface.co/{base}" if hub else ""
     lora, train = recipe.lora, recipe.train
-    how = f"LoRA r {lora.r}, alpha {lora.alpha}{', rsLoRA' if lora.rslora else ''}"
+    how, merged = "all weights", f"as trained (SHA-256 {facts.get('model', '')[:16]})"
+    if "adapter" in facts:
+        how = f"LoRA r {lora.r}, alpha {lora.alpha}{', rsLoRA' if lora.rslora else ''}"
+        merged = f"the adapter merged into the full-precision base (adapter SHA-256 {facts['adapter'][:16]})"
     held = "" if recipe.model.quantization == "none" else f" on the base in {recipe.model.quantization}"
     lines = [
         "---",
@@ -144,8 +147,7 @@ def model_card(
         "",
         f"- Training: {how}{held}, learning rate {train.learning_rate:g}, batch {train.batch_size}; every field "
         "is in `recipe.yaml`.",
-        f"- Weights: {facts['dtype']}, the adapter merged into the full-precision base (adapter SHA-256 "
-        f"{facts['adapter'][:16]}).",
+        f"- Weights: {facts['dtype']}, {merged}.",
         f"- Licence: that of the base model{terms}.",
         "",
         "## Use",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llm_summ.core.errors import DataError, InputError, RunError
+from llm_summ.core.errors import DataError, InputError
 from llm_summ.core.files import write_json, write_text
 from llm_summ.core.formatting import utc_now
 from llm_summ.core.optional_packages import quiet_libraries, require
@@ -24,7 +24,7 @@ from llm_summ.models.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.models.device import find_device
 from llm_summ.models.families import ModelFamily, family_of
 from llm_summ.models.gate import pass_gate
-from llm_summ.models.trained_weights import trained_weights
+from llm_summ.models.trained_weights import trained_model, trained_weights
 from llm_summ.prompt.saved_prompt import trained_renderer
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.runs.run import Run, environment
@@ -84,10 +84,10 @@ _DEFAULTS = MergeRequest()
 
 
 def merge(run: Run, request: MergeRequest = _DEFAULTS) -> Merged:
-    """Merge a run's adapter into its full-precision base.
+    """Merge a run's adapter into its full-precision base; if all weights were trained, write them.
 
     Args:
-        run: the run whose adapter is merged.
+        run: the run.
         request: the options.
 
     Raises:
@@ -96,11 +96,6 @@ def merge(run: Run, request: MergeRequest = _DEFAULTS) -> Merged:
         GenerationError: the verification failed; the merged folder is complete.
     """
     recipe = run.recipe(request.overrides)
-    if not (weights := trained_weights(recipe)).has_adapter:
-        raise RunError(
-            f"{run.path}: trained all weights (train.weights: {weights.name}), so it has no adapter to merge; "
-            f"use its model, {run.model}"
-        )
     with run.lock_merged(wait=False):
         return _merge(run, recipe, request)
 
@@ -110,15 +105,15 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
     _check_folder(folder, run, recipe.model.base, request.force)
     require("torch", "transformers", "peft", extra="train", why="`llm-summ merge`")
     quiet_libraries()
-    adapter = check_adapter(run)
-    dialogues = _dialogues(recipe, request)
+    adapter = check_adapter(run) if trained_weights(recipe).has_adapter else None
+    dialogues = _dialogues(recipe, request, has_adapter=adapter is not None)
     if dialogues and recipe.model.quantization != "none":
         require("bitsandbytes", extra="train", why="the quantized base of the verification (or: --no-verify)")
     if request.push_to is not None:
         check_push(request.push_to)
-    location = base_location(recipe.model)
+    location = base_location(recipe.model) if adapter is not None else str(trained_model(run))
     base_facts, _ = pass_gate(recipe, location, "merge")
-    tokenizer = load_tokenizer(recipe.model, str(run.adapter))
+    tokenizer = load_tokenizer(recipe.model, location if adapter is None else str(run.adapter))
     renderer = trained_renderer(run, recipe.prompt, tokenizer)
     device = find_device()
     name = pick_dtype(recipe.model, location, device, request.dtype or recipe.generate.dtype)
@@ -135,7 +130,7 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
         write_text(folder / "recipe.yaml", dump_recipe(trained))
-        copy_terms(location, folder)
+        copy_terms(location if adapter is not None else recipe.model.base, folder)
         card = model_card(recipe, location, facts, prompt, family_of(base_facts))
         write_text(folder / "README.md", card)
         write_json(folder / VERIFIED_BY, facts)
@@ -145,7 +140,7 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
         examples = folder / run.examples_path.name
         say(f"{examples}: training dialogues, for the few-shot prompt; --push does not upload them")
     verification = None
-    if dialogues:
+    if dialogues and adapter is not None:
         data = request.source or recipe.data.dev or ""
         sources = MergeSources(run, recipe, adapter, location, device, name)
         verification = verify_merge(sources, folder, renderer, data, dialogues)
@@ -197,9 +192,12 @@ def _check_folder(folder: Path, run: Run, base: str, force: bool) -> None:
         )
 
 
-def _dialogues(recipe: Recipe, request: MergeRequest) -> list[Dialogue]:
+def _dialogues(recipe: Recipe, request: MergeRequest, *, has_adapter: bool) -> list[Dialogue]:
     """Return the dialogues to verify with; none if `verify` is False, or if it is None and there are no data."""
     if request.verify is False:
+        return []
+    if not has_adapter:
+        say("Not verified: all weights were trained, so nothing is merged")
         return []
     data = request.source or recipe.data.dev
     if data is None:

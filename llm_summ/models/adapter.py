@@ -19,7 +19,7 @@ from llm_summ.models.device import Device
 from llm_summ.models.families import ModelFamily, family_of_config
 from llm_summ.models.load import load_base
 from llm_summ.models.text_part import text_part
-from llm_summ.models.trained_weights import LORA, TRAIN_AGAIN
+from llm_summ.models.trained_weights import LORA, TRAIN_AGAIN, weights_sha256
 from llm_summ.models.weight_files import weight_names
 from llm_summ.prompt.saved_prompt import saved_frame
 from llm_summ.recipe import LoraFields, ModelFields, Recipe
@@ -199,8 +199,10 @@ def merged_folder(
 ) -> Path:
     """Return the folder of the run's merged model; merge again if adapter, base, dtype or stop id changed.
 
+    If all weights were trained, the folder has these, and nothing is merged.
+
     Args:
-        run: with the adapter.
+        run: with the adapter, or the whole model.
         model: the base, as the recipe names it.
         location: of the base, from `base_location`.
         device: to compute on; if it has too little memory, the CPU is used.
@@ -215,9 +217,10 @@ def merged_folder(
             the dtype's range; or the disk is too full.
         LlmSummError: the folder cannot be written.
     """
+    whole = run.model.is_dir()
     stamp = {
         "format": _FORMAT,
-        "adapter": adapter_sha256(run),
+        **({"model": weights_sha256(run.model)} if whole else {"adapter": adapter_sha256(run)}),
         **base_stamp(model, location),
         "dtype": dtype,
         "stop_id": stop_id,
@@ -226,7 +229,8 @@ def merged_folder(
         folder = folder or _default_folder(run, dtype)
         if merged_stamp(folder) == stamp and _is_complete(folder):
             return folder
-        say(f"Merging the adapter into {model.base} ({dtype}) -> {folder}")
+        what = "Writing the trained model" if whole else f"Merging the adapter into {model.base}"
+        say(f"{what} ({dtype}) -> {folder}")
         _write(_merge(run, model, location, device, dtype), run, folder, stamp)
     # The engine that needs the merged model takes all of the GPU's memory.
     _free_memory()
@@ -257,6 +261,9 @@ def _is_complete(folder: Path) -> bool:
 def _merge(run: Run, model: ModelFields, location: str, device: Device, dtype: str) -> Any:
     import torch
 
+    if run.model.is_dir():
+        own = ModelFields(base=str(run.model), quantization="none", trust_remote_code=model.trust_remote_code)
+        return load_base(own, str(run.model), device, getattr(torch, dtype))
     try:
         base = load_base(model, location, device, getattr(torch, dtype))
         if getattr(base.config, "quantization_config", None) is not None:
@@ -285,7 +292,8 @@ def _write(merged: Any, run: Run, folder: Path, stamp: dict[str, Any]) -> None:
     _check_room(folder, sum(tensor.numel() * tensor.element_size() for tensor in merged.parameters()))
     try:
         with whole_directory(folder) as building:
-            tokenizer, stop_id = AutoTokenizer.from_pretrained(run.adapter), stamp["stop_id"]
+            trained = run.model if run.model.is_dir() else run.adapter
+            tokenizer, stop_id = AutoTokenizer.from_pretrained(trained), stamp["stop_id"]
             stop = tokenizer.convert_ids_to_tokens(stop_id)
             if tokenizer.eos_token != stop:
                 tokenizer.eos_token = stop

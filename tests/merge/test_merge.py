@@ -311,9 +311,9 @@ def test_an_adapter_that_is_gone(run: Run) -> None:
         merge(run)
 
 
-def test_a_run_that_was_trained_as_a_whole(tiny_model: Path, in_tmp: Path) -> None:
+def test_a_whole_model_that_is_gone(tiny_model: Path, in_tmp: Path) -> None:
     run = make_run(in_tmp, tiny_model, full=True)
-    with pytest.raises(RunError, match=r"no adapter to merge; use its model, .*runs/tiny/model$"):
+    with pytest.raises(RunError, match=r"runs/tiny: no model; its training did not finish"):
         merge(run)
 
 
