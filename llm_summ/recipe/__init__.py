@@ -7,20 +7,18 @@ with ``--set train.learning_rate=1e-4``.
 
 from llm_summ.recipe.fields import (
     DataFields,
-    EngineName,
     EvaluationFields,
-    GenerateFields,
     LoraFields,
     ModelFields,
     ObjectiveName,
     PostStep,
     PromptFields,
     Recipe,
-    ServerFields,
     Tracker,
     TrainFields,
     WeightsName,
 )
+from llm_summ.recipe.generate_fields import EngineName, GenerateFields, ServerFields
 from llm_summ.recipe.read import bundled_dir, dump_recipe, find_recipe, load_recipe, rename_fields
 
 __all__ = [
