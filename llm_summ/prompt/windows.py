@@ -175,7 +175,10 @@ def _window(dialogue: Dialogue, number: int, pieces: Sequence[_Piece], overlap: 
 def _divided(dialogue: Dialogue, piece: _Piece, fits: Callable[[Sequence[Turn]], bool]) -> Iterator[_Piece]:
     """Yield the parts of a turn that does not fit: as many sentences, words or characters as fit."""
     rest, size = piece.turn.text.strip(), 1
-    while rest:
+    if not rest and fits([piece.turn._replace(text="")]):  # a label, with more spaces behind it than fit
+        yield _Piece(piece.turn._replace(text=""), piece.number, piece.whole)
+        return
+    while True:
         size = _most(rest, lambda text: fits([piece.turn._replace(text=text)]), size)
         if size == 0:
             raise PromptError(
@@ -184,6 +187,8 @@ def _divided(dialogue: Dialogue, piece: _Piece, fits: Callable[[Sequence[Turn]],
         end = len(rest) if size == len(rest) else _last_end(rest, size)
         yield _Piece(piece.turn._replace(text=rest[:end].rstrip()), piece.number, piece.whole)
         rest = rest[end:].lstrip()
+        if not rest:
+            return
 
 
 def _last_end(text: str, most: int) -> int:

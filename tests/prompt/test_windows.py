@@ -64,6 +64,12 @@ def test_every_turn_is_covered_in_order_within_the_budget(
             assert after.first in after.divided
 
 
+def test_a_label_with_spaces_alone_is_no_turn_to_lose() -> None:
+    dialogue = Dialogue.of_turns("d", [Turn("#Person1#", "가"), Turn("#Person1#", "   ")])
+    windows = cut_windows(dialogue, count, INSTRUCTION + 13)
+    assert [turn.speaker for window in windows for turn in window.dialogue.turns] == ["#Person1#", "#Person1#"]
+
+
 def test_a_dialogue_that_fits_is_unchanged() -> None:
     dialogue = Dialogue.of_turns("d", [Turn("A", "가", 3.0), Turn("B", "나", 8.0, 9.5)], ("요약",), "주제")
     [window] = cut_windows(dialogue, count, 100, characters=2)
