@@ -6,8 +6,8 @@
 Both sides run in one go, the plain one in a process of its own: a BART with random weights (124M with --shape
 kobart) without dropout, the same rows in the same steps, the same learning rate and dtype. Training: seconds of
 all steps without loading, ours with the parts that `sft` uses (steps, micro batches, loss). The losses have to
-agree. Generation: 4 beams, no_repeat_ngram 2; the ids have to be equal. The plain loop takes the dialogues as they come,
-8 at a time (--plain-batch). Exit 1 if a result differs.
+agree. Generation: 4 beams, no_repeat_ngram 2; the ids have to be equal. The plain loop takes the dialogues as they
+come, 8 at a time (--plain-batch). Exit 1 if a result differs.
 """
 
 from __future__ import annotations
