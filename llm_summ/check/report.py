@@ -8,7 +8,7 @@ from typing import Any
 from llm_summ.check.leaks import Leak, leak_line
 from llm_summ.check.lengths import length_lines, length_percentiles, shortened_lines
 from llm_summ.check.memory import Memory
-from llm_summ.core.engine_registry import engines_that
+from llm_summ.core.engine_registry import names_of_engines_that
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.models.vllm_support import unserved_on_cpu
@@ -150,7 +150,7 @@ def _save_line(recipe: Recipe) -> str:
 def _vllm_line(report: CheckReport, unserved: str) -> str:
     """Return whether vLLM can serve the result of the training."""
     if unserved and report.plan.device.kind == "cpu":
-        others = " or ".join(spec.name for spec in engines_that(["local", "attach_any"]))
+        others = names_of_engines_that("local", "attach_any")
         return f"cannot serve it here ({unserved}): `generate` uses the engine {others}"
     if report.vllm:
         return f"would refuse the adapter ({'; '.join(report.vllm)}): `generate` merges it into the base first"

@@ -26,6 +26,7 @@ __all__ = [
     "engine_spec",
     "engines",
     "engines_that",
+    "names_of_engines_that",
     "register",
 ]
 
@@ -164,6 +165,11 @@ engine_spec = ENGINES.get
 def built_in_engines() -> tuple[EngineSpec, ...]:
     """Return the package's own engines."""
     return ENGINES.built_in
+
+
+def names_of_engines_that(*wanted: Capability) -> str:
+    """Return the names of the engines that have all of these capabilities, for advice: ``vllm or hf``."""
+    return " or ".join(spec.name for spec in engines_that(wanted))
 
 
 def engines_that(wanted: Iterable[Capability]) -> list[EngineSpec]:

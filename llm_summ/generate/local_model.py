@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.check.memory import device_memory
-from llm_summ.core.engine_registry import engines_that
+from llm_summ.core.engine_registry import names_of_engines_that
 from llm_summ.core.errors import EngineError
 from llm_summ.core.progress import say
 from llm_summ.generate.duration import generation_time
@@ -213,4 +213,4 @@ def _start(loader: LocalLoader, model: LocalModel, ids: TokenIds, placement: Pla
 
 
 def _names(capability: Any) -> str:
-    return " or ".join(spec.name for spec in engines_that([capability])) or "no engine"
+    return names_of_engines_that(capability) or "no engine"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_summ.check.tokens import beyond_the_context, unknown_ids
-from llm_summ.core.engine_registry import EngineSpec, engines_that
+from llm_summ.core.engine_registry import EngineSpec, engines_that, names_of_engines_that
 from llm_summ.core.errors import RecipeError
 from llm_summ.generate.duration import GenerationTime
 from llm_summ.generate.engine import Engine
@@ -93,7 +93,7 @@ class EngineLoader(ABC):
 def resolve_model(spec: EngineSpec, run: Run, recipe: Recipe, *, untuned: bool) -> ModelSource:
     """Find the model of a run for an engine; arguments and errors are those of `EngineLoader.source`."""
     if untuned and not spec.can("local"):
-        able = " or ".join(other.name for other in engines_that(["local"]))
+        able = names_of_engines_that("local")
         raise RecipeError(
             f"--untuned: the engine {spec.name} cannot leave the adapter out; remove --untuned, or use "
             f"{able or 'another engine'}"

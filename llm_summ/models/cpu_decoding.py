@@ -16,6 +16,7 @@ from typing import Any
 
 from llm_summ.core.compat.torch import has_own_forward, replace_forward, restore_forward
 from llm_summ.core.compat.transformers import attention_implementation
+from llm_summ.models.without_adapter import without_adapter
 
 __all__ = ["linear", "quick_decoding"]
 
@@ -100,7 +101,7 @@ def _quick_attention(model: Any) -> Iterator[None]:
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
     from transformers.masking_utils import sdpa_mask
 
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = without_adapter(model)
     if base.device.type != "cpu" or attention_implementation(base.config) != "sdpa":
         yield
         return
@@ -126,7 +127,7 @@ def _quick_attention(model: Any) -> Iterator[None]:
 
 def shares_keys(model: Any) -> bool:
     """Return whether several rows of queries may share the keys and values of one row: within `quick_decoding`."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = without_adapter(model)
     return bool(attention_implementation(base.get_decoder().config) == _ATTENTION)
 
 

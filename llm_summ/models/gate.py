@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from llm_summ.core.engine_registry import engines_that
+from llm_summ.core.engine_registry import names_of_engines_that
 from llm_summ.core.errors import ModelError
 from llm_summ.models.base import configuration
 from llm_summ.models.base_facts import BaseFacts, facts_of
@@ -154,7 +154,7 @@ def _encoder_decoder(recipe: Recipe) -> Iterator[BaseFinding]:
 
 def _attached() -> str:
     """Return the advice to generate with an engine that takes such a base."""
-    names = " or ".join(engine.name for engine in engines_that(["local", "quantized_base"]))
+    names = names_of_engines_that("local", "quantized_base")
     return f"generate with --engine {names}, or "
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llm_summ.core.compat.transformers import LANGUAGE_MODEL_PREFIX
-from llm_summ.core.engine_registry import engines_that
+from llm_summ.core.engine_registry import names_of_engines_that
 from llm_summ.core.errors import ModelError, listed
 from llm_summ.models.families import family_of_config
 
@@ -36,7 +36,7 @@ def text_part(model: Any) -> Any:
     wanted = alone.state_dict().keys()
     weights = {text_part_name(name): weight for name, weight in model.state_dict().items()}
     if missing := sorted(wanted - weights.keys()):
-        engines = " or ".join(engine.name for engine in engines_that(["local", "attach_any"]))
+        engines = names_of_engines_that("local", "attach_any")
         raise ModelError(
             f"{type(model).__name__}: its language model cannot be extracted (no {listed(missing, 3)}); keep the "
             f"adapter separate: --set generate.adapter=attach --engine {engines}"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from llm_summ.core.engine_registry import AUTO, Capability, check_engine_name, engine_spec, engines_that
+from llm_summ.core.engine_registry import AUTO, Capability, check_engine_name, engine_spec, names_of_engines_that
 from llm_summ.recipe.request_body import SentField, check_extra_body, further_fields
 from llm_summ.recipe.section import Section
 
@@ -171,7 +171,7 @@ class GenerateFields(Section):
             raise ValueError(f"data_parallel: the engine {spec.name} does not support it; set it to 1")
         for name, capability in self.needs.items():
             if not spec.can(capability):
-                able = " or ".join(other.name for other in engines_that([capability])) or "none that is installed"
+                able = names_of_engines_that(capability) or "none that is installed"
                 raise ValueError(
                     f"{name} works only with the engine {able}, found {spec.name}; leave one of them out"
                 )

@@ -26,6 +26,7 @@ from llm_summ.models.cpu_decoding import quick_decoding
 from llm_summ.models.dequantized import keep_dequantized
 from llm_summ.models.families import GenerationState, family_of_config
 from llm_summ.models.load import load_base, quantization_config
+from llm_summ.models.without_adapter import without_adapter
 from llm_summ.prompt.frame import Frame
 from llm_summ.recipe import Recipe
 
@@ -268,7 +269,7 @@ class HfEngine:
         )
         # Otherwise the library would take missing fields (temperature, other stop ids) from the model's own file.
         # (PEFT's wrapper calls the base's own `generate`.)
-        inner = getattr(self._model, "get_base_model", lambda: self._model)()
+        inner = without_adapter(self._model)
         own = [(model, model.generation_config) for model in (self._model, inner)]
         self._model.generation_config = inner.generation_config = config
         try:

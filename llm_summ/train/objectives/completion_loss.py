@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_summ.models.families import ModelFamily
 from llm_summ.models.families.causal import IGNORED
+from llm_summ.models.without_adapter import without_adapter
 from llm_summ.prompt import TokenizedExample
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class CompletionLoss:
         if self._has_fused_head:
             from trl.trainer import add_fused_lm_head
 
-            add_fused_lm_head(model.get_base_model() if hasattr(model, "get_base_model") else model)
+            add_fused_lm_head(without_adapter(model))
 
     def loss(self, model: Any, examples: Sequence[TokenizedExample]) -> Any:
         """Return the cross entropy of all target tokens, summed."""
