@@ -18,6 +18,7 @@ from llm_summ.generate.engine_choice import choose_engine, faster_engine
 from llm_summ.generate.long_dialogues import LongSettings
 from llm_summ.generate.model_source import ModelSource, resolve_model, unreadable_prompts
 from llm_summ.generate.placement import choose_placement
+from llm_summ.generate.prompt_choice import PromptChoice
 from llm_summ.generate.settings import GenerationSettings, with_engine
 from llm_summ.models.adapter import merged_stamp
 from llm_summ.models.base import configuration, load_tokenizer
@@ -60,6 +61,7 @@ class Opened:
     limits: LengthLimits | None
     checks: ModelChecks
     long: LongSettings
+    prompts: PromptChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class _Model:
         limit: Callable[[Dialogue], int],
         expected: int,
         *,
+        prompts: PromptChoice,
         limits: LengthLimits | None = None,
         characters: int | None = None,
     ) -> Opened:
@@ -86,6 +89,7 @@ class _Model:
             renderer: renders the prompts.
             limit: returns the maximum number of tokens of a dialogue's summary.
             expected: number of dialogues.
+            prompts: that the model can be used with.
             limits: of the step ``cut_to_limit``.
             characters: of a usual training dialogue.
         """
@@ -109,6 +113,7 @@ class _Model:
                 partial(source.prove, started),
             ),
             LongSettings(longest, characters, merge),
+            prompts,
         )
 
     def _merging(self) -> Renderer:
@@ -146,7 +151,13 @@ def opened_run(
         )
     characters = saved_limit_predictor(run).characters if run.budget_path.is_file() else None
     limits = limits_for(run, recipe.post, [])
-    return model.start(renderer, limit, expected, limits=limits, characters=characters)
+    available = {"length": run.length_path.is_file(), "examples": recipe.prompt.examples > 0}
+    prompts = PromptChoice(
+        renderer.template,
+        lambda template: other_renderer(run, recipe.prompt, model.tokenizer, template),
+        frozenset(name for name, is_available in available.items() if is_available),
+    )
+    return model.start(renderer, limit, expected, prompts=prompts, limits=limits, characters=characters)
 
 
 def opened_base(base: str, *, prompt: str, engine: str | None, overrides: Sequence[str], expected: int) -> Opened:
@@ -161,7 +172,11 @@ def opened_base(base: str, *, prompt: str, engine: str | None, overrides: Sequen
         frame = family_of(model.source.facts).frame(model.tokenizer, config)
     pool = ExamplePool(read_dialogues(_EXAMPLES, references=True)) if template.uses("examples") else None
     renderer = make_renderer(recipe.prompt, model.tokenizer, template=template, examples=pool, frame=frame)
-    return model.start(renderer, token_limit(recipe.generate, _no_predictor), expected)
+    plain = recipe.prompt.model_copy(update={"examples": 0})
+    prompts = PromptChoice(
+        template, lambda other: make_renderer(plain, model.tokenizer, template=other, frame=frame)
+    )
+    return model.start(renderer, token_limit(recipe.generate, _no_predictor), expected, prompts=prompts)
 
 
 def _resolved(run: Run, recipe: Recipe, expected: int, *, untuned: bool) -> _Model:
