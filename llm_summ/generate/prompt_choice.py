@@ -42,7 +42,9 @@ class PromptChoice:
         found = next((template for template in self._others() if template.name == name), None)
         if found is None:
             hint = did_you_mean(name, self.names)
-            raise PromptError(f"prompt {name}: unknown; {hint + ' ' if hint else ''}expected {', '.join(self.names)}")
+            raise PromptError(
+                f"prompt {name}: unknown; {hint + ' ' if hint else ''}expected {', '.join(self.names)}"
+            )
         return self.make(found)
 
     def _others(self) -> list[Template]:

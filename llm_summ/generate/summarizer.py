@@ -230,7 +230,9 @@ class Summarizer:
                 lambda texts: self._stream(texts, renderer), lambda texts: self._long.groups(texts, renderer)
             )
         windows = [self.windows(dialogue) for dialogue in dialogues]
-        yield from stream_long(dialogues, windows, lambda parts: self._stream(parts, self.renderer), merge, watcher)
+        yield from stream_long(
+            dialogues, windows, lambda parts: self._stream(parts, self.renderer), merge, watcher
+        )
 
     def summarize(
         self, dialogues: Sequence[Dialogue], *, long: Long = "truncate", length: int | None = None
