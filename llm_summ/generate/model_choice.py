@@ -56,14 +56,22 @@ class ModelChoice:
         engine: str | None = None,
         overrides: Sequence[str] = (),
         expected: int = 1,
+        live: bool = False,
     ) -> Summarizer:
         """Load the model; arguments and errors are those of `Summarizer.open` and `Summarizer.open_base`."""
         if self.run is not None:
-            return Summarizer.open(self.run, engine=engine, overrides=overrides, prompt=prompt, expected=expected)
+            return Summarizer.open(
+                self.run, engine=engine, overrides=overrides, prompt=prompt, expected=expected, live=live
+            )
         if self.base.startswith("embedded:"):
             overrides = (f"generate.max_new_tokens={_EMBEDDED_TOKENS}", *overrides)
         return Summarizer.open_base(
-            self.base, prompt=prompt or self.prompt, engine=engine, overrides=overrides, expected=expected
+            self.base,
+            prompt=prompt or self.prompt,
+            engine=engine,
+            overrides=overrides,
+            expected=expected,
+            live=live,
         )
 
 

@@ -68,8 +68,9 @@ def chat_routes(service: Service) -> APIRouter:
             "model": model.name,
         }
         if options.stream:
-            chunks = _chunks(service, work, task, whole, body)
-            return EventStream(chunks(deadline), deadline, _last_event)
+            wants_usage = body.stream_options is not None and body.stream_options.include_usage
+            chunks = _chunks(service, work, task, deadline, whole, wants_usage)
+            return EventStream(chunks, deadline, _last_event)
         answers = await unless_gone(request.receive, work.finish(deadline))
         service.count(task, answers)
         choice = {
@@ -90,3 +91,51 @@ def _usage(task: Summarizing) -> dict[str, int]:
         "completion_tokens": used.generated,
         "total_tokens": used.prompt + used.generated,
     }
+
+
+async def _chunks(
+    service: Service,
+    work: Work[list[dict[str, Any]]],
+    task: Summarizing,
+    deadline: Deadline,
+    whole: dict[str, Any],
+    wants_usage: bool,
+) -> AsyncGenerator[str]:
+    """Yield a summary as OpenAI streams it.
+
+    What was sent cannot be changed, and post-processing changes texts at their end. So a part is sent when it is
+    finished, and a summary that is not a list of parts at the end.
+    """
+
+    def chunk(delta: dict[str, str], finish_reason: str | None = None) -> str:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        usage = {"usage": None} if wants_usage else {}
+        return event_text({**whole, "object": "chat.completion.chunk", "choices": [choice], **usage})
+
+    parts: dict[int, str] = {}
+    sent = 0
+    try:
+        yield chunk({"role": "assistant", "content": ""})
+        async for event in work.events(deadline):
+            name, data = event
+            if event is PING:
+                yield ": still at work\n\n"
+            elif name == "part" and task.long == "list":
+                parts[data["part"]] = data["text"]
+                while sent in parts:
+                    yield chunk({"content": ("\n" if sent else "") + parts.pop(sent)})
+                    sent += 1
+        [answer] = work.result()
+        service.count(task, [answer])
+        if not sent:
+            yield chunk({"content": answer["summary"]})
+        yield chunk({}, answer["finish_reason"])
+        if wants_usage:
+            yield event_text({**whole, "object": "chat.completion.chunk", "choices": [], "usage": _usage(task)})
+        yield event_text("[DONE]")
+    finally:
+        work.cancelled.set()
+
+
+def _last_event(error: BaseException) -> str:
+    return event_text(as_http_error(error).body)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from llm_summ.core.errors import PromptError
 from llm_summ.core.formatting import did_you_mean
-from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request
+from llm_summ.generate.engine import Engine
+from llm_summ.generate.live_process import EngineProcess, EngineState, OnTokens
 from llm_summ.generate.summarizer import Summarizer
 from llm_summ.serve.errors import RETRY_SECONDS, HttpError
 
@@ -31,24 +32,48 @@ class ServedModel:
 
     Args:
         name: as clients name it.
-        summarizer: of its own prompt; its engine is a process.
+        summarizer: of its own prompt, opened live.
     """
 
     def __init__(self, name: str, summarizer: Summarizer) -> None:
-        self.name, self._summarizer = name, summarizer
+        assert isinstance(summarizer.engine, EngineProcess)
+        self.name, self._summarizer, self._process = name, summarizer, summarizer.engine
         self.started = int(time.time())
         self._by_prompt = {summarizer.renderer.template.name: summarizer}
         self._lock = threading.Lock()
 
     @property
-    def state(self) -> str:
+    def state(self) -> EngineState:
         """Whether its engine is "starting", "ready" or "down"."""
-        return "ready"
+        return self._process.state
+
+    @property
+    def waiting(self) -> int:
+        """Number of prompts that wait for the engine."""
+        return self._process.waiting
+
+    @property
+    def running(self) -> int:
+        """Number of prompts that are generated."""
+        return self._process.running
 
     @property
     def engine_name(self) -> str:
         """The engine's name."""
-        return self._summarizer.engine.name
+        return self._process.name
+
+    @property
+    def pid(self) -> int | None:
+        """The id of its engine's process; None: there is none now."""
+        return self._process.pid
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until its engine works, and return whether it does; errors are those of `EngineProcess.wait`."""
+        return self._process.wait(seconds)
+
+    def view(self, on_tokens: OnTokens | None, cancelled: threading.Event) -> Engine:
+        """Return its engine for one request, see `EngineProcess.engine`."""
+        return self._process.engine(on_tokens, cancelled)
 
     def described(self) -> dict[str, Any]:
         """Return the model as ``GET /v1/models`` lists it."""
@@ -100,8 +125,7 @@ class ServedModel:
 
     def close(self, patience: float) -> None:
         """End the engine's process."""
-        del patience
-        self._summarizer.close()
+        self._process.close(patience)
 
 
 class ServedModels:
@@ -130,28 +154,3 @@ class ServedModels:
             raise HttpError(404, f"model {name[:100]}: unknown; {hint}", "model_not_found")
         return self._models[name]
 
-
-_ONE_AT_A_TIME = threading.Lock()
-
-
-class CalledEngine:
-    """Interim until engines have processes: a view of an engine for one request."""
-
-    def __init__(self, engine: Engine, on_tokens: Any, cancelled: threading.Event) -> None:
-        self.name, self._engine, self._on_tokens, self._cancelled = engine.name, engine, on_tokens, cancelled
-
-    def generate(
-        self, requests: Sequence[Request], *, stop_id: int, decoding: Decoding = GREEDY, done: Collection[Key] = ()
-    ) -> Iterator[Output]:
-        """Yield outputs, in pieces for the watcher."""
-        with _ONE_AT_A_TIME:
-            for output in self._engine.generate(requests, stop_id=stop_id, decoding=decoding, done=done):
-                words = (output.text or "").split(" ")
-                for number, word in enumerate(words):
-                    if self._on_tokens is not None:
-                        time.sleep(0.03)
-                        self._on_tokens(output.index, output.sample, word + " " * (number + 1 < len(words)))
-                yield output
-
-    def close(self) -> None:
-        """Do nothing."""

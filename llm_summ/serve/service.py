@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm_summ.serve.bodies import Options, SummariesBody, parsed, validated
+from llm_summ.serve.bodies import Options
 from llm_summ.serve.errors import HttpError
 from llm_summ.serve.feedback import FeedbackFile
 from llm_summ.serve.limits import ServiceSettings
 from llm_summ.serve.metrics import Metrics
 from llm_summ.serve.reading import Found
-from llm_summ.serve.served_model import Asked, ServedModel, ServedModels
+from llm_summ.serve.served_model import ServedModel, ServedModels
 from llm_summ.serve.summarizing import Summarizing
-from llm_summ.serve.watching import Emit
 from llm_summ.serve.work import Queue
 
 __all__ = ["Service"]
@@ -50,6 +48,11 @@ class Service:
         model = self.models.named(options.model)
         model.check_state()
         return model
+
+    def count(self, task: Summarizing, answers: list[dict[str, Any]]) -> None:
+        """Count what a request has got."""
+        finished = sum("summary" in answer for answer in answers)
+        self.metrics.summarized(task.model.name, finished, task.usage.prompt, task.usage.generated)
 
     def check_count(self, found: list[Found]) -> None:
         """Refuse too many dialogues.

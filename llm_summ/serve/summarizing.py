@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from llm_summ.generate.summarizer import Summarizer
 from llm_summ.generate.summary import Summary
 from llm_summ.serve.errors import as_http_error
 from llm_summ.serve.reading import Found
-from llm_summ.serve.served_model import Asked, CalledEngine, ServedModel
+from llm_summ.serve.served_model import Asked, ServedModel
 from llm_summ.serve.watching import Emit, Usage, Watch, part_fields
 
 __all__ = ["Summarizing"]
@@ -90,8 +89,7 @@ class Summarizing:
         if usable:
             watch = Watch(summarizer.renderer, emit, self.usage, usable)
             on_tokens = watch.on_tokens if self._has_deltas else None
-            view = copy.copy(summarizer)
-            view.engine = watch.counted(CalledEngine(summarizer.engine, on_tokens, cancelled))
+            view = summarizer.using(watch.counted(self.model.view(on_tokens, cancelled)))
             dialogues = [prepared.dialogue for _, prepared in usable]
             if self.long == "truncate":
                 watch.begins([(position, 0) for position in range(len(dialogues))])
