@@ -1,4 +1,4 @@
-"""``POST /v1/chat/completions``: any client of OpenAI's API gets the summary of the dialogue in its last message."""
+"""``POST /v1/chat/completions``: clients of OpenAI's API get the summary of the dialogue in their last message."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from llm_summ.serve.gate import record_of
 from llm_summ.serve.reading import Found, read_whole
 from llm_summ.serve.requests import read_body
 from llm_summ.serve.responses import EventStream, JsonAnswer, event_text, unless_gone
-from llm_summ.serve.service import Service
 from llm_summ.serve.served_model import Asked
+from llm_summ.serve.service import Service
 from llm_summ.serve.summarizing import Summarizing
 from llm_summ.serve.watching import Emit
 from llm_summ.serve.work import PING, Deadline, Work

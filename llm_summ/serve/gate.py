@@ -129,7 +129,9 @@ class Gate:
             is_right = hmac.compare_digest(key.strip().encode(), self._settings.key.encode())
             if kind.lower() != "bearer" or not is_right:
                 found = "a wrong key" if key else "no key"
-                raise HttpError(401, f"found {found}; expected the header Authorization: Bearer KEY", "invalid_key")
+                raise HttpError(
+                    401, f"found {found}; expected the header Authorization: Bearer KEY", "invalid_key"
+                )
 
     def _check_site(self, headers: Headers) -> None:
         """Refuse a page of another site, which a browser on this machine may show."""
@@ -138,8 +140,7 @@ class Gate:
         if not is_loopback(name) and name != self._settings.host:
             raise HttpError(
                 403,
-                f"host {name[:100]}: found another name than that of this machine; set a key, or start the service "
-                "with --no-key",
+                f"host {name[:100]}: not a name of this machine; set a key, or start the service with --no-key",
                 "wrong_host",
             )
         origin = headers.get("origin")

@@ -30,9 +30,7 @@ class Metrics:
             "llm_summ_tokens", "Tokens of prompts and of summaries.", ["model", "kind"], registry=registry
         )
         self._summaries = Counter("llm_summ_summaries", "Finished summaries.", ["model"], registry=registry)
-        self._ready = Gauge(
-            "llm_summ_engine_ready", "Whether the engine works.", ["model"], registry=registry
-        )
+        self._ready = Gauge("llm_summ_engine_ready", "Whether the engine works.", ["model"], registry=registry)
         self._work = Gauge(
             "llm_summ_engine_prompts",
             "Prompts that wait for the engine or are generated.",

@@ -17,6 +17,7 @@ from llm_summ.data.formats.archive import ARCHIVE, distinct_ids, read_files
 from llm_summ.data.formats.checks import check_values
 from llm_summ.data.formats.conversation import Conversation, ReadOptions, as_table, read_source
 from llm_summ.data.formats.format import Format
+from llm_summ.data.formats.plain_text import PLAIN_TEXT
 from llm_summ.data.formats.registry import recognise
 from llm_summ.data.read import DIALOGUE_COLUMNS, table_dialogues
 from llm_summ.data.turn_list import read_turns, turn_texts
@@ -161,7 +162,9 @@ def _read_one(item: DialogueBody, name: str, format_name: str | None, options: R
 def _parsed(known: Format, path: Path, content: bytes, options: ReadOptions) -> list[Found]:
     reading = read_source(known, (path, content), options)
     dialogues = table_dialogues(as_table(path, known, reading.conversations))
-    say(f"{path.stem if path.suffix == '.txt' else path}: {reading.described(known.name)}")
+    is_plain = known is PLAIN_TEXT and len(dialogues) == 1
+    if not is_plain or reading.dropped or reading.notes:
+        say(f"{path}: {reading.described(known.name)}")
     return [Found(dialogue, known.name) for dialogue in dialogues]
 
 

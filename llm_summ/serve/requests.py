@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
@@ -34,7 +33,7 @@ async def read_body(request: Request, settings: ServiceSettings) -> bytes:
     """
     too_large = HttpError(
         413,
-        f"body: larger than {settings.max_body / 1e6:g} MB; divide it, or start the service with a larger --max-body",
+        f"body: larger than {settings.max_body / 1e6:g} MB; divide it, or raise --max-body of the service",
         "body_too_large",
         close=True,
     )
@@ -82,7 +81,9 @@ def form_of(content_type_header: str, body: bytes) -> tuple[dict[str, Any], list
         if field_name not in _LISTS:
             raise HttpError(400, f"{field_name[:40]}: unknown file field; expected file", "unknown_field")
         if len(uploads) == _MOST_FILES:
-            raise HttpError(413, f"found more than {_MOST_FILES} files; expected fewer at a time", "too_many_files")
+            raise HttpError(
+                413, f"found more than {_MOST_FILES} files; expected fewer at a time", "too_many_files"
+            )
         file.file_object.seek(0)
         uploads.append(Upload(_plain_name(file.file_name), file.file_object.read()))
         file.close()

@@ -33,13 +33,17 @@ class ServedModel:
     Args:
         name: as clients name it.
         summarizer: of its own prompt, opened live.
+
+    Attributes:
+        prompts: the names of its prompts, its own first.
     """
 
     def __init__(self, name: str, summarizer: Summarizer) -> None:
         assert isinstance(summarizer.engine, EngineProcess)
         self.name, self._summarizer, self._process = name, summarizer, summarizer.engine
         self.started = int(time.time())
-        self._by_prompt = {summarizer.renderer.template.name: summarizer}
+        self.prompts = summarizer.prompts
+        self._by_prompt = {self.prompts[0]: summarizer}
         self._lock = threading.Lock()
 
     @property
@@ -83,8 +87,8 @@ class ServedModel:
             "created": self.started,
             "owned_by": "llm-summ",
             "engine": self.engine_name,
-            "prompts": list(self._summarizer.prompts),
-            "default_prompt": self._summarizer.prompts[0],
+            "prompts": list(self.prompts),
+            "default_prompt": self.prompts[0],
             "lengths": list(self._summarizer.renderer.target_lengths),
             "state": self.state,
         }
@@ -109,7 +113,7 @@ class ServedModel:
         Raises:
             InputError: the prompt is unknown or asks for no length, or the engine has no candidates.
         """
-        prompt = asked.prompt or self._summarizer.prompts[0]
+        prompt = asked.prompt or self.prompts[0]
         with self._lock:
             if prompt not in self._by_prompt:
                 self._by_prompt[prompt] = self._summarizer.with_prompt(prompt)
@@ -117,8 +121,8 @@ class ServedModel:
         if asked.length is not None:
             if not summarizer.renderer.target_lengths:
                 raise PromptError(
-                    f"length {asked.length}: {prompt} does not ask for a length; leave it out, or use a run that was "
-                    "trained with prompt.template length"
+                    f"length {asked.length}: {prompt} does not ask for a length; leave it out, or use a run "
+                    "that was trained with prompt.template length"
                 )
             summarizer = summarizer.asking_for(int(asked.length))
         return summarizer.best_of(asked.best_of)
@@ -153,4 +157,3 @@ class ServedModels:
             hint = did_you_mean(name, self._models, f"models here: {', '.join(self._models)}")
             raise HttpError(404, f"model {name[:100]}: unknown; {hint}", "model_not_found")
         return self._models[name]
-

@@ -10,17 +10,16 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from llm_summ.core.records import as_json
-from llm_summ.serve.bodies import DialoguesBody, Options, SummariesBody, parsed, validated
+from llm_summ.serve.bodies import DialoguesBody, SummariesBody, parsed, validated
 from llm_summ.serve.errors import HttpError, as_http_error
 from llm_summ.serve.gate import record_of
 from llm_summ.serve.reading import Found, Upload, read_body, read_uploads
 from llm_summ.serve.requests import content_type, form_of
 from llm_summ.serve.requests import read_body as read_content
 from llm_summ.serve.responses import EventStream, JsonAnswer, event_text, unless_gone
+from llm_summ.serve.served_model import Asked
 from llm_summ.serve.service import Service
 from llm_summ.serve.summarizing import Summarizing
-from llm_summ.serve.served_model import Asked
 from llm_summ.serve.watching import Emit
 from llm_summ.serve.work import PING, Deadline, Work
 
@@ -67,9 +66,7 @@ def summary_routes(service: Service) -> APIRouter:
         answers = await unless_gone(request.receive, work.finish(deadline))
         service.count(task, answers)
         seconds = round(time.monotonic() - begun, 3)
-        return JsonAnswer(
-            {"model": model.name, "summaries": answers, "seconds": seconds, "notices": work.notices}
-        )
+        return JsonAnswer({"model": model.name, "summaries": answers, "seconds": seconds, "notices": work.notices})
 
     @router.post("/v1/dialogues", openapi_extra=_body_schema(DialoguesBody))
     async def dialogues(request: Request) -> Response:
@@ -131,7 +128,9 @@ def _request_of(model: type[Any], request: Request, content: bytes) -> tuple[Any
             return model(), [Upload(name, content)]
     if kind not in ("application/json", ""):
         raise HttpError(
-            415, f"Content-Type {kind[:60]}: expected application/json, {_FORM} or text/plain", "unknown_content_type"
+            415,
+            f"Content-Type {kind[:60]}: expected application/json, {_FORM} or text/plain",
+            "unknown_content_type",
         )
     return parsed(model, content), []
 
@@ -148,7 +147,8 @@ def _read(found: Found) -> dict[str, Any]:
     if found.error is not None:
         return {"id": dialogue.id, **as_http_error(found.error).body}
     turns = [
-        {"speaker": turn.speaker, "text": turn.text, "start": turn.start, "end": turn.end} for turn in dialogue.turns
+        {"speaker": turn.speaker, "text": turn.text, "start": turn.start, "end": turn.end}
+        for turn in dialogue.turns
     ]
     return {"id": dialogue.id, "format": found.format, "turns": turns, "speakers": list(dialogue.speakers)}
 

@@ -1,4 +1,4 @@
-"""Work in threads, as many at a time as the queue allows; each is stopped when its client has gone or time is over."""
+"""Work in threads, as many at a time as the queue allows; it stops when its client has gone or time is over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
-from llm_summ.serve.errors import RETRY_SECONDS, HttpError
+from llm_summ.serve.errors import HttpError
 from llm_summ.serve.notices import collected
 from llm_summ.serve.watching import Emit
 
