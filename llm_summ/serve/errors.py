@@ -70,7 +70,7 @@ def place_of(error: BaseException) -> str:
 
     The message is left out, since it may have a part of a dialogue.
     """
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = list(traceback.extract_tb(error.__traceback__))
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
     if not (frames := ours or frames):
         return type(error).__name__

@@ -70,7 +70,6 @@ class FeedbackFile:
             try:
                 while line:
                     line = line[os.write(file, line) :]
-                if line:
-                    os.fsync(file)
+                os.fsync(file)
             finally:
                 os.close(file)
