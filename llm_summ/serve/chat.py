@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -114,9 +115,9 @@ async def _chunks(
 
     parts: dict[int, str] = {}
     sent = 0
-    try:
+    async with aclosing(work.events(deadline)) as events:
         yield chunk({"role": "assistant", "content": ""})
-        async for event in work.events(deadline):
+        async for event in events:
             name, data = event
             if event is PING:
                 yield ": still at work\n\n"
@@ -125,16 +126,14 @@ async def _chunks(
                 while sent in parts:
                     yield chunk({"content": ("\n" if sent else "") + parts.pop(sent)})
                     sent += 1
-        [answer] = work.result()
-        service.count(task, [answer])
-        if not sent:
-            yield chunk({"content": answer["summary"]})
-        yield chunk({}, answer["finish_reason"])
-        if wants_usage:
-            yield event_text({**whole, "object": "chat.completion.chunk", "choices": [], "usage": _usage(task)})
-        yield event_text("[DONE]")
-    finally:
-        work.cancelled.set()
+    [answer] = work.result()
+    service.count(task, [answer])
+    if not sent:
+        yield chunk({"content": answer["summary"]})
+    yield chunk({}, answer["finish_reason"])
+    if wants_usage:
+        yield event_text({**whole, "object": "chat.completion.chunk", "choices": [], "usage": _usage(task)})
+    yield event_text("[DONE]")
 
 
 def _last_event(error: BaseException) -> str:

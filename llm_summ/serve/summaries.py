@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -87,20 +88,18 @@ def summary_routes(service: Service) -> APIRouter:
 async def _events(
     service: Service, work: Work[list[dict[str, Any]]], task: Summarizing, deadline: Deadline, begun: float
 ) -> AsyncGenerator[str]:
-    try:
-        async for event in work.events(deadline):
+    async with aclosing(work.events(deadline)) as events:
+        async for event in events:
             yield ": still at work\n\n" if event is PING else event_text(event[1], event[0])
-        answers = work.result()
-        service.count(task, answers)
-        done = {
-            "seconds": round(time.monotonic() - begun, 3),
-            "tokens": task.usage.generated,
-            "model": task.model.name,
-            "notices": work.notices,
-        }
-        yield event_text(done, "done")
-    finally:
-        work.cancelled.set()
+    answers = work.result()
+    service.count(task, answers)
+    done = {
+        "seconds": round(time.monotonic() - begun, 3),
+        "tokens": task.usage.generated,
+        "model": task.model.name,
+        "notices": work.notices,
+    }
+    yield event_text(done, "done")
 
 
 def _last_event(error: BaseException) -> str:

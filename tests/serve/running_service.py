@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-__all__ = ["TALK", "Running", "running"]
+__all__ = ["TALK", "Running", "hanging", "running"]
 
 TALK = "민지: 내일 몇 시에 볼까?\n도윤: 여섯 시 어때?"
 _START_SECONDS = 120.0
@@ -71,7 +72,6 @@ class Running:
 
     def engine_pid(self) -> int:
         """Return the id of the engine's process: the child that leads a group of its own."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
         children = [child for task in tasks for child in (task / "children").read_text().split()]
         [leader] = [int(child) for child in children if os.getpgid(int(child)) == int(child)]
@@ -95,6 +95,16 @@ class Running:
         assert self.process.stdout is not None
         self.process.stdout.close()
         self._log.close()
+
+
+@contextmanager
+def hanging(url: str, key: str = "") -> Iterator[socket.socket]:
+    """Send half of a request, and no more until the end of the block."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        head = f"POST /v1/summaries HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {key}\r\n"
+        connection.sendall(f'{head}Content-Length: 100\r\nContent-Type: application/json\r\n\r\n{{"te'.encode())
+        yield connection
 
 
 @contextmanager

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
-from running_service import TALK, Running
+from running_service import TALK, Running, hanging, running
 
 pytestmark = [pytest.mark.slow]
 
 FORMATS = Path(__file__).parents[1] / "data" / "formats"
 LEAD = "민지: 내일 몇 시에 볼까? 도윤: 여섯 시 어때?"
+
+
+@pytest.fixture(scope="module")
+def echo(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("echo")
+    arguments = (
+        "--model",
+        str(tiny_model),
+        "--engine",
+        "echo",
+        "--feedback",
+        "feedback.jsonl",
+        "--max-body",
+        "0.3",
+    )
+    with running(*arguments, "--set", "prompt.max_prompt_tokens=300", cwd=folder) as service:
+        yield service
 
 
 def long_talk(turns: int = 40) -> str:
@@ -359,3 +378,15 @@ def test_the_log_has_no_text_of_a_request(echo: Running) -> None:
     lines = [line for line in log.splitlines() if line.startswith("POST /v1/summaries 200 ")]
     assert lines
     assert all(line.endswith(" tokens") for line in lines)
+
+
+def test_a_second_signal_ends_at_once(echo: Running) -> None:
+    pid = echo.engine_pid()
+    with hanging(echo.url):  # a request that is under way
+        echo.process.send_signal(signal.SIGTERM)
+        echo.until_logged("ending: 1 requests are under way")
+        assert error(echo.client.post("/v1/summaries", json={"text": TALK})) == (503, "closing")
+        assert echo.process.poll() is None
+        echo.process.send_signal(signal.SIGTERM)
+        assert echo.process.wait(10) == 128 + signal.SIGTERM
+    assert not Path(f"/proc/{pid}").exists()
