@@ -23,6 +23,7 @@ from llm_summ.data.dialogue import Turn
 from llm_summ.data.encoding import decode_text, read_content
 from llm_summ.data.formats.checks import check_values
 from llm_summ.data.formats.format import Format
+from llm_summ.data.formats.mixed import check_not_mixed, may_be_mixed
 from llm_summ.data.table import Record, Table
 
 __all__ = [
@@ -187,6 +188,8 @@ def read_source(known: Format, source: tuple[Path, bytes] | Source, options: Rea
     assert known.parse is not None, known
     if not where.content.strip():
         raise DataError(f"{where.path}: empty file; expected {known.name}")
+    if may_be_mixed(known.name):
+        check_not_mixed(where.path, known.name, where.text())
     reading = known.parse(where, options)
     if not reading.conversations:
         found = _listed(reading.dropped) or "nothing that is a turn"
