@@ -164,7 +164,7 @@ def _opened(options: ServeOptions) -> Sequence[ServedModel]:
             expected=options.queue,
             live=True,
         )
-        opened.append(ServedModel(choice.name, summarizer))
+        opened.append(ServedModel(choice.name, summarizer, choice.run))
     for model in opened:
         click.echo(f"Model: {model.name} (engine {model.engine_name})", err=True)
     return opened

@@ -51,7 +51,7 @@ def chat_routes(service: Service) -> APIRouter:
         text, options = body.dialogue, body.options
         model = service.model_for(options)
         asked = Asked(options.prompt, options.length, options.best_of)
-        task = Summarizing(model, (), asked, options.long, options.handling)
+        task = Summarizing(model, (), asked, options.long, options.handling(model.speakers(options.prompt)))
 
         def do(emit: Emit, cancelled: threading.Event) -> list[dict[str, Any]]:
             task.found = [Found(read_whole(DialogueBody(text=text), "message", options.format))]
@@ -71,7 +71,7 @@ def chat_routes(service: Service) -> APIRouter:
         if options.stream:
             wants_usage = body.stream_options is not None and body.stream_options.include_usage
             chunks = _chunks(service, work, task, deadline, whole, wants_usage)
-            return EventStream(chunks, deadline, _last_event)
+            return EventStream(chunks, deadline, _last_event, work.cancelled.set)
         answers = await unless_gone(request.receive, work.finish(deadline))
         service.count(task, answers)
         choice = {

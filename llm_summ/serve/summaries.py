@@ -49,7 +49,7 @@ def summary_routes(service: Service) -> APIRouter:
             (),
             Asked(body.prompt, body.length, body.best_of),
             body.long,
-            body.handling,
+            body.handling(model.speakers(body.prompt)),
             wants_deltas=body.stream,
         )
 
@@ -63,7 +63,9 @@ def summary_routes(service: Service) -> APIRouter:
         work = Work(do)
         service.queue.start(work)
         if body.stream:
-            return EventStream(_events(service, work, task, deadline, begun), deadline, _last_event)
+            return EventStream(
+                _events(service, work, task, deadline, begun), deadline, _last_event, work.cancelled.set
+            )
         answers = await unless_gone(request.receive, work.finish(deadline))
         service.count(task, answers)
         seconds = round(time.monotonic() - begun, 3)
