@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from running_service import TALK, Running, hanging, running
+from running_service import TALK, Running, hanging, running, until
 
 pytestmark = [pytest.mark.slow]
 
@@ -382,9 +382,10 @@ def test_the_log_has_no_text_of_a_request(echo: Running) -> None:
 
 def test_a_second_signal_ends_at_once(echo: Running) -> None:
     pid = echo.engine_pid()
-    with hanging(echo.url):  # a request that is under way
+    with hanging(echo.url):
+        until(lambda: echo.figure("llm_summ_requests_open") == 2)  # this one, and that for the figure
         echo.process.send_signal(signal.SIGTERM)
-        echo.until_logged("ending: 1 requests are under way")
+        echo.until_logged("Ending; requests under way:")
         assert error(echo.client.post("/v1/summaries", json={"text": TALK})) == (503, "closing")
         assert echo.process.poll() is None
         echo.process.send_signal(signal.SIGTERM)
