@@ -113,8 +113,8 @@ class Prepared:
 def prepare(dialogue: Dialogue, handling: Handling) -> Prepared:
     """Return a dialogue as a model may read it. Its references are changed likewise; its id is not.
 
-    Names are replaced before personal data is masked. A name that is personal data itself, such as the number of an
-    unknown caller, is masked, too.
+    Names are replaced before personal data is masked. A name that is personal data itself, such as the number
+    of an unknown caller, is masked, too.
     """
     speakers = SpeakerMap(())
     if handling.speakers == "tags":
