@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +14,7 @@ from llm_summ.core.engine_registry import AUTO, built_in_engines, engine_names
 
 if TYPE_CHECKING:
     from llm_summ.core.tables import TextTable
+    from llm_summ.data import Dialogue
     from llm_summ.recipe import Recipe
     from llm_summ.runs.run import Run
 
@@ -27,6 +28,8 @@ __all__ = [
     "force_option",
     "json_option",
     "load_named_recipe",
+    "mask_option",
+    "names_option",
     "open_run_or_latest",
     "out_option",
     "predictions_option",
@@ -34,8 +37,10 @@ __all__ = [
     "print_lines",
     "print_result",
     "print_table",
+    "read_names",
     "run_option",
     "set_option",
+    "speakers_option",
     "strict_option",
 ]
 
@@ -57,6 +62,28 @@ data_option = functools.partial(click.option, "--data", "source", metavar="PATH"
 out_option = functools.partial(click.option, "--out", type=FILE, metavar="FILE")
 force_option = functools.partial(click.option, "--force", is_flag=True, help="Replace another file at --out.")
 strict_option = functools.partial(click.option, "--strict", is_flag=True)
+
+names_option = click.option(
+    "--names", type=FILE, metavar="FILE", help="Names of speakers, as YAML or CSV: it renames or merges them."
+)
+mask_option = click.option(
+    "--mask",
+    is_flag=True,
+    help="Replace personal data by masks such as #PhoneNumber# before anything else is done.",
+)
+
+
+def speakers_option(text: str) -> Decorator:
+    """Return the option for speakers' names.
+
+    Args:
+        text: the default.
+    """
+    return click.option(
+        "--speakers",
+        type=click.Choice(["keep", "tags"]),
+        help=f"keep: speakers have their names. tags: #Person1# in place of the first speaker's, and so on. {text}",
+    )
 
 
 def predictions_option(text: str) -> Decorator:
@@ -133,6 +160,27 @@ def open_run_or_latest(name: str | None) -> Run:
     if name is None:
         click.echo(f"Run: {run.path} (the latest)", err=True)
     return run
+
+
+def read_names(path: Path | None, dialogues: Sequence[Dialogue], *, mask: bool) -> dict[str, str]:
+    """Return the names of a map file, none without a file; print those that no dialogue has as a speaker.
+
+    Args:
+        path: of the file.
+        dialogues: whose speakers get the names.
+        mask: whether personal data is masked in what is printed.
+    """
+    from llm_summ.data.masks import masked_text
+    from llm_summ.data.speaker_names import read_speaker_names
+    from llm_summ.data.speakers import unused_names
+
+    if path is None:
+        return {}
+    names = read_speaker_names(path)
+    for name in unused_names(names, dialogues):
+        shown = masked_text(name) if mask else name
+        click.echo(f"{path}: {shown}: no dialogue has this speaker", err=True)
+    return names
 
 
 def exit_with(status: int) -> None:

@@ -78,7 +78,7 @@ class _Model:
         expected: int,
         *,
         limits: LengthLimits | None = None,
-        characters: int | None = None,
+        trained: TokenLimitPredictor | None = None,
     ) -> Opened:
         """Start the engine.
 
@@ -87,7 +87,7 @@ class _Model:
             limit: returns the maximum number of tokens of a dialogue's summary.
             expected: number of dialogues.
             limits: of the step ``cut_to_limit``.
-            characters: of a usual training dialogue.
+            trained: what is known of the training's texts.
         """
         recipe, source = self.recipe, self.source
         longest, context = renderer.max_prompt_tokens, None if source.facts is None else source.facts.context
@@ -101,14 +101,16 @@ class _Model:
         return Opened(
             started,
             renderer,
-            GenerationSettings.of(recipe, self.spec, limit),
+            GenerationSettings.of(
+                recipe, self.spec, limit, None if trained is None else trained.summary_characters
+            ),
             tuple(recipe.post),
             limits,
             ModelChecks(
                 partial(unreadable_prompts, "dialogues", recipe, source.facts, self.tokenizer),
                 partial(source.prove, started),
             ),
-            LongSettings(longest, characters, merge),
+            LongSettings(longest, None if trained is None else trained.characters, merge),
         )
 
     def _merging(self) -> Renderer:
@@ -144,9 +146,9 @@ def opened_run(
             f"{run.limits_path}: no such file, and the step cut_to_limit needs it; open the run instead, or "
             "leave the step out with post=[…]"
         )
-    characters = saved_limit_predictor(run).characters if run.budget_path.is_file() else None
+    trained = saved_limit_predictor(run) if run.budget_path.is_file() else None
     limits = limits_for(run, recipe.post, [])
-    return model.start(renderer, limit, expected, limits=limits, characters=characters)
+    return model.start(renderer, limit, expected, limits=limits, trained=trained)
 
 
 def opened_base(base: str, *, prompt: str, engine: str | None, overrides: Sequence[str], expected: int) -> Opened:

@@ -26,19 +26,27 @@ class GenerationSettings:
         decoding: how the next token is chosen.
         seed: the recipe's; sampling for a dialogue depends on it and on the dialogue's id.
         by_messages: whether the engine takes messages instead of token ids.
+        summary_characters: of a short, a usual and a long summary of the training; None: unknown.
     """
 
     max_new_tokens: Callable[[Dialogue], int]
     decoding: Decoding = GREEDY
     seed: int = 0
     by_messages: bool = False
+    summary_characters: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, recipe: Recipe, spec: EngineSpec, max_new_tokens: Callable[[Dialogue], int]) -> Self:
+    def of(
+        cls,
+        recipe: Recipe,
+        spec: EngineSpec,
+        max_new_tokens: Callable[[Dialogue], int],
+        summary_characters: tuple[int, ...] | None = None,
+    ) -> Self:
         """Return the settings of a recipe for an engine."""
         fields = recipe.generate
         by_messages = spec.can("messages") and fields.server.prompt == "chat"
-        return cls(max_new_tokens, decoding_of(fields), recipe.seed, by_messages)
+        return cls(max_new_tokens, decoding_of(fields), recipe.seed, by_messages, summary_characters)
 
 
 def decoding_of(fields: GenerateFields) -> Decoding:
