@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,6 @@ from llm_summ.core.engine_registry import AUTO, built_in_engines, engine_names
 
 if TYPE_CHECKING:
     from llm_summ.core.tables import TextTable
-    from llm_summ.data import Dialogue
     from llm_summ.recipe import Recipe
     from llm_summ.runs.run import Run
 
@@ -73,16 +72,18 @@ mask_option = click.option(
 )
 
 
-def speakers_option(text: str) -> Decorator:
+def speakers_option(text: str, default: str | None = None) -> Decorator:
     """Return the option for speakers' names.
 
     Args:
-        text: the default.
+        text: describes the default.
+        default: the value without the option.
     """
     return click.option(
         "--speakers",
         type=click.Choice(["keep", "tags"]),
-        help=f"keep: speakers have their names. tags: #Person1# in place of the first speaker's, and so on. {text}",
+        default=default,
+        help=f"keep: speakers have their names. tags: #Person1# in place of the first one, and so on. {text}",
     )
 
 
@@ -162,25 +163,11 @@ def open_run_or_latest(name: str | None) -> Run:
     return run
 
 
-def read_names(path: Path | None, dialogues: Sequence[Dialogue], *, mask: bool) -> dict[str, str]:
-    """Return the names of a map file, none without a file; print those that no dialogue has as a speaker.
-
-    Args:
-        path: of the file.
-        dialogues: whose speakers get the names.
-        mask: whether personal data is masked in what is printed.
-    """
-    from llm_summ.data.masks import masked_text
+def read_names(path: Path | None) -> dict[str, str]:
+    """Return the names of a map file; none without a file."""
     from llm_summ.data.speaker_names import read_speaker_names
-    from llm_summ.data.speakers import unused_names
 
-    if path is None:
-        return {}
-    names = read_speaker_names(path)
-    for name in unused_names(names, dialogues):
-        shown = masked_text(name) if mask else name
-        click.echo(f"{path}: {shown}: no dialogue has this speaker", err=True)
-    return names
+    return {} if path is None else read_speaker_names(path)
 
 
 def exit_with(status: int) -> None:

@@ -220,17 +220,18 @@ def _candidates(options: SummarizeOptions, run: Run | None, prompt: str) -> int:
 
 
 def _handling(options: SummarizeOptions, run: Run | None, prompt: str, inputs: Sequence[Input]) -> Handling:
-    """Return what is done with names and personal data; print the names that belong to nobody."""
-    from llm_summ.data.preparation import Handling
+    """Return what is done with names and personal data; print the names that belong to no one."""
+    from llm_summ.data.preparation import Handling, unused_lines
     from llm_summ.prompt import load_template
     from llm_summ.prompt.saved_prompt import reads_tags
 
-    dialogues = [dialogue for item in inputs for dialogue in item.dialogues]
-    names = shared.read_names(options.names, dialogues, mask=options.mask)
     speakers = options.speakers
     if speakers is None:
         speakers = "tags" if reads_tags(run, load_template(prompt)) else "keep"
-    return Handling(speakers, names, options.mask, options.unmask)
+    handling = Handling(speakers, shared.read_names(options.names), options.mask, options.unmask)
+    dialogues = [dialogue for item in inputs for dialogue in item.dialogues]
+    shared.print_lines(unused_lines(handling, dialogues), err=True)
+    return handling
 
 
 def _folder(

@@ -14,7 +14,7 @@ a name or a value.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -22,10 +22,19 @@ from llm_summ.core.errors import DataError
 from llm_summ.core.formatting import counted
 from llm_summ.core.records import JsonRecord
 from llm_summ.data.dialogue import Dialogue
-from llm_summ.data.masks import MaskMap, mask_tokens, masked, unmask, unresolved_masks
-from llm_summ.data.speakers import SpeakerMap, named, named_dialogue, person_tags, tagged
+from llm_summ.data.masks import MaskMap, mask_tokens, masked, masked_text, unmask, unresolved_masks
+from llm_summ.data.speakers import SpeakerMap, named, named_dialogue, person_tags, tagged, unused_names
 
-__all__ = ["SPEAKERS", "Handling", "Prepared", "Restored", "Speakers", "preparation_lines", "prepare"]
+__all__ = [
+    "SPEAKERS",
+    "Handling",
+    "Prepared",
+    "Restored",
+    "Speakers",
+    "preparation_lines",
+    "prepare",
+    "unused_lines",
+]
 
 Speakers = Literal["keep", "tags"]
 """Whether a model reads the names of speakers, or tags (``#Person1#``) in their place."""
@@ -153,3 +162,11 @@ def preparation_lines(prepared: Sequence[Prepared]) -> list[str]:
     elif any(one.handling.mask for one in prepared):
         lines.append(f"Masked: nothing; no personal data was found in {of_all}")
     return lines
+
+
+def unused_lines(handling: Handling, dialogues: Iterable[Dialogue]) -> list[str]:
+    """Return a line for each speaker of the map file that no dialogue has, such as a misspelt one."""
+    unused = unused_names(handling.names, dialogues)
+    return [
+        f"--names: {masked_text(name) if handling.mask else name}: no dialogue has this speaker" for name in unused
+    ]
