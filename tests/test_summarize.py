@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -83,6 +84,8 @@ def test_standard_input(run: Run, arguments: list[str], monkeypatch: pytest.Monk
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TALK.encode())))
     done = llm_summ("summarize", *arguments)
     assert (done.code, done.out) == (0, "민지: 내일 몇 시에 볼까? 도윤: 여섯 시 어때?\n"), done.err
+    assert "standard input: text: 1 dialogue, 2 turns" in done.err
+    assert tempfile.gettempdir() not in done.err
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TALK.encode("utf-16"))))
     done = llm_summ("summarize", *arguments)
     assert (done.code, done.out) == (2, "")
