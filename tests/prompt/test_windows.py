@@ -116,7 +116,7 @@ TRAINS = ["부산으로 가는 기차표를 예매했어요.", "열차는 서울
 
 def test_without_times_a_window_ends_where_the_topic_changes() -> None:
     for menus in range(22, 28):
-        texts = [MENUS[turn % 3] for turn in range(menus)] + [TRAINS[turn % 3] for turn in range(40)]
+        texts = [MENUS[turn % 3] for turn in range(menus)] + [TRAINS[turn % 3] for turn in range(60)]
         dialogue = Dialogue("d", "\n".join(f"#Person{turn % 2 + 1}#: {text}" for turn, text in enumerate(texts)))
         first, *_ = cut_windows(dialogue, count, 900, overlap=0)
         assert first.last == menus
