@@ -20,6 +20,7 @@ from llm_summ.cli.post import post
 from llm_summ.cli.prompts import prompts
 from llm_summ.cli.runs import runs
 from llm_summ.cli.select import select
+from llm_summ.cli.serve import serve
 from llm_summ.cli.submit import submit
 from llm_summ.cli.summarize import summarize
 from llm_summ.cli.sweep import sweep
@@ -38,6 +39,7 @@ def cli() -> None:
     llm-summ sft recipes/qlora.yaml     train an adapter
     llm-summ generate --engine vllm     write summaries of data files with it
     llm-summ summarize talk.txt         text in, summary out
+    llm-summ serve                      the same over HTTP, with a page
     llm-summ eval dev.csv               score them
     llm-summ sweep                      try settings of decoding and post-processing
     llm-summ post                       clean them up; measure each step
@@ -230,5 +232,5 @@ def generate(
             click.echo(f"Next: llm-summ eval {data or recipe.data.dev or 'dev.csv'}{of_run}", err=True)
 
 
-for command in (evaluate, check, prompts, data, post, submit, runs, merge, sweep, select, summarize):
+for command in (evaluate, check, prompts, data, post, submit, runs, merge, sweep, select, summarize, serve):
     cli.add_command(command)

@@ -14,21 +14,12 @@ from llm_summ.cli import options as shared
 
 if TYPE_CHECKING:
     from llm_summ.generate.long_dialogues import Long
+    from llm_summ.generate.model_choice import ModelChoice
     from llm_summ.generate.summarize_files import FileSummaries
     from llm_summ.generate.summarizer import Summarizer
     from llm_summ.generate.summary_folder import SummaryFolder
-    from llm_summ.runs.run import Run
 
 __all__ = ["summarize"]
-
-_EMBEDDED = "embedded:gemma-3-270m"
-_NO_RUN = (
-    "No run here: the embedded model (Gemma 3 270M) summarises after a few examples, without a training. Expect "
-    "mostly wrong summaries (20 points on sample:dev, where one sentence for all dialogues has 28). Train with "
-    "`llm-summ sft recipes/qlora.yaml`, or name a chat model with --model"
-)
-_EMBEDDED_TOKENS = 100  # of a summary: without a training this model does not stop
-_TEMPERATURE = 0.7  # of the candidates of --best-of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +53,9 @@ class SummarizeOptions:
         """The changes of recipe fields, those of --best-of included."""
         if self.best_of == 1:
             return self.overrides
-        sampling = {"n": self.best_of, "temperature": _TEMPERATURE, "beams": 1, "length_penalty": 1.0}
+        from llm_summ.generate.settings import CANDIDATE_TEMPERATURE
+
+        sampling = {"n": self.best_of, "temperature": CANDIDATE_TEMPERATURE, "beams": 1, "length_penalty": 1.0}
         return (*(f"generate.{name}={value}" for name, value in sampling.items()), *self.overrides)
 
 
@@ -128,23 +121,22 @@ def summarize(options: SummarizeOptions) -> int:
     """
     options.check()
     from llm_summ.data.inputs import STDIN, read_inputs
+    from llm_summ.generate.model_choice import choose_model
     from llm_summ.generate.summarize_files import summarize_inputs
 
-    run, base = _model(options)
-    is_embedded = base.startswith("embedded:")  # a model that follows examples, but no instructions
-    untrained = "few-shot" if is_embedded else "chat"
-    prompt = options.prompt or (untrained if run is None else str(run.prompt_path))
+    choice = choose_model(options.run_name, options.model)
+    prompt = options.prompt or choice.prompt
     if options.length is not None:
         _check_length(options.length, prompt)
     inputs = read_inputs(options.files or (STDIN,))
-    folder = None if options.out is None else _folder(options, run, base, prompt)
+    folder = None if options.out is None else _folder(options, choice, prompt)
     if folder is not None:
         inputs = folder.prepare(inputs)
     by_name = {item.name: item for item in inputs}
     printed = _Printed([item.name for item in inputs], as_json=options.as_json)
     status = 0
     if inputs:
-        start = _starter(options, run, base, prompt)
+        start = _starter(options, choice)
         for found in summarize_inputs(inputs, start, long=options.long, length=options.length):
             if found.error:
                 shared.print_lines((f"llm-summ: {line}" for line in found.error.splitlines()), err=True)
@@ -156,19 +148,6 @@ def summarize(options: SummarizeOptions) -> int:
     if folder is None:
         printed.end()
     return status
-
-
-def _model(options: SummarizeOptions) -> tuple[Run | None, str]:
-    """Return the run to use, or None and the name of a model that was not trained here."""
-    from llm_summ.runs.run import RUNS, Run
-
-    if options.model is not None:
-        is_merged = (Path(options.model) / "recipe.yaml").is_file()
-        return (Run(Path(options.model)), "") if is_merged else (None, options.model)
-    if options.run_name is None and not any(RUNS.glob("*/recipe.yaml")):
-        click.echo(_NO_RUN, err=True)
-        return None, _EMBEDDED
-    return shared.open_run_or_latest(options.run_name), ""
 
 
 def _check_length(length: int, prompt: str) -> None:
@@ -183,7 +162,7 @@ def _check_length(length: int, prompt: str) -> None:
         )
 
 
-def _folder(options: SummarizeOptions, run: Run | None, base: str, prompt: str) -> SummaryFolder:
+def _folder(options: SummarizeOptions, choice: ModelChoice, prompt: str) -> SummaryFolder:
     """Return the folder of --out, with everything that the summaries depend on."""
     from llm_summ.core.files import file_sha256
     from llm_summ.generate.summary_folder import SummaryFolder
@@ -191,8 +170,8 @@ def _folder(options: SummarizeOptions, run: Run | None, base: str, prompt: str) 
     from llm_summ.prompt import load_template
 
     assert options.out is not None
-    made_by: list[str] = [base]
-    if run is not None:
+    made_by: list[str] = [choice.base]
+    if (run := choice.run) is not None:
         paths = (run.recipe_path, run.manifest_path, run.path / MERGED_FROM)
         made_by = [file_sha256(path) for path in paths if path.is_file()]
     settings = {
@@ -205,17 +184,13 @@ def _folder(options: SummarizeOptions, run: Run | None, base: str, prompt: str) 
     return SummaryFolder(options.out, settings, options.as_json)
 
 
-def _starter(options: SummarizeOptions, run: Run | None, base: str, prompt: str) -> Callable[[int], Summarizer]:
+def _starter(options: SummarizeOptions, choice: ModelChoice) -> Callable[[int], Summarizer]:
     """Return a function that starts the engine for a number of dialogues."""
-    from llm_summ.generate.summarizer import Summarizer
 
     def start(expected: int) -> Summarizer:
-        engine, settings = options.engine, options.settings
-        if run is None and base.startswith("embedded:"):
-            settings = (f"generate.max_new_tokens={_EMBEDDED_TOKENS}", *settings)
-        if run is None:
-            return Summarizer.open_base(base, prompt=prompt, engine=engine, overrides=settings, expected=expected)
-        return Summarizer.open(run, engine=engine, overrides=settings, prompt=options.prompt, expected=expected)
+        return choice.open(
+            prompt=options.prompt, engine=options.engine, overrides=options.settings, expected=expected
+        )
 
     return start
 

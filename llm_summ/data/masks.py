@@ -23,7 +23,7 @@ from llm_summ.data.dialogue import Dialogue, Turn
 from llm_summ.data.mask_rules import PersonalData, find_personal_data
 from llm_summ.data.particles import PARTICLE, fitting
 
-__all__ = ["Mask", "MaskMap", "masked", "unmask", "unresolved_masks"]
+__all__ = ["Mask", "MaskMap", "mask_tokens", "masked", "unmask", "unresolved_masks"]
 
 _KINDS = "PhoneNumber|Address|DateOfBirth|PassportNumber|CardNumber|Email|CarNumber|SSN|PersonName"
 _TOKEN = re.compile(rf"(?P<plain>#(?:{_KINDS})#)(?: ?(?P<number>\([0-9]+\)))?")
@@ -68,7 +68,7 @@ class _Masker:
             written: all texts of the dialogue; their masks are not used again.
             found: kind and value of each piece of personal data, in order.
         """
-        used = {match[0].replace(" ", "") for match in _TOKEN.finditer(written)}
+        used = mask_tokens(written)
         self._values: dict[tuple[str, str], str] = {}
         for kind, value in found:
             self._values.setdefault(_key(kind, value), value)
@@ -160,6 +160,11 @@ def unmask(text: str, masks: MaskMap, *, fit_particles: bool = True) -> str:
         return value + (fitting(particle, value) if fit_particles else particle)
 
     return _TOKEN_WITH_PARTICLE.sub(with_value, text)
+
+
+def mask_tokens(text: str) -> frozenset[str]:
+    """Return the masks of a text: ``#PhoneNumber#``, ``#PhoneNumber#(1)``."""
+    return frozenset(match[0].replace(" ", "") for match in _TOKEN.finditer(text))
 
 
 def unresolved_masks(text: str, masks: MaskMap) -> tuple[str, ...]:

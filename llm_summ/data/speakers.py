@@ -29,6 +29,7 @@ __all__ = [
     "SpeakerMap",
     "named",
     "named_dialogue",
+    "person_tags",
     "speaker_key",
     "tagged",
     "tagged_text",
@@ -169,10 +170,15 @@ def named_dialogue(dialogue: Dialogue, speakers: SpeakerMap) -> Dialogue:
     return replace(dialogue.with_turns(turns), references=references)
 
 
+def person_tags(text: str) -> tuple[str, ...]:
+    """Return the tags of a text, each once, in order."""
+    return tuple(dict.fromkeys(_IS_TAG.findall(text)))
+
+
 def unsupported_tags(text: str, speakers: SpeakerMap) -> tuple[str, ...]:
     """Return the tags of a summary that its dialogue does not have, in the order of the summary."""
     known = {person.tag for person in speakers.persons} | speakers.mentioned
-    return tuple(tag for tag in dict.fromkeys(_IS_TAG.findall(text)) if tag not in known)
+    return tuple(tag for tag in person_tags(text) if tag not in known)
 
 
 def unused_names(names: Mapping[str, str], dialogues: Iterable[Dialogue]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 from llm_summ.core.progress import Progress, say
 from llm_summ.data import Dialogue, Turn, dialogue_hash
@@ -17,7 +17,7 @@ from llm_summ.predictions.prediction import Prediction
 from llm_summ.prompt import Renderer
 from llm_summ.prompt.windows import Window, cut_windows
 
-__all__ = ["LONG", "Long", "LongSettings", "Merging", "stream_long"]
+__all__ = ["LONG", "Long", "LongSettings", "Merging", "Place", "Watcher", "stream_long"]
 
 Long = Literal["truncate", "list", "merge"]
 """What is done about a dialogue that is too long for one prompt; ``truncate`` drops turns."""
@@ -26,6 +26,20 @@ LONG: tuple[Long, ...] = get_args(Long)
 
 Summarize = Callable[[Sequence[Dialogue]], Iterator[tuple[int, Summary]]]
 """Yields summaries with the index of their dialogue, in any order."""
+
+
+Place = tuple[int, int | None]
+"""What a text is for: the index of a dialogue, and that of its window; None: its windows' summaries are merged."""
+
+
+class Watcher(Protocol):
+    """Follows the summaries while they are made."""
+
+    def begins(self, places: Sequence[Place]) -> None:
+        """Learn what the texts that the engine generates next are for, in the order of its requests."""
+
+    def finished(self, place: Place, window: Window, summary: Summary) -> None:
+        """Learn the finished summary of a window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,7 @@ def stream_long(
     windows: Sequence[Sequence[Window]],
     summarize: Summarize,
     merge: Merging | None = None,
+    watcher: Watcher | None = None,
 ) -> Iterator[tuple[int, Summary]]:
     """Yield a summary of each dialogue with its index, as soon as it is finished, in any order.
 
@@ -90,10 +105,13 @@ def stream_long(
         windows: of each dialogue, shape (n, *).
         summarize: summarises windows.
         merge: merges the summaries of windows. None: they are put one below the other.
+        watcher: learns what is generated, and the windows' summaries.
     """
     parts: dict[int, list[Summary]] = {}
     waiting: list[tuple[int, Summary]] = []
-    for index, found in _in_order("Summarizing", windows, summarize):
+    if watcher is not None:
+        watcher.begins([(index, position) for index, row in enumerate(windows) for position in range(len(row))])
+    for index, found in _in_order("Summarizing", windows, summarize, watcher):
         if len(found) == 1:
             yield index, found[0]
             continue
@@ -113,6 +131,8 @@ def stream_long(
             yield waiting[place]
         going = [place for place in range(len(waiting)) if place not in stuck]
         left = []
+        if watcher is not None:
+            watcher.begins([(waiting[place][0], None) for place in going for _ in groups[place]])
         for number, found in _in_order("Merging", [groups[place] for place in going], merge.summarize):
             index, joined = waiting[going[number]]
             if len(found) == 1:
@@ -124,7 +144,10 @@ def stream_long(
 
 
 def _in_order(
-    label: str, windows: Sequence[Sequence[Window]], summarize: Summarize
+    label: str,
+    windows: Sequence[Sequence[Window]],
+    summarize: Summarize,
+    watcher: Watcher | None = None,
 ) -> Iterator[tuple[int, list[Summary]]]:
     """Yield the summaries of all windows of a dialogue, in order, as soon as the last one is finished."""
     places = [(index, position) for index, row in enumerate(windows) for position in range(len(row))]
@@ -135,6 +158,8 @@ def _in_order(
         for place, summary in summarize([windows[index][position].dialogue for index, position in places]):
             progress.advance()
             index, position = places[place]
+            if watcher is not None:
+                watcher.finished((index, position), windows[index][position], summary)
             row = finished.setdefault(index, {})
             row[position] = summary
             if len(row) == len(windows[index]):

@@ -17,7 +17,7 @@ from llm_summ.generate.long_dialogues import Long
 from llm_summ.generate.summarizer import Summarizer
 from llm_summ.generate.summary import Part, Summary
 
-__all__ = ["FileSummaries", "SummarizedDialogue", "summarize_inputs"]
+__all__ = ["FileSummaries", "SummarizedDialogue", "shown_summary", "summarize_inputs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _summarized(summarizer: Summarizer, inputs: Sequence[Input], long: Long) -> 
                 yield FileSummaries(
                     item.name,
                     tuple(
-                        _shown(dialogue, of_file[position], long)
+                        shown_summary(dialogue, of_file[position], long)
                         for position, dialogue in enumerate(item.dialogues)
                     ),
                 )
@@ -159,7 +159,8 @@ def _notes(summarizer: Summarizer, item: Input, long: Long) -> Iterator[str]:
             yield f"{item.name}: {dialogue.id}: divided between sentences, since longer than a part: turn {turns}"
 
 
-def _shown(dialogue: Dialogue, summary: Summary, long: Long) -> SummarizedDialogue:
+def shown_summary(dialogue: Dialogue, summary: Summary, long: Long) -> SummarizedDialogue:
+    """Return the summary of a dialogue with its parts; a dialogue that was summarised whole has one."""
     turns = dialogue.turns
     end = turns[-1].start if turns[-1].end is None else turns[-1].end
     whole = Part(1, len(turns), turns[0].start, end, summary.text, summary.tokens, summary.finish_reason)

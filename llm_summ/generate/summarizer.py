@@ -21,8 +21,9 @@ from typing import Self
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.generate.engine import Engine, Key, Request
-from llm_summ.generate.long_dialogues import Long, LongSettings, Merging, stream_long
+from llm_summ.generate.long_dialogues import Long, LongSettings, Merging, Watcher, stream_long
 from llm_summ.generate.opening import ModelChecks, Opened, opened_base, opened_run
+from llm_summ.generate.prompt_choice import PromptChoice
 from llm_summ.generate.proof import PROMPTS_OF_A_PROOF, WORTH_PROVING
 from llm_summ.generate.settings import GenerationSettings, request_seed
 from llm_summ.generate.summary import Summary, best_candidate
@@ -68,6 +69,7 @@ class Summarizer:
         self._post, self._limits = tuple(post), limits
         checks = checks or ModelChecks()
         self._unreadable, self._prove = checks.unreadable, checks.prove
+        self._prompts: PromptChoice | None = None
 
     @classmethod
     def open(
@@ -78,6 +80,7 @@ class Summarizer:
         overrides: Sequence[str] = (),
         prompt: str | None = None,
         expected: int = 1,
+        live: bool = False,
     ) -> Self:
         """Load the model of a run, or a folder that `llm-summ merge` has written, into an engine.
 
@@ -88,12 +91,16 @@ class Summarizer:
             prompt: the name or file of a prompt to use instead of the trained one.
             expected: number of dialogues: ``auto`` chooses an engine that is fast for that many, and there are at
                 most as many workers as candidates.
+            live: many threads use the engine at the same time. It starts in a process of its own, for which
+                `EngineProcess.wait` waits, and is started again when it ends.
 
         Raises:
             InputError: the run, its model or the engine is unavailable, or they do not work together.
             GenerationError: the engine does not start.
         """
-        return cls._of(opened_run(where, engine=engine, overrides=overrides, prompt=prompt, expected=expected))
+        return cls._of(
+            opened_run(where, engine=engine, overrides=overrides, prompt=prompt, expected=expected, live=live)
+        )
 
     @classmethod
     def open_base(
@@ -104,6 +111,7 @@ class Summarizer:
         engine: str | None = None,
         overrides: Sequence[str] = (),
         expected: int = 1,
+        live: bool = False,
     ) -> Self:
         """Load a model that was not trained here, to summarise by its prompt alone.
 
@@ -114,16 +122,19 @@ class Summarizer:
             engine: the engine's name; None: ``auto``.
             overrides: ``generate.KEY=VALUE``, ``prompt.KEY=VALUE``, ``model.KEY=VALUE`` or ``post=[…]``.
             expected: as for `open`.
+            live: as for `open`.
 
         Raises:
             InputError: the model or the engine is unavailable, or they do not work together.
             GenerationError: the engine does not start.
         """
-        return cls._of(opened_base(base, prompt=prompt, engine=engine, overrides=overrides, expected=expected))
+        return cls._of(
+            opened_base(base, prompt=prompt, engine=engine, overrides=overrides, expected=expected, live=live)
+        )
 
     @classmethod
     def _of(cls, opened: Opened) -> Self:
-        return cls(
+        made = cls(
             opened.engine,
             opened.renderer,
             opened.settings,
@@ -132,6 +143,8 @@ class Summarizer:
             checks=opened.checks,
             long=opened.long,
         )
+        made._prompts = opened.prompts
+        return made
 
     def predict(
         self,
@@ -189,7 +202,12 @@ class Summarizer:
             )
 
     def stream(
-        self, dialogues: Sequence[Dialogue], *, long: Long = "truncate", length: int | None = None
+        self,
+        dialogues: Sequence[Dialogue],
+        *,
+        long: Long = "truncate",
+        length: int | None = None,
+        watcher: Watcher | None = None,
     ) -> Iterator[tuple[int, Summary]]:
         """Yield summaries with the index of their dialogue, as soon as they are finished, in any order.
 
@@ -201,6 +219,7 @@ class Summarizer:
             long: a dialogue that is too long for the prompt loses turns (``truncate``), as in the training; or its
                 windows are summarised, and their summaries listed or merged. Then `Summary.parts` has them.
             length: the length to ask for, of a summary or of each part, see `asking_for`.
+            watcher: follows the windows of the dialogues; not used with ``truncate``.
 
         Raises:
             PromptError: prompts do not fit, a line for each reason; or the prompt asks for no length. Nothing was
@@ -208,7 +227,7 @@ class Summarizer:
             GenerationError: the engine failed.
         """
         if length is not None:
-            yield from self.asking_for(length).stream(dialogues, long=long)
+            yield from self.asking_for(length).stream(dialogues, long=long, watcher=watcher)
             return
         if long == "truncate":
             yield from self._stream(dialogues, self.renderer)
@@ -220,7 +239,9 @@ class Summarizer:
                 lambda texts: self._stream(texts, renderer), lambda texts: self._long.groups(texts, renderer)
             )
         windows = [self.windows(dialogue) for dialogue in dialogues]
-        yield from stream_long(dialogues, windows, lambda parts: self._stream(parts, self.renderer), merge)
+        yield from stream_long(
+            dialogues, windows, lambda parts: self._stream(parts, self.renderer), merge, watcher
+        )
 
     def summarize(
         self, dialogues: Sequence[Dialogue], *, long: Long = "truncate", length: int | None = None
@@ -248,6 +269,44 @@ class Summarizer:
         """
         other = copy.copy(self)
         other.renderer = self.renderer.asking_for(length)
+        return other
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The names of the prompts that can be used, see `with_prompt`; the one that was opened first."""
+        return (self.renderer.template.name,) if self._prompts is None else self._prompts.names
+
+    def with_prompt(self, name: str) -> Self:
+        """Return a summarizer with the same engine and another prompt; close only one of both.
+
+        Args:
+            name: one of `prompts`.
+
+        Raises:
+            PromptError: there is no such prompt.
+        """
+        if name == self.prompts[0]:
+            return self
+        if self._prompts is None:
+            raise PromptError(f"prompt {name}: unknown; expected {self.prompts[0]}")
+        other = copy.copy(self)
+        other.renderer = self._prompts.renderer(name)
+        return other
+
+    def best_of(self, n: int) -> Self:
+        """Return a summarizer with the same engine that chooses among n sampled candidates; 1 changes nothing.
+
+        Raises:
+            RecipeError: the engine generates one text for each dialogue.
+        """
+        other = copy.copy(self)
+        other.settings = self.settings.best_of(n)
+        return other
+
+    def using(self, engine: Engine) -> Self:
+        """Return a summarizer with another engine, such as a view of a live engine; this one keeps its own."""
+        other = copy.copy(self)
+        other.engine = engine
         return other
 
     def render(self, dialogues: Sequence[Dialogue]) -> list[TokenizedExample]:

@@ -207,6 +207,18 @@ class Renderer:
         """Return the text of generated ids, up to the stop id, without special tokens."""
         return self._tokenizer.decode(ids)
 
+    def prompt_text(self, row: TokenizedExample) -> str:
+        """Return a row's prompt as text, with the chat template's special tokens.
+
+        A BOS that the tokenizer adds to every text is left out: encoding the text gives the row's ids again.
+        """
+        return self._tokenizer.written(row.prompt_ids)
+
+    def forget(self) -> None:
+        """Drop the dialogues that are kept to save work; a process that never ends would keep too many."""
+        self._similar.clear()
+        self._tokenizer.forget()
+
     def _row(
         self, dialogue: Dialogue, ids: tuple[int, ...], *, dropped_turns: int = 0, examples: int = 0
     ) -> TokenizedExample:

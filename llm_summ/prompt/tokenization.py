@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import itertools
 import re
+import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal
@@ -50,6 +51,8 @@ class PromptTokenizer:
     ) -> None:
         self._tokenizer = tokenizer
         self.frame = frame
+        # Encoding changes settings of the backend, which must not happen while another thread uses it.
+        self._lock = threading.RLock()
         if frame is not None and chat == "always":
             raise PromptError(
                 "prompt.chat is always, but an encoder-decoder reads a text and not a chat; set it to auto"
@@ -133,11 +136,25 @@ class PromptTokenizer:
             ids = ids[: ids.index(self.stop_id)]
         return self._decode(ids).removeprefix(self._prefix)
 
+    def written(self, ids: Sequence[int]) -> str:
+        """Return the text of a prompt's ids with its special tokens, but without a BOS that the tokenizer adds."""
+        ids = list(ids)
+        if self._bos is not None and ids[:1] == [self._bos]:
+            del ids[0]
+        with self._lock:
+            text = self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return str(text).removeprefix(self._prefix)
+
+    def forget(self) -> None:
+        """Drop the texts that are kept to save work."""
+        self._cached.cache_clear()
+
     def _encode(self, text: str, special_tokens: bool) -> tuple[int, ...]:
         backend = self._backend if special_tokens else self._text_backend
-        if backend is None:
-            return tuple(self._encode_slowly(text, special_tokens))
-        return tuple(encode_ids(backend, text, special_tokens=special_tokens))
+        with self._lock:
+            if backend is None:
+                return tuple(self._encode_slowly(text, special_tokens))
+            return tuple(encode_ids(backend, text, special_tokens=special_tokens))
 
     def _encode_slowly(self, text: str, special_tokens: bool) -> list[int]:
         return list(
@@ -173,7 +190,9 @@ class PromptTokenizer:
         return with_special_token(self._backend, self.stop_id)
 
     def _decode(self, ids: list[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        with self._lock:
+            text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return str(text)
 
     def _chat(self, messages: Messages, *, add_generation_prompt: bool) -> str:
         """Return the text of a conversation in the model's chat template."""

@@ -1,0 +1,286 @@
+"""The requests, as JSON or as the fields of a form; what is not valid is one line, as on the command line."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from llm_summ.core.errors import first_line
+from llm_summ.core.formatting import did_you_mean
+from llm_summ.data.preparation import Handling, Speakers
+from llm_summ.generate.long_dialogues import Long
+from llm_summ.serve.errors import HttpError
+
+__all__ = [
+    "MOST_CANDIDATES",
+    "ChatBody",
+    "DialogueBody",
+    "DialoguesBody",
+    "FeedbackBody",
+    "Handled",
+    "Options",
+    "SummariesBody",
+    "parsed",
+    "validated",
+]
+
+MOST_CANDIDATES = 16
+"""Of a summary, with ``best_of``."""
+
+Identity = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
+"""An id: as long as a name, and on one line."""
+Length = Annotated[int, Field(ge=1)] | Literal["short", "medium", "long"]
+_EXPECTED_LENGTH = "expected a number of characters, or short, medium or long"
+
+
+def _from_form(value: Any) -> Any:
+    """Return names that a form has as a JSON text as a mapping."""
+    if not isinstance(value, str):
+        return value
+    import json
+
+    try:
+        return json.loads(value) if value.strip() else {}
+    except ValueError as error:
+        raise ValueError('not JSON; expected {"참석자 1": "김 과장"}') from error
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Handled(_Body):
+    """What is done with names and personal data; the fields are those of `Handling`.
+
+    Attributes:
+        speakers: ``tags``: the model reads ``#Person1#`` in place of names.
+        names: other names of speakers.
+        mask: personal data becomes masks before the model reads it.
+        unmask: masks in summaries become personal data again.
+    """
+
+    speakers: Speakers = "keep"
+    names: Annotated[dict[str, str], BeforeValidator(_from_form)] = {}
+    mask: bool = False
+    unmask: bool = False
+
+    @property
+    def handling(self) -> Handling:
+        """These fields for the reader of dialogues.
+
+        Raises:
+            DataError: they do not go together.
+        """
+        return Handling(self.speakers, self.names, self.mask, self.unmask)
+
+
+class Options(Handled):
+    """How dialogues are summarised.
+
+    Attributes:
+        model: one of ``GET /v1/models``; None: the first.
+        prompt: the name of a prompt; None: the model's own.
+        long: what is done about a dialogue that is too long for one prompt.
+        length: the length to ask for, in characters or in a word.
+        best_of: candidates, of which the one that agrees best with the others is taken.
+        format: of texts and files; None: it is known by their content.
+        stream: whether the answer is a stream of events.
+    """
+
+    model: str | None = None
+    prompt: str | None = None
+    long: Long = "list"
+    length: Length | None = None
+    best_of: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] = 1
+    format: str | None = None
+    stream: bool = False
+
+
+class DialogueBody(_Body):
+    """One dialogue: a text, or its turns.
+
+    Attributes:
+        id: as the answer names it.
+        text: with a turn on each line, or a chat as it was copied.
+        turns: as `turn_list` reads them: texts, or objects with `speaker`, `text`, `start` and `end`.
+    """
+
+    id: Identity | None = None
+    text: str | None = None
+    turns: list[Any] | None = None
+
+
+class DialoguesBody(DialogueBody):
+    """Dialogues to read: a text, turns, or several dialogues.
+
+    Attributes:
+        dialogues: several; each is one dialogue, and is not cut into several.
+        format: as in `Options`.
+    """
+
+    dialogues: list[DialogueBody] | None = None
+    format: str | None = None
+
+
+class SummariesBody(Options, DialoguesBody):
+    """Dialogues to summarise, and how."""
+
+
+class FeedbackBody(Handled):
+    """Which of two summaries is better.
+
+    Attributes:
+        model: as in `Options`.
+        prompt: as in `Options`.
+        length: as in `Options`.
+        dialogue: what was summarised.
+        chosen: the better summary.
+        rejected: the other one.
+        kind: "better": both are the model's; "edited": `chosen` was written by a person.
+    """
+
+    model: str | None = None
+    prompt: str | None = None
+    length: Length | None = None
+    dialogue: DialogueBody
+    chosen: str
+    rejected: str
+    kind: Literal["better", "edited"]
+
+
+class _ContentPart(BaseModel):
+    type: str = "text"
+    text: str = ""
+
+
+class _Message(BaseModel):
+    role: str
+    content: str | list[_ContentPart] | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of all parts."""
+        if isinstance(self.content, list):
+            return "".join(part.text for part in self.content if part.type == "text")
+        return self.content or ""
+
+
+class _StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class ChatBody(Handled):
+    """A request of OpenAI's chat completions; fields that mean nothing here are ignored.
+
+    Attributes:
+        messages: the last one of a user is the dialogue; system messages are ignored.
+        n: as `best_of` in `Options`: one choice is returned.
+        stream_options: whether the last event has the number of tokens.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: str | None = None
+    messages: Annotated[list[_Message], Field(min_length=1)]
+    n: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    prompt: str | None = None
+    long: Long = "list"
+    length: Length | None = None
+    format: str | None = None
+
+    @property
+    def dialogue(self) -> str:
+        """The text of the dialogue.
+
+        Raises:
+            HttpError: no message is a user's.
+        """
+        texts = [message.text for message in self.messages if message.role == "user"]
+        if not texts:
+            raise HttpError(
+                400, "messages: found none of a user; expected the dialogue in the last one", "no_dialogue"
+            )
+        return texts[-1]
+
+    @property
+    def options(self) -> Options:
+        """These fields as those of ``POST /v1/summaries``."""
+        return Options(
+            model=self.model,
+            prompt=self.prompt,
+            long=self.long,
+            length=self.length,
+            best_of=self.n or 1,
+            format=self.format,
+            stream=bool(self.stream),
+            **self.model_dump(include=set(Handled.model_fields)),
+        )
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parsed(model: type[Model], body: bytes) -> Model:
+    """Return a request of JSON.
+
+    Raises:
+        HttpError: it is not JSON, or not valid.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise _invalid(model, error) from None  # the error has the text of the request
+
+
+def validated(model: type[Model], fields: dict[str, Any]) -> Model:
+    """Return a request of the fields of a form.
+
+    Raises:
+        HttpError: they are not valid.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise _invalid(model, error) from None
+
+
+def _invalid(model: type[BaseModel], error: ValidationError) -> HttpError:
+    """Return the first reason, in words; it names fields, and shows no text of the request but a short value."""
+    details = error.errors(include_url=False)[0]
+    kind, place = details["type"], [key for key in details["loc"] if key not in ("int", "constrained-int")]
+    if kind == "json_invalid":
+        reason = str(details.get("ctx", {}).get("error", "")).partition(" at ")
+        where = f" at {reason[2]}" if reason[2] else ""
+        return HttpError(400, f"body: found no JSON ({reason[0]}{where}); expected an object", "invalid_json")
+    if not place:
+        return HttpError(400, "body: expected a JSON object", "invalid_json")
+    name = _field_name(place)
+    if kind == "extra_forbidden":
+        known = [field for field in model.model_fields if field not in ("id",)]
+        hint = did_you_mean(str(place[-1]), known, f"known fields: {', '.join(known)}")
+        return HttpError(400, f"{name}: unknown field; {hint}", "unknown_field")
+    if place[0] == "length":
+        return HttpError(400, f"length: {_EXPECTED_LENGTH}", "invalid_field")
+    return HttpError(400, f"{name}: {_reason(details)}", "invalid_field")
+
+
+def _field_name(place: list[Any]) -> str:
+    """Return the path of a field: ``dialogues[0].turns``."""
+    name = str(place[0])
+    for key in place[1:]:
+        name += f"[{key}]" if isinstance(key, int) else f".{key}" if str(key).isidentifier() else ""
+    return name
+
+
+def _reason(details: Any) -> str:
+    if details["type"] == "missing":
+        return "is missing"
+    text = first_line(ValueError(details["msg"])).removeprefix("Value error, ")
+    found = details.get("input")
+    shown = f"found {found!r}; " if isinstance(found, int | float | bool) else ""
+    if isinstance(found, str) and len(found) <= 20 and details["type"] != "value_error":
+        shown = f"found {found!r}; "
+    return shown + text[:1].lower() + text[1:]

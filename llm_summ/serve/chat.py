@@ -1,0 +1,141 @@
+"""``POST /v1/chat/completions``: clients of OpenAI's API get the summary of the dialogue in their last message."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from llm_summ.serve.bodies import ChatBody, DialogueBody, parsed
+from llm_summ.serve.errors import as_http_error
+from llm_summ.serve.gate import record_of
+from llm_summ.serve.reading import Found, read_whole
+from llm_summ.serve.requests import read_body
+from llm_summ.serve.responses import EventStream, JsonAnswer, event_text, unless_gone
+from llm_summ.serve.served_model import Asked
+from llm_summ.serve.service import Service
+from llm_summ.serve.summarizing import Summarizing
+from llm_summ.serve.watching import Emit
+from llm_summ.serve.work import PING, Deadline, Work
+
+__all__ = ["chat_routes"]
+
+
+def chat_routes(service: Service) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter()
+
+    @router.post(
+        "/v1/chat/completions",
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": ChatBody.model_json_schema()}},
+            }
+        },
+    )
+    async def completions(request: Request) -> Response:
+        """Return the summary of the dialogue in the last message of a user."""
+        record = record_of(request.scope)
+        record.path = "/v1/chat/completions"
+        service.queue.check()
+        content = await read_body(request, service.settings)
+        deadline = Deadline(service.settings.timeout)
+        body = parsed(ChatBody, content)
+        text, options = body.dialogue, body.options
+        model = service.model_for(options)
+        asked = Asked(options.prompt, options.length, options.best_of)
+        task = Summarizing(model, (), asked, options.long, options.handling)
+
+        def do(emit: Emit, cancelled: threading.Event) -> list[dict[str, Any]]:
+            task.found = [Found(read_whole(DialogueBody(text=text), "message", options.format))]
+            try:
+                return task.run(emit, cancelled)
+            finally:
+                record.tokens = task.usage.generated
+
+        work = Work(do)
+        service.queue.start(work)
+        whole = {
+            "id": f"chatcmpl-{secrets.token_hex(12)}",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": model.name,
+        }
+        if options.stream:
+            wants_usage = body.stream_options is not None and body.stream_options.include_usage
+            chunks = _chunks(service, work, task, deadline, whole, wants_usage)
+            return EventStream(chunks, deadline, _last_event)
+        answers = await unless_gone(request.receive, work.finish(deadline))
+        service.count(task, answers)
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": answers[0]["summary"], "refusal": None},
+            "logprobs": None,
+            "finish_reason": answers[0]["finish_reason"],
+        }
+        return JsonAnswer({**whole, "choices": [choice], "usage": _usage(task)})
+
+    return router
+
+
+def _usage(task: Summarizing) -> dict[str, int]:
+    used = task.usage
+    return {
+        "prompt_tokens": used.prompt,
+        "completion_tokens": used.generated,
+        "total_tokens": used.prompt + used.generated,
+    }
+
+
+async def _chunks(
+    service: Service,
+    work: Work[list[dict[str, Any]]],
+    task: Summarizing,
+    deadline: Deadline,
+    whole: dict[str, Any],
+    wants_usage: bool,
+) -> AsyncGenerator[str]:
+    """Yield a summary as OpenAI streams it.
+
+    What was sent cannot be changed, and post-processing changes texts at their end. So a part is sent when it is
+    finished, and a summary that is not a list of parts at the end.
+    """
+
+    def chunk(delta: dict[str, str], finish_reason: str | None = None) -> str:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        usage = {"usage": None} if wants_usage else {}
+        return event_text({**whole, "object": "chat.completion.chunk", "choices": [choice], **usage})
+
+    parts: dict[int, str] = {}
+    sent = 0
+    try:
+        yield chunk({"role": "assistant", "content": ""})
+        async for event in work.events(deadline):
+            name, data = event
+            if event is PING:
+                yield ": still at work\n\n"
+            elif name == "part" and task.long == "list":
+                parts[data["part"]] = data["text"]
+                while sent in parts:
+                    yield chunk({"content": ("\n" if sent else "") + parts.pop(sent)})
+                    sent += 1
+        [answer] = work.result()
+        service.count(task, [answer])
+        if not sent:
+            yield chunk({"content": answer["summary"]})
+        yield chunk({}, answer["finish_reason"])
+        if wants_usage:
+            yield event_text({**whole, "object": "chat.completion.chunk", "choices": [], "usage": _usage(task)})
+        yield event_text("[DONE]")
+    finally:
+        work.cancelled.set()
+
+
+def _last_event(error: BaseException) -> str:
+    return event_text(as_http_error(error).body)

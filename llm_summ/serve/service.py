@@ -1,0 +1,65 @@
+"""The service without its routes: models, places for work, figures, feedback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm_summ.serve.bodies import Options
+from llm_summ.serve.errors import HttpError
+from llm_summ.serve.feedback import FeedbackFile
+from llm_summ.serve.limits import ServiceSettings
+from llm_summ.serve.metrics import Metrics
+from llm_summ.serve.reading import Found
+from llm_summ.serve.served_model import ServedModel, ServedModels
+from llm_summ.serve.summarizing import Summarizing
+from llm_summ.serve.work import Queue
+
+__all__ = ["Service"]
+
+
+@dataclass(slots=True)
+class Service:
+    """What the routes share.
+
+    Attributes:
+        settings: what it was started with.
+        models: the started models.
+        queue: places for work.
+        metrics: its figures.
+        feedback: takes feedback; None: none is taken.
+    """
+
+    settings: ServiceSettings
+    models: ServedModels
+    queue: Queue
+    metrics: Metrics = field(default_factory=Metrics)
+    feedback: FeedbackFile | None = None
+
+    def __post_init__(self) -> None:
+        self.metrics.watch(self.queue, self.models)
+
+    def model_for(self, options: Options) -> ServedModel:
+        """Return the model of a request, if its engine works now and it has the prompt.
+
+        Raises:
+            HttpError: the model is unknown, or its engine is not ready.
+        """
+        model = self.models.named(options.model)
+        model.check_state()
+        return model
+
+    def count(self, task: Summarizing, answers: list[dict[str, Any]]) -> None:
+        """Count what a request has got."""
+        finished = sum("summary" in answer for answer in answers)
+        self.metrics.summarized(task.model.name, finished, task.usage.prompt, task.usage.generated)
+
+    def check_count(self, found: list[Found]) -> None:
+        """Refuse too many dialogues.
+
+        Raises:
+            HttpError: there are more than one request may have.
+        """
+        if len(found) > (most := self.settings.max_dialogues):
+            message = f"found {len(found):,} dialogues; expected at most {most:,} in a request"
+            raise HttpError(413, message, "too_many_dialogues")

@@ -1,0 +1,159 @@
+"""``POST /v1/summaries`` and ``POST /v1/dialogues``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from llm_summ.serve.bodies import DialoguesBody, SummariesBody, parsed, validated
+from llm_summ.serve.errors import HttpError, as_http_error
+from llm_summ.serve.gate import record_of
+from llm_summ.serve.reading import Found, Upload, read_body, read_uploads
+from llm_summ.serve.requests import content_type, form_of
+from llm_summ.serve.requests import read_body as read_content
+from llm_summ.serve.responses import EventStream, JsonAnswer, event_text, unless_gone
+from llm_summ.serve.served_model import Asked
+from llm_summ.serve.service import Service
+from llm_summ.serve.summarizing import Summarizing
+from llm_summ.serve.watching import Emit
+from llm_summ.serve.work import PING, Deadline, Work
+
+__all__ = ["summary_routes"]
+
+_FORM = "multipart/form-data"
+
+
+def summary_routes(service: Service) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter()
+
+    @router.post("/v1/summaries", openapi_extra=_body_schema(SummariesBody))
+    async def summaries(request: Request) -> Response:
+        """Summarise one dialogue or many."""
+        record = record_of(request.scope)
+        record.path = "/v1/summaries"
+        service.queue.check()
+        content = await read_content(request, service.settings)
+        deadline = Deadline(service.settings.timeout)
+        body, uploads = _request_of(SummariesBody, request, content)
+        model = service.model_for(body)
+        begun = time.monotonic()
+        task = Summarizing(
+            model,
+            (),
+            Asked(body.prompt, body.length, body.best_of),
+            body.long,
+            body.handling,
+            wants_deltas=body.stream,
+        )
+
+        def do(emit: Emit, cancelled: threading.Event) -> list[dict[str, Any]]:
+            task.found = _found(service, body, uploads)
+            try:
+                return task.run(emit, cancelled)
+            finally:
+                record.tokens = task.usage.generated
+
+        work = Work(do)
+        service.queue.start(work)
+        if body.stream:
+            return EventStream(_events(service, work, task, deadline, begun), deadline, _last_event)
+        answers = await unless_gone(request.receive, work.finish(deadline))
+        service.count(task, answers)
+        seconds = round(time.monotonic() - begun, 3)
+        return JsonAnswer({"model": model.name, "summaries": answers, "seconds": seconds, "notices": work.notices})
+
+    @router.post("/v1/dialogues", openapi_extra=_body_schema(DialoguesBody))
+    async def dialogues(request: Request) -> Response:
+        """Return what was read: dialogues, their turns and their speakers."""
+        record_of(request.scope).path = "/v1/dialogues"
+        service.queue.check()
+        content = await read_content(request, service.settings)
+        deadline = Deadline(service.settings.timeout)
+        body, uploads = _request_of(DialoguesBody, request, content)
+        work = Work(lambda emit, cancelled: _found(service, body, uploads))
+        service.queue.start(work)
+        found = await unless_gone(request.receive, work.finish(deadline))
+        return JsonAnswer({"dialogues": [_read(one) for one in found], "notices": work.notices})
+
+    return router
+
+
+async def _events(
+    service: Service, work: Work[list[dict[str, Any]]], task: Summarizing, deadline: Deadline, begun: float
+) -> AsyncGenerator[str]:
+    try:
+        async for event in work.events(deadline):
+            yield ": still at work\n\n" if event is PING else event_text(event[1], event[0])
+        answers = work.result()
+        service.count(task, answers)
+        done = {
+            "seconds": round(time.monotonic() - begun, 3),
+            "tokens": task.usage.generated,
+            "model": task.model.name,
+            "notices": work.notices,
+        }
+        yield event_text(done, "done")
+    finally:
+        work.cancelled.set()
+
+
+def _last_event(error: BaseException) -> str:
+    return event_text(as_http_error(error).body, "error")
+
+
+def _request_of(model: type[Any], request: Request, content: bytes) -> tuple[Any, list[Upload]]:
+    """Return the fields of a request, and its files.
+
+    Raises:
+        HttpError: it is not valid.
+    """
+    kind = content_type(request)
+    if kind == _FORM:
+        fields, uploads = form_of(request.headers["content-type"], content)
+        body = validated(model, fields)
+        if uploads and (given := [name for name in ("text", "turns", "dialogues") if name in fields]):
+            raise HttpError(400, f"found file and {given[0]}; expected one of them", "no_dialogue")
+        return body, uploads
+    if kind == "text/plain":
+        try:
+            return model(text=content.decode()), []
+        except UnicodeDecodeError:
+            name = request.query_params.get("name", "text.txt")
+            return model(), [Upload(name, content)]
+    if kind not in ("application/json", ""):
+        raise HttpError(
+            415,
+            f"Content-Type {kind[:60]}: expected application/json, {_FORM} or text/plain",
+            "unknown_content_type",
+        )
+    return parsed(model, content), []
+
+
+def _found(service: Service, body: DialoguesBody, uploads: list[Upload]) -> list[Found]:
+    found = read_uploads(uploads, body.format, service.settings.max_body) if uploads else read_body(body)
+    service.check_count(found)
+    return found
+
+
+def _read(found: Found) -> dict[str, Any]:
+    """Return a dialogue as it was read."""
+    dialogue = found.dialogue
+    if found.error is not None:
+        return {"id": dialogue.id, **as_http_error(found.error).body}
+    turns = [
+        {"speaker": turn.speaker, "text": turn.text, "start": turn.start, "end": turn.end}
+        for turn in dialogue.turns
+    ]
+    return {"id": dialogue.id, "format": found.format, "turns": turns, "speakers": list(dialogue.speakers)}
+
+
+def _body_schema(model: type[Any]) -> dict[str, Any]:
+    """Return the part of the OpenAPI document about a body."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}

@@ -1,0 +1,138 @@
+"""The summaries of one request, made in a thread by the pipeline; what happens is reported as events.
+
+::
+
+    delta    the next part of a text as the model writes it
+    part     the finished summary of a window of a long dialogue
+    summary  the finished summary of a dialogue
+    error    a dialogue that cannot be summarised
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm_summ.core.errors import InputError
+from llm_summ.core.progress import say
+from llm_summ.data import Dialogue
+from llm_summ.data.preparation import Handling, Prepared, prepare
+from llm_summ.generate.long_dialogues import Long
+from llm_summ.generate.summarize_files import shown_summary
+from llm_summ.generate.summarizer import Summarizer
+from llm_summ.generate.summary import Summary
+from llm_summ.serve.errors import as_http_error
+from llm_summ.serve.reading import Found
+from llm_summ.serve.served_model import Asked, ServedModel
+from llm_summ.serve.watching import Emit, Usage, Watch, part_fields
+
+__all__ = ["Summarizing"]
+
+
+@dataclass(slots=True)
+class Summarizing:
+    """What is to be summarised, and how.
+
+    Attributes:
+        model: the model.
+        found: the dialogues; those with an error are answered with it.
+        asked: the prompt, the length and the number of candidates.
+        long: what is done about long dialogues.
+        handling: what is done with names and personal data.
+        wants_deltas: whether texts are reported while they are written.
+        usage: is counted while the work is done.
+    """
+
+    model: ServedModel
+    found: Sequence[Found]
+    asked: Asked = field(default_factory=Asked)
+    long: Long = "list"
+    handling: Handling = field(default_factory=Handling)
+    wants_deltas: bool = False
+    usage: Usage = field(default_factory=Usage)
+
+    def run(self, emit: Emit, cancelled: threading.Event) -> list[dict[str, Any]]:
+        """Summarise, and return what ``summaries`` of the answer has, in the order of the dialogues.
+
+        Args:
+            emit: takes the events.
+            cancelled: stops the work, when the client has gone or the time is over.
+
+        Raises:
+            InputError: no dialogue can be summarised, or an option is not valid.
+            GenerationError: the engine failed.
+        """
+        summarizer = self.model.summarizer(self.asked)
+        renderer = summarizer.renderer
+        try:
+            return self._run(summarizer, emit, cancelled)
+        finally:
+            renderer.forget()
+
+    def _run(self, summarizer: Summarizer, emit: Emit, cancelled: threading.Event) -> list[dict[str, Any]]:
+        answers: dict[int, dict[str, Any]] = {}
+        usable: list[tuple[int, Prepared]] = []
+        for index, one in enumerate(self.found):
+            try:
+                if one.error is not None:
+                    raise one.error
+                prepared = prepare(one.dialogue, self.handling)
+                _check(summarizer, prepared.dialogue, self.long)
+                usable.append((index, prepared))
+            except InputError as error:
+                if len(self.found) == 1:
+                    raise
+                answers[index] = {"id": one.dialogue.id, **as_http_error(error).body}
+                emit("error", {"dialogue": index, **answers[index]})
+        if usable:
+            watch = Watch(summarizer.renderer, emit, self.usage, usable)
+            on_tokens = watch.on_tokens if self._has_deltas else None
+            view = summarizer.using(watch.counted(self.model.view(on_tokens, cancelled)))
+            dialogues = [prepared.dialogue for _, prepared in usable]
+            if self.long == "truncate":
+                watch.begins([(position, 0) for position in range(len(dialogues))])
+            for position, summary in view.stream(dialogues, long=self.long, watcher=watch):
+                index, prepared = usable[position]
+                answers[index] = self._answer(prepared, summary)
+                self.usage.generated += summary.tokens
+                emit("summary", {"dialogue": index, **answers[index]})
+        return [answers[index] for index in range(len(self.found))]
+
+    @property
+    def _has_deltas(self) -> bool:
+        # Of several candidates, the one that is taken is not known before all are finished.
+        return self.wants_deltas and self.asked.best_of == 1
+
+    def _answer(self, prepared: Prepared, summary: Summary) -> dict[str, Any]:
+        shown = shown_summary(prepared.dialogue, summary, self.long)
+        restored = prepared.restore(shown.summary)
+        parts = [(part, prepared.restore(part.text)) for part in shown.parts]
+        every = [restored, *(of_part for _, of_part in parts)]
+        return {
+            "id": shown.id,
+            "turns": shown.turns,
+            "summary": restored.text,
+            "tokens": shown.tokens,
+            "finish_reason": shown.finish_reason,
+            "parts": [part_fields(part, of_part) for part, of_part in parts],
+            "is_listed": shown.is_listed,
+            "masked": prepared.masked,
+            "unsupported": list(dict.fromkeys(tag for one in every for tag in one.unsupported)),
+            "unresolved": list(dict.fromkeys(mask for one in every for mask in one.unresolved)),
+        }
+
+
+def _check(summarizer: Summarizer, dialogue: Dialogue, long: Long) -> None:
+    """Check that a dialogue fits, and say what it loses.
+
+    Raises:
+        PromptError: it cannot be summarised.
+    """
+    if long != "truncate":
+        summarizer.windows(dialogue)
+        return
+    [row] = summarizer.render([dialogue])
+    if row.dropped_turns:
+        say(f"{dialogue.id}: lost {row.dropped_turns} turns to fit; long list drops none")

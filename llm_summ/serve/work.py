@@ -1,0 +1,177 @@
+"""Work in threads, as many at a time as the queue allows; it stops when its client has gone or time is over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+from llm_summ.serve.errors import HttpError
+from llm_summ.serve.notices import collected
+from llm_summ.serve.watching import Emit
+
+__all__ = ["PING", "Deadline", "Event", "Queue", "Work"]
+
+Result = TypeVar("Result")
+Event = tuple[str, dict[str, Any]]
+"""The name of an event, and its data."""
+
+PING: Event = ("ping", {})
+"""Nothing has happened for a while; proxies close connections on which nothing comes."""
+
+_PING_SECONDS = 15.0
+_LONGEST_RETRY = 60
+_RECENT = 0.2  # weight of the last request in the mean duration
+
+
+class Deadline:
+    """The time by which a request must be answered.
+
+    Args:
+        seconds: from now.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._at = asyncio.get_running_loop().time() + seconds
+
+    @contextlib.asynccontextmanager
+    async def limit(self) -> AsyncIterator[None]:
+        """Stop the block at that time.
+
+        Raises:
+            HttpError: the time is over.
+        """
+        try:
+            async with asyncio.timeout_at(self._at):
+                yield
+        except TimeoutError:
+            message = f"took longer than {self._seconds:g} s; send less at a time"
+            raise HttpError(504, message, "timeout") from None
+
+
+class Work(Generic[Result]):
+    """One request's work in a thread.
+
+    Args:
+        do: the work; it gets a function that takes events, and an event that asks it to stop.
+
+    Attributes:
+        notices: messages about the request.
+    """
+
+    def __init__(self, do: Callable[[Emit, threading.Event], Result]) -> None:
+        self._do = do
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self.cancelled = threading.Event()
+        self.notices: list[str] = []
+        self._result: Result | None = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Do the work; called in a thread."""
+        try:
+            with collected() as self.notices:
+                self._result = self._do(lambda name, data: self._put((name, data)), self.cancelled)
+        except BaseException as error:  # noqa: BLE001  raised where the work is awaited
+            self._error = error
+        self._put(None)
+
+    async def events(self, deadline: Deadline) -> AsyncGenerator[Event]:
+        """Yield the events until the work is done, and the event `PING` while nothing happens.
+
+        Raises:
+            HttpError: the time is over.
+        """
+        following = asyncio.ensure_future(self._events.get())
+        try:
+            while True:
+                async with deadline.limit():
+                    done, _ = await asyncio.wait({following}, timeout=_PING_SECONDS)
+                if not done:
+                    yield PING
+                    continue
+                if (event := following.result()) is None:
+                    return
+                following = asyncio.ensure_future(self._events.get())
+                yield event
+        finally:
+            following.cancel()
+
+    async def finish(self, deadline: Deadline) -> Result:
+        """Wait for the result, and return it.
+
+        Raises:
+            HttpError: the time is over.
+            Exception: the error of the work.
+        """
+        async with contextlib.aclosing(self.events(deadline)) as events:
+            async for _ in events:
+                pass
+        return self.result()
+
+    def result(self) -> Result:
+        """Return the result, after the last event, or raise the error of the work."""
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None
+        return self._result
+
+    def _put(self, event: Event | None) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+        except RuntimeError:  # the loop is closed: nobody waits
+            self.cancelled.set()
+
+
+class Queue:
+    """Places for work.
+
+    Args:
+        size: the number of places.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.taken = 0
+        self._seconds = 1.0  # mean of recent requests
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="request")
+
+    def check(self) -> None:
+        """Check that a place is free.
+
+        Raises:
+            HttpError: all are taken.
+        """
+        if self.taken >= self.size:
+            retry = min(_LONGEST_RETRY, max(1, math.ceil(self._seconds)))
+            raise HttpError(
+                429, f"{self.size} requests are under way; try again later", "queue_full", retry_after=retry
+            )
+
+    def start(self, work: Work[Any]) -> None:
+        """Begin some work. Its place is free again when its thread has ended, not when its client has gone.
+
+        Raises:
+            HttpError: no place is free.
+        """
+        self.check()
+        self.taken += 1
+        loop, begun = asyncio.get_running_loop(), time.monotonic()
+
+        def over(_: object) -> None:
+            self.taken -= 1
+            self._seconds += _RECENT * (time.monotonic() - begun - self._seconds)
+
+        future = loop.run_in_executor(self._pool, work.run)
+        future.add_done_callback(over)
+
+    def close(self) -> None:
+        """Let threads end."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
