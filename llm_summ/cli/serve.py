@@ -163,7 +163,7 @@ def _opened(options: ServeOptions) -> Sequence[ServedModel]:
             expected=options.queue,
             live=True,
         )
-        opened.append(ServedModel(choice.name, summarizer))
+        opened.append(ServedModel(choice.name, summarizer, "keep" if choice.run is None else "tags"))
     for model in opened:
         click.echo(f"Model: {model.name} (engine {model.engine_name})", err=True)
     return opened

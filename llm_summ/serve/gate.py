@@ -18,7 +18,7 @@ from llm_summ.serve.responses import error_answer
 
 __all__ = ["Gate", "Record", "record_of"]
 
-_WATCHED = ("/health", "/metrics")  # asked for all the time: logged only if they fail
+_WATCHED = ("/health", "/metrics", "/page")  # asked for all the time: logged only if they fail
 _SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

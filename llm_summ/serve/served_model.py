@@ -10,6 +10,7 @@ from typing import Any
 
 from llm_summ.core.errors import PromptError
 from llm_summ.core.formatting import did_you_mean
+from llm_summ.data.preparation import Speakers
 from llm_summ.generate.engine import Engine
 from llm_summ.generate.live_process import EngineProcess, EngineState, OnTokens
 from llm_summ.generate.summarizer import Summarizer
@@ -33,14 +34,16 @@ class ServedModel:
     Args:
         name: as clients name it.
         summarizer: of its own prompt, opened live.
+        speakers: what the page proposes: models that were trained here know tags.
 
     Attributes:
         prompts: the names of its prompts, its own first.
     """
 
-    def __init__(self, name: str, summarizer: Summarizer) -> None:
+    def __init__(self, name: str, summarizer: Summarizer, speakers: Speakers = "keep") -> None:
         assert isinstance(summarizer.engine, EngineProcess)
         self.name, self._summarizer, self._process = name, summarizer, summarizer.engine
+        self._speakers = speakers
         self.started = int(time.time())
         self.prompts = summarizer.prompts
         self._by_prompt = {self.prompts[0]: summarizer}
@@ -90,6 +93,7 @@ class ServedModel:
             "prompts": list(self.prompts),
             "default_prompt": self.prompts[0],
             "lengths": list(self._summarizer.renderer.target_lengths),
+            "speakers": self._speakers,
             "state": self.state,
         }
 

@@ -54,7 +54,10 @@ def add_page(app: FastAPI) -> None:
     from starlette.exceptions import HTTPException
     from starlette.responses import Response
 
+    from llm_summ.serve.gate import record_of
+
     def answer(request: Request, name: str) -> Response:
+        record_of(request.scope).path = "/" if name == "index.html" else "/page"
         found = page_file(name)
         if found is None:
             raise HTTPException(404, f"the page has no file {name!r}")

@@ -1,9 +1,11 @@
 // One summary: it grows while the model writes, and gets its final text, notes and buttons at the end.
 
+import { tagNames } from "./dialogues.js";
 import { icon, make } from "./dom.js";
 import { editButton } from "./editing.js";
 import * as feedback from "./feedback.js";
 import { made, say, sayAs } from "./language.js";
+import { showProblem } from "./problem.js";
 import { copyText, saveText } from "./save.js";
 import { characters, rangeOf } from "./times.js";
 
@@ -29,6 +31,7 @@ function withMarks(text, tags) {
 export class Card {
   constructor({ item, side, request, names, several, showPart }) {
     Object.assign(this, { item, side, request, names, showPart, several });
+    this.tags = tagNames(item, names);
     this.summary = null; // as the service sends it at the end; the user's corrections are written into it
     this.raw = new Map(); // by part, the text that has come so far
     this.blocks = new Map(); // by part, its element
@@ -53,6 +56,7 @@ export class Card {
   /** Begin again, with nothing. */
   begin() {
     this.summary = null;
+    this.failed = false; // for a reason of its own, so that the rest goes on
     this.raw.clear();
     this.blocks.clear();
     this.body.replaceChildren();
@@ -92,7 +96,13 @@ export class Card {
     const key = part ?? Infinity;
     if (key === Infinity) say(this.status, "card merging");
     this.raw.set(key, (this.raw.get(key) ?? "") + piece);
-    this.block(key).querySelector(".text").textContent = this.raw.get(key).trimStart();
+    this.block(key).querySelector(".text").textContent = this.readable(this.raw.get(key).trimStart());
+  }
+
+  /** Return a text that is not finished, with names in place of tags, and without a tag that has only begun. */
+  readable(text) {
+    const named = this.request.speakers === "tags" ? this.tags : new Map();
+    return text.replace(/#[A-Za-z]*\d*$/, "").replace(/#Person\d+#/g, (tag) => named.get(tag) ?? tag);
   }
 
   /** Show the finished text of a part. */
@@ -211,5 +221,14 @@ export class Card {
   /** Keep what has come, and say that the rest will not. */
   end(state) {
     if (!this.isDone) this.setState(state);
+  }
+
+  /** Show why this dialogue alone was not summarised. */
+  fail(error) {
+    this.failed = true;
+    this.setState("failed");
+    const box = make("div", { className: "problem", role: "alert" });
+    showProblem(box, error);
+    this.body.replaceChildren(box);
   }
 }

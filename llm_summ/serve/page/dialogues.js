@@ -18,8 +18,21 @@ function changed(what) {
   changes.dispatchEvent(new CustomEvent("change", { detail: what }));
 }
 
-function asItem(read) {
-  return { ...read, names: {} };
+/** Return what was read as dialogues, and what could not be read as lines. */
+function taken(read) {
+  const lines = read.dialogues.filter((one) => one.error).map((one) => one.error.message);
+  const found = read.dialogues.filter((one) => !one.error).map((one) => ({ ...one, names: {} }));
+  return { found, lines: [...lines, ...(read.notices ?? [])] };
+}
+
+/** Give dialogues different ids, as a request needs them. */
+function separate() {
+  const used = new Set();
+  for (const item of items) {
+    const id = item.id;
+    for (let number = 2; used.has(item.id); number++) item.id = `${id}-${number}`;
+    used.add(item.id);
+  }
 }
 
 /** Return a dialogue as text, a turn on each line. */
@@ -32,18 +45,20 @@ export async function readFiles(files, format, signal) {
   const form = new FormData();
   if (format) form.append("format", format);
   for (const file of files) form.append("file", file, file.name);
-  const read = await post("v1/dialogues", form, signal);
-  items.splice(0, items.length, ...read.dialogues.map(asItem));
-  index = 0;
-  changed("dialogues");
-  return read.notices ?? [];
+  const { found, lines } = taken(await post("v1/dialogues", form, signal));
+  if (found.length) {
+    items.splice(0, items.length, ...found);
+    index = 0;
+    separate();
+    changed("dialogues");
+  }
+  return lines;
 }
 
 /** Read a text, which replaces the dialogue that is shown; its names stay where the speakers stay. */
 export async function readText(text, format, signal) {
-  const read = await post("v1/dialogues", { text, ...(format && { format }) }, signal);
   const old = shown();
-  const found = read.dialogues.map(asItem);
+  const { found, lines } = taken(await post("v1/dialogues", { text, ...(format && { format }) }, signal));
   for (const item of found) {
     for (const speaker of item.speakers) {
       if (old?.names[speaker]) item.names[speaker] = old.names[speaker];
@@ -51,8 +66,9 @@ export async function readText(text, format, signal) {
   }
   if (old && found.length === 1) found[0].id = old.id;
   items.splice(index, 1, ...found);
+  separate();
   changed("dialogues");
-  return read.notices ?? [];
+  return lines;
 }
 
 /** Show another dialogue. */
@@ -79,4 +95,17 @@ export function clear() {
 /** Return a dialogue as the service wants it. */
 export function asRequest(item, first = 1, last = item.turns.length) {
   return { id: item.id, turns: item.turns.slice(first - 1, last) };
+}
+
+/**
+ * Return the names of tags that the model writes, for a text that is still being written: the service puts the names
+ * in when a text is finished. Where a dialogue has tags itself, only those that the user named are known.
+ */
+export function tagNames(item, names) {
+  const isTag = (text) => /#Person\d+#/.test(text);
+  if (item.speakers.some(isTag) || item.turns.some((turn) => isTag(turn.text))) {
+    return new Map(Object.entries(names).filter(([speaker]) => isTag(speaker)));
+  }
+  const different = [...new Set(item.speakers.map((speaker) => names[speaker] ?? speaker))];
+  return new Map(different.map((name, at) => [`#Person${at + 1}#`, name]));
 }

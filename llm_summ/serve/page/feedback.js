@@ -18,8 +18,8 @@ export function allow(kept) {
  * `request` is what the summary was asked for with; `names` are those of the dialogue.
  */
 export function keep({ kind, request, names, item, part = null, chosen, rejected }) {
-  const { model, prompt, speakers, mask } = request;
+  const { model, prompt, length, speakers, mask } = request;
   const { turns } = part ? asRequest(item, part.first, part.last) : asRequest(item);
-  const options = { model, prompt, speakers, mask, ...(Object.keys(names).length && { names }) };
+  const options = { model, prompt, length, speakers, mask, ...(Object.keys(names).length && { names }) };
   return post("v1/feedback", { ...options, dialogue: { turns }, chosen, rejected, kind });
 }

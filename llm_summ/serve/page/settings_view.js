@@ -1,4 +1,4 @@
-// Models, prompts and lengths, for one side or for two. Only what the user chose is sent: the service knows the rest.
+// Models, prompts and lengths, for one side or for two.
 
 import { get } from "./api.js";
 import { byId, make } from "./dom.js";
@@ -8,6 +8,7 @@ import { made, say, sayAs } from "./language.js";
 export const changes = new EventTarget();
 
 const CANDIDATES = [1, 4, 8, 16];
+const FOR_CHAT = ["chat", "meeting", "call"]; // prompts that the page can describe
 const WORDS = ["short", "medium", "long"]; // of a length
 const AGAIN = 2000; // milliseconds until models that are starting are asked for again
 
@@ -15,11 +16,12 @@ const columns = { A: byId("column-a"), B: byId("column-b") };
 const fields = { A: {}, B: {} };
 const compare = byId("compare");
 const tags = byId("tags");
+const candidates = byId("candidates");
 let models = [];
 let tagsChosen = false; // whether the user touched the switch
 
 for (const side of ["A", "B"]) {
-  for (const name of ["model", "prompt", "length", "candidates"]) {
+  for (const name of ["model", "prompt", "length"]) {
     const select = make("select", { data: { name, side } });
     const caption = make("span");
     say(caption, name);
@@ -27,17 +29,18 @@ for (const side of ["A", "B"]) {
     fields[side][name] = select;
     select.addEventListener("change", () => {
       if (name === "model") fill(side);
+      allowLength(side);
       changed();
     });
   }
-  fields[side].candidates.append(
-    ...CANDIDATES.map((number) =>
-      number === 1
-        ? made("option", { value: "1" }, "candidates one")
-        : made("option", { value: number }, "candidates best", number),
-    ),
-  );
 }
+candidates.append(
+  ...CANDIDATES.map((number) =>
+    number === 1
+      ? made("option", { value: "1" }, "candidates one")
+      : made("option", { value: number }, "candidates best", number),
+  ),
+);
 
 const modelOf = (side) => models.find((model) => model.id === fields[side].model.value);
 
@@ -46,7 +49,7 @@ export const sides = () => (compare.checked ? ["A", "B"] : ["A"]);
 
 /** Return what a request of one side asks for. */
 export function choices(side) {
-  const { model, prompt, length, candidates } = fields[side];
+  const { model, prompt, length } = fields[side];
   const size = length.value;
   return {
     model: model.value,
@@ -61,7 +64,7 @@ export function choices(side) {
 /** Return how speakers and personal data are handled, which is the same for both sides. */
 export function handling() {
   return {
-    ...(tagsChosen && { speakers: tags.checked ? "tags" : "keep" }),
+    speakers: tags.checked ? "tags" : "keep",
     ...(byId("mask").checked && { mask: true, unmask: byId("unmask").checked }),
   };
 }
@@ -75,9 +78,8 @@ function options(select, entries) {
 }
 
 function promptOption(name) {
-  const about = `prompt ${name}`;
   const option = make("option", { value: name }, name);
-  return ["chat", "meeting", "call"].includes(name) ? say(option, "prompt option", name, about) : option;
+  return FOR_CHAT.includes(name) ? say(option, "prompt option", name, `prompt ${name}`) : option;
 }
 
 /** Fill in what the chosen model offers. */
@@ -86,7 +88,7 @@ function fill(side) {
   const { prompt, length } = fields[side];
   options(prompt, [
     made("option", { value: "" }, "prompt default", model?.default_prompt ?? ""),
-    ...(model?.prompts ?? []).map(promptOption),
+    ...(model?.prompts ?? []).filter((name) => name !== model.default_prompt).map(promptOption),
   ]);
   const lengths = model?.lengths ?? [];
   options(length, [
@@ -94,9 +96,16 @@ function fill(side) {
     ...(lengths.length ? WORDS : []).map((word) => made("option", { value: word }, `length ${word}`)),
     ...lengths.map((number) => made("option", { value: number }, "length number", number)),
   ]);
-  length.disabled = !lengths.length;
-  sayAs(length, "title", length.disabled ? "length none" : "length");
+  allowLength(side);
   if (side === "A" && !tagsChosen) tags.checked = model?.speakers === "tags";
+}
+
+/** Only a model's own prompt asks for a length, if it was trained with one. */
+function allowLength(side) {
+  const { prompt, length } = fields[side];
+  length.disabled = length.options.length < 2 || prompt.value !== "";
+  if (length.disabled) length.value = "";
+  sayAs(length, "title", length.disabled ? "length none" : "length");
 }
 
 /** Let the second side begin with something else than the first: another model, prompt or length. */
@@ -105,11 +114,11 @@ function suggestOther() {
   const other = models.find((model) => model.id !== a.model.value && (model.state ?? "ready") === "ready");
   b.model.value = other ? other.id : a.model.value;
   fill("B");
-  b.candidates.value = a.candidates.value;
   if (other) return;
   for (const name of ["prompt", "length"]) {
     const value = [...b[name].options].map((option) => option.value).find((one) => one !== a[name].value);
     b[name].value = value ?? a[name].value;
+    allowLength("B");
     if (value !== undefined) return;
   }
 }
@@ -166,9 +175,4 @@ byId("mask").addEventListener("change", () => {
   byId("unmask-label").hidden = !byId("mask").checked;
   changed();
 });
-for (const name of ["unmask", "long"]) byId(name).addEventListener("change", changed);
-
-/** Return whether both sides would do the same. */
-export function sameSides() {
-  return compare.checked && JSON.stringify(choices("A")) === JSON.stringify(choices("B"));
-}
+for (const name of ["unmask", "long", "candidates"]) byId(name).addEventListener("change", changed);

@@ -33,6 +33,7 @@ export async function summarise() {
   const wanted = byId("all").checked && items.length > 1 ? [...items] : [store.shown()];
   const requests = settings.sides().map((side) => [side, settings.choices(side)]);
   problems.replaceChildren();
+  forgetRemarks();
   for (const item of wanted) drop(item);
   run = { total: wanted.length * requests.length, done: 0, started: performance.now() };
   const jobs = wanted.map((item) => ({ item, requests, key: keyOf(item) }));
@@ -107,12 +108,13 @@ async function runSide(side, jobs) {
   } catch (error) {
     const stopped = error.name === "AbortError";
     if (!stopped && error.status === undefined) throw error;
-    const left = jobs.filter((job) => !groups.has(job.item) || !cardOf(side, job).isDone);
+    const left = jobs.filter(({ item }) => store.dialogues().includes(item) && !isAnswered(side, item));
     for (const job of left) if (groups.has(job.item)) cardOf(side, job).end(stopped ? "stopped" : "failed");
     if (stopped) {
       for (const { item } of jobs.length > 1 ? left : []) if (groups.get(item)?.isEmpty) drop(item);
       return;
     }
+    if (error.status === 503) settings.loadModels().catch(() => {}); // which shows that it starts, and when it is ready
     showProblem(box, error, () => {
       box.remove();
       run.started = performance.now();
@@ -126,6 +128,11 @@ async function runSide(side, jobs) {
   }
 }
 
+function isAnswered(side, item) {
+  const card = groups.get(item)?.cards.find((one) => one.side === side);
+  return Boolean(card) && (card.isDone || card.failed);
+}
+
 async function stream(side, jobs, signal) {
   const [{ item, requests }] = jobs;
   const [, request] = requests.find(([name]) => name === side);
@@ -136,26 +143,43 @@ async function stream(side, jobs, signal) {
   };
   let finished = false;
   for await (const [name, data] of events("v1/summaries", body, signal)) {
-    if (name === "error") throw fromStream(data);
-    if (name === "done") finished = true;
-    if (!["delta", "part", "summary"].includes(name)) continue;
+    if (name === "error" && data.dialogue === undefined) throw fromStream(data);
+    if (name === "done") {
+      finished = true;
+      remark(data.notices ?? []);
+    }
+    if (!["delta", "part", "summary", "error"].includes(name)) continue;
     const job = jobs[data.dialogue];
     const card = cardOf(side, job);
     if (name === "delta") card.add(data.part, data.text);
     else if (name === "part") card.addPart(data);
+    else if (name === "error") card.fail(fromStream(data));
     else {
       card.finish(data);
-      run.done++;
       groupOf(job).askWhich();
     }
+    if (name === "summary" || name === "error") run.done++;
     showProgress();
   }
   if (!finished) throw Object.assign(new ApiError(0, ""), { key: "problem stream" });
 }
 
 function fromStream({ error, retry_after: retryAfter = null }) {
-  const status = error.status ?? { engine_down: 503, timeout: 504 }[error.code];
-  return new ApiError(status ?? 500, error.message, { code: error.code, retryAfter });
+  const known = { engine_down: 503, engine_starting: 503, timeout: 504, invalid_input: 400 };
+  return new ApiError(known[error.code] ?? 500, error.message, { code: error.code, retryAfter });
+}
+
+/** Show the service's remarks, such as that turns were left out. */
+function remark(lines) {
+  const list = byId("remarks");
+  const before = [...list.children].map((line) => line.textContent);
+  list.append(...lines.filter((line) => !before.includes(line)).map((line) => make("li", {}, line)));
+  list.hidden = !list.children.length;
+}
+
+function forgetRemarks() {
+  byId("remarks").replaceChildren();
+  byId("remarks").hidden = true;
 }
 
 // ---------------------------------------------------------------- the state of it all
@@ -196,6 +220,7 @@ store.changes.addEventListener("change", ({ detail }) => {
     for (const item of [...groups.keys()]) if (!items.includes(item)) drop(item);
     byId("empty").hidden = groups.size > 0;
     if (!groups.size) {
+      forgetRemarks();
       problems.replaceChildren();
       byId("progress").textContent = "";
       delete byId("progress").dataset.said;

@@ -87,7 +87,7 @@ export const ENGLISH = {
   "card stopped": "stopped",
   "card failed": "not finished",
   "card done": (letters, tokens) =>
-    `${count(letters, "character", "characters")} · ${count(tokens, "token", "tokens")}`,
+    [count(letters, "character", "characters"), tokens && count(tokens, "token", "tokens")].filter(Boolean).join(" · "),
   "card empty": "(empty summary)",
   "part turns": (range) => `turns ${range}`,
   "part show": (range) => `Show turns ${range}`,

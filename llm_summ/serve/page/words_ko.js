@@ -85,7 +85,8 @@ export const KOREAN = {
   "card merging": "합치는 중",
   "card stopped": "멈춤",
   "card failed": "끝나지 않음",
-  "card done": (letters, tokens) => `${count(letters, "자")} · ${count(tokens, "토큰")}`,
+  "card done": (letters, tokens) =>
+    [count(letters, "자"), tokens && count(tokens, "토큰")].filter(Boolean).join(" · "),
   "card empty": "(빈 요약)",
   "part turns": (range) => `발화 ${range}`,
   "part show": (range) => `발화 ${range} 보기`,
