@@ -73,7 +73,7 @@ class Browser:
         if session:
             message["sessionId"] = session
         os.write(self._write, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             answer = self._message(deadline - time.monotonic())
             if answer is None:
@@ -153,7 +153,7 @@ class Tab:
             raise AssertionError(result["exceptionDetails"].get("exception", {}).get("description", result))
         return result["result"].get("value")
 
-    def wait(self, condition: str, seconds: float = 15) -> None:
+    def wait(self, condition: str, seconds: float = 60) -> None:
         """Wait until an expression is true."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -174,7 +174,8 @@ class Tab:
         """Click with the mouse on the first visible element that a selector names."""
         script = (
             "(() => { const one = [...document.querySelectorAll(%s)].find((one) => one.checkVisibility());"
-            "one.scrollIntoView({ block: 'center', behavior: 'instant' }); const box = one.getBoundingClientRect();"
+            "one.scrollIntoView({ block: 'center', behavior: 'instant' });"
+            "const box = one.getBoundingClientRect();"
             "return [box.x + box.width / 2, box.y + box.height / 2]; })()"
         )
         x, y = self.run(script % json.dumps(selector))
