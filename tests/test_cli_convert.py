@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 from command_line import llm_summ, refused
 
-from llm_summ.data import read_dialogues
+from llm_summ.data import Dialogue, read_dialogues
+from llm_summ.data.masks import masked
 
 FILES = Path(__file__).parent / "data" / "formats"
 
@@ -187,3 +189,100 @@ def test_turns_with_odd_times_are_found(in_tmp: Path) -> None:
     Path("a.jsonl").write_text(json.dumps({"fname": "a", "turns": turns}), encoding="utf-8")
     report = json.loads(llm_summ("data", "check", "a.jsonl", "--json").out)
     assert [finding["kind"] for finding in report["findings"]] == ["turn-times"]
+
+
+MARKED = re.compile(r"<\w+:([^<>]+)>")
+SECRETS = "010-3921-7745|01039217745|kim@mail"
+
+
+def talk_with_references() -> None:
+    """Write a JSONL file with names, personal data in every place, and several references."""
+    row = {
+        "fname": "a",
+        "turns": [
+            {"speaker": "참석자 1", "text": "제 번호는 010-3921-7745예요", "start": 0, "end": 4.5},
+            {"speaker": "010-3921-7745", "text": "문자 할게요, 참석자 1 님"},
+            {"speaker": "참석자 2", "text": "kim@mail.com도 돼요"},
+        ],
+        "summary1": "참석자 1이 01039217745를 알려 준다.",
+        "summary2": "참석자 2는 kim@mail.com을 쓴다.",
+        "topic": "010-3921-7745",
+        "by": {"who": ["참석자 2", "kim@mail.com"], "age": 31},
+    }
+    Path("talk.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    Path("names.yaml").write_text("참석자 1: 서현\n참석자 2: 서현\n참석자 3: 도윤\n", encoding="utf-8")
+
+
+def test_names_become_tags_and_personal_data_masks_in_every_text(in_tmp: Path) -> None:
+    talk_with_references()
+    options = ["--speakers", "tags", "--mask", "--json"]
+    done = llm_summ("data", "convert", "talk.jsonl", "--out", "o.jsonl", *options)
+    assert done.code == 0, done
+    [row] = rows("o.jsonl")
+    assert row == {
+        "fname": "a",
+        "turns": [
+            {"speaker": "#Person1#", "text": "제 번호는 #PhoneNumber#예요", "start": 0.0, "end": 4.5},
+            {"speaker": "#Person2#", "text": "문자 할게요, 참석자 1 님"},
+            {"speaker": "#Person3#", "text": "#Email#도 돼요"},
+        ],
+        "summary1": "#Person1#이 #PhoneNumber#를 알려 준다.",
+        "summary2": "#Person3#은 #Email#을 쓴다.",
+        "topic": "#PhoneNumber#",
+        "by": {"who": ["#Person3#", "#Email#"], "age": 31},
+    }
+    report = json.loads(done.out)
+    assert (report["masked"], report["tagged"]) == ({"PhoneNumber": 1, "Email": 1}, 1)
+    assert "Masked: 1 PhoneNumber, 1 Email in 1 of 1 dialogue" in done.err
+    assert not re.search(SECRETS, done.out + done.err)
+
+
+def test_a_map_file_renames_and_merges_speakers(in_tmp: Path) -> None:
+    talk_with_references()
+    done = llm_summ("data", "convert", "talk.jsonl", "--out", "o.csv", "--names", "names.yaml")
+    assert done.code == 0, done
+    [dialogue] = read_dialogues("o.csv")
+    assert dialogue.speakers == ("서현", "010-3921-7745")
+    assert dialogue.references == ("서현이 01039217745를 알려 준다.", "서현은 kim@mail.com을 쓴다.")
+    assert "--names: 참석자 3: no dialogue has this speaker" in done.err
+    assert llm_summ("data", "convert", "talk.jsonl", "--out", "p.csv", "--names", "nowhere.yaml").code == 2
+    Path("names.yaml").write_text("01039217746: 서현\n", encoding="utf-8")
+    done = llm_summ("data", "convert", "talk.jsonl", "--out", "p.csv", "--names", "names.yaml", "--mask")
+    assert "--names: #PhoneNumber#: no dialogue has this speaker" in done.err
+
+
+def test_malpyeong_is_written_with_tags(in_tmp: Path) -> None:
+    take("malpyeong.json")
+    done = llm_summ("data", "convert", "malpyeong.json", "--out", "o.json", "--speakers", "tags")
+    assert done.code == 0, done
+    before, after = (json.loads(Path(name).read_text(encoding="utf-8")) for name in ("malpyeong.json", "o.json"))
+    for one, other in zip(before, after, strict=True):
+        assert other["input"]["subject_keyword"] == one["input"]["subject_keyword"]
+        speakers = {turn["speaker"] for turn in other["input"]["conversation"]}
+        assert speakers == {f"#Person{number}#" for number in range(1, len(speakers) + 1)}
+    done = llm_summ("data", "convert", "malpyeong.json", "--out", "p.jsonl", "--speakers", "tags")
+    assert '"conversation"' not in Path("p.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("out", ["o.jsonl", "o.csv", "o.json", "o.parquet"])
+def test_no_secret_is_written_or_printed(in_tmp: Path, out: str) -> None:
+    lines = [
+        line for line in (FILES.parent / "mask_lines.txt").read_text(encoding="utf-8").splitlines()[1:] if line
+    ]
+    secrets, written = [], []
+    for number, line in enumerate(lines):
+        turns = MARKED.sub(r"\1", line).split(" / ")
+        text = "\n".join(f"{'민지' if turn % 2 else '도윤'}: {words}" for turn, words in enumerate(turns))
+        row = {"fname": f"{number}", "dialogue": text, "summary": " ".join(turns), "summary2": turns[-1]}
+        written.append(json.dumps(row, ensure_ascii=False))
+        secrets.append([mask.value for mask in masked(Dialogue(f"{number}", text))[1].masks])
+    assert sum(map(len, secrets)) > 150
+    Path("in").mkdir()
+    Path("in/talk.jsonl").write_text("\n".join(written), encoding="utf-8")
+    done = llm_summ("data", "convert", "in/talk.jsonl", "--out", out, "--mask", "--speakers", "tags", "--json")
+    assert done.code == 0, done
+    shown = [str((dialogue, dialogue.given_turns)) for dialogue in read_dialogues(out)]
+    # What is a number of an order in one dialogue may be an account in another.
+    assert [value for values, text in zip(secrets, shown, strict=True) for value in values if value in text] == []
+    printed = done.out + done.err
+    assert [value for values in secrets for value in values if value in printed] == []

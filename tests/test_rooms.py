@@ -29,6 +29,7 @@ ORDER = [
     ["generate"],
     ["train", "evaluate"],
     ["submit", "ledger", "merge", "sweep"],
+    ["serve"],
     ["cli"],
     ["__main__"],
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,9 +20,12 @@ from tiny_seq2seq import make_tiny_seq2seq
 from llm_summ.core.errors import PromptError, RecipeError
 from llm_summ.data import Dialogue, Turn, read_dialogues
 from llm_summ.data.inputs import read_inputs
+from llm_summ.data.masks import masked
+from llm_summ.data.preparation import Handling, prepare
 from llm_summ.generate.long_dialogues import Merging, stream_long
+from llm_summ.generate.summarize_files import SummarizedDialogue
 from llm_summ.generate.summarizer import Summarizer
-from llm_summ.generate.summary import Summary
+from llm_summ.generate.summary import Part, Summary
 from llm_summ.predictions.prediction import Prediction
 from llm_summ.prompt import LengthTarget, load_template
 from llm_summ.prompt.saved_prompt import keep, kept_sha256
@@ -78,6 +84,8 @@ def test_standard_input(run: Run, arguments: list[str], monkeypatch: pytest.Monk
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TALK.encode())))
     done = llm_summ("summarize", *arguments)
     assert (done.code, done.out) == (0, "민지: 내일 몇 시에 볼까? 도윤: 여섯 시 어때?\n"), done.err
+    assert "standard input: text: 1 dialogue, 2 turns" in done.err
+    assert tempfile.gettempdir() not in done.err
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TALK.encode("utf-16"))))
     done = llm_summ("summarize", *arguments)
     assert (done.code, done.out) == (2, "")
@@ -193,7 +201,11 @@ def test_no_usable_file_is_wrong_input(run: Run) -> None:
         (["talk.txt", "talk.txt"], "talk.txt: found twice"),
         (["talk.txt", "--long", "all"], "'all' is not one of"),
         (["talk.txt", "--best-of", "0"], "0 is not in the range"),
-        (["talk.txt", "--length", "80"], "--length 80: runs/mine/prompt.md does not ask for a length"),
+        (["talk.txt", "--length", "80"], "length 80: runs/mine/prompt.md asks for no length, and the engine echo"),
+        (["talk.txt", "--length", "0"], "found '0'; expected a number of characters above 0, or short, medium"),
+        (["talk.txt", "--length", "shrot"], "found 'shrot'; expected a number of characters above 0, or short"),
+        (["talk.txt", "--unmask"], "--unmask needs --mask"),
+        (["talk.txt", "--names", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["talk.txt", "--run", "other"], "--run other: no such run"),
         (["talk.txt", "--best-of", "3"], "n: the engine echo generates one text"),
         (["talk.txt", "--prompt", "meetin"], "meetin: no such prompt; did you mean meeting?"),
@@ -239,7 +251,9 @@ def test_a_length_is_asked_of_a_run_that_was_trained_for_lengths(tiny_model: Pat
     Path("talk.txt").write_text(TALK, encoding="utf-8")
     done = llm_summ("summarize", "talk.txt", "--length", "80")
     assert done.code == 0, done.err
-    assert "Length: about 90 characters, the nearest that was trained" in done.err
+    assert "Length: about 90 characters by the prompt, the nearest that was trained" in done.err
+    for name, length in (("short", 40), ("medium", 90), ("long", 90)):
+        assert f"Length: about {length} characters by" in llm_summ("summarize", "talk.txt", "--length", name).err
     dialogue = Dialogue("a", TALK.strip())
     with Summarizer.open(run) as summarizer:
         asking = summarizer.asking_for(80)
@@ -249,9 +263,103 @@ def test_a_length_is_asked_of_a_run_that_was_trained_for_lengths(tiny_model: Pat
     assert "90자 안팎" in shown[1]
     with (
         Summarizer.open(run, prompt="plain") as summarizer,
-        pytest.raises(PromptError, match="not ask for a length"),
+        pytest.raises(PromptError, match="asks for no length, and the engine echo writes one text"),
     ):
         summarizer.asking_for(80)
+
+
+def test_the_model_reads_tags_and_masks_and_the_summary_has_names(run: Run) -> None:
+    Path("talk.txt").write_text("참석자 1: 제 번호는 010-3921-7745예요\n도윤: 네\n", encoding="utf-8")
+    Path("names.csv").write_text("참석자 1,김 과장\n민지,서현\n", encoding="utf-8")
+    options = ["summarize", "talk.txt", "--names", "names.csv", "--mask"]
+    # The engine gives back what it reads.
+    for more, text, tagged in (
+        ([], "김 과장: 제 번호는 #PhoneNumber#예요 도윤: 네", True),
+        (["--unmask"], "김 과장: 제 번호는 010-3921-7745예요 도윤: 네", True),
+        (["--speakers", "keep"], "김 과장: 제 번호는 #PhoneNumber#예요 도윤: 네", False),
+    ):
+        done = llm_summ(*options, *more)
+        assert (done.code, done.out) == (0, text + "\n"), done.err
+        assert ("Speakers: tags (#Person1#) in place of names in 1 of 1 dialogue" in done.err) == tagged
+        assert "Masked: 1 PhoneNumber in 1 of 1 dialogue" in done.err
+        assert "--names: 민지: no dialogue has this speaker" in done.err
+        assert "7745" not in done.err
+    [file] = json.loads(llm_summ(*options, "--json").out)
+    [found] = file["summaries"]
+    assert (found["masked"], found["unsupported"], found["unresolved"]) == ({"PhoneNumber": 1}, [], [])
+    assert found["parts"][0]["text"] == found["summary"] == "김 과장: 제 번호는 #PhoneNumber#예요 도윤: 네"
+    assert llm_summ("summarize", "talk.txt", "--unmask").code == 2
+
+
+def test_names_become_tags_if_the_training_had_tags(run: Run) -> None:
+    Path("talk.txt").write_text(TALK, encoding="utf-8")
+    for tagged, speakers in ((True, "tags"), (False, "keep"), (None, "tags")):
+        limits = TokenLimitPredictor((4.0, 0.0, 0.0), 0.0, tagged=tagged)
+        run.budget_path.write_text(limits.to_json(), encoding="utf-8")
+        done = llm_summ("summarize", "talk.txt")
+        assert done.out == "민지: 내일 몇 시에 볼까? 도윤: 여섯 시 어때?\n"
+        assert ("Speakers: tags" in done.err) == (speakers == "tags")
+
+
+def test_what_no_turn_supports_is_reported() -> None:
+    dialogue = Dialogue("a", "민지: 010-3921-7745\n도윤: 010-3921-7746")
+    prepared = prepare(dialogue, Handling("tags", mask=True, unmask=True))
+    text = "#Person3#은 #PhoneNumber#로, #Person2#는 #PhoneNumber#(2)로 전화한다."
+    part = Part(1, 1, None, None, "#Person1#이 말한다.", 3, "stop")
+    found = SummarizedDialogue.of(prepared, Summary(text, Prediction("a", "", text, 9, "stop"), parts=(part,)))
+    assert found.summary == "#Person3#은 #PhoneNumber#로, 도윤은 010-3921-7746으로 전화한다."
+    assert [one.text for one in found.parts] == ["민지가 말한다."]
+    assert [line.split(" ")[-1] for line in found.notices] == ["summary", "summary"]
+    assert [("#Person3#" in line, "#PhoneNumber#" in line) for line in found.notices] == [
+        (True, False),
+        (False, True),
+    ]
+    assert found.to_json()["masked"] == {"PhoneNumber": 2}
+
+
+def test_no_secret_is_written_or_printed(run: Run) -> None:
+    lines = [
+        line for line in (ROOT / "tests/data/mask_lines.txt").read_text(encoding="utf-8").splitlines()[1:] if line
+    ]
+    texts = [re.sub(r"<\w+:([^<>]+)>", r"\1", line).replace(" / ", "\n민지: ") for line in lines]
+    dialogues = [Dialogue(f"{number}", f"민지: {text}") for number, text in enumerate(texts)]
+    secrets = [[mask.value for mask in masked(dialogue)[1].masks] for dialogue in dialogues]
+    assert sum(map(len, secrets)) > 150
+    Path("in").mkdir()
+    rows = [json.dumps({"fname": one.id, "dialogue": one.text}, ensure_ascii=False) for one in dialogues]
+    Path("in/rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    for more in ([], ["--out", "out"], ["--out", "json", "--json"]):
+        done = llm_summ("summarize", "in/rows.jsonl", "--mask", *more)
+        assert done.code == 0, done.err
+        shown = done.out + done.err
+        if not more:  # without a folder, the summaries are printed in order
+            summaries = re.split(r"(?m)^== .* ==\n", done.out)[1:]
+            shown = done.err
+            pairs = [(value, text) for values, text in zip(secrets, summaries, strict=True) for value in values]
+            assert [value for value, text in pairs if value in text] == []
+        assert [value for values in secrets for value in values if value in shown] == []
+    finished = json.loads(Path("json/rows.summary.json").read_text(encoding="utf-8"))["summaries"]
+    with Path("out/rows.summary.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(finished) == len(table) == len(dialogues)
+    for values, one, row in zip(secrets, finished, table, strict=True):
+        assert [value for value in values if value in str(one) or value in row["summary"]] == []
+    records = [path for path in Path().rglob("*") if path.is_file() and path.parts[0] != "in"]
+    assert {path.name for path in records} >= {".finished.jsonl", "rows.summary.csv", "rows.summary.json"}
+    others = "".join(path.read_text(encoding="utf-8") for path in records if "rows.summary" not in path.name)
+    assert [value for values in secrets for value in values if value in others] == []
+
+
+def test_a_folder_of_results_depends_on_names_and_masks(run: Run) -> None:
+    Path("talk.txt").write_text("민지: 제 번호는 010-3921-7745예요\n", encoding="utf-8")
+    Path("names.yaml").write_text("민지: 서현\n", encoding="utf-8")
+    command = ["summarize", "talk.txt", "--out", "out"]
+    for more in ([], ["--speakers", "keep"], ["--names", "names.yaml"], ["--mask"], ["--mask", "--unmask"]):
+        assert llm_summ(*command, *more).out == "out/talk.summary.txt\n"
+        assert llm_summ(*command, *more).out == ""
+    Path("talk.txt").write_text("민지: 제 번호는 010-3921-7746예요\n", encoding="utf-8")
+    assert llm_summ(*command, "--mask", "--unmask").out == "out/talk.summary.txt\n"
+    assert "7746" in Path("out/talk.summary.txt").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -295,6 +403,33 @@ def test_candidates_of_a_base_model(tiny_model: Path, in_tmp: Path) -> None:
     )
     assert done.code == 0, done.err
     assert done.out.strip()
+
+
+def test_without_a_prompt_for_it_the_nearest_candidate_has_the_length(tiny_model: Path, in_tmp: Path) -> None:
+    dialogues = [Dialogue("a", TALK), Dialogue("b", long_text(3))]
+    with Summarizer.open_base(str(tiny_model), prompt="plain", engine="hf", overrides=SHORT) as summarizer:
+        for length in (5, 40, "long"):
+            asking = summarizer.asking_for(length)  # type: ignore[arg-type]
+            raw: dict[int, list[Prediction]] = {0: [], 1: []}
+            for index, prediction in asking.predict(dialogues):
+                raw[index].append(prediction)
+            found = summarizer.summarize(dialogues, length=length)  # type: ignore[arg-type]
+            for index, summary in enumerate(found):
+                target = length if isinstance(length, int) else 1.4 * 4 * len(dialogues[index].text) ** 0.5
+                ended = [one for one in raw[index] if one.finish_reason == "stop"] or raw[index]
+                sizes = [abs(len(one.summary.strip()) - target) for one in ended]
+                assert len(raw[index]) == 4
+                assert abs(len(summary.raw.strip()) - target) <= min(sizes) + 1
+        with_best_of = replace(asking.settings.decoding, n=2)
+        asking.settings = replace(asking.settings, decoding=with_best_of)
+        assert asking.asking_for(9).settings.decoding == with_best_of
+    Path("talk.txt").write_text(TALK, encoding="utf-8")
+    base = ["--model", str(tiny_model), "--engine", "hf", *(f"--set={one}" for one in SHORT)]
+    done = llm_summ("summarize", "talk.txt", "--length", "30", *base)
+    assert done.code == 0, done.err
+    assert "Length: of 4 candidates the nearest to 30 characters, since the prompt asks for no length" in done.err
+    done = llm_summ("summarize", "talk.txt", "--length", "short", "--best-of", "2", *base)
+    assert "Length: of 2 candidates the nearest to 2.8 times the square root" in done.err
 
 
 def test_a_base_model_refuses_settings_of_a_training(tiny_model: Path) -> None:

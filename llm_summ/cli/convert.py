@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from llm_summ.cli import options as shared
+
+if TYPE_CHECKING:
+    from llm_summ.data.preparation import Speakers
 
 __all__ = ["convert"]
 
@@ -24,6 +28,9 @@ class ConvertOptions:
     whole: bool
     keep: tuple[str, ...]
     summaries: Path | None
+    speakers: Speakers
+    names: Path | None
+    mask: bool
     force: bool
     as_json: bool
 
@@ -51,6 +58,9 @@ class ConvertOptions:
 @click.option(
     "--summaries", type=shared.FILE, metavar="FILE", help="Predictions (fname, summary) that become the summaries."
 )
+@shared.speakers_option("By default keep.", default="keep")
+@shared.names_option
+@shared.mask_option
 @shared.force_option()
 @shared.json_option
 @shared.debug_option
@@ -71,12 +81,14 @@ def convert(options: ConvertOptions) -> None:
       llm-summ data convert chat.txt --out days.jsonl --by-day
       llm-summ data convert meeting.vtt notes.txt calls.zip --out all.csv
       llm-summ data convert export/ --out slack.jsonl --gap 60 --keep deleted
+      llm-summ data convert chat.txt --out safe.jsonl --names names.yaml --speakers tags --mask
       llm-summ data convert talk.log --format text --out talk.jsonl
       llm-summ data convert test.json --summaries predictions.csv --out answers.json
     """
     from llm_summ.data.convert import convert as convert_files
     from llm_summ.data.convert import report_lines
     from llm_summ.data.formats.conversation import ReadOptions
+    from llm_summ.data.preparation import Handling
 
     if sum((options.gap is not None, options.by_day, options.whole)) > 1:
         raise click.UsageError("--gap, --by-day and --whole exclude each other; choose one")
@@ -91,6 +103,7 @@ def convert(options: ConvertOptions) -> None:
         options=cut,
         format_name=options.format_name,
         summaries=options.summaries,
+        handling=Handling(options.speakers, shared.read_names(options.names), options.mask),
         force=options.force,
     )
     shared.print_lines(report_lines(done), err=True)

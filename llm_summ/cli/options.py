@@ -27,6 +27,8 @@ __all__ = [
     "force_option",
     "json_option",
     "load_named_recipe",
+    "mask_option",
+    "names_option",
     "open_run_or_latest",
     "out_option",
     "predictions_option",
@@ -34,8 +36,10 @@ __all__ = [
     "print_lines",
     "print_result",
     "print_table",
+    "read_names",
     "run_option",
     "set_option",
+    "speakers_option",
     "strict_option",
 ]
 
@@ -57,6 +61,30 @@ data_option = functools.partial(click.option, "--data", "source", metavar="PATH"
 out_option = functools.partial(click.option, "--out", type=FILE, metavar="FILE")
 force_option = functools.partial(click.option, "--force", is_flag=True, help="Replace another file at --out.")
 strict_option = functools.partial(click.option, "--strict", is_flag=True)
+
+names_option = click.option(
+    "--names", type=FILE, metavar="FILE", help="Names of speakers, as YAML or CSV: it renames or merges them."
+)
+mask_option = click.option(
+    "--mask",
+    is_flag=True,
+    help="Replace personal data by masks such as #PhoneNumber# before anything else is done.",
+)
+
+
+def speakers_option(text: str, default: str | None = None) -> Decorator:
+    """Return the option for speakers' names.
+
+    Args:
+        text: describes the default.
+        default: the value without the option.
+    """
+    return click.option(
+        "--speakers",
+        type=click.Choice(["keep", "tags"]),
+        default=default,
+        help=f"keep: speakers have their names. tags: #Person1# in place of the first one, and so on. {text}",
+    )
 
 
 def predictions_option(text: str) -> Decorator:
@@ -133,6 +161,13 @@ def open_run_or_latest(name: str | None) -> Run:
     if name is None:
         click.echo(f"Run: {run.path} (the latest)", err=True)
     return run
+
+
+def read_names(path: Path | None) -> dict[str, str]:
+    """Return the names of a map file; none without a file."""
+    from llm_summ.data.speaker_names import read_speaker_names
+
+    return {} if path is None else read_speaker_names(path)
 
 
 def exit_with(status: int) -> None:

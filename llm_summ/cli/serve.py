@@ -149,8 +149,9 @@ def _opened(options: ServeOptions) -> Sequence[ServedModel]:
     from llm_summ.generate.model_choice import choose_model
     from llm_summ.serve.served_model import ServedModel
 
-    wanted = [(name, None) for name in options.run_names] + [(None, name) for name in options.models]
-    choices = [choose_model(run_name, model) for run_name, model in wanted or [(None, None)]]
+    choices = [choose_model(run_name=name) for name in options.run_names]
+    choices += [choose_model(model=name) for name in options.models]
+    choices = choices or [choose_model()]
     names = [choice.name for choice in choices]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise RunError(f"{repeated[0]}: two models have this name; rename the folder of one, or serve one of them")
@@ -163,7 +164,7 @@ def _opened(options: ServeOptions) -> Sequence[ServedModel]:
             expected=options.queue,
             live=True,
         )
-        opened.append(ServedModel(choice.name, summarizer, "keep" if choice.run is None else "tags"))
+        opened.append(ServedModel(choice.name, summarizer, choice.run))
     for model in opened:
         click.echo(f"Model: {model.name} (engine {model.engine_name})", err=True)
     return opened

@@ -13,11 +13,15 @@ import click
 from llm_summ.cli import options as shared
 
 if TYPE_CHECKING:
+    from llm_summ.data.inputs import Input
+    from llm_summ.data.preparation import Handling, Speakers
+    from llm_summ.generate.length_choice import Length
     from llm_summ.generate.long_dialogues import Long
     from llm_summ.generate.model_choice import ModelChoice
     from llm_summ.generate.summarize_files import FileSummaries
     from llm_summ.generate.summarizer import Summarizer
     from llm_summ.generate.summary_folder import SummaryFolder
+    from llm_summ.runs.run import Run
 
 __all__ = ["summarize"]
 
@@ -32,8 +36,12 @@ class SummarizeOptions:
     prompt: str | None
     engine: str | None
     long: Long
-    length: int | None
+    length: Length | None
     best_of: int
+    speakers: Speakers | None
+    names: Path | None
+    mask: bool
+    unmask: bool
     out: Path | None
     as_json: bool
     overrides: tuple[str, ...]
@@ -47,16 +55,33 @@ class SummarizeOptions:
         if len(set(self.files)) < len(self.files):
             name = next(name for name in self.files if self.files.count(name) > 1)
             raise click.UsageError(f"{name}: found twice; name each FILE once")
+        if self.unmask and not self.mask:
+            raise click.UsageError("--unmask needs --mask; add it, so that there are masks to replace")
 
-    @property
-    def settings(self) -> tuple[str, ...]:
-        """The changes of recipe fields, those of --best-of included."""
-        if self.best_of == 1:
+    def settings(self, candidates: int) -> tuple[str, ...]:
+        """Return the changes of recipe fields, those for several candidates included."""
+        from llm_summ.generate.length_choice import SAMPLING
+
+        if candidates == 1:
             return self.overrides
-        from llm_summ.generate.settings import CANDIDATE_TEMPERATURE
-
-        sampling = {"n": self.best_of, "temperature": CANDIDATE_TEMPERATURE, "beams": 1, "length_penalty": 1.0}
+        sampling = {"n": candidates, **SAMPLING}
         return (*(f"generate.{name}={value}" for name, value in sampling.items()), *self.overrides)
+
+
+def _length(ctx: click.Context, param: click.Parameter, value: str | None) -> Length | None:
+    """Return the value of --length: a number of characters above 0, or a name."""
+    from llm_summ.generate.length_choice import LENGTH_NAMES
+
+    if value is None:
+        return None
+    if value.isdecimal() and int(value) > 0:
+        return int(value)
+    for name in LENGTH_NAMES:
+        if value == name:
+            return name
+    raise click.BadParameter(
+        f"found {value!r}; expected a number of characters above 0, or {', '.join(LENGTH_NAMES)}"
+    )
 
 
 @click.command()
@@ -79,9 +104,10 @@ class SummarizeOptions:
 )
 @click.option(
     "--length",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Ask for N characters (of each part); for a run that was trained with the prompt `length`.",
+    metavar="N|short|medium|long",
+    callback=_length,
+    help="About N characters (of each part), by the prompt if it asks for a length; otherwise the nearest of four "
+    "candidates, or of those of --best-of.",
 )
 @click.option(
     "--best-of",
@@ -90,6 +116,10 @@ class SummarizeOptions:
     metavar="N",
     help="Write N candidates for each summary, and take the one that agrees best with the others.",
 )
+@shared.speakers_option("By default tags for a run that was trained on tags.")
+@shared.names_option
+@shared.mask_option
+@click.option("--unmask", is_flag=True, help="Put the personal data back into the summaries; with --mask.")
 @click.option(
     "--out",
     type=shared.FILE,
@@ -116,6 +146,7 @@ def summarize(options: SummarizeOptions) -> int:
       pbpaste | llm-summ summarize -
       llm-summ summarize calls/*.txt --out summaries
       llm-summ summarize meeting.txt --long merge
+      llm-summ summarize chat.txt --names names.yaml --mask --unmask
       llm-summ summarize meeting.txt --model Qwen/Qwen3-8B --prompt meeting
       llm-summ summarize test.csv --run qwen3 --best-of 8 --json
     """
@@ -126,18 +157,18 @@ def summarize(options: SummarizeOptions) -> int:
 
     choice = choose_model(options.run_name, options.model)
     prompt = options.prompt or choice.prompt
-    if options.length is not None:
-        _check_length(options.length, prompt)
+    candidates = _candidates(options, choice.run, prompt)
     inputs = read_inputs(options.files or (STDIN,))
-    folder = None if options.out is None else _folder(options, choice, prompt)
+    handling = _handling(options, choice.run, prompt, inputs)
+    folder = None if options.out is None else _folder(options, choice, prompt, handling)
     if folder is not None:
         inputs = folder.prepare(inputs)
     by_name = {item.name: item for item in inputs}
     printed = _Printed([item.name for item in inputs], as_json=options.as_json)
     status = 0
     if inputs:
-        start = _starter(options, choice)
-        for found in summarize_inputs(inputs, start, long=options.long, length=options.length):
+        start = _starter(options, choice, candidates)
+        for found in summarize_inputs(inputs, start, long=options.long, length=options.length, handling=handling):
             if found.error:
                 shared.print_lines((f"llm-summ: {line}" for line in found.error.splitlines()), err=True)
                 status = 1
@@ -150,19 +181,39 @@ def summarize(options: SummarizeOptions) -> int:
     return status
 
 
-def _check_length(length: int, prompt: str) -> None:
-    """Refuse a length before a model is loaded, if the prompt does not ask for one."""
-    from llm_summ.core.errors import PromptError
+def _candidates(options: SummarizeOptions, run: Run | None, prompt: str) -> int:
+    """Return the number of candidates; refuse a length without a way to it before a model is loaded."""
+    from llm_summ.core.engine_registry import AUTO
+    from llm_summ.generate.length_choice import CANDIDATES, check_candidates
+    from llm_summ.generate.settings import with_engine
     from llm_summ.prompt import load_template
 
-    if not load_template(prompt).uses("length"):
-        raise PromptError(
-            f"--length {length}: {prompt} does not ask for a length; leave it out, or use a run that was trained "
-            "with prompt.template length"
-        )
+    if options.length is None or load_template(prompt).uses("length"):
+        return options.best_of
+    engine = options.engine or AUTO
+    if run is not None:
+        engine = run.recipe(with_engine(options.engine, options.overrides)).generate.engine
+    if engine != AUTO:
+        check_candidates(engine, options.length, prompt)
+    return CANDIDATES if options.best_of == 1 else options.best_of
 
 
-def _folder(options: SummarizeOptions, choice: ModelChoice, prompt: str) -> SummaryFolder:
+def _handling(options: SummarizeOptions, run: Run | None, prompt: str, inputs: Sequence[Input]) -> Handling:
+    """Return what is done with names and personal data; print the names that belong to no one."""
+    from llm_summ.data.preparation import Handling, unused_lines
+    from llm_summ.prompt import load_template
+    from llm_summ.prompt.saved_prompt import reads_tags
+
+    speakers = options.speakers
+    if speakers is None:
+        speakers = "tags" if reads_tags(run, load_template(prompt)) else "keep"
+    handling = Handling(speakers, shared.read_names(options.names), options.mask, options.unmask)
+    dialogues = [dialogue for item in inputs for dialogue in item.dialogues]
+    shared.print_lines(unused_lines(handling, dialogues), err=True)
+    return handling
+
+
+def _folder(options: SummarizeOptions, choice: ModelChoice, prompt: str, handling: Handling) -> SummaryFolder:
     """Return the folder of --out, with everything that the summaries depend on."""
     from llm_summ.core.files import file_sha256
     from llm_summ.generate.summary_folder import SummaryFolder
@@ -177,20 +228,22 @@ def _folder(options: SummarizeOptions, choice: ModelChoice, prompt: str) -> Summ
     settings = {
         "model": made_by,
         "prompt": load_template(prompt).sha256,
-        "set": options.settings,
+        "set": options.settings(options.best_of),
         "long": options.long,
         "length": options.length,
+        "speakers": handling.speakers,
+        "names": dict(handling.names),
+        "mask": [handling.mask, handling.unmask],
     }
     return SummaryFolder(options.out, settings, options.as_json)
 
 
-def _starter(options: SummarizeOptions, choice: ModelChoice) -> Callable[[int], Summarizer]:
+def _starter(options: SummarizeOptions, choice: ModelChoice, candidates: int) -> Callable[[int], Summarizer]:
     """Return a function that starts the engine for a number of dialogues."""
 
     def start(expected: int) -> Summarizer:
-        return choice.open(
-            prompt=options.prompt, engine=options.engine, overrides=options.settings, expected=expected
-        )
+        settings = options.settings(candidates)
+        return choice.open(prompt=options.prompt, engine=options.engine, overrides=settings, expected=expected)
 
     return start
 

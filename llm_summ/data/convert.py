@@ -24,6 +24,8 @@ from llm_summ.data.formats.conversation import (
     summary_line,
 )
 from llm_summ.data.formats.format import Format
+from llm_summ.data.preparation import Handling, preparation_lines, unused_lines
+from llm_summ.data.prepared_table import prepared_table
 from llm_summ.data.read import DIALOGUE_COLUMNS, dialogue_text, read_hypotheses, table_dialogues
 from llm_summ.data.source import check_out, resolve_source
 from llm_summ.data.table import Record, Table
@@ -66,12 +68,16 @@ class Conversion(JsonRecord):
         dialogues: in it.
         turns: in it.
         files: what was read, and what could not be.
+        masked: how many values of each kind were masked.
+        tagged: how many dialogues have tags in place of names.
     """
 
     out: Path
     dialogues: int
     turns: int
     files: tuple[ConvertedFile, ...]
+    masked: dict[str, int] = field(default_factory=dict)
+    tagged: int = 0
 
     @property
     def errors(self) -> list[str]:
@@ -104,6 +110,7 @@ def convert(
     options: ReadOptions | None = None,
     format_name: str | None = None,
     summaries: Path | None = None,
+    handling: Handling | None = None,
     force: bool = False,
 ) -> Conversion:
     """Read files, zips and folders, and write their dialogues into one file.
@@ -116,6 +123,7 @@ def convert(
         options: how chats are cut, and what is kept.
         format_name: the format of all files; None recognises each.
         summaries: predictions that become the column `summary`.
+        handling: what is done with names and personal data, in every text of a dialogue; None: nothing.
         force: whether `out` may replace another file.
 
     Raises:
@@ -139,12 +147,21 @@ def convert(
     if summaries is not None:
         table = _with_summaries(table, summaries)
     dialogues = table_dialogues(table)
+    masked: Counter[str] = Counter()
+    tagged = 0
+    if handling is not None and not handling.changes_nothing:
+        table, prepared = prepared_table(table, handling)
+        for line in (*unused_lines(handling, dialogues), *preparation_lines(prepared)):
+            say(line)
+        for one in prepared:
+            masked.update(one.masked)
+        tagged = sum(bool(one.speakers.names) for one in prepared)
     if out.suffix.lower() == ".csv":
         table = _texts_only(table)
     write_table(table, out)
     turns = sum(len(dialogue.turns) for dialogue in dialogues)
     files = tuple(part.file for part in (*parts, *failed, *again))
-    return Conversion(out, len(dialogues), turns, files)
+    return Conversion(out, len(dialogues), turns, files, dict(masked), tagged)
 
 
 def _parts(source: str, known: Format | None, options: ReadOptions) -> Iterator[_Part]:

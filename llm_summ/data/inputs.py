@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from llm_summ.core.errors import DataError, InputError
+from llm_summ.core.progress import LOGGER
 from llm_summ.data.dialogue import Dialogue
 from llm_summ.data.read import read_dialogues
 
@@ -16,6 +19,8 @@ __all__ = ["STDIN", "Input", "read_inputs"]
 
 STDIN = "-"
 """The name of standard input on the command line."""
+
+_STDIN_NAME = "standard input"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,22 @@ def _stdin() -> list[Dialogue]:
         path = Path(folder) / "stdin.txt"
         path.write_bytes(sys.stdin.buffer.read())
         try:
-            return read_dialogues(str(path))
+            with _shown_as(_STDIN_NAME, path):
+                return read_dialogues(str(path))
         except InputError as error:
-            raise DataError(str(error).replace(str(path), "standard input")) from error
+            raise DataError(str(error).replace(str(path), _STDIN_NAME)) from error
+
+
+@contextmanager
+def _shown_as(name: str, path: Path) -> Iterator[None]:
+    """Show a name instead of a path in the messages of this block."""
+
+    def rename(record: logging.LogRecord) -> bool:
+        record.msg = str(record.msg).replace(str(path), name)
+        return True
+
+    LOGGER.addFilter(rename)
+    try:
+        yield
+    finally:
+        LOGGER.removeFilter(rename)

@@ -23,7 +23,7 @@ from llm_summ.data.dialogue import Dialogue, Turn
 from llm_summ.data.mask_rules import PersonalData, find_personal_data
 from llm_summ.data.particles import PARTICLE, fitting
 
-__all__ = ["Mask", "MaskMap", "mask_tokens", "masked", "unmask", "unresolved_masks"]
+__all__ = ["Mask", "MaskMap", "mask_tokens", "masked", "masked_text", "unmask", "unresolved_masks"]
 
 _KINDS = "PhoneNumber|Address|DateOfBirth|PassportNumber|CardNumber|Email|CarNumber|SSN|PersonName"
 _TOKEN = re.compile(rf"(?P<plain>#(?:{_KINDS})#)(?: ?(?P<number>\([0-9]+\)))?")
@@ -160,6 +160,11 @@ def unmask(text: str, masks: MaskMap, *, fit_particles: bool = True) -> str:
         return value + (fitting(particle, value) if fit_particles else particle)
 
     return _TOKEN_WITH_PARTICLE.sub(with_value, text)
+
+
+def masked_text(text: str) -> str:
+    """Return a text with masks, such as a message; its values cannot return."""
+    return masked(Dialogue("", text))[0].text if text else text
 
 
 def mask_tokens(text: str) -> frozenset[str]:

@@ -13,17 +13,28 @@ a name or a value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from llm_summ.core.errors import DataError
+from llm_summ.core.formatting import counted
 from llm_summ.core.records import JsonRecord
 from llm_summ.data.dialogue import Dialogue
-from llm_summ.data.masks import MaskMap, mask_tokens, masked, unmask, unresolved_masks
-from llm_summ.data.speakers import SpeakerMap, named, named_dialogue, person_tags, tagged
+from llm_summ.data.masks import MaskMap, mask_tokens, masked, masked_text, unmask, unresolved_masks
+from llm_summ.data.speakers import SpeakerMap, named, named_dialogue, person_tags, tagged, unused_names
 
-__all__ = ["SPEAKERS", "Handling", "Prepared", "Restored", "Speakers", "prepare"]
+__all__ = [
+    "SPEAKERS",
+    "Handling",
+    "Prepared",
+    "Restored",
+    "Speakers",
+    "preparation_lines",
+    "prepare",
+    "unused_lines",
+]
 
 Speakers = Literal["keep", "tags"]
 """Whether a model reads the names of speakers, or tags (``#Person1#``) in their place."""
@@ -134,3 +145,28 @@ def prepare(dialogue: Dialogue, handling: Handling) -> Prepared:
         )
         speakers = speakers._replace(persons=persons)
     return Prepared(dialogue, handling, speakers, masks)
+
+
+def preparation_lines(prepared: Sequence[Prepared]) -> list[str]:
+    """Return what was done with many dialogues, for people: counts, and no name or value."""
+    lines = []
+    of_all = counted(len(prepared), "dialogue")
+    if tagged := sum(bool(one.speakers.names) for one in prepared):
+        lines.append(f"Speakers: tags (#Person1#) in place of names in {tagged:,} of {of_all}")
+    total: Counter[str] = Counter()
+    for one in prepared:
+        total.update(one.masked)
+    if total:
+        counts = ", ".join(f"{number:,} {kind}" for kind, number in total.items())
+        lines.append(f"Masked: {counts} in {sum(bool(one.masked) for one in prepared):,} of {of_all}")
+    elif any(one.handling.mask for one in prepared):
+        lines.append(f"Masked: nothing; no personal data was found in {of_all}")
+    return lines
+
+
+def unused_lines(handling: Handling, dialogues: Iterable[Dialogue]) -> list[str]:
+    """Return a line for each speaker of the map file that no dialogue has, such as a misspelt one."""
+    unused = unused_names(handling.names, dialogues)
+    return [
+        f"--names: {masked_text(name) if handling.mask else name}: no dialogue has this speaker" for name in unused
+    ]

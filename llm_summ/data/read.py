@@ -43,7 +43,7 @@ _LIKE_A_REFERENCE = re.compile(
 
 
 def read_dialogues(
-    source: str | Sequence[str],
+    source: str | Path | Sequence[str | Path],
     *,
     references: bool = False,
     shuffle: int | None = None,
@@ -74,8 +74,8 @@ def read_dialogues(
     """
     dialogues: list[Dialogue] = []
     seen: dict[str, tuple[Table, Record]] = {}
-    for name in [source] if isinstance(source, str) else source:
-        table = read_data_table(resolve_source(name, option=option))
+    for name in [source] if isinstance(source, str | Path) else source:
+        table = read_data_table(resolve_source(str(name), option=option))
         dialogues += table_dialogues(table, seen, references=references)
     if shuffle is not None:
         random.Random(shuffle).shuffle(dialogues)

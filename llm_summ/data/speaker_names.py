@@ -25,6 +25,8 @@ def read_speaker_names(path: Path) -> dict[str, str]:
     Raises:
         DataError: the file cannot be read, or `parse_speaker_names` refuses it.
     """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected lines such as '참석자 1: 김 과장'")
     text, _ = read_text(path)
     return parse_speaker_names(text, str(path))
 
@@ -71,15 +73,15 @@ def _csv_pairs(text: str, where: str) -> Iterable[tuple[int, str, str]]:
 
 def _yaml_pairs(text: str, where: str) -> Iterable[tuple[int, str, str]]:
     from ruamel.yaml import YAML
-    from ruamel.yaml.comments import CommentedMap
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.nodes import MappingNode, ScalarNode
 
     if comment := _COMMENTED_TAG.search(text):
         line = text.count("\n", 0, comment.start()) + 1
         tag = comment[0].strip(" \t:")
         raise DataError(f"{where}:{line}: {tag} is a comment for YAML; put it in quotation marks: '{tag}'")
     try:
-        tree = YAML().load(text)
+        tree = YAML().compose(text)  # nodes have the text as it is written: 01012345678 keeps its 0
     except YAMLError as error:
         mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
         line = mark.line + 1 if mark else 1
@@ -87,14 +89,15 @@ def _yaml_pairs(text: str, where: str) -> Iterable[tuple[int, str, str]]:
         raise DataError(f"{where}:{line}: not YAML ({reason}); expected '참석자 1: 김 과장'") from error
     if tree is None:
         return
-    if not isinstance(tree, CommentedMap):
+    if not isinstance(tree, MappingNode):
         raise DataError(f"{where}: found no pairs; expected lines such as '참석자 1: 김 과장'")
-    for speaker, name in tree.items():
-        line = tree.lc.key(speaker)[0] + 1
-        for value in (speaker, name):
-            if isinstance(value, bool) or not isinstance(value, str | int):
-                found = "nothing" if value is None else type(value).__name__
+    for speaker, name in tree.value:
+        line = speaker.start_mark.line + 1
+        for node in (speaker, name):
+            kind = node.tag.rsplit(":", 1)[-1]
+            if not isinstance(node, ScalarNode) or kind in ("bool", "null"):
+                found = {"null": "nothing", "seq": "a list", "map": "pairs"}.get(kind, kind)
                 raise DataError(
                     f"{where}:{line}: found {found}; expected a speaker and a name, '참석자 1: 김 과장'"
                 )
-        yield line, str(speaker), str(name)
+        yield line, speaker.value, name.value

@@ -120,7 +120,9 @@ def tagged(dialogue: Dialogue, names: Mapping[str, str] = _NO_NAMES) -> tuple[Di
         key = speaker_key(turn.speaker or "")
         return turn._replace(speaker=tags[key], text=text, label=None) if key else turn._replace(text=text)
 
-    references = tuple(tagged_text(_with_words(text, merged), found) for text in dialogue.references)
+    # A reference may have the names of the file, or those of the map file.
+    written = {name: tag for tag, name in found.names.items()} | tags
+    references = tuple(_with_tags(_with_words(text, merged), written) for text in dialogue.references)
     return replace(dialogue.with_turns([*map(with_tags, turns)]), references=references), found
 
 
@@ -140,7 +142,12 @@ def tagged_text(text: str, speakers: SpeakerMap) -> str:
     a name in it. Names without a letter and those of a single syllable, which may be other words (이, 나), are not
     replaced.
     """
-    tags = {name: tag for tag, name in speakers.names.items() if _is_distinct(name)}
+    return _with_tags(text, {name: tag for tag, name in speakers.names.items()})
+
+
+def _with_tags(text: str, tags: Mapping[str, str]) -> str:
+    """Return a text with tags in place of names, given the tag of each name."""
+    tags = {name: tag for name, tag in tags.items() if _is_distinct(name) and not _IS_TAG.fullmatch(name)}
     if not tags:
         return text
     any_name = "|".join(map(re.escape, sorted(tags, key=len, reverse=True)))

@@ -83,7 +83,7 @@ class _Model:
         *,
         prompts: PromptChoice,
         limits: LengthLimits | None = None,
-        characters: int | None = None,
+        trained: TokenLimitPredictor | None = None,
         again: Callable[[], Opened] | None = None,
     ) -> Opened:
         """Start the engine.
@@ -94,7 +94,7 @@ class _Model:
             expected: number of dialogues.
             prompts: that the model can be used with.
             limits: of the step ``cut_to_limit``.
-            characters: of a usual training dialogue.
+            trained: what is known of the training's texts.
             again: opens the same model in another process, to start the engine live; picklable. None: the engine
                 is started in this process.
         """
@@ -117,11 +117,13 @@ class _Model:
         return Opened(
             started,
             renderer,
-            GenerationSettings.of(recipe, self.spec, limit),
+            GenerationSettings.of(
+                recipe, self.spec, limit, None if trained is None else trained.summary_characters
+            ),
             tuple(recipe.post),
             limits,
             ModelChecks(partial(unreadable_prompts, "dialogues", recipe, source.facts, self.tokenizer), prove),
-            LongSettings(longest, characters, merge),
+            LongSettings(longest, None if trained is None else trained.characters, merge),
             prompts,
         )
 
@@ -159,7 +161,7 @@ def opened_run(
             f"{run.limits_path}: no such file, and the step cut_to_limit needs it; open the run instead, or "
             "leave the step out with post=[…]"
         )
-    characters = saved_limit_predictor(run).characters if run.budget_path.is_file() else None
+    trained = saved_limit_predictor(run) if run.budget_path.is_file() else None
     limits = limits_for(run, recipe.post, [])
     available = {"length": run.length_path.is_file(), "examples": recipe.prompt.examples > 0}
     prompts = PromptChoice(
@@ -171,9 +173,7 @@ def opened_run(
     if live:
         engine, overrides = model.spec.name, _without_engine(overrides)
         again = partial(opened_run, run.path, engine=engine, overrides=overrides, prompt=prompt, expected=expected)
-    return model.start(
-        renderer, limit, expected, prompts=prompts, limits=limits, characters=characters, again=again
-    )
+    return model.start(renderer, limit, expected, prompts=prompts, limits=limits, trained=trained, again=again)
 
 
 def opened_base(

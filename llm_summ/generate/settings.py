@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from typing import Self
 
 from llm_summ.core.engine_registry import EngineSpec
-from llm_summ.core.errors import RecipeError, RunError
+from llm_summ.core.errors import RunError
 from llm_summ.data import Dialogue
 from llm_summ.generate.engine import GREEDY, Decoding
 from llm_summ.recipe import GenerateFields, Recipe
 
-__all__ = ["CANDIDATE_TEMPERATURE", "GenerationSettings", "decoding_of", "request_seed", "with_engine"]
-
-CANDIDATE_TEMPERATURE = 0.7
-"""The temperature of several candidates, of which the best is chosen."""
+__all__ = ["GenerationSettings", "decoding_of", "request_seed", "with_engine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,41 +26,27 @@ class GenerationSettings:
         decoding: how the next token is chosen.
         seed: the recipe's; sampling for a dialogue depends on it and on the dialogue's id.
         by_messages: whether the engine takes messages instead of token ids.
-        engine: the engine's name.
-        has_candidates: whether the engine can generate several texts for a prompt.
+        summary_characters: of a short, a usual and a long summary of the training; None: unknown.
     """
 
     max_new_tokens: Callable[[Dialogue], int]
     decoding: Decoding = GREEDY
     seed: int = 0
     by_messages: bool = False
-    engine: str = ""
-    has_candidates: bool = True
+    summary_characters: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, recipe: Recipe, spec: EngineSpec, max_new_tokens: Callable[[Dialogue], int]) -> Self:
+    def of(
+        cls,
+        recipe: Recipe,
+        spec: EngineSpec,
+        max_new_tokens: Callable[[Dialogue], int],
+        summary_characters: tuple[int, ...] | None = None,
+    ) -> Self:
         """Return the settings of a recipe for an engine."""
         fields = recipe.generate
         by_messages = spec.can("messages") and fields.server.prompt == "chat"
-        candidates = spec.can("candidates")
-        return cls(max_new_tokens, decoding_of(fields), recipe.seed, by_messages, spec.name, candidates)
-
-    def best_of(self, n: int) -> Self:
-        """Return the settings with n sampled candidates for each dialogue; 1 changes nothing.
-
-        Raises:
-            RecipeError: the engine generates one text for each dialogue.
-        """
-        if n == 1:
-            return self
-        if not self.has_candidates:
-            raise RecipeError(
-                f"{n} candidates: the engine {self.engine} generates one text for each dialogue; set them to 1"
-            )
-        sampled = dataclasses.replace(
-            self.decoding, n=n, temperature=CANDIDATE_TEMPERATURE, beams=1, length_penalty=1.0
-        )
-        return dataclasses.replace(self, decoding=sampled)
+        return cls(max_new_tokens, decoding_of(fields), recipe.seed, by_messages, summary_characters)
 
 
 def decoding_of(fields: GenerateFields) -> Decoding:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
 
 from llm_summ.core.errors import DataError, PromptError, listed
 from llm_summ.core.formatting import counted
 from llm_summ.core.progress import Progress, say
-from llm_summ.core.records import JsonRecord, field_values
+from llm_summ.core.records import JsonRecord
 from llm_summ.data import Dialogue
 from llm_summ.data.inputs import Input
+from llm_summ.data.preparation import Handling, Prepared, preparation_lines, prepare
+from llm_summ.generate.length_choice import Length
 from llm_summ.generate.long_dialogues import Long
 from llm_summ.generate.summarizer import Summarizer
 from llm_summ.generate.summary import Part, Summary
 
-__all__ = ["FileSummaries", "SummarizedDialogue", "shown_summary", "summarize_inputs"]
+__all__ = ["FileSummaries", "SummarizedDialogue", "summarize_inputs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,9 @@ class SummarizedDialogue(JsonRecord):
         finish_reason: "stop" or "length".
         parts: the windows with their summaries; one if the dialogue was summarised whole.
         is_listed: whether `summary` consists of the summaries of the parts.
+        masked: how many values of each kind the model did not see.
+        unsupported: tags in the summary that the dialogue does not have.
+        unresolved: masks in the summary that stand for nothing in the dialogue, or for one of several values.
     """
 
     id: str
@@ -41,10 +46,40 @@ class SummarizedDialogue(JsonRecord):
     finish_reason: str
     parts: tuple[Part, ...]
     is_listed: bool = False
+    masked: Mapping[str, int] = field(default_factory=dict)
+    unsupported: tuple[str, ...] = ()
+    unresolved: tuple[str, ...] = ()
 
-    def json_fields(self) -> Mapping[str, Any]:
-        """Leave out what the other fields say."""
-        return {name: value for name, value in field_values(self).items() if name != "is_listed"}
+    @classmethod
+    def of(cls, prepared: Prepared, summary: Summary) -> Self:
+        """Return the summary of a prepared dialogue, with names and values in it and its parts."""
+        turns = prepared.dialogue.turns
+        end = turns[-1].start if turns[-1].end is None else turns[-1].end
+        whole = Part(1, len(turns), turns[0].start, end, summary.text, summary.tokens, summary.finish_reason)
+        restored = prepared.restore(summary.text)
+        return cls(
+            prepared.dialogue.id,
+            len(turns),
+            restored.text,
+            summary.tokens,
+            summary.finish_reason,
+            tuple(replace(part, text=prepared.restore(part.text).text) for part in summary.parts or (whole,)),
+            bool(summary.parts) and "\n".join(part.text for part in summary.parts) == summary.text,
+            prepared.masked,
+            restored.unsupported,
+            restored.unresolved,
+        )
+
+    @property
+    def notices(self) -> list[str]:
+        """What nothing in the dialogue supports: a line for each tag and mask."""
+        return [
+            *(f"no turn supports the speaker {tag}; it stays in the summary" for tag in self.unsupported),
+            *(
+                f"{mask} stands for no value, or for one of several; it stays in the summary"
+                for mask in self.unresolved
+            ),
+        ]
 
     @property
     def text(self) -> str:
@@ -73,8 +108,24 @@ class FileSummaries(JsonRecord):
         return {"file": self.file, "summaries": self.summaries}
 
 
+class _Work(NamedTuple):
+    """A file, and its dialogues as the model reads them."""
+
+    name: str
+    prepared: list[Prepared]
+
+    @property
+    def dialogues(self) -> list[Dialogue]:
+        return [prepared.dialogue for prepared in self.prepared]
+
+
 def summarize_inputs(
-    inputs: Sequence[Input], start: Callable[[int], Summarizer], *, long: Long, length: int | None = None
+    inputs: Sequence[Input],
+    start: Callable[[int], Summarizer],
+    *,
+    long: Long,
+    length: Length | None = None,
+    handling: Handling | None = None,
 ) -> Iterator[FileSummaries]:
     """Yield the summaries of files as soon as all of a file are finished, in any order; those with errors first.
 
@@ -82,63 +133,62 @@ def summarize_inputs(
         inputs: the files.
         start: starts a summarizer for a number of dialogues; not called if no file can be used.
         long: what is done about long dialogues.
-        length: the length to ask for, in characters; it needs a model that was trained for lengths.
+        length: the length to ask for, see `Summarizer.asking_for`.
+        handling: what is done with names and personal data; None: nothing.
 
     Raises:
         InputError: no file can be used, or the model cannot.
         GenerationError: the engine failed.
     """
+    handling = handling or Handling()
     usable = [item for item in inputs if not item.error]
     if not usable:
         raise DataError("\n".join(item.error for item in inputs))
     for item in inputs:
         if item.error:
             yield FileSummaries(item.name, error=item.error)
+    work = [_Work(item.name, [prepare(dialogue, handling) for dialogue in item.dialogues]) for item in usable]
+    for line in preparation_lines([prepared for file in work for prepared in file.prepared]):
+        say(line)
     with ExitStack() as stack:
-        summarizer = stack.enter_context(start(sum(len(item.dialogues) for item in usable)))
+        summarizer = stack.enter_context(start(sum(len(file.prepared) for file in work)))
         if length is not None:
             summarizer = summarizer.asking_for(length)
-            [target] = summarizer.renderer.target_lengths
-            say(f"Length: about {target} characters, the nearest that was trained")
+            say(summarizer.length_line)
         fitting = []
-        for item in usable:
+        for file in work:
             try:
-                for line in _notes(summarizer, item, long):
+                for line in _notes(summarizer, file, long):
                     say(line)
-                fitting.append(item)
+                fitting.append(file)
             except PromptError as error:
-                lines = "\n".join(f"{item.name}: {line}" for line in str(error).splitlines())
-                yield FileSummaries(item.name, error=lines)
+                lines = "\n".join(f"{file.name}: {line}" for line in str(error).splitlines())
+                yield FileSummaries(file.name, error=lines)
         if fitting:
             yield from _summarized(summarizer, fitting, long)
 
 
-def _summarized(summarizer: Summarizer, inputs: Sequence[Input], long: Long) -> Iterator[FileSummaries]:
-    places = [(item, position) for item in inputs for position in range(len(item.dialogues))]
-    found: dict[int, dict[int, Summary]] = {}
-    order = {id(item): number for number, item in enumerate(inputs)}
+def _summarized(summarizer: Summarizer, work: Sequence[_Work], long: Long) -> Iterator[FileSummaries]:
+    places = [(number, position) for number, file in enumerate(work) for position in range(len(file.prepared))]
+    finished: dict[int, dict[int, SummarizedDialogue]] = {}
     with ExitStack() as stack:
         # Windows have a progress of their own.
         progress = stack.enter_context(Progress("Summarizing", len(places))) if long == "truncate" else None
-        dialogues = [item.dialogues[position] for item, position in places]
+        dialogues = [work[number].prepared[position].dialogue for number, position in places]
         for index, summary in summarizer.stream(dialogues, long=long):
             if progress is not None:
                 progress.advance()
-            item, position = places[index]
-            of_file = found.setdefault(order[id(item)], {})
-            of_file[position] = summary
-            if len(of_file) == len(item.dialogues):
-                yield FileSummaries(
-                    item.name,
-                    tuple(
-                        shown_summary(dialogue, of_file[position], long)
-                        for position, dialogue in enumerate(item.dialogues)
-                    ),
-                )
-                del found[order[id(item)]]
+            number, position = places[index]
+            file, of_file = work[number], finished.setdefault(number, {})
+            of_file[position] = SummarizedDialogue.of(file.prepared[position], summary)
+            for line in of_file[position].notices:
+                say(f"{file.name}: {of_file[position].id}: {line}")
+            if len(of_file) == len(file.prepared):
+                yield FileSummaries(file.name, tuple(of_file[place] for place in range(len(of_file))))
+                del finished[number]
 
 
-def _notes(summarizer: Summarizer, item: Input, long: Long) -> Iterator[str]:
+def _notes(summarizer: Summarizer, item: _Work, long: Long) -> Iterator[str]:
     """Yield a line for each dialogue that is cut, or that loses turns.
 
     Raises:
@@ -157,22 +207,6 @@ def _notes(summarizer: Summarizer, item: Input, long: Long) -> Iterator[str]:
         if divided := sorted({number for window in windows for number in window.divided}):
             turns = listed(list(map(str, divided)))
             yield f"{item.name}: {dialogue.id}: divided between sentences, since longer than a part: turn {turns}"
-
-
-def shown_summary(dialogue: Dialogue, summary: Summary, long: Long) -> SummarizedDialogue:
-    """Return the summary of a dialogue with its parts; a dialogue that was summarised whole has one."""
-    turns = dialogue.turns
-    end = turns[-1].start if turns[-1].end is None else turns[-1].end
-    whole = Part(1, len(turns), turns[0].start, end, summary.text, summary.tokens, summary.finish_reason)
-    return SummarizedDialogue(
-        dialogue.id,
-        len(turns),
-        summary.text,
-        summary.tokens,
-        summary.finish_reason,
-        summary.parts or (whole,),
-        is_listed=bool(summary.parts) and "\n".join(part.text for part in summary.parts) == summary.text,
-    )
 
 
 def _range(part: Part) -> str:

@@ -14,13 +14,23 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from llm_summ.core.engine_registry import engine_spec
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue, dialogue_hash
 from llm_summ.generate.engine import Engine, Key, Request
+from llm_summ.generate.length_choice import (
+    SAMPLING,
+    Length,
+    NearestLength,
+    check_candidates,
+    several_candidates,
+    trained_length,
+)
 from llm_summ.generate.long_dialogues import Long, LongSettings, Merging, Watcher, stream_long
 from llm_summ.generate.opening import ModelChecks, Opened, opened_base, opened_run
 from llm_summ.generate.prompt_choice import PromptChoice
@@ -66,6 +76,9 @@ class Summarizer:
     ) -> None:
         self.engine, self.renderer, self.settings = engine, renderer, settings
         self._long = long or LongSettings(renderer.max_prompt_tokens)
+        self._nearest: NearestLength | None = None
+        self.length_line = ""
+        """How the length of `asking_for` is reached, for people."""
         self._post, self._limits = tuple(post), limits
         checks = checks or ModelChecks()
         self._unreadable, self._prove = checks.unreadable, checks.prove
@@ -206,7 +219,7 @@ class Summarizer:
         dialogues: Sequence[Dialogue],
         *,
         long: Long = "truncate",
-        length: int | None = None,
+        length: Length | None = None,
         watcher: Watcher | None = None,
     ) -> Iterator[tuple[int, Summary]]:
         """Yield summaries with the index of their dialogue, as soon as they are finished, in any order.
@@ -218,11 +231,11 @@ class Summarizer:
             dialogues: shape (n,).
             long: a dialogue that is too long for the prompt loses turns (``truncate``), as in the training; or its
                 windows are summarised, and their summaries listed or merged. Then `Summary.parts` has them.
-            length: the length to ask for, of a summary or of each part, see `asking_for`.
+            length: of a summary or of each part: characters, or short, medium or long; see `asking_for`.
             watcher: follows the windows of the dialogues; not used with ``truncate``.
 
         Raises:
-            PromptError: prompts do not fit, a line for each reason; or the prompt asks for no length. Nothing was
+            PromptError: prompts do not fit, a line for each reason; or there is no way to the length. Nothing was
                 generated.
             GenerationError: the engine failed.
         """
@@ -244,7 +257,7 @@ class Summarizer:
         )
 
     def summarize(
-        self, dialogues: Sequence[Dialogue], *, long: Long = "truncate", length: int | None = None
+        self, dialogues: Sequence[Dialogue], *, long: Long = "truncate", length: Length | None = None
     ) -> list[Summary]:
         """Return the summaries of all dialogues in their order, shape (n,); arguments as for `stream`."""
         by_index = dict(self.stream(dialogues, long=long, length=length))
@@ -258,17 +271,28 @@ class Summarizer:
         """
         return self._long.windows(dialogue, self.renderer)
 
-    def asking_for(self, length: int) -> Self:
-        """Return a summarizer with the same engine, whose prompt asks for a length; close only one of both.
+    def asking_for(self, length: Length) -> Self:
+        """Return a summarizer with the same engine, for summaries of a length; close only one of both.
+
+        If the prompt asks for a length, it asks for this one. Otherwise several candidates are generated, and the
+        one with the nearest length is chosen, see `llm_summ.generate.length_choice`.
 
         Args:
-            length: in characters. The nearest one that the model was trained on is used.
+            length: in characters: of those that the prompt was trained with, the nearest is asked for. Or a name.
 
         Raises:
-            PromptError: the prompt does not ask for a length.
+            PromptError: the prompt asks for no length, and the engine writes one text for each dialogue.
         """
         other = copy.copy(self)
-        other.renderer = self.renderer.asking_for(length)
+        if targets := self.renderer.target_lengths:
+            target = trained_length(length, targets)
+            other.renderer = self.renderer.asking_for(target)
+            other.length_line = f"Length: about {target} characters by the prompt, the nearest that was trained"
+            return other
+        check_candidates(self.engine.name, length, self.renderer.template.path)
+        other.settings = several_candidates(self.settings)
+        other._nearest = NearestLength(length, self.settings.summary_characters)
+        other.length_line = other._nearest.line(other.settings.decoding.n)
         return other
 
     @property
@@ -297,10 +321,14 @@ class Summarizer:
         """Return a summarizer with the same engine that chooses among n sampled candidates; 1 changes nothing.
 
         Raises:
-            RecipeError: the engine generates one text for each dialogue.
+            PromptError: the engine writes one text for each dialogue.
         """
+        if n == 1:
+            return self
+        if not engine_spec(self.engine.name).can("candidates"):
+            raise PromptError(f"{n} candidates: the engine {self.engine.name} writes one text for each dialogue")
         other = copy.copy(self)
-        other.settings = self.settings.best_of(n)
+        other.settings = replace(self.settings, decoding=replace(self.settings.decoding, n=n, **SAMPLING))
         return other
 
     def using(self, engine: Engine) -> Self:
@@ -330,7 +358,11 @@ class Summarizer:
                 predictions.sort(key=lambda candidate: candidate.sample)
                 repeated = [dialogues[index]] * len(predictions)
                 finished = RawTexts.of(predictions, repeated).finish(self._post, self._limits)
-                best = best_candidate(finished.texts)
+                best = (
+                    best_candidate(finished.texts)
+                    if self._nearest is None
+                    else self._nearest.choose(dialogues[index], predictions, finished.texts)
+                )
                 yield index, Summary(finished.texts[best], predictions[best], finished.changed_by(best))
                 del candidates[index]
 

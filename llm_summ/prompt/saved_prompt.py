@@ -26,7 +26,15 @@ from llm_summ.prompt.token_limit import TokenLimitPredictor
 from llm_summ.recipe import PromptFields
 from llm_summ.runs.run import Run
 
-__all__ = ["keep", "kept_sha256", "other_renderer", "saved_frame", "saved_limit_predictor", "trained_renderer"]
+__all__ = [
+    "keep",
+    "kept_sha256",
+    "other_renderer",
+    "reads_tags",
+    "saved_frame",
+    "saved_limit_predictor",
+    "trained_renderer",
+]
 
 
 def keep(
@@ -155,6 +163,22 @@ def saved_limit_predictor(run: Run) -> TokenLimitPredictor:
         )
     text = run.budget_path.read_text(encoding="utf-8", errors="replace")
     return TokenLimitPredictor.from_json(text, str(run.budget_path))
+
+
+def reads_tags(run: Run | None, template: Template) -> bool:
+    """Return whether a model reads tags in place of speakers' names by what it has learned.
+
+    Args:
+        run: that of its training; early versions did not store whether its dialogues have tags, as most data have.
+        template: the prompt of a model that was not trained here: examples are those of the sample, with tags.
+
+    Raises:
+        PromptError: a file of the run is invalid.
+    """
+    if run is None:
+        return template.uses("examples")
+    tagged = saved_limit_predictor(run).tagged if run.budget_path.is_file() else None
+    return tagged is not False
 
 
 def kept_sha256(run: Run) -> dict[str, str]:

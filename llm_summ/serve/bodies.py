@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from llm_summ.core.errors import first_line
 from llm_summ.core.formatting import did_you_mean
 from llm_summ.data.preparation import Handling, Speakers
+from llm_summ.generate.length_choice import LengthName
 from llm_summ.generate.long_dialogues import Long
 from llm_summ.serve.errors import HttpError
 
@@ -30,7 +31,7 @@ MOST_CANDIDATES = 16
 
 Identity = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
 """An id: as long as a name, and on one line."""
-Length = Annotated[int, Field(ge=1)] | Literal["short", "medium", "long"]
+Length = Annotated[int, Field(ge=1)] | LengthName
 _EXPECTED_LENGTH = "expected a number of characters, or short, medium or long"
 
 
@@ -54,25 +55,27 @@ class Handled(_Body):
     """What is done with names and personal data; the fields are those of `Handling`.
 
     Attributes:
-        speakers: ``tags``: the model reads ``#Person1#`` in place of names.
+        speakers: ``tags``: the model reads ``#Person1#`` in place of names; None: as the model was trained.
         names: other names of speakers.
         mask: personal data becomes masks before the model reads it.
         unmask: masks in summaries become personal data again.
     """
 
-    speakers: Speakers = "keep"
+    speakers: Speakers | None = None
     names: Annotated[dict[str, str], BeforeValidator(_from_form)] = {}
     mask: bool = False
     unmask: bool = False
 
-    @property
-    def handling(self) -> Handling:
-        """These fields for the reader of dialogues.
+    def handling(self, speakers: Speakers) -> Handling:
+        """Return these fields for the reader of dialogues.
+
+        Args:
+            speakers: what the model reads by default.
 
         Raises:
             DataError: they do not go together.
         """
-        return Handling(self.speakers, self.names, self.mask, self.unmask)
+        return Handling(self.speakers or speakers, self.names, self.mask, self.unmask)
 
 
 class Options(Handled):

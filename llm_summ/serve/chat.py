@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -50,7 +51,7 @@ def chat_routes(service: Service) -> APIRouter:
         text, options = body.dialogue, body.options
         model = service.model_for(options)
         asked = Asked(options.prompt, options.length, options.best_of)
-        task = Summarizing(model, (), asked, options.long, options.handling)
+        task = Summarizing(model, (), asked, options.long, options.handling(model.speakers(options.prompt)))
 
         def do(emit: Emit, cancelled: threading.Event) -> list[dict[str, Any]]:
             task.found = [Found(read_whole(DialogueBody(text=text), "message", options.format))]
@@ -70,7 +71,7 @@ def chat_routes(service: Service) -> APIRouter:
         if options.stream:
             wants_usage = body.stream_options is not None and body.stream_options.include_usage
             chunks = _chunks(service, work, task, deadline, whole, wants_usage)
-            return EventStream(chunks, deadline, _last_event)
+            return EventStream(chunks, deadline, _last_event, work.cancelled.set)
         answers = await unless_gone(request.receive, work.finish(deadline))
         service.count(task, answers)
         choice = {
@@ -114,9 +115,9 @@ async def _chunks(
 
     parts: dict[int, str] = {}
     sent = 0
-    try:
+    async with aclosing(work.events(deadline)) as events:
         yield chunk({"role": "assistant", "content": ""})
-        async for event in work.events(deadline):
+        async for event in events:
             name, data = event
             if event is PING:
                 yield ": still at work\n\n"
@@ -125,16 +126,14 @@ async def _chunks(
                 while sent in parts:
                     yield chunk({"content": ("\n" if sent else "") + parts.pop(sent)})
                     sent += 1
-        [answer] = work.result()
-        service.count(task, [answer])
-        if not sent:
-            yield chunk({"content": answer["summary"]})
-        yield chunk({}, answer["finish_reason"])
-        if wants_usage:
-            yield event_text({**whole, "object": "chat.completion.chunk", "choices": [], "usage": _usage(task)})
-        yield event_text("[DONE]")
-    finally:
-        work.cancelled.set()
+    [answer] = work.result()
+    service.count(task, [answer])
+    if not sent:
+        yield chunk({"content": answer["summary"]})
+    yield chunk({}, answer["finish_reason"])
+    if wants_usage:
+        yield event_text({**whole, "object": "chat.completion.chunk", "choices": [], "usage": _usage(task)})
+    yield event_text("[DONE]")
 
 
 def _last_event(error: BaseException) -> str:

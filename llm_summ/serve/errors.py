@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from llm_summ.core.errors import EngineDownError, InputError, LlmSummError
+from llm_summ.core.errors import AbandonedError, EngineDownError, InputError, LlmSummError
 
 __all__ = ["RETRY_SECONDS", "HttpError", "as_http_error", "place_of"]
 
@@ -56,6 +56,8 @@ def as_http_error(error: BaseException) -> HttpError:
     """Return the answer to an error; that to an unexpected one has no details."""
     if isinstance(error, HttpError):
         return error
+    if isinstance(error, AbandonedError):
+        return HttpError(499, str(error), "client_gone")
     if isinstance(error, EngineDownError):
         return HttpError(503, str(error), "engine_down", retry_after=RETRY_SECONDS)
     if isinstance(error, InputError):
@@ -70,7 +72,7 @@ def place_of(error: BaseException) -> str:
 
     The message is left out, since it may have a part of a dialogue.
     """
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = list(traceback.extract_tb(error.__traceback__))
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
     if not (frames := ours or frames):
         return type(error).__name__

@@ -50,7 +50,9 @@ class FeedbackFile:
         renderer = model.summarizer(Asked(body.prompt, body.length)).renderer
         dialogue = read_whole(body.dialogue, "dialogue")
         # The summaries get the same tags and masks as the dialogue.
-        prepared = prepare(replace(dialogue, references=(body.chosen, body.rejected)), body.handling).dialogue
+        prepared = prepare(
+            replace(dialogue, references=(body.chosen, body.rejected)), body.handling(model.speakers(body.prompt))
+        ).dialogue
         row = renderer.prompt(replace(prepared, references=()))
         chosen, rejected = prepared.references
         line = {
@@ -70,7 +72,6 @@ class FeedbackFile:
             try:
                 while line:
                     line = line[os.write(file, line) :]
-                if line:
-                    os.fsync(file)
+                os.fsync(file)
             finally:
                 os.close(file)

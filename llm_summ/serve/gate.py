@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import time
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from llm_summ.serve.responses import error_answer
 __all__ = ["Gate", "Record", "record_of"]
 
 _WATCHED = ("/health", "/metrics", "/page")  # asked for all the time: logged only if they fail
+# A client that still sends would lose the answer when the connection is closed, so the rest is read for a while.
+_LINGER_SECONDS = 2.0
 _SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -74,9 +78,22 @@ class Gate:
         begun = time.monotonic()
         record = scope["llm_summ.record"] = Record()
 
+        is_read = "100-continue" in Headers(scope=scope).get("expect", "")  # it waits for a word before it sends
+
+        async def body() -> Message:
+            nonlocal is_read
+            message = await receive()
+            is_read |= not message.get("more_body", False)
+            return message
+
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
+                if record.status >= 400 and record.status != 408:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_LINGER_SECONDS):
+                            while not is_read:
+                                await body()
                 headers = MutableHeaders(scope=message)
                 for name, value in _SAFE_HEADERS.items():
                     headers.setdefault(name, value)
@@ -88,7 +105,7 @@ class Gate:
         try:
             try:
                 self._check(scope)
-                await self._app(scope, receive, watched)
+                await self._app(scope, body, watched)
             except Exception as error:  # noqa: BLE001  one request must not end the service
                 answer = as_http_error(error)
                 if answer.code == "internal_error":

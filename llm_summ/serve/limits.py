@@ -14,6 +14,8 @@ __all__ = ["KEY_VARIABLE", "ServiceSettings", "is_loopback"]
 KEY_VARIABLE = "LLM_SUMM_API_KEY"
 """The environment variable of the key."""
 
+_BODY_SECONDS = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
@@ -28,7 +30,6 @@ class ServiceSettings:
         max_body: bytes of a request.
         max_dialogues: of a request.
         timeout: seconds that a request may take.
-        body_seconds: seconds in which a client must have sent its request.
         feedback: the file that feedback is appended to; None: none is taken.
     """
 
@@ -40,7 +41,6 @@ class ServiceSettings:
     max_body: int = 20_000_000
     max_dialogues: int = 1000
     timeout: float = 600.0
-    body_seconds: float = 30.0
     feedback: Path | None = None
 
     def check(self) -> None:
@@ -62,6 +62,11 @@ class ServiceSettings:
         Without a key, a page of another site that a browser on this machine shows could reach the service.
         """
         return self.key is None and not self.is_open
+
+    @property
+    def body_seconds(self) -> float:
+        """Seconds in which a client must have sent its request."""
+        return min(_BODY_SECONDS, self.timeout)
 
     def described(self) -> str:
         """Return what is on, for people."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from llm_summ.serve.served_model import ServedModels
+from llm_summ.serve.served_model import ServedModel, ServedModels
 from llm_summ.serve.work import Queue
 
 __all__ = ["Metrics"]
@@ -43,9 +43,12 @@ class Metrics:
         """Show the state of the queue and of the engines."""
         self._places.set_function(lambda: queue.taken)
         for model in models:
-            self._ready.labels(model.name).set_function(lambda model=model: float(model.state == "ready"))
-            self._work.labels(model.name, "waiting").set_function(lambda model=model: model.waiting)
-            self._work.labels(model.name, "running").set_function(lambda model=model: model.running)
+            self._watch(model)
+
+    def _watch(self, model: ServedModel) -> None:
+        self._ready.labels(model.name).set_function(lambda: float(model.state == "ready"))
+        self._work.labels(model.name, "waiting").set_function(lambda: model.waiting)
+        self._work.labels(model.name, "running").set_function(lambda: model.running)
 
     def request(self, path: str, status: int, seconds: float) -> None:
         """Count an answered request."""

@@ -69,6 +69,7 @@ def form_of(content_type_header: str, body: bytes) -> tuple[dict[str, Any], list
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     fields: dict[str, Any] = {}
     uploads: list[Upload] = []
+    ended: list[bool] = []
 
     def on_field(field: Any) -> None:
         name = (field.field_name or b"").decode("utf-8", "replace")
@@ -96,13 +97,16 @@ def form_of(content_type_header: str, body: bytes) -> tuple[dict[str, Any], list
             kind.decode("latin-1"),
             on_field,
             on_file,
+            lambda: ended.append(True),
             boundary=options[b"boundary"],
             config={"MAX_MEMORY_FILE_SIZE": len(body) + 1, "MAX_BODY_SIZE": len(body) + 1},
         )
         parser.write(body)
         parser.finalize()
     except FormParserError:
-        raise HttpError(400, "body: not a complete multipart form", "invalid_form") from None
+        ended = []
+    if not ended:
+        raise HttpError(400, "body: not a complete multipart form", "invalid_form")
     return fields, uploads
 
 

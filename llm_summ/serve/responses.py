@@ -74,21 +74,29 @@ class EventStream(Response):
         events: texts of events; it is closed in any case.
         deadline: the end of the time.
         on_error: makes the last event of an error that comes while events are sent.
+        on_end: is called at the end, also if no event was made.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, events: AsyncGenerator[str], deadline: Deadline, on_error: Callable[[BaseException], str]
+        self,
+        events: AsyncGenerator[str],
+        deadline: Deadline,
+        on_error: Callable[[BaseException], str],
+        on_end: Callable[[], None],
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._events, self._deadline, self._on_error = events, deadline, on_error
+        self._events, self._deadline, self._on_error, self._on_end = events, deadline, on_error, on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await unless_gone(receive, self._send_all(send))
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await unless_gone(receive, self._send_all(send))
+        finally:
+            self._on_end()
 
     async def _send_all(self, send: Send) -> None:
         async def give(text: str) -> None:

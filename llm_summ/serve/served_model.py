@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llm_summ.core.errors import PromptError
 from llm_summ.core.formatting import did_you_mean
 from llm_summ.data.preparation import Speakers
 from llm_summ.generate.engine import Engine
+from llm_summ.generate.length_choice import Length
 from llm_summ.generate.live_process import EngineProcess, EngineState, OnTokens
 from llm_summ.generate.summarizer import Summarizer
+from llm_summ.prompt.saved_prompt import reads_tags
+from llm_summ.runs.run import Run
 from llm_summ.serve.errors import RETRY_SECONDS, HttpError
 
 __all__ = ["Asked", "ServedModel", "ServedModels"]
@@ -24,7 +26,7 @@ class Asked:
     """What a request wants of a model: a prompt, a length and a number of candidates; None: the model's own."""
 
     prompt: str | None = None
-    length: int | str | None = None
+    length: Length | None = None
     best_of: int = 1
 
 
@@ -34,16 +36,16 @@ class ServedModel:
     Args:
         name: as clients name it.
         summarizer: of its own prompt, opened live.
-        speakers: what the page proposes: models that were trained here know tags.
+        run: the run, or merged folder; None: it was not trained here.
 
     Attributes:
         prompts: the names of its prompts, its own first.
     """
 
-    def __init__(self, name: str, summarizer: Summarizer, speakers: Speakers = "keep") -> None:
+    def __init__(self, name: str, summarizer: Summarizer, run: Run | None) -> None:
         assert isinstance(summarizer.engine, EngineProcess)
+        self._run = run
         self.name, self._summarizer, self._process = name, summarizer, summarizer.engine
-        self._speakers = speakers
         self.started = int(time.time())
         self.prompts = summarizer.prompts
         self._by_prompt = {self.prompts[0]: summarizer}
@@ -92,8 +94,8 @@ class ServedModel:
             "engine": self.engine_name,
             "prompts": list(self.prompts),
             "default_prompt": self.prompts[0],
+            "speakers": self.speakers(None),
             "lengths": list(self._summarizer.renderer.target_lengths),
-            "speakers": self._speakers,
             "state": self.state,
         }
 
@@ -115,21 +117,23 @@ class ServedModel:
         """Return a summarizer for one request; it is not closed.
 
         Raises:
-            InputError: the prompt is unknown or asks for no length, or the engine has no candidates.
+            InputError: the prompt is unknown, or the engine writes no candidates, which the request needs.
         """
-        prompt = asked.prompt or self.prompts[0]
+        summarizer = self._prompt(asked.prompt)
+        summarizer = summarizer.best_of(asked.best_of)
+        return summarizer if asked.length is None else summarizer.asking_for(asked.length)
+
+    def speakers(self, prompt: str | None) -> Speakers:
+        """Return whether the model reads names of speakers or tags by default, as `summarize` chooses it."""
+        template = self._prompt(prompt).renderer.template
+        return "tags" if reads_tags(self._run, template) else "keep"
+
+    def _prompt(self, name: str | None) -> Summarizer:
+        name = name or self.prompts[0]
         with self._lock:
-            if prompt not in self._by_prompt:
-                self._by_prompt[prompt] = self._summarizer.with_prompt(prompt)
-            summarizer = self._by_prompt[prompt]
-        if asked.length is not None:
-            if not summarizer.renderer.target_lengths:
-                raise PromptError(
-                    f"length {asked.length}: {prompt} does not ask for a length; leave it out, or use a run "
-                    "that was trained with prompt.template length"
-                )
-            summarizer = summarizer.asking_for(int(asked.length))
-        return summarizer.best_of(asked.best_of)
+            if name not in self._by_prompt:
+                self._by_prompt[name] = self._summarizer.with_prompt(name)
+            return self._by_prompt[name]
 
     def close(self, patience: float) -> None:
         """End the engine's process."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -48,7 +49,7 @@ def summary_routes(service: Service) -> APIRouter:
             (),
             Asked(body.prompt, body.length, body.best_of),
             body.long,
-            body.handling,
+            body.handling(model.speakers(body.prompt)),
             wants_deltas=body.stream,
         )
 
@@ -62,7 +63,9 @@ def summary_routes(service: Service) -> APIRouter:
         work = Work(do)
         service.queue.start(work)
         if body.stream:
-            return EventStream(_events(service, work, task, deadline, begun), deadline, _last_event)
+            return EventStream(
+                _events(service, work, task, deadline, begun), deadline, _last_event, work.cancelled.set
+            )
         answers = await unless_gone(request.receive, work.finish(deadline))
         service.count(task, answers)
         seconds = round(time.monotonic() - begun, 3)
@@ -87,20 +90,18 @@ def summary_routes(service: Service) -> APIRouter:
 async def _events(
     service: Service, work: Work[list[dict[str, Any]]], task: Summarizing, deadline: Deadline, begun: float
 ) -> AsyncGenerator[str]:
-    try:
-        async for event in work.events(deadline):
+    async with aclosing(work.events(deadline)) as events:
+        async for event in events:
             yield ": still at work\n\n" if event is PING else event_text(event[1], event[0])
-        answers = work.result()
-        service.count(task, answers)
-        done = {
-            "seconds": round(time.monotonic() - begun, 3),
-            "tokens": task.usage.generated,
-            "model": task.model.name,
-            "notices": work.notices,
-        }
-        yield event_text(done, "done")
-    finally:
-        work.cancelled.set()
+    answers = work.result()
+    service.count(task, answers)
+    done = {
+        "seconds": round(time.monotonic() - begun, 3),
+        "tokens": task.usage.generated,
+        "model": task.model.name,
+        "notices": work.notices,
+    }
+    yield event_text(done, "done")
 
 
 def _last_event(error: BaseException) -> str:

@@ -15,18 +15,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm_summ.core.errors import InputError
+from llm_summ.core.errors import AbandonedError, InputError
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue
 from llm_summ.data.preparation import Handling, Prepared, prepare
 from llm_summ.generate.long_dialogues import Long
-from llm_summ.generate.summarize_files import shown_summary
+from llm_summ.generate.summarize_files import SummarizedDialogue
 from llm_summ.generate.summarizer import Summarizer
-from llm_summ.generate.summary import Summary
 from llm_summ.serve.errors import as_http_error
 from llm_summ.serve.reading import Found
 from llm_summ.serve.served_model import Asked, ServedModel
-from llm_summ.serve.watching import Emit, Usage, Watch, part_fields
+from llm_summ.serve.watching import Emit, Usage, Watch
 
 __all__ = ["Summarizing"]
 
@@ -66,6 +65,8 @@ class Summarizing:
         """
         summarizer = self.model.summarizer(self.asked)
         renderer = summarizer.renderer
+        if summarizer.length_line:
+            say(summarizer.length_line)
         try:
             return self._run(summarizer, emit, cancelled)
         finally:
@@ -75,6 +76,8 @@ class Summarizing:
         answers: dict[int, dict[str, Any]] = {}
         usable: list[tuple[int, Prepared]] = []
         for index, one in enumerate(self.found):
+            if cancelled.is_set():
+                raise AbandonedError("the request was stopped")
             try:
                 if one.error is not None:
                     raise one.error
@@ -88,40 +91,22 @@ class Summarizing:
                 emit("error", {"dialogue": index, **answers[index]})
         if usable:
             watch = Watch(summarizer.renderer, emit, self.usage, usable)
-            on_tokens = watch.on_tokens if self._has_deltas else None
+            # Of several candidates, the one that is taken is not known before all are finished.
+            shows = self.wants_deltas and summarizer.settings.decoding.n == 1
+            on_tokens = watch.on_tokens if shows else None
             view = summarizer.using(watch.counted(self.model.view(on_tokens, cancelled)))
             dialogues = [prepared.dialogue for _, prepared in usable]
             if self.long == "truncate":
                 watch.begins([(position, 0) for position in range(len(dialogues))])
             for position, summary in view.stream(dialogues, long=self.long, watcher=watch):
                 index, prepared = usable[position]
-                answers[index] = self._answer(prepared, summary)
+                shown = SummarizedDialogue.of(prepared, summary)
+                answers[index] = shown.to_json()
+                for line in shown.notices:
+                    say(f"{shown.id}: {line}")
                 self.usage.generated += summary.tokens
                 emit("summary", {"dialogue": index, **answers[index]})
         return [answers[index] for index in range(len(self.found))]
-
-    @property
-    def _has_deltas(self) -> bool:
-        # Of several candidates, the one that is taken is not known before all are finished.
-        return self.wants_deltas and self.asked.best_of == 1
-
-    def _answer(self, prepared: Prepared, summary: Summary) -> dict[str, Any]:
-        shown = shown_summary(prepared.dialogue, summary, self.long)
-        restored = prepared.restore(shown.summary)
-        parts = [(part, prepared.restore(part.text)) for part in shown.parts]
-        every = [restored, *(of_part for _, of_part in parts)]
-        return {
-            "id": shown.id,
-            "turns": shown.turns,
-            "summary": restored.text,
-            "tokens": shown.tokens,
-            "finish_reason": shown.finish_reason,
-            "parts": [part_fields(part, of_part) for part, of_part in parts],
-            "is_listed": shown.is_listed,
-            "masked": prepared.masked,
-            "unsupported": list(dict.fromkeys(tag for one in every for tag in one.unsupported)),
-            "unresolved": list(dict.fromkeys(mask for one in every for mask in one.unresolved)),
-        }
 
 
 def _check(summarizer: Summarizer, dialogue: Dialogue, long: Long) -> None:

@@ -86,6 +86,8 @@ class Work(Generic[Result]):
     async def events(self, deadline: Deadline) -> AsyncGenerator[Event]:
         """Yield the events until the work is done, and the event `PING` while nothing happens.
 
+        When the iterator is closed, or an error ends it, the work is stopped.
+
         Raises:
             HttpError: the time is over.
         """
@@ -103,6 +105,7 @@ class Work(Generic[Result]):
                 yield event
         finally:
             following.cancel()
+            self.cancelled.set()
 
     async def finish(self, deadline: Deadline) -> Result:
         """Wait for the result, and return it.

@@ -59,6 +59,13 @@ def test_names_become_tags_in_order_of_appearance() -> None:
     assert named_dialogue(result, speakers) == dialogue
 
 
+def test_references_have_the_names_of_the_file_or_of_the_map_file() -> None:
+    dialogue = Dialogue("a", "민지: 네\n도윤: 예", ("민지가 도윤에게 답한다.", "서현이 도윤에게 답한다."))
+    for names in ({"민지": "서현"}, {"민지": "도윤", "도윤": "민지"}):
+        assert tagged(dialogue, names)[0].references[0] == "#Person1#이 #Person2#에게 답한다."
+    assert tagged(dialogue, {"민지": "서현"})[0].references[1] == "#Person1#이 #Person2#에게 답한다."
+
+
 def test_times_stay_and_odd_labels_become_usual_ones() -> None:
     turns = [
         Turn("민지", "네\n그래요", 1.0, 2.0, "[민지] [오후 3:15] "),
@@ -251,6 +258,11 @@ def test_a_damaged_map_file_is_refused_with_its_line(text: str, where: str, line
     with pytest.raises(DataError, match=rf"^names\.\w+:{line}: ") as caught:
         parse_speaker_names(text, where)
     assert "\n" not in str(caught.value)
+
+
+def test_a_number_of_a_caller_keeps_its_zero() -> None:
+    names = parse_speaker_names("01012345678: 민지\n참석자 1: 007\n", "names.yaml")
+    assert names == {"01012345678": "민지", "참석자 1": "007"}
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "- 민지\n", "민지\n"])

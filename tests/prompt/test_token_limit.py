@@ -44,7 +44,12 @@ def test_one_in_two_hundred_may_be_cut() -> None:
     "text",
     [
         *("", "[]", "{}", "3", '{"weights": [1, 2], "slack": 0}', '{"weights": [1, 2, "a"], "slack": 0}'),
-        *('{"weights": [1, 2, 3]}', '{"weights": [1, 2, NaN], "slack": 0}', '{"weights": 1, "slack": 0}'),
+        *(
+            '{"weights": [1, 2, 3], "slack": 0, "tagged": 3}',
+            '{"weights": [1, 2, 3]}',
+            '{"weights": [1, 2, NaN], "slack": 0}',
+            '{"weights": 1, "slack": 0}',
+        ),
     ],
 )
 def test_an_invalid_file_is_reported(text: str) -> None:
@@ -57,6 +62,17 @@ def test_it_knows_how_long_a_usual_training_dialogue_is() -> None:
     assert fitted.characters == len(dialogue(200).text)
     older = '{"weights": [1, 2, 3], "slack": 0}'  # written by a version that did not store it
     assert TokenLimitPredictor.from_json(older).characters is None
+
+
+def test_it_knows_the_lengths_of_training_summaries_and_whether_dialogues_have_tags() -> None:
+    rows = [Dialogue(f"{size}", "#Person1#: 네", ("가" * size, "나" * size)) for size in range(10, 71)]
+    fitted = TokenLimitPredictor.fit(rows, [9] * len(rows))
+    assert (fitted.summary_characters, fitted.tagged) == ((20, 40, 60), True)
+    assert TokenLimitPredictor.from_json(fitted.to_json()) == fitted
+    names = [Dialogue("a", "민지: 네"), Dialogue("b", "도윤: 네"), rows[0]]
+    assert TokenLimitPredictor.fit(names, [9] * 3).tagged is False
+    older = TokenLimitPredictor.from_json('{"weights": [1, 2, 3], "slack": 0, "characters": 9}')
+    assert (older.summary_characters, older.tagged) == (None, None)
 
 
 def test_a_limit_is_never_below_one() -> None:

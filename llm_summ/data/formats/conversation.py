@@ -23,6 +23,7 @@ from llm_summ.data.dialogue import Turn
 from llm_summ.data.encoding import decode_text, read_content
 from llm_summ.data.formats.checks import check_values
 from llm_summ.data.formats.format import Format
+from llm_summ.data.formats.mixed import check_not_mixed, may_be_mixed
 from llm_summ.data.table import Record, Table
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "read_conversations",
     "read_source",
     "summary_line",
+    "turn_object",
 ]
 
 MAX_BYTES = 300_000_000
@@ -187,6 +189,8 @@ def read_source(known: Format, source: tuple[Path, bytes] | Source, options: Rea
     assert known.parse is not None, known
     if not where.content.strip():
         raise DataError(f"{where.path}: empty file; expected {known.name}")
+    if may_be_mixed(known.name):
+        check_not_mixed(where.path, known.name, where.text())
     reading = known.parse(where, options)
     if not reading.conversations:
         found = _listed(reading.dropped) or "nothing that is a turn"
@@ -203,7 +207,7 @@ def as_table(path: Path, known: Format, conversations: Iterable[Conversation]) -
     records: list[Record] = []
     columns: dict[str, None] = dict.fromkeys(("fname", "turns"))
     for conversation in conversations:
-        turns = [_turn_object(turn) for turn in conversation.turns]
+        turns = [turn_object(turn) for turn in conversation.turns]
         values: dict[str, Any] = {"fname": conversation.id, "turns": turns, **conversation.values}
         check_values(partial(known.place, path, conversation.line), values)
         columns.update(dict.fromkeys(values))
@@ -242,7 +246,8 @@ def _continues(before: Turn, turn: Turn) -> bool:
     return pause < _PAUSE and len(before.text) < _LONG_TURN and not _SENTENCE_END.search(before.text)
 
 
-def _turn_object(turn: Turn) -> dict[str, Any]:
+def turn_object(turn: Turn) -> dict[str, Any]:
+    """Return a turn as an object of the column `turns`."""
     values = {"speaker": turn.speaker, "text": turn.text, "start": turn.start, "end": turn.end}
     return {name: value for name, value in values.items() if value is not None}
 

@@ -26,6 +26,7 @@ _NO_DAY = datetime(2000, 1, 1)  # of what was copied without a line for the day
 _HEADER = re.compile(r".*(?:카카오톡 대화|KakaoTalk Chats.*)|(?:저장한 날짜|Date Saved) ?:.*")
 _MAC_HEADER = re.compile(rb"(?:\xef\xbb\xbf)?\"?Date\"?,\"?User\"?,\"?Message\"?\s*\r?\n")
 _MIXED_SHARE = 0.2  # of messages in another style, which would be a pasted chat if they were fewer
+_LONGEST_HEADING = 10  # lines; exports have two to four
 
 
 class _Chat:
@@ -93,6 +94,11 @@ def _parse(source: Source, options: ReadOptions) -> Reading:
             chat.begin(number, found.when, found.speaker, found.text)
     chat.end()
     _refuse_mixture(source.path, chat.styles, style)
+    if (lines := chat.dropped["heading line"]) > _LONGEST_HEADING:
+        raise DataError(
+            f"{source.path}: read as kakaotalk, but found {lines} lines before the first message; expected a "
+            f"heading of at most {_LONGEST_HEADING}; if they belong to something else, divide the file there"
+        )
     if not chat.messages and not chat.styles:
         raise DataError(f"{source.path}: found no message; expected lines such as [민지] [오후 6:01] 네")
     reading = cut_messages(source, chat.messages, options, dated=dated)

@@ -1,0 +1,160 @@
+"""The service with a model: its key, its limits, clients that leave, an engine that is killed, and its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from running_service import TALK, Running, hanging, running
+
+pytestmark = [pytest.mark.slow]
+
+KEY = "geheim-1"
+QUEUE = 4
+SECONDS = 8
+
+
+@pytest.fixture(scope="module")
+def service(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    arguments = ("--model", str(tiny_model), "--engine", "hf", "--queue", str(QUEUE), "--timeout", str(SECONDS))
+    tokens = ("--set", "generate.max_new_tokens=64", "--set", "generate.min_new_tokens=60")
+    with running(*arguments, *tokens, cwd=tmp_path_factory.mktemp("life"), key=KEY) as started:
+        yield started
+
+
+def slow(dialogues: int = 1000) -> dict[str, Any]:
+    """Return a request that takes long."""
+    return {"dialogues": [{"text": f"{TALK}\n민지: {number}"} for number in range(dialogues)]}
+
+
+def under_way(service: Running) -> float:
+    [line] = [
+        line
+        for line in service.client.get("/metrics").text.splitlines()
+        if line.startswith("llm_summ_requests_under_way ")
+    ]
+    return float(line.split()[1])
+
+
+def until(condition: Any, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_the_key_is_needed(service: Running) -> None:
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": KEY}):
+        with httpx.Client(base_url=service.url, headers=headers) as client:
+            for path in ("/v1/models", "/metrics"):
+                response = client.get(path)
+                assert (response.status_code, response.json()["error"]["code"]) == (401, "invalid_key")
+            assert client.post("/v1/summaries", json={"text": TALK}).status_code == 401
+            assert client.get("/health").status_code == 200
+            assert client.get("/v1/settings").json()["needs_key"] is True
+    assert service.client.get("/v1/models").status_code == 200
+    assert KEY not in service.log()
+
+
+def test_text_is_streamed_while_it_is_written(service: Running) -> None:
+    deltas, parts = [], []
+    with service.client.stream("POST", "/v1/summaries", json={"text": TALK, "stream": True}) as response:
+        name = ""
+        for line in response.iter_lines():
+            name = line.removeprefix("event: ") if line.startswith("event: ") else name
+            if line.startswith("data: "):
+                data = json.loads(line.removeprefix("data: "))
+                if name == "delta":
+                    assert not parts  # they come before the finished text
+                    assert (data["dialogue"], data["part"]) == (0, 0)
+                    deltas.append(data["text"])
+                if name == "part":
+                    parts.append(data["text"])
+    assert len(deltas) > 10
+    assert parts[0] in "".join(deltas)
+
+
+def test_the_best_of_several_candidates(service: Running) -> None:
+    response = service.client.post("/v1/summaries", json={"text": TALK, "best_of": 3})
+    assert response.status_code == 200, response.text
+    assert response.json()["summaries"][0]["summary"]
+
+
+def test_a_full_queue_refuses_and_clients_that_leave_make_room(service: Running) -> None:
+    body = {**slow(), "stream": True}
+    with ThreadPoolExecutor(QUEUE) as pool:
+        gone = threading.Event()
+
+        def begin() -> None:
+            with service.client.stream("POST", "/v1/summaries", json=body) as response:
+                assert response.status_code == 200
+                gone.wait(30)
+
+        waiting = [pool.submit(begin) for _ in range(QUEUE)]
+        until(lambda: under_way(service) == QUEUE)
+        refused = service.client.post("/v1/summaries", json={"text": TALK})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+        assert int(refused.headers["Retry-After"]) >= 1
+        gone.set()
+        for future in waiting:
+            future.result()
+        until(lambda: under_way(service) == 0)
+    assert service.client.post("/v1/summaries", json={"text": TALK}).status_code == 200
+
+
+def test_time_ends_slow_requests_and_slow_clients(service: Running) -> None:
+    with hanging(service.url, KEY) as connection, ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(service.client.post, "/v1/summaries", json={**slow(), "stream": True})
+        response = service.client.post("/v1/summaries", json=slow())
+        assert (response.status_code, response.json()["error"]["code"]) == (504, "timeout")
+        last = stream.result().text.strip().split("\n\n")[-1]
+        assert last.startswith("event: error\n")
+        assert '"timeout"' in last
+        assert b"408" in connection.recv(1000).split(b"\r\n")[0]
+    until(lambda: under_way(service) == 0)
+
+
+def test_a_killed_engine_is_started_again(service: Running) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        lost = pool.submit(service.client.post, "/v1/summaries", json=slow())
+        until(lambda: under_way(service) == 1)
+        time.sleep(0.3)
+        os.kill(service.engine_pid(), signal.SIGKILL)
+        response = lost.result()
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] in {"engine_down", "engine_starting"}
+    assert int(response.headers["Retry-After"]) >= 1
+    health = service.client.get("/health")
+    assert (health.status_code, health.json()["status"]) == (503, "starting")
+    meanwhile = service.client.post("/v1/summaries", json={"text": TALK})
+    assert (meanwhile.status_code, meanwhile.json()["error"]["code"]) == (503, "engine_starting")
+    service.wait_until_ready()
+    assert service.client.post("/v1/summaries", json={"text": TALK}).status_code == 200
+
+
+def test_a_signal_lets_running_requests_finish(service: Running) -> None:
+    with ThreadPoolExecutor(QUEUE) as pool:
+        body = slow(12)
+        running_ones = [pool.submit(service.client.post, "/v1/summaries", json=body) for _ in range(QUEUE)]
+        until(lambda: under_way(service) == QUEUE)
+        service.process.send_signal(signal.SIGTERM)
+        service.until_logged("ending: ")
+        refused = httpx.post(f"{service.url}/v1/summaries", json={"text": TALK})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "closing")
+        assert "Retry-After" in refused.headers
+        for future in running_ones:
+            response = future.result()
+            assert response.status_code == 200
+            assert len(response.json()["summaries"]) == 12
+    assert service.process.wait(30) == 0
+    assert "Traceback" not in service.log()
+    assert "여섯" not in service.log()

@@ -1,0 +1,60 @@
+"""What ends `llm-summ serve` before it begins: one line, and exit code 2."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from command_line import llm_summ, refused
+
+from llm_summ.core.errors import InputError
+from llm_summ.serve.limits import KEY_VARIABLE, ServiceSettings, is_loopback
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        line = refused(llm_summ("serve", "--port", str(port)))
+    assert line == f"127.0.0.1:{port}: another program uses this port; choose another one with --port"
+
+
+def test_an_address_of_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "key")
+    assert refused(llm_summ("serve", "--host", "192.0.2.1")).startswith("--host 192.0.2.1: not an address of this")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
+def test_other_machines_need_a_key(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    line = refused(llm_summ("serve", "--host", host))
+    assert KEY_VARIABLE in line
+    assert "--no-key" in line
+    for settings in (ServiceSettings(host, key="k"), ServiceSettings(host, is_open=True)):
+        settings.check()
+    with pytest.raises(InputError):
+        ServiceSettings(host).check()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1", "[::1]"])
+def test_this_machine_needs_none(host: str) -> None:
+    assert is_loopback(host)
+    ServiceSettings(host).check()
+
+
+def test_a_run_that_is_unknown_or_not_finished(in_tmp: Path) -> None:
+    Path("runs/half").mkdir(parents=True)
+    assert refused(llm_summ("serve", "--port", "0", "--run", "other")).startswith("--run other: no such run")
+    assert "no recipe.yaml" in refused(llm_summ("serve", "--port", "0", "--run", "half"))
+
+
+def test_feedback_that_cannot_be_written(in_tmp: Path) -> None:
+    Path("feedback").mkdir()
+    line = refused(llm_summ("serve", "--port", "0", "--feedback", "feedback"))
+    assert line.startswith("--feedback feedback: cannot be written")
+
+
+def test_the_key_is_shown_nowhere() -> None:
+    settings = ServiceSettings(key="geheim")
+    assert "geheim" not in repr(settings)
+    assert "key needed" in settings.described()
