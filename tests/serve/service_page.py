@@ -10,17 +10,24 @@ from running_service import Running
 
 __all__ = ["TALK", "feedback", "open_page", "paste", "read", "summarise", "sums"]
 
-TALK = "민지: 내일 몇 시에 볼까?\n도윤: 여섯 시 어때? 늦으면 010-1234-5678로 전화해.\n민지: 좋아, 그때 봐.\n서연: 나도 갈게."
-DONE = "document.querySelectorAll('.card').length && document.querySelectorAll('.card:not([data-state=done])').length === 0"
+TALK = (
+    "민지: 내일 몇 시에 볼까?\n"
+    "도윤: 여섯 시 어때? 늦으면 010-1234-5678로 전화해.\n"
+    "민지: 좋아, 그때 봐.\n"
+    "서연: 나도 갈게."
+)
+DONE = (
+    "document.querySelectorAll('.card').length > 0"
+    " && document.querySelectorAll('.card:not([data-state=done])').length === 0"
+)
 """True when all summaries are finished."""
 
 
 def open_page(browser: Browser, service: Running, **options: Any) -> Tab:
     """Open the page and wait until it knows the models."""
     tab = browser.open(f"{service.url}/", **options)
-    tab.wait(
-        "document.querySelector('#column-a [data-name=model]')?.options.length || document.querySelector('dialog[open]')"
-    )
+    models = "document.querySelector('#column-a [data-name=model]')?.options.length"
+    tab.wait(f"{models} || document.querySelector('dialog[open]')")
     return tab
 
 
@@ -33,7 +40,10 @@ def paste(tab: Tab, text: str) -> None:
 
 def read(tab: Tab) -> list[tuple[str, str]]:
     """Return the turns that are shown: speaker and words."""
-    script = "[...document.querySelectorAll('#turns li')].map((row) => [row.querySelector('b')?.textContent, row.querySelector('.words').textContent])"
+    script = (
+        "[...document.querySelectorAll('#turns li')].map((row) =>"
+        " [row.querySelector('b')?.textContent, row.querySelector('.words').textContent])"
+    )
     return [(speaker, words) for speaker, words in tab.run(script)]
 
 

@@ -6,18 +6,27 @@ import csv
 import io
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from chromium import Browser, needs_chromium
-from running_service import Running
+from running_service import Running, running
 from service_page import DONE, TALK, feedback, open_page, paste, read, summarise, sums
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 
 FORMATS = Path(__file__).parents[1] / "data" / "formats"
 HOSTILE = "<img src=x onerror=\"document.title='끝'\"><script>document.title='끝'</script>"
+
+
+@pytest.fixture(scope="module")
+def echo(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    model = ("--model", str(tiny_model), "--engine", "echo", "--set", "prompt.max_prompt_tokens=300")
+    others = ("--feedback", "feedback.jsonl", "--max-body", "0.3")
+    with running(*model, *others, cwd=tmp_path_factory.mktemp("echo")) as service:
+        yield service
 
 
 def long_talk(turns: int = 40) -> str:
@@ -89,7 +98,7 @@ def test_a_speaker_gets_another_name_in_turns_and_summary(browser: Browser, echo
     assert tab.texts(".stale") == []
     tab.run("document.querySelector('.speaker input').focus()")
     tab.press("Escape")  # the name that the file has
-    assert [speaker for speaker, _ in read(tab)][0] == "민지"
+    assert next(speaker for speaker, _ in read(tab)) == "민지"
     assert len(tab.texts(".stale")) == 1
     summarise(tab)
     assert sums(tab)[0].startswith("민지: 내일")
@@ -201,7 +210,8 @@ def test_everything_can_be_reached_by_keys_and_has_a_name(browser: Browser, echo
         tab.press("Tab")
         reached.append(
             tab.run(
-                "document.activeElement.id || document.activeElement.dataset.name || document.activeElement.className || document.activeElement.tagName"
+                "(({ id, dataset, className, tagName }) => id || dataset.name || className || tagName)"
+                "(document.activeElement)"
             )
         )
         if reached[-1] == "summarise":

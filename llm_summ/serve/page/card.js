@@ -101,7 +101,7 @@ export class Card {
 
   /** Return a text that is not finished, with names in place of tags, and without a tag that has only begun. */
   readable(text) {
-    const named = this.request.speakers === "tags" ? this.tags : new Map();
+    const named = this.request.speakers === "keep" ? new Map() : this.tags;
     return text.replace(/#[A-Za-z]*\d*$/, "").replace(/#Person\d+#/g, (tag) => named.get(tag) ?? tag);
   }
 

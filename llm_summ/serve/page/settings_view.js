@@ -30,6 +30,7 @@ for (const side of ["A", "B"]) {
     select.addEventListener("change", () => {
       if (name === "model") fill(side);
       allowLength(side);
+      showTags();
       changed();
     });
   }
@@ -64,7 +65,7 @@ export function choices(side) {
 /** Return how speakers and personal data are handled, which is the same for both sides. */
 export function handling() {
   return {
-    speakers: tags.checked ? "tags" : "keep",
+    ...(tagsChosen && { speakers: tags.checked ? "tags" : "keep" }),
     ...(byId("mask").checked && { mask: true, unmask: byId("unmask").checked }),
   };
 }
@@ -97,7 +98,12 @@ function fill(side) {
     ...lengths.map((number) => made("option", { value: number }, "length number", number)),
   ]);
   allowLength(side);
-  if (side === "A" && !tagsChosen) tags.checked = model?.speakers === "tags";
+  showTags();
+}
+
+/** Show what the service does about speakers, as long as the user does not choose. */
+function showTags() {
+  if (!tagsChosen) tags.checked = modelOf("A")?.speakers === "tags" && fields.A.prompt.value === "";
 }
 
 /** Only a model's own prompt asks for a length, if it was trained with one. */
