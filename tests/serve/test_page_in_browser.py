@@ -144,7 +144,7 @@ def test_errors_are_explained_and_can_be_tried_again(browser: Browser, echo: Run
     paste(tab, TALK)
     tab.choose("#candidates", "4")  # which echo does not have
     tab.click("#summarise")
-    tab.wait("document.querySelector('#problems .problem')")
+    tab.wait("document.querySelector('#problems .problem:not([hidden])')")
     [text] = tab.texts("#problems .problem")
     refused = echo.client.post("/v1/summaries", json={"text": TALK, "best_of": 4})
     assert refused.status_code == 400
