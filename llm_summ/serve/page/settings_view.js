@@ -139,7 +139,9 @@ function showState() {
   const line = byId("state");
   const used = sides().map(modelOf).filter(Boolean);
   const starting = used.find((model) => model.state && model.state !== "ready");
-  line.hidden = !starting;
+  const isSame = compare.checked && JSON.stringify(choices("A")) === JSON.stringify(choices("B"));
+  line.hidden = !starting && !isSame;
+  if (isSame) say(line, "same sides");
   if (starting) say(line, `state ${starting.state === "down" ? "down" : "starting"}`, starting.id);
 }
 

@@ -145,7 +145,6 @@ export const ENGLISH = {
   "problem 504": "This took longer than the service allows. Try a shorter dialogue, or fewer of them.",
   "problem other": "The service failed. Try again; if it fails again, look at its log.",
   "problem stream": "The connection ended before the summary was finished.",
-  "no models": "The service has no model.",
 
   PersonalData: {
     PhoneNumber: "phone number",

@@ -144,7 +144,6 @@ export const KOREAN = {
   "problem 504": "정해진 시간 안에 끝나지 않았습니다. 더 짧은 대화나 더 적은 대화로 시도하세요.",
   "problem other": "서비스에서 오류가 났습니다. 다시 시도하고, 계속되면 서비스의 로그를 확인하세요.",
   "problem stream": "요약이 끝나기 전에 연결이 끊겼습니다.",
-  "no models": "서비스에 모델이 없습니다.",
 
   PersonalData: {
     PhoneNumber: "전화번호",
