@@ -37,6 +37,8 @@ export function askKey(wrong) {
 
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  dialog.close("use");
+  // Other signs cannot be in a header, so no key has them.
+  if (/^[\x21-\x7e]+$/.test(field.value.trim())) dialog.close("use");
+  else say(byId("key-why"), "key wrong");
 });
 byId("key-cancel").addEventListener("click", () => dialog.close());

@@ -50,7 +50,7 @@ async function read(request) {
     typed = false;
     notices.replaceChildren(...lines.map((line) => make("li", {}, line)));
     notices.hidden = !lines.length;
-    view(true);
+    view(Boolean(store.shown()));
     return true;
   } catch (error) {
     if (error.name === "AbortError") return false;

@@ -17,7 +17,7 @@ const AT_ONCE = 20; // empty cards that are shown before anything has come
 const groups = new Map(); // by dialogue, its summaries
 const place = byId("groups");
 const problems = byId("problems");
-const running = new Set(); // the AbortControllers of the streams
+const running = new Map(); // the AbortControllers of the streams, with their dialogues
 let run = { total: 0, done: 0, started: 0 }; // what was asked for last
 
 /** Summarise the dialogue that is shown, or all of them. */
@@ -44,7 +44,7 @@ export async function summarise() {
 }
 
 export function stop() {
-  for (const controller of running) controller.abort();
+  for (const controller of running.keys()) controller.abort();
 }
 
 /** Return what a summary depends on and the user may change without seeing that it does. */
@@ -99,7 +99,10 @@ function byNames(jobs) {
 
 async function runSide(side, jobs) {
   const controller = new AbortController();
-  running.add(controller);
+  running.set(
+    controller,
+    jobs.map((job) => job.item),
+  );
   showRunning();
   const box = make("div", { className: "problem", role: "alert", hidden: true, data: { side } });
   problems.append(box);
@@ -143,6 +146,7 @@ async function stream(side, jobs, signal) {
   };
   let finished = false;
   for await (const [name, data] of events("v1/summaries", body, signal)) {
+    signal.throwIfAborted(); // some events may have come before
     if (name === "error" && data.dialogue === undefined) throw fromStream(data);
     if (name === "done") {
       finished = true;
@@ -216,7 +220,7 @@ function revealResults() {
 store.changes.addEventListener("change", ({ detail }) => {
   const items = store.dialogues();
   if (detail === "dialogues") {
-    if (!items.length) stop();
+    for (const [controller, used] of running) if (used.some((item) => !items.includes(item))) controller.abort();
     for (const item of [...groups.keys()]) if (!items.includes(item)) drop(item);
     byId("empty").hidden = groups.size > 0;
     if (!groups.size) {
