@@ -20,7 +20,6 @@ from llm_summ.serve.responses import error_answer
 
 __all__ = ["Gate", "Record", "record_of"]
 
-_WATCHED = ("/health", "/metrics", "/page")  # asked for all the time: logged only if they fail
 # A client that still sends would lose the answer when the connection is closed, so the rest is read for a while.
 _LINGER_SECONDS = 2.0
 _SAFE_HEADERS = {
@@ -68,6 +67,7 @@ class Gate:
         self._app, self._settings, self._metrics = app, settings, metrics
         self.under_way = 0
         self.is_closing = False
+        metrics.watch_requests(lambda: self.under_way)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; nothing is raised."""
@@ -119,7 +119,8 @@ class Gate:
     def _note(self, method: str, record: Record, seconds: float) -> None:
         status = record.status or 499
         self._metrics.request(record.path, status, seconds)
-        if record.path in _WATCHED and status < 400:
+        # Asked all the time; the page has twenty files.
+        if record.path == "/health" or (record.path in ("/metrics", "/page") and status < 400):
             return
         tokens = "" if record.tokens is None else f" {record.tokens} tokens"
         shown = method if method.isalpha() and len(method) < 10 else "-"

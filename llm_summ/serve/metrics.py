@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -37,6 +39,11 @@ class Metrics:
             ["model", "state"],
             registry=registry,
         )
+        self._open = Gauge(
+            "llm_summ_requests_open",
+            "Requests that are not answered yet, with that for figures.",
+            registry=registry,
+        )
         self._places = Gauge("llm_summ_requests_under_way", "Requests that have a place.", registry=registry)
 
     def watch(self, queue: Queue, models: ServedModels) -> None:
@@ -44,6 +51,10 @@ class Metrics:
         self._places.set_function(lambda: queue.taken)
         for model in models:
             self._watch(model)
+
+    def watch_requests(self, under_way: Callable[[], int]) -> None:
+        """Show the number of requests that are not answered yet."""
+        self._open.set_function(under_way)
 
     def _watch(self, model: ServedModel) -> None:
         self._ready.labels(model.name).set_function(lambda: float(model.state == "ready"))

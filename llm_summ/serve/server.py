@@ -136,7 +136,7 @@ class _Server(uvicorn.Server):
         """Begin to end, or end at once if that was asked for already."""
         if not self._gate.is_closing:
             self._gate.is_closing = True
-            say(f"ending: {self._gate.under_way} requests are under way; a second signal ends at once")
+            say(f"Ending; requests under way: {self._gate.under_way}; a second signal ends at once")
             return
         # In a thread: an engine's process may hold a lock that the interrupted code holds.
         threading.Thread(target=_end_at_once, args=(self._models, 128 + sig)).start()

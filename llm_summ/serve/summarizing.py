@@ -94,7 +94,7 @@ class Summarizing:
             # Of several candidates, the one that is taken is not known before all are finished.
             shows = self.wants_deltas and summarizer.settings.decoding.n == 1
             on_tokens = watch.on_tokens if shows else None
-            view = summarizer.using(watch.counted(self.model.view(on_tokens, cancelled)))
+            view = summarizer.using(watch.counted(self.model.view(on_tokens, cancelled), self.model.check_state))
             dialogues = [prepared.dialogue for _, prepared in usable]
             if self.long == "truncate":
                 watch.begins([(position, 0) for position in range(len(dialogues))])

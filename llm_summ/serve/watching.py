@@ -80,9 +80,14 @@ class Watch:
         if piece := text.added(new, self._renderer):
             self._emit("delta", {"dialogue": self._prepared[place[0]][0], "part": place[1], "text": piece})
 
-    def counted(self, engine: Engine) -> Engine:
-        """Return an engine that counts the tokens of the prompts that it gets."""
-        return _Counted(engine, self._usage)
+    def counted(self, engine: Engine, check: Callable[[], None]) -> Engine:
+        """Return an engine that counts the tokens of the prompts that it gets.
+
+        Args:
+            engine: a view of an engine's process.
+            check: is called before prompts are sent; it raises if the engine does not work now.
+        """
+        return _Counted(engine, self._usage, check)
 
 
 def part_fields(part: Part, restored: Restored) -> dict[str, Any]:
@@ -102,9 +107,7 @@ class _Text:
         if isinstance(new, str):
             return new
         self._ids += new
-        text = renderer.decode(self._ids)
-        if text.endswith(_HALF):
-            return ""
+        text = renderer.decode(self._ids).removesuffix(_HALF)
         piece, self._sent = text[self._sent :], len(text)
         return piece
 
@@ -113,6 +116,7 @@ class _Text:
 class _Counted:
     engine: Engine
     usage: Usage
+    check: Callable[[], None]
 
     @property
     def name(self) -> str:
@@ -126,6 +130,7 @@ class _Counted:
         decoding: Decoding = GREEDY,
         done: Collection[Key] = (),
     ) -> Iterator[Output]:
+        self.check()
         self.usage.prompt += sum(len(request.prompt_ids) for request in requests)
         return self.engine.generate(requests, stop_id=stop_id, decoding=decoding, done=done)
 

@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
-__all__ = ["TALK", "Running", "hanging", "running"]
+__all__ = ["TALK", "Running", "hanging", "running", "until"]
 
 TALK = "민지: 내일 몇 시에 볼까?\n도윤: 여섯 시 어때?"
 _START_SECONDS = 120.0
@@ -70,6 +70,12 @@ class Running:
             assert time.monotonic() < until, self.log()
             time.sleep(0.02)
 
+    def figure(self, name: str) -> float:
+        """Return a figure of /metrics."""
+        lines = self.client.get("/metrics").text.splitlines()
+        [line] = [line for line in lines if line.startswith(f"{name} ")]
+        return float(line.split()[-1])
+
     def engine_pid(self) -> int:
         """Return the id of the engine's process: the child that leads a group of its own."""
         tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
@@ -95,6 +101,14 @@ class Running:
         assert self.process.stdout is not None
         self.process.stdout.close()
         self._log.close()
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @contextmanager

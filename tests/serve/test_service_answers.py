@@ -7,13 +7,15 @@ import json
 import signal
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
-from running_service import TALK, Running, hanging, running
+from command_line import run_script
+from running_service import TALK, Running, hanging, running, until
 
 pytestmark = [pytest.mark.slow]
 
@@ -98,6 +100,17 @@ def test_several_dialogues_with_a_broken_one(echo: Running) -> None:
     assert [one.get("summary") for one in found] == [LEAD, None, "민지: 응", None]
     assert found[1]["error"]["message"].startswith("b: found no speakers")
     assert found[3]["error"]["message"] == "d: found neither text nor turns; expected one of them"
+
+
+def test_requests_at_the_same_time_get_their_own_answers(echo: Running) -> None:
+    def ask(number: int) -> bool:
+        if number % 5 == 4:
+            return echo.client.post("/v1/summaries", json={"text": str(number)}).status_code == 400
+        text = f"민지: {number}번이야\n도윤: {number}!"
+        return summaries(echo, text=text)["summaries"][0]["summary"] == text.replace("\n", " ")
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(ask, range(80)))
 
 
 def test_a_chat_of_kakaotalk_is_cut_into_dialogues(echo: Running) -> None:
@@ -210,6 +223,21 @@ def test_the_client_of_openai(echo: Running) -> None:
         client.chat.completions.create(model="gpt-5", messages=messages)
     with pytest.raises(openai.BadRequestError):
         client.chat.completions.create(model="tiny", messages=[{"role": "system", "content": "?"}])
+
+
+@pytest.mark.parametrize(
+    ("way", "shown"),
+    [
+        ("urllib", f"{LEAD}\n  turns 1 to 2: {LEAD}\n"),
+        ("stream", f"\nfinished: {LEAD}\n"),
+        ("openai", f"{LEAD}\n"),
+    ],
+)
+def test_the_example_of_a_client(echo: Running, way: str, shown: str, tmp_path: Path) -> None:
+    Path(tmp_path, "talk.txt").write_text(TALK, encoding="utf-8")
+    script = Path(__file__).parents[2] / "examples" / "summarize_over_http.py"
+    done = run_script(script, "talk.txt", "--url", echo.url, "--way", way, cwd=tmp_path)
+    assert (done.code, done.out) == (0, shown), done.err
 
 
 def test_models_and_settings(echo: Running) -> None:
@@ -382,9 +410,10 @@ def test_the_log_has_no_text_of_a_request(echo: Running) -> None:
 
 def test_a_second_signal_ends_at_once(echo: Running) -> None:
     pid = echo.engine_pid()
-    with hanging(echo.url):  # a request that is under way
+    with hanging(echo.url):
+        until(lambda: echo.figure("llm_summ_requests_open") == 2)  # this one, and that for the figure
         echo.process.send_signal(signal.SIGTERM)
-        echo.until_logged("ending: 1 requests are under way")
+        echo.until_logged("Ending; requests under way:")
         assert error(echo.client.post("/v1/summaries", json={"text": TALK})) == (503, "closing")
         assert echo.process.poll() is None
         echo.process.send_signal(signal.SIGTERM)
