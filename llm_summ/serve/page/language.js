@@ -1,4 +1,4 @@
-// The words of the page in two languages. Whatever is written by `say` changes with the language.
+// The words of the page in two languages. What `say` writes changes with the language.
 
 import { make } from "./dom.js";
 import { recall, remember } from "./memory.js";
