@@ -5,8 +5,8 @@
     python examples/summarize_over_http.py talk.txt
     python examples/summarize_over_http.py talk.txt --url http://127.0.0.1:8000 --way openai
 
-`urllib` needs no package, `stream` shows the text while it is written (httpx), `openai` is OpenAI's own client. The
-key, if the service needs one, is in the environment variable LLM_SUMM_API_KEY.
+`urllib` needs no package, `stream` shows the text while it is written (httpx), and `openai` is OpenAI's
+client. The key, if the service needs one, is in the environment variable LLM_SUMM_API_KEY.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Measure what windows are worth for long dialogues: ROUGE of each `--long`, with a run.
 
-    python scripts/bench_long.py dev.csv [--run latest] [--dialogues 40] [--joined 8]
+    python scripts/bench_long.py dev.csv [--run latest] [--dialogues N] [--joined 8]
 
 Dialogues of the file are joined to long ones, and their first references to long references. Each way of
 `llm-summ summarize --long` writes a summary of every long dialogue with the same model; recall of ROUGE-1, the
@@ -28,13 +28,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="a data file with references")
     parser.add_argument("--run", default=None, help="name of the run; the latest by default")
-    parser.add_argument("--dialogues", type=int, default=40, help="number of long dialogues")
+    parser.add_argument(
+        "--dialogues", type=int, help="number of long dialogues; as many as the file has by default"
+    )
     parser.add_argument("--joined", type=int, default=8, help="number of dialogues in each")
     arguments = parser.parse_args()
     rows = read_dialogues(arguments.data, references=True)
-    needed = arguments.dialogues * arguments.joined
-    if len(rows) < needed:
-        parser.error(f"{arguments.data}: found {len(rows)} dialogues, expected {needed}; lower --dialogues")
+    number = arguments.dialogues or len(rows) // arguments.joined
+    needed = number * arguments.joined
+    if not 0 < needed <= len(rows):
+        parser.error(f"{arguments.data}: found {len(rows)} dialogues, expected {max(needed, arguments.joined)}")
     long = [joined(rows[start : start + arguments.joined]) for start in range(0, needed, arguments.joined)]
     references = [dialogue.references for dialogue in long]
     print(f"{cpu_name()}, {os.cpu_count()} cores; {len(long)} dialogues of {arguments.joined} joined")

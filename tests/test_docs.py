@@ -25,7 +25,7 @@ DOCUMENTS = [
 # The first and the second part of a link to a file of ours: the file, and the section.
 LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]+))?\)")
 # In a block, a line of its own; what stands in running text may be a name alone (`llm-summ sft`).
-NAMES = "sft|generate|summarize|eval|data|check|prompts|merge|post|runs|select|submit|sweep"
+NAMES = "sft|generate|summarize|eval|data|check|prompts|merge|post|runs|select|serve|submit|sweep"
 COMMAND = re.compile(rf"^ *(llm-summ (?:{NAMES})[^`#\n]*)", re.MULTILINE)
 # In the table of the front page, a cell that holds nothing but a command.
 CELL = re.compile(r"\| `(llm-summ [^`]+)` \|")

@@ -22,12 +22,13 @@ from llm_summ.data import Dialogue, Turn, read_dialogues
 from llm_summ.data.inputs import read_inputs
 from llm_summ.data.masks import masked
 from llm_summ.data.preparation import Handling, prepare
-from llm_summ.generate.long_dialogues import Merging, stream_long
+from llm_summ.generate.long_dialogues import LongSettings, Merging, stream_long
 from llm_summ.generate.summarize_files import SummarizedDialogue
 from llm_summ.generate.summarizer import Summarizer
 from llm_summ.generate.summary import Part, Summary
+from llm_summ.models.base import load_tokenizer
 from llm_summ.predictions.prediction import Prediction
-from llm_summ.prompt import LengthTarget, load_template
+from llm_summ.prompt import LengthTarget, load_template, make_renderer
 from llm_summ.prompt.saved_prompt import keep, kept_sha256
 from llm_summ.prompt.token_limit import TokenLimitPredictor
 from llm_summ.prompt.windows import Window, cut_windows
@@ -430,6 +431,22 @@ def test_without_a_prompt_for_it_the_nearest_candidate_has_the_length(tiny_model
     assert "Length: of 4 candidates the nearest to 30 characters, since the prompt asks for no length" in done.err
     done = llm_summ("summarize", "talk.txt", "--length", "short", "--best-of", "2", *base)
     assert "Length: of 2 candidates the nearest to 2.8 times the square root" in done.err
+
+
+def test_a_merged_summary_has_the_length_though_its_prompt_asks_for_none(tiny_model: Path) -> None:
+    fields = PromptFields(template="length", max_prompt_tokens=300)
+    renderer = make_renderer(fields, load_tokenizer(ModelFields(base=str(tiny_model)), tiny_model), length=LENGTHS)
+    with Summarizer.open_base(str(tiny_model), prompt="plain", engine="hf", overrides=SHORT) as plain:
+        long = LongSettings(300, 400, lambda: plain.renderer)
+        summarizer = Summarizer(plain.engine, renderer, plain.settings, long=long)
+        asking = summarizer.asking_for(9)
+        dialogue = Dialogue("long", long_text(20).strip())
+        [merged] = asking.summarize([dialogue], long="merge")
+        summaries = Dialogue.of_turns("long", [Turn(None, part.text) for part in merged.parts])
+        assert len(merged.parts) > 1
+        texts = [one.summary for _, one in plain.asking_for(9).predict([summaries])]
+    assert merged.raw in texts
+    assert len(set(texts)) > 1
 
 
 def test_a_base_model_refuses_settings_of_a_training(tiny_model: Path) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "check_candidates",
     "several_candidates",
     "trained_length",
+    "writes_candidates",
 ]
 
 LengthName = Literal["short", "medium", "long"]
@@ -117,6 +118,11 @@ class NearestLength:
         return f"Length: of {n} candidates the nearest to {target}, since the prompt asks for no length"
 
 
+def writes_candidates(engine: str) -> bool:
+    """Return whether an engine of this name writes several texts for one dialogue."""
+    return engine in engine_names() and engine_spec(engine).can("candidates")
+
+
 def check_candidates(engine: str, length: Length, template: object) -> None:
     """Refuse a length that the prompt cannot ask for, if the engine writes no candidates to choose from.
 
@@ -128,7 +134,7 @@ def check_candidates(engine: str, length: Length, template: object) -> None:
     Raises:
         PromptError: there is no way to the length.
     """
-    if engine in engine_names() and engine_spec(engine).can("candidates"):
+    if writes_candidates(engine):
         return
     raise PromptError(
         f"length {length}: {template} asks for no length, and the engine {engine} writes one text for each "

@@ -88,7 +88,8 @@ class LongSettings:
 
     def groups(self, summaries: Dialogue, renderer: Renderer) -> list[Window]:
         """Return the groups of summaries, the turns of a dialogue, that one prompt can merge."""
-        return cut_windows(summaries, renderer.count_prompt_tokens, self.max_prompt_tokens, overlap=0)
+        count, most = renderer.count_prompt_tokens, self.max_prompt_tokens
+        return cut_windows(summaries, count, most, overlap=0, by_topic=False)
 
 
 def stream_long(

@@ -30,6 +30,7 @@ from llm_summ.generate.length_choice import (
     check_candidates,
     several_candidates,
     trained_length,
+    writes_candidates,
 )
 from llm_summ.generate.long_dialogues import Long, LongSettings, Merging, Watcher, stream_long
 from llm_summ.generate.opening import ModelChecks, Opened, opened_base, opened_run
@@ -77,6 +78,7 @@ class Summarizer:
         self.engine, self.renderer, self.settings = engine, renderer, settings
         self._long = long or LongSettings(renderer.max_prompt_tokens)
         self._nearest: NearestLength | None = None
+        self._merger: Summarizer | None = None  # if merged summaries get their length in another way
         self.length_line = ""
         """How the length of `asking_for` is reached, for people."""
         self._post, self._limits = tuple(post), limits
@@ -248,8 +250,9 @@ class Summarizer:
         merge = None
         if long == "merge":
             renderer = self.renderer if self._long.merge is None else self._long.merge()
+            merger = self._merger or self
             merge = Merging(
-                lambda texts: self._stream(texts, renderer), lambda texts: self._long.groups(texts, renderer)
+                lambda texts: merger._stream(texts, renderer), lambda texts: self._long.groups(texts, renderer)
             )
         windows = [self.windows(dialogue) for dialogue in dialogues]
         yield from stream_long(
@@ -283,13 +286,19 @@ class Summarizer:
         Raises:
             PromptError: the prompt asks for no length, and the engine writes one text for each dialogue.
         """
+        if not (targets := self.renderer.target_lengths):
+            check_candidates(self.engine.name, length, self.renderer.template.path)
+            return self._choosing(length)
         other = copy.copy(self)
-        if targets := self.renderer.target_lengths:
-            target = trained_length(length, targets)
-            other.renderer = self.renderer.asking_for(target)
-            other.length_line = f"Length: about {target} characters by the prompt, the nearest that was trained"
-            return other
-        check_candidates(self.engine.name, length, self.renderer.template.path)
+        target = trained_length(length, targets)
+        other.renderer = self.renderer.asking_for(target)
+        other.length_line = f"Length: about {target} characters by the prompt, the nearest that was trained"
+        if self._long.merge is not None and writes_candidates(self.engine.name):
+            other._merger = self._choosing(length)  # the prompt that merges asks for no length
+        return other
+
+    def _choosing(self, length: Length) -> Self:
+        other = copy.copy(self)
         other.settings = several_candidates(self.settings)
         other._nearest = NearestLength(length, self.settings.summary_characters)
         other.length_line = other._nearest.line(other.settings.decoding.n)

@@ -6,18 +6,14 @@ import re
 from collections.abc import Set as AbstractSet
 
 from llm_summ.data.labels import speakers_of, split_turns, tagging_of
+from llm_summ.data.particles import PARTICLE, SPACED_PARTICLE, fitting
 from llm_summ.data.tags import SPEAKER_TAG, proper_tags
 from llm_summ.post.post_input import PostInput
 from llm_summ.post.sentences import sentences
 
 __all__ = ["repair_speakers", "repair_tags"]
 
-# After a consonant, after a vowel.
-_PARTICLES = (("은", "는"), ("이", "가"), ("을", "를"), ("과", "와"), ("이랑", "랑"), ("으로", "로"))
-_IN_A_CONSONANT, _IN_L = "013678", "178"  # 영 일 삼 육 칠 팔; after 일, 칠 and 팔 it is 로
-_WITH_PARTICLE = r"(\s?)({particles})(?=[\s,.?!]|$)".format(
-    particles="|".join(sorted((one for pair in _PARTICLES for one in pair), key=len, reverse=True))
-)
+_WITH_PARTICLE = rf"(?:(?P<particle>{PARTICLE})|(?P<space>\s)(?P<spaced>{SPACED_PARTICLE}))"
 
 
 def repair_tags(summary: PostInput) -> str:
@@ -69,8 +65,6 @@ def _replaced(part: str, wrong: str, left: AbstractSet[str]) -> str:
     right = next(iter(left))
 
     def with_particle(match: re.Match[str]) -> str:
-        pair = next(pair for pair in _PARTICLES if match[2] in pair)
-        behind = right[-2] in _IN_A_CONSONANT and not (pair[1] == "로" and right[-2] in _IN_L)
-        return f"{right}{match[1]}{pair[0 if behind else 1]}"
+        return right + (match["space"] or "") + fitting(match["particle"] or match["spaced"], right)
 
     return re.sub(re.escape(wrong) + _WITH_PARTICLE, with_particle, part).replace(wrong, right)

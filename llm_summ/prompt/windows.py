@@ -7,22 +7,24 @@
     window 2        4 5 6 7         begins with the last turn of window 1 (overlap)
     window 3              7 8 9
 
-A window ends at the longest silence of its second half, where the times of turns are known. The last two windows
-share evenly what is left, so that no window of a turn or two remains. A turn that is too long for a window is
-divided at the ends of its sentences; each part has the turn's label. Blank turns are left out.
+A window ends at the longest silence of its second half, where the times of turns are known. Otherwise it ends
+where the topic changes most in its last third, see `topic_shifts.py`. The last two windows share evenly what is
+left, so that no window of a turn or two remains. A turn that is too long for a window is divided at the ends of
+its sentences; each part has the turn's label. Blank turns are left out.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice, takewhile
 from typing import TypeVar
 
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue, Turn
+from llm_summ.prompt.topic_shifts import cohesion
 
 __all__ = ["Window", "cut_windows"]
 
@@ -86,6 +88,7 @@ def cut_windows(
     *,
     characters: int | None = None,
     overlap: int = 1,
+    by_topic: bool = True,
 ) -> list[Window]:
     """Return windows that together have every turn of a dialogue, in order.
 
@@ -97,6 +100,7 @@ def cut_windows(
             dialogue that fits into the budget is not cut, and a turn that fits is not divided.
         overlap: how many turns of the window before a window begins with, if they fit. (Parts of a divided turn
             count as turns.)
+        by_topic: whether a window may end before it is full, where the topic changes.
 
     Raises:
         PromptError: not even one character of a turn fits. The message begins with the dialogue's id.
@@ -111,42 +115,69 @@ def cut_windows(
 
     windows: list[Window] = []
     begin, size = 0, 1
+    lengths = [piece.characters for piece in pieces]
+    left = sum(lengths)
     while begin < len(pieces):
         repeated = min(overlap, begin)
         while repeated and not fits([piece.turn for piece in pieces[begin - repeated : begin + 1]]):
             repeated -= 1
         allowed = len(pieces)
         if characters is not None:
-            lengths = list(accumulate(piece.characters for piece in pieces[begin:]))
-            allowed = begin + max(1, bisect_right(lengths, characters))
+            sizes = accumulate(islice(lengths, begin, None))
+            allowed = begin + max(1, sum(1 for _ in takewhile(lambda size: size <= characters, sizes)))
         turns = [piece.turn for piece in pieces[begin - repeated : allowed]]
         most = _most(turns, fits, repeated + size) - repeated
         if most <= 0:
             pieces[begin : begin + 1] = _divided(dialogue, pieces[begin], fits)
+            lengths = [piece.characters for piece in pieces]
+            left = sum(lengths[begin:])
             continue
         size = most
-        end = _end(pieces, begin, begin + most)
+        end = _end(pieces, begin, list(accumulate(lengths[begin : begin + most])), left, by_topic=by_topic)
         windows.append(_window(dialogue, len(windows) + 1, pieces[begin - repeated : end], repeated))
+        left -= sum(lengths[begin:end])
         begin = end
     return windows
 
 
-def _end(pieces: Sequence[_Piece], begin: int, most: int) -> int:
-    """Return where a window that may end at `most` does end."""
+def _end(pieces: Sequence[_Piece], begin: int, sizes: Sequence[int], left: int, *, by_topic: bool) -> int:
+    """Return where a window ends.
+
+    Args:
+        pieces: of the dialogue.
+        begin: of the window.
+        sizes: characters of the window with one piece, two, and so on up to all that it may have.
+        left: characters from the beginning of the window to the end of the dialogue.
+        by_topic: as for `cut_windows`.
+    """
+    most, taken = begin + len(sizes), sizes[-1]
     if most == len(pieces):
         return most
-    sizes = list(accumulate(piece.characters for piece in pieces[begin:]))
-    taken, left = sizes[most - begin - 1], sizes[-1]
     lowest, best, highest = taken / 2, float(taken), float(taken)
+    earliest = taken * 2 / 3  # for the topic alone
     if left <= 2 * taken:  # what is left makes two windows: they share it
-        lowest, best, highest = max(left - taken, left / 3), left / 2, min(taken, left * 2 / 3)
+        earliest = lowest = max(left - taken, left / 3)
+        best, highest = left / 2, min(taken, left * 2 / 3)
 
     def at(characters: float) -> int:
         return min(most, begin + bisect_left(sizes, characters) + 1)
 
     silences = [(_silence(pieces, end), end) for end in range(at(lowest), at(highest) + 1)]
     longest, end = max(silences)
-    return end if longest else at(best)
+    if longest or not by_topic:
+        return end if longest else at(best)
+    ends = range(at(earliest), at(highest) + 1)
+    shared = {end: _shared(pieces, end) for end in ends}
+    least = min(shared.values())
+    return at(best) if least == max(shared.values()) else max(end for end in ends if shared[end] == least)
+
+
+def _shared(pieces: Sequence[_Piece], end: int) -> float:
+    """Return how much two pieces and those around them have in common; 1 if they are parts of one turn."""
+    if pieces[end - 1].number == pieces[end].number:
+        return 1.0
+    before = (pieces[index].turn.text for index in range(end - 1, -1, -1))
+    return cohesion(before, (pieces[index].turn.text for index in range(end, len(pieces))))
 
 
 def _silence(pieces: Sequence[_Piece], end: int) -> float:

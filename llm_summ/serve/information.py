@@ -30,6 +30,12 @@ def information_routes(service: Service) -> APIRouter:
         record_of(request.scope).path = "/v1/models"
         return JsonAnswer({"object": "list", "data": [model.described() for model in service.models]})
 
+    @router.get("/v1/models/{name:path}")
+    async def model(request: Request, name: str) -> Response:
+        """Describe one model."""
+        record_of(request.scope).path = "/v1/models/{name}"
+        return JsonAnswer(service.models.named(name).described())
+
     @router.get("/v1/settings")
     async def settings(request: Request) -> Response:
         """Return what a page needs before it has a key."""

@@ -129,7 +129,7 @@ class Work(Generic[Result]):
     def _put(self, event: Event | None) -> None:
         try:
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
-        except RuntimeError:  # the loop is closed: nobody waits
+        except RuntimeError:  # the loop is closed: no one waits
             self.cancelled.set()
 
 

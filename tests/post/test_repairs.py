@@ -207,6 +207,9 @@ def test_clean_characters(text: str, expected: str) -> None:
         ("#Person3# 을 #Person1# 이 부릅니다.", TWO, "#Person2# 를 #Person1# 이 부릅니다."),
         ("#Person1#은 웃습니다. #Person3#은 웁니다.", TWO, "#Person1#은 웃습니다. #Person2#는 웁니다."),
         ("#Person1#, #Person2#와 #Person4#가 갑니다.", THREE, "#Person1#, #Person2#와 #Person3#이 갑니다."),
+        ("#Person1#은 #Person3#이라고 부릅니다.", TWO, "#Person1#은 #Person2#라고 부릅니다."),
+        ("#Person1#은 #Person3#으로부터 책을 받습니다.", TWO, "#Person1#은 #Person2#로부터 책을 받습니다."),
+        ("#Person1#은 #Person3# 다 함께 갑니다.", TWO, "#Person1#은 #Person2# 다 함께 갑니다."),
         # it could be either
         ("#Person1#과 #Person2#는 #Person3#을 봅니다.", TWO, None),
         ("#Person3#은 웁니다.", TWO, None),

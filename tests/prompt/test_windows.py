@@ -28,12 +28,14 @@ def shown(windows: list[Window]) -> list[str]:
     return [window.dialogue.text for window in windows]
 
 
-words = st.text("가나다. \n", min_size=1, max_size=40)
+words = st.one_of(
+    st.text("가나다. \n", min_size=1, max_size=40), st.text("가나다라마바 ", min_size=60, max_size=200)
+)
 times = st.one_of(st.none(), st.integers(0, 500).map(float))
 turns = st.lists(st.tuples(st.sampled_from(["#Person1#", "민지", None]), words, times), min_size=1, max_size=25)
 
 
-@given(turns, st.integers(INSTRUCTION + 13, 90), st.integers(0, 3), st.sampled_from([None, 10, 40]))
+@given(turns, st.integers(INSTRUCTION + 13, 900), st.integers(0, 3), st.sampled_from([None, 10, 40, 300]))
 def test_every_turn_is_covered_in_order_within_the_budget(
     drawn: list[tuple[str | None, str, float | None]], budget: int, overlap: int, characters: int | None
 ) -> None:
@@ -106,6 +108,28 @@ def test_a_chat_without_ends_is_cut_at_silence_too() -> None:
     starts = [0, 1, 2, 3, 900, 901, 902, 903]
     dialogue = Dialogue.of_turns("d", [Turn("A", "가나다라", float(start)) for start in starts])
     assert [window.end for window in cut_windows(dialogue, count, INSTRUCTION + 6 * 8)] == [3.0, 903.0]
+
+
+MENUS = ["비빔밥에 고추장을 더 넣어 주세요.", "불고기도 이 인분 더 시킬게요.", "냉면은 물냉면으로 부탁해요."]
+TRAINS = ["부산으로 가는 기차표를 예매했어요.", "열차는 서울역에서 출발해요.", "기차 좌석은 창가 쪽이에요."]
+
+
+def test_without_times_a_window_ends_where_the_topic_changes() -> None:
+    for menus in range(22, 28):
+        texts = [MENUS[turn % 3] for turn in range(menus)] + [TRAINS[turn % 3] for turn in range(60)]
+        dialogue = Dialogue("d", "\n".join(f"#Person{turn % 2 + 1}#: {text}" for turn, text in enumerate(texts)))
+        first, *_ = cut_windows(dialogue, count, 900, overlap=0)
+        assert first.last == menus
+        filled, *_ = cut_windows(dialogue, count, 900, overlap=0, by_topic=False)
+        assert filled.last > 27
+        assert cut_windows(dialogue, count, 900) == cut_windows(dialogue, count, 900)
+
+
+def test_a_change_of_topic_in_the_first_part_of_a_window_does_not_end_it() -> None:
+    texts = [MENUS[turn % 3] for turn in range(10)] + [TRAINS[turn % 3] for turn in range(60)]
+    dialogue = Dialogue("d", "\n".join(f"#Person1#: {text}" for text in texts))
+    first, *_ = cut_windows(dialogue, count, 900, overlap=0)
+    assert 19 <= first.last <= 29
 
 
 def test_a_turn_that_is_too_long_is_divided_at_sentences() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import signal
+import socket
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -199,6 +200,7 @@ def test_the_client_of_openai(echo: Running) -> None:
     client = openai.OpenAI(base_url=f"{echo.url}/v1", api_key="none", max_retries=0)
     [model] = client.models.list().data
     assert model.id == "tiny"
+    assert client.models.retrieve("tiny") == model
     messages: list[Any] = [{"role": "system", "content": "영어로 답해"}, {"role": "user", "content": TALK}]
     answer = client.chat.completions.create(model="tiny", messages=messages, temperature=0.3)
     assert answer.choices[0].message.content == LEAD
@@ -310,6 +312,15 @@ def test_other_errors_have_the_same_form(echo: Running) -> None:
     assert error(client.post("/v1/summaries", files={"file": ("a", b"a: b")})) == (400, "invalid_input")
     both = client.post("/v1/summaries", files={"file": ("a.txt", b"a: b")}, data={"text": "a: b"})
     assert error(both) == (400, "no_dialogue")
+
+
+def test_what_is_no_http_is_refused(echo: Running) -> None:
+    host, _, port = echo.url.removeprefix("http://").rpartition(":")
+    for garbage in (b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTCPCP/1.0", b"\0" * 100 + b"\r\n\r\n"):
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(garbage + b"\r\n\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+    assert echo.client.get("/health").status_code == 200
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(echo: Running) -> None:

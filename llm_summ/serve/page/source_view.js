@@ -55,6 +55,7 @@ async function read(request) {
   } catch (error) {
     if (error.name === "AbortError") return false;
     if (error.status === undefined) throw error;
+    if (error.status === 400) error.key = "problem reading";
     showProblem(problem, error, () => read(request));
     return false;
   } finally {

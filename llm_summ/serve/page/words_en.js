@@ -136,6 +136,7 @@ export const ENGLISH = {
   "retry in": (seconds) => `Try again in ${seconds} s`,
   "problem 0": "The service cannot be reached. Is it running, and are you connected?",
   "problem 400": "This cannot be summarised as it is.",
+  "problem reading": "This cannot be read as a dialogue. Begin each line with its speaker, as in “Minji: Hello”, or choose the format.",
   "problem 401": "The service needs a key. Try again to enter it.",
   "problem 403": "The service does not allow this.",
   "problem 404": "The service does not know this model or address. Reload the page.",
