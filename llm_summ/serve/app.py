@@ -13,6 +13,7 @@ from llm_summ.serve.chat import chat_routes
 from llm_summ.serve.errors import HttpError, as_http_error
 from llm_summ.serve.gate import Gate
 from llm_summ.serve.information import information_routes
+from llm_summ.serve.page import add_page
 from llm_summ.serve.responses import error_answer
 from llm_summ.serve.service import Service
 from llm_summ.serve.summaries import summary_routes
@@ -29,6 +30,7 @@ def make_app(service: Service) -> Gate:
     app.add_exception_handler(HTTPException, _answer_routing)
     for routes in (summary_routes(service), chat_routes(service), information_routes(service)):
         app.include_router(routes)
+    add_page(app)
     return Gate(app, service.settings, service.metrics)
 
 

@@ -20,7 +20,6 @@ from llm_summ.serve.responses import error_answer
 
 __all__ = ["Gate", "Record", "record_of"]
 
-
 # A client that still sends would lose the answer when the connection is closed, so the rest is read for a while.
 _LINGER_SECONDS = 2.0
 _SAFE_HEADERS = {
@@ -120,7 +119,8 @@ class Gate:
     def _note(self, method: str, record: Record, seconds: float) -> None:
         status = record.status or 499
         self._metrics.request(record.path, status, seconds)
-        if record.path == "/health" or (record.path == "/metrics" and status < 400):  # asked all the time
+        # Asked all the time; the page has twenty files.
+        if record.path == "/health" or (record.path in ("/metrics", "/page") and status < 400):
             return
         tokens = "" if record.tokens is None else f" {record.tokens} tokens"
         shown = method if method.isalpha() and len(method) < 10 else "-"

@@ -95,6 +95,9 @@ class EventStream(Response):
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await unless_gone(receive, self._send_all(send))
+        except HttpError as error:
+            # The answer has begun, so the client has gone. Starlette cannot handle an error after the beginning.
+            scope["llm_summ.record"].status = error.status
         finally:
             self._on_end()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
 import subprocess
 import unicodedata
 from html.parser import HTMLParser
@@ -13,24 +12,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from chromium import CHROMIUM, FLAGS, needs_chromium
 
 from llm_summ.evaluate.evaluation import evaluate_file
 from llm_summ.evaluate.page.write import page_html
 
-
-def find_chromium() -> str | None:
-    """Return a browser that starts: Ubuntu's chromium-browser only names the snap that has it."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        path = shutil.which(name)
-        if path and subprocess.run([path, "--version"], capture_output=True, timeout=60).returncode == 0:
-            return path
-    return None
-
-
-CHROMIUM = find_chromium()
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here; scripts/browser.sh installs it as root"
-)
+pytestmark = needs_chromium
 
 HOSTILE = "</script><img src=x onerror=\"document.title='끝'\">\u2028&amp;"
 ROWS = {
@@ -105,7 +92,7 @@ def browse(page: Path, fragment: str = "") -> Shown:
         subprocess.run(
             [
                 CHROMIUM,
-                *("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000"),
+                *(*FLAGS, "--virtual-time-budget=2000"),
                 f"--user-data-dir={page.parent / 'profile'}",
                 "--dump-dom",
                 f"{page.as_uri()}#{fragment}",
