@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -13,8 +14,10 @@ from llm_summ.serve.errors import HttpError
 from llm_summ.serve.limits import ServiceSettings
 from llm_summ.serve.reading import Upload
 
-__all__ = ["content_type", "form_of", "read_body"]
+__all__ = ["content_type", "form_of", "parsed_aside", "read_body"]
 
+Parsed = TypeVar("Parsed")
+_LARGE = 100_000  # bytes that take a millisecond
 _MOST_FILES = 100
 _LONGEST_NAME = 120
 _LISTS = ("file",)
@@ -53,6 +56,11 @@ async def read_body(request: Request, settings: ServiceSettings) -> bytes:
     except ClientDisconnect:
         raise HttpError(499, "the client has gone", "client_gone", close=True) from None
     return bytes(content)
+
+
+async def parsed_aside(content: bytes, parse: Callable[[], Parsed]) -> Parsed:
+    """Return the result of parsing a body; a large one is parsed in a thread, while others are answered."""
+    return parse() if len(content) < _LARGE else await asyncio.to_thread(parse)
 
 
 def form_of(content_type_header: str, body: bytes) -> tuple[dict[str, Any], list[Upload]]:

@@ -15,7 +15,7 @@ from llm_summ.serve.bodies import DialoguesBody, SummariesBody, parsed, validate
 from llm_summ.serve.errors import HttpError, as_http_error
 from llm_summ.serve.gate import record_of
 from llm_summ.serve.reading import Found, Upload, read_body, read_uploads
-from llm_summ.serve.requests import content_type, form_of
+from llm_summ.serve.requests import content_type, form_of, parsed_aside
 from llm_summ.serve.requests import read_body as read_content
 from llm_summ.serve.responses import EventStream, JsonAnswer, event_text, unless_gone
 from llm_summ.serve.served_model import Asked
@@ -41,7 +41,7 @@ def summary_routes(service: Service) -> APIRouter:
         service.queue.check()
         content = await read_content(request, service.settings)
         deadline = Deadline(service.settings.timeout)
-        body, uploads = _request_of(SummariesBody, request, content)
+        body, uploads = await parsed_aside(content, lambda: _request_of(SummariesBody, request, content))
         model = service.model_for(body)
         begun = time.monotonic()
         task = Summarizing(
@@ -78,7 +78,7 @@ def summary_routes(service: Service) -> APIRouter:
         service.queue.check()
         content = await read_content(request, service.settings)
         deadline = Deadline(service.settings.timeout)
-        body, uploads = _request_of(DialoguesBody, request, content)
+        body, uploads = await parsed_aside(content, lambda: _request_of(DialoguesBody, request, content))
         work = Work(lambda emit, cancelled: _found(service, body, uploads))
         service.queue.start(work)
         found = await unless_gone(request.receive, work.finish(deadline))
