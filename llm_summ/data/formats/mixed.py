@@ -11,7 +11,7 @@ from llm_summ.data.formats.checks import shown_text
 __all__ = ["check_not_mixed", "may_be_mixed"]
 
 _CLOCK = r"(?:\d+:)?\d{1,2}:\d{2}[.,]\d{3}"
-# Lines that only a program writes. Whoever speaks about a format does not write such a line of its own.
+# Lines that only a program writes; in words about a format they do not stand alone.
 _MARKS = {
     "vtt or srt": re.compile(
         rf"^(?:\ufeff?WEBVTT|[ \t]*{_CLOCK}[ \t]*-->[ \t]*{_CLOCK}(?:[ \t].*)?)$", re.MULTILINE
