@@ -344,6 +344,7 @@ class Summarizer:
         """Return a summarizer with another engine, such as a view of a live engine; this one keeps its own."""
         other = copy.copy(self)
         other.engine = engine
+        other._merger = None if self._merger is None else self._merger.using(engine)
         return other
 
     def render(self, dialogues: Sequence[Dialogue]) -> list[TokenizedExample]:

@@ -27,6 +27,9 @@ _SYSTEM, _USER, _COMPLETION = (f"\u2042{role}\u2042" for role in ("system", "use
 _OPEN_THOUGHT = re.compile(r"<think>\s*\Z")
 _HIDDEN = re.compile("\ue000(\\d+)\ue001")
 _CACHED_TEXTS = 1 << 15
+# Encoding changes settings of a tokenizer's backend, which must not happen while another thread uses it. Several
+# renderers may have the same tokenizer, so that a lock of each would be too little.
+_LOCK = threading.RLock()
 _PROBE = " 가  나\n\n#Person1#: a.😀"
 
 Messages = list[dict[str, str]]
@@ -51,21 +54,28 @@ class PromptTokenizer:
     ) -> None:
         self._tokenizer = tokenizer
         self.frame = frame
-        # Encoding changes settings of the backend, which must not happen while another thread uses it.
-        self._lock = threading.RLock()
         if frame is not None and chat == "always":
             raise PromptError(
                 "prompt.chat is always, but an encoder-decoder reads a text and not a chat; set it to auto"
             )
         # All references of a dialogue have the same prompt, and augmented data repeat dialogues.
         self._cached = lru_cache(maxsize=_CACHED_TEXTS)(self._encode)
+        with _LOCK:
+            self._examine(tokenizer, chat)
+
+    def _examine(self, tokenizer: Any, chat: Literal["auto", "always", "never"]) -> None:
+        """Find out how the tokenizer and its chat template work.
+
+        Raises:
+            PromptError: as the constructor.
+        """
         self._backend = self._find_backend()
         has_template = bool(getattr(tokenizer, "chat_template", None))
         if chat == "always" and not has_template:
             raise PromptError(
                 "prompt.chat is always, but this model's tokenizer has no chat template; set it to auto"
             )
-        self.uses_chat = has_template and chat != "never" and frame is None
+        self.uses_chat = has_template and chat != "never" and self.frame is None
         self._takes_system = self.uses_chat and self._find_takes_system()
         self._bos = self._leading_bos()
         pad_id = tokenizer.pad_token_id
@@ -141,7 +151,7 @@ class PromptTokenizer:
         ids = list(ids)
         if self._bos is not None and ids[:1] == [self._bos]:
             del ids[0]
-        with self._lock:
+        with _LOCK:
             text = self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return str(text).removeprefix(self._prefix)
 
@@ -151,7 +161,7 @@ class PromptTokenizer:
 
     def _encode(self, text: str, special_tokens: bool) -> tuple[int, ...]:
         backend = self._backend if special_tokens else self._text_backend
-        with self._lock:
+        with _LOCK:
             if backend is None:
                 return tuple(self._encode_slowly(text, special_tokens))
             return tuple(encode_ids(backend, text, special_tokens=special_tokens))
@@ -190,7 +200,7 @@ class PromptTokenizer:
         return with_special_token(self._backend, self.stop_id)
 
     def _decode(self, ids: list[int]) -> str:
-        with self._lock:
+        with _LOCK:
             text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return str(text)
 

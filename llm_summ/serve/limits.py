@@ -71,9 +71,8 @@ class ServiceSettings:
     def described(self) -> str:
         """Return what is on, for people."""
         key = "key needed" if self.key is not None else "no key"
-        limits = (
-            f"at most {counted(self.queue, 'request')} at a time, {self.max_body / 1e6:g} MB, {self.timeout:g} s"
-        )
+        most = counted(self.queue, "request")
+        limits = f"at most {most} at a time, {self.max_body / 1e6:g} MB and {self.timeout:g} s each"
         feedback = "no feedback" if self.feedback is None else f"feedback to {self.feedback}"
         return f"{key}; {limits}; {feedback}"
 

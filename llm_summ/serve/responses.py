@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from llm_summ.serve.errors import HttpError
+from llm_summ.serve.errors import HttpError, as_http_error
 from llm_summ.serve.work import Deadline
 
 __all__ = ["EventStream", "JsonAnswer", "error_answer", "event_text", "unless_gone"]
@@ -96,7 +96,7 @@ class EventStream(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await unless_gone(receive, self._send_all(send))
         except HttpError as error:
-            # The answer has begun, so the client has gone. Starlette cannot handle an error after the beginning.
+            # The client has gone or does not read. Starlette cannot handle an error after the beginning of an answer.
             scope["llm_summ.record"].status = error.status
         finally:
             self._on_end()
@@ -111,6 +111,9 @@ class EventStream(Response):
                     async with self._deadline.limit():  # also for a client that does not read
                         await give(text)
             except Exception as error:  # noqa: BLE001  it is the last event
-                async with asyncio.timeout(_LAST_SECONDS):
-                    await give(self._on_error(error))
+                try:
+                    async with asyncio.timeout(_LAST_SECONDS):
+                        await give(self._on_error(error))
+                except TimeoutError:
+                    raise as_http_error(error) from None
         await send({"type": "http.response.body", "body": b"", "more_body": False})

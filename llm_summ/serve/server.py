@@ -37,6 +37,7 @@ _LOOK = 0.1  # seconds between checks while the service starts or ends
 _LAST_SECONDS = 5  # in which clients must take their answers, when all are made
 _PATIENCE = 10.0  # seconds in which an engine must end
 _BACKLOG = 512
+_KEEP_ALIVE = 60  # seconds that a connection may be idle; clients use it again
 
 
 def run_service(settings: ServiceSettings, open_models: OpenModels, announce: Callable[[str], None]) -> None:
@@ -79,6 +80,7 @@ def run_service(settings: ServiceSettings, open_models: OpenModels, announce: Ca
                 server_header=False,
                 proxy_headers=False,
                 backlog=_BACKLOG,
+                timeout_keep_alive=_KEEP_ALIVE,
                 timeout_graceful_shutdown=_LAST_SECONDS,
             ),
             gate,

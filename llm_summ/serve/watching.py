@@ -48,11 +48,17 @@ class Watch:
         self._places: Sequence[Place] = ()
         self._merged: Counter[Place] = Counter()
         self._texts: dict[int, _Text] = {}
+        self._shows = True
 
     def begins(self, places: Sequence[Place]) -> None:
         """Note what the next texts are for."""
         self._places, self._texts = places, {}
         self._merged = Counter(place for place in places if place[1] is None)
+
+    def asks(self, tokens: int, candidates: int) -> None:
+        """Count the tokens of prompts; of several candidates, none is shown before one is chosen."""
+        self._usage.prompt += tokens
+        self._shows = candidates == 1
 
     def finished(self, place: Place, window: Window, summary: Summary) -> None:
         """Report the summary of a window."""
@@ -74,7 +80,7 @@ class Watch:
     def on_tokens(self, number: int, sample: int, new: tuple[int, ...] | str) -> None:
         """Report a piece of a text; not of the groups of a merge, which are no part of the answer."""
         place = self._places[number]
-        if sample or self._merged[place] > 1:
+        if not self._shows or self._merged[place] > 1:
             return
         text = self._texts.setdefault(number, _Text())
         if piece := text.added(new, self._renderer):
@@ -87,7 +93,7 @@ class Watch:
             engine: a view of an engine's process.
             check: is called before prompts are sent; it raises if the engine does not work now.
         """
-        return _Counted(engine, self._usage, check)
+        return _Counted(engine, self, check)
 
 
 def part_fields(part: Part, restored: Restored) -> dict[str, Any]:
@@ -115,7 +121,7 @@ class _Text:
 @dataclass(frozen=True, slots=True)
 class _Counted:
     engine: Engine
-    usage: Usage
+    watch: Watch
     check: Callable[[], None]
 
     @property
@@ -131,7 +137,7 @@ class _Counted:
         done: Collection[Key] = (),
     ) -> Iterator[Output]:
         self.check()
-        self.usage.prompt += sum(len(request.prompt_ids) for request in requests)
+        self.watch.asks(sum(len(request.prompt_ids) for request in requests), decoding.n)
         return self.engine.generate(requests, stop_id=stop_id, decoding=decoding, done=done)
 
     def close(self) -> None:

@@ -95,6 +95,7 @@ def test_a_full_queue_refuses_and_clients_that_leave_make_room(service: Running)
         for future in waiting:
             future.result()
         until(lambda: under_way(service) == 0)
+        service.until_logged("POST /v1/summaries 499 ")
     assert service.client.post("/v1/summaries", json={"text": TALK}).status_code == 200
 
 
@@ -143,4 +144,5 @@ def test_a_signal_lets_running_requests_finish(service: Running) -> None:
             assert len(response.json()["summaries"]) == 60
     assert service.process.wait(30) == 0
     assert "Traceback" not in service.log()
+    assert "unexpected" not in service.log()
     assert "여섯" not in service.log()
