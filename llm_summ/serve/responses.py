@@ -96,7 +96,7 @@ class EventStream(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await unless_gone(receive, self._send_all(send))
         except HttpError as error:
-            # The client has gone or does not read. After the beginning of an answer, Starlette handles no error.
+            # The client has gone or does not read. Starlette cannot handle an error after an answer has begun.
             scope["llm_summ.record"].status = error.status
         finally:
             self._on_end()
