@@ -139,7 +139,7 @@ class EngineProcess:
         numbers: dict[int, int] = {}
         try:
             for index, request in requests.items():
-                if numbers and self._state == "starting":  # those that were sent are lost
+                if numbers and self.state == "starting":  # those that were sent are lost
                     raise EngineDownError(f"{self.name}: its process ended; try again later")
                 numbers[index] = self._ask(
                     request, stop_id, decoding, _UnderWay(answers, index), on_tokens is not None, cancelled
