@@ -16,7 +16,7 @@ from llm_summ.serve.bodies import ChatBody, DialogueBody, parsed
 from llm_summ.serve.errors import as_http_error
 from llm_summ.serve.gate import record_of
 from llm_summ.serve.reading import Found, read_whole
-from llm_summ.serve.requests import parsed_aside, read_body
+from llm_summ.serve.requests import parsed_aside
 from llm_summ.serve.responses import EventStream, JsonAnswer, event_text, unless_gone
 from llm_summ.serve.served_model import Asked
 from llm_summ.serve.service import Service
@@ -44,8 +44,7 @@ def chat_routes(service: Service) -> APIRouter:
         """Return the summary of the dialogue in the last message of a user."""
         record = record_of(request.scope)
         record.path = "/v1/chat/completions"
-        service.queue.check()
-        content = await read_body(request, service.settings)
+        content = await service.content(request)
         deadline = Deadline(service.settings.timeout)
         body = await parsed_aside(content, lambda: parsed(ChatBody, content))
         text, options = body.dialogue, body.options

@@ -12,7 +12,7 @@ from llm_summ.data.formats.registry import FORMATS
 from llm_summ.serve.bodies import MOST_CANDIDATES, FeedbackBody, parsed
 from llm_summ.serve.errors import RETRY_SECONDS, HttpError
 from llm_summ.serve.gate import record_of
-from llm_summ.serve.requests import parsed_aside, read_body
+from llm_summ.serve.requests import parsed_aside
 from llm_summ.serve.responses import JsonAnswer, unless_gone
 from llm_summ.serve.service import Service
 from llm_summ.serve.work import Deadline, Work
@@ -62,7 +62,7 @@ def information_routes(service: Service) -> APIRouter:
     async def feedback(request: Request) -> Response:
         """Append a preference to the file of feedback."""
         record_of(request.scope).path = "/v1/feedback"
-        content = await read_body(request, service.settings)
+        content = await service.content(request)
         if (file := service.feedback) is None:
             raise HttpError(403, "no feedback is taken; start the service with --feedback FILE", "no_feedback")
         body = await parsed_aside(content, lambda: parsed(FeedbackBody, content))

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.requests import Request
+
 from llm_summ.serve.bodies import Options
 from llm_summ.serve.errors import HttpError
 from llm_summ.serve.feedback import FeedbackFile
 from llm_summ.serve.limits import ServiceSettings
 from llm_summ.serve.metrics import Metrics
 from llm_summ.serve.reading import Found
+from llm_summ.serve.requests import read_body
 from llm_summ.serve.served_model import ServedModel, ServedModels
 from llm_summ.serve.summarizing import Summarizing
 from llm_summ.serve.work import Queue
@@ -38,6 +41,15 @@ class Service:
 
     def __post_init__(self) -> None:
         self.metrics.watch(self.queue, self.models)
+
+    async def content(self, request: Request) -> bytes:
+        """Return the body of a request, if there is a place for it.
+
+        Raises:
+            HttpError: there is none, or the body is too large or too slow.
+        """
+        with self.queue.reading():
+            return await read_body(request, self.settings)
 
     def model_for(self, options: Options) -> ServedModel:
         """Return the model of a request, if its engine works now and it has the prompt.

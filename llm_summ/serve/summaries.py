@@ -16,7 +16,6 @@ from llm_summ.serve.errors import HttpError, as_http_error
 from llm_summ.serve.gate import record_of
 from llm_summ.serve.reading import Found, Upload, read_body, read_uploads
 from llm_summ.serve.requests import content_type, form_of, parsed_aside
-from llm_summ.serve.requests import read_body as read_content
 from llm_summ.serve.responses import EventStream, JsonAnswer, event_text, unless_gone
 from llm_summ.serve.served_model import Asked
 from llm_summ.serve.service import Service
@@ -38,8 +37,7 @@ def summary_routes(service: Service) -> APIRouter:
         """Summarise one dialogue or many."""
         record = record_of(request.scope)
         record.path = "/v1/summaries"
-        service.queue.check()
-        content = await read_content(request, service.settings)
+        content = await service.content(request)
         deadline = Deadline(service.settings.timeout)
         body, uploads = await parsed_aside(content, lambda: _request_of(SummariesBody, request, content))
         model = service.model_for(body)
@@ -75,8 +73,7 @@ def summary_routes(service: Service) -> APIRouter:
     async def dialogues(request: Request) -> Response:
         """Return what was read: dialogues, their turns and their speakers."""
         record_of(request.scope).path = "/v1/dialogues"
-        service.queue.check()
-        content = await read_content(request, service.settings)
+        content = await service.content(request)
         deadline = Deadline(service.settings.timeout)
         body, uploads = await parsed_aside(content, lambda: _request_of(DialoguesBody, request, content))
         work = Work(lambda emit, cancelled: _found(service, body, uploads))

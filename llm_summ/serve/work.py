@@ -7,7 +7,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
@@ -26,6 +26,7 @@ PING: Event = ("ping", {})
 
 _PING_SECONDS = 15.0
 _LONGEST_RETRY = 60
+_MORE_READ = 16  # bodies that are read at a time, beyond two for each place
 _RECENT = 0.2  # weight of the last request in the mean duration
 
 
@@ -142,20 +143,40 @@ class Queue:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.taken = 0
+        self.taken = self._read = 0
         self._seconds = 1.0  # mean of recent requests
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="request")
 
-    def check(self) -> None:
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read a body while the block runs; bodies are in memory, so there are not much more than places.
+
+        Raises:
+            HttpError: no place is free, or too many are read.
+        """
+        self.check(self._read >= 2 * self.size + _MORE_READ)
+        self._read += 1
+        try:
+            yield
+        finally:
+            self._read -= 1
+
+    def check(self, is_full: bool = False) -> None:
         """Check that a place is free.
+
+        Args:
+            is_full: whether another limit is reached.
 
         Raises:
             HttpError: all are taken.
         """
-        if self.taken >= self.size:
+        if is_full or self.taken >= self.size:
             retry = min(_LONGEST_RETRY, max(1, math.ceil(self._seconds)))
             raise HttpError(
-                429, f"{self.size} requests are under way; try again later", "queue_full", retry_after=retry
+                429,
+                f"too many requests at a time (at most {self.size}); try again later",
+                "queue_full",
+                retry_after=retry,
             )
 
     def start(self, work: Work[Any]) -> None:

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,17 @@ def test_a_full_queue_refuses_and_clients_that_leave_make_room(service: Running)
             future.result()
         until(lambda: under_way(service) == 0)
         service.until_logged("POST /v1/summaries 499 ")
+    assert service.client.post("/v1/summaries", json={"text": TALK}).status_code == 200
+
+
+def test_bodies_that_are_read_at_a_time_are_limited(service: Running) -> None:
+    with ExitStack() as stack:
+        for _ in range(2 * QUEUE + 16):
+            stack.enter_context(hanging(service.url, KEY))
+        until(lambda: service.figure("llm_summ_requests_open") == 2 * QUEUE + 17)
+        refused = service.client.post("/v1/summaries", json={"text": TALK})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+    until(lambda: service.figure("llm_summ_requests_open") == 1)
     assert service.client.post("/v1/summaries", json={"text": TALK}).status_code == 200
 
 

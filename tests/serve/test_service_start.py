@@ -1,4 +1,4 @@
-"""What ends `llm-summ serve` before it begins: one line, and exit code 2."""
+"""What ends `llm-summ serve` before it begins: one line, and exit code 2. What errors show."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from command_line import llm_summ, refused
 
-from llm_summ.core.errors import InputError
+from llm_summ.core.errors import EngineDownError, GenerationError, InputError, PromptError
+from llm_summ.data.turn_list import read_turns
+from llm_summ.serve.errors import as_http_error, place_of
 from llm_summ.serve.limits import KEY_VARIABLE, ServiceSettings, is_loopback
 
 
@@ -58,3 +60,31 @@ def test_the_key_is_shown_nowhere() -> None:
     settings = ServiceSettings(key="geheim")
     assert "geheim" not in repr(settings)
     assert "key needed" in settings.described()
+
+
+def test_an_unexpected_error_shows_its_place_and_no_text() -> None:
+    try:
+        {"비밀": 1}["민지: 비밀"]
+    except KeyError as error:
+        assert place_of(error).startswith("KeyError at test_service_start.py:")
+        assert "비밀" not in place_of(error)
+        assert as_http_error(error).status == 500
+        assert "비밀" not in str(as_http_error(error).body)
+    with pytest.raises(TypeError) as caught:
+        read_turns("turns", 5)  # type: ignore[arg-type]
+    assert place_of(caught.value).startswith("TypeError at llm_summ/data/turn_list.py:")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retries"),
+    [
+        (PromptError("too long"), 400, False),
+        (GenerationError("no answer"), 500, False),
+        (EngineDownError("ended"), 503, True),
+        (ZeroDivisionError(), 500, False),
+    ],
+)
+def test_the_status_of_an_error(error: Exception, status: int, retries: bool) -> None:
+    answer = as_http_error(error)
+    assert answer.status == status
+    assert ("Retry-After" in answer.headers) == retries
