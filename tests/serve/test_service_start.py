@@ -63,13 +63,12 @@ def test_the_key_is_shown_nowhere() -> None:
 
 
 def test_an_unexpected_error_shows_its_place_and_no_text() -> None:
-    try:
-        {"비밀": 1}["민지: 비밀"]
-    except KeyError as error:
-        assert place_of(error).startswith("KeyError at test_service_start.py:")
-        assert "비밀" not in place_of(error)
-        assert as_http_error(error).status == 500
-        assert "비밀" not in str(as_http_error(error).body)
+    with pytest.raises(KeyError) as missing:
+        _ = {"비밀": 1}["민지: 비밀"]
+    assert place_of(missing.value).startswith("KeyError at test_service_start.py:")
+    answer = as_http_error(missing.value)
+    assert answer.status == 500
+    assert "비밀" not in f"{place_of(missing.value)} {answer.body}"
     with pytest.raises(TypeError) as caught:
         read_turns("turns", 5)  # type: ignore[arg-type]
     assert place_of(caught.value).startswith("TypeError at llm_summ/data/turn_list.py:")
