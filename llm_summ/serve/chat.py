@@ -114,10 +114,12 @@ async def _chunks(
 
     parts: dict[int, str] = {}
     sent = 0
+    has_begun = False
     async with aclosing(work.events(deadline)) as events:
-        yield chunk({"role": "assistant", "content": ""})
         async for event in events:
-            name, data = event
+            if not has_begun:
+                yield chunk({"role": "assistant", "content": ""})
+            has_begun, (name, data) = True, event
             if event is PING:
                 yield ": still at work\n\n"
             elif name == "part" and task.long == "list":
@@ -126,6 +128,8 @@ async def _chunks(
                     yield chunk({"content": ("\n" if sent else "") + parts.pop(sent)})
                     sent += 1
     [answer] = work.result()
+    if not has_begun:
+        yield chunk({"role": "assistant", "content": ""})
     service.count(task, [answer])
     if not sent:
         yield chunk({"content": answer["summary"]})

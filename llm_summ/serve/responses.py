@@ -70,6 +70,8 @@ async def _gone(receive: Receive) -> None:
 class EventStream(Response):
     """A stream of events, until all are sent, the client leaves or the time is over.
 
+    It begins with the first event: an error before that is answered with a status of its own.
+
     Args:
         events: texts of events; it is closed in any case.
         deadline: the end of the time.
@@ -93,20 +95,27 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream."""
         try:
+            first = await unless_gone(receive, _next(self._events))
+        except BaseException:
+            self._on_end()
+            raise
+        try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await unless_gone(receive, self._send_all(send))
+            await unless_gone(receive, self._send_all(first, send))
         except HttpError as error:
             # The client has gone or does not read. Starlette cannot handle an error after an answer has begun.
             scope["llm_summ.record"].status = error.status
         finally:
             self._on_end()
 
-    async def _send_all(self, send: Send) -> None:
+    async def _send_all(self, first: str, send: Send) -> None:
         async def give(text: str) -> None:
             await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
         async with contextlib.aclosing(self._events) as events:
             try:
+                async with self._deadline.limit():
+                    await give(first)
                 async for text in events:
                     async with self._deadline.limit():  # also for a client that does not read
                         await give(text)
@@ -117,3 +126,7 @@ class EventStream(Response):
                 except TimeoutError:
                     raise as_http_error(error) from None
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _next(events: AsyncGenerator[str]) -> str:
+    return await anext(events)

@@ -182,6 +182,13 @@ def test_a_stream_has_every_part_and_summary_as_the_answer_has_them(echo: Runnin
     assert found[-1][0] == "done"
 
 
+def test_a_stream_that_cannot_begin_is_an_error(echo: Running) -> None:
+    for body in ({"text": "?"}, {"text": TALK, "prompt": "none"}, {"dialogues": [{"text": "?"}]}):
+        assert error(echo.client.post("/v1/summaries", json={**body, "stream": True})) == (400, "invalid_input")
+    chat = {"model": "tiny", "stream": True, "messages": [{"role": "user", "content": "?"}]}
+    assert error(echo.client.post("/v1/chat/completions", json=chat)) == (400, "invalid_input")
+
+
 def test_names_and_personal_data(echo: Running) -> None:
     text = "민지: 010-1234-5678로 전화해\n도윤: 알겠어"
     [summary] = summaries(echo, text=text, speakers="tags", names={"민지": "김 과장"}, mask=True, unmask=True)[
