@@ -89,7 +89,7 @@ def trace_step(
         counter = count_tensor_bytes(model, {int(model.get_output_embeddings().weight.shape[0]), TILE_VOCABULARY})
         with counter:
             with cast:
-                if on_gpu and not label_smoothing and family_of_config(model.config).continues_prompt:
+                if on_gpu and not label_smoothing and family_of_config(model.config).has_fused_head:
                     loss = _fused_loss(model, batch, counter)
                 else:
                     loss = _completion_loss(model, batch, counter, label_smoothing)

@@ -295,7 +295,7 @@ def _cost(model: Any, recipe: Recipe, on_gpu: bool) -> Callable[[MicroBatch], fl
     token = sum(
         layer.in_features + layer.out_features for layer in model.modules() if isinstance(layer, nn.Linear)
     )
-    fused = on_gpu and not recipe.train.label_smoothing and family_of_config(model.config).continues_prompt
+    fused = on_gpu and not recipe.train.label_smoothing and family_of_config(model.config).has_fused_head
     label = 0 if fused else 3 * model.get_output_embeddings().weight.shape[0]
     layers = config.num_hidden_layers
     # Models without attention (Mamba) have no heads.

@@ -143,11 +143,12 @@ class LocalLoader(EngineLoader):
         device = placement.device()
         dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
         facts, _ = pass_gate(recipe, location, "generate")
-        if not self.spec.can(*family_of(facts).needs):
-            others = other_local_engines(self.spec)
+        family = family_of(facts)
+        if not self.spec.can(*family.needs):
+            able = names_of_engines_that("local", *family.needs)
+            advice = f"use --engine {able}, which auto takes" if able else "install an engine that does"
             raise EngineError(
-                f"--engine {self.spec.name}: serves no encoder-decoders such as {facts.saved_class}; use --engine "
-                f"{others}, which auto takes"
+                f"--engine {self.spec.name}: serves no {family.plural} such as {facts.saved_class}; {advice}"
             )
         attach = self._check(recipe, adapter, facts, device)
         rank = 0 if adapter is None else largest_rank(adapter)

@@ -89,14 +89,12 @@ class _Model:
             limits: of the step ``cut_to_limit``.
             characters: of a usual training dialogue.
         """
-        recipe, source = self.recipe, self.source
-        longest, context = renderer.max_prompt_tokens, None if source.facts is None else source.facts.context
-        if context is not None:  # rendering refuses longer prompts
-            # The two contexts of an encoder-decoder are separate.
-            left = context if renderer.frame is not None else context - recipe.generate.max_new_tokens
+        recipe, source, facts = self.recipe, self.source, self.source.facts
+        longest = renderer.max_prompt_tokens
+        if facts is not None and (context := facts.context) is not None:  # rendering refuses longer prompts
+            left = family_of(facts).prompt_room(context, recipe.generate.max_new_tokens)
             longest = max(1, min(longest, left))
-        # An encoder-decoder follows no instruction: it merges with its own prompt.
-        merge = self._merging if renderer.frame is None else None
+        merge = self._merging if facts is None or family_of(facts).follows_instructions else None
         started = source.start(renderer, longest, expected * recipe.generate.n)
         return Opened(
             started,

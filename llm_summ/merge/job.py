@@ -25,6 +25,7 @@ from llm_summ.models.device import find_device
 from llm_summ.models.families import ModelFamily, family_of
 from llm_summ.models.gate import pass_gate
 from llm_summ.models.trained_weights import trained_model, trained_weights
+from llm_summ.models.vllm_support import serves
 from llm_summ.prompt.saved_prompt import trained_renderer
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.runs.run import Run, environment
@@ -41,15 +42,17 @@ class Merged:
         facts: the content of ``merge.json``: the sources of the folder, and its verification.
         verification: of this merge; None if it was not verified now.
         pushed: the address of the repository, if it was pushed.
+        is_served: whether vLLM serves such a model.
     """
 
     folder: Path
     facts: dict[str, Any]
     verification: MergeVerification | None
     pushed: str | None
+    is_served: bool
 
     def to_json(self) -> dict[str, Any]:
-        """Return all attributes for programs."""
+        """Return the folder with its facts for programs."""
         return {"folder": str(self.folder), **self.facts, "pushed": self.pushed}
 
 
@@ -121,7 +124,8 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
 
     trained = _without_paths(run.recipe())
     prompt = prompt_facts(renderer, tokenizer)
-    facts = _facts(run, folder, family_of(base_facts))
+    family = family_of(base_facts)
+    facts = _facts(run, folder, family)
 
     def describe() -> None:
         write_text(folder / "prompt.md", run.prompt_path.read_text(encoding="utf-8"))
@@ -131,7 +135,7 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
                 shutil.copyfile(path, folder / path.name)
         write_text(folder / "recipe.yaml", dump_recipe(trained))
         copy_terms(location if adapter is not None else recipe.model.base, folder)
-        card = model_card(recipe, location, facts, prompt, family_of(base_facts))
+        card = model_card(recipe, location, facts, prompt, family)
         write_text(folder / "README.md", card)
         write_json(folder / VERIFIED_BY, facts)
 
@@ -148,7 +152,7 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
         facts["verification"] = verification.to_json()
         describe()
     pushed = push(folder, request.push_to, public=request.public) if request.push_to else None
-    return Merged(folder, facts, verification, pushed)
+    return Merged(folder, facts, verification, pushed, serves(family))
 
 
 def _without_paths(recipe: Recipe) -> Recipe:

@@ -20,6 +20,7 @@ __all__ = [
     "LORA",
     "TRAIN_AGAIN",
     "TrainedWeights",
+    "added_tokens_stay",
     "trained_model",
     "trained_weights",
     "weights_folder",
@@ -93,6 +94,13 @@ _BY_NAME: dict[WeightsName, TrainedWeights] = {weights.name: weights for weights
 def trained_weights(recipe: Recipe) -> TrainedWeights:
     """Return the weights that a recipe trains."""
     return _BY_NAME[recipe.train.weights]
+
+
+def added_tokens_stay(recipe: Recipe) -> str:
+    """Return why added tokens stay as they are in a training; empty if they are trained, or there are none."""
+    if not recipe.model.add_tokens or not trained_weights(recipe).has_adapter:
+        return ""
+    return f"model.add_tokens: train.weights {recipe.train.weights} trains no embeddings"
 
 
 def weights_folder(run: Run, name: object) -> Path:

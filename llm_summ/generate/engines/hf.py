@@ -150,18 +150,16 @@ class HfEngine:
         self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
     ) -> list[_Text]:
         """Return `decoding.n` texts for each row, best first."""
-        from llm_summ.generate.growing_cache import beam_cache
-
         state = self._family.begin(self._model, *self._prompts(requests, rows), self._frame)
         prompt = state.ids.shape[1]
         cache = None
-        if not self._family.continues_prompt and self._can_shrink:
-            cache = beam_cache(self._model, state.arguments(), decoding.beams)
+        if self._can_shrink:
+            cache = self._family.beam_cache(self._model, state.arguments(), decoding.beams)
         found = self._generate(
             state,
             max(requests[index].max_new_tokens for index, _ in rows),
             stop_id,
-            self._processors(decoding, prompt, stop_id, []),
+            self._processors(decoding, state, stop_id, []),
             num_beams=decoding.beams,
             num_return_sequences=decoding.n,
             length_penalty=decoding.length_penalty,
@@ -189,7 +187,7 @@ class HfEngine:
             self._with_states(PromptStates.compute(self._model, cache, ids, mask, [index for index, _ in rows]))
         limits = [requests[index].max_new_tokens for index, _ in rows]
         seeds = [requests[index].seed + sample for index, sample in rows]
-        draws = self._processors(decoding, prompt, stop_id, seeds)
+        draws = self._processors(decoding, state, stop_id, seeds)
         texts: list[list[int]] = [[] for _ in rows]
         logprobs: list[list[float]] = [[] for _ in rows]
         left = list(range(len(rows)))
@@ -228,15 +226,17 @@ class HfEngine:
         ids, mask = padded_prompts(prompts, self._pad_id, self._family.padding_side)
         return ids.to(self._model.device), mask.to(self._model.device)
 
-    def _processors(self, decoding: Decoding, prompt: int, stop_id: int, seeds: Sequence[int]) -> list[Any]:
-        """Return the processors of the next token's scores; `prompt`: tokens before the completion."""
+    def _processors(
+        self, decoding: Decoding, state: GenerationState, stop_id: int, seeds: Sequence[int]
+    ) -> list[Any]:
+        """Return the processors of the next token's scores, for a generation that begins with `state`."""
         from llm_summ.generate.engines.sampling import MinTokens, NoRepeat, SeededDraw
 
-        # The library counts the first input of a decoder as a part of its text.
-        text_from = prompt if self._family.continues_prompt else 0
-        found: list[Any] = [NoRepeat(decoding.no_repeat_ngram, text_from)] if decoding.no_repeat_ngram else []
+        found: list[Any] = []
+        if decoding.no_repeat_ngram:
+            found.append(NoRepeat(decoding.no_repeat_ngram, state.text_start))
         if decoding.min_new_tokens:
-            found.append(MinTokens(stop_id, prompt, decoding.min_new_tokens))
+            found.append(MinTokens(stop_id, state.ids.shape[1], decoding.min_new_tokens))
         if decoding.temperature:
             found.append(SeededDraw(seeds, decoding, self._model.device))
         return found
