@@ -149,17 +149,7 @@ def optimizer_notes(recipe: Recipe, device: Device) -> list[str]:
 
 def adapter_refusals(recipe: Recipe, facts: BaseFacts, model: Any) -> list[str]:
     """Return why vLLM would refuse the future adapter; empty if it accepts it, or if no adapter is trained."""
-    lora = recipe.lora
-    if not trained_weights(recipe).has_adapter:
-        return []
     # PEFT adapts fused experts as parameters, not as layers.
     fused = model is not None and any(type(module).__name__ == "ParamWrapper" for module in model.modules())
-    config = {
-        "r": lora.r,
-        "target_parameters": fused,
-        "lora_alpha": lora.alpha,
-        "target_modules": lora.targets,
-        "use_rslora": lora.rslora,
-        "init_lora_weights": True if lora.init == "default" else lora.init,
-    }
-    return attach_refusals(facts, config)
+    future = trained_weights(recipe).future_adapter(recipe.lora, experts=fused)
+    return [] if future is None else attach_refusals(facts, future)

@@ -239,7 +239,7 @@ def estimate_memory(
     name = train.optimizer_name(on_gpu=on_gpu)
     tensors = trained(model)
     parameters = 4 * sum(tensor.count for tensor in tensors)
-    adapter = parameters if trained_weights(recipe).has_adapter else 0
+    adapter = trained_weights(recipe).added_bytes(parameters)
     weights, optimizer = weight_bytes(model), optimizer_bytes(tensors, name)
     vocabulary = int(model.get_output_embeddings().weight.shape[0])
     step = trace_step(

@@ -15,7 +15,7 @@ from llm_summ.core.formatting import did_you_mean
 from llm_summ.models.adapter import lora_config
 from llm_summ.models.base import configuration
 from llm_summ.models.base_facts import own_quantization
-from llm_summ.models.families import family_of_config
+from llm_summ.models.families import ModelFamily, family_of_config
 from llm_summ.models.load import attention_options, bitsandbytes_config, quantization_config
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
@@ -37,7 +37,6 @@ def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
         RecipeError: `lora.targets` names no layer of the model.
     """
     import torch
-    from peft import inject_adapter_in_model
 
     fields, weights = recipe.model, trained_weights(recipe)
     compute = getattr(torch, weights.stored_dtype(dtype))
@@ -52,8 +51,17 @@ def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
         model = family.auto_class().from_config(config, dtype=compute, **attention, **code)
     if quantization is not None:
         replace_quantized_layers(model, quantization, compute)
-    if not weights.has_adapter:
-        return model
+    return weights.adapted(model, lambda base: _with_adapter(base, recipe, family))
+
+
+def _with_adapter(model: Any, recipe: Recipe, family: ModelFamily) -> Any:
+    """Return the model with an adapter; its own weights are frozen.
+
+    Raises:
+        RecipeError: `lora.targets` names no layer of the model, or PEFT refuses it.
+    """
+    from peft import inject_adapter_in_model
+
     model.requires_grad_(False)
     _check_targets(model, recipe.lora.targets)
     lora = recipe.lora.model_copy(update={"init": "default"})  # weights have no values here

@@ -19,12 +19,12 @@ from llm_summ.merge.card import copy_terms, model_card, prompt_facts
 from llm_summ.merge.push import check_push, push
 from llm_summ.merge.verification import MergeVerification
 from llm_summ.merge.verify import MergeSources, texts_folder, verify_merge
-from llm_summ.models.adapter import MERGED_FROM, VERIFIED_BY, check_adapter, merged_folder, merged_stamp
+from llm_summ.models.adapter import MERGED_FROM, VERIFIED_BY, merged_folder, merged_stamp
 from llm_summ.models.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.models.device import find_device
 from llm_summ.models.families import ModelFamily, family_of
 from llm_summ.models.gate import pass_gate
-from llm_summ.models.trained_weights import trained_model, trained_weights
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.models.vllm_support import serves
 from llm_summ.prompt.saved_prompt import trained_renderer
 from llm_summ.recipe import Recipe, dump_recipe
@@ -108,15 +108,16 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
     _check_folder(folder, run, recipe.model.base, request.force)
     require("torch", "transformers", "peft", extra="train", why="`llm-summ merge`")
     quiet_libraries()
-    adapter = check_adapter(run) if trained_weights(recipe).has_adapter else None
-    dialogues = _dialogues(recipe, request, has_adapter=adapter is not None)
+    weights = trained_weights(recipe).stored(run)
+    adapter = weights.adapter
+    dialogues = _dialogues(recipe, request, merges=adapter is not None)
     if dialogues and recipe.model.quantization != "none":
         require("bitsandbytes", extra="train", why="the quantized base of the verification (or: --no-verify)")
     if request.push_to is not None:
         check_push(request.push_to)
-    location = base_location(recipe.model) if adapter is not None else str(trained_model(run))
+    location = str(weights.model or base_location(recipe.model))
     base_facts, _ = pass_gate(recipe, location, "merge")
-    tokenizer = load_tokenizer(recipe.model, location if adapter is None else str(run.adapter))
+    tokenizer = load_tokenizer(recipe.model, str(weights.folder))
     renderer = trained_renderer(run, recipe.prompt, tokenizer)
     device = find_device()
     name = pick_dtype(recipe.model, location, device, request.dtype or recipe.generate.dtype)
@@ -196,11 +197,11 @@ def _check_folder(folder: Path, run: Run, base: str, force: bool) -> None:
         )
 
 
-def _dialogues(recipe: Recipe, request: MergeRequest, *, has_adapter: bool) -> list[Dialogue]:
+def _dialogues(recipe: Recipe, request: MergeRequest, *, merges: bool) -> list[Dialogue]:
     """Return the dialogues to verify with; none if `verify` is False, or if it is None and there are no data."""
     if request.verify is False:
         return []
-    if not has_adapter:
+    if not merges:
         say("Not verified: all weights were trained, so nothing is merged")
         return []
     data = request.source or recipe.data.dev

@@ -100,7 +100,7 @@ def _quantized(where: str, recipe: Recipe, facts: BaseFacts, purpose: Purpose) -
             f"{where}: its weights are quantized already ({kind}), and cannot be merged into; "
             f"{_attached()}train on the base in full precision",
         )
-    elif purpose == "train" and not trained_weights(recipe).has_adapter:
+    elif purpose == "train" and not trained_weights(recipe).takes_quantized:
         yield BaseFinding(
             "quantized",
             f"{where}: its weights are quantized already ({kind}), and cannot be trained; set train.weights to "

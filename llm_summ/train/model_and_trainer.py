@@ -65,7 +65,7 @@ def _load(setup: TrainingSetup, device: Device) -> Any:
     # The token that ends a training row also ends a generation.
     model.config.eos_token_id = plan.renderer.stop_id
     plan.family.end_at(model, plan.renderer.stop_id, plan.tokenizer.pad_token_id, plan.renderer.frame)
-    return add_adapter(model, recipe, plan.family) if weights.has_adapter else model
+    return weights.adapted(model, lambda base: add_adapter(base, recipe, plan.family))
 
 
 def leave_out_router_loss(model: Any) -> None:
