@@ -155,7 +155,7 @@ class LocalLoader(EngineLoader):
         model = LocalModel(run, recipe, location, device, dtype, rank, attach, facts.quantized is not None)
         identity = {
             "base_stamp": None if whole else base_stamp(recipe.model, location),
-            "adapter": None if weights is None else weights.sha256(),
+            "adapter": None if weights is None else weights.digest(),
             "attached": attach,
             "device": device.kind,
             "dtype": dtype,

@@ -183,7 +183,7 @@ def merged_folder(
     weights = stored_weights(run)
     stamp = {
         "format": _FORMAT,
-        weights.kind: weights.sha256(),
+        weights.kind: weights.digest(),
         **base_stamp(model, location),
         "dtype": dtype,
         "stop_id": stop_id,

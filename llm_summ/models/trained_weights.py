@@ -55,7 +55,7 @@ class StoredWeights:
         """The folder of the whole model, which takes the place of the base; None: it is an adapter."""
         return self.folder if self.adapter is None else None
 
-    def sha256(self) -> str:
+    def digest(self) -> str:
         """Return the SHA-256 of the weights."""
         return weights_sha256(self.folder)
 
