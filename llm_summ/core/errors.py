@@ -5,6 +5,8 @@
     LlmSummError            exit code 1: the work failed
     |-- TrainingError       the model did not train (a loss that is not a number, out of memory)
     |-- GenerationError     an engine failed while it worked
+    |   `-- EngineDownError  an engine's process ended, or does not start; the same request may work later
+    |-- AbandonedError      the caller of an engine stopped a request
     |-- StoppedError        a signal stopped the work, which was saved; exit code 128 plus the signal's number
     `-- InputError          exit code 2: the input was wrong, and nothing was changed
         |-- RecipeError     an unknown field, a wrong type, a value out of range
@@ -36,6 +38,14 @@ class TrainingError(LlmSummError):
 
 class GenerationError(LlmSummError):
     """An engine failed while it worked."""
+
+
+class EngineDownError(GenerationError):
+    """An engine's process has ended, or does not start; the same request may work later."""
+
+
+class AbandonedError(LlmSummError):
+    """The caller of an engine stopped a request."""
 
 
 class StoppedError(LlmSummError):

@@ -12,6 +12,7 @@ from llm_summ.core.engine_registry import EngineSpec, engines_that, names_of_eng
 from llm_summ.core.errors import RecipeError
 from llm_summ.generate.duration import GenerationTime
 from llm_summ.generate.engine import Engine
+from llm_summ.generate.live_worker import StartLive
 from llm_summ.models.base import base_location
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.device import Device
@@ -41,6 +42,8 @@ class ModelSource:
             possible.
         facts: of the model; None: it is not on this machine.
         prove: raises if the engine does not compute with the trained weights, given the ids of a few prompts.
+        live: returns the function that starts the live engine in another process, given the renderer and the
+            tokens of the longest prompt; None: the engine has no live form of its own, so `start` is called there.
     """
 
     tokenizer_at: str
@@ -49,6 +52,7 @@ class ModelSource:
     time: Callable[[], GenerationTime | None] = lambda: None
     facts: BaseFacts | None = None
     prove: Callable[[Engine, Sequence[Sequence[int]]], None] = lambda engine, prompts: None
+    live: Callable[[Renderer, int], StartLive] | None = None
 
 
 class EngineLoader(ABC):

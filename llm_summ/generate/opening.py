@@ -15,6 +15,8 @@ from llm_summ.core.optional_packages import quiet_libraries, require
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.generate.engine import Engine
 from llm_summ.generate.engine_choice import choose_engine, faster_engine
+from llm_summ.generate.live import BatchedLive
+from llm_summ.generate.live_process import EngineProcess
 from llm_summ.generate.long_dialogues import LongSettings
 from llm_summ.generate.model_source import ModelSource, resolve_model, unreadable_prompts
 from llm_summ.generate.placement import choose_placement
@@ -79,6 +81,7 @@ class _Model:
         *,
         limits: LengthLimits | None = None,
         characters: int | None = None,
+        again: Callable[[], Opened] | None = None,
     ) -> Opened:
         """Start the engine.
 
@@ -88,6 +91,8 @@ class _Model:
             expected: number of dialogues.
             limits: of the step ``cut_to_limit``.
             characters: of a usual training dialogue.
+            again: opens the same model in another process, to start the engine live; picklable. None: the engine
+                is started in this process.
         """
         recipe, source, facts = self.recipe, self.source, self.source.facts
         longest = renderer.max_prompt_tokens
@@ -95,17 +100,21 @@ class _Model:
             left = family_of(facts).prompt_room(context, recipe.generate.max_new_tokens)
             longest = max(1, min(longest, left))
         merge = self._merging if facts is None or family_of(facts).follows_instructions else None
-        started = source.start(renderer, longest, expected * recipe.generate.n)
+        prove: Callable[[Sequence[Sequence[int]]], None] | None = None
+        started: Engine
+        if again is None:
+            started = source.start(renderer, longest, expected * recipe.generate.n)
+            prove = partial(source.prove, started)
+        else:
+            form = None if source.live is None else source.live(renderer, longest)
+            started = EngineProcess(self.spec.name, form or partial(_batched, again, recipe.generate.batch_size))
         return Opened(
             started,
             renderer,
             GenerationSettings.of(recipe, self.spec, limit),
             tuple(recipe.post),
             limits,
-            ModelChecks(
-                partial(unreadable_prompts, "dialogues", recipe, source.facts, self.tokenizer),
-                partial(source.prove, started),
-            ),
+            ModelChecks(partial(unreadable_prompts, "dialogues", recipe, source.facts, self.tokenizer), prove),
             LongSettings(longest, characters, merge),
         )
 
@@ -122,6 +131,7 @@ def opened_run(
     overrides: Sequence[str],
     prompt: str | None,
     expected: int,
+    live: bool = False,
 ) -> Opened:
     """Start the model of a run or of a merged folder; arguments and errors are those of `Summarizer.open`."""
     run = where if isinstance(where, Run) else open_run(RUNS, None if where is None else str(where))
@@ -144,10 +154,22 @@ def opened_run(
         )
     characters = saved_limit_predictor(run).characters if run.budget_path.is_file() else None
     limits = limits_for(run, recipe.post, [])
-    return model.start(renderer, limit, expected, limits=limits, characters=characters)
+    again = None
+    if live:
+        engine, overrides = model.spec.name, _without_engine(overrides)
+        again = partial(opened_run, run.path, engine=engine, overrides=overrides, prompt=prompt, expected=expected)
+    return model.start(renderer, limit, expected, limits=limits, characters=characters, again=again)
 
 
-def opened_base(base: str, *, prompt: str, engine: str | None, overrides: Sequence[str], expected: int) -> Opened:
+def opened_base(
+    base: str,
+    *,
+    prompt: str,
+    engine: str | None,
+    overrides: Sequence[str],
+    expected: int,
+    live: bool = False,
+) -> Opened:
     """Start a base model; arguments and errors are those of `Summarizer.open_base`."""
     template = load_template(prompt)
     recipe = _recipe_of_base(base, template, with_engine(engine, overrides))
@@ -159,7 +181,20 @@ def opened_base(base: str, *, prompt: str, engine: str | None, overrides: Sequen
         frame = family_of(model.source.facts).frame(model.tokenizer, config)
     pool = ExamplePool(read_dialogues(_EXAMPLES, references=True)) if template.uses("examples") else None
     renderer = make_renderer(recipe.prompt, model.tokenizer, template=template, examples=pool, frame=frame)
-    return model.start(renderer, token_limit(recipe.generate, _no_predictor), expected)
+    again = None
+    if live:
+        engine, overrides = model.spec.name, _without_engine(overrides)
+        again = partial(opened_base, base, prompt=prompt, engine=engine, overrides=overrides, expected=expected)
+    return model.start(renderer, token_limit(recipe.generate, _no_predictor), expected, again=again)
+
+
+def _batched(again: Callable[[], Opened], batch_size: int) -> BatchedLive:
+    """Start the live form of an engine that has none of its own, in the process that calls this."""
+    return BatchedLive(again().engine, batch_size)
+
+
+def _without_engine(overrides: Sequence[str]) -> list[str]:
+    return [override for override in overrides if not override.startswith("generate.engine=")]
 
 
 def _resolved(run: Run, recipe: Recipe, expected: int, *, untuned: bool) -> _Model:

@@ -78,6 +78,7 @@ class Summarizer:
         overrides: Sequence[str] = (),
         prompt: str | None = None,
         expected: int = 1,
+        live: bool = False,
     ) -> Self:
         """Load the model of a run, or a folder that `llm-summ merge` has written, into an engine.
 
@@ -88,12 +89,16 @@ class Summarizer:
             prompt: the name or file of a prompt to use instead of the trained one.
             expected: number of dialogues: ``auto`` chooses an engine that is fast for that many, and there are at
                 most as many workers as candidates.
+            live: many threads use the engine at the same time. It starts in a process of its own, for which
+                `EngineProcess.wait` waits, and is started again when it ends.
 
         Raises:
             InputError: the run, its model or the engine is unavailable, or they do not work together.
             GenerationError: the engine does not start.
         """
-        return cls._of(opened_run(where, engine=engine, overrides=overrides, prompt=prompt, expected=expected))
+        return cls._of(
+            opened_run(where, engine=engine, overrides=overrides, prompt=prompt, expected=expected, live=live)
+        )
 
     @classmethod
     def open_base(
@@ -104,6 +109,7 @@ class Summarizer:
         engine: str | None = None,
         overrides: Sequence[str] = (),
         expected: int = 1,
+        live: bool = False,
     ) -> Self:
         """Load a model that was not trained here, to summarise by its prompt alone.
 
@@ -114,12 +120,15 @@ class Summarizer:
             engine: the engine's name; None: ``auto``.
             overrides: ``generate.KEY=VALUE``, ``prompt.KEY=VALUE``, ``model.KEY=VALUE`` or ``post=[…]``.
             expected: as for `open`.
+            live: as for `open`.
 
         Raises:
             InputError: the model or the engine is unavailable, or they do not work together.
             GenerationError: the engine does not start.
         """
-        return cls._of(opened_base(base, prompt=prompt, engine=engine, overrides=overrides, expected=expected))
+        return cls._of(
+            opened_base(base, prompt=prompt, engine=engine, overrides=overrides, expected=expected, live=live)
+        )
 
     @classmethod
     def _of(cls, opened: Opened) -> Self:
@@ -248,6 +257,12 @@ class Summarizer:
         """
         other = copy.copy(self)
         other.renderer = self.renderer.asking_for(length)
+        return other
+
+    def using(self, engine: Engine) -> Self:
+        """Return a summarizer with another engine, such as a view of a live engine; this one keeps its own."""
+        other = copy.copy(self)
+        other.engine = engine
         return other
 
     def render(self, dialogues: Sequence[Dialogue]) -> list[TokenizedExample]:

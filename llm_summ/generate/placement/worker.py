@@ -19,7 +19,7 @@ from llm_summ.core.terminal import shown_on_stderr
 from llm_summ.generate.engine import Decoding, Engine, Key, Output, Request
 from llm_summ.generate.proof import LogProbs, Proving
 
-__all__ = ["Likeliest", "Question", "Work", "work"]
+__all__ = ["Likeliest", "Question", "Work", "end_with_parent", "sendable", "work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def work(pipe: Connection, start: Callable[[], Engine], shows: bool) -> None:
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches every process, and the main process ends the others
     quiet_warnings()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     with shown_on_stderr() if shows else contextlib.nullcontext():
         _serve(pipe, start)
 
@@ -80,7 +80,7 @@ def _serve(pipe: Connection, start: Callable[[], Engine]) -> None:
         pass
     except Exception as error:  # noqa: BLE001  the main process raises it again
         with contextlib.suppress(_GoneError):
-            _send(pipe, _sendable(error))
+            _send(pipe, sendable(error))
     finally:
         if engine is not None:
             engine.close()
@@ -92,14 +92,20 @@ def _next_tokens(engine: Engine, question: Question) -> list[LogProbs] | None:
     return [engine.next_token(prompt, adapter=question.adapter) for prompt in question.prompts]
 
 
-def _sendable(error: Exception) -> LlmSummError:
-    """Return the error in a form that the main process can raise, with this process's traceback as a note."""
-    sendable: LlmSummError = GenerationError(f"{type(error).__name__}: {first_line(error)} (--debug shows where)")
+def sendable(error: Exception, *, trace: bool = True) -> LlmSummError:
+    """Return the error in a form that the main process can raise.
+
+    Args:
+        error: any.
+        trace: whether it gets this process's traceback, with the messages of all errors, as a note.
+    """
+    found: LlmSummError = GenerationError(f"{type(error).__name__}: {first_line(error)} (--debug shows where)")
     if isinstance(error, LlmSummError):
         with contextlib.suppress(Exception):  # errors whose constructor needs more than a message don't unpickle
-            sendable = pickle.loads(pickle.dumps(error))
-    sendable.add_note("".join(traceback.format_exception(error)))
-    return sendable
+            found = pickle.loads(pickle.dumps(error))
+    if trace:
+        found.add_note("".join(traceback.format_exception(error)))
+    return found
 
 
 def _send(pipe: Connection, message: Output | Likeliest | LlmSummError | None) -> None:
@@ -117,12 +123,12 @@ def _receive(pipe: Connection) -> Work | Question | None:
     return message
 
 
-def _end_with_parent() -> None:
-    """End this process when its parent ends, since nothing reads the outputs any more."""
+def end_with_parent(end: Callable[[], None] = lambda: os._exit(1)) -> None:
+    """Wait for the end of the parent, then call `end`, since nothing reads the outputs any more."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os._exit(1)
+    end()
 
 
 class _GoneError(Exception):

@@ -1,0 +1,265 @@
+"""Engines that answer while others ask: each request is a stream of its own, and can be stopped alone.
+
+`Engine` gets all requests of a generation at once. A `LiveEngine` gets them one by one, from many callers, and
+generates those of all callers together. It runs in a process of its own: `llm_summ.generate.live_process`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
+
+from llm_summ.core.errors import GenerationError, LlmSummError
+from llm_summ.generate.engine import GREEDY, Decoding, Engine, Output, Request
+
+__all__ = ["BatchedLive", "Call", "LiveEngine", "Piece", "ThreadedLive", "Watched"]
+
+_FILL = 0.005  # seconds that a request waits for others when the engine has nothing to do
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of an answer. The first piece of a request may be empty: it shows that the work has begun.
+
+    Attributes:
+        sample: number of the candidate, from 0.
+        token_ids: its next tokens.
+        text: the next part of its text, if the engine gives no ids.
+        output: the whole candidate, when it is finished; its `index` is 0.
+    """
+
+    sample: int = 0
+    token_ids: tuple[int, ...] = ()
+    text: str = ""
+    output: Output | None = None
+
+
+class LiveEngine(Protocol):
+    """Generates the candidates of many callers together."""
+
+    @property
+    def name(self) -> str:
+        """The engine's name in a recipe."""
+
+    def stream(self, request: Request, *, stop_id: int, decoding: Decoding = GREEDY) -> AsyncIterator[Piece]:
+        """Yield the pieces of all candidates of a request, as they come.
+
+        Closing the iterator or cancelling its task stops this request, and frees its place.
+
+        Args:
+            request: the prompt.
+            stop_id: ends a generation.
+            decoding: how the next token is chosen.
+
+        Raises:
+            EngineDownError: the engine cannot work any more; its process is started again.
+            LlmSummError: this request failed; others continue.
+        """
+
+    async def close(self) -> None:
+        """Free memory and end processes."""
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A live engine that can break while no one asks, such as one with processes of its own."""
+
+    def problem(self) -> str:
+        """Return why the engine cannot work any more; empty while it can."""
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """A request that waits, or is worked on, in a `ThreadedLive`.
+
+    Attributes:
+        request: the prompt.
+        stop_id: ends a generation.
+        decoding: how the next token is chosen.
+        is_cancelled: whether the caller needs no more of it.
+        since: when it came, by the monotonic clock.
+        finished: the numbers of the finished candidates.
+    """
+
+    request: Request
+    stop_id: int
+    decoding: Decoding
+    _loop: asyncio.AbstractEventLoop
+    _answers: asyncio.Queue[Piece | Exception | None] = field(default_factory=asyncio.Queue)
+    is_cancelled: bool = False
+    since: float = field(default_factory=time.monotonic)
+    finished: set[int] = field(default_factory=set)
+
+    @property
+    def settings(self) -> tuple[int, Decoding]:
+        """What the requests of one batch have in common."""
+        return self.stop_id, self.decoding
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no one waits for more of it."""
+        return self.is_cancelled or len(self.finished) == self.decoding.n
+
+    def give(self, piece: Piece) -> None:
+        """Pass on a piece, from any thread. A candidate that is finished already is ignored."""
+        if piece.output is not None:
+            if piece.sample in self.finished:
+                return
+            self.finished.add(piece.sample)
+        self._put(piece)
+        if len(self.finished) == self.decoding.n:
+            self._put(None)
+
+    def fail(self, error: Exception) -> None:
+        """End the request with an error, from any thread."""
+        self._put(error)
+
+    def _put(self, answer: Piece | Exception | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no one waits any more
+            self._loop.call_soon_threadsafe(self._answers.put_nowait, answer)
+
+    async def answers(self) -> AsyncIterator[Piece]:
+        """Yield the pieces until all candidates are finished."""
+        while (answer := await self._answers.get()) is not None:
+            if isinstance(answer, Exception):
+                raise answer
+            yield answer
+
+
+class ThreadedLive(ABC):
+    """A live engine that computes in one thread, for several requests at a time.
+
+    Args:
+        name: the engine's.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._waiting: list[Call] = []
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    async def stream(self, request: Request, *, stop_id: int, decoding: Decoding = GREEDY) -> AsyncIterator[Piece]:
+        """Yield the pieces of a request; it waits for a place in a batch."""
+        call = Call(request, stop_id, decoding, asyncio.get_running_loop())
+        with self._changed:
+            self._waiting.append(call)
+            self._changed.notify()
+        try:
+            async for piece in call.answers():
+                yield piece
+        finally:
+            call.is_cancelled = True
+
+    async def close(self) -> None:
+        """End the thread after its current work, and free the engine."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+        await asyncio.to_thread(self._thread.join)
+        self._free()
+
+    @abstractmethod
+    def _work(self, calls: Sequence[Call]) -> None:
+        """Answer some requests with the same settings; an error that is raised ends those without an answer."""
+
+    @abstractmethod
+    def _free(self) -> None:
+        """Free memory and end processes."""
+
+    @abstractmethod
+    def _room(self, decoding: Decoding) -> int:
+        """Return how many requests with these settings are answered at a time."""
+
+    def _take(self, room: int, settings: tuple[int, Decoding] | None = None) -> list[Call]:
+        """Remove and return waiting requests with the same settings, those that came first, without waiting.
+
+        Args:
+            room: the most.
+            settings: theirs; None: those of the request that came first. If another request came first, none is
+                returned, since it would otherwise wait without end.
+        """
+        with self._changed:
+            self._waiting = [call for call in self._waiting if not call.is_cancelled]
+            if not self._waiting or settings not in (None, self._waiting[0].settings):
+                return []
+            settings = self._waiting[0].settings
+            taken = [call for call in self._waiting if call.settings == settings][:room]
+            self._waiting = [call for call in self._waiting if call not in taken]
+        for call in taken:
+            call.give(Piece())
+        return taken
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._is_closed:
+                    self._changed.wait()
+                if self._is_closed:
+                    return
+                until = self._waiting[0].since + _FILL
+                room = self._room(self._waiting[0].decoding)
+                while len(self._waiting) < room and (left := until - time.monotonic()) > 0:
+                    self._changed.wait(left)
+            calls = self._take(room)
+            if calls:
+                try:
+                    self._work(calls)
+                except Exception as error:  # noqa: BLE001  each caller raises it
+                    for call in calls:
+                        if not call.is_over:
+                            call.fail(error)
+
+
+class BatchedLive(ThreadedLive):
+    """The live form of an engine that has none of its own: the requests that wait become a batch.
+
+    Texts come when they are finished, and no token before. A request that is cancelled while its batch is under
+    way is generated to its end, for nothing.
+
+    Args:
+        engine: started. `close` closes it.
+        batch_size: requests at a time.
+    """
+
+    def __init__(self, engine: Engine, batch_size: int) -> None:
+        self._engine, self._batch_size = engine, batch_size
+        super().__init__(engine.name)
+
+    def _room(self, decoding: Decoding) -> int:
+        return self._batch_size
+
+    def _work(self, calls: Sequence[Call]) -> None:
+        """Answer a batch. If it fails, each request without an answer is tried alone: one of them is to blame."""
+        try:
+            self._generate(calls)
+        except Exception as error:  # noqa: BLE001  its caller raises it
+            for call in calls:
+                if call.is_over:
+                    continue
+                if len(calls) == 1:
+                    call.fail(error)
+                else:
+                    self._work([call])
+
+    def _generate(self, calls: Sequence[Call]) -> None:
+        stop_id, decoding = calls[0].settings
+        outputs = self._engine.generate([call.request for call in calls], stop_id=stop_id, decoding=decoding)
+        for output in outputs:
+            calls[output.index].give(Piece(output.sample, output=replace(output, index=0)))
+        for call in calls:
+            if not call.is_over:
+                call.fail(GenerationError(f"{self.name}: gave no text for a prompt"))
+
+    def _free(self) -> None:
+        # An error about requests without an answer: their callers have it already.
+        with contextlib.suppress(LlmSummError):
+            self._engine.close()
