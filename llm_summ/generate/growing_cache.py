@@ -10,7 +10,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from llm_summ.models.beam_cache import empty_cache
 from llm_summ.models.families import family_of_config
 
-__all__ = ["can_be_split", "growing_cache", "keep_rows"]
+__all__ = ["can_be_split", "growing_cache", "join_rows", "keep_rows"]
 
 _ROOM = 64
 """Free positions that are allocated at a time; everything is copied when they are full."""
@@ -44,6 +44,40 @@ def keep_rows(cache: Any, places: Any) -> None:
     both = isinstance(cache, EncoderDecoderCache)
     for part in (cache.self_attention_cache, cache.cross_attention_cache) if both else (cache,):
         part.batch_select_indices(places)
+
+
+def join_rows(cache: Any, other: Any, length: int) -> None:
+    """Add the rows of another cache; both are from `growing_cache`, of one causal language model.
+
+    Args:
+        cache: is changed.
+        other: is changed, too.
+        length: tokens of both caches afterwards: the shorter one gets padding on the left, and what the longer one
+            has beyond it on the left is dropped. It must be padding of every row.
+    """
+    import torch
+
+    for layer, more in zip(cache.layers, other.layers, strict=True):
+        if not layer.is_initialized:  # layers that share the keys and values of others
+            continue
+        layer.keys, layer.values = (
+            torch.cat([_left_padded(layer, mine, length), _left_padded(more, its, length)])
+            for mine, its in ((layer.keys, more.keys), (layer.values, more.values))
+        )
+        if layer.is_sliding:
+            layer.cumulative_length = length
+
+
+def _left_padded(layer: Any, states: Any, length: int) -> Any:
+    """Return states for so many tokens; a sliding layer has at most those of its window."""
+    import torch
+
+    wanted = min(length, layer.sliding_window - 1) if layer.is_sliding else length
+    missing = wanted - states.shape[-2]
+    if missing <= 0:
+        return states[..., -missing:, :]
+    padding = states.new_zeros(*states.shape[:-2], missing, states.shape[-1])
+    return torch.cat([padding, states], -2)
 
 
 class _Room:

@@ -44,6 +44,12 @@ def candidates(
     return by_key
 
 
+def generators(count: int) -> list[Any]:
+    import torch
+
+    return [torch.Generator().manual_seed(seed) for seed in range(count)]
+
+
 def log_probability(model: Any, request: Request, output: Output) -> float:
     import torch
 
@@ -97,7 +103,7 @@ def test_draws_follow_the_models_distribution() -> None:
 
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0, -8.0])
     for decoding, kept in ((Decoding(temperature=0.7), 5), (Decoding(temperature=1.5, top_k=3), 3)):
-        draws = SeededDraw(range(4000), decoding, "cpu")(None, logits.repeat(4000, 1)).argmax(1)
+        draws = SeededDraw(generators(4000), decoding)(None, logits.repeat(4000, 1)).argmax(1)
         probabilities = (logits[:kept] / decoding.temperature).softmax(0).tolist()
         count = Counter(draws.tolist())
         assert max(count) < kept
@@ -112,7 +118,7 @@ def test_a_nucleus_is_what_the_likeliest_tokens_make_up() -> None:
     from llm_summ.generate.engines.sampling import SeededDraw
 
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
-    draws = SeededDraw(range(500), Decoding(temperature=1.0, top_p=0.7), "cpu")(None, logits.repeat(500, 1))
+    draws = SeededDraw(generators(500), Decoding(temperature=1.0, top_p=0.7))(None, logits.repeat(500, 1))
     assert set(draws.argmax(1).tolist()) == {0, 1}
 
 
@@ -173,12 +179,12 @@ def test_tokens_of_the_prompt_may_be_written_again() -> None:
     from llm_summ.generate.engines.sampling import NoRepeat
 
     prompt, completion = [5, 6, 7, 5, 6], [5, 8, 5]
-    scores = NoRepeat(2, len(prompt))(torch.tensor([prompt + completion]), torch.zeros(1, 10))
+    scores = NoRepeat(2, [len(prompt)])(torch.tensor([prompt + completion]), torch.zeros(1, 10))
     assert (scores[0] == float("-inf")).nonzero()[:, 0].tolist() == [8]
-    assert (NoRepeat(1, 5)(torch.tensor([prompt + completion]), torch.zeros(1, 10))[0] < 0).nonzero()[
+    assert (NoRepeat(1, [5])(torch.tensor([prompt + completion]), torch.zeros(1, 10))[0] < 0).nonzero()[
         :, 0
     ].tolist() == [5, 8]
-    assert (NoRepeat(2, 5)(torch.tensor([prompt]), torch.zeros(1, 10)) == 0).all()
+    assert (NoRepeat(2, [5])(torch.tensor([prompt]), torch.zeros(1, 10)) == 0).all()
 
 
 @pytest.mark.parametrize("decoding", [GREEDY, SAMPLED, Decoding(n=2, beams=2)])

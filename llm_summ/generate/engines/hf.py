@@ -17,26 +17,19 @@ from llm_summ.core.errors import GenerationError
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request
+from llm_summ.generate.engines.hf_rows import LibraryLoop, Row, RowBatch
 from llm_summ.generate.local_model import LocalLoader, LocalModel, TokenIds
-from llm_summ.generate.prompt_states import PromptStates, padded_prompts
+from llm_summ.generate.prompt_states import PromptStates
 from llm_summ.generate.proof import likeliest_tokens
 from llm_summ.models.adapter import attach_adapter
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.cpu_decoding import quick_decoding
 from llm_summ.models.dequantized import keep_dequantized
-from llm_summ.models.families import GenerationState, family_of_config
 from llm_summ.models.load import load_base, quantization_config
-from llm_summ.models.without_adapter import without_adapter
 from llm_summ.prompt.frame import Frame
 from llm_summ.recipe import Recipe
 
 __all__ = ["HfEngine", "HfLoader"]
-
-_FINISHED_SHARE = 0.25
-"""Share of a batch's rows; dropping fewer is not worth a copy of the other rows' keys and values."""
-
-_Text = tuple[list[int], list[float] | None]
-"""Generated ids, with padding after a stop id, and their log-probabilities if requested."""
 
 
 class HfEngine:
@@ -68,12 +61,8 @@ class HfEngine:
         frame: Frame | None = None,
         with_states: Callable[[PromptStates], None] | None = None,
     ) -> None:
-        self._model, self._pad_id, self._batch_size = model.eval(), pad_id, batch_size
-        self._logprobs, self._with_states = logprobs, with_states
-        from llm_summ.generate.growing_cache import can_be_split
-
-        self._can_shrink = may_shrink and can_be_split(model)
-        self._family, self._frame = family_of_config(model.config), frame
+        self._model, self.batch_size, self._with_states = model.eval(), batch_size, with_states
+        self.loop = LibraryLoop(model, pad_id=pad_id, frame=frame, logprobs=logprobs, may_shrink=may_shrink)
 
     def next_token(self, prompt_ids: Sequence[int], *, adapter: bool = True) -> dict[int, float]:
         """Return the log-probabilities of the likeliest tokens after a prompt.
@@ -108,25 +97,36 @@ class HfEngine:
         # Beam search returns all candidates of a prompt at once; each sample is a row of its own.
         samples = 1 if decoding.beams > 1 else decoding.n
         rows = [(index, sample) for index in order for sample in range(samples)]
-        size = max(1, self._batch_size // decoding.beams)
+        size = max(1, self.batch_size // decoding.beams)
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
             each = range(decoding.n if decoding.beams > 1 else 1)
             if any((index, sample + more) not in done for index, sample in batch for more in each):
-                yield from self._batch(requests, batch, stop_id, decoding)
+                asked = [Row(requests[index], index, sample) for index, sample in batch]
+                with self.computing(asked, decoding):
+                    outputs = (self._beam_search if decoding.beams > 1 else self._complete)(
+                        asked, stop_id, decoding
+                    )
+                yield from outputs
 
-    def _batch(
-        self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
-    ) -> Iterator[Output]:
-        """Generate for (index, sample) pairs in one batch."""
+    @contextlib.contextmanager
+    def computing(self, rows: Sequence[Row], decoding: Decoding) -> Iterator[None]:
+        """Compute without gradients and with the fast layers while the block runs.
+
+        Args:
+            rows: of the batch, for the message.
+            decoding: how the next token is chosen.
+
+        Raises:
+            GenerationError: the device has too little memory.
+        """
         import torch
 
-        longest = max(len(requests[index].prompt_ids) for index, _ in rows)
-        complete = self._beam_search if decoding.beams > 1 else self._complete
         try:
             with torch.inference_mode(), quick_decoding(self._model):
-                texts = complete(requests, rows, stop_id, decoding)
+                yield
         except torch.OutOfMemoryError as error:
+            longest = max(len(row.request.prompt_ids) for row in rows)
             at_once = len(rows) * decoding.beams
             if len(rows) > 1:
                 hint = f"halve the batch: --set generate.batch_size={at_once // 2}"
@@ -137,29 +137,23 @@ class HfEngine:
             raise GenerationError(
                 f"hf: out of memory with {at_once} candidates of prompts of up to {longest} tokens; {hint}"
             ) from error
-        each = decoding.n if decoding.beams > 1 else 1
-        for row, (ids, logprobs) in enumerate(texts):
-            index, sample = rows[row // each]
-            kept = ids[: requests[index].max_new_tokens]
-            stopped = stop_id in kept
-            tokens = tuple(kept[: kept.index(stop_id) + 1] if stopped else kept)
-            logprob = None if logprobs is None else sum(logprobs[: len(tokens)])
-            yield Output(index, tokens, "stop" if stopped else "length", sample + row % each, logprob)
 
-    def _beam_search(
-        self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
-    ) -> list[_Text]:
-        """Return `decoding.n` texts for each row, best first."""
-        state = self._family.begin(self._model, *self._prompts(requests, rows), self._frame)
+    def _beam_search(self, rows: Sequence[Row], stop_id: int, decoding: Decoding) -> list[Output]:
+        """Return `decoding.n` candidates for each row, best first."""
+        loop = self.loop
+        prompts = loop.prompts([row.request.prompt_ids for row in rows])
+        state = loop.family.begin(self._model, *prompts, loop.frame)
         prompt = state.ids.shape[1]
         cache = None
-        if self._can_shrink:
-            cache = self._family.beam_cache(self._model, state.arguments(), decoding.beams)
-        found = self._generate(
+        if loop.can_shrink:
+            cache = loop.family.beam_cache(self._model, state.arguments(), decoding.beams)
+        found = loop.run(
             state,
-            max(requests[index].max_new_tokens for index, _ in rows),
+            max(row.request.max_new_tokens for row in rows),
             stop_id,
-            self._processors(decoding, state, stop_id, []),
+            loop.processors(
+                decoding, [prompt] * (len(rows) * decoding.beams), state.text_start - prompt, stop_id
+            ),
             num_beams=decoding.beams,
             num_return_sequences=decoding.n,
             length_penalty=decoding.length_penalty,
@@ -167,127 +161,26 @@ class HfEngine:
             # The search stops when there are as many finished texts as beams.
             early_stopping=True,
         )
-        return [(text, None) for text in found.sequences[:, prompt:].tolist()]
+        texts = found.sequences[:, prompt:].tolist()
+        return [
+            Row(row.request, row.index, sample).output(texts[number * decoding.n + sample], stop_id, None)
+            for number, row in enumerate(rows)
+            for sample in range(decoding.n)
+        ]
 
-    def _complete(
-        self, requests: Sequence[Request], rows: Sequence[tuple[int, int]], stop_id: int, decoding: Decoding
-    ) -> list[_Text]:
-        """Return a text for each row, with padding after its stop id."""
-        import torch
-        from transformers import StoppingCriteriaList
-
-        from llm_summ.generate.engines.sampling import EnoughFinished, LogProbs
-        from llm_summ.generate.growing_cache import growing_cache, keep_rows
-
-        ids, mask = self._prompts(requests, rows)
-        state = self._family.begin(self._model, ids, mask, self._frame)
-        prompt = state.ids.shape[1]
-        cache = growing_cache(self._model) if self._can_shrink else None
-        if self._with_states is not None:
-            self._with_states(PromptStates.compute(self._model, cache, ids, mask, [index for index, _ in rows]))
-        limits = [requests[index].max_new_tokens for index, _ in rows]
-        seeds = [requests[index].seed + sample for index, sample in rows]
-        draws = self._processors(decoding, state, stop_id, seeds)
-        texts: list[list[int]] = [[] for _ in rows]
-        logprobs: list[list[float]] = [[] for _ in rows]
-        left = list(range(len(rows)))
-        while left:
-            before = state.ids.shape[1]
-            looked_at = [LogProbs()] if self._logprobs else []
-            enough = EnoughFinished(
-                stop_id, prompt, [limits[row] for row in left], _FINISHED_SHARE if self._can_shrink else 1.0
-            )
-            found = self._generate(
-                state,
-                prompt + max(limits[row] for row in left) - before,
-                stop_id,
-                [*looked_at, *draws],
-                past_key_values=cache,
-                stopping_criteria=StoppingCriteriaList([enough]),
-            )
-            ids, cache = found.sequences, found.past_key_values
-            chosen = looked_at[0].finish(ids[:, -1]) if looked_at else [[]] * len(left)
-            for row, text, values in zip(left, ids[:, prompt:].tolist(), chosen, strict=True):
-                texts[row] = text
-                logprobs[row] += values
-            places = enough.unfinished()
-            left = [left[place] for place in places]
-            if left:
-                kept = torch.tensor(places, device=ids.device)
-                keep_rows(cache, kept)
-                state.keep(ids, kept)
-                for draw in draws:
-                    draw.keep(places)
-        return [(text, values if self._logprobs else None) for text, values in zip(texts, logprobs, strict=True)]
-
-    def _prompts(self, requests: Sequence[Request], rows: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
-        """Return ids and mask of the rows' prompts, both of shape (b, s), on the model's device."""
-        prompts = [requests[index].prompt_ids for index, _ in rows]
-        ids, mask = padded_prompts(prompts, self._pad_id, self._family.padding_side)
-        return ids.to(self._model.device), mask.to(self._model.device)
-
-    def _processors(
-        self, decoding: Decoding, state: GenerationState, stop_id: int, seeds: Sequence[int]
-    ) -> list[Any]:
-        """Return the processors of the next token's scores, for a generation that begins with `state`."""
-        from llm_summ.generate.engines.sampling import MinTokens, NoRepeat, SeededDraw
-
-        found: list[Any] = []
-        if decoding.no_repeat_ngram:
-            found.append(NoRepeat(decoding.no_repeat_ngram, state.text_start))
-        if decoding.min_new_tokens:
-            found.append(MinTokens(stop_id, state.ids.shape[1], decoding.min_new_tokens))
-        if decoding.temperature:
-            found.append(SeededDraw(seeds, decoding, self._model.device))
-        return found
-
-    def _generate(
-        self, state: GenerationState, max_new_tokens: int, stop_id: int, processors: Sequence[Any], **options: Any
-    ) -> Any:
-        """Call the library's loop.
-
-        Args:
-            state: prompts with the tokens generated so far.
-            max_new_tokens: maximum number of further tokens.
-            stop_id: ends a text.
-            processors: change the scores of the next token, in this order.
-            options: fields of the library's generation configuration, a cache and stopping criteria.
-        """
-        from transformers import GenerationConfig, LogitsProcessorList
-
-        arguments = {
-            name: options.pop(name) for name in ("past_key_values", "stopping_criteria") if name in options
-        }
-        config = GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=False,  # SeededDraw samples instead
-            eos_token_id=stop_id,
-            pad_token_id=self._pad_id,
-            return_dict_in_generate=True,
-            **self._family.generation_fields(self._frame),
-            **options,
-        )
-        # Otherwise the library would take missing fields (temperature, other stop ids) from the model's own file.
-        # (PEFT's wrapper calls the base's own `generate`.)
-        inner = without_adapter(self._model)
-        own = [(model, model.generation_config) for model in (self._model, inner)]
-        self._model.generation_config = inner.generation_config = config
-        try:
-            return self._model.generate(
-                **state.arguments(),
-                generation_config=config,
-                logits_processor=LogitsProcessorList(processors),
-                **arguments,
-            )
-        finally:
-            for model, before in own:
-                model.generation_config = before
+    def _complete(self, rows: Sequence[Row], stop_id: int, decoding: Decoding) -> list[Output]:
+        """Return a candidate for each row."""
+        batch = RowBatch(self.loop, rows, stop_id=stop_id, decoding=decoding, with_states=self._with_states)
+        outputs: list[Output] = []
+        while batch.rows:
+            outputs += batch.advance()
+        return outputs
 
     def close(self) -> None:
         """Free the model."""
         import torch
 
-        del self._model
+        del self._model, self.loop
         gc.collect()
         torch.cuda.empty_cache()  # does nothing without a GPU
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from transformers import LogitsProcessor, StoppingCriteria, TopKLogitsWarper, To
 
 from llm_summ.generate.engine import Decoding
 
-__all__ = ["EnoughFinished", "LogProbs", "MinTokens", "NoRepeat", "SeededDraw"]
+__all__ = ["EveryStep", "LogProbs", "MinTokens", "NoRepeat", "SeededDraw"]
 
 
 class SeededDraw(LogitsProcessor):  # type: ignore[misc]
@@ -21,13 +20,12 @@ class SeededDraw(LogitsProcessor):  # type: ignore[misc]
     softmax of the scores (Gumbel 1954; Maddison et al. 2014, https://arxiv.org/abs/1411.0030).
 
     Args:
-        seeds: of each row, shape (b,).
+        generators: of each row, on the device of the scores, shape (b,).
         decoding: temperature, top_p and top_k.
-        device: of the scores.
     """
 
-    def __init__(self, seeds: Sequence[int], decoding: Decoding, device: Any) -> None:
-        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+    def __init__(self, generators: Sequence[torch.Generator], decoding: Decoding) -> None:
+        self._generators = generators
         self._temperature = decoding.temperature
         self._warpers: list[Any] = [TopKLogitsWarper(decoding.top_k)] if decoding.top_k else []
         self._warpers += [TopPLogitsWarper(decoding.top_p)] if decoding.top_p < 1 else []
@@ -43,10 +41,6 @@ class SeededDraw(LogitsProcessor):  # type: ignore[misc]
         )
         return scores - noise.log()
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """Continue with only these rows of the batch."""
-        self._generators = [self._generators[row] for row in rows]
-
 
 class NoRepeat(LogitsProcessor):  # type: ignore[misc]
     """Forbids that a completion repeats a run of tokens (Paulus et al. 2017, https://arxiv.org/abs/1705.04304).
@@ -55,24 +49,22 @@ class NoRepeat(LogitsProcessor):  # type: ignore[misc]
 
     Args:
         size: tokens of a run.
-        prompt: tokens before the completion, padding included.
+        begins: position of each row's completion, shape (b,).
     """
 
-    def __init__(self, size: int, prompt: int) -> None:
-        self._size, self._prompt = size, prompt
+    def __init__(self, size: int, begins: Sequence[int]) -> None:
+        self._size, self._begins = size, begins
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Return the scores of shape (b, v), with minus infinity for forbidden tokens."""
         scores = scores.clone()
-        for row, ids in enumerate(input_ids[:, self._prompt :].tolist()):
+        for row, (whole, completion) in enumerate(zip(input_ids.tolist(), self._begins, strict=True)):
+            ids = whole[completion:]
             begin = tuple(ids[len(ids) - self._size + 1 :])
             for start in range(len(ids) - self._size + 1):
                 if tuple(ids[start : start + self._size - 1]) == begin:
                     scores[row, ids[start + self._size - 1]] = float("-inf")
         return scores
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Continue with only these rows of the batch; this processor stores nothing per row."""
 
 
 class MinTokens(LogitsProcessor):  # type: ignore[misc]
@@ -80,22 +72,20 @@ class MinTokens(LogitsProcessor):  # type: ignore[misc]
 
     Args:
         stop_id: ends a text.
-        prompt: tokens before the completion, padding included.
+        begins: position of each row's completion, shape (b,).
         minimum: tokens of a completion before its stop token.
     """
 
-    def __init__(self, stop_id: int, prompt: int, minimum: int) -> None:
-        self._stop_id, self._from = stop_id, prompt + minimum
+    def __init__(self, stop_id: int, begins: Sequence[int], minimum: int) -> None:
+        self._stop_id, self._from = stop_id, [begin + minimum for begin in begins]
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Return the scores of shape (b, v), with minus infinity for a stop token that is too early."""
-        if input_ids.shape[1] < self._from:
+        early = [row for row, begin in enumerate(self._from) if input_ids.shape[1] < begin]
+        if early:
             scores = scores.clone()
-            scores[:, self._stop_id] = float("-inf")
+            scores[early, self._stop_id] = float("-inf")
         return scores
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Continue with only these rows of the batch; this processor stores nothing per row."""
 
 
 class LogProbs(LogitsProcessor):  # type: ignore[misc]
@@ -103,54 +93,36 @@ class LogProbs(LogitsProcessor):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self._scores: Any = None
-        self._steps: list[Any] = []
+        self._steps: list[list[float]] = []
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Record the token chosen last, and keep the scores for the next one."""
-        self._take(input_ids[:, -1])
+        self.take(input_ids[:, -1])
         self._scores = scores
         return scores
 
-    def finish(self, last: Any) -> list[list[float]]:
-        """Return the log-probabilities of all tokens, shape (b, g).
-
-        Args:
-            last: the tokens that were chosen last, shape (b,).
-        """
-        self._take(last)
-        self._scores = None
-        return torch.stack(self._steps, 1).tolist() if self._steps else []
-
-    def _take(self, chosen: Any) -> None:
+    def take(self, chosen: Any) -> None:
+        """Record the tokens that were chosen by the last scores, shape (b,), unless that was done before."""
         if self._scores is not None:
-            scores = self._scores.float()
+            scores, self._scores = self._scores.float(), None
             picked = scores.gather(1, chosen[:, None])[:, 0]
-            self._steps.append((picked - scores.logsumexp(1)).cpu())
+            self._steps.append((picked - scores.logsumexp(1)).tolist())
+
+    def of_row(self, row: int) -> list[float]:
+        """Return the log-probabilities of a row's tokens, shape (g,)."""
+        return [step[row] for step in self._steps]
 
 
-class EnoughFinished(StoppingCriteria):  # type: ignore[misc]
-    """Ends the library's loop when a share of a batch's rows are finished.
+class EveryStep(StoppingCriteria):  # type: ignore[misc]
+    """Calls a function after every step of the library's loop, and ends the loop when it returns True.
 
     Args:
-        stop_id: ends a text.
-        prompt: tokens before the completion, padding included.
-        limits: tokens that each row may generate, shape (b,).
-        share: of the rows, above 0; 1 waits for all rows.
+        look: gets all ids, of shape (b, s).
     """
 
-    def __init__(self, stop_id: int, prompt: int, limits: Sequence[int], share: float) -> None:
-        self._stop_id, self._prompt = stop_id, prompt
-        self._limits = torch.tensor(limits)
-        self._finished = torch.zeros(len(limits), dtype=torch.bool)
-        self._enough = math.ceil(share * len(limits))
+    def __init__(self, look: Callable[[Any], bool]) -> None:
+        self._look = look
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        """Return for each row whether the loop ends here; ids of shape (b, s)."""
-        stopped = (input_ids[:, -1] == self._stop_id).cpu()
-        self._finished |= stopped | (self._limits <= input_ids.shape[1] - self._prompt)
-        is_enough = int(self._finished.sum()) >= self._enough
-        return torch.full((len(input_ids),), is_enough, device=input_ids.device)
-
-    def unfinished(self) -> list[int]:
-        """Return the indexes of the unfinished rows."""
-        return (~self._finished).nonzero()[:, 0].tolist()
+        """Return for each row whether the loop ends here."""
+        return torch.full((len(input_ids),), self._look(input_ids), device=input_ids.device)

@@ -1,0 +1,296 @@
+"""Rows of one batch of the engine hf: a candidate each. Finished rows leave the batch, and others can join it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm_summ.generate.engine import Decoding, Output, Request
+from llm_summ.generate.prompt_states import PromptStates, padded_prompts
+from llm_summ.models.families import GenerationState, family_of_config
+from llm_summ.models.without_adapter import without_adapter
+from llm_summ.prompt.frame import Frame
+
+__all__ = ["LibraryLoop", "Look", "Row", "RowBatch", "no_look"]
+
+_FINISHED_SHARE = 0.25
+"""Share of a batch's rows; dropping fewer is not worth a copy of the other rows' keys and values."""
+
+
+@dataclass(eq=False, slots=True)
+class Row:
+    """A candidate that is generated.
+
+    Attributes:
+        request: the prompt.
+        index: of the request.
+        sample: number of the candidate.
+        begin: position of its first new token in the batch's ids.
+        generator: draws its tokens; None: they are the likeliest.
+        logprobs: of its tokens, up to the last time that the library's loop ended.
+        is_finished: whether no further token of it is needed.
+    """
+
+    request: Request
+    index: int
+    sample: int
+    begin: int = 0
+    generator: Any = None
+    logprobs: list[float] = field(default_factory=list)
+    is_finished: bool = False
+
+    def output(self, ids: Sequence[int], stop_id: int, logprobs: Sequence[float] | None) -> Output:
+        """Return the candidate.
+
+        Args:
+            ids: generated ids, with anything after the stop id or the limit.
+            stop_id: ends a text.
+            logprobs: of these ids; None: there are none.
+        """
+        kept = list(ids[: self.request.max_new_tokens])
+        stopped = stop_id in kept
+        tokens = tuple(kept[: kept.index(stop_id) + 1] if stopped else kept)
+        logprob = None if logprobs is None else sum(logprobs[: len(tokens)])
+        return Output(self.index, tokens, "stop" if stopped else "length", self.sample, logprob)
+
+
+Look = Callable[[Sequence[int], Callable[[Row], Output]], bool]
+"""Is called after each step with the batch's new tokens, and a function that returns the candidate of a row that is
+finished. Returns whether the library's loop ends here, so that rows can leave and join."""
+
+
+def no_look(tokens: Sequence[int], output: Callable[[Row], Output]) -> bool:
+    """Let the loop continue."""
+    return False
+
+
+class LibraryLoop:
+    """transformers' `generate` for one model.
+
+    Args:
+        model: on its device.
+        pad_id: fills shorter prompts of a batch; it is masked out.
+        frame: of the renderer, for an encoder-decoder.
+        logprobs: whether rows have log-probabilities.
+        may_shrink: whether rows may leave a batch.
+    """
+
+    def __init__(self, model: Any, *, pad_id: int, frame: Frame | None, logprobs: bool, may_shrink: bool) -> None:
+        from llm_summ.generate.growing_cache import can_be_split
+
+        self.model, self.pad_id, self.frame, self.logprobs = model, pad_id, frame, logprobs
+        self.family = family_of_config(model.config)
+        self.can_shrink = may_shrink and can_be_split(model)
+        # The positions of keys are those without padding: a row's padding may become wider.
+        takes_positions = "position_ids" in inspect.signature(without_adapter(model).forward).parameters
+        self.can_join = self.can_shrink and self.family.extends_prompt_states and takes_positions
+
+    def prompts(self, prompts: Sequence[Sequence[int]]) -> tuple[Any, Any]:
+        """Return ids and mask of prompts, both of shape (b, s), on the model's device."""
+        ids, mask = padded_prompts(prompts, self.pad_id, self.family.padding_side)
+        return ids.to(self.model.device), mask.to(self.model.device)
+
+    def processors(self, decoding: Decoding, begins: Sequence[int], text_start: int, stop_id: int) -> list[Any]:
+        """Return the processors of the next token's scores, except for draws.
+
+        Args:
+            decoding: how it is chosen.
+            begins: position of each row's first new token, shape (b,).
+            text_start: where the library's text begins, counted from there.
+            stop_id: ends a text.
+        """
+        from llm_summ.generate.engines.sampling import MinTokens, NoRepeat
+
+        found: list[Any] = []
+        if decoding.no_repeat_ngram:
+            found.append(NoRepeat(decoding.no_repeat_ngram, [begin + text_start for begin in begins]))
+        if decoding.min_new_tokens:
+            found.append(MinTokens(stop_id, begins, decoding.min_new_tokens))
+        return found
+
+    def run(
+        self, state: GenerationState, max_new_tokens: int, stop_id: int, processors: Sequence[Any], **options: Any
+    ) -> Any:
+        """Call the library's loop.
+
+        Args:
+            state: prompts with the tokens generated so far.
+            max_new_tokens: maximum number of further tokens.
+            stop_id: ends a text.
+            processors: change the scores of the next token, in this order.
+            options: fields of the library's generation configuration, a cache and stopping criteria.
+        """
+        from transformers import GenerationConfig, LogitsProcessorList
+
+        arguments = {
+            name: options.pop(name) for name in ("past_key_values", "stopping_criteria") if name in options
+        }
+        config = GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            do_sample=False,  # SeededDraw samples instead
+            eos_token_id=stop_id,
+            pad_token_id=self.pad_id,
+            return_dict_in_generate=True,
+            **self.family.generation_fields(self.frame),
+            **options,
+        )
+        # Otherwise the library would take missing fields (temperature, other stop ids) from the model's own file.
+        # (PEFT's wrapper calls the base's own `generate`.)
+        inner = without_adapter(self.model)
+        own = [(model, model.generation_config) for model in (self.model, inner)]
+        self.model.generation_config = inner.generation_config = config
+        try:
+            return self.model.generate(
+                **state.arguments(),
+                generation_config=config,
+                logits_processor=LogitsProcessorList(processors),
+                **arguments,
+            )
+        finally:
+            for model, before in own:
+                model.generation_config = before
+
+
+class RowBatch:
+    """Rows that are generated together.
+
+    Args:
+        loop: of the model.
+        rows: at least one.
+        stop_id: ends a text.
+        decoding: how the next token is chosen, without beams.
+        with_states: called with the keys and values of the prompts, before the first token is generated.
+    """
+
+    def __init__(
+        self,
+        loop: LibraryLoop,
+        rows: Sequence[Row],
+        *,
+        stop_id: int,
+        decoding: Decoding,
+        with_states: Callable[[PromptStates], None] | None = None,
+    ) -> None:
+        from llm_summ.generate.growing_cache import growing_cache
+
+        self.rows = list(rows)
+        self._loop, self._stop_id, self._decoding = loop, stop_id, decoding
+        ids, self._mask = loop.prompts([row.request.prompt_ids for row in rows])
+        self._state = loop.family.begin(loop.model, ids, self._mask, loop.frame)
+        self._text_start = self._state.text_start - self._state.ids.shape[1]
+        self._cache = growing_cache(loop.model) if loop.can_shrink else None
+        if with_states is not None:
+            indexes = [row.index for row in rows]
+            with_states(PromptStates.compute(loop.model, self._cache, ids, self._mask, indexes))
+        self._set_up(rows, self._state.ids.shape[1])
+
+    def _set_up(self, rows: Sequence[Row], begin: int) -> None:
+        import torch
+
+        for row in rows:
+            row.begin = begin
+            if self._decoding.temperature:
+                seed = row.request.seed + row.sample
+                row.generator = torch.Generator(self._loop.model.device).manual_seed(seed)
+
+    def join(self, rows: Sequence[Row]) -> None:
+        """Add rows, if `LibraryLoop.can_join` holds; `advance` has been called, and every prompt has two tokens.
+
+        The prompts are computed by themselves. Then the narrower part, new rows or old, gets more padding.
+        """
+        import torch
+
+        from llm_summ.generate.growing_cache import growing_cache, join_rows
+
+        loop = self._loop
+        ids, mask = loop.prompts([row.request.prompt_ids for row in rows])
+        new = PromptStates.compute(loop.model, growing_cache(loop.model), ids, mask, [row.index for row in rows])
+        before = self._state.ids
+        old_mask = self._whole_mask(before)
+        unused = int(old_mask.any(0).int().argmax())  # columns that are padding in all rows
+        before, old_mask = before[:, unused:], old_mask[:, unused:]
+        length = max(before.shape[1], ids.shape[1])
+        join_rows(self._cache, new.cache, length - 1)
+        for row in self.rows:
+            row.begin += length - before.shape[1] - unused
+        self._set_up(rows, length)
+        self.rows += rows
+        self._mask = torch.cat([_wider(old_mask, length, 0), _wider(mask, length, 0)])
+        both = torch.cat([_wider(before, length, loop.pad_id), _wider(ids, length, loop.pad_id)])
+        self._state = loop.family.begin(loop.model, both, self._mask, loop.frame)
+
+    def advance(self, look: Look = no_look) -> list[Output]:
+        """Generate until enough rows are finished, and return the candidates of those, which leave the batch.
+
+        Args:
+            look: is called after each step.
+        """
+        import torch
+        from transformers import StoppingCriteriaList
+
+        from llm_summ.generate.engines.sampling import EveryStep, LogProbs, SeededDraw
+        from llm_summ.generate.growing_cache import keep_rows
+
+        loop, rows, decoding = self._loop, self.rows, self._decoding
+        logprobs = LogProbs() if loop.logprobs else None
+        processors: list[Any] = [] if logprobs is None else [logprobs]
+        processors += loop.processors(decoding, [row.begin for row in rows], self._text_start, self._stop_id)
+        if decoding.temperature:
+            processors.append(SeededDraw([row.generator for row in rows], decoding))
+
+        def output(ids: Any, place: int) -> Output:
+            row = rows[place]
+            values = None if logprobs is None else row.logprobs + logprobs.of_row(place)
+            return row.output(ids[place, row.begin :].tolist(), self._stop_id, values)
+
+        def each_step(ids: Any) -> bool:
+            tokens = ids[:, -1].tolist()
+            if logprobs is not None:
+                logprobs.take(ids[:, -1])
+            for row, token in zip(rows, tokens, strict=True):
+                is_long = ids.shape[1] - row.begin >= row.request.max_new_tokens
+                row.is_finished = row.is_finished or token == self._stop_id or is_long
+            ends = look(tokens, lambda row: output(ids, rows.index(row)))
+            finished = sum(row.is_finished for row in rows)
+            share = _FINISHED_SHARE if loop.can_shrink else 1.0
+            return finished >= share * len(rows) or (ends and loop.can_shrink)
+
+        length = self._state.ids.shape[1]
+        found = loop.run(
+            self._state,
+            max(row.begin + row.request.max_new_tokens for row in rows) - length,
+            self._stop_id,
+            processors,
+            past_key_values=self._cache,
+            stopping_criteria=StoppingCriteriaList([EveryStep(each_step)]),
+        )
+        ids, self._cache = found.sequences, found.past_key_values
+        finished = [output(ids, place) for place, row in enumerate(rows) if row.is_finished]
+        places = [place for place, row in enumerate(rows) if not row.is_finished]
+        if logprobs is not None:
+            for place in places:
+                rows[place].logprobs += logprobs.of_row(place)
+        self.rows = [rows[place] for place in places]
+        if places and len(places) < len(rows):
+            kept = torch.tensor(places, device=ids.device)
+            keep_rows(self._cache, kept)
+            self._mask = self._mask[kept]
+            self._state.keep(ids, kept)
+        elif places:
+            self._state.keep(ids, slice(None))
+        return finished
+
+    def _whole_mask(self, ids: Any) -> Any:
+        """Return the mask of all ids, prompts and new tokens, of shape (b, s)."""
+        import torch
+
+        return torch.cat([self._mask, self._mask.new_ones(len(ids), ids.shape[1] - self._mask.shape[1])], 1)
+
+
+def _wider(tensor: Any, length: int, filler: int) -> Any:
+    """Return a tensor of shape (b, length), filled on the left."""
+    import torch
+
+    return torch.cat([tensor.new_full((len(tensor), length - tensor.shape[1]), filler), tensor], 1)
