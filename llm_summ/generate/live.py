@@ -11,14 +11,15 @@ import contextlib
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
-from llm_summ.core.errors import GenerationError, LlmSummError
+from llm_summ.core.errors import EngineDownError, GenerationError, LlmSummError
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Output, Request
+from llm_summ.generate.proof import Proving
 
-__all__ = ["BatchedLive", "Call", "LiveEngine", "Piece", "ThreadedLive", "Watched"]
+__all__ = ["BatchedLive", "Call", "LiveEngine", "Piece", "Settings", "ThreadedLive", "Watched"]
 
 _FILL = 0.005  # seconds that a request waits for others when the engine has nothing to do
 
@@ -74,6 +75,10 @@ class Watched(Protocol):
         """Return why the engine cannot work any more; empty while it can."""
 
 
+Settings = tuple[int, Decoding]
+"""A stop id, and how the next token is chosen."""
+
+
 @dataclass(eq=False, slots=True)
 class Call:
     """A request that waits, or is worked on, in a `ThreadedLive`.
@@ -85,6 +90,7 @@ class Call:
         is_cancelled: whether the caller needs no more of it.
         since: when it came, by the monotonic clock.
         finished: the numbers of the finished candidates.
+        given: number of tokens that were passed on, by candidate.
     """
 
     request: Request
@@ -95,9 +101,10 @@ class Call:
     is_cancelled: bool = False
     since: float = field(default_factory=time.monotonic)
     finished: set[int] = field(default_factory=set)
+    given: dict[int, int] = field(default_factory=dict)
 
     @property
-    def settings(self) -> tuple[int, Decoding]:
+    def settings(self) -> Settings:
         """What the requests of one batch have in common."""
         return self.stop_id, self.decoding
 
@@ -115,6 +122,12 @@ class Call:
         self._put(piece)
         if len(self.finished) == self.decoding.n:
             self._put(None)
+
+    def give_token(self, sample: int, place: int, token: int) -> None:
+        """Pass on a token of a candidate, unless that was done before its batch failed; `place` is its number."""
+        if place >= self.given.get(sample, 0):
+            self.given[sample] = place + 1
+            self.give(Piece(sample, (token,)))
 
     def fail(self, error: Exception) -> None:
         """End the request with an error, from any thread."""
@@ -179,24 +192,36 @@ class ThreadedLive(ABC):
     def _room(self, decoding: Decoding) -> int:
         """Return how many requests with these settings are answered at a time."""
 
-    def _take(self, room: int, settings: tuple[int, Decoding] | None = None) -> list[Call]:
-        """Remove and return waiting requests with the same settings, those that came first, without waiting.
+    def take(self, room: int, settings: Settings | None = None) -> list[Call]:
+        """Remove and return waiting requests with the same settings, without waiting.
+
+        They are the one that came first, and those with prompts of a similar length: shorter prompts are padded.
 
         Args:
             room: the most.
-            settings: theirs; None: those of the request that came first. If another request came first, none is
-                returned, since it would otherwise wait without end.
+            settings: theirs; None: those of the request that came first. If a request with others came first, none
+                is returned, since it would otherwise wait without end.
         """
         with self._changed:
             self._waiting = [call for call in self._waiting if not call.is_cancelled]
             if not self._waiting or settings not in (None, self._waiting[0].settings):
                 return []
-            settings = self._waiting[0].settings
-            taken = [call for call in self._waiting if call.settings == settings][:room]
+            first = self._waiting[0]
+            same = [call for call in self._waiting if call.settings == first.settings]
+            length = len(first.request.prompt_ids)
+            same.sort(key=lambda call: abs(len(call.request.prompt_ids) - length))  # the first stays the first
+            taken = same[:room]
             self._waiting = [call for call in self._waiting if call not in taken]
         for call in taken:
             call.give(Piece())
         return taken
+
+    def could_join(self, settings: Settings) -> int:
+        """Return how many requests `take` could return for these settings."""
+        with self._changed:
+            if not self._waiting or self._waiting[0].settings != settings:
+                return 0
+            return sum(call.settings == settings for call in self._waiting)
 
     def _run(self) -> None:
         while True:
@@ -209,7 +234,7 @@ class ThreadedLive(ABC):
                 room = self._room(self._waiting[0].decoding)
                 while len(self._waiting) < room and (left := until - time.monotonic()) > 0:
                     self._changed.wait(left)
-            calls = self._take(room)
+            calls = self.take(room)
             if calls:
                 try:
                     self._work(calls)
@@ -234,24 +259,53 @@ class BatchedLive(ThreadedLive):
         self._engine, self._batch_size = engine, batch_size
         super().__init__(engine.name)
 
+    async def next_token(self, prompt_ids: Sequence[int], *, adapter: bool = True) -> Mapping[int, float]:
+        """Return the log-probabilities of the likeliest next tokens after a prompt, before the first request.
+
+        They are empty if the engine returns none.
+        """
+        if not isinstance(self._engine, Proving):
+            return {}
+        return self._engine.next_token(prompt_ids, adapter=adapter)
+
     def _room(self, decoding: Decoding) -> int:
         return self._batch_size
 
     def _work(self, calls: Sequence[Call]) -> None:
         """Answer a batch. If it fails, each request without an answer is tried alone: one of them is to blame."""
-        try:
-            self._generate(calls)
-        except Exception as error:  # noqa: BLE001  its caller raises it
-            for call in calls:
-                if call.is_over:
-                    continue
-                if len(calls) == 1:
-                    call.fail(error)
-                else:
-                    self._work([call])
+        batch = list(calls)
+        failure = self._failure(batch, alone=False)
+        if failure is None:
+            return
+        if len(batch) == 1:
+            batch[0].fail(failure)
+            return
+        del failure
+        for call in batch:
+            if not call.is_over and (failure := self._failure([call], alone=True)) is not None:
+                call.fail(failure)
 
-    def _generate(self, calls: Sequence[Call]) -> None:
-        stop_id, decoding = calls[0].settings
+    def _failure(self, calls: list[Call], *, alone: bool) -> Exception | None:
+        """Answer a batch, and return the error that it failed with. It is not raised: its frames hold memory."""
+        try:
+            self._generate(calls, alone=alone)
+        except EngineDownError:
+            raise
+        except Exception as error:  # noqa: BLE001  the caller raises it
+            return error
+        return None
+
+    def _generate(self, calls: list[Call], *, alone: bool) -> None:
+        """Answer requests with the same settings.
+
+        Args:
+            calls: at least one; those that join them are added.
+            alone: whether no others may join.
+
+        Raises:
+            EngineDownError: the engine cannot work any more.
+        """
+        stop_id, decoding = calls[0].stop_id, calls[0].decoding
         outputs = self._engine.generate([call.request for call in calls], stop_id=stop_id, decoding=decoding)
         for output in outputs:
             calls[output.index].give(Piece(output.sample, output=replace(output, index=0)))

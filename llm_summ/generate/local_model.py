@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.check.memory import device_memory
-from llm_summ.core.engine_registry import names_of_engines_that
+from llm_summ.core.engine_registry import EngineSpec, names_of_engines_that
 from llm_summ.core.errors import EngineError
+from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
 from llm_summ.generate.duration import generation_time
 from llm_summ.generate.engine import Engine
+from llm_summ.generate.live import BatchedLive, LiveEngine
+from llm_summ.generate.live_local import LiveProof, prompts_of_a_proof
+from llm_summ.generate.live_worker import StartLive
 from llm_summ.generate.model_source import EngineLoader, ModelSource, other_local_engines
-from llm_summ.generate.placement import Placement, choose_placement
+from llm_summ.generate.placement import InProcess, Placement, choose_placement
 from llm_summ.generate.proof import adds_nothing, prove
 from llm_summ.models.adapter import attach_adapter
 from llm_summ.models.base import base_location, model_file, pick_dtype
@@ -130,6 +135,15 @@ class LocalLoader(EngineLoader):
         so it has to be picklable.
         """
 
+    @contextlib.contextmanager
+    def starting_live(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[[], LiveEngine]]:
+        """Prepare the model, and yield a function that starts the live engine with it; both in its own process.
+
+        The context is left when the engine has loaded the model, and entered again for each start.
+        """
+        with self.starting(model, ids) as start:
+            yield lambda: BatchedLive(start(), model.recipe.generate.batch_size)
+
     def source(self, run: Run, recipe: Recipe, *, untuned: bool) -> ModelSource:
         """Return a base on this machine with the run's adapter, or the whole trained model."""
         weights = None if untuned else trained_weights(recipe).stored(run)
@@ -161,19 +175,31 @@ class LocalLoader(EngineLoader):
             "dtype": dtype,
         }
 
-        def start(renderer: Renderer, longest: int, candidates: int) -> Engine:
+        def ids_for(renderer: Renderer, longest: int) -> TokenIds:
             pad_id = renderer.pad_id if facts.has_token(renderer.pad_id) else renderer.stop_id
-            ids = TokenIds(pad_id, renderer.stop_id, longest, renderer.frame)
-            return _start(self, model, ids, placement, candidates)
+            return TokenIds(pad_id, renderer.stop_id, longest, renderer.frame)
+
+        def start(renderer: Renderer, longest: int, candidates: int) -> Engine:
+            return _start(self, model, ids_for(renderer, longest), placement, candidates)
+
+        is_proven = adapter is not None and not is_empty and recipe.generate.prove
 
         def prove_it(engine: Engine, prompts: Sequence[Sequence[int]]) -> None:
-            if adapter is not None and not is_empty and recipe.generate.prove:
+            if is_proven:
                 reference, others = self.reference(model), other_local_engines(self.spec)
                 prove(engine, prompts, attached=attach, dtype=dtype, reference=reference, others=others)
 
+        def live(renderer: Renderer, longest: int) -> StartLive:
+            InProcess().check(1, _gpus_each(self.spec, recipe, placement))
+            if recipe.generate.data_parallel > 1:
+                say("generate.data_parallel is ignored: a live engine has one process")
+            prompts = prompts_of_a_proof(renderer, longest) if is_proven else []
+            proof = LiveProof(prompts, attach, dtype, self.reference(model), other_local_engines(self.spec))
+            return partial(_start_live, self, model, ids_for(renderer, longest), proof)
+
         time = partial(generation_time, self.spec, recipe, location, device, dtype)
         tokenizer_at = location if adapter is None else str(run.adapter)
-        return ModelSource(tokenizer_at, identity, start, time, facts, prove_it)
+        return ModelSource(tokenizer_at, identity, start, time, facts, prove_it, live)
 
     def _check(self, recipe: Recipe, adapter: Mapping[str, Any] | None, facts: BaseFacts, device: Device) -> bool:
         """Check that the engine can load the base, and return whether the adapter is attached."""
@@ -204,13 +230,28 @@ def _start(loader: LocalLoader, model: LocalModel, ids: TokenIds, placement: Pla
         EngineError: there are too few devices.
         GenerationError: the engine does not start.
     """
-    spec, wanted = loader.spec, model.recipe.generate.tensor_parallel
+    each = _gpus_each(loader.spec, model.recipe, placement)
+    placement.check(candidates, each)
+    with loader.starting(model, ids) as start:
+        return placement.start(loader.spec.name, start, candidates, each)
+
+
+async def _start_live(loader: LocalLoader, model: LocalModel, ids: TokenIds, proof: LiveProof) -> LiveEngine:
+    """Start a live engine in the process that calls this, and prove that it computes with the trained weights."""
+    quiet_libraries()
+    with loader.starting_live(model, ids) as start:
+        engine = start()
+    await proof.check(engine)
+    return engine
+
+
+def _gpus_each(spec: EngineSpec, recipe: Recipe, placement: Placement) -> int:
+    """Return the number of GPUs that a model is divided among; a message if the recipe asks for more."""
+    wanted = recipe.generate.tensor_parallel
     each = wanted if placement.gpus() and spec.can("tensor_parallel") else 1
     if each < wanted:
         say(f"generate.tensor_parallel is ignored: it is for {_names('tensor_parallel')} on GPUs")
-    placement.check(candidates, each)
-    with loader.starting(model, ids) as start:
-        return placement.start(spec.name, start, candidates, each)
+    return each
 
 
 def _names(capability: Any) -> str:

@@ -16,8 +16,9 @@ from llm_summ.check.memory import device_memory
 from llm_summ.core.errors import GenerationError
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
-from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request
+from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request
 from llm_summ.generate.engines.hf_rows import LibraryLoop, Row, RowBatch
+from llm_summ.generate.live import LiveEngine
 from llm_summ.generate.local_model import LocalLoader, LocalModel, TokenIds
 from llm_summ.generate.prompt_states import PromptStates
 from llm_summ.generate.proof import likeliest_tokens
@@ -198,13 +199,21 @@ class HfLoader(LocalLoader):
         return None if model.attach else super().reference(model)
 
     @contextlib.contextmanager
-    def starting(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[[], Engine]]:
+    def starting_live(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[[], LiveEngine]]:
+        """Yield a function that loads the model and starts its live form."""
+        from llm_summ.generate.engines.hf_live import HfLive
+
+        with self.starting(model, ids) as start:
+            yield lambda: HfLive(start())
+
+    @contextlib.contextmanager
+    def starting(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[[], HfEngine]]:
         """Yield a function that loads the model in a worker."""
         say(f"Loading {model.recipe.model.base} ({self.spec.name}, {model.device.name})")
         yield partial(_start, model, ids)
 
 
-def _start(model: LocalModel, ids: TokenIds) -> Engine:
+def _start(model: LocalModel, ids: TokenIds) -> HfEngine:
     quiet_libraries()  # a worker's process starts without this setting
     import torch
 

@@ -30,6 +30,7 @@ class Row:
         begin: position of its first new token in the batch's ids.
         generator: draws its tokens; None: they are the likeliest.
         logprobs: of its tokens, up to the last time that the library's loop ended.
+        tokens: number of its tokens so far.
         is_finished: whether no further token of it is needed.
     """
 
@@ -39,6 +40,7 @@ class Row:
     begin: int = 0
     generator: Any = None
     logprobs: list[float] = field(default_factory=list)
+    tokens: int = 0
     is_finished: bool = False
 
     def output(self, ids: Sequence[int], stop_id: int, logprobs: Sequence[float] | None) -> Output:
@@ -56,12 +58,12 @@ class Row:
         return Output(self.index, tokens, "stop" if stopped else "length", self.sample, logprob)
 
 
-Look = Callable[[Sequence[int], Callable[[Row], Output]], bool]
-"""Is called after each step with the batch's new tokens, and a function that returns the candidate of a row that is
-finished. Returns whether the library's loop ends here, so that rows can leave and join."""
+Look = Callable[[Sequence[Row], Sequence[int], Callable[[Row], Output]], bool]
+"""Is called after each step with the rows, their new tokens, and a function that returns the candidate of a
+finished row. Returns whether the library's loop ends here, so that rows can leave and join."""
 
 
-def no_look(tokens: Sequence[int], output: Callable[[Row], Output]) -> bool:
+def no_look(rows: Sequence[Row], tokens: Sequence[int], output: Callable[[Row], Output]) -> bool:
     """Let the loop continue."""
     return False
 
@@ -196,7 +198,7 @@ class RowBatch:
                 row.generator = torch.Generator(self._loop.model.device).manual_seed(seed)
 
     def join(self, rows: Sequence[Row]) -> None:
-        """Add rows, if `LibraryLoop.can_join` holds; `advance` has been called, and every prompt has two tokens.
+        """Add rows, if `LibraryLoop.can_join` holds; and `advance` has been called.
 
         The prompts are computed by themselves. Then the narrower part, new rows or old, gets more padding.
         """
@@ -206,6 +208,8 @@ class RowBatch:
 
         loop = self._loop
         ids, mask = loop.prompts([row.request.prompt_ids for row in rows])
+        if ids.shape[1] == 1:  # the states are those of all tokens but the last
+            ids, mask = _wider(ids, 2, loop.pad_id), _wider(mask, 2, 0)
         new = PromptStates.compute(loop.model, growing_cache(loop.model), ids, mask, [row.index for row in rows])
         before = self._state.ids
         old_mask = self._whole_mask(before)
@@ -250,9 +254,10 @@ class RowBatch:
             if logprobs is not None:
                 logprobs.take(ids[:, -1])
             for row, token in zip(rows, tokens, strict=True):
-                is_long = ids.shape[1] - row.begin >= row.request.max_new_tokens
+                row.tokens += 1
+                is_long = row.tokens >= row.request.max_new_tokens
                 row.is_finished = row.is_finished or token == self._stop_id or is_long
-            ends = look(tokens, lambda row: output(ids, rows.index(row)))
+            ends = look(rows, tokens, lambda row: output(ids, rows.index(row)))
             finished = sum(row.is_finished for row in rows)
             share = _FINISHED_SHARE if loop.can_shrink else 1.0
             return finished >= share * len(rows) or (ends and loop.can_shrink)
