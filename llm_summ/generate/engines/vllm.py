@@ -6,28 +6,34 @@ import contextlib
 import gc
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from llm_summ.core.compat.vllm import LORA_RANKS, output_name
+from llm_summ.core.compat.vllm import output_name
 from llm_summ.core.errors import EngineError, GenerationError, first_line
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request, unfinished
+from llm_summ.generate.engines.vllm_options import (
+    Limits,
+    ServedModel,
+    engine_options,
+    likeliest,
+    loading,
+    lora_request,
+    proof_params,
+    sampling_params,
+    vllm_runs_on_cpu,
+)
+from llm_summ.generate.live import LiveEngine
 from llm_summ.generate.local_model import LocalLoader, LocalModel, TokenIds
-from llm_summ.generate.proof import LIKELIEST
 from llm_summ.models.adapter import merged_folder
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.device import Device
 from llm_summ.models.vllm_support import attach_refusals, unserved_on_cpu
 from llm_summ.recipe import Recipe
 
-__all__ = ["ServedModel", "VllmEngine", "VllmLoader", "vllm_is_usable", "vllm_runs_on_cpu"]
-
-_CPU_CACHE_GIB = "2"
-_CPU_SEQUENCES = 32
+__all__ = ["Limits", "ServedModel", "VllmEngine", "VllmLoader", "vllm_is_usable", "vllm_runs_on_cpu"]
 
 
 def vllm_is_usable() -> str | None:
@@ -46,41 +52,12 @@ def vllm_is_usable() -> str | None:
     return None
 
 
-def vllm_runs_on_cpu() -> bool:
-    """Return whether the installed vLLM computes on the CPU."""
-    from vllm.platforms import current_platform
-
-    return bool(current_platform.is_cpu())
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A model that vLLM loads.
-
-    Attributes:
-        location: a folder or hub id of the (merged or base) model.
-        dtype: name of the dtype.
-        revision: the hub revision, or None.
-        adapter: a LoRA folder to attach, with its rank; None for a merged or an untuned model.
-        trust_remote_code: whether the model's own code may run.
-    """
-
-    location: str
-    dtype: str
-    revision: str | None = None
-    adapter: tuple[Path, int] | None = None
-    trust_remote_code: bool = False
-
-
 class VllmEngine:
     """Generation with vLLM: greedy or sampled.
 
     Args:
         model: the model.
-        max_tokens: tokens of the longest prompt and its completion.
-        gpu_memory: the share of the GPU's memory to use.
-        tensor_parallel: GPUs that the model is divided among.
-        seed: the seed of the engine.
+        limits: what the engine may use.
 
     Raises:
         GenerationError: vLLM cannot load the model.
@@ -88,52 +65,16 @@ class VllmEngine:
 
     name = "vllm"
 
-    def __init__(
-        self, model: ServedModel, *, max_tokens: int, gpu_memory: float, tensor_parallel: int = 1, seed: int = 0
-    ) -> None:
-        adapter = model.adapter
-        on_cpu = vllm_runs_on_cpu()
-        options: dict[str, Any] = {}
-        if on_cpu:
+    def __init__(self, model: ServedModel, limits: Limits) -> None:
+        if vllm_runs_on_cpu():
             # In one process vLLM starts sooner and answers faster, and a kill leaves no orphaned process.
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
-            options |= {"enforce_eager": True, "max_num_seqs": _CPU_SEQUENCES}
-        else:
-            options |= {"gpu_memory_utilization": gpu_memory, "tensor_parallel_size": tensor_parallel}
-        if adapter is not None:
-            rank = next((rank for rank in LORA_RANKS if rank >= adapter[1]), None)
-            if rank is None:
-                raise GenerationError(
-                    f"vllm: LoRA rank {adapter[1]} is over {LORA_RANKS[-1]}; "
-                    "merge it: --set generate.adapter=merge"
-                )
-            options |= {"enable_lora": True, "max_lora_rank": rank, "max_loras": 1}
+        options = engine_options(model, limits)
         from vllm import LLM
 
-        try:
-            self._llm = LLM(
-                model=model.location,
-                revision=model.revision,
-                use_tqdm_on_load=False,
-                dtype=model.dtype,
-                max_model_len=max_tokens,
-                # "vllm": vLLM's own defaults, not the sampling settings of the model's file
-                generation_config="vllm",
-                trust_remote_code=model.trust_remote_code,
-                seed=seed,
-                **options,
-            )
-        except Exception as error:  # vLLM's own errors have no common ancestor below Exception
-            reason = " ".join(str(error).split())[:300] or repr(error)
-            raise GenerationError(
-                f"vllm: cannot load {model.location} ({reason}); try --engine hf, or see more with --debug"
-            ) from error
-        self._adapter = None
-        if adapter is not None:
-            from vllm.lora.request import LoRARequest
-
-            self._adapter = LoRARequest("adapter", 1, str(adapter[0]))
+        with loading(model):
+            self._llm = LLM(use_tqdm_on_load=False, **options)
+        self._adapter = lora_request(model)
 
     def next_token(self, prompt_ids: Sequence[int], *, adapter: bool = True) -> dict[int, float]:
         """Return the log-probabilities of the likeliest tokens after a prompt.
@@ -142,16 +83,13 @@ class VllmEngine:
             prompt_ids: shape (p,).
             adapter: whether the attached adapter is used, if there is one.
         """
-        from vllm import SamplingParams
-
         [output] = self._llm.generate(
             [{"prompt_token_ids": list(prompt_ids)}],
-            SamplingParams(temperature=0.0, max_tokens=1, logprobs=LIKELIEST, detokenize=False),
+            proof_params(),
             lora_request=self._adapter if adapter else None,
             use_tqdm=False,
         )
-        logprobs = output.outputs[0].logprobs or [{}]
-        return {token: float(entry.logprob) for token, entry in logprobs[0].items()}
+        return likeliest(output)
 
     def generate(
         self,
@@ -166,25 +104,8 @@ class VllmEngine:
         Raises:
             GenerationError: the engine failed.
         """
-        from vllm import SamplingParams
-
         left = unfinished(len(requests), decoding.n, done)
-        sampling = [
-            SamplingParams(
-                n=decoding.n,
-                temperature=decoding.temperature,
-                top_p=decoding.top_p,
-                top_k=decoding.top_k,
-                seed=requests[index].seed if decoding.temperature else None,
-                max_tokens=requests[index].max_new_tokens,
-                min_tokens=decoding.min_new_tokens,
-                stop_token_ids=[stop_id],
-                ignore_eos=True,  # only the stop id ends a completion, as in every engine
-                logprobs=0,  # of the chosen token only
-                detokenize=False,
-            )
-            for index in left
-        ]
+        sampling = [sampling_params(requests[index], stop_id, decoding) for index in left]
         try:
             names = self._llm.enqueue(
                 [{"prompt_token_ids": list(requests[index].prompt_ids)} for index in left],
@@ -250,25 +171,40 @@ class VllmLoader(LocalLoader):
     @contextlib.contextmanager
     def starting(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[[], Engine]]:
         """Merge the adapter unless it is attached, and yield a function that starts vLLM in a worker."""
-        where, revision = model.location, model.revision
+        with self._prepared(model, ids) as (served, limits):
+            yield partial(_start, served, limits)
+
+    @contextlib.contextmanager
+    def starting_live(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[[], LiveEngine]]:
+        """Merge the adapter unless it is attached, and yield a function that starts vLLM's server of requests."""
+        from llm_summ.generate.engines.vllm_live import VllmLive
+
+        with self._prepared(model, ids) as (served, limits):
+            yield lambda: VllmLive(served, limits)
+
+    @contextlib.contextmanager
+    def _prepared(self, model: LocalModel, ids: TokenIds) -> Iterator[tuple[ServedModel, Limits]]:
+        where, revision, recipe = model.location, model.revision, model.recipe
         with contextlib.ExitStack() as stack:
             if model.rank and not model.attach:  # once, for all workers
                 stack.enter_context(model.run.lock_merged(wait=True))  # until all workers have loaded it
-                base = model.recipe.model
-                where = str(merged_folder(model.run, base, model.location, model.device, model.dtype, ids.stop_id))
+                device, dtype = model.device, model.dtype
+                where = str(merged_folder(model.run, recipe.model, where, device, dtype, ids.stop_id))
                 revision = None
             say(f"Starting {self.spec.name} with {where} ({model.device.name}); this takes about a minute")
-            yield partial(_start, model, where, revision, ids.longest_prompt)
+            adapter = (model.run.adapter, model.rank) if model.attach else None
+            fields = recipe.generate
+            yield (
+                ServedModel(where, model.dtype, revision, adapter, recipe.model.trust_remote_code),
+                Limits(
+                    ids.longest_prompt + fields.max_new_tokens,
+                    fields.gpu_memory,
+                    fields.tensor_parallel,
+                    recipe.seed,
+                ),
+            )
 
 
-def _start(model: LocalModel, where: str, revision: str | None, longest_prompt: int) -> Engine:
+def _start(model: ServedModel, limits: Limits) -> Engine:
     quiet_libraries()
-    fields = model.recipe.generate
-    adapter = (model.run.adapter, model.rank) if model.attach else None
-    return VllmEngine(
-        ServedModel(where, model.dtype, revision, adapter, model.recipe.model.trust_remote_code),
-        max_tokens=longest_prompt + fields.max_new_tokens,
-        gpu_memory=fields.gpu_memory,
-        tensor_parallel=fields.tensor_parallel,
-        seed=model.recipe.seed,
-    )
+    return VllmEngine(model, limits)
