@@ -28,6 +28,9 @@ class Server(ThreadingHTTPServer):
         filtered: seeds of the prompts that its content filter refuses.
         asked: the bodies of all requests received.
         most: largest number of requests at the same time.
+        pause: seconds between the parts of a streamed answer.
+        gone: number of streamed answers whose reader went away.
+        breaks_off: number of streamed answers that end after their first part.
     """
 
     daemon_threads = True
@@ -46,6 +49,8 @@ class Server(ThreadingHTTPServer):
         self.times: list[float] = []
         self.lock = threading.Lock()
         self.now = self.most = 0
+        self.pause = 0.0
+        self.gone = self.breaks_off = 0
 
     def handle_error(self, *_: Any) -> None:
         """A client that has failed does not wait for the other answers."""
@@ -116,7 +121,34 @@ class Handler(BaseHTTPRequestHandler):
             message = "The response was filtered due to the prompt triggering a content management policy"
             self.send(400, {"error": {"message": message, "param": "prompt", "code": "content_filter"}})
         else:
-            self.send(200, self.chat(body) if self.path.endswith("/chat/completions") else self.complete(body))
+            whole = self.chat(body) if self.path.endswith("/chat/completions") else self.complete(body)
+            if body.get("stream"):
+                self.send_parts(whole, body)
+            else:
+                self.send(200, whole)
+
+    def send_parts(self, whole: dict[str, Any], body: dict[str, Any]) -> None:
+        """Send an answer in parts, as server-sent events."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.close_connection = True
+        usage = whole.pop("usage")
+        chunks = [whole | {"choices": [part]} for choice in whole["choices"] for part in parts_of(choice)]
+        if body.get("stream_options", {}).get("include_usage"):
+            chunks.append(whole | {"choices": [], "usage": usage})
+        with self.server.lock:
+            breaks_off = self.server.breaks_off > 0
+            self.server.breaks_off -= breaks_off
+        try:
+            for chunk in chunks[:1] if breaks_off else chunks:
+                self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+                time.sleep(self.server.pause)
+            if not breaks_off:
+                self.wfile.write(b"data: [DONE]\n\n")
+        except OSError:
+            with self.server.lock:
+                self.server.gone += 1
 
     def complete(self, body: dict[str, Any]) -> dict[str, Any]:
         [ids] = body["prompt"]
@@ -154,6 +186,29 @@ class Handler(BaseHTTPRequestHandler):
     def whole(kind: str, choices: list[dict[str, Any]], asked: int) -> dict[str, Any]:
         usage = {"prompt_tokens": asked, "completion_tokens": 3, "total_tokens": asked + 3}
         return {"id": "1", "object": kind, "created": 0, "model": "summary", "choices": choices, "usage": usage}
+
+
+def parts_of(choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the parts of a choice: two characters or one token id each, and the reason why it ended at the end."""
+    index, reason = choice["index"], choice["finish_reason"]
+    if (message := choice.get("message")) is not None:
+        message = dict(message)
+        content = message.pop("content") or ""
+        for start in range(0, len(content), 2):
+            yield {"index": index, "delta": {"content": content[start : start + 2]}, "finish_reason": None}
+        yield {"index": index, "delta": message, "finish_reason": reason}
+        return
+    ids, logprobs = choice.get("token_ids"), choice["logprobs"]["token_logprobs"]
+    for place, logprob in enumerate(logprobs):
+        yield {
+            "index": index,
+            "text": choice["text"] if place == 0 else "",
+            "finish_reason": None,
+            "logprobs": {"token_logprobs": [logprob], "tokens": ["x"]},
+            **({"token_ids": [ids[place]]} if ids is not None else {}),
+        }
+    rest = {"token_ids": ids[len(logprobs) :]} if ids is not None else {}
+    yield {"index": index, "text": "", "finish_reason": reason, "logprobs": None, **rest}
 
 
 @contextmanager

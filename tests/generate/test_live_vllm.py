@@ -1,4 +1,4 @@
-"""The live form of the engine vllm on a tiny model: texts, stopped requests, and the death of vLLM's own process."""
+"""The live form of the engine vllm on a tiny model: texts, stopped requests, and the death of vLLM's process."""
 
 from __future__ import annotations
 

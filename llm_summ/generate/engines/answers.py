@@ -14,7 +14,7 @@ from enum import Enum
 from llm_summ.core.errors import listed
 from llm_summ.predictions.prediction import FinishReason
 
-__all__ = ["Answer", "NoAnswer", "Tally", "read_answer", "unanswered_lines", "without_thoughts"]
+__all__ = ["Answer", "NoAnswer", "Tally", "read_answer", "unanswered_lines", "visible_text", "without_thoughts"]
 
 _OPEN, _CLOSE = "<think>", "</think>"
 _TAG = re.compile(r"<(/?)think>")
@@ -94,6 +94,25 @@ def without_thoughts(text: str) -> str | None:
             return None
         text = text[end:].lstrip()
     return text
+
+
+def visible_text(text: str) -> str:
+    """Return what can be shown of a text that is still being written: nothing of thoughts before it.
+
+    A longer text begins with what was returned for a shorter one.
+    """
+    while True:
+        begin = text.lstrip()
+        if not begin.startswith(_OPEN):
+            return "" if _OPEN.startswith(begin) else text
+        depth = 0
+        for tag in _TAG.finditer(text):
+            depth += -1 if tag[1] else 1
+            if depth == 0:
+                text = text[tag.end() :].lstrip()
+                break
+        else:
+            return ""
 
 
 def _end_of_block(text: str) -> int | None:

@@ -6,14 +6,16 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from llm_summ.core.errors import EngineError, GenerationError
 from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request, unfinished
 from llm_summ.generate.engines.answers import NoAnswer, Tally, unanswered_lines
-from llm_summ.generate.engines.openai_protocol import output_with_ids, read_choice, request_body, send
+from llm_summ.generate.engines.openai_protocol import output_with_ids, read_choice, request_body, send, used_line
 from llm_summ.generate.engines.patient_client import KEY, FilteredError, PatientClient
+from llm_summ.generate.live_worker import StartLive
 from llm_summ.generate.model_source import EngineLoader, ModelSource, saved_tokenizer
 from llm_summ.prompt import Renderer
 from llm_summ.recipe import Recipe, ServerFields
@@ -21,7 +23,6 @@ from llm_summ.runs.run import Run
 
 __all__ = ["KEY", "OpenaiEngine", "OpenaiLoader"]
 
-_PER_MILLION = 1e6
 _ATTEMPTS = 3  # to get an answer; with the same settings, a third text rarely differs
 _HOPELESS = 8  # stop if none of the first 8 dialogues has an answer
 _KEPT = "finished outputs are kept"
@@ -122,12 +123,7 @@ class OpenaiEngine:
             GenerationError: the generation was completed, but some dialogues have no answer.
         """
         url = self._fields.url
-        used = f"{self.prompt_tokens:,} prompt tokens, {self.completion_tokens:,} completion tokens"
-        if self._fields.price is not None:
-            prompt, completion = self._fields.price
-            cost = (self.prompt_tokens * prompt + self.completion_tokens * completion) / _PER_MILLION
-            used += f", cost {cost:.4f} at {prompt:g} and {completion:g} per million"
-        say(f"{url}: {used}")
+        say(used_line(self._fields, self.prompt_tokens, self.completion_tokens))
         if self._had_thoughts:
             say(f"{url}: removed <think>…</think> from {self._had_thoughts} of {self._answers} answers")
         self._server.close()
@@ -252,4 +248,12 @@ class OpenaiLoader(EngineLoader):
                 engine.find_model()
             return engine
 
-        return ModelSource(saved_tokenizer(run, recipe), {"adapter": "the server's", "server": where}, start)
+        def live(renderer: Renderer, longest: int) -> StartLive:
+            if server.model:
+                engine.find_model()
+            from llm_summ.generate.engines.openai_live import OpenaiLive
+
+            return partial(OpenaiLive, server.model_copy(update={"model": where["model"]}))
+
+        identity = {"adapter": "the server's", "server": where}
+        return ModelSource(saved_tokenizer(run, recipe), identity, start, live=live)

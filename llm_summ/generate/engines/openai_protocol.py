@@ -10,9 +10,11 @@ from llm_summ.generate.engines.answers import Answer, NoAnswer, read_answer
 from llm_summ.recipe import ServerFields
 
 if TYPE_CHECKING:
-    from openai import OpenAI
+    from openai import AsyncOpenAI, OpenAI
 
-__all__ = ["output_with_ids", "read_choice", "request_body", "send"]
+__all__ = ["output_with_ids", "read_choice", "request_body", "send", "used_line"]
+
+_PER_MILLION = 1e6
 
 
 def request_body(fields: ServerFields, request: Request, stop_id: int, decoding: Decoding) -> dict[str, Any]:
@@ -42,8 +44,16 @@ def request_body(fields: ServerFields, request: Request, stop_id: int, decoding:
     return sent | fields.further_fields
 
 
-def send(client: OpenAI, fields: ServerFields, model: str, request: Request, body: dict[str, Any]) -> Any:
-    """Send a request, and return the server's answer.
+def send(
+    client: OpenAI | AsyncOpenAI,
+    fields: ServerFields,
+    model: str,
+    request: Request,
+    body: dict[str, Any],
+    *,
+    stream: bool = False,
+) -> Any:
+    """Send a request, and return the server's answer; an asynchronous client returns one to wait for.
 
     Args:
         client: of the package openai.
@@ -51,11 +61,15 @@ def send(client: OpenAI, fields: ServerFields, model: str, request: Request, bod
         model: the server's name of the model.
         request: has the prompt.
         body: from `request_body`.
+        stream: whether the answer comes in parts.
     """
+    more: dict[str, Any] = {"stream": True} if stream else {}
     if fields.prompt == "tokens":
-        return client.completions.create(model=model, prompt=[list(request.prompt_ids)], extra_body=body)
+        prompt = [list(request.prompt_ids)]
+        return client.completions.create(model=model, prompt=prompt, extra_body=body, **more)
     return client.chat.completions.create(
         model=model,
+        **more,
         messages=[{"role": role, "content": text} for role, text in request.messages],  # type: ignore[misc]
         extra_body=body,
     )
@@ -102,3 +116,13 @@ def read_choice(choice: Any) -> Answer | NoAnswer:
         refusal=message.refusal,
         thoughts=further.get("reasoning_content") or further.get("reasoning"),
     )
+
+
+def used_line(fields: ServerFields, prompt_tokens: int, completion_tokens: int) -> str:
+    """Return a line with the tokens that a server has counted, and what they cost."""
+    used = f"{prompt_tokens:,} prompt tokens, {completion_tokens:,} completion tokens"
+    if fields.price is not None:
+        prompt, completion = fields.price
+        cost = (prompt_tokens * prompt + completion_tokens * completion) / _PER_MILLION
+        used += f", cost {cost:.4f} at {prompt:g} and {completion:g} per million"
+    return f"{fields.url}: {used}"

@@ -18,7 +18,7 @@ from llm_summ.recipe.request_body import SentField
 if TYPE_CHECKING:
     from openai import OpenAI
 
-__all__ = ["KEY", "FilteredError", "PatientClient"]
+__all__ = ["KEY", "FilteredError", "PatientClient", "client_options", "refusal", "retry_pause"]
 
 KEY = "OPENAI_API_KEY"
 """The environment variable with the key. The key is never written to a file or a message."""
@@ -55,13 +55,7 @@ class PatientClient:
         import openai
 
         self._fields = fields
-        self._client = openai.OpenAI(
-            base_url=fields.url,
-            # Local servers need no key, but the client does.
-            api_key=_key() or "none",
-            max_retries=0,  # this class decides which failures are retried
-            timeout=_SECONDS_FOR_AN_ANSWER,
-        )
+        self._client = openai.OpenAI(**client_options(fields))
         self._stopped, self._lock = threading.Event(), threading.Lock()
         self._answered_at, self._next_at = time.monotonic(), 0.0
         self._is_failing = False
@@ -101,17 +95,14 @@ class PatientClient:
             self._keep_to_the_rate()
             try:
                 result = send(self._client)
-            except openai.APIStatusError as error:
-                status = error.status_code
-                if not (status in (408, 409, 429) or status >= 500) or error.code == "insufficient_quota":
+            except (openai.APIStatusError, openai.APIConnectionError) as error:
+                wanted = retry_pause(error, pause)
+                if wanted is None:
                     if error.code == _FILTERED:
                         self._note_answer()
-                    raise self._refused(error) from error
+                    raise refusal(self._fields, error) from error
                 failure: openai.APIError = error
-                asked_for = error.response.headers.get("retry-after", "")
-                wait = float(asked_for) if asked_for.replace(".", "", 1).isdecimal() else pause
-            except openai.APIConnectionError as error:
-                failure, wait = error, pause
+                wait = wanted
             else:
                 self._note_answer()
                 return result
@@ -145,37 +136,78 @@ class PatientClient:
         if self._stopped.wait(max(0.0, begin - time.monotonic())):
             raise GenerationError(f"{self._fields.url}: another request failed")
 
-    def _refused(self, error: Any) -> EngineError:
-        url, status = self._fields.url, error.status_code
-        if status in (401, 403):
-            problem = "rejects the key in" if _key() else "requires a key, but none is in"
-            return EngineError(f"{url}: {problem} {KEY}; set it in the environment")
-        if status == 404:
-            expected = "expected a URL that ends with /v1 (generate.server.url)"
-            return EngineError(f"{url}: no such address or model; {expected}")
-        kind = FilteredError if error.code == _FILTERED else EngineError
-        return kind(f"{url}: HTTP {status}: {_without_key(first_line(error))}{self._advice(error)}")
 
-    def _advice(self, error: Any) -> str:
-        """Return what to change in the recipe if the server does not know a field of the body."""
-        if error.status_code not in (400, 422):
-            return ""
-        texts = [str(error.param or ""), str(error), str(error.body)]
-        added = [name for name in self._fields.extra_body if any(_is_named(name, text) for text in texts)]
-        if added and any(map(_UNKNOWN.search, texts)):
-            return f"; remove {', '.join(added)} from generate.server.extra_body"
-        if "chat_template_kwargs" in self._fields.further_fields and any(
-            _is_named(name, text) for name in ("chat_template_kwargs", "enable_thinking") for text in texts
-        ):
-            return "; leave it out with generate.server.leave_out=[chat_template_kwargs]"
-        if not any(map(_UNKNOWN.search, texts)):
-            return ""
-        sent = [name for name in get_args(SentField) if name not in self._fields.leave_out]
-        # A body may repeat the whole request. The shortest text that names a field names the unknown one.
-        for text in texts:
-            if names := [name for name in sent if _is_named(name, text)]:
-                return f"; leave it out with generate.server.leave_out=[{','.join(names)}]"
+def client_options(fields: ServerFields) -> dict[str, Any]:
+    """Return the arguments of openai's clients.
+
+    Raises:
+        EngineError: the key has characters that no key can have.
+    """
+    return {
+        "base_url": fields.url,
+        # Local servers need no key, but the client does.
+        "api_key": _key() or "none",
+        "max_retries": 0,  # our code decides which failures are retried
+        "timeout": _SECONDS_FOR_AN_ANSWER,
+    }
+
+
+def retry_pause(error: Any, pause: float) -> float | None:
+    """Return the seconds to wait before a request is sent again; None: a retry would not help.
+
+    Args:
+        error: of the package openai.
+        pause: the seconds, unless the server asks for others.
+    """
+    status = getattr(error, "status_code", None)
+    if status is None:  # no connection
+        return pause
+    if not (status in (408, 409, 429) or status >= 500) or error.code == "insufficient_quota":
+        return None
+    asked_for = error.response.headers.get("retry-after", "")
+    return float(asked_for) if asked_for.replace(".", "", 1).isdecimal() else pause
+
+
+def refusal(fields: ServerFields, error: Any, *, quotes: bool = True) -> EngineError:
+    """Return the error for a request that the server rejects.
+
+    Args:
+        fields: the recipe's section `generate.server`.
+        error: of the package openai, with a status.
+        quotes: whether the message has the server's own words, which may repeat the prompt.
+    """
+    url, status = fields.url, error.status_code
+    if status in (401, 403):
+        problem = "rejects the key in" if _key() else "requires a key, but none is in"
+        return EngineError(f"{url}: {problem} {KEY}; set it in the environment")
+    if status == 404:
+        expected = "expected a URL that ends with /v1 (generate.server.url)"
+        return EngineError(f"{url}: no such address or model; {expected}")
+    kind = FilteredError if error.code == _FILTERED else EngineError
+    reason = f": {_without_key(first_line(error))}" if quotes else ""
+    return kind(f"{url}: HTTP {status}{reason}{_advice(fields, error)}")
+
+
+def _advice(fields: ServerFields, error: Any) -> str:
+    """Return what to change in the recipe if the server does not know a field of the body."""
+    if error.status_code not in (400, 422):
         return ""
+    texts = [str(error.param or ""), str(error), str(error.body)]
+    added = [name for name in fields.extra_body if any(_is_named(name, text) for text in texts)]
+    if added and any(map(_UNKNOWN.search, texts)):
+        return f"; remove {', '.join(added)} from generate.server.extra_body"
+    if "chat_template_kwargs" in fields.further_fields and any(
+        _is_named(name, text) for name in ("chat_template_kwargs", "enable_thinking") for text in texts
+    ):
+        return "; leave it out with generate.server.leave_out=[chat_template_kwargs]"
+    if not any(map(_UNKNOWN.search, texts)):
+        return ""
+    sent = [name for name in get_args(SentField) if name not in fields.leave_out]
+    # A body may repeat the whole request. The shortest text that names a field names the unknown one.
+    for text in texts:
+        if names := [name for name in sent if _is_named(name, text)]:
+            return f"; leave it out with generate.server.leave_out=[{','.join(names)}]"
+    return ""
 
 
 def _is_named(name: str, text: str) -> bool:
