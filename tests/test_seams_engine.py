@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from llm_summ.core.engine_registry import (
 )
 from llm_summ.core.errors import EngineError
 from llm_summ.data import Dialogue, read_dialogues
+from llm_summ.generate.live_process import EngineProcess
 from llm_summ.generate.summarizer import Summarizer
 from llm_summ.recipe import GenerateFields
 
@@ -91,6 +93,17 @@ def test_a_program_uses_it_by_its_name(toy: Path, run: Path) -> None:
         [summary] = summarizer.summarize([dialogue])
     assert (summary.raw, summary.text) == ("#Person2#:  아니,   금방 가. ", "#Person2#: 아니, 금방 가.")
     assert summary.changed_by == ("strip", "collapse_whitespace")
+
+
+@pytest.mark.slow
+def test_it_answers_many_callers_without_a_live_form_of_its_own(toy: Path, run: Path) -> None:
+    dialogues = read_dialogues("sample:dev")[:12]
+    with Summarizer.open(run, engine="toy", live=True) as summarizer, ThreadPoolExecutor(4) as pool:
+        engine = summarizer.engine
+        assert isinstance(engine, EngineProcess)
+        engine.wait()
+        found = pool.map(lambda one: summarizer.using(engine.engine()).summarize([one])[0].raw, dialogues)
+        assert list(found) == [dialogue.text.splitlines()[-1] for dialogue in dialogues]
 
 
 @pytest.mark.slow
