@@ -18,7 +18,8 @@ from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
 from llm_summ.generate.duration import generation_time
 from llm_summ.generate.engine import Engine
-from llm_summ.generate.live import BatchedLive, LiveEngine
+from llm_summ.generate.live import LiveEngine
+from llm_summ.generate.live_batches import BatchedLive
 from llm_summ.generate.live_local import LiveProof, prompts_of_a_proof
 from llm_summ.generate.live_worker import StartLive
 from llm_summ.generate.model_source import EngineLoader, ModelSource, other_local_engines

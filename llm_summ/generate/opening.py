@@ -15,7 +15,7 @@ from llm_summ.core.optional_packages import quiet_libraries, require
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.generate.engine import Engine
 from llm_summ.generate.engine_choice import choose_engine, faster_engine
-from llm_summ.generate.live import BatchedLive
+from llm_summ.generate.live_batches import BatchedLive
 from llm_summ.generate.live_process import EngineProcess
 from llm_summ.generate.long_dialogues import LongSettings
 from llm_summ.generate.model_source import ModelSource, resolve_model, unreadable_prompts

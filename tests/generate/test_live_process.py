@@ -21,7 +21,8 @@ import pytest
 from llm_summ.core.errors import AbandonedError, EngineDownError, GenerationError, LlmSummError, ModelError
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request
 from llm_summ.generate.engines.echo import EchoEngine, lead
-from llm_summ.generate.live import BatchedLive, Piece
+from llm_summ.generate.live import Piece
+from llm_summ.generate.live_batches import BatchedLive
 from llm_summ.generate.live_process import EngineProcess, Restarts
 
 SECRET = "비밀이야"

@@ -12,7 +12,8 @@ from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Output, Request
 from llm_summ.generate.engines.hf import HfEngine
 from llm_summ.generate.engines.hf_rows import Row, RowBatch
-from llm_summ.generate.live import BatchedLive, Call, Piece
+from llm_summ.generate.live import Piece
+from llm_summ.generate.live_batches import BatchedLive, Call
 
 __all__ = ["HfLive"]
 
