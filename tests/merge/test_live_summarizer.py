@@ -1,4 +1,4 @@
-"""A live summarizer writes what the usual one writes, whatever it opens, for many threads at a time."""
+"""A live summarizer writes what the usual one writes, for all that it opens and for many threads at a time."""
 
 from __future__ import annotations
 

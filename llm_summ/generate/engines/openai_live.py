@@ -15,7 +15,13 @@ from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Output, Request
 from llm_summ.generate.engines.answers import Answer, NoAnswer, read_answer, visible_text
 from llm_summ.generate.engines.openai_protocol import output_with_ids, request_body, send, used_line
-from llm_summ.generate.engines.patient_client import FilteredError, client_options, refusal, retry_pause
+from llm_summ.generate.engines.patient_client import (
+    FilteredError,
+    client_options,
+    names_field,
+    refusal,
+    retry_pause,
+)
 from llm_summ.generate.live import Piece
 from llm_summ.recipe import ServerFields
 
@@ -185,7 +191,7 @@ class OpenaiLive:
             except (openai.APIStatusError, openai.APIConnectionError) as error:
                 wanted = retry_pause(error, pause)
                 if wanted is None:
-                    if streamed is not body and "stream_options" in str(error):
+                    if streamed is not body and names_field(error, "stream_options"):
                         self._counts_tokens = False  # this server does not know the field
                         continue
                     raise refusal(self._fields, error, quotes=False) from error

@@ -18,7 +18,7 @@ from llm_summ.recipe.request_body import SentField
 if TYPE_CHECKING:
     from openai import OpenAI
 
-__all__ = ["KEY", "FilteredError", "PatientClient", "client_options", "refusal", "retry_pause"]
+__all__ = ["KEY", "FilteredError", "PatientClient", "client_options", "names_field", "refusal", "retry_pause"]
 
 KEY = "OPENAI_API_KEY"
 """The environment variable with the key. The key is never written to a file or a message."""
@@ -208,6 +208,11 @@ def _advice(fields: ServerFields, error: Any) -> str:
         if names := [name for name in sent if _is_named(name, text)]:
             return f"; leave it out with generate.server.leave_out=[{','.join(names)}]"
     return ""
+
+
+def names_field(error: Any, name: str) -> bool:
+    """Return whether a server that rejects a request names a field of its body."""
+    return any(_is_named(name, text) for text in (str(error.param or ""), str(error), str(error.body)))
 
 
 def _is_named(name: str, text: str) -> bool:
