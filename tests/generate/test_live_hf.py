@@ -225,3 +225,40 @@ def test_rows_join_models_that_see_a_window(window: int) -> None:
     assert {key: one.token_ids for key, one in found.items()} == {
         key: one.token_ids for key, one in expected.items()
     }
+
+
+def test_a_batch_that_is_too_large_is_halved_and_no_token_comes_twice(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from llm_summ.generate.engines.hf import HfEngine
+    from llm_summ.generate.engines.hf_live import HfLive
+
+    model = load(tiny_model)
+    asked = [Request(request.prompt_ids, 12) for request in requests(10)]
+    expected = offline(model, GREEDY, asked)
+    forward, sizes = model.forward, []
+
+    def limited(*arguments: Any, **options: Any) -> Any:
+        rows, steps = options["input_ids"].shape
+        sizes.append(rows)
+        if rows > 2 and steps == 1:  # in the middle of a text
+            raise torch.OutOfMemoryError("no")
+        return forward(*arguments, **options)
+
+    monkeypatch.setattr(model, "forward", limited)
+    live = HfLive(HfEngine(model, pad_id=PAD_ID, batch_size=BATCH))
+
+    async def ask() -> list[list[Piece]]:
+        found = await asyncio.gather(*(pieces(live, one, GREEDY, 0.0) for one in asked))
+        await live.close()
+        return list(found)
+
+    for row, each in enumerate(asyncio.run(ask())):
+        [output] = [piece.output for piece in each if piece.output]
+        assert output.token_ids == expected[row, 0].token_ids
+        tokens = [token for piece in each for token in piece.token_ids]
+        assert tokens == [token for token in output.token_ids if token != STOP_ID]
+    assert max(sizes) == BATCH
+    assert live.rows_at_once == 2
