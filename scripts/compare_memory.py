@@ -157,9 +157,7 @@ def _estimate(recipe: str, settings: list[str]) -> tuple[Memory, float]:
     dtype = pick_dtype(fields, plan.location, device, fields.compute_dtype, training=True)
     started = time.perf_counter()
     meta_model = build_meta_model(plan.recipe, plan.location, dtype)
-    _, memory = fit_micro_batch(
-        plan.recipe, plan.location, meta_model, plan.rows, device, dtype, device_memory(device)
-    )
+    _, memory = fit_micro_batch(plan.recipe, meta_model, plan.rows, device, dtype, device_memory(device))
     return memory, time.perf_counter() - started
 
 

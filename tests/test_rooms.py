@@ -50,6 +50,7 @@ MAY_BE_HEAVY = {
 MAY_BE_HEAVY |= {
     "llm_summ.core.compat.trainer",
     "llm_summ.generate.growing_cache",
+    "llm_summ.models.beam_cache",
     "llm_summ.generate.engines.sampling",
 }
 

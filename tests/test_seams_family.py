@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 from collections.abc import Iterator
@@ -11,10 +12,18 @@ import pytest
 from command_line import llm_summ
 from seams import installed, log_of, own_registry, write_recipe
 
-from llm_summ.core.errors import ModelError
+import llm_summ as llm_summ_package
+from llm_summ.core.engine_registry import engine_spec
+from llm_summ.core.errors import EngineError, ModelError
+from llm_summ.models.base import empty_model
 from llm_summ.models.base_facts import BaseFacts, facts_of
+from llm_summ.models.base_finding import BaseFinding
+from llm_summ.models.duration import model_size
 from llm_summ.models.families import CAUSAL, FAMILIES, find_family
 from llm_summ.models.families.causal import Causal
+from llm_summ.models.vllm_support import base_refusals
+from llm_summ.recipe import ModelFields, Recipe, load_recipe
+from llm_summ.runs.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:::transformers", "ignore:::trl", "ignore:::torch", "ignore:::peft")
 
@@ -106,6 +115,67 @@ def test_it_is_asked_first(toy: Path, base: Path, tiny_model: Path, monkeypatch:
     every = Every()
     FAMILIES.register(every)
     assert find_family(facts(tiny_model)) is every
+
+
+class Scribe(Causal):
+    """Decoders that need what vLLM has not, take no packing, and give a token half of their layers."""
+
+    name, plural = "scribe", "scribes"
+    needs = frozenset({"encoder_decoder"})
+
+    def includes(self, facts: BaseFacts) -> bool:
+        return facts.architectures == ("ToyWriter",)
+
+    def training_findings(self, recipe: Recipe) -> Iterator[BaseFinding]:
+        if recipe.train.packing:
+            yield BaseFinding("packing", "train.packing: a scribe reads one row at a time; set it to false")
+
+    def weights_per_token(self, weights: int) -> int:
+        return weights // 2
+
+
+@pytest.mark.slow
+def test_what_it_decides_holds_everywhere(base: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_registry(FAMILIES, monkeypatch)
+    scribe = Scribe()
+    FAMILIES.register(scribe)
+    path = write_recipe(Path("mine.yaml"), base)
+    done = llm_summ("check", str(path), "--set", "train.packing=true")
+    assert (done.code, done.out.count("a scribe reads one row at a time")) == (1, 1)
+    # The engines that lack what it needs are named with its own word, and so is the one that has it.
+    assert base_refusals(facts(base)) == ["vLLM serves no scribes such as ToyWriter"]
+    from llm_summ.generate.engines.vllm import VllmLoader
+
+    loader = VllmLoader(engine_spec("vllm"))
+    expected = "--engine vllm: serves no scribes such as ToyWriter; use --engine hf, which auto takes"
+    with pytest.raises(EngineError, match=f"^{expected}$"):
+        loader.source(Run(base), load_recipe(path, ["generate.engine=vllm"]), untuned=True)
+    # Its weights are counted as it says.
+    sizes = [model_size(empty_model(ModelFields(base=str(one)), str(one))).layers for one in (base, tiny_model)]
+    assert 2 * sizes[0] == sizes[1]
+    done = llm_summ("sft", str(path), "--run", "mine")
+    assert done.code == 0, done.err
+    done = llm_summ("merge", "--run", "mine", "--no-verify")
+    assert done.code == 0, done.err
+    assert "vllm serve" not in done.err
+    card = Path("runs/mine/merged/README.md").read_text(encoding="utf-8")
+    assert 'model = AutoModelForCausalLM.from_pretrained("PATH-OF-THIS-FOLDER")' in card
+    assert "[0, prompt.input_ids.shape[1]:]" in card
+
+
+def test_no_other_module_asks_which_family_a_base_is_of() -> None:
+    """The gate says why a base that no family includes is refused; all others ask the family what follows."""
+    package = Path(llm_summ_package.__file__).parent
+    asking = set()
+    for path in package.rglob("*.py"):
+        names = {
+            getattr(node, "attr", getattr(node, "id", ""))
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        }
+        if names & {"is_encoder_decoder", "is_encoder", "CAUSAL", "SEQ2SEQ"}:
+            asking.add(path.relative_to(package).as_posix())
+    families = {f"models/families/{name}.py" for name in ("__init__", "causal", "seq2seq")}
+    assert asking == families | {"models/base_facts.py", "models/gate.py"}
 
 
 def test_a_package_that_is_broken_is_named(toy: Path, base: Path) -> None:

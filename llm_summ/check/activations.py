@@ -22,14 +22,15 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from llm_summ.check.meta_model import quantized_layers
+from llm_summ.check.meta_model import MetaModel
 from llm_summ.check.micro_batch import MicroBatch
+from llm_summ.check.sizes import quantized_layers
 from llm_summ.check.tensor_memory import count_tensor_bytes
 from llm_summ.core.compat.bitsandbytes import BLOCK
 from llm_summ.core.compat.torch import autocast_as_on, fake_tensor_mode, replace_forward
 from llm_summ.core.compat.transformers import without_full_masks
 from llm_summ.core.compat.trl import TILE_TOKENS, TILE_VOCABULARY
-from llm_summ.models.families import family_of_config
+from llm_summ.models.families import ModelFamily
 
 __all__ = ["Step", "trace_step"]
 
@@ -52,12 +53,18 @@ class Step:
 
 
 def trace_step(
-    model: Any, batch: MicroBatch, *, on_gpu: bool, dtype: str, checkpointing: bool, label_smoothing: float = 0.0
+    model: MetaModel,
+    batch: MicroBatch,
+    *,
+    on_gpu: bool,
+    dtype: str,
+    checkpointing: bool,
+    label_smoothing: float = 0.0,
 ) -> Step:
     """Run a forward and a backward pass on fake tensors.
 
     Args:
-        model: from `build_meta_model`; it is changed, and can then only be used for further steps.
+        model: without weights; its module is changed, and can then only be used for further steps.
         batch: the shape of the micro batch.
         on_gpu: whether the step runs on a GPU, with TRL's fused head if the family of the model has it.
         dtype: name of the dtype to compute in.
@@ -70,29 +77,30 @@ def trace_step(
     half = dtype == "bfloat16" or (on_gpu and dtype == "float16")
     kind = "cuda" if on_gpu else "cpu"
     cast = autocast_as_on(kind, getattr(torch, dtype)) if half else nullcontext()
-    for layer in quantized_layers(model):
+    module, family = model.module, model.family
+    for layer in quantized_layers(module):
         replace_forward(layer, types.MethodType(_quantized_forward, layer))
     if on_gpu:
-        for layer in model.modules():
+        for layer in module.modules():
             if isinstance(layer, torch.nn.Dropout) and layer.p:
                 replace_forward(layer, types.MethodType(_fused_dropout, layer))
-    if checkpointing and not model.is_gradient_checkpointing:
-        model.gradient_checkpointing_enable()
-        model.enable_input_require_grads()
-    model.train()
-    for module in model.modules():
-        if hasattr(module, "layerdrop"):  # BART draws a number for each layer, and a fake tensor has none
-            module.training = False
+    if checkpointing and not module.is_gradient_checkpointing:
+        module.gradient_checkpointing_enable()
+        module.enable_input_require_grads()
+    module.train()
+    for part in module.modules():
+        if hasattr(part, "layerdrop"):  # BART draws a number for each layer, and a fake tensor has none
+            part.training = False
     masks = without_full_masks() if batch.rows == 1 and not batch.packed else nullcontext()
     with masks, fake_tensor_mode():
-        _make_fake(model)
-        counter = count_tensor_bytes(model, {int(model.get_output_embeddings().weight.shape[0]), TILE_VOCABULARY})
+        _make_fake(module)
+        counter = count_tensor_bytes(module, {model.vocabulary, TILE_VOCABULARY})
         with counter:
             with cast:
-                if on_gpu and not label_smoothing and family_of_config(model.config).continues_prompt:
-                    loss = _fused_loss(model, batch, counter)
+                if on_gpu and not label_smoothing and family.has_fused_head:
+                    loss = _fused_loss(module, family, batch, counter)
                 else:
-                    loss = _completion_loss(model, batch, counter, label_smoothing)
+                    loss = _completion_loss(module, family, batch, counter, label_smoothing)
             loss.backward()
     working = max(0, counter.peak - counter.kept - counter.wide_at_peak)
     return Step(counter.kept, counter.wide_at_peak, working, counter.passing)
@@ -117,13 +125,14 @@ def _make_fake(model: Any) -> None:
             setattr(module, name, made[id(old)])
 
 
-def _inputs(model: Any, batch: MicroBatch) -> dict[str, Any]:
-    family = family_of_config(model.config)
+def _inputs(family: ModelFamily, batch: MicroBatch) -> dict[str, Any]:
     inputs = family.blank_inputs(batch.rows, batch.length, batch.target_tokens, packed=batch.packed)
     return {"use_cache": False, **inputs}
 
 
-def _completion_loss(model: Any, batch: MicroBatch, counter: Any, label_smoothing: float) -> Any:
+def _completion_loss(
+    model: Any, family: ModelFamily, batch: MicroBatch, counter: Any, label_smoothing: float
+) -> Any:
     """Return the loss of `CompletionLoss` without the fused head; logits are (n, v)."""
     import torch
     from torch.nn import functional
@@ -134,18 +143,18 @@ def _completion_loss(model: Any, batch: MicroBatch, counter: Any, label_smoothin
         lambda module, inputs: (inputs[0][targets, targets],)
     )
     try:
-        logits = model(**_inputs(model, batch)).logits.float()  # as accelerate does it
+        logits = model(**_inputs(family, batch)).logits.float()  # as accelerate does it
     finally:
         hook.remove()
     counter.keep()
     return functional.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
 
 
-def _fused_loss(model: Any, batch: MicroBatch, counter: Any) -> Any:
+def _fused_loss(model: Any, family: ModelFamily, batch: MicroBatch, counter: Any) -> Any:
     """Return TRL's loss on a GPU."""
     import torch
 
-    hidden = model.base_model(**_inputs(model, batch)).last_hidden_state
+    hidden = model.base_model(**_inputs(family, batch)).last_hidden_state
     counter.keep()
     targets = torch.zeros(batch.target_tokens, dtype=torch.long)
     return _fused_head(hidden[targets, targets], model.get_output_embeddings().weight)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from llm_summ.check.tokens import beyond_the_context
 from llm_summ.core.errors import InputError, listed
 from llm_summ.models.base_facts import BaseFacts
@@ -147,19 +145,13 @@ def optimizer_notes(recipe: Recipe, device: Device) -> list[str]:
     return [f"train.optimizer: {name}: a CPU cannot page the optimizer's states; they stay in memory"]
 
 
-def adapter_refusals(recipe: Recipe, facts: BaseFacts, model: Any) -> list[str]:
-    """Return why vLLM would refuse the future adapter; empty if it accepts it, or if no adapter is trained."""
-    lora = recipe.lora
-    if not trained_weights(recipe).has_adapter:
-        return []
-    # PEFT adapts fused experts as parameters, not as layers.
-    fused = model is not None and any(type(module).__name__ == "ParamWrapper" for module in model.modules())
-    config = {
-        "r": lora.r,
-        "target_parameters": fused,
-        "lora_alpha": lora.alpha,
-        "target_modules": lora.targets,
-        "use_rslora": lora.rslora,
-        "init_lora_weights": True if lora.init == "default" else lora.init,
-    }
-    return attach_refusals(facts, config)
+def adapter_refusals(recipe: Recipe, facts: BaseFacts, *, experts: bool) -> list[str]:
+    """Return why vLLM would refuse the future adapter; empty if it accepts it, or if no adapter is trained.
+
+    Args:
+        recipe: of the training.
+        facts: of the base.
+        experts: whether the adapter is for fused experts.
+    """
+    future = trained_weights(recipe).future_adapter(recipe.lora, experts=experts)
+    return [] if future is None else attach_refusals(facts, future)

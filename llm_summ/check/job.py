@@ -6,7 +6,6 @@ import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from llm_summ.check.findings import (
     adapter_refusals,
@@ -21,7 +20,7 @@ from llm_summ.check.findings import (
 )
 from llm_summ.check.leaks import Leak, dialogues_are, find_leaks
 from llm_summ.check.memory import Memory, device_memory, fit_micro_batch
-from llm_summ.check.meta_model import build_meta_model
+from llm_summ.check.meta_model import MetaModel, build_meta_model
 from llm_summ.check.report import CheckReport, each_of, gib
 from llm_summ.check.tokens import token_findings, unknown_ids
 from llm_summ.core.compat.torch import is_about_meta_tensors
@@ -67,7 +66,7 @@ def check_recipe(
     """
     require_training()
     quiet_libraries()
-    started: list[tuple[Future[list[Leak]], Future[Any]]] = []
+    started: list[tuple[Future[list[Leak]], Future[MetaModel]]] = []
     with ThreadPoolExecutor(max_workers=1) as background:
 
         def begin(data: dict[str, list[Dialogue]], location: str, dtype: str) -> None:
@@ -90,7 +89,7 @@ def check_recipe(
         setup = replace(setup, start=None if runs is None else find_start(recipe, runs, plan.location))
     except InputError as error:
         failures.append(str(error))
-    refusals = adapter_refusals(recipe, plan.facts, model)
+    refusals = adapter_refusals(recipe, plan.facts, experts=model is not None and model.adapts_experts)
     if refusals and _attaches_in_vllm(recipe.generate):
         line = f"generate.adapter: attach: vLLM refuses the adapter ({'; '.join(refusals)}); set it to merge"
         # With `auto` another engine, which accepts any adapter, may be used.
@@ -123,7 +122,7 @@ def check_recipe(
 
 
 def _estimate(
-    setup: TrainingSetup, model: Any, available: int, devices: int, failures: list[str], notes: list[str]
+    setup: TrainingSetup, model: MetaModel, available: int, devices: int, failures: list[str], notes: list[str]
 ) -> tuple[TrainingSetup, Memory | None]:
     """Return the setup with the estimated rows at a time and duration, and the memory; None: it is unknown.
 
@@ -134,12 +133,16 @@ def _estimate(
     recipe, device = plan.recipe, plan.device
     size, memory, time = setup.micro_batch_size, None, None
     try:
-        size, memory = fit_micro_batch(
-            recipe, plan.location, model, plan.rows, device, plan.dtype, available, devices
-        )
-        dense = memory.dequantized > 0
+        size, memory = fit_micro_batch(recipe, model, plan.rows, device, plan.dtype, available, devices)
         time = training_time(
-            recipe, model, device, plan.dtype, micro_batch_size=size, dense=dense, devices=devices
+            recipe,
+            model.size,
+            model.architecture,
+            device,
+            plan.dtype,
+            micro_batch_size=size,
+            dense=memory.dequantized > 0,
+            devices=devices,
         )
     except InputError:
         raise
@@ -171,7 +174,7 @@ def _is_of_a_model(error: BaseException) -> bool:
     return not is_about_meta_tensors(error) and any(is_model_code(frame.filename) for frame in frames)
 
 
-def _built(recipe: Recipe, meta_model: Future[Any], failures: list[str]) -> Any:
+def _built(recipe: Recipe, meta_model: Future[MetaModel], failures: list[str]) -> MetaModel | None:
     """Return the model without weights; if it cannot be built, add a line to `failures` and return None.
 
     Raises:

@@ -43,23 +43,13 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from llm_summ.check.activations import trace_step
+from llm_summ.check.meta_model import MetaModel
 from llm_summ.check.micro_batch import MicroBatch, worst_micro_batch
-from llm_summ.check.sizes import (
-    file_bytes,
-    optimizer_bytes,
-    still_mapped,
-    trained,
-    update_bytes,
-    weight_bytes,
-)
+from llm_summ.check.sizes import optimizer_bytes, update_bytes
 from llm_summ.core.compat.transformers import attention_implementation
-from llm_summ.models.dequantized import dequantized_bytes
 from llm_summ.models.device import Device
-from llm_summ.models.duration import model_size
-from llm_summ.models.families import family_of_config
 from llm_summ.models.machine_speed import machine_speed
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.plan.duration import quickest_micro_batch
@@ -147,8 +137,7 @@ class Memory:
 
 def fit_micro_batch(
     recipe: Recipe,
-    location: str,
-    model: Any,
+    model: MetaModel,
     rows: Sequence[TokenizedExample],
     device: Device,
     dtype: str,
@@ -164,8 +153,7 @@ def fit_micro_batch(
 
     Args:
         recipe: the recipe.
-        location: the base model's folder or hub id.
-        model: from `build_meta_model`; it is changed, and cannot be used for other purposes afterwards.
+        model: without weights; its module is changed.
         rows: the training rows; at least one.
         device: to train on.
         dtype: name of the dtype to compute in.
@@ -177,15 +165,15 @@ def fit_micro_batch(
     largest = 2 ** (share.bit_length() - 1) if on_gpu else 1
     requested = train.micro_batch_size
     size = largest if requested == "auto" else min(requested, share)
-    memory = estimate_memory(recipe, location, model, rows, device, dtype, size)
+    memory = estimate_memory(recipe, model, rows, device, dtype, size)
     if not on_gpu:
-        dense = dequantized_bytes(model)
+        dense = model.dequantized
         memory = _with_dequantized(memory, dense, available)
         if requested != "auto" or memory.dequantized or not dense or share == 1:
             return size, memory
-        wanted = min(share, quickest_micro_batch(recipe, rows, model_size(model), machine_speed(device, dtype)))
+        wanted = min(share, quickest_micro_batch(recipe, rows, model.size, machine_speed(device, dtype)))
         while size < wanted:
-            more = estimate_memory(recipe, location, model, rows, device, dtype, 2 * size)
+            more = estimate_memory(recipe, model, rows, device, dtype, 2 * size)
             if more.total > _ROOMY * available:
                 break
             size, memory = 2 * size, more
@@ -201,7 +189,7 @@ def fit_micro_batch(
         size //= 2
         while size > 1 and cost(_worst(recipe, rows, size, cost)) > room * worst:
             size //= 2
-        memory = estimate_memory(recipe, location, model, rows, device, dtype, size)
+        memory = estimate_memory(recipe, model, rows, device, dtype, size)
     return size, memory
 
 
@@ -217,8 +205,7 @@ def _with_dequantized(memory: Memory, dense: int, available: int) -> Memory:
 
 def estimate_memory(
     recipe: Recipe,
-    location: str,
-    model: Any,
+    model: MetaModel,
     rows: Sequence[TokenizedExample],
     device: Device,
     dtype: str,
@@ -228,8 +215,7 @@ def estimate_memory(
 
     Args:
         recipe: the recipe.
-        location: the base model's folder or hub id.
-        model: from `build_meta_model`; it is changed, and can then only be used for further estimates.
+        model: without weights; its module is changed.
         rows: the training rows; at least one.
         device: to train on.
         dtype: name of the dtype to compute in.
@@ -237,11 +223,9 @@ def estimate_memory(
     """
     train, on_gpu = recipe.train, device.kind == "cuda"
     name = train.optimizer_name(on_gpu=on_gpu)
-    tensors = trained(model)
-    parameters = 4 * sum(tensor.count for tensor in tensors)
-    adapter = parameters if trained_weights(recipe).has_adapter else 0
-    weights, optimizer = weight_bytes(model), optimizer_bytes(tensors, name)
-    vocabulary = int(model.get_output_embeddings().weight.shape[0])
+    parameters = 4 * sum(tensor.count for tensor in model.trained)
+    adapter = trained_weights(recipe).added_bytes(parameters)
+    weights, optimizer = model.weights, optimizer_bytes(model.trained, name)
     step = trace_step(
         model,
         _worst(recipe, rows, size, _cost(model, recipe, on_gpu)),
@@ -250,7 +234,7 @@ def estimate_memory(
         checkpointing=train.checkpoints(on_gpu=on_gpu),
         label_smoothing=train.label_smoothing,
     )
-    update = update_bytes(tensors, name, on_gpu=on_gpu)
+    update = update_bytes(model.trained, name, on_gpu=on_gpu)
     if on_gpu:
         unusable = int(_CUDA_UNUSABLE * (step.kept + step.logits + step.working))
         process, left, mapped = _CUDA_CONTEXT, 0, 0
@@ -259,9 +243,9 @@ def estimate_memory(
             unusable = int(_NOT_USED_AGAIN * step.passing) + update
         else:
             unusable = int(_NOT_USED_AGAIN * step.kept) + min(_NOT_USED_AGAIN_AT_LEAST, weights) + update
-        process, left = _PROCESS + _PROCESS_PER_TOKEN * vocabulary, min(_LEFT_BY_LOADING, weights // 3)
-        mapped = file_bytes(model, location)
-        left += still_mapped(model, mapped, dtype)
+        process = _PROCESS + _PROCESS_PER_TOKEN * model.vocabulary
+        left = min(_LEFT_BY_LOADING, weights // 3) + model.mapped
+        mapped = model.files
     return Memory(
         weights=weights,
         adapter=adapter,
@@ -283,7 +267,7 @@ def _worst(
     return worst_micro_batch(lengths, recipe.train, size, recipe.seed, cost)
 
 
-def _cost(model: Any, recipe: Recipe, on_gpu: bool) -> Callable[[MicroBatch], float]:
+def _cost(model: MetaModel, recipe: Recipe, on_gpu: bool) -> Callable[[MicroBatch], float]:
     """Return a function that ranks micro batches by memory.
 
     It counts the inputs and outputs of linear layers, logits, and tensors of (s, s): masks, and scores if
@@ -291,12 +275,12 @@ def _cost(model: Any, recipe: Recipe, on_gpu: bool) -> Callable[[MicroBatch], fl
     """
     from torch import nn
 
-    config = model.config.get_text_config()
+    config = model.module.config.get_text_config()
     token = sum(
-        layer.in_features + layer.out_features for layer in model.modules() if isinstance(layer, nn.Linear)
+        layer.in_features + layer.out_features for layer in model.module.modules() if isinstance(layer, nn.Linear)
     )
-    fused = on_gpu and not recipe.train.label_smoothing and family_of_config(model.config).continues_prompt
-    label = 0 if fused else 3 * model.get_output_embeddings().weight.shape[0]
+    fused = on_gpu and not recipe.train.label_smoothing and model.family.has_fused_head
+    label = 0 if fused else 3 * model.vocabulary
     layers = config.num_hidden_layers
     # Models without attention (Mamba) have no heads.
     heads = getattr(config, "num_attention_heads", 0)

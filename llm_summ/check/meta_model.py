@@ -6,8 +6,10 @@ whose own weights are quantized is built as its configuration says, as it is loa
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from llm_summ.check.sizes import Trained, file_bytes, still_mapped, trained, weight_bytes
 from llm_summ.core.compat.peft import is_dropout_refused, is_mamba_refused
 from llm_summ.core.compat.transformers import replace_quantized_layers
 from llm_summ.core.errors import RecipeError, first_line
@@ -15,45 +17,118 @@ from llm_summ.core.formatting import did_you_mean
 from llm_summ.models.adapter import lora_config
 from llm_summ.models.base import configuration
 from llm_summ.models.base_facts import own_quantization
-from llm_summ.models.families import family_of_config
+from llm_summ.models.dequantized import dequantized_bytes
+from llm_summ.models.duration import ModelSize, model_size
+from llm_summ.models.families import ModelFamily, family_of_config
 from llm_summ.models.load import attention_options, bitsandbytes_config, quantization_config
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
 
-__all__ = ["build_meta_model", "quantized_layers"]
+__all__ = ["MetaModel", "build_meta_model"]
 
 
-def build_meta_model(recipe: Recipe, location: str, dtype: str) -> Any:
+@dataclass(frozen=True, slots=True)
+class MetaModel:
+    """A model to be trained, without weights, and all that an estimate needs to know of its base.
+
+    Attributes:
+        module: on the meta device, with its adapter. An estimate changes it, so it has no other use afterwards.
+        family: of the base.
+        size: its weights by where they are used.
+        trained: the tensors that are trained; a tied one once.
+        weights: bytes of the base, or of the model itself if all of it is trained.
+        files: bytes of the weights' files.
+        mapped: bytes of these files that stay in a CPU's memory without being used.
+        dequantized: bytes of the 4-bit layers' weights in the compute dtype.
+        adapts_experts: whether the adapter is for fused experts.
+    """
+
+    module: Any
+    family: ModelFamily
+    size: ModelSize
+    trained: tuple[Trained, ...]
+    weights: int
+    files: int
+    mapped: int
+    dequantized: int
+    adapts_experts: bool
+
+    @property
+    def architecture(self) -> str:
+        """Transformers' name of the base's family, such as ``llama``."""
+        return str(self.module.config.model_type)
+
+    @property
+    def vocabulary(self) -> int:
+        """The width of the head."""
+        return int(self.module.get_output_embeddings().weight.shape[0])
+
+
+def build_meta_model(recipe: Recipe, location: str, dtype: str) -> MetaModel:
     """Return the model with its adapter on the meta device: modules and shapes, no weights.
 
     Args:
         recipe: sets the quantization (of a base that is not quantized already) and the adapted layers, or that
             all weights are trained.
         location: the base model's folder or hub id.
-        dtype: name of the dtype of weights that are neither quantized nor trained; trained ones are in float32.
+        dtype: name of the dtype to compute in.
 
     Raises:
         ModelError: the model's configuration is unavailable.
         RecipeError: `lora.targets` names no layer of the model.
     """
-    import torch
-    from peft import inject_adapter_in_model
+    config = configuration(recipe.model, location)
+    family = family_of_config(config)
+    module = trained_weights(recipe).adapted(
+        _base(recipe, config, family, dtype), lambda base: _with_adapter(base, recipe, family)
+    )
+    files = file_bytes(module, location)
+    return MetaModel(
+        module,
+        family,
+        model_size(module),
+        tuple(trained(module)),
+        weight_bytes(module),
+        files,
+        still_mapped(module, files, dtype),
+        dequantized_bytes(module),
+        # PEFT adapts fused experts as parameters, not as layers.
+        adapts_experts=any(type(layer).__name__ == "ParamWrapper" for layer in module.modules()),
+    )
 
-    fields, weights = recipe.model, trained_weights(recipe)
-    compute = getattr(torch, weights.stored_dtype(dtype))
-    code = {"trust_remote_code": fields.trust_remote_code}
-    config = configuration(fields, location)
+
+def _base(recipe: Recipe, config: Any, family: ModelFamily, dtype: str) -> Any:
+    """Return the base on the meta device, quantized as it is loaded.
+
+    Args:
+        recipe: sets the quantization.
+        config: of transformers.
+        family: of the base.
+        dtype: name of the dtype of weights that are neither quantized nor trained; trained ones are in float32.
+    """
+    import torch
+
+    fields = recipe.model
+    compute = getattr(torch, trained_weights(recipe).stored_dtype(dtype))
     quantization = bitsandbytes_config(own_quantization(config)) or quantization_config(
         fields.quantization, double=fields.double_quantization, compute_dtype=compute
     )
-    family = family_of_config(config)
-    attention = attention_options(config.model_type)
+    attention, code = attention_options(config.model_type), {"trust_remote_code": fields.trust_remote_code}
     with torch.device("meta"):
         model = family.auto_class().from_config(config, dtype=compute, **attention, **code)
     if quantization is not None:
         replace_quantized_layers(model, quantization, compute)
-    if not weights.has_adapter:
-        return model
+    return model
+
+
+def _with_adapter(model: Any, recipe: Recipe, family: ModelFamily) -> Any:
+    """Return the model with an adapter; its own weights are frozen.
+
+    Raises:
+        RecipeError: `lora.targets` names no layer of the model, or PEFT refuses it.
+    """
+    from peft import inject_adapter_in_model
+
     model.requires_grad_(False)
     _check_targets(model, recipe.lora.targets)
     lora = recipe.lora.model_copy(update={"init": "default"})  # weights have no values here
@@ -114,11 +189,3 @@ def _check_targets(model: Any, targets: Literal["all-linear"] | list[str]) -> No
                 f"lora.targets: {target} is both the table of embeddings and the head of this model, so a merge "
                 "would change both; leave it out"
             )
-
-
-def quantized_layers(model: Any) -> list[Any]:
-    """Return the linear layers that bitsandbytes quantizes."""
-    import bitsandbytes
-
-    kinds = (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt)
-    return [module for module in model.modules() if isinstance(module, kinds)]

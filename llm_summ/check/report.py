@@ -11,7 +11,7 @@ from llm_summ.check.memory import Memory
 from llm_summ.core.engine_registry import names_of_engines_that
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.trained_weights import trained_weights
-from llm_summ.models.vllm_support import unserved_on_cpu
+from llm_summ.models.vllm_support import unserved_kind, unserved_on_cpu
 from llm_summ.plan.training_plan import TrainingPlan
 from llm_summ.plan.training_setup import TrainingSetup
 from llm_summ.recipe import Recipe
@@ -88,7 +88,7 @@ class CheckReport:
         if setup.time is not None and plan.rows:
             lines.append(f"time      {setup.time.line(plan)}")
         lines.append(f"device    {device.name} ({device.kind}), computing in {plan.dtype}")
-        lines.append(f"vllm      {_vllm_line(self, unserved_on_cpu(plan.facts))}")
+        lines.append(f"vllm      {_vllm_line(self)}")
         return lines
 
     def to_json(self) -> dict[str, Any]:
@@ -147,9 +147,11 @@ def _save_line(recipe: Recipe) -> str:
     return f"{', '.join([*when, 'at evaluations'])}; {last} and the best are kept"
 
 
-def _vllm_line(report: CheckReport, unserved: str) -> str:
+def _vllm_line(report: CheckReport) -> str:
     """Return whether vLLM can serve the result of the training."""
-    if unserved and report.plan.device.kind == "cpu":
+    facts = report.plan.facts
+    unserved = unserved_on_cpu(facts) if report.plan.device.kind == "cpu" else unserved_kind(facts)
+    if unserved:
         others = names_of_engines_that("local", "attach_any")
         return f"cannot serve it here ({unserved}): `generate` uses the engine {others}"
     if report.vllm:

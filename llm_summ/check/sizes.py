@@ -8,11 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_summ.check.meta_model import quantized_layers
 from llm_summ.core.compat.bitsandbytes import BLOCK, OPTIMIZER_BLOCK, SCALES_BLOCK, SMALLEST_8_BIT
 from llm_summ.models.base_facts import own_quantization
 
-__all__ = ["Trained", "file_bytes", "optimizer_bytes", "still_mapped", "trained", "update_bytes", "weight_bytes"]
+__all__ = [
+    "Trained",
+    "file_bytes",
+    "optimizer_bytes",
+    "quantized_layers",
+    "still_mapped",
+    "trained",
+    "update_bytes",
+    "weight_bytes",
+]
 
 # States of each parameter; Adafactor has one for each row and each column, SGD without momentum none.
 _STATES = {
@@ -43,11 +51,19 @@ class Trained:
         return math.prod(self.shape)
 
 
+def quantized_layers(model: Any) -> list[Any]:
+    """Return the linear layers that bitsandbytes quantizes."""
+    import bitsandbytes
+
+    kinds = (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt)
+    return [module for module in model.modules() if isinstance(module, kinds)]
+
+
 def trained(model: Any) -> list[Trained]:
     """Return the tensors that are trained; a tied one once.
 
     Args:
-        model: from `build_meta_model`.
+        model: without weights; it may have an adapter.
     """
     from torch import nn
 
@@ -61,7 +77,7 @@ def weight_bytes(model: Any) -> int:
     """Return the bytes of the base model, or of the model itself if all of it is trained.
 
     Args:
-        model: from `build_meta_model`.
+        model: without weights; it may have an adapter.
     """
     layers = {id(layer.weight): layer for layer in quantized_layers(model)}
     return sum(

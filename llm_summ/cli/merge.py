@@ -89,7 +89,7 @@ def merge(run_name: str | None, as_json: bool, **options: Any) -> None:
         click.echo(f"Texts: {texts_folder(run)}", err=True)
     if merged.pushed is not None:
         click.echo(f"Pushed: {merged.pushed}", err=True)
-    if merged.facts["task"] == "text-generation":  # vLLM serves no encoder-decoders
+    if merged.is_served:
         serving = serve_line(str(merged.folder), merged.facts["dtype"], on_cpu=not InProcess().has_gpu())
         click.echo(f"Next: {serving}", err=True)
     if not as_json:

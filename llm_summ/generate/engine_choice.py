@@ -13,6 +13,7 @@ from llm_summ.generate.placement import Placement
 from llm_summ.models.base import base_location, configuration, pick_dtype
 from llm_summ.models.base_facts import facts_of
 from llm_summ.models.duration import minutes
+from llm_summ.models.families import find_family
 from llm_summ.recipe import GenerateFields, Recipe
 
 __all__ = ["choose_engine", "faster_engine"]
@@ -78,10 +79,12 @@ def faster_engine(recipe: Recipe, placement: Placement, characters: Sequence[int
         facts = facts_of(configuration(recipe.model, location))
     except ModelError:  # it is reported where the model is opened
         return first.name, ""
-    serving, why = [], ""
+    family, serving, why = find_family(facts), [], ""
     for spec in able:
         if facts.quantized is not None and not spec.can("quantized_base"):
             why = why or f"the base's own weights are quantized ({facts.quantized})"
+        elif family is not None and not spec.can(*family.needs):
+            why = why or f"{spec.name} serves no {family.plural} such as {facts.saved_class}"
         elif reason := spec.load().unserved(facts, device):
             why = why or reason
         else:

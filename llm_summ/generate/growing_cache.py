@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import DynamicCache, EncoderDecoderCache
+from transformers import EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from llm_summ.models.cpu_decoding import shares_keys
+from llm_summ.models.beam_cache import empty_cache
+from llm_summ.models.families import family_of_config
 
-__all__ = ["beam_cache", "can_be_split", "growing_cache", "join_rows", "keep_rows"]
+__all__ = ["can_be_split", "growing_cache", "join_rows", "keep_rows"]
 
 _ROOM = 64
 """Free positions that are allocated at a time; everything is copied when they are full."""
@@ -20,44 +21,17 @@ def can_be_split(model: Any) -> bool:
 
     Not every version of the library can select rows of recurrent states (Mamba, linear attention).
     """
-    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in _cache(model).layers)
+    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in empty_cache(model).layers)
 
 
 def growing_cache(model: Any) -> Any:
     """Return an empty cache for a model for which `can_be_split` holds."""
-    cache = _cache(model)
+    cache = empty_cache(model)
     cache.layers = [
         _SlidingLayer(layer.sliding_window) if isinstance(layer, DynamicSlidingWindowLayer) else _Layer()
         for layer in cache.layers
     ]
-    if model.config.is_encoder_decoder:
-        # The keys and values of the source are computed once, and do not grow.
-        return EncoderDecoderCache(cache, _cache(model))
-    return cache
-
-
-class _BeamCache(EncoderDecoderCache):  # type: ignore[misc]
-    """The cache of a beam search: the beams of a prompt read one source, so only their texts are reordered."""
-
-    def reorder_cache(self, beam_idx: Any) -> None:
-        """Choose the rows of the texts."""
-        self.self_attention_cache.reorder_cache(beam_idx)
-
-
-def beam_cache(model: Any, arguments: dict[str, Any], beams: int) -> Any:
-    """Return the cache of a beam search with an encoder-decoder, with the keys and values of the source.
-
-    Args:
-        model: an encoder-decoder.
-        arguments: the beginning of a generation, with the output of the encoder, for b prompts.
-        beams: of each prompt. Where the attention allows it, they share one row of keys and values.
-    """
-    filled = EncoderDecoderCache(_cache(model), _cache(model))
-    model(**arguments, past_key_values=filled, use_cache=True)
-    source = filled.cross_attention_cache
-    if not shares_keys(model):
-        source.batch_repeat_interleave(beams)
-    return _BeamCache(_cache(model), source)
+    return family_of_config(model.config).cache(cache, empty_cache(model))
 
 
 def keep_rows(cache: Any, places: Any) -> None:
@@ -104,10 +78,6 @@ def _left_padded(layer: Any, states: Any, length: int) -> Any:
         return states[..., -missing:, :]
     padding = states.new_zeros(*states.shape[:-2], missing, states.shape[-1])
     return torch.cat([padding, states], -2)
-
-
-def _cache(model: Any) -> Any:
-    return DynamicCache(config=model.config.get_text_config(decoder=True))
 
 
 class _Room:

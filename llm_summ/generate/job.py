@@ -169,9 +169,14 @@ def prepare(
         raise RecipeError(f"{run.recipe_path}: neither data.test nor data.dev; name a file with --data")
     _refuse_same_names(sources)
     data = [read_dialogues(source, option=option) for source in sources]
+    data_identities = [
+        {"source": source, "sha256": text_sha256("".join(f"{one.id}\t{one.text}\0" for one in dialogues))}
+        for source, dialogues in zip(sources, data, strict=True)
+    ]
     require("torch", "transformers", "peft", extra="train", why="`llm-summ generate`")
     quiet_libraries()
     fields = recipe.generate
+    decoding = decoding_of(fields)
     characters = [len(dialogue.text) for dialogues in data for dialogue in dialogues] * max(1, len(prompts))
     placement = choose_placement(fields)
     spec = choose_engine(fields, placement, lambda: faster_engine(recipe, placement, characters))
@@ -179,7 +184,7 @@ def prepare(
     tokenizer = load_tokenizer(recipe.model, model.tokenizer_at)
     trained = trained_renderer(run, recipe.prompt, tokenizer)
     renderers = _renderers(run, recipe, trained, tokenizer, prompts)
-    decoding, limit = decoding_of(fields), token_limit(fields, lambda: saved_limit_predictor(run))
+    limit = token_limit(fields, lambda: saved_limit_predictor(run))
     identity = {"kept": kept_sha256(run)} | model.identity
     if fields.limit == "predicted":
         identity["budget"] = file_sha256(run.budget_path)
@@ -188,12 +193,10 @@ def prepare(
     for label, renderer in renderers.items():
         renderer.prepare([dialogue for dialogues in data for dialogue in dialogues])
         shared_identity = _identity(recipe, renderer, spec, decoding) | identity
-        for source, dialogues, rendered in zip(
-            sources, data, _prompts(renderer, label, sources, data), strict=True
+        for source, dialogues, data_identity, rendered in zip(
+            sources, data, data_identities, _prompts(renderer, label, sources, data), strict=True
         ):
             problems += unreadable_prompts(source, recipe, model.facts, tokenizer, rendered)
-            fingerprint = text_sha256("".join(f"{dialogue.id}\t{dialogue.text}\0" for dialogue in dialogues))
-            data_identity = {"source": source, "sha256": fingerprint}
             made_of = PredictionIdentity.model_validate(shared_identity | {"data": data_identity})
             parts = [source_name(source), spec.name, "untuned" if untuned else "", label, decoding.label]
             folder = run.predictions if decoding.n == 1 and not label else run.candidates

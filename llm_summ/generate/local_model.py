@@ -25,7 +25,7 @@ from llm_summ.generate.live_worker import StartLive
 from llm_summ.generate.model_source import EngineLoader, ModelSource, other_local_engines
 from llm_summ.generate.placement import InProcess, Placement, choose_placement
 from llm_summ.generate.proof import adds_nothing, prove
-from llm_summ.models.adapter import adapter_sha256, attach_adapter, check_adapter
+from llm_summ.models.adapter import attach_adapter
 from llm_summ.models.base import base_location, model_file, pick_dtype
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.content_stamp import base_stamp
@@ -33,7 +33,7 @@ from llm_summ.models.device import Device
 from llm_summ.models.families import family_of
 from llm_summ.models.gate import pass_gate
 from llm_summ.models.load import load_base
-from llm_summ.models.trained_weights import trained_model, trained_weights, weights_sha256
+from llm_summ.models.trained_weights import trained_weights
 from llm_summ.models.vllm_support import largest_rank
 from llm_summ.prompt import Renderer
 from llm_summ.prompt.frame import Frame
@@ -147,29 +147,30 @@ class LocalLoader(EngineLoader):
 
     def source(self, run: Run, recipe: Recipe, *, untuned: bool) -> ModelSource:
         """Return a base on this machine with the run's adapter, or the whole trained model."""
-        whole = not trained_weights(recipe).has_adapter and not untuned
-        adapter = None if untuned or whole else check_adapter(run)
+        weights = None if untuned else trained_weights(recipe).stored(run)
+        whole, adapter = (None, None) if weights is None else (weights.model, weights.adapter)
         is_empty = adapter is not None and adds_nothing(run)
         if is_empty:
             nothing = "adds nothing to any layer (its lora_B is zero)"
             say(f"note: {run.adapter} {nothing}: these are the base's summaries")
-        location = str(trained_model(run)) if whole else base_location(recipe.model)
+        location = str(whole or base_location(recipe.model))
         placement = choose_placement(recipe.generate)
         device = placement.device()
         dtype = pick_dtype(recipe.model, location, device, recipe.generate.dtype)
         facts, _ = pass_gate(recipe, location, "generate")
-        if not self.spec.can(*family_of(facts).needs):
-            others = other_local_engines(self.spec)
+        family = family_of(facts)
+        if not self.spec.can(*family.needs):
+            able = names_of_engines_that("local", *family.needs)
+            advice = f"use --engine {able}, which auto takes" if able else "install an engine that does"
             raise EngineError(
-                f"--engine {self.spec.name}: serves no encoder-decoders such as {facts.saved_class}; use --engine "
-                f"{others}, which auto takes"
+                f"--engine {self.spec.name}: serves no {family.plural} such as {facts.saved_class}; {advice}"
             )
         attach = self._check(recipe, adapter, facts, device)
         rank = 0 if adapter is None else largest_rank(adapter)
         model = LocalModel(run, recipe, location, device, dtype, rank, attach, facts.quantized is not None)
         identity = {
             "base_stamp": None if whole else base_stamp(recipe.model, location),
-            "adapter": None if untuned else weights_sha256(run.model) if whole else adapter_sha256(run),
+            "adapter": None if weights is None else weights.digest(),
             "attached": attach,
             "device": device.kind,
             "dtype": dtype,

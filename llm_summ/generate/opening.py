@@ -98,14 +98,12 @@ class _Model:
             again: opens the same model in another process, to start the engine live; picklable. None: the engine
                 is started in this process.
         """
-        recipe, source = self.recipe, self.source
-        longest, context = renderer.max_prompt_tokens, None if source.facts is None else source.facts.context
-        if context is not None:  # rendering refuses longer prompts
-            # The two contexts of an encoder-decoder are separate.
-            left = context if renderer.frame is not None else context - recipe.generate.max_new_tokens
+        recipe, source, facts = self.recipe, self.source, self.source.facts
+        longest = renderer.max_prompt_tokens
+        if facts is not None and (context := facts.context) is not None:  # rendering refuses longer prompts
+            left = family_of(facts).prompt_room(context, recipe.generate.max_new_tokens)
             longest = max(1, min(longest, left))
-        # An encoder-decoder follows no instruction: it merges with its own prompt.
-        merge = self._merging if renderer.frame is None else None
+        merge = self._merging if facts is None or family_of(facts).follows_instructions else None
         prove: Callable[[Sequence[Sequence[int]]], None] | None = None
         started: Engine
         if again is None:

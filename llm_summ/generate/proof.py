@@ -32,7 +32,6 @@ WORTH_PROVING = 16
 
 PROMPTS_OF_A_PROOF = 3
 
-_GIVEN = 8  # tokens of the prompt that the decoder of an encoder-decoder is given
 LIKELIEST = 5
 """Tokens that are compared after each prompt."""
 
@@ -155,13 +154,9 @@ def _log_probabilities(model: Any, prompt_ids: Sequence[int]) -> Any:
     import torch
 
     ids = torch.tensor([list(prompt_ids)], device=model.device)
-    if family_of_config(model.config).continues_prompt:
-        more = {"logits_to_keep": 1}
-    else:
-        # The first token of a text may be the same for all models, so the decoder is given the prompt's beginning.
-        more = {"decoder_input_ids": ids[:, :_GIVEN]}
+    inputs = family_of_config(model.config).next_token_inputs(ids)
     with torch.inference_mode():
-        logits = model(input_ids=ids, use_cache=False, **more).logits[0, -1].float()
+        logits = model(**inputs, use_cache=False).logits[0, -1].float()
     return torch.log_softmax(logits, -1)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from llm_summ.data import Dialogue
 from llm_summ.models.embedded import EMBEDDED
-from llm_summ.models.families import CAUSAL, ModelFamily
+from llm_summ.models.families import ModelFamily
+from llm_summ.models.vllm_support import serves
 from llm_summ.prompt import Renderer
 from llm_summ.prompt.jinja_env import FAULTS
 from llm_summ.recipe import ModelFields, Recipe
@@ -108,7 +109,7 @@ def model_card(
     location: str,
     facts: Mapping[str, Any],
     prompt: PromptFacts,
-    family: ModelFamily = CAUSAL,
+    family: ModelFamily,
 ) -> str:
     """Return the card: the hub's metadata, and the facts that users of the model need.
 
@@ -159,7 +160,7 @@ def model_card(
     ]
     if prompt.shown is not None:
         lines += ["A prompt as the model sees it:", "", *_fenced(prompt.shown.splitlines())]
-        if family.continues_prompt and prompt.added is not None and prompt.shown.startswith(prompt.added):
+        if serves(family) and prompt.added is not None and prompt.shown.startswith(prompt.added):
             added = f"The tokenizer adds the `{prompt.added}` at its beginning: leave it out of a text prompt."
             lines += [added, ""]
     else:
@@ -176,18 +177,9 @@ def model_card(
 
 
 def _how_to_load(dtype: str, family: ModelFamily) -> list[str]:
-    """Return the lines that serve or load the folder: vLLM serves no encoder-decoders."""
+    """Return the line that serves the folder with vLLM, or lines that load a model that vLLM does not serve."""
     folder = "PATH-OF-THIS-FOLDER"
-    if family.continues_prompt:
-        return [serve_line(folder, dtype)]
-    return [
-        "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer",
-        "",
-        f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
-        f'model = AutoModelForSeq2SeqLM.from_pretrained("{folder}")',
-        'prompt = tokenizer("A PROMPT AS BELOW", add_special_tokens=False, return_tensors="pt")',
-        "print(tokenizer.decode(model.generate(**prompt, max_new_tokens=200)[0], skip_special_tokens=True))",
-    ]
+    return [serve_line(folder, dtype)] if serves(family) else family.loading_code(folder)
 
 
 def _base(model: ModelFields, location: str) -> tuple[str, str | None]:

@@ -19,12 +19,13 @@ from llm_summ.merge.card import copy_terms, model_card, prompt_facts
 from llm_summ.merge.push import check_push, push
 from llm_summ.merge.verification import MergeVerification
 from llm_summ.merge.verify import MergeSources, texts_folder, verify_merge
-from llm_summ.models.adapter import MERGED_FROM, VERIFIED_BY, check_adapter, merged_folder, merged_stamp
+from llm_summ.models.adapter import MERGED_FROM, VERIFIED_BY, merged_folder, merged_stamp
 from llm_summ.models.base import base_location, load_tokenizer, pick_dtype
 from llm_summ.models.device import find_device
 from llm_summ.models.families import ModelFamily, family_of
 from llm_summ.models.gate import pass_gate
-from llm_summ.models.trained_weights import trained_model, trained_weights
+from llm_summ.models.trained_weights import trained_weights
+from llm_summ.models.vllm_support import serves
 from llm_summ.prompt.saved_prompt import trained_renderer
 from llm_summ.recipe import Recipe, dump_recipe
 from llm_summ.runs.run import Run, environment
@@ -41,15 +42,17 @@ class Merged:
         facts: the content of ``merge.json``: the sources of the folder, and its verification.
         verification: of this merge; None if it was not verified now.
         pushed: the address of the repository, if it was pushed.
+        is_served: whether vLLM serves such a model.
     """
 
     folder: Path
     facts: dict[str, Any]
     verification: MergeVerification | None
     pushed: str | None
+    is_served: bool
 
     def to_json(self) -> dict[str, Any]:
-        """Return all attributes for programs."""
+        """Return the folder with its facts for programs."""
         return {"folder": str(self.folder), **self.facts, "pushed": self.pushed}
 
 
@@ -105,15 +108,16 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
     _check_folder(folder, run, recipe.model.base, request.force)
     require("torch", "transformers", "peft", extra="train", why="`llm-summ merge`")
     quiet_libraries()
-    adapter = check_adapter(run) if trained_weights(recipe).has_adapter else None
-    dialogues = _dialogues(recipe, request, has_adapter=adapter is not None)
+    weights = trained_weights(recipe).stored(run)
+    adapter = weights.adapter
+    dialogues = _dialogues(recipe, request, merges=adapter is not None)
     if dialogues and recipe.model.quantization != "none":
         require("bitsandbytes", extra="train", why="the quantized base of the verification (or: --no-verify)")
     if request.push_to is not None:
         check_push(request.push_to)
-    location = base_location(recipe.model) if adapter is not None else str(trained_model(run))
+    location = str(weights.model or base_location(recipe.model))
     base_facts, _ = pass_gate(recipe, location, "merge")
-    tokenizer = load_tokenizer(recipe.model, location if adapter is None else str(run.adapter))
+    tokenizer = load_tokenizer(recipe.model, str(weights.folder))
     renderer = trained_renderer(run, recipe.prompt, tokenizer)
     device = find_device()
     name = pick_dtype(recipe.model, location, device, request.dtype or recipe.generate.dtype)
@@ -121,7 +125,8 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
 
     trained = _without_paths(run.recipe())
     prompt = prompt_facts(renderer, tokenizer)
-    facts = _facts(run, folder, family_of(base_facts))
+    family = family_of(base_facts)
+    facts = _facts(run, folder, family)
 
     def describe() -> None:
         write_text(folder / "prompt.md", run.prompt_path.read_text(encoding="utf-8"))
@@ -131,7 +136,7 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
                 shutil.copyfile(path, folder / path.name)
         write_text(folder / "recipe.yaml", dump_recipe(trained))
         copy_terms(location if adapter is not None else recipe.model.base, folder)
-        card = model_card(recipe, location, facts, prompt, family_of(base_facts))
+        card = model_card(recipe, location, facts, prompt, family)
         write_text(folder / "README.md", card)
         write_json(folder / VERIFIED_BY, facts)
 
@@ -148,7 +153,7 @@ def _merge(run: Run, recipe: Recipe, request: MergeRequest) -> Merged:
         facts["verification"] = verification.to_json()
         describe()
     pushed = push(folder, request.push_to, public=request.public) if request.push_to else None
-    return Merged(folder, facts, verification, pushed)
+    return Merged(folder, facts, verification, pushed, serves(family))
 
 
 def _without_paths(recipe: Recipe) -> Recipe:
@@ -192,11 +197,11 @@ def _check_folder(folder: Path, run: Run, base: str, force: bool) -> None:
         )
 
 
-def _dialogues(recipe: Recipe, request: MergeRequest, *, has_adapter: bool) -> list[Dialogue]:
+def _dialogues(recipe: Recipe, request: MergeRequest, *, merges: bool) -> list[Dialogue]:
     """Return the dialogues to verify with; none if `verify` is False, or if it is None and there are no data."""
     if request.verify is False:
         return []
-    if not has_adapter:
+    if not merges:
         say("Not verified: all weights were trained, so nothing is merged")
         return []
     data = request.source or recipe.data.dev

@@ -152,7 +152,7 @@ class _AsLoaded:
             padded = padded.to(self._model.device)
             longest = max(requests[index].max_new_tokens for index in batch)
             generated = self._model.generate(**padded, max_new_tokens=longest)
-            before = padded["input_ids"].shape[1] if family.continues_prompt else 1  # else the decoder's start
+            before = family.completion_start(padded["input_ids"].shape[1])
             completions = generated[:, before:].tolist()
             for index, completion in zip(batch, completions, strict=True):
                 if stop_id in completion:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.compat.peft import are_targets_missing, is_another_base, is_not_finite
-from llm_summ.core.errors import LlmSummError, ModelError, RecipeError, RunError, TrainingError, first_line
-from llm_summ.core.files import file_sha256, whole_directory, write_json
+from llm_summ.core.errors import LlmSummError, ModelError, RecipeError, TrainingError, first_line
+from llm_summ.core.files import whole_directory, write_json
 from llm_summ.core.progress import say
 from llm_summ.models.base import save_tokenizer
 from llm_summ.models.content_stamp import base_stamp
@@ -19,7 +19,7 @@ from llm_summ.models.device import Device
 from llm_summ.models.families import ModelFamily, family_of_config
 from llm_summ.models.load import load_base
 from llm_summ.models.text_part import text_part
-from llm_summ.models.trained_weights import LORA, TRAIN_AGAIN, weights_sha256
+from llm_summ.models.trained_weights import StoredWeights, stored_weights
 from llm_summ.models.weight_files import weight_names
 from llm_summ.prompt.saved_prompt import saved_frame
 from llm_summ.recipe import LoraFields, ModelFields, Recipe
@@ -28,17 +28,13 @@ from llm_summ.runs.run import Run
 __all__ = [
     "MERGED_FROM",
     "VERIFIED_BY",
-    "adapter_sha256",
     "add_adapter",
     "attach_adapter",
-    "check_adapter",
     "lora_config",
     "merged_folder",
     "merged_stamp",
     "save_options",
 ]
-
-_WEIGHTS = "adapter_model.safetensors"
 
 MERGED_FROM = "merged_from.json"
 """The inputs that a merged folder was made from; this file marks a merged folder."""
@@ -48,39 +44,6 @@ VERIFIED_BY = "merge.json"
 
 _FORMAT = 4  # increased when the files change, so that an older folder is written again
 _SHARD = "5GB"
-
-
-def check_adapter(run: Run) -> dict[str, Any]:
-    """Return the adapter's configuration after checking every needed file; no weights are loaded.
-
-    Raises:
-        RunError: a file is missing or damaged.
-    """
-    LORA.check_files(run, "adapter_config.json", _WEIGHTS, "tokenizer.json", "tokenizer_config.json")
-    try:
-        config = json.loads((run.adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        rank = config["r"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{run.adapter}/adapter_config.json: not a LoRA configuration ({error}); {TRAIN_AGAIN}"
-        ) from error
-    if not isinstance(rank, int):
-        raise RunError(f"{run.adapter}/adapter_config.json: r: found {rank!r}, expected a number; {TRAIN_AGAIN}")
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(run.adapter / _WEIGHTS, framework="np") as weights:
-            names = list(weights.keys())
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{run.adapter / _WEIGHTS}: damaged or incomplete ({error}); {TRAIN_AGAIN}") from error
-    if not names:
-        raise RunError(f"{run.adapter / _WEIGHTS}: found no weights; {TRAIN_AGAIN}")
-    return dict(config)
-
-
-def adapter_sha256(run: Run) -> str:
-    """Return the SHA-256 of the adapter's weights."""
-    return file_sha256(run.adapter / _WEIGHTS)
 
 
 def lora_config(fields: LoraFields, family: ModelFamily) -> Any:
@@ -217,10 +180,10 @@ def merged_folder(
             the dtype's range; or the disk is too full.
         LlmSummError: the folder cannot be written.
     """
-    whole = run.model.is_dir()
+    weights = stored_weights(run)
     stamp = {
         "format": _FORMAT,
-        **({"model": weights_sha256(run.model)} if whole else {"adapter": adapter_sha256(run)}),
+        weights.kind: weights.digest(),
         **base_stamp(model, location),
         "dtype": dtype,
         "stop_id": stop_id,
@@ -229,9 +192,9 @@ def merged_folder(
         folder = folder or _default_folder(run, dtype)
         if merged_stamp(folder) == stamp and _is_complete(folder):
             return folder
-        what = "Writing the trained model" if whole else f"Merging the adapter into {model.base}"
+        what = "Writing the trained model" if weights.model else f"Merging the adapter into {model.base}"
         say(f"{what} ({dtype}) -> {folder}")
-        _write(_merge(run, model, location, device, dtype), run, folder, stamp)
+        _write(_merge(run, weights, model, location, device, dtype), run, weights, folder, stamp)
     # The engine that needs the merged model takes all of the GPU's memory.
     _free_memory()
     return folder
@@ -258,12 +221,13 @@ def _is_complete(folder: Path) -> bool:
     return all((folder / name).is_file() for name in names)
 
 
-def _merge(run: Run, model: ModelFields, location: str, device: Device, dtype: str) -> Any:
+def _merge(run: Run, weights: StoredWeights, model: ModelFields, location: str, device: Device, dtype: str) -> Any:
     import torch
 
-    if run.model.is_dir():
-        own = ModelFields(base=str(run.model), quantization="none", trust_remote_code=model.trust_remote_code)
-        return load_base(own, str(run.model), device, getattr(torch, dtype))
+    if weights.model is not None:
+        whole = str(weights.model)
+        own = ModelFields(base=whole, quantization="none", trust_remote_code=model.trust_remote_code)
+        return load_base(own, whole, device, getattr(torch, dtype))
     try:
         base = load_base(model, location, device, getattr(torch, dtype))
         if getattr(base.config, "quantization_config", None) is not None:
@@ -281,10 +245,10 @@ def _merge(run: Run, model: ModelFields, location: str, device: Device, dtype: s
             raise
         say(f"{device.name} has too little memory to merge; merging on the CPU")
         _free_memory()
-        return _merge(run, model, location, replace(device, kind="cpu", name="CPU"), dtype)
+        return _merge(run, weights, model, location, replace(device, kind="cpu", name="CPU"), dtype)
 
 
-def _write(merged: Any, run: Run, folder: Path, stamp: dict[str, Any]) -> None:
+def _write(merged: Any, run: Run, weights: StoredWeights, folder: Path, stamp: dict[str, Any]) -> None:
     """Write a merged model whose files make other programs stop at the trained stop token."""
     from safetensors import SafetensorError
     from transformers import AutoTokenizer, GenerationConfig
@@ -292,8 +256,7 @@ def _write(merged: Any, run: Run, folder: Path, stamp: dict[str, Any]) -> None:
     _check_room(folder, sum(tensor.numel() * tensor.element_size() for tensor in merged.parameters()))
     try:
         with whole_directory(folder) as building:
-            trained = run.model if run.model.is_dir() else run.adapter
-            tokenizer, stop_id = AutoTokenizer.from_pretrained(trained), stamp["stop_id"]
+            tokenizer, stop_id = AutoTokenizer.from_pretrained(weights.folder), stamp["stop_id"]
             stop = tokenizer.convert_ids_to_tokens(stop_id)
             if tokenizer.eos_token != stop:
                 tokenizer.eos_token = stop

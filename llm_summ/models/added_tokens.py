@@ -25,7 +25,7 @@ def extend_tokenizer(model: ModelFields, tokenizer: Any) -> None:
         raise ModelError(f"model.add_tokens: the tokenizer of {model.base} does not take {', '.join(new)}")
 
 
-def extend_weights(model: ModelFields, base: Any, before: Any, after: Any) -> None:
+def extend_weights(model: ModelFields, base: Any, tokenizer: Any) -> None:
     """Add rows for the added tokens to a base's table of embeddings and its head.
 
     Each row begins as the mean of the rows of the tokens that its text consisted of (Hewitt 2021,
@@ -34,16 +34,20 @@ def extend_weights(model: ModelFields, base: Any, before: Any, after: Any) -> No
     Args:
         model: names the tokens.
         base: the model; it is changed.
-        before: the base's tokenizer.
-        after: the same with the added tokens.
+        tokenizer: the base's; it gets the tokens.
     """
     import torch
 
-    known = before.get_vocab()
-    new = [token for token in model.add_tokens if token not in known]
-    if not new:
+    known = tokenizer.get_vocab()
+    pieces = {
+        token: tokenizer.encode(token, add_special_tokens=False)
+        for token in model.add_tokens
+        if token not in known
+    }
+    if not pieces:
         return
-    ids = [int(token) for token in after.convert_tokens_to_ids(new)]
+    extend_tokenizer(model, tokenizer)
+    ids = [int(token) for token in tokenizer.convert_tokens_to_ids(list(pieces))]
     if base.get_input_embeddings().weight is not base.get_output_embeddings().weight:
         # transformers takes every T5 for tied until it has read the weights; resizing would tie the head again.
         base.config.tie_word_embeddings = False
@@ -51,7 +55,6 @@ def extend_weights(model: ModelFields, base: Any, before: Any, after: Any) -> No
         base.resize_token_embeddings(max(ids) + 1, mean_resizing=False)
     tables: Sequence[Any] = [base.get_input_embeddings().weight, base.get_output_embeddings().weight]
     with torch.no_grad():
-        for token, row in zip(new, ids, strict=True):
-            pieces = before.encode(token, add_special_tokens=False)
+        for of_token, row in zip(pieces.values(), ids, strict=True):
             for table in tables[: 1 if tables[0] is tables[1] else 2]:
-                table[row] = table[pieces].float().mean(0).to(table.dtype)
+                table[row] = table[of_token].float().mean(0).to(table.dtype)

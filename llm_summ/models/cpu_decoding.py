@@ -16,6 +16,7 @@ from typing import Any
 
 from llm_summ.core.compat.torch import has_own_forward, replace_forward, restore_forward
 from llm_summ.core.compat.transformers import attention_implementation
+from llm_summ.models.families import family_of_config
 from llm_summ.models.without_adapter import without_adapter
 
 __all__ = ["linear", "quick_decoding"]
@@ -114,8 +115,7 @@ def _quick_attention(model: Any) -> Iterator[None]:
 
     AttentionInterface.register(_ATTENTION, attend)
     AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
-    # T5's halves have configurations of their own.
-    parts = [base, base.get_decoder()] if base.config.is_encoder_decoder else [base]
+    parts = family_of_config(base.config).attention_parts(base)
     for part in parts:
         part.set_attn_implementation(_ATTENTION)
     try:

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llm_summ.models.families import family_of_config
 from llm_summ.models.machine_speed import MachineSpeed
 
 __all__ = [
@@ -45,7 +46,7 @@ class ModelSize:
     """Weights by where they are used.
 
     Attributes:
-        layers: in linear layers, the head left out.
+        layers: in linear layers that a token passes, the head left out.
         head: in the head.
     """
 
@@ -64,8 +65,8 @@ def model_size(model: Any) -> ModelSize:
     head = model.get_output_embeddings()
     linear = [module for module in model.modules() if isinstance(module, nn.Linear) and module is not head]
     layers = sum(module.in_features * module.out_features for module in linear)
-    # Half of an encoder-decoder's layers see the prompt, and the other half the completion.
-    return ModelSize(layers // 2 if model.config.is_encoder_decoder else layers, int(head.weight.shape.numel()))
+    passed = family_of_config(model.config).weights_per_token(layers)
+    return ModelSize(passed, int(head.weight.shape.numel()))
 
 
 def training_seconds(

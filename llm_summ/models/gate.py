@@ -13,7 +13,7 @@ from llm_summ.core.errors import ModelError
 from llm_summ.models.base import configuration
 from llm_summ.models.base_facts import BaseFacts, facts_of
 from llm_summ.models.base_finding import BaseFinding
-from llm_summ.models.families import CAUSAL, SEQ2SEQ, find_family
+from llm_summ.models.families import ModelFamily, find_family
 from llm_summ.models.hub_files import hub_findings
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.recipe import Recipe
@@ -23,7 +23,6 @@ __all__ = ["Purpose", "base_findings", "pass_gate"]
 Purpose = Literal["train", "generate", "merge"]
 
 _DECODERS = "a decoder such as Qwen3, EXAONE 4, Gemma 3 or Llama 3"
-_HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "WithLMHead")
 
 
 def pass_gate(recipe: Recipe, location: str, purpose: Purpose) -> tuple[BaseFacts, list[BaseFinding]]:
@@ -54,27 +53,18 @@ def _refuse(findings: Sequence[BaseFinding]) -> None:
 
 def base_findings(recipe: Recipe, facts: BaseFacts, purpose: Purpose) -> list[BaseFinding]:
     """Return the findings about a base's configuration for a purpose."""
-    where = f"model.base: {recipe.model.base}"
+    where, family = f"model.base: {recipe.model.base}", find_family(facts)
     return [
-        *_architecture(where, facts),
+        *_architecture(where, facts, family),
         *_quantized(where, recipe, facts, purpose),
-        *(_trained(where, recipe, facts) if purpose == "train" else ()),
+        *(_trained(where, recipe, facts, family) if purpose == "train" else ()),
     ]
 
 
-def _architecture(where: str, facts: BaseFacts) -> Iterator[BaseFinding]:
+def _architecture(where: str, facts: BaseFacts, family: ModelFamily | None) -> Iterator[BaseFinding]:
     name = facts.saved_class or facts.configuration
-    family = find_family(facts)
-    if family not in (None, CAUSAL, SEQ2SEQ):
-        return  # any other family knows itself which weights it includes
     if family is not None:
-        if facts.architectures and not any(
-            architecture == facts.trained_class
-            or architecture.endswith(_HEADS)
-            # The head of an encoder-decoder is usually its table of embeddings; if not, loading finds it missing.
-            or (facts.is_encoder_decoder and architecture.endswith("Model"))
-            for architecture in facts.architectures
-        ):
+        if not family.has_head(facts):
             yield BaseFinding(
                 "other-task",
                 f"{where}: its weights are those of {name}, which has no head that writes text; take the "
@@ -110,7 +100,7 @@ def _quantized(where: str, recipe: Recipe, facts: BaseFacts, purpose: Purpose) -
             f"{where}: its weights are quantized already ({kind}), and cannot be merged into; "
             f"{_attached()}train on the base in full precision",
         )
-    elif purpose == "train" and not trained_weights(recipe).has_adapter:
+    elif purpose == "train" and not trained_weights(recipe).takes_quantized:
         yield BaseFinding(
             "quantized",
             f"{where}: its weights are quantized already ({kind}), and cannot be trained; set train.weights to "
@@ -125,58 +115,21 @@ def _quantized(where: str, recipe: Recipe, facts: BaseFacts, purpose: Purpose) -
         )
 
 
-def _encoder_decoder(recipe: Recipe) -> Iterator[BaseFinding]:
-    """Return the settings of a training that mean nothing for an encoder-decoder."""
-    if recipe.train.packing:
-        yield BaseFinding(
-            "packing",
-            f"train.packing: {recipe.model.base} is an encoder-decoder, whose encoder would see all rows of a "
-            "packed one; set it to false",
-        )
-    if recipe.train.parallel == "fsdp":
-        yield BaseFinding(
-            "fsdp",
-            f"train.parallel: fsdp is not supported for encoder-decoders such as {recipe.model.base}; set it to "
-            "ddp",
-        )
-    if recipe.train.neftune_alpha is not None:
-        yield BaseFinding(
-            "neftune",
-            f"train.neftune_alpha: the library adds no noise to encoder-decoders such as {recipe.model.base}; "
-            "leave it out",
-        )
-    if recipe.lora.init == "eva":
-        yield BaseFinding(
-            "eva",
-            f"lora.init: eva is not supported for encoder-decoders such as {recipe.model.base}; set it to default",
-        )
-
-
 def _attached() -> str:
     """Return the advice to generate with an engine that takes such a base."""
     names = names_of_engines_that("local", "quantized_base")
     return f"generate with --engine {names}, or "
 
 
-def _trained(where: str, recipe: Recipe, facts: BaseFacts) -> Iterator[BaseFinding]:
-    if recipe.model.add_tokens and trained_weights(recipe).has_adapter:
-        frozen = f"model.add_tokens: train.weights {recipe.train.weights} trains no embeddings"
-        yield BaseFinding(
-            "added-tokens",
-            f"{frozen}, so that {recipe.model.base} could not learn to write them; set train.weights to full, or "
-            "leave add_tokens out"
-            if not facts.is_encoder_decoder
-            else f"{frozen}: the added tokens keep the mean of their parts; full trains them",
-            refuses=not facts.is_encoder_decoder,
-        )
+def _trained(where: str, recipe: Recipe, facts: BaseFacts, family: ModelFamily | None) -> Iterator[BaseFinding]:
+    if family is not None:
+        yield from family.training_findings(recipe)
     if recipe.train.packing and facts.recurrent:
         yield BaseFinding(
             "packing",
             f"train.packing: {recipe.model.base} has layers that carry a state from token to token "
             f"({', '.join(facts.recurrent)}), so that a packed row would see the row before it; set it to false",
         )
-    if facts.is_encoder_decoder:
-        yield from _encoder_decoder(recipe)
     if recipe.lora.init == "eva" and facts.sees:
         yield BaseFinding(
             "eva",

@@ -71,7 +71,7 @@ def load_base(model: ModelFields, location: str, device: Device, dtype: Any, qua
     _refuse_a_missing_head(model, location, loaded)
     if model.add_tokens:
         plain = model.model_copy(update={"add_tokens": []})
-        extend_weights(model, loaded, load_tokenizer(plain, location), load_tokenizer(model, location))
+        extend_weights(model, loaded, load_tokenizer(plain, location))
     return loaded
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from llm_summ.core.errors import InputError, ModelError, RunError
-from llm_summ.models.adapter import adapter_sha256, check_adapter
 from llm_summ.models.content_stamp import base_stamp
-from llm_summ.models.trained_weights import trained_weights
+from llm_summ.models.trained_weights import trained_weights, weights_sha256
 from llm_summ.recipe import Recipe
 from llm_summ.runs.manifest import Manifest
 from llm_summ.runs.run import Run, open_run
@@ -32,11 +31,10 @@ def find_start(recipe: Recipe, runs: Path, location: str) -> Run | None:
     try:
         run = open_run(runs, name, "train.from_run")
         trained = run.recipe()
-        if not trained_weights(trained).has_adapter:
+        if trained_weights(trained).stored(run).adapter is None:
             raise RunError(
                 f"{where}: all its weights were trained, so it has no adapter; name a run with an adapter"
             )
-        check_adapter(run)
         begun = run.manifest().base
     except InputError as error:
         line = str(error)
@@ -66,7 +64,7 @@ def find_start(recipe: Recipe, runs: Path, location: str) -> Run | None:
 
 def start_stamp(run: Run) -> dict[str, str]:
     """Return the manifest's record of the adapter that a training starts with."""
-    return {"run": str(run.path), "adapter_sha256": adapter_sha256(run)}
+    return {"run": str(run.path), "adapter_sha256": weights_sha256(run.adapter)}
 
 
 def refuse_another_start(run: Run, start: Run | None, manifest: Manifest) -> None:
@@ -76,7 +74,7 @@ def refuse_another_start(run: Run, start: Run | None, manifest: Manifest) -> Non
         RunError: the adapter was changed.
     """
     begun_with = (manifest.from_run or {}).get("adapter_sha256")
-    if start is not None and adapter_sha256(start) != begun_with:
+    if start is not None and weights_sha256(start.adapter) != begun_with:
         raise RunError(
             f"{start.adapter}: was changed after the training of {run.path} began; restore it, or start a new run"
         )

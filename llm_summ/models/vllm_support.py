@@ -7,10 +7,20 @@ from typing import Any
 
 from llm_summ.core.compat.vllm import HARMLESS_STARTS, LORA_RANKS, SAVED_MODULES
 from llm_summ.core.compat.vllm_architectures import architecture_support
+from llm_summ.core.engine_registry import engine_spec
 from llm_summ.core.optional_packages import is_installed
 from llm_summ.models.base_facts import BaseFacts
+from llm_summ.models.families import ModelFamily, find_family
 
-__all__ = ["attach_refusals", "base_refusals", "largest_rank", "unserved_on_cpu", "vllm_refusals"]
+__all__ = [
+    "attach_refusals",
+    "base_refusals",
+    "largest_rank",
+    "serves",
+    "unserved_kind",
+    "unserved_on_cpu",
+    "vllm_refusals",
+]
 
 # Fields of peft's LoraConfig that vLLM does not implement, with their names for people.
 _NOT_IMPLEMENTED = {
@@ -37,6 +47,19 @@ def largest_rank(config: Mapping[str, Any]) -> int:
 _ONLY_STATES = ("mamba", "mamba2", "falcon_mamba")  # kinds of models without attention
 
 
+def serves(family: ModelFamily) -> bool:
+    """Return whether vLLM serves models of a family."""
+    return engine_spec("vllm").can(*family.needs)
+
+
+def unserved_kind(facts: BaseFacts) -> str:
+    """Return that vLLM serves no base of this family; empty if it does."""
+    family = find_family(facts)
+    if family is None or serves(family):
+        return ""
+    return f"vLLM serves no {family.plural} such as {facts.saved_class}"
+
+
 def attach_refusals(facts: BaseFacts, config: Mapping[str, Any]) -> list[str]:
     """Return why vLLM would not attach this adapter to this base; empty if it would.
 
@@ -52,8 +75,8 @@ def base_refusals(facts: BaseFacts) -> list[str]:
     saved = facts.saved_class or ""
     if facts.is_part:
         return [f"it was trained on the {facts.trained_class} in a {saved}, whose layers vLLM calls otherwise"]
-    if facts.is_encoder_decoder:
-        return [f"vLLM dropped encoder-decoders such as {saved}"]
+    if kind := unserved_kind(facts):
+        return [kind]
     support = architecture_support(saved)
     if not support.at_all:
         return [f"vLLM does not know {saved}"]
@@ -70,8 +93,8 @@ def unserved_on_cpu(facts: BaseFacts, *, attached: bool = False) -> str:
         attached: whether it loads the whole base with the adapter attached, instead of the merged language model.
     """
     saved = facts.saved_class or ""
-    if facts.is_encoder_decoder:
-        return f"vLLM dropped encoder-decoders such as {saved}"
+    if kind := unserved_kind(facts):
+        return kind
     if (
         facts.trained_class is not None
         and not architecture_support(facts.trained_class).at_all

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from llm_summ.models.device import Device
 from llm_summ.models.duration import (
@@ -13,7 +12,6 @@ from llm_summ.models.duration import (
     dequantizing_seconds,
     label_seconds,
     minutes,
-    model_size,
     prompt_seconds,
     training_seconds,
 )
@@ -125,7 +123,8 @@ class TrainingTime:
 
 def training_time(
     recipe: Recipe,
-    model: Any,
+    size: ModelSize,
+    architecture: str,
     device: Device,
     dtype: str,
     *,
@@ -137,7 +136,8 @@ def training_time(
 
     Args:
         recipe: of the training.
-        model: from `build_meta_model`.
+        size: of the model.
+        architecture: transformers' name of the base's family.
         device: to train on.
         dtype: name of the dtype to compute in.
         micro_batch_size: rows at a time.
@@ -146,7 +146,6 @@ def training_time(
     """
     on_gpu = device.kind == "cuda"
     quantized = recipe.model.quantization in ("nf4", "fp4")
-    size, architecture = model_size(model), str(model.config.model_type)
     return TrainingTime(
         recipe,
         size,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llm_summ.core.errors import InputError, RecipeError
+from llm_summ.core.errors import InputError
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.models.base import base_location, configuration, load_tokenizer, pick_dtype
 from llm_summ.models.base_facts import BaseFacts
@@ -184,8 +184,7 @@ def make_plan(
     with _collect(errors):
         template = load_template(recipe.prompt.template)
     data = _read(recipe, errors)
-    if recipe.lora.targets == [] and trained_weights(recipe).has_adapter:
-        errors.append(RecipeError("lora.targets: an empty list; expected all-linear or names such as q_proj"))
+    errors += trained_weights(recipe).recipe_errors(recipe.lora)
     with _collect(errors):
         location = base_location(recipe.model)
         passed = pass_gate(recipe, location, "train")

@@ -35,8 +35,8 @@ class DevLoss:
         from llm_summ.generate.growing_cache import can_be_split
 
         model = trainer.accelerator.unwrap_model(trainer.model)
-        continues = family_of_config(model.config).continues_prompt
-        self.shares_prompts = continues and not trainer.is_sharded and can_be_split(model)
+        extends = family_of_config(model.config).extends_prompt_states
+        self.shares_prompts = extends and not trainer.is_sharded and can_be_split(model)
         """Whether prompt states can be reused: whether `add` is to be called with them."""
         self._share: Sequence[int] = ()
         self._sums: dict[int, float] = {}

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,23 +108,25 @@ def sft(
         def begin() -> Run:
             reserved = reserve_run(runs, name, stem)
             stack.enter_context(reserved.lock_training())  # before `--resume` of another process can see it
+            stack.enter_context(_removed_if_nothing_is_saved(reserved))
+            keep(reserved, plan.length, plan.pool, plan.limit_predictor(), plan.renderer.frame)
+            manifest.kept = kept_sha256(reserved)
             return create_run(reserved.path, recipe, plan.renderer.template.text, manifest)
 
         run = processes.of_first(begin)
-        try:
-            if processes.is_first:
-                keep(run, plan.length, plan.pool, plan.limit_predictor(), plan.renderer.frame)
-                manifest.kept = kept_sha256(run)
-                run.write_manifest(manifest)
-            return fit(run, setup, manifest, None, processes, began, callbacks)
-        except BaseException:  # Ctrl-C too
-            if (
-                processes.is_first
-                and not run.checkpoints.is_dir()
-                and not (run.log_path.is_file() and run.log_path.stat().st_size)
-            ):
-                shutil.rmtree(run.path)  # nothing was saved or logged: the name is free again
-            raise
+        return fit(run, setup, manifest, None, processes, began, callbacks)
+
+
+@contextlib.contextmanager
+def _removed_if_nothing_is_saved(run: Run) -> Iterator[None]:
+    """Remove a run's folder if its training fails before anything was saved or logged: the name is free again."""
+    try:
+        yield
+    except BaseException:  # Ctrl-C too
+        is_logged = run.log_path.is_file() and run.log_path.stat().st_size
+        if not run.checkpoints.is_dir() and not is_logged:
+            shutil.rmtree(run.path)
+        raise
 
 
 @one_gpu()
@@ -266,9 +269,9 @@ def _manifest(setup: TrainingSetup, processes: ProcessGroup) -> Manifest:
         started=utc_now(),
         seed=recipe.seed,
         device=DeviceRecord(kind=device.kind, name=device.name, dtype=plan.dtype, count=processes.world),
+        data=_data(plan),
         recipe_sha256=text_sha256(dump_recipe(recipe)),
         prompt=PromptRecord(name=template.name, sha256=template.sha256),
-        data=_data(plan),
         base=base_stamp(recipe.model, plan.location),
         stop_id=plan.renderer.stop_id,
         shortened=plan.shortened,

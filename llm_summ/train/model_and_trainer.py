@@ -47,7 +47,6 @@ def load_trained(setup: TrainingSetup, processes: ProcessGroup = ALONE) -> Any:
 def _load(setup: TrainingSetup, device: Device) -> Any:
     """Load the model to be trained, complete, on a device."""
     import torch
-    from transformers import GenerationConfig
 
     plan = setup.plan
     recipe = plan.recipe
@@ -64,15 +63,9 @@ def _load(setup: TrainingSetup, device: Device) -> Any:
     if setup.dequantized and device.kind == "cpu":
         keep_dequantized(model, setup.dequantized)
     # The token that ends a training row also ends a generation.
-    model.config.eos_token_id = model.generation_config.eos_token_id = plan.renderer.stop_id
-    if not plan.family.continues_prompt:
-        # A new one: BART's has beams, a least length, and an end that is forced at the limit.
-        model.generation_config = GenerationConfig(
-            eos_token_id=plan.renderer.stop_id,
-            pad_token_id=plan.tokenizer.pad_token_id,
-            **plan.family.generation_fields(plan.renderer.frame),
-        )
-    return add_adapter(model, recipe, plan.family) if weights.has_adapter else model
+    model.config.eos_token_id = plan.renderer.stop_id
+    plan.family.end_at(model, plan.renderer.stop_id, plan.tokenizer.pad_token_id, plan.renderer.frame)
+    return weights.adapted(model, lambda base: add_adapter(base, recipe, plan.family))
 
 
 def leave_out_router_loss(model: Any) -> None:

@@ -45,7 +45,7 @@ def refuse_what_cannot_be_sharded(recipe: Recipe, *, on_gpu: bool) -> None:
             "to ddp"
         )
     name = train.optimizer_name(on_gpu=on_gpu)
-    if not trained_weights(recipe).has_adapter and name not in _SHARDED_OPTIMIZERS:
+    if trained_weights(recipe).shards_optimizer and name not in _SHARDED_OPTIMIZERS:
         raise RecipeError(
             f"train.optimizer: {name} cannot be divided among devices; set it to "
             f"{' or '.join(_SHARDED_OPTIMIZERS)}, or train.parallel to ddp"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from llm_summ.check.memory import Memory, cgroup_limits, device_memory, fit_micro_batch
 from llm_summ.check.micro_batch import MicroBatch, worst_micro_batch
-from llm_summ.check.sizes import Trained, optimizer_bytes, update_bytes, weight_bytes
+from llm_summ.check.sizes import Trained, optimizer_bytes, update_bytes
 from llm_summ.core.errors import ModelError, RecipeError
 from llm_summ.models.device import Device
 from llm_summ.prompt import TokenizedExample
@@ -61,7 +61,7 @@ def fit(
 
     wanted = recipe(base, **sections)
     meta_model = build_meta_model(wanted, str(base), device.dtype)
-    return fit_micro_batch(wanted, str(base), meta_model, rows(*lengths), device, device.dtype, available)
+    return fit_micro_batch(wanted, meta_model, rows(*lengths), device, device.dtype, available)
 
 
 KEEP = {"gradient_checkpointing": "off"}
@@ -108,7 +108,7 @@ def test_weights_are_those_that_are_loaded(tiny: Path, kind: str) -> None:
             tensors += [state.absmax, state.state2.absmax]
         if getattr(parameter, "SCB", None) is not None:
             tensors.append(parameter.SCB)
-    assert weight_bytes(build_meta_model(fields, str(tiny), "float32")) == sum(t.nbytes for t in tensors)
+    assert build_meta_model(fields, str(tiny), "float32").weights == sum(t.nbytes for t in tensors)
 
 
 @pytest.mark.slow

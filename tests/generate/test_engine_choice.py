@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_seq2seq import make_tiny_seq2seq
 
 from llm_summ.core.engine_registry import EngineSpec
 from llm_summ.core.errors import EngineError, MissingPackageError, pip_line
@@ -97,6 +98,17 @@ def test_auto_takes_what_is_faster_and_says_why(capsys: pytest.CaptureFixture[st
     # A named engine needs no estimate.
     named = GenerateFields(engine="hf")
     assert choose_engine(named, there, lambda: 1 // 0).name == "hf"  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_auto_takes_an_engine_that_loads_the_family(tmp_path: Path, gpu: bool) -> None:
+    from llm_summ.generate.engine_choice import faster_engine
+    from llm_summ.recipe import Recipe
+
+    base = make_tiny_seq2seq(tmp_path / "base", "kobart")
+    recipe = Recipe.model_validate({"model": {"base": str(base)}, "data": {"train": "sample:train"}})
+    why = "vllm serves no encoder-decoders such as BartForConditionalGeneration"
+    assert faster_engine(recipe, Elsewhere(gpu=gpu), [430] * 32) == ("hf", why)
 
 
 @pytest.mark.slow

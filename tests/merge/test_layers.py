@@ -11,6 +11,7 @@ import pytest
 from llm_summ.merge.card import PromptFacts, model_card
 from llm_summ.merge.layers import LayerCheck, LayerSum, check_layers, lora_scale
 from llm_summ.merge.verification import MergeVerification, ModelVariant
+from llm_summ.models.families import CAUSAL
 from llm_summ.models.vllm_support import largest_rank
 from llm_summ.predictions.prediction import Prediction
 from llm_summ.recipe import DataFields, ModelFields, Recipe
@@ -127,7 +128,7 @@ def test_the_card_says_what_a_server_needs() -> None:
     }
 
     def card(prompt: str, **more: Any) -> str:
-        return model_card(recipe, "Qwen/Qwen3-8B", facts, PromptFacts(prompt, "<|im_end|>", **more))
+        return model_card(recipe, "Qwen/Qwen3-8B", facts, PromptFacts(prompt, "<|im_end|>", **more), CAUSAL)
 
     assert "is added by the tokenizer" not in card("<|im_start|>user")
     assert "is added by the tokenizer" not in card("<|im_start|>user", added="<s>")
@@ -155,7 +156,7 @@ def test_the_card_names_base_and_licence(in_tmp: Path, base: str, meta: set[str]
         "adapter": "f" * 64,
         "verification": None,
     }
-    card = model_card(recipe, base, facts, PromptFacts("한 줄\n```\n끝", "<eos>"))
+    card = model_card(recipe, base, facts, PromptFacts("한 줄\n```\n끝", "<eos>"), CAUSAL)
     found = {line for line in card.split("---\n")[1].splitlines() if line.startswith(("base_model:", "license:"))}
     assert found == meta
     assert shown in card
@@ -164,6 +165,6 @@ def test_the_card_names_base_and_licence(in_tmp: Path, base: str, meta: set[str]
     facts["verification"] = verification(
         system("float32 + adapter", [40.0, 50.0], ["가", "나"]), system("merged", [40.0, 50.0], ["가", "다"])
     ).to_json()
-    card = model_card(recipe, base, facts, PromptFacts(None, "<eos>"))
+    card = model_card(recipe, base, facts, PromptFacts(None, "<eos>"), CAUSAL)
     assert "| merged | 45.00 | 45.00 | 45.00 | 45.00 | 2 | 2 |" in card
     assert "A prompt as the model sees it" not in card

@@ -141,20 +141,20 @@ class HfEngine:
 
     def _beam_search(self, rows: Sequence[Row], stop_id: int, decoding: Decoding) -> list[Output]:
         """Return `decoding.n` candidates for each row, best first."""
-        from llm_summ.generate.growing_cache import beam_cache
-
         loop = self.loop
         prompts = loop.prompts([row.request.prompt_ids for row in rows])
         state = loop.family.begin(self._model, *prompts, loop.frame)
         prompt = state.ids.shape[1]
         cache = None
-        if not loop.family.continues_prompt and loop.can_shrink:
-            cache = beam_cache(self._model, state.arguments(), decoding.beams)
+        if loop.can_shrink:
+            cache = loop.family.beam_cache(self._model, state.arguments(), decoding.beams)
         found = loop.run(
             state,
             max(row.request.max_new_tokens for row in rows),
             stop_id,
-            loop.processors(decoding, [prompt] * (len(rows) * decoding.beams), stop_id),
+            loop.processors(
+                decoding, [prompt] * (len(rows) * decoding.beams), state.text_start - prompt, stop_id
+            ),
             num_beams=decoding.beams,
             num_return_sequences=decoding.n,
             length_penalty=decoding.length_penalty,

@@ -87,26 +87,27 @@ class LibraryLoop:
         self.can_shrink = may_shrink and can_be_split(model)
         # The positions of keys are those without padding: a row's padding may become wider.
         takes_positions = "position_ids" in inspect.signature(without_adapter(model).forward).parameters
-        self.can_join = self.can_shrink and self.family.continues_prompt and takes_positions
+        self.can_join = self.can_shrink and self.family.extends_prompt_states and takes_positions
 
     def prompts(self, prompts: Sequence[Sequence[int]]) -> tuple[Any, Any]:
         """Return ids and mask of prompts, both of shape (b, s), on the model's device."""
         ids, mask = padded_prompts(prompts, self.pad_id, self.family.padding_side)
         return ids.to(self.model.device), mask.to(self.model.device)
 
-    def processors(self, decoding: Decoding, begins: Sequence[int], stop_id: int) -> list[Any]:
+    def processors(self, decoding: Decoding, begins: Sequence[int], text_start: int, stop_id: int) -> list[Any]:
         """Return the processors of the next token's scores, except for draws.
 
         Args:
             decoding: how it is chosen.
             begins: position of each row's first new token, shape (b,).
+            text_start: where the library's text begins, counted from there.
             stop_id: ends a text.
         """
         from llm_summ.generate.engines.sampling import MinTokens, NoRepeat
 
-        # The library counts the first input of a decoder as a part of its text.
-        texts_from = begins if self.family.continues_prompt else [0] * len(begins)
-        found: list[Any] = [NoRepeat(decoding.no_repeat_ngram, texts_from)] if decoding.no_repeat_ngram else []
+        found: list[Any] = []
+        if decoding.no_repeat_ngram:
+            found.append(NoRepeat(decoding.no_repeat_ngram, [begin + text_start for begin in begins]))
         if decoding.min_new_tokens:
             found.append(MinTokens(stop_id, begins, decoding.min_new_tokens))
         return found
@@ -180,6 +181,7 @@ class RowBatch:
         self._loop, self._stop_id, self._decoding = loop, stop_id, decoding
         ids, self._mask = loop.prompts([row.request.prompt_ids for row in rows])
         self._state = loop.family.begin(loop.model, ids, self._mask, loop.frame)
+        self._text_start = self._state.text_start - self._state.ids.shape[1]
         self._cache = growing_cache(loop.model) if loop.can_shrink else None
         if with_states is not None:
             indexes = [row.index for row in rows]
@@ -238,7 +240,7 @@ class RowBatch:
         loop, rows, decoding = self._loop, self.rows, self._decoding
         logprobs = LogProbs() if loop.logprobs else None
         processors: list[Any] = [] if logprobs is None else [logprobs]
-        processors += loop.processors(decoding, [row.begin for row in rows], self._stop_id)
+        processors += loop.processors(decoding, [row.begin for row in rows], self._text_start, self._stop_id)
         if decoding.temperature:
             processors.append(SeededDraw([row.generator for row in rows], decoding))
 

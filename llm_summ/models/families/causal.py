@@ -8,18 +8,53 @@ A training row of p prompt tokens and c completion tokens (legend of a row)::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from llm_summ.core.engine_registry import Capability
 from llm_summ.models.base_facts import BaseFacts
+from llm_summ.models.base_finding import BaseFinding
+from llm_summ.models.trained_weights import added_tokens_stay
 from llm_summ.prompt import TokenizedExample
 from llm_summ.prompt.frame import Frame
+from llm_summ.recipe import Recipe
 
-__all__ = ["IGNORED", "Causal", "input_ids", "labels", "padded_tensor"]
+__all__ = ["IGNORED", "Causal", "input_ids", "is_one_of", "labels", "loading_lines", "padded_tensor"]
 
 IGNORED = -100
 """The label of a token that is not a target: PyTorch's default `ignore_index`."""
+
+
+def is_one_of(facts: BaseFacts, heads: tuple[str, ...]) -> bool:
+    """Return whether a base's weights are those of its trained class, or of a class with one of these endings.
+
+    Args:
+        facts: of the base; if its class is not known, the answer is yes.
+        heads: the endings; if there are none, the answer is yes.
+    """
+    if not heads or not facts.architectures:
+        return True
+    return any(name == facts.trained_class or name.endswith(heads) for name in facts.architectures)
+
+
+def loading_lines(folder: str, auto_class: Any, completion: str) -> list[str]:
+    """Return lines of Python that load a folder and write a summary.
+
+    Args:
+        folder: with model and tokenizer.
+        auto_class: the class of transformers that loads the model.
+        completion: selects the completion in the result of `model.generate`.
+    """
+    name = auto_class.__name__
+    return [
+        f"from transformers import {name}, AutoTokenizer",
+        "",
+        f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
+        f'model = {name}.from_pretrained("{folder}")',
+        'prompt = tokenizer("A PROMPT AS BELOW", add_special_tokens=False, return_tensors="pt")',
+        "print(tokenizer.decode(model.generate(**prompt, max_new_tokens=200)"
+        f"{completion}, skip_special_tokens=True))",
+    ]
 
 
 def input_ids(example: TokenizedExample) -> list[int]:
@@ -33,18 +68,42 @@ def labels(example: TokenizedExample) -> list[int]:
 
 
 class Causal:
-    """The family of decoders, see `ModelFamily`."""
+    """The family of decoders, see `ModelFamily`.
+
+    Args:
+        heads: endings of the classes whose weights have a head that writes text; empty: all that the family
+            includes have one.
+    """
 
     name = "causal"
+    plural = "decoders"
     peft_task_type = "CAUSAL_LM"
     pipeline_tag = "text-generation"
     needs: frozenset[Capability] = frozenset()
-    continues_prompt = True
     padding_side: Literal["left", "right"] = "left"
+    has_fused_head = True
+    extends_prompt_states = True
+    follows_instructions = True
+
+    def __init__(self, heads: tuple[str, ...] = ()) -> None:
+        self._heads = heads
 
     def includes(self, facts: BaseFacts) -> bool:
         """Return whether a base is a causal language model."""
         return facts.trained_class is not None and not facts.is_encoder_decoder and not facts.is_encoder
+
+    def has_head(self, facts: BaseFacts) -> bool:
+        """Return whether the weights of a base have a head that writes text."""
+        return is_one_of(facts, self._heads)
+
+    def training_findings(self, recipe: Recipe) -> Iterator[BaseFinding]:
+        """Yield a refusal if tokens are added that no decoder could learn to write."""
+        if stay := added_tokens_stay(recipe):
+            yield BaseFinding(
+                "added-tokens",
+                f"{stay}, so that {recipe.model.base} could not learn to write them; set train.weights to full, "
+                "or leave add_tokens out",
+            )
 
     def auto_class(self) -> Any:
         """Return transformers' class of causal language models."""
@@ -81,6 +140,18 @@ class Causal:
         """Run all layers, with the logits of the last position only."""
         return model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=1)
 
+    def weights_per_token(self, weights: int) -> int:
+        """Return all weights."""
+        return weights
+
+    def attention_parts(self, model: Any) -> list[Any]:
+        """Return the model."""
+        return [model]
+
+    def next_token_inputs(self, ids: Any) -> dict[str, Any]:
+        """Return the prompt, with the logits of its last position only."""
+        return {"input_ids": ids, "logits_to_keep": 1}
+
     def begin(self, model: Any, ids: Any, mask: Any, frame: Frame | None) -> _ContinuedPrompt:
         """Begin a generation that continues the prompts."""
         return _ContinuedPrompt(ids, mask)
@@ -89,16 +160,39 @@ class Causal:
         """Return nothing: the prompt is all that a generation starts with."""
         return {}
 
+    def cache(self, texts: Any, source: Any) -> Any:
+        """Return the cache of the decoder's tokens: they include the prompt's."""
+        return texts
+
+    def beam_cache(self, model: Any, arguments: dict[str, Any], beams: int) -> None:
+        """Return None: the beams of a prompt are texts that differ."""
+
+    def completion_start(self, prompt: int) -> int:
+        """Return the length of the prompts, which the result repeats."""
+        return prompt
+
+    def end_at(self, model: Any, stop_id: int, pad_id: int | None, frame: Frame | None) -> None:
+        """Change the token that ends a text."""
+        model.generation_config.eos_token_id = stop_id
+
     def context_tokens(self, prompt: int, completion: int) -> int:
         """Return the sum: prompt and completion share one context."""
         return prompt + completion
+
+    def prompt_room(self, context: int, completion: int) -> int:
+        """Return what the completion leaves of the context."""
+        return context - completion
+
+    def loading_code(self, folder: str) -> list[str]:
+        """Return lines of Python that load a folder and write a summary."""
+        return loading_lines(folder, self.auto_class(), "[0, prompt.input_ids.shape[1]:]")
 
 
 class _ContinuedPrompt:
     """A generation that continues prompts, see `GenerationState`."""
 
     def __init__(self, ids: Any, mask: Any) -> None:
-        self.ids, self._mask = ids, mask
+        self.ids, self._mask, self.text_start = ids, mask, ids.shape[1]
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `model.generate`."""

@@ -62,8 +62,7 @@ class CompletionLoss:
         self.examples = examples
         self._family, self._pad_id, self._device, self._packing = family, pad_id, device, packing
         self._label_smoothing = label_smoothing
-        # TRL's head shifts the labels, as a decoder that continues its prompt needs it.
-        self._has_fused_head = device.type != "cpu" and not sharded and family.continues_prompt
+        self._has_fused_head = device.type != "cpu" and not sharded and family.has_fused_head
 
     def length(self, example: TokenizedExample) -> int:
         """Return the tokens of prompt, completion and stop id."""
