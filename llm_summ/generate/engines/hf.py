@@ -152,9 +152,7 @@ class HfEngine:
             state,
             max(row.request.max_new_tokens for row in rows),
             stop_id,
-            loop.processors(
-                decoding, [prompt] * (len(rows) * decoding.beams), state.text_start - prompt, stop_id
-            ),
+            loop.processors(decoding, [prompt] * (len(rows) * decoding.beams), state.text_start - prompt, stop_id),
             num_beams=decoding.beams,
             num_return_sequences=decoding.n,
             length_penalty=decoding.length_penalty,
