@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["Raised", "plain", "raises", "temporary"]
+__all__ = ["Raised", "lines_with", "plain", "raises", "temporary"]
 
 REPOSITORY = Path(__file__).parents[1]
 WIDTH = 96  # of a piece of a string in a snapshot
@@ -27,14 +27,20 @@ _VARYING: list[tuple[re.Pattern[str], str]] = [
     (re.compile(re.escape(str(REPOSITORY))), "REPOSITORY"),
     (re.compile(r"\b\d+(?:\.\d+)?(?= s\b)"), "…"),
     (re.compile(r"\b(process|pid) \d+"), r"\1 …"),
+    (re.compile(r"\b127\.0\.0\.1:\d+"), "127.0.0.1:…"),
     (re.compile(r"pip install(?: '[^']+')+"), "pip install '…'"),  # the bounds of pyproject.toml
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"), "…"),
     (re.compile(r"\bsince \d\d:\d\d:\d\d"), "since …"),
     # The first lines of click's usage errors.
     (re.compile(r"^Usage: .*\nTry '.*' for help\.\n\n", re.MULTILINE), ""),
-    # The words of Python's and pydantic's parsers change with their versions.
-    (re.compile(r"(JSON(?: in UTF-8)?) \((?:[^()\n]|\([^()\n]*\))*\)"), r"\1 (…)"),
+    (re.compile(r"x{100,}"), "x…"),  # names that are too long for a file
+    # The words of Python's, pydantic's and pyarrow's parsers change with their versions.
+    (re.compile(r"(JSON(?: in UTF-8)?) \((?!found )(?:[^()\n]|\([^()\n]*\))*\)"), r"\1 (…)"),
     (re.compile(r"\(Expecting (?:[^()\n]|\([^()\n]*\))*\)"), "(…)"),
+    (
+        re.compile(r"(not JSON that can be read|parquet file that can be read|written as parquet) \(.*\)"),
+        r"\1 (…)",
+    ),
     (re.compile(r"Invalid JSON: .*? at line \d+ column \d+"), "Invalid JSON: …"),
 ]
 
@@ -77,6 +83,11 @@ def plain(text: str) -> str:
     for pattern, stand_in in _VARYING:
         text = pattern.sub(stand_in, text)
     return text
+
+
+def lines_with(text: str, *words: str) -> str:
+    """Return the lines of a long output that contain one of these words, with what varies replaced."""
+    return plain("\n".join(line for line in text.splitlines() if any(word in line for word in words)))
 
 
 def pieces(text: str) -> list[str]:

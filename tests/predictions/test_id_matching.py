@@ -29,12 +29,12 @@ COUNTED = (
         ),
         (
             "dev_0 dev_3 dev_4 a",
-            snapshot("out.csv: has 1 ids that are not in dev.csv (a); expected exactly the ids of dev.csv"),
+            snapshot("out.csv: has 1 id that is not in dev.csv (a); expected exactly the ids of dev.csv"),
         ),
         (
             "dev_0 dev_3 a",
             snapshot(
-                "out.csv: lacks 1 of the 3 ids of dev.csv (dev_4) and has 1 ids that are not in dev.csv (a); "
+                "out.csv: lacks 1 of the 3 ids of dev.csv (dev_4) and has 1 id that is not in dev.csv (a); "
                 "expected exactly the ids of dev.csv"
             ),
         ),

@@ -311,12 +311,12 @@ def test_files_that_do_not_fit_each_other_are_refused(data: str) -> None:
     whole = write_rows("whole.csv", [(identity, "요약") for identity in IDS])
     part = write_rows("part.csv", [("dev_0", "요약"), ("dev_9", "요약")])
     assert refusal(whole, part, source=data) == snapshot(
-        "part.csv: lacks 2 of the 3 ids of dev.csv (dev_3, dev_4) and has 1 ids that are not in dev.csv "
+        "part.csv: lacks 2 of the 3 ids of dev.csv (dev_3, dev_4) and has 1 id that is not in dev.csv "
         "(dev_9); expected exactly the ids of dev.csv"
     )
     assert refusal(whole, part) == snapshot(
-        "part.csv: lacks 2 of the 3 ids of whole.csv (dev_3, dev_4) and has 1 ids that are not in "
-        "whole.csv (dev_9); expected exactly the ids of whole.csv"
+        "part.csv: lacks 2 of the 3 ids of whole.csv (dev_3, dev_4) and has 1 id that is not in whole.csv "
+        "(dev_9); expected exactly the ids of whole.csv"
     )
     counted = write_rows("counted.csv", [(f"dev_{number}", "요약") for number in range(3)])
     assert refusal(whole, counted, source=data) == snapshot(
