@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
-from messages import raises
+from messages import plain, raises
 
 from llm_summ.core.errors import DataError
 from llm_summ.data import rules
@@ -196,9 +196,9 @@ def test_a_failed_repair_leaves_no_file(in_tmp: Path) -> None:
 def test_a_repaired_file_in_cp949_is_said_to_be_utf_8(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("a.csv").write_bytes("fname,dialogue\na,가나: 다라 \n".encode("cp949"))
     fix_files(read_tables(["a.csv"]), Path("b.csv"))
-    assert capsys.readouterr().err.splitlines() == [
-        *("a.csv: read as CP949 (it is not UTF-8)", "a.csv: is CP949; files written from it are UTF-8"),
-    ]
+    assert plain(capsys.readouterr().err) == snapshot(
+        "a.csv: read as CP949 (it is not UTF-8)\na.csv: is CP949; files written from it are UTF-8\n"
+    )
     assert read_dialogues("b.csv")[0].text == "가나: 다라"
 
 

@@ -206,7 +206,7 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with raises(DataError) as error:
         write_plots([with_topics(["전화"])], tmp_path / "plots")
-    assert error.message == snapshot()
+    assert error.message == snapshot("…/plots: cannot be made (Permission denied); choose another folder")
 
 
 @pytest.mark.parametrize(
