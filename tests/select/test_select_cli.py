@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import llm_summ, llm_summ_process, refused
 from inline_snapshot import snapshot
-from messages import plain
+from messages import lines_with, plain
 from pools import write_jsonl
 from test_cli import HEAVY
 from test_evaluate import DIALOGUES, SUMMARIES, make_run, predict, write_data
@@ -93,11 +93,15 @@ def test_a_file_that_is_in_the_pool_twice_is_warned_of(files: list[str]) -> None
     Path("copy.csv").write_bytes(Path("a.csv").read_bytes())
     result = llm_summ("select", *files, "copy.csv", "a.csv")
     assert result.code == 0
-    assert result.err.splitlines() == [
-        "warning: A a.csv and D copy.csv have the same texts: one file is in the pool twice",
-        "warning: A a.csv and E a.csv have the same texts: one file is in the pool twice",
-    ]
-    assert "A a.csv and D copy.csv are the same: all 3 summaries are equal" in result.out
+    assert plain(result.err) == snapshot(
+        "warning: A a.csv and D copy.csv have the same texts: one file is in the pool twice\n"
+        "warning: A a.csv and E a.csv have the same texts: one file is in the pool twice\n"
+    )
+    assert lines_with(result.out, "the same: ") == snapshot(
+        "A a.csv and D copy.csv are the same: all 3 summaries are equal\n"
+        "A a.csv and E a.csv are the same: all 3 summaries are equal\n"
+        "D copy.csv and E a.csv are the same: all 3 summaries are equal"
+    )
 
 
 def test_a_pool_that_leaves_no_choice_is_warned_of(files: list[str]) -> None:
