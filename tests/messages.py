@@ -26,7 +26,7 @@ _VARYING: list[tuple[re.Pattern[str], str]] = [
     (re.compile(re.escape(sysconfig.get_paths()["purelib"])), "PACKAGES"),
     (re.compile(re.escape(str(REPOSITORY))), "REPOSITORY"),
     (re.compile(r"\b\d+(?:\.\d+)?(?= s\b)"), "…"),
-    (re.compile(r"\b(process|pid) \d+"), r"\1 …"),
+    (re.compile(r"\b(process|pid) \d+(?! of)"), r"\1 …"),
     (re.compile(r"\b127\.0\.0\.1:\d+"), "127.0.0.1:…"),
     (re.compile(r"pip install(?: '[^']+')+"), "pip install '…'"),  # the bounds of pyproject.toml
     (re.compile(r"\b(tokenizers|torch|transformers|vllm) \d+\.\d+\.\d+\b"), r"\1 …"),
@@ -36,9 +36,12 @@ _VARYING: list[tuple[re.Pattern[str], str]] = [
     # The first lines of click's usage errors.
     (re.compile(r"^Usage: .*\nTry '.*' for help\.\n\n", re.MULTILINE), ""),
     (re.compile(r"x{100,}"), "x…"),  # names that are too long for a file
-    # The words of Python's, pydantic's and pyarrow's parsers change with their versions.
+    # The words of Python's, pydantic's and others' parsers change with their versions.
     (re.compile(r"(JSON(?: in UTF-8)?) \((?!found )(?:[^()\n]|\([^()\n]*\))*\)"), r"\1 (…)"),
-    (re.compile(r"\(Expecting (?:[^()\n]|\([^()\n]*\))*\)"), "(…)"),
+    (re.compile(r"Expecting [^:\n]*: line \d+ column \d+ \(char \d+\)"), "…"),
+    (re.compile(r"(incomplete|written) \(Error while [^;\n]*\);"), r"\1 (…);"),
+    (re.compile(r"unavailable \(We [^)\n]*\)"), "unavailable (…)"),
+    (re.compile(r"found \d+ bytes, expected \d+"), "found … bytes, expected …"),
     (
         re.compile(r"(not JSON that can be read|parquet file that can be read|written as parquet) \(.*\)"),
         r"\1 (…)",
