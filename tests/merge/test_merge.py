@@ -388,7 +388,7 @@ def test_a_disk_that_is_full(run: Run, full_disk: None) -> None:
     with raises(LlmSummError) as caught:
         merge(run, MergeRequest(verify=False))
     assert caught.message == snapshot(
-        "runs/tiny/merged: cannot be written (…); the "
-        " partial folder was removed; free some disk space, or choose another folder"
+        "runs/tiny/merged: cannot be written (…); the partial "
+        "folder was removed; free some disk space, or choose another folder"
     )
     assert not [name for name in left_in(run.path) if "merged" in name]
