@@ -37,7 +37,7 @@ _VARYING: list[tuple[re.Pattern[str], str]] = [
     (re.compile(r"^Usage: .*\nTry '.*' for help\.\n\n", re.MULTILINE), ""),
     (re.compile(r"x{100,}"), "x…"),  # names that are too long for a file
     # The words of Python's, pydantic's and others' parsers change with their versions.
-    (re.compile(r"(JSON(?: in UTF-8)?) \((?!found )(?:[^()\n]|\([^()\n]*\))*\)"), r"\1 (…)"),
+    (re.compile(r"(JSON(?: in UTF-8| from here)?) \((?!found )(?:[^()\n]|\([^()\n]*\))*\)"), r"\1 (…)"),
     (re.compile(r"Expecting [^:\n]*: line \d+ column \d+ \(char \d+\)"), "…"),
     (re.compile(r"(incomplete|written) \(Error while [^;\n]*\);"), r"\1 (…);"),
     (re.compile(r"unavailable \(We [^)\n]*\)"), "unavailable (…)"),
