@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import IO
 from unittest import mock
 
+from messages import plain
+
 from llm_summ.__main__ import main
 
 __all__ = ["Result", "llm_summ", "llm_summ_process", "refused", "run_script"]
@@ -99,7 +101,7 @@ def refused(result: Result, code: int = 2) -> str:
     [line] = result.err.splitlines()
     assert "Traceback" not in line
     assert line.startswith("llm-summ: ")
-    return line.removeprefix("llm-summ: ")
+    return plain(line.removeprefix("llm-summ: "))
 
 
 @contextlib.contextmanager

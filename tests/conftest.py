@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from inline_snapshot.plugin import Builder, Custom, customize
+from messages import pieces, temporary
 from tiny import make_tiny_model
 
 # How long an example takes depends on what else the machine does; how many are thrown away, on chance.
@@ -63,6 +65,19 @@ def _shown() -> Iterator[None]:
 
     with shown_on_stderr():
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary(tmp_path_factory: pytest.TempPathFactory) -> None:
+    temporary(tmp_path_factory.getbasetemp())
+
+
+@customize
+def _long_strings_in_pieces(value: object, builder: Builder) -> Custom | None:
+    """Write a long string of a snapshot as several short ones, one below the other."""
+    if not isinstance(value, str) or len(parts := pieces(value)) < 2:
+        return None
+    return builder.create_code(" ".join(map(repr, parts)))
 
 
 @pytest.fixture

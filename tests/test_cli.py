@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from command_line import Result, llm_summ, llm_summ_process, refused
+from inline_snapshot import snapshot
+from messages import lines_with, plain
 
 from llm_summ import __version__
 from llm_summ.data import dialogue_hash, read_dialogues
@@ -72,16 +74,18 @@ def test_the_version() -> None:
 def test_a_score_is_a_table_on_stdout_and_the_rest_on_stderr(there: Path) -> None:
     result = llm_summ("eval", "sample:dev")
     assert result.code == 0
-    assert result.err.splitlines() == [
-        "Run: runs/mine (the latest)",
-        "Predictions: runs/mine/predictions/sample-dev.hf.jsonl",
-        "warning: 1 of 32 summaries are empty (dev_0): they score 0, and a submission may be refused",
-    ]
-    assert "sample:dev: 32 dialogues, 3 references each" in result.out
+    assert plain(result.err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "Predictions: runs/mine/predictions/sample-dev.hf.jsonl\n"
+        "warning: 1 of 32 summaries are empty (dev_0): they score 0, and a submission may be refused\n"
+    )
     for shown in ("rouge 1.0.1", "rouge-score 0.1.2", "R-1", "R-2", "R-L", "final"):
         assert shown in result.out
-    assert "1 of 32 (dev_0) count as 0" in result.out
-    assert "rows changed: strip 0, join_lines 0, collapse_whitespace 0, cut_unfinished 0" in result.out
+    assert lines_with(result.out, "sample:dev: ", "(dev_0)", "rows changed: ") == snapshot(
+        "sample:dev: 32 dialogues, 3 references each\n"
+        "empty      1 of 32 (dev_0) count as 0\n"
+        "post       rows changed: strip 0, join_lines 0, collapse_whitespace 0, cut_unfinished 0"
+    )
     assert re.search(r"^signature  \S+\|post:strip\+\S+$", result.out, re.MULTILINE)
 
 
@@ -113,15 +117,18 @@ def test_a_file_can_be_scored_without_any_run(in_tmp: Path) -> None:
     result = llm_summ("eval", str(data), "--predictions", str(predictions))
     assert result.code == 0
     [warning] = result.err.splitlines()
-    assert warning.startswith("warning: 1 of 2 summaries are empty ([/x]):")
-    assert "my[/bold]:smile:/dev.csv: 2 dialogues, 1 reference each" in result.out
-    assert "1 of 2 ([/x]) count as 0" in result.out
+    assert plain(warning) == snapshot(
+        "warning: 1 of 2 summaries are empty ([/x]): they score 0, and a submission may be refused"
+    )
+    assert lines_with(result.out, "dev.csv: ", "([/x])") == snapshot(
+        "my[/bold]:smile:/dev.csv: 2 dialogues, 1 reference each\nempty      1 of 2 ([/x]) count as 0"
+    )
     assert "50.00" in result.out
 
 
 @pytest.mark.parametrize("command", [["eval", "sample:dev"], ["generate"]])
 def test_without_a_run_the_error_says_how_to_make_one(in_tmp: Path, command: list[str]) -> None:
-    assert refused(llm_summ(*command)) == (
+    assert refused(llm_summ(*command)) == snapshot(
         "runs: no finished run here; make one with `llm-summ sft recipes/qlora.yaml`, "
         "or change to the folder that has it"
     )
@@ -130,19 +137,22 @@ def test_without_a_run_the_error_says_how_to_make_one(in_tmp: Path, command: lis
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["eval", "sample:dev", "--run", "mien"], "--run mien: no such run in runs; did you mean mine?"),
+        (["eval", "sample:dev", "--run", "mien"], snapshot("--run mien: no such run in runs; did you mean mine?")),
         (
             ["eval", "sample:dev", "--run", "mine", "--predictions", "nowhere.csv", "--debug"],
             None,  # click's own error, below
         ),
         (
             ["eval", "sample:dev", "--predictions", "nowhere.csv"],
-            "nowhere.csv: no such file; expected predictions as CSV or JSONL with fname and summary",
+            snapshot("nowhere.csv: no such file; expected predictions as CSV or JSONL with fname and summary"),
         ),
-        (["eval", "nowhere.csv"], "nowhere.csv: no such file; `llm-summ data sample DIR` writes an example"),
+        (
+            ["eval", "nowhere.csv"],
+            snapshot("nowhere.csv: no such file; `llm-summ data sample DIR` writes an example"),
+        ),
         (
             ["sft", "qlroa"],
-            "qlroa: no such file; expected a recipe in YAML; did you mean recipes/qlora.yaml?",
+            snapshot("qlroa: no such file; expected a recipe in YAML; did you mean recipes/qlora.yaml?"),
         ),
     ],
 )
@@ -150,7 +160,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(there: Path, arguments: list[st
     result = llm_summ(*arguments)
     if said is None:
         assert result.code == 2
-        assert "--run and --predictions exclude each other; choose one" in result.err
+        assert plain(result.err) == snapshot("Error: --run and --predictions exclude each other; choose one\n")
         assert "Traceback" not in result.err
         return
     lines = [line for line in result.err.splitlines() if not line.startswith("Run: ")]
@@ -161,11 +171,13 @@ def test_several_errors_of_a_recipe_are_a_line_each(in_tmp: Path) -> None:
     Path("mine.yaml").write_text("model:\n  base: x\nsead: 1\n", encoding="utf-8")
     result = llm_summ("sft", "mine.yaml", "--dry-run", "--set", "train.lerning_rate=1")
     assert (result.code, result.out) == (2, "")
-    assert sorted(result.err.splitlines()) == [
-        "llm-summ: --set train.lerning_rate=1: train.lerning_rate: unknown field; did you mean learning_rate?",
-        "llm-summ: mine.yaml: data: missing; give it a value",
-        "llm-summ: mine.yaml:3: sead: unknown field; did you mean seed?",
-    ]
+    assert sorted(plain(result.err).splitlines()) == snapshot(
+        [
+            "llm-summ: --set train.lerning_rate=1: train.lerning_rate: unknown field; did you mean learning_rate?",
+            "llm-summ: mine.yaml: data: missing; give it a value",
+            "llm-summ: mine.yaml:3: sead: unknown field; did you mean seed?",
+        ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,7 +203,7 @@ def test_the_sample_is_written_where_one_says(in_tmp: Path) -> None:
     written = [Path(line) for line in result.out.splitlines()]
     assert [path.name for path in written] == ["README.md", "dev.csv", "test.csv", "train.csv"]
     assert read_dialogues("my/sample/dev.csv") == read_dialogues("sample:dev")
-    assert refused(llm_summ("data", "sample", "my/sample")) == (
+    assert refused(llm_summ("data", "sample", "my/sample")) == snapshot(
         "my/sample/README.md: is there already; choose an empty folder"
     )
 
@@ -199,7 +211,7 @@ def test_the_sample_is_written_where_one_says(in_tmp: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_one_line(in_tmp: Path) -> None:
     Path("file").write_text("x", encoding="utf-8")
     told = refused(llm_summ("data", "sample", "file/folder"))
-    assert told == "file/folder: cannot be made (Not a directory); choose another folder"
+    assert plain(told) == snapshot("file/folder: cannot be made (Not a directory); choose another folder")
 
 
 def test_a_reader_that_goes_away_is_no_error(there: Path) -> None:
@@ -231,4 +243,6 @@ def test_a_run_can_be_named(there: Path) -> None:
     assert result.code == 0
     found, warning = result.err.splitlines()
     assert found == "Predictions: runs/mine/predictions/sample-dev.hf.jsonl"
-    assert warning.startswith("warning: 1 of 32 summaries are empty")
+    assert plain(warning) == snapshot(
+        "warning: 1 of 32 summaries are empty (dev_0): they score 0, and a submission may be refused"
+    )

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from command_line import llm_summ, refused
+from inline_snapshot import snapshot
+from messages import plain
 from test_cli_eval import shown, write_summaries, write_systems, wrong_options
 from test_evaluate import SUMMARIES, WRONG, make_run, predict, write_data
 
@@ -63,7 +65,7 @@ def test_the_same_file_twice_is_said(there: Path) -> None:
     "option", [["--run", "mine"], ["--predictions", "first.csv"], ["--brief"], ["--explain"], ["--verify"]]
 )
 def test_a_comparison_takes_no_option_of_a_single_system(there: Path, option: list[str]) -> None:
-    assert wrong_options("--compare", "first.csv", "second.csv", *option) == (
+    assert wrong_options("--compare", "first.csv", "second.csv", *option) == snapshot(
         "--compare takes its systems after DATA: leave out --run, --predictions, --brief, --explain and --verify"
     )
 
@@ -71,18 +73,36 @@ def test_a_comparison_takes_no_option_of_a_single_system(there: Path, option: li
 @pytest.mark.parametrize(
     ("systems", "said"),
     [
-        (["first.csv"], "--compare: found 1 system after the data sample:dev; expected at least two runs or"),
-        (["first.csv", "nowhere.csv"], "nowhere.csv: no such file; expected predictions as CSV or JSONL"),
+        (
+            ["first.csv"],
+            snapshot(
+                "--compare: found 1 system after the data sample:dev; expected at least two runs or prediction "
+                "files, such as: llm-summ eval dev.csv --compare first.csv second.csv"
+            ),
+        ),
+        (
+            ["first.csv", "nowhere.csv"],
+            snapshot("nowhere.csv: no such file; expected predictions as CSV or JSONL with fname and summary"),
+        ),
         (
             ["first.csv", "nowhere"],
-            "--compare nowhere: neither a run nor a prediction file; expected a run's name, or a CSV or",
+            snapshot(
+                "--compare nowhere: neither a run nor a prediction file; expected a run's name, or a CSV or JSONL "
+                "with fname and summary"
+            ),
         ),
-        (["first.csv", "short.csv"], "short.csv: lacks 31 of the 32 ids of sample:dev (dev_1, dev_2, "),
+        (
+            ["first.csv", "short.csv"],
+            snapshot(
+                "short.csv: lacks 31 of the 32 ids of sample:dev (dev_1, dev_2, dev_3, dev_5, dev_6, …); expected "
+                "exactly the ids of sample:dev"
+            ),
+        ),
     ],
 )
 def test_systems_that_cannot_be_compared_are_one_line(there: Path, systems: list[str], said: str) -> None:
     write_summaries("short.csv", [("dev_0", "요약")])
-    assert said in refused(llm_summ("eval", "sample:dev", "--compare", *systems))
+    assert refused(llm_summ("eval", "sample:dev", "--compare", *systems)) == said
 
 
 def test_runs_are_compared_by_their_names_and_folders(in_tmp: Path) -> None:
@@ -118,8 +138,9 @@ def test_a_system_beside_the_wrong_dialogues_is_warned_of_on_stderr(there: Path,
     result = llm_summ("eval", "sample:dev", "--compare", "first.csv", "turned.csv", *option)
     assert result.code == 0
     [warning] = result.err.splitlines()
-    assert warning.startswith(
-        "warning: B turned.csv: in another order: the summaries fit the dialogues in reverse"
+    assert plain(warning) == snapshot(
+        "warning: B turned.csv: in another order: the summaries fit the dialogues in reverse order (67.5) "
+        "better than in the present order (20.3); take each id from the data"
     )
     assert warning not in result.out
     if option:

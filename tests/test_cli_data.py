@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from command_line import Result, llm_summ, refused
+from inline_snapshot import snapshot
+from messages import plain
 
 from llm_summ.data import read_dialogues
 from llm_summ.prompt import bundled_templates
@@ -35,9 +37,11 @@ def test_oddities_are_told_and_repaired_on_demand(in_tmp: Path) -> None:
     assert Path("odd.csv").read_text(encoding="utf-8") == ODD
     assert llm_summ("data", "check", "odd.csv", "--strict").code == 1
     fixed = llm_summ("data", "check", "odd.csv", "--fix", "fixed.csv")
-    assert "fixed.csv: 1 change, listed in fixed.csv.changes.jsonl" in fixed.err
+    assert plain(fixed.err) == snapshot("fixed.csv: 1 change, listed in fixed.csv.changes.jsonl\n")
     assert Path("fixed.csv").read_text(encoding="utf-8") == ODD.replace("#Person1 : ", "#Person1#: ")
-    assert "is there already" in refused(llm_summ("data", "check", "odd.csv", "--fix", "fixed.csv"))
+    assert refused(llm_summ("data", "check", "odd.csv", "--fix", "fixed.csv")) == snapshot(
+        "fixed.csv: is there already; choose another name, nothing is overwritten"
+    )
 
 
 def test_clean_files_pass_the_strict_check(in_tmp: Path) -> None:
@@ -65,7 +69,9 @@ def test_statistics_as_pictures(in_tmp: Path) -> None:
 def test_a_file_is_split(in_tmp: Path) -> None:
     lines = ran(llm_summ("data", "split", "sample:train", "--out", "parts", "--dev", "20")).splitlines()
     assert [line.split(",")[0] for line in lines] == ["parts/train.csv: 108 rows", "parts/dev.csv: 20 rows"]
-    assert "is there already" in refused(llm_summ("data", "split", "sample:train", "--out", "parts"))
+    assert refused(llm_summ("data", "split", "sample:train", "--out", "parts")) == snapshot(
+        "parts/train.csv: is there already; choose an empty folder"
+    )
 
 
 def test_names_that_are_no_text_are_shown_with_escapes(in_tmp: Path) -> None:
@@ -118,28 +124,82 @@ def test_every_kind_of_prompt_can_be_filled_in(in_tmp: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["data", "check", "nowhere.csv"], "nowhere.csv: no such file"),
-        (["data", "check", "sample:dev", "sample:dev"], "is given twice"),
-        (["data", "stats", "nowhere.csv"], "nowhere.csv: no such file"),
-        (["data", "stats", "sample:dev", "--plots", "file"], "file: is a file; expected a folder"),
-        (["data", "stats", "sample:dev", "--recipe", "qlore"], "did you mean recipes/qlora.yaml?"),
-        (["data", "split", "sample:dev", "--out", "parts", "--dev", "2.5"], "--dev 2.5: expected a share"),
-        (["data", "split", "sample:dev", "--out", "file"], "file: is a file; expected a folder"),
-        (["data", "split", "sample:dev", "--out", "file/in"], "file/in: cannot be made (Not a directory)"),
-        (["data", "split", "sample:dev", "--out", "x" * 300], "cannot be used (File name too long)"),
-        (["data", "split", "sample:dev", "--out", "parts", "--dev", "nan"], "--dev nan: expected a share"),
-        (["data", "split", "sample:dev", "--out", "parts", "--dev", "1e400"], "--dev inf: expected a share"),
-        (["data", "check", "sample:dev", "--fix", "new"], "new: found a name without an ending"),
-        (["data", "check", "sample:dev", "--fix", "x" * 300 + ".csv"], "cannot be used (File name too long)"),
-        (["data", "check", "no\nwhere.csv"], "no\\nwhere.csv: no such file"),
-        (["data", "check", "대화\udce9.csv"], "대화\\udce9.csv: no such file"),
-        (["data", "split", "sample:dev", "--out=file/\n"], "file/\\n: cannot be made (Not a directory)"),
-        (["data", "sample", "file"], "file: is a file; expected a folder"),
-        (["prompts", "plane"], "plane: no such prompt; did you mean plain?"),
-        (["prompts", "plain", "--data", "sample:dev", "--id", "x"], "--id x: not in sample:dev"),
-        (["check", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (
+            ["data", "check", "nowhere.csv"],
+            snapshot("nowhere.csv: no such file; `llm-summ data sample DIR` writes an example"),
+        ),
+        (
+            ["data", "check", "sample:dev", "sample:dev"],
+            snapshot("REPOSITORY/llm_summ/data/sample/dev.csv: is given twice; expected every file once"),
+        ),
+        (
+            ["data", "stats", "nowhere.csv"],
+            snapshot("nowhere.csv: no such file; `llm-summ data sample DIR` writes an example"),
+        ),
+        (
+            ["data", "stats", "sample:dev", "--plots", "file"],
+            snapshot("file: is a file; expected a folder for the charts"),
+        ),
+        (
+            ["data", "stats", "sample:dev", "--recipe", "qlore"],
+            snapshot("qlore: no such file; expected a recipe in YAML; did you mean recipes/qlora.yaml?"),
+        ),
+        (
+            ["data", "split", "sample:dev", "--out", "parts", "--dev", "2.5"],
+            snapshot("--dev 2.5: expected a share between 0 and 1, or a number of rows"),
+        ),
+        (["data", "split", "sample:dev", "--out", "file"], snapshot("file: is a file; expected a folder")),
+        (
+            ["data", "split", "sample:dev", "--out", "file/in"],
+            snapshot("file/in: cannot be made (Not a directory); choose another folder"),
+        ),
+        (
+            ["data", "split", "sample:dev", "--out", "x" * 300],
+            snapshot(
+                "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: cannot be used "
+                "(File name too long); choose another folder"
+            ),
+        ),
+        (
+            ["data", "split", "sample:dev", "--out", "parts", "--dev", "nan"],
+            snapshot("--dev nan: expected a share between 0 and 1, or a number of rows"),
+        ),
+        (
+            ["data", "split", "sample:dev", "--out", "parts", "--dev", "1e400"],
+            snapshot("--dev inf: expected a share between 0 and 1, or a number of rows"),
+        ),
+        (
+            ["data", "check", "sample:dev", "--fix", "new"],
+            snapshot("new: found a name without an ending; expected .csv, .jsonl, .parquet, .json"),
+        ),
+        (
+            ["data", "check", "sample:dev", "--fix", "x" * 300 + ".csv"],
+            snapshot("x….csv: cannot be used (File name too long); choose another name"),
+        ),
+        (
+            ["data", "check", "no\nwhere.csv"],
+            snapshot("no\\nwhere.csv: no such file; `llm-summ data sample DIR` writes an example"),
+        ),
+        (
+            ["data", "check", "대화\udce9.csv"],
+            snapshot("대화\\udce9.csv: no such file; `llm-summ data sample DIR` writes an example"),
+        ),
+        (
+            ["data", "split", "sample:dev", "--out=file/\n"],
+            snapshot("file/\\n: cannot be made (Not a directory); choose another folder"),
+        ),
+        (["data", "sample", "file"], snapshot("file: is a file; expected a folder")),
+        (["prompts", "plane"], snapshot("plane: no such prompt; did you mean plain?")),
+        (
+            ["prompts", "plain", "--data", "sample:dev", "--id", "x"],
+            snapshot("--id x: not in sample:dev; it has dev_0 to dev_33"),
+        ),
+        (
+            ["check", "nowhere.yaml"],
+            snapshot("nowhere.yaml: no such file; expected a recipe in YAML; did you mean recipes/qlora.yaml?"),
+        ),
     ],
 )
 def test_wrong_input_is_one_line(in_tmp: Path, arguments: list[str], said: str) -> None:
     Path("file").write_text("", encoding="utf-8")
-    assert said in refused(llm_summ(*arguments))
+    assert refused(llm_summ(*arguments)) == said

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from command_line import llm_summ, refused
+from inline_snapshot import snapshot
+from messages import lines_with
 from tiny_seq2seq import KINDS, Kind, make_tiny_seq2seq
 
 from llm_summ.data import read_dialogues
@@ -265,7 +267,12 @@ def test_a_source_beyond_the_models_positions(folder: Path) -> None:
     make_tiny_seq2seq(folder / "short", "bart", max_position_embeddings=64)
     done = llm_summ("sft", "recipe.yaml", "--set", "model.base=./short")
     assert done.code == 2
-    assert "takes 64" in done.out + done.err
+    assert lines_with(done.out + done.err, "takes 64") == snapshot(
+        "llm-summ: train: 16 rows of up to 190 tokens; ./short takes 64; lower prompt.max_prompt_tokens "
+        "(train_85, train_52, train_103, train_66, train_7, …)\n"
+        "llm-summ: dev: 4 rows of up to 228 tokens with 12 new ones; ./short takes 64; lower "
+        "generate.max_new_tokens or prompt.max_prompt_tokens (dev_23, dev_21, dev_8, dev_14)"
+    )
     assert "Loading" not in done.err
 
 
@@ -274,11 +281,17 @@ def test_added_tokens_need_trained_embeddings(folder: Path, tiny_model: Path) ->
     decoder = llm_summ(
         "check", "recipe.yaml", *options, f"--set=model.base={tiny_model}", "--set=generate.engine=hf"
     )
-    assert "model.add_tokens: train.weights lora trains no embeddings" in decoder.out
+    assert lines_with(decoder.out, "model.add_tokens: ") == snapshot(
+        "would fail: model.add_tokens: train.weights lora trains no embeddings, so that … could not learn "
+        "to write them; set train.weights to full, or leave add_tokens out"
+    )
     assert decoder.code == 1
     seq2seq = llm_summ("check", "recipe.yaml", *options)
     assert seq2seq.code == 0
-    assert "the added tokens keep the mean of their parts" in seq2seq.out
+    assert lines_with(seq2seq.out, "added tokens") == snapshot(
+        "note: model.add_tokens: train.weights lora trains no embeddings: the added tokens keep the mean "
+        "of their parts; full trains them"
+    )
 
 
 def test_broken_tokenizer_files_of_a_kobart(folder: Path) -> None:
@@ -293,7 +306,10 @@ def test_broken_tokenizer_files_of_a_kobart(folder: Path) -> None:
     )
     done = llm_summ("check", "recipe.yaml")
     assert done.code == 1
-    assert "end-of-sequence" in done.out
+    assert lines_with(done.out, "would fail: ") == snapshot(
+        "would fail: model.base: its tokenizer has no end-of-sequence token; expected eos_token in "
+        "tokenizer_config.json"
+    )
 
 
 def untied_t5(folder: Path) -> Path:
@@ -365,6 +381,9 @@ def test_vllm_is_not_taken(folder: Path) -> None:
     train("b", "evaluation.every=never")
     options = ["--set=generate.beams=1", "--set=generate.no_repeat_ngram=0"]
     done = llm_summ("generate", "--run", "b", "--data", "dev.jsonl", "--engine", "vllm", *options)
-    assert "use --engine hf, which auto takes" in refused(done)
+    assert refused(done) == snapshot(
+        "--engine vllm: serves no encoder-decoders such as BartForConditionalGeneration; use --engine hf, "
+        "which auto takes"
+    )
     done = llm_summ("generate", "--data", "dev.jsonl", *options)
     assert (done.code, done.out) == (0, "runs/b/predictions/dev.hf.jsonl\n"), done.err

@@ -18,6 +18,8 @@ from pathlib import Path
 import command_line
 import pytest
 from command_line import Result
+from inline_snapshot import snapshot
+from messages import lines_with
 
 from llm_summ.data import read_dialogues
 from llm_summ.post.limits import LengthLimits, dialogues_sha256
@@ -71,7 +73,7 @@ def run(folder: Path) -> Path:
     """A finished run."""
     done = llm_summ_process("sft", "recipe.yaml", "--run", "first", cwd=folder)
     assert done.out.strip() == "runs/first"
-    assert "Next: llm-summ generate" in done.err
+    assert lines_with(done.err, "Next: ") == snapshot("Next: llm-summ generate")
     return folder / "runs" / "first"
 
 
@@ -163,7 +165,9 @@ def test_generation_uses_exactly_the_prompt_of_the_training(folder: Path) -> Non
     llm_summ(*arguments, cwd=folder)
     prompt.unlink()
     again = llm_summ(*arguments, cwd=folder)
-    assert "6 of 6 already exist" in again.err
+    assert lines_with(again.err, " already exist") == snapshot(
+        "runs/prompted/predictions/dev.hf.jsonl: 6 of 6 already exist"
+    )
     assert (folder / "runs" / "prompted" / "prompt.md").read_text(encoding="utf-8") == text
 
 
@@ -182,19 +186,33 @@ def test_examples_and_lengths_are_those_of_the_training(folder: Path) -> None:
     shots = folder / "runs" / "shots"
     (folder / "gone.csv").unlink()
     done = llm_summ("generate", "--run", "shots", "--engine", "hf", "--data", "dev.csv", cwd=folder)
-    assert "6 new" in done.err
+    assert lines_with(done.err, " new") == snapshot(
+        "runs/shots/predictions/dev.hf.jsonl: 6 new, 6 cut off at the token limit"
+    )
     assert len((shots / "examples.jsonl").read_text(encoding="utf-8").splitlines()) == 48
-    for name in ("length.json", "examples.jsonl"):
+    for name, message in (
+        (
+            "length.json",
+            snapshot("llm-summ: runs/shots/length.json: no such file; put it back, or train the run again"),
+        ),
+        (
+            "examples.jsonl",
+            snapshot("llm-summ: runs/shots/examples.jsonl: no such file; put it back, or train the run again"),
+        ),
+    ):
         (shots / name).rename(shots / "away")
         refused = llm_summ("generate", "--run", "shots", "--engine", "hf", cwd=folder, check=False)
         assert refused.code == 2
-        assert f"runs/shots/{name}: no such file" in refused.err
+        assert lines_with(refused.err, "llm-summ: ") == message
         (shots / "away").rename(shots / name)
     prompt = (shots / "prompt.md").read_text(encoding="utf-8")
     (shots / "prompt.md").write_text(prompt.replace("자:", "글자:"), encoding="utf-8")
     refused = llm_summ("generate", "--run", "shots", "--engine", "hf", cwd=folder, check=False)
     assert refused.code == 2
-    assert "prompt.md: was changed after the training" in refused.err
+    assert lines_with(refused.err, "llm-summ: ") == snapshot(
+        "llm-summ: runs/shots/prompt.md: was changed after the training, which used another prompt; put "
+        "it back, or train the run again"
+    )
 
 
 def test_attached_or_merged_or_on_a_quantized_base(folder: Path, run: Path) -> None:
@@ -277,7 +295,9 @@ def test_candidates_have_files_of_their_own_and_resume_at_a_torn_line(folder: Pa
     assert identity["decoding"]["seed"] == 42
     whole = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(whole[:7]) + '\n{"fname": "to', encoding="utf-8")
-    assert "7 of 18 already exist" in llm_summ(*arguments, cwd=folder).err
+    assert lines_with(llm_summ(*arguments, cwd=folder).err, " already exist") == snapshot(
+        "runs/first/candidates/dev.hf.n3-t0.8.jsonl: 7 of 18 already exist"
+    )
     assert sorted(path.read_text(encoding="utf-8").splitlines()) == sorted(whole)
 
 
@@ -297,7 +317,10 @@ def test_a_limit_for_each_dialogue(folder: Path, run: Path) -> None:
     refused = llm_summ(*arguments, cwd=folder, check=False)
     (run / "away").rename(run / "budget.json")
     assert refused.code == 2
-    assert "budget.json: no such file" in refused.err
+    assert lines_with(refused.err, "llm-summ: ") == snapshot(
+        "llm-summ: runs/first/budget.json: no such file, but generate.limit is predicted; set it to "
+        "fixed, or train the run again"
+    )
 
 
 def test_a_sweep_generates_what_is_not_stored_and_shows_what_each_setting_is_worth(
@@ -335,7 +358,13 @@ def test_a_sweep_generates_what_is_not_stored_and_shows_what_each_setting_is_wor
     )
     over = ("--over", "post=[strip],[cut_to_limit],[strip,cut_to_limit]")
     refused = llm_summ(*arguments[:7], *over, cwd=folder, check=False)
-    assert (refused.code, "runs/first/limits.json: no such file" in refused.err) == (2, True)
+    assert (refused.code, lines_with(refused.err, "llm-summ: ")) == (
+        2,
+        snapshot(
+            "llm-summ: runs/first/limits.json: no such file, and the step cut_to_limit needs it; llm-summ "
+            "post --learn-limits --run first writes it if limits gain anything; or leave the step out"
+        ),
+    )
     (run / "limits.json").write_text(limits.to_json())
     limited = llm_summ(*arguments[:7], *over, cwd=folder)
     (run / "limits.json").unlink()
@@ -363,16 +392,31 @@ def test_another_prompt_gives_candidates_next_to_the_predictions(folder: Path, r
     assert "english" in chosen.out
     assert (folder / "of_prompts.csv").is_file()
     for prompt, told in (
-        ("length", "uses length, but runs/first was trained without it; choose a prompt that does not use it, or"),
+        (
+            "length",
+            snapshot(
+                "llm-summ: REPOSITORY/prompts/length.md: uses length, but runs/first was trained without it; "
+                "choose a prompt that does not use it, or train a run with one that does"
+            ),
+        ),
         (
             "few-shot",
-            "uses examples, but runs/first was trained without it; choose a prompt that does not use it, or",
+            snapshot(
+                "llm-summ: REPOSITORY/prompts/few-shot.md: uses examples, but runs/first was trained without it; "
+                "choose a prompt that does not use it, or train a run with one that does"
+            ),
         ),
-        ("nowhere.md", "nowhere.md: no such"),
+        (
+            "nowhere.md",
+            snapshot(
+                "llm-summ: nowhere.md: no such prompt; bundled prompts: call, chat, dialogue, dialogue-topic, "
+                "english, expert, few-shot, length, meeting, merge, plain, summarize, topic"
+            ),
+        ),
     ):
         refused = llm_summ(*asked, prompt, cwd=folder, check=False)
         assert refused.code == 2
-        assert told in refused.err
+        assert lines_with(refused.err, "llm-summ: ") == told
         assert "Traceback" not in refused.err
 
 
@@ -396,7 +440,10 @@ def test_workers_share_the_dialogues_of_two_runs(folder: Path, run: Path) -> Non
         "generate", "--engine", "echo", "--set", "generate.data_parallel=2", cwd=folder, check=False
     )
     assert refused.code == 2
-    assert "data_parallel: the engine echo does not support it; set it to 1" in refused.err
+    assert lines_with(refused.err, "llm-summ: ") == snapshot(
+        "llm-summ: --set generate.data_parallel=2: generate: data_parallel: the engine echo does not "
+        "support it; set it to 1"
+    )
 
 
 def test_the_lead_of_each_dialogue(folder: Path, run: Path) -> None:
@@ -432,7 +479,10 @@ def test_generate_and_score_with_vllm(folder: Path, run: Path, vllm: Result) -> 
     assert scored["rows"] == 6
     # All outputs exist: nothing is loaded or generated.
     again = llm_summ("generate", "--run", "first", "--engine", "vllm", cwd=folder)
-    assert "6 of 6 already exist" in again.err
+    assert lines_with(again.err, " already exist") == snapshot(
+        "runs/first/predictions/test.vllm.jsonl: 5 of 5 already exist\n"
+        "runs/first/predictions/dev.vllm.jsonl: 6 of 6 already exist"
+    )
     assert "Starting" not in again.err
 
 
@@ -491,11 +541,32 @@ def test_untuned_predictions_have_files_next_to_the_tuned(folder: Path, run: Pat
     [
         (
             lambda adapter: (adapter / "adapter_config.json").write_text("{", encoding="utf-8"),
-            "not a LoRA configuration",
+            snapshot(
+                "llm-summ: runs/broken/adapter/adapter_config.json: not a LoRA configuration (…); train it again, "
+                "or choose another run with --run"
+            ),
         ),
-        (lambda adapter: (adapter / "adapter_model.safetensors").write_bytes(b"\0" * 64), "damaged or incomplete"),
-        (lambda adapter: (adapter / "adapter_model.safetensors").unlink(), "no adapter_model.safetensors"),
-        (lambda adapter: [path.unlink() for path in adapter.iterdir()] and adapter.rmdir(), "no adapter"),
+        (
+            lambda adapter: (adapter / "adapter_model.safetensors").write_bytes(b"\0" * 64),
+            snapshot(
+                "llm-summ: runs/broken/adapter/adapter_model.safetensors: damaged or incomplete (…); "
+                "train it again, or choose another run with --run"
+            ),
+        ),
+        (
+            lambda adapter: (adapter / "adapter_model.safetensors").unlink(),
+            snapshot(
+                "llm-summ: runs/broken/adapter: no adapter_model.safetensors; the adapter is incomplete; train it "
+                "again, or choose another run with --run"
+            ),
+        ),
+        (
+            lambda adapter: [path.unlink() for path in adapter.iterdir()] and adapter.rmdir(),
+            snapshot(
+                "llm-summ: runs/broken: no adapter; its training did not finish; train it again, or choose "
+                "another run with --run"
+            ),
+        ),
     ],
 )
 def test_a_broken_adapter_is_reported_in_a_line(folder: Path, run: Path, damage: object, told: str) -> None:
@@ -505,7 +576,7 @@ def test_a_broken_adapter_is_reported_in_a_line(folder: Path, run: Path, damage:
     damage(broken / "adapter")  # type: ignore[operator]
     done = llm_summ("generate", "--run", "broken", "--engine", "hf", cwd=folder, check=False)
     assert done.code == 2
-    assert told in done.err
+    assert lines_with(done.err, "llm-summ: ") == told
     assert len(done.err.splitlines()) == 1
     assert not (broken / "predictions").exists()
 
@@ -513,22 +584,74 @@ def test_a_broken_adapter_is_reported_in_a_line(folder: Path, run: Path, damage:
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("model.base=./nowhere", "model.base: ./nowhere: no such folder"),
-        ("model.base=someone/no-such-model", "model.base: someone/no-such-model: unavailable"),
-        ("model.base=embedded:gemma", "no such model; expected embedded:gemma-3-270m"),
-        ("data.train=nowhere.csv", "nowhere.csv: no such file; name yours: --set data.train=PATH"),
-        ("prompt.template=plane", "did you mean plain?"),
-        ("prompt.max_answer_tokens=8", "train.csv: 48 rows, the first: completion of"),
-        ("prompt.chat=always", "no chat template"),
-        ("lora.targets=[no_such_layer]", "lora.targets"),
-        ("prompt.template=few-shot", "prompt.examples"),
-        ("prompt.examples=1", "prompt.examples"),
+        (
+            "model.base=./nowhere",
+            snapshot(
+                "llm-summ: model.base: ./nowhere: no such folder in …; expected embedded:gemma-3-270m, a folder, "
+                "or a hub id such as Qwen/Qwen3-8B"
+            ),
+        ),
+        (
+            "model.base=someone/no-such-model",
+            snapshot(
+                "llm-summ: model.base: someone/no-such-model: unavailable (…); check "
+                "the name and the connection, or name a local folder or embedded:gemma-3-270m"
+            ),
+        ),
+        (
+            "model.base=embedded:gemma",
+            snapshot("llm-summ: embedded:gemma: no such model; expected embedded:gemma-3-270m"),
+        ),
+        (
+            "data.train=nowhere.csv",
+            snapshot("llm-summ: nowhere.csv: no such file; name yours: --set data.train=PATH"),
+        ),
+        ("prompt.template=plane", snapshot("llm-summ: plane: no such prompt; did you mean plain?")),
+        (
+            "prompt.max_answer_tokens=8",
+            snapshot(
+                "llm-summ: train.csv: 48 rows, the first: completion of 57 tokens, at most 8 allowed; raise "
+                "prompt.max_answer_tokens or shorten the summary (train_0, train_1, train_2, train_3, train_4, "
+                "train_5, train_6, train_7, train_8, train_9, train_10, train_11, train_12, train_13, train_14, "
+                "train_15, train_16, train_18, train_19, train_20, …)\n"
+                "llm-summ: dev.csv: 6 rows, the first: completion of 56 tokens, at most 8 allowed; raise "
+                "prompt.max_answer_tokens or shorten the summary (dev_0, dev_1, dev_2, dev_3, dev_5, dev_6)\n"
+                "llm-summ: no training row is left"
+            ),
+        ),
+        (
+            "prompt.chat=always",
+            snapshot(
+                "llm-summ: prompt.chat is always, but this model's tokenizer has no chat template; set it to auto"
+            ),
+        ),
+        (
+            "lora.targets=[no_such_layer]",
+            snapshot(
+                "llm-summ: lora.targets: no layer is called no_such_layer; layers here: down_proj, embed_tokens, "
+                "gate_proj, k_proj, lm_head, o_proj, q_proj, up_proj, v_proj"
+            ),
+        ),
+        (
+            "prompt.template=few-shot",
+            snapshot(
+                "llm-summ: REPOSITORY/prompts/few-shot.md: uses examples, but prompt.examples is 0; set it to 3, "
+                "for example, or choose another prompt.template"
+            ),
+        ),
+        (
+            "prompt.examples=1",
+            snapshot(
+                "llm-summ: prompt.examples is 1, but the prompt plain does not use examples; set it to 0, or "
+                "prompt.template to few-shot"
+            ),
+        ),
     ],
 )
 def test_training_that_cannot_start_leaves_nothing(folder: Path, setting: str, told: str) -> None:
     done = llm_summ("sft", "recipe.yaml", "--run", "refused", "--set", setting, cwd=folder, check=False)
     assert done.code == 2, done.err
-    assert told in done.err
+    assert lines_with(done.err, "llm-summ: ") == told
     assert "Traceback" not in done.err
     assert not (folder / "runs" / "refused").exists()
 
@@ -539,5 +662,8 @@ def test_weights_that_are_not_whole_are_refused(folder: Path) -> None:
     weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
     done = llm_summ("sft", "recipe.yaml", "--run", "torn", "--set", "model.base=./torn", cwd=folder, check=False)
     assert done.code == 2
-    assert "model.base: ./torn: model.safetensors: cut off (found " in done.err
+    assert lines_with(done.err, "llm-summ: ") == snapshot(
+        "llm-summ: model.base: ./torn: model.safetensors: cut off (found … bytes, expected …); "
+        "expected safetensors; get it again"
+    )
     assert not (folder / "runs" / "torn").exists()

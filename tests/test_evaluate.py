@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
+from messages import plain, raises
 
 from llm_summ.core.errors import DataError, PredictionError
 from llm_summ.data import dialogue_hash
@@ -131,7 +133,9 @@ def test_the_newest_of_the_fitting_files_is_taken_and_named(
     newest = predict(run, "b", age=10)
     predict(run, "c", WRONG, age=100)
     assert evaluate_run(run, data).predictions == newest.path
-    assert f"Predictions: {newest.path} (newest of 3 that fit)" in capsys.readouterr().err
+    assert plain(capsys.readouterr().err) == snapshot(
+        "Predictions: runs/mine/predictions/b.jsonl (newest of 3 that fit)\n"
+    )
 
 
 def test_the_base_models_own_summaries_are_taken_only_when_there_are_no_others(run: Run, data: str) -> None:
@@ -144,24 +148,28 @@ def test_the_base_models_own_summaries_are_taken_only_when_there_are_no_others(r
 def test_a_torn_last_line_is_a_missing_row(run: Run, data: str) -> None:
     file = predict(run, "dev.hf")
     file.path.write_bytes(file.path.read_bytes()[:-3])
-    with pytest.raises(PredictionError) as error:
+    with raises(PredictionError) as error:
         evaluate_run(run, data)
-    assert str(error.value) == (
-        "runs/mine/predictions/dev.hf.jsonl: has 2 of the 3 dialogues of dev.csv; "
-        "make the others: llm-summ generate --run mine --data dev.csv"
+    assert error.message == snapshot(
+        "runs/mine/predictions/dev.hf.jsonl: has 2 of the 3 dialogues of dev.csv; make the others: "
+        "llm-summ generate --run mine --data dev.csv"
     )
 
 
 def test_without_predictions_it_says_what_makes_them(run: Run, data: str) -> None:
     predict(run, "other", dialogues={identity: text + "!" for identity, text in DIALOGUES.items()})
-    with pytest.raises(PredictionError) as error:
+    with raises(PredictionError) as error:
         evaluate_run(run, data)
-    assert str(error.value) == (
-        "runs/mine: no predictions for the dialogues of dev.csv; "
-        "make them: llm-summ generate --run mine --data dev.csv"
+    assert error.message == snapshot(
+        "runs/mine: no predictions for the dialogues of dev.csv; make them: llm-summ generate --run mine "
+        "--data dev.csv"
     )
-    with pytest.raises(PredictionError, match=r"make them: llm-summ generate --run mine --data sample:dev$"):
+    with raises(PredictionError) as error:
         evaluate_run(run, "sample:dev")
+    assert error.message == snapshot(
+        "runs/mine: no predictions for the dialogues of sample:dev; make them: llm-summ generate --run "
+        "mine --data sample:dev"
+    )
 
 
 def test_raw_predictions_are_post_processed_as_the_recipe_says_and_stay_as_they_are(run: Run, data: str) -> None:
@@ -218,7 +226,7 @@ def test_raw_predictions_away_from_their_run_are_scored_as_they_stand_and_it_is_
     if with_identity:
         file.identity_path.rename("moved.json")
     result = evaluate_file(moved, data)
-    assert capsys.readouterr().err == (
+    assert plain(capsys.readouterr().err) == snapshot(
         "moved.jsonl: raw predictions outside their run: used as they are, without its post-processing\n"
     )
     assert result.score.final < 99
@@ -231,11 +239,11 @@ def test_raw_predictions_away_from_their_run_are_scored_as_they_stand_and_it_is_
 def test_raw_predictions_of_other_dialogues_are_refused_wherever_they_lie(run: Run, data: str) -> None:
     file = predict(run, "dev.hf", dialogues=DIALOGUES | {"dev_3": "#Person1#: 다른 대화"})
     file.path.rename("moved.jsonl")
-    with pytest.raises(PredictionError) as error:
+    with raises(PredictionError) as error:
         evaluate_file(Path("moved.jsonl"), data)
-    assert str(error.value) == (
-        "moved.jsonl: made from other dialogues than those of dev.csv (1 differ: dev_3); "
-        "make them: llm-summ generate --data dev.csv"
+    assert error.message == snapshot(
+        "moved.jsonl: made from other dialogues than those of dev.csv (1 differ: dev_3); make them: "
+        "llm-summ generate --data dev.csv"
     )
 
 
@@ -248,39 +256,59 @@ def test_nothing_is_written_for_a_file(data: str, in_tmp: Path) -> None:
 @pytest.mark.parametrize(
     ("ids", "said"),
     [
-        (["dev_0", "dev_3"], "lacks 1 of the 3 ids of dev.csv (dev_4)"),
-        (["dev_0", "dev_3", "dev_4", "dev_5"], "has 1 ids that are not in dev.csv (dev_5)"),
+        (
+            ["dev_0", "dev_3"],
+            snapshot(
+                "submission.csv: lacks 1 of the 3 ids of dev.csv (dev_4); expected exactly the ids of dev.csv"
+            ),
+        ),
+        (
+            ["dev_0", "dev_3", "dev_4", "dev_5"],
+            snapshot(
+                "submission.csv: has 1 id that is not in dev.csv (dev_5); expected exactly the ids of dev.csv"
+            ),
+        ),
         # ids made by counting
         (
             ["dev_0", "dev_1", "dev_2"],
-            "its ids were made by counting, and from dev_1 on they belong to other rows (dev.csv has dev_3 there)",
+            snapshot(
+                "submission.csv: its ids were made by counting, and from dev_1 on they belong to other rows "
+                "(dev.csv has dev_3 there); take each id from the data"
+            ),
         ),
-        ([], "lacks 3 of the 3 ids of dev.csv (dev_0, dev_3, dev_4)"),
+        (
+            [],
+            snapshot(
+                "submission.csv: lacks 3 of the 3 ids of dev.csv (dev_0, dev_3, dev_4); expected exactly the ids "
+                "of dev.csv"
+            ),
+        ),
     ],
 )
 def test_other_ids_are_refused_in_one_line(data: str, ids: list[str], said: str) -> None:
     path = write_summaries(Path("submission.csv"), [(identity, "x") for identity in ids])
-    with pytest.raises(PredictionError) as error:
+    with raises(PredictionError) as error:
         evaluate_file(path, data)
-    what = "take each id from the data" if "counting" in said else "expected exactly the ids of dev.csv"
-    assert str(error.value) == f"submission.csv: {said}; {what}"
+    assert error.message == said
 
 
 def test_of_many_ids_the_first_are_shown(data: str) -> None:
     rows = [(identity, "x") for identity in [*DIALOGUES, *(f"x_{number}" for number in range(300))]]
-    with pytest.raises(
-        PredictionError, match=r"has 300 ids that are not in dev\.csv \(x_0, x_1, x_2, x_3, x_4, …\)"
-    ):
+    with raises(PredictionError) as error:
         evaluate_file(write_summaries(Path("submission.csv"), rows), data)
+    assert error.message == snapshot(
+        "submission.csv: has 300 ids that are not in dev.csv (x_0, x_1, x_2, x_3, x_4, …); expected "
+        "exactly the ids of dev.csv"
+    )
 
 
 def test_a_runs_file_of_other_dialogues_with_the_same_ids_is_refused(run: Run, data: str) -> None:
     file = predict(run, "dev.hf", dialogues=DIALOGUES | {"dev_3": "#Person1#: 다른 대화"})
-    with pytest.raises(PredictionError) as error:
+    with raises(PredictionError) as error:
         evaluate_file(file.path, data)
-    assert str(error.value) == (
-        f"{file.path}: made from other dialogues than those of dev.csv (1 differ: dev_3); "
-        "make them: llm-summ generate --run mine --data dev.csv"
+    assert error.message == snapshot(
+        "runs/mine/predictions/dev.hf.jsonl: made from other dialogues than those of dev.csv (1 differ: "
+        "dev_3); make them: llm-summ generate --run mine --data dev.csv"
     )
 
 
@@ -304,5 +332,9 @@ def test_lengths_are_means_in_characters(data: str) -> None:
 
 def test_data_without_references_cannot_be_scored(run: Run, in_tmp: Path) -> None:
     Path("test.csv").write_text("fname,dialogue\ntest_0,x\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"test\.csv: no column summary .* this command needs references"):
+    with raises(DataError) as error:
         evaluate_run(run, "test.csv")
+    assert error.message == snapshot(
+        "test.csv: no column summary (or summary1, summary2 …); found fname, dialogue; this command needs "
+        "references"
+    )

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from inline_snapshot import snapshot
+from messages import raises
 
 import llm_summ
 
@@ -49,8 +50,9 @@ def test_every_public_name_is_there() -> None:
     assert sorted(llm_summ.__all__) == dir(llm_summ)
     for name in llm_summ.__all__:
         assert getattr(llm_summ, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'sumarizer'"):
+    with raises(AttributeError) as error:
         _ = llm_summ.sumarizer
+    assert error.message == snapshot("module 'llm_summ' has no attribute 'sumarizer'")
 
 
 def test_the_import_loads_nothing() -> None:

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inline_snapshot import snapshot
+from messages import lines_with, raises
 
-from llm_summ.core.errors import InputError, LlmSummError, RunError, StoppedError, TrainingError
+from llm_summ.core.errors import InputError, RunError, StoppedError, TrainingError
 from llm_summ.data import read_dialogues
 from llm_summ.recipe import load_recipe
 
@@ -232,9 +234,13 @@ def test_a_signal_while_an_evaluation_is_made_up_for(stopped: Path, reference: P
 
     with (
         signalled(stopped, is_resumed, signal.SIGTERM),
-        pytest.raises(StoppedError, match=f"at step {2 * EPOCH} of"),
+        raises(StoppedError) as error,
     ):
         resume_run(stopped.name)
+    assert error.message == snapshot(
+        "stopped at step 8 of 12 by SIGTERM; resume with: llm-summ sft --resume --run "
+        "test-a-signal-while-an-evaluation-is-made-up-for"
+    )
     assert max(line["step"] for line in log_of(stopped)) == 2 * EPOCH
     resume_run(stopped.name)
     assert_same(stopped, reference)
@@ -258,7 +264,10 @@ def test_without_an_undamaged_checkpoint_the_training_starts_again(
     for checkpoint in (stopped / "checkpoints").iterdir():
         (checkpoint / "adapter_model.safetensors").unlink()
     resume_run(stopped.name)
-    assert "from the first step (no checkpoint found)" in capsys.readouterr().err
+    assert lines_with(capsys.readouterr().err, "Resuming ") == snapshot(
+        "Resuming runs/test-without-an-undamaged-checkpoint-the-training-starts-again from the first step "
+        "(no checkpoint found)"
+    )
     assert len(list((stopped / "checkpoints").glob("damaged-step-*"))) >= 2
     assert_same(stopped, reference)
 
@@ -318,10 +327,13 @@ def test_data_and_base_must_be_unchanged(here: Path, stopped: Path, name: str, m
 
 def test_another_recipe_is_refused_field_by_field(stopped: Path) -> None:
     other = load_recipe(Path("recipe.yaml"), ["train.learning_rate=1e-3", "seed=7"])
-    with pytest.raises(RunError) as refused:
+    with raises(RunError) as refused:
         resume_run(stopped.name, other)
-    assert "seed: started with 42, now 7" in str(refused.value)
-    assert "train.learning_rate: started with 0.02, now 0.001" in str(refused.value)
+    assert refused.message == snapshot(
+        "runs/test-another-recipe-is-refused-field-by-field: was started with another recipe (seed: "
+        "started with 42, now 7, train.learning_rate: started with 0.02, now 0.001); leave RECIPE and "
+        "--set out to resume it as it was, or start a new run"
+    )
 
 
 def test_only_one_process_trains_a_run(stopped: Path) -> None:
@@ -404,8 +416,12 @@ def test_all_weights_are_trained_by_the_same_recipe(here: Path) -> None:
     (file,) = prepare(run, sources=["dev.csv"], engine_name="hf").run()
     assert len(file.read()) == 6
     (run.model / "config.json").unlink()
-    with pytest.raises(LlmSummError, match=r"runs/full/model: no config.json; the model is incomplete"):
+    with raises(RunError) as error:
         prepare(run, sources=["dev.csv"], engine_name="hf")
+    assert error.message == snapshot(
+        "runs/full/model: no config.json; the model is incomplete; train it again, or choose another run "
+        "with --run"
+    )
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,8 @@ def check_ids(
     if missing:
         problems.append(f"lacks {len(missing)} of the {len(expected)} ids of {source} ({listed(missing)})")
     if extra:
-        problems.append(f"has {len(extra)} ids that are not in {source} ({listed(extra)})")
+        others = "1 id that is" if len(extra) == 1 else f"{len(extra)} ids that are"
+        problems.append(f"has {others} not in {source} ({listed(extra)})")
     if problems:
         raise PredictionError(
             f"{path}: {' and '.join(problems)}; {hint or f'expected exactly the ids of {source}'}"

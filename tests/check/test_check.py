@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from command_line import llm_summ, refused
+from inline_snapshot import snapshot
+from messages import lines_with, plain
 
 from llm_summ.check.findings import optimizer_notes, prompt_difference
 from llm_summ.check.job import check_recipe
@@ -93,21 +95,42 @@ def test_steps(make: Make, train: dict[str, Any], steps: int) -> None:
 @pytest.mark.parametrize(
     ("fields", "evaluations", "message"),
     [
-        ({}, 2, "every epoch (2 times), 32 of 32 dialogues of sample:dev; the best score is kept"),
+        (
+            {},
+            2,
+            snapshot("evaluate  every epoch (2 times), 32 of 32 dialogues of sample:dev; the best score is kept"),
+        ),
         (
             {"rows": 20, "pick": "loss"},
             2,
-            "every epoch (2 times), 20 of 32 dialogues of sample:dev; the best loss",
+            snapshot("evaluate  every epoch (2 times), 20 of 32 dialogues of sample:dev; the best loss is kept"),
         ),
-        ({"rows": None}, 2, "every epoch (2 times), 32 of 32 "),
-        ({"every": 3}, 2, "every 3 steps (2 times), "),  # after 3, and after the last
-        ({"every": 1, "patience": 2}, 4, "the best score is kept; stops after 2 evaluations without improvement"),
+        (
+            {"rows": None},
+            2,
+            snapshot("evaluate  every epoch (2 times), 32 of 32 dialogues of sample:dev; the best score is kept"),
+        ),
+        (
+            {"every": 3},
+            2,
+            snapshot(
+                "evaluate  every 3 steps (2 times), 32 of 32 dialogues of sample:dev; the best score is kept"
+            ),
+        ),  # after 3, and after the last
+        (
+            {"every": 1, "patience": 2},
+            4,
+            snapshot(
+                "evaluate  every 1 steps (4 times), 32 of 32 dialogues of sample:dev; the best score is kept; "
+                "stops after 2 evaluations without improvement"
+            ),
+        ),
         (
             {"every": 100, "pick": "last"},
             1,
-            "every 100 steps (once), 32 of 32 dialogues of sample:dev; the last one",
+            snapshot("evaluate  every 100 steps (once), 32 of 32 dialogues of sample:dev; the last one is kept"),
         ),
-        ({"every": "never"}, 0, "never; the last checkpoint is the result"),
+        ({"every": "never"}, 0, snapshot("evaluate  never; the last checkpoint is the result")),
     ],
 )
 def test_evaluations(make: Make, fields: dict[str, Any], evaluations: int, message: str) -> None:
@@ -115,7 +138,7 @@ def test_evaluations(make: Make, fields: dict[str, Any], evaluations: int, messa
     report = check_recipe(recipe)  # four steps
     assert (report.plan.steps, report.plan.evaluations) == (4, evaluations)
     [line] = [line for line in report.lines() if line.startswith("evaluate  ")]
-    assert message in line
+    assert plain(line) == message
     assert (report.failures, report.notes) == ([], [])
 
 
@@ -411,11 +434,13 @@ def test_the_command(tiny: Path, tmp_path: Path) -> None:
     )
     check = partial(llm_summ, "check", "r.yaml", cwd=tmp_path)
     done = check()
-    assert (done.code, done.err) == (0, "nothing would fail; next: llm-summ sft r.yaml\n")
+    assert (done.code, done.err) == (0, snapshot("nothing would fail; next: llm-summ sft r.yaml\n"))
     assert "[completion, " in done.out
     failed = check("--set", "data.train=nowhere.csv")
     assert (failed.code, failed.err) == (1, "")
-    assert failed.out.startswith("would fail: nowhere.csv: no such file")
+    assert lines_with(failed.out, "would fail: ") == snapshot(
+        "would fail: nowhere.csv: no such file; name yours: --set data.train=PATH"
+    )
     failed = check("--set", "lora.targets=[no_such_layer]", "--json")  # the report is whole, and has a failure
     assert (failed.code, len(json.loads(failed.out)["failures"])) == (1, 1)
     report = json.loads(check("--json").out)

@@ -12,6 +12,8 @@ import pytest
 from command_line import run_script
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.check.memory import Memory, cgroup_limits, device_memory, fit_micro_batch
 from llm_summ.check.micro_batch import MicroBatch, worst_micro_batch
@@ -434,11 +436,16 @@ def test_an_estimate_changes_nothing_that_a_training_depends_on(tiny: Path) -> N
 
 @pytest.mark.slow
 def test_what_cannot_be_estimated_is_told_in_a_line(tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"^lora\.targets: .*nowhere") as no_layer:
+    with raises(RecipeError) as no_layer:
         estimate(tiny, [(20, 10)], lora={"targets": ["nowhere"]})
+    assert no_layer.message == snapshot(
+        "lora.targets: no layer is called nowhere; layers here: down_proj, embed_tokens, gate_proj, "
+        "k_proj, lm_head, o_proj, q_proj, up_proj, v_proj"
+    )
     (tmp_path / "config.json").write_text('{"model_type": "nothing"}', encoding="utf-8")
     with pytest.raises(
-        ModelError, match=r"^model\.base: .*: transformers .* does not know its kind of model"
+        ModelError,
+        match=r"^model\.base: .*: transformers .* does not know its kind of model",  # names the version
     ) as no_model:
         estimate(tmp_path, [(20, 10)])
     for error in (no_layer, no_model):

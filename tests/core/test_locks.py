@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.errors import RunError
 from llm_summ.core.locks import FOLDER, locked
@@ -78,11 +80,15 @@ def test_the_name_of_a_dead_process_is_not_given(in_tmp: Path) -> None:
         gone.wait()
         for content in (json.dumps(found | {"pid": gone.pid}), "", "[]", "{}"):
             holder.write_text(content, encoding="utf-8")
-            with pytest.raises(RunError, match=r"^run: busy by another process; "):
+            with raises(RunError) as error:
                 take()
+            assert error.message == snapshot("run: busy by another process; wait for it, or stop it")
         holder.write_text(json.dumps(found | {"pid": gone.pid, "host": "other"}), encoding="utf-8")
-        with pytest.raises(RunError, match=f"busy by process {gone.pid} on other "):
+        with raises(RunError) as error:
             take()
+        assert error.message == snapshot(
+            "run: busy by process … on other (-c 60, since …); wait for it, or stop it"
+        )
 
 
 def test_a_short_lock_is_waited_for(in_tmp: Path) -> None:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from inline_snapshot import snapshot
+from messages import plain
 
 from llm_summ.core import terminal
 from llm_summ.core.progress import LOGGER, Progress, say, set_display
@@ -59,7 +61,7 @@ def test_a_line_at_the_end_says_how_much_was_done(
         with Progress("Counting", 3, 1) as progress:
             progress.advance(1, "half")
             progress.advance(1, "all")
-        assert capsys.readouterr().err == "Counting 3/3 all (0 s)\n"
+        assert plain(capsys.readouterr().err) == snapshot("Counting 3/3 all (… s)\n")
         with pytest.raises(ZeroDivisionError), Progress("Counting", 3) as progress:
             progress.advance(1 // 0)
         assert capsys.readouterr().err == ""

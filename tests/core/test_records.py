@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 from pydantic import PositiveInt
 
 from llm_summ.core.errors import PromptError
@@ -77,22 +79,35 @@ def test_what_is_written_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("[1]", "expected an object with edges, share"),
-        ('{"edges": [1]}', "expected an object with edges, share"),
-        ('{"edges": [1], "share": 1, "more": 2}', "expected an object with edges, share"),
-        ('{"edges": [0], "share": 1}', "edges: expected whole numbers above 0, ascending"),
-        ('{"edges": ["1"], "share": 1}', "edges: expected whole numbers above 0, ascending"),
-        ('{"edges": [2, 1], "share": 1}', "edges: expected whole numbers above 0, ascending"),
-        ('{"edges": [1], "share": NaN}', "share: expected a finite number"),
-        ('{"edges": [1], "share": true}', "share: expected a finite number"),
+        ("[1]", snapshot("kept.json: expected an object with edges, share; make it again")),
+        ('{"edges": [1]}', snapshot("kept.json: expected an object with edges, share; make it again")),
+        (
+            '{"edges": [1], "share": 1, "more": 2}',
+            snapshot("kept.json: expected an object with edges, share; make it again"),
+        ),
+        (
+            '{"edges": [0], "share": 1}',
+            snapshot("kept.json: edges: expected whole numbers above 0, ascending; make it again"),
+        ),
+        (
+            '{"edges": ["1"], "share": 1}',
+            snapshot("kept.json: edges: expected whole numbers above 0, ascending; make it again"),
+        ),
+        (
+            '{"edges": [2, 1], "share": 1}',
+            snapshot("kept.json: edges: expected whole numbers above 0, ascending; make it again"),
+        ),
+        ('{"edges": [1], "share": NaN}', snapshot("kept.json: share: expected a finite number; make it again")),
+        ('{"edges": [1], "share": true}', snapshot("kept.json: share: expected a finite number; make it again")),
     ],
 )
 def test_anything_else_is_refused_in_a_line(text: str, reason: str) -> None:
-    with pytest.raises(PromptError) as caught:
+    with raises(PromptError) as caught:
         read(text)
-    assert str(caught.value) == f"kept.json: {reason}; make it again"
+    assert caught.message == reason
 
 
 def test_what_is_no_json_is_refused() -> None:
-    with pytest.raises(PromptError, match=r"^kept\.json: not valid JSON \(.*\); make it again$"):
+    with raises(PromptError) as error:
         read("{")
+    assert error.message == snapshot("kept.json: not valid JSON (…); make it again")

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import plain, raises
 
 from llm_summ.core.errors import DataError
 from llm_summ.data import rules
@@ -167,22 +169,36 @@ def test_a_failed_repair_leaves_no_file(in_tmp: Path) -> None:
     Path("b.jsonl").write_text('{"fname": "a", "dialogue": "b: c ", "n": 1}\n', encoding="utf-8")
     [good, bad] = read_tables(["a.csv", "b.jsonl"])
     bad.records[0].values["n"] = float("inf")
-    with pytest.raises(DataError, match="a number that is not finite"):
+    with raises(DataError) as error:
         fix_files([good, bad], Path("out"))
+    assert error.message == snapshot(
+        "b.jsonl:1: found a number that is not finite, which JSON does not have; choose a name that ends "
+        "in .parquet"
+    )
     assert not list(Path("out").iterdir())
     # The copy can be written; the name of its list is too long, or too long for a temporary file next to it.
-    for length, said in ((248, "cannot be used"), (232, "cannot be written")):
-        with pytest.raises(DataError, match=rf"{said} \(File name too long\)"):
+    for length, said in (
+        (
+            248,
+            snapshot("out/x….csv: cannot be used (File name too long); choose another name"),
+        ),
+        (
+            232,
+            snapshot("out/x….csv.changes.jsonl: cannot be written (File name too long)"),
+        ),
+    ):
+        with raises(DataError) as error:
             fix_files([good], Path("out") / ("x" * length + ".csv"))
+        assert error.message == said
         assert not list(Path("out").iterdir())
 
 
 def test_a_repaired_file_in_cp949_is_said_to_be_utf_8(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("a.csv").write_bytes("fname,dialogue\na,가나: 다라 \n".encode("cp949"))
     fix_files(read_tables(["a.csv"]), Path("b.csv"))
-    assert capsys.readouterr().err.splitlines() == [
-        *("a.csv: read as CP949 (it is not UTF-8)", "a.csv: is CP949; files written from it are UTF-8"),
-    ]
+    assert plain(capsys.readouterr().err) == snapshot(
+        "a.csv: read as CP949 (it is not UTF-8)\na.csv: is CP949; files written from it are UTF-8\n"
+    )
     assert read_dialogues("b.csv")[0].text == "가나: 다라"
 
 
@@ -261,27 +277,47 @@ def test_several_files_go_to_a_folder(in_tmp: Path) -> None:
 @pytest.mark.parametrize(
     ("sources", "out", "said"),
     [
-        (["a.csv"], "a.csv", "a.csv: is the input itself; choose another name, nothing is overwritten"),
-        (["a.csv"], "b.csv", "b.csv: is there already; choose another name, nothing is overwritten"),
-        (["a.csv"], "d", "d: is a folder; expected the name of the repaired copy of a.csv"),
-        (["a.csv"], "new", "new: found a name without an ending; expected .csv, .jsonl, .parquet, .json"),
-        (["a.csv"], "c.csv", "c.csv.changes.jsonl: is there already; choose another name, nothing is overwritten"),
-        (["a.csv"], "b.csv/x.csv", "b.csv: is a file; expected a folder for x.csv"),
-        (["a.csv", "b.csv"], "b.csv", "b.csv: is a file; expected a folder for 2 repaired files"),
-        (["a.csv", "b.csv"], ".", "a.csv: is the input itself; choose another name, nothing is overwritten"),
-        (["d/a.csv", "a.csv"], "new", "a.csv: another file is also called a.csv; repair them one by one"),
-        (["a.csv", "b.csv"], "d", "d/a.csv: is there already; choose another name, nothing is overwritten"),
+        (["a.csv"], "a.csv", snapshot("a.csv: is the input itself; choose another name, nothing is overwritten")),
+        (["a.csv"], "b.csv", snapshot("b.csv: is there already; choose another name, nothing is overwritten")),
+        (["a.csv"], "d", snapshot("d: is a folder; expected the name of the repaired copy of a.csv")),
+        (
+            ["a.csv"],
+            "new",
+            snapshot("new: found a name without an ending; expected .csv, .jsonl, .parquet, .json"),
+        ),
+        (
+            ["a.csv"],
+            "c.csv",
+            snapshot("c.csv.changes.jsonl: is there already; choose another name, nothing is overwritten"),
+        ),
+        (["a.csv"], "b.csv/x.csv", snapshot("b.csv: is a file; expected a folder for x.csv")),
+        (["a.csv", "b.csv"], "b.csv", snapshot("b.csv: is a file; expected a folder for 2 repaired files")),
+        (
+            ["a.csv", "b.csv"],
+            ".",
+            snapshot("a.csv: is the input itself; choose another name, nothing is overwritten"),
+        ),
+        (
+            ["d/a.csv", "a.csv"],
+            "new",
+            snapshot("a.csv: another file is also called a.csv; repair them one by one"),
+        ),
+        (
+            ["a.csv", "b.csv"],
+            "d",
+            snapshot("d/a.csv: is there already; choose another name, nothing is overwritten"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_nothing_is_overwritten(in_tmp: Path, sources: list[str], out: str, said: str) -> None:
     Path("d").mkdir()
     for name in ("a.csv", "b.csv", "d/a.csv"):
         Path(name).write_text(f"fname,dialogue\n{name[0]},b: c \n", encoding="utf-8")
     Path("c.csv.changes.jsonl").write_text("mine", encoding="utf-8")
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
-    with pytest.raises(DataError) as error:
+    with raises(DataError) as error:
         fix_files(read_tables(sources), Path(out))
-    assert str(error.value) == said
+    assert error.message == said
     assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
 
 

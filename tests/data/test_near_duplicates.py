@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.errors import InputError
 from llm_summ.data import read_dialogues
@@ -213,13 +215,19 @@ def test_what_leaks_is_found_across_files_however_often_it_stands_there() -> Non
     assert crossing == {1, 2, *range(4, 28, 2)}
 
 
-@pytest.mark.parametrize("threshold", [0, -0.5, 1.1, float("nan")])
-def test_a_threshold_out_of_range_is_refused(threshold: float) -> None:
-    with pytest.raises(InputError) as error:
+@pytest.mark.parametrize(
+    ("threshold", "message"),
+    [
+        (0, snapshot("threshold: found 0; expected a number above 0 and at most 1, such as 0.5")),
+        (-0.5, snapshot("threshold: found -0.5; expected a number above 0 and at most 1, such as 0.5")),
+        (1.1, snapshot("threshold: found 1.1; expected a number above 0 and at most 1, such as 0.5")),
+        (float("nan"), snapshot("threshold: found nan; expected a number above 0 and at most 1, such as 0.5")),
+    ],
+)
+def test_a_threshold_out_of_range_is_refused(threshold: float, message: str) -> None:
+    with raises(InputError) as error:
         near_duplicates([], threshold=threshold)
-    assert str(error.value) == (
-        f"threshold: found {threshold}; expected a number above 0 and at most 1, such as 0.5"
-    )
+    assert error.message == message
 
 
 def test_a_higher_threshold_finds_less() -> None:

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.errors import DataError
 from llm_summ.data.source import check_out
@@ -71,26 +73,41 @@ def test_a_name_is_good_or_refused_in_one_line(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("plain/new.csv", "plain: is a file; expected a folder for new.csv"),
-        ("plain/in/new.csv", "plain/in: cannot be made (Not a directory); choose another folder"),
-        ("x" * 300 + ".csv", f"--out {'x' * 80}: cannot be used (File name too long); choose another name"),
-        ("x" * 300 + "/new.csv", f"{'x' * 80}: cannot be used (File name too long); choose another folder"),
+        ("plain/new.csv", snapshot("plain: is a file; expected a folder for new.csv")),
+        ("plain/in/new.csv", snapshot("plain/in: cannot be made (Not a directory); choose another folder")),
+        (
+            "x" * 300 + ".csv",
+            snapshot(
+                "--out xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: cannot "
+                "be used (File name too long); choose another name"
+            ),
+        ),
+        (
+            "x" * 300 + "/new.csv",
+            snapshot(
+                "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: cannot be used "
+                "(File name too long); choose another folder"
+            ),
+        ),
     ],
 )
 @pytest.mark.parametrize("force", [False, True])
 def test_a_folder_that_cannot_be_is_refused(name: str, said: str, force: bool) -> None:
-    with pytest.raises(DataError) as error:
+    with raises(DataError) as error:
         check_out(Path(name), force=force)
-    assert str(error.value) == said
+    assert error.message == said
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
         ("page.htm", None),
-        ("page.csv", "expected a name that ends in .html"),
-        ("there.html", f"{THERE}nothing is overwritten"),
-        ("folder.html", "is a folder; choose another name, nothing is overwritten"),
+        ("page.csv", snapshot("--html page.csv: expected a name that ends in .html")),
+        (
+            "there.html",
+            snapshot("--html there.html: is there already; choose another name, nothing is overwritten"),
+        ),
+        ("folder.html", snapshot("--html folder.html: is a folder; choose another name, nothing is overwritten")),
     ],
 )
 def test_a_command_without_force_offers_none(name: str, said: str | None) -> None:
@@ -99,6 +116,6 @@ def test_a_command_without_force_offers_none(name: str, said: str | None) -> Non
     if said is None:
         assert check_out(Path(name), (".html", ".htm"), option="--html", force=None) is False
     else:
-        with pytest.raises(DataError) as error:
+        with raises(DataError) as error:
             check_out(Path(name), (".html", ".htm"), option="--html", force=None)
-        assert str(error.value) == f"--html {name}: {said}"
+        assert error.message == said

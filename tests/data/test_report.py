@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import plain, raises
 
 from llm_summ.core.errors import DataError
 from llm_summ.data.report import DataReport, check_files
@@ -36,7 +38,7 @@ def test_the_sample_is_clean(part: str) -> None:
     report = check_files([f"sample:{part}"])
     assert found(report) == {}
     assert not report.problems
-    assert report.lines()[-1] == "nothing odd"
+    assert plain(report.lines()[-1]) == snapshot("nothing odd")
 
 
 def test_the_samples_parts_share_no_dialogue() -> None:
@@ -90,7 +92,7 @@ def test_only_the_first_places_are_said_and_all_are_in_the_json(write: Callable[
     report = check_files([write("dev.csv", [[f"a{n}", f"가: 나{n}\n다: 라", "", "마"] for n in range(1200)])])
     lines = report.lines()
     start = lines.index("problem empty-summary: 1,200 rows: " + RULES["empty-summary"].why)
-    assert lines[start + 1] == "  dev.csv:3 a0 summary «»"
+    assert plain(lines[start + 1]) == snapshot("  dev.csv:3 a0 summary «»")
     assert lines[start + 6 : start + 8] == ["  … and 1,195 more", ""]
     [empty] = [finding for finding in report.to_json()["findings"] if finding["kind"] == "empty-summary"]
     assert empty["rows"] == len(empty["places"]) == 1200
@@ -121,7 +123,10 @@ def test_training_rows_that_leak_into_dev(write: Callable[[str, list[Row]], str]
     assert [place.path for place in shared.places] == [Path("dev.csv")] * 2
     assert str(shared.places[0]).endswith("» as train.csv:6 train_2 (similarity 1.00)")
     assert report.lines()[0:2] == ["train.csv: 2 rows", "dev.csv: 2 rows"]
-    assert report.lines()[3].startswith("problem shared-dialogue: 2 rows (2 in dev.csv): ")
+    assert plain(report.lines()[3]) == snapshot(
+        "problem shared-dialogue: 2 rows (2 in dev.csv): in two files: if one is trained on, the score on "
+        "the other is too high"
+    )
 
 
 def test_an_id_that_stands_in_two_files(write: Callable[[str, list[Row]], str]) -> None:
@@ -149,23 +154,23 @@ def test_other_formats(in_tmp: Path) -> None:
 def test_parquet_has_rows(in_tmp: Path) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.table({"fname": ["a", ""], "dialogue": [TOLD, OTHER]}), "dev.parquet")
-    assert check_files(["dev.parquet"]).lines()[3] == "  dev.parquet: row 2 fname «»"
+    assert plain(check_files(["dev.parquet"]).lines()[3]) == snapshot("  dev.parquet: row 2 fname «»")
 
 
 @pytest.mark.parametrize(
     ("sources", "said"),
     [
-        (["dev.csv", "./dev.csv"], "dev.csv: is given twice; expected every file once"),
-        (["none.csv"], "none.csv: no rows; expected at least one dialogue"),
-        (["dev.csv", "dve.csv"], "dve.csv: no such file; did you mean dev.csv?"),
+        (["dev.csv", "./dev.csv"], snapshot("dev.csv: is given twice; expected every file once")),
+        (["none.csv"], snapshot("none.csv: no rows; expected at least one dialogue")),
+        (["dev.csv", "dve.csv"], snapshot("dve.csv: no such file; did you mean dev.csv?")),
     ],
 )
 def test_what_cannot_be_checked(write: Callable[[str, list[Row]], str], sources: list[str], said: str) -> None:
     write("dev.csv", [["a", TOLD, "가", "나"]])
     write("none.csv", [])
-    with pytest.raises(DataError) as error:
+    with raises(DataError) as error:
         check_files(sources)
-    assert str(error.value) == said
+    assert error.message == said
 
 
 # Random syllables: two dialogues of eighty of them have hardly five in a row in common.

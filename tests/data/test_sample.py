@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.errors import DataError
 from llm_summ.data import Dialogue, copy_sample, dialogue_hash, read_dialogues
@@ -81,9 +83,9 @@ def test_a_copy_is_the_sample_with_its_card(tmp_path: Path, sample: dict[str, li
 def test_a_copy_overwrites_nothing(tmp_path: Path) -> None:
     mine = tmp_path / "test.csv"
     mine.write_text("mine", encoding="utf-8")
-    with pytest.raises(DataError) as error:
+    with raises(DataError) as error:
         copy_sample(tmp_path)
-    assert str(error.value) == f"{mine}: is there already; choose an empty folder"
+    assert error.message == snapshot("…/test.csv: is there already; choose an empty folder")
     assert [path.name for path in tmp_path.iterdir()] == ["test.csv"]
     assert mine.read_text(encoding="utf-8") == "mine"
 
@@ -91,9 +93,17 @@ def test_a_copy_overwrites_nothing(tmp_path: Path) -> None:
 def test_a_copy_into_a_file_is_refused(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.write_text("mine", encoding="utf-8")
-    for folder, said in ((mine, "is a file; expected a folder"), (mine / "inner" / "folder", "cannot be made")):
-        with pytest.raises(DataError, match=said):
+    for folder, said in (
+        (mine, snapshot("…/mine: is a file; expected a folder")),
+        (
+            mine / "inner" / "folder",
+            snapshot("…/mine/inner/folder: cannot be made (Not a directory); choose another folder"),
+        ),
+    ):
+        with raises(DataError) as error:
             copy_sample(folder)
+        assert error.message == said
+    # How much of the name is shown depends on the length of the temporary folder's.
     with pytest.raises(DataError, match=r"cannot be used \(File name too long\)"):
         copy_sample(tmp_path / ("x" * 300))
     assert mine.read_text(encoding="utf-8") == "mine"

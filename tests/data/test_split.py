@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import plain, raises
 
 from llm_summ.core.errors import DataError
 from llm_summ.data import read_dialogues
@@ -116,11 +118,11 @@ def test_a_part_without_rows_is_refused_before_anything_is_written(tmp_path: Pat
     path = tmp_path / "all.csv"
     rows = "".join(f'{n},"{_text(1, 6)} {n}"\n' for n in range(20))
     path.write_text(f"fname,dialogue\n{rows}", encoding="utf-8")
-    with pytest.raises(DataError) as error:
+    with raises(DataError) as error:
         split_file(str(path), tmp_path / "parts", {"dev": 0.2}, 1)
-    assert str(error.value) == (
-        f"{path}: no rows are left for dev, 4 requested: near-duplicate dialogues stay together, "
-        f"up to 20 of the 20 rows; request other sizes, or remove duplicates (llm-summ data check {path})"
+    assert error.message == snapshot(
+        "…/all.csv: no rows are left for dev, 4 requested: near-duplicate dialogues stay together, up to "
+        "20 of the 20 rows; request other sizes, or remove duplicates (llm-summ data check …/all.csv)"
     )
     assert not (tmp_path / "parts").exists()
 
@@ -128,31 +130,50 @@ def test_a_part_without_rows_is_refused_before_anything_is_written(tmp_path: Pat
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ("a,x\nb, \nc,z\n", ":3: b: empty dialogue; fill it in or remove the row"),
-        ("a,x\n,y\nc,z\n", ":3: empty fname; every row needs an id"),
-        ("a,x\nb,y\na,z\n", ":4: duplicate id a, first in line 2; ids must differ"),
+        (
+            "a,x\nb, \nc,z\n",
+            snapshot(
+                "…/all.csv:3: b: empty dialogue; fill it in or remove the row (all such rows: llm-summ data check "
+                "…/all.csv)"
+            ),
+        ),
+        (
+            "a,x\n,y\nc,z\n",
+            snapshot(
+                "…/all.csv:3: empty fname; every row needs an id (all such rows: llm-summ data check …/all.csv)"
+            ),
+        ),
+        (
+            "a,x\nb,y\na,z\n",
+            snapshot(
+                "…/all.csv:4: duplicate id a, first in line 2; ids must differ (all such rows: llm-summ data "
+                "check …/all.csv)"
+            ),
+        ),
     ],
 )
 def test_rows_that_no_reader_takes_are_not_split(tmp_path: Path, rows: str, said: str) -> None:
     path = tmp_path / "all.csv"
     path.write_text(f"fname,dialogue\n{rows}", encoding="utf-8")
-    with pytest.raises(DataError) as error:
+    with raises(DataError) as error:
         split_file(str(path), tmp_path / "parts", {"dev": 1}, 1)
-    assert str(error.value) == f"{path}{said} (all such rows: llm-summ data check {path})"
+    assert error.message == said
 
 
 def test_a_part_that_cannot_be_written_leaves_none(tmp_path: Path) -> None:
     folder = tmp_path / "parts"
     (folder / "dev.csv").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"dev\.csv: is there already"):
+    with raises(DataError) as error:
         split_file("sample:train", folder, {"dev": 0.2}, 1)
+    assert error.message == snapshot("…/parts/dev.csv: is there already; choose an empty folder")
     assert not (folder / "train.csv").exists()
     # A full disk, of which there is enough for train, but not for dev.
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limits[1]))
     try:
-        with pytest.raises(DataError, match=r"dev\.csv: cannot be written \(File too large\)"):
+        with raises(DataError) as error:
             split_file("sample:train", tmp_path / "new", {"dev": 0.9}, 1)
+        assert error.message == snapshot("…/new/dev.csv: cannot be written (File too large)")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list((tmp_path / "new").iterdir())
@@ -167,9 +188,9 @@ def test_what_is_said_of_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert [line.partition(": ")[2].partition(",")[0] for line in lines] == [
         *("3 rows", "1 row", "1 group of near-duplicate dialogues"),
     ]
-    assert capsys.readouterr().err.splitlines() == [
-        *(f"{path}: read as CP949 (it is not UTF-8)", f"{path}: is CP949; files written from it are UTF-8"),
-    ]
+    assert plain(capsys.readouterr().err) == snapshot(
+        "…/all.csv: read as CP949 (it is not UTF-8)\n…/all.csv: is CP949; files written from it are UTF-8\n"
+    )
     parts, _ = split_table(_table(["가", "나나", "다다다다", "라"]), {"dev": 2}, 1)
     for part in parts:
         assert part.median_length == statistics.median(len(r.values["dialogue"]) for r in part.table.records)
@@ -178,36 +199,55 @@ def test_what_is_said_of_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_a_file_is_split_into_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lines = split_file("sample:train", Path("parts"), {"dev": 0.25, "test": 10}, 3)
-    assert lines[1].startswith("parts/dev.csv: 32 rows, ")
+    assert plain(lines[1]) == snapshot("parts/dev.csv: 32 rows, 447.5 characters (median)")
     parts = {name: read_dialogues(f"parts/{name}.csv", references=True) for name in ("train", "dev", "test")}
     assert {name: len(rows) for name, rows in parts.items()} == {"train": 86, "dev": 32, "test": 10}
     rows = [row for part in parts.values() for row in part]
     assert sorted(rows, key=lambda d: d.id) == sorted(read_dialogues("sample:train"), key=lambda d: d.id)
     with Path("parts/dev.csv").open(newline="") as file:
         assert next(csv.reader(file)) == ["fname", "dialogue", "summary", "topic"]
-    with pytest.raises(DataError, match=r"^parts/train\.csv: is there already; choose an empty folder$"):
+    with raises(DataError) as error:
         split_file("sample:train", Path("parts"), {"dev": 0.25}, 3)
+    assert error.message == snapshot("parts/train.csv: is there already; choose an empty folder")
 
 
 @pytest.mark.parametrize(
     ("sizes", "said"),
     [
-        ({"dev": 128}, "128 rows are too few for dev 128 and a train part; request fewer"),
+        (
+            {"dev": 128},
+            snapshot(
+                "REPOSITORY/llm_summ/data/sample/train.csv: 128 rows are too few for dev 128 and a train part; "
+                "request fewer"
+            ),
+        ),
         (
             {"dev": 0.5, "test": 0.5},
-            "128 rows are too few for dev 64, test 64 and a train part; request fewer",
+            snapshot(
+                "REPOSITORY/llm_summ/data/sample/train.csv: 128 rows are too few for dev 64, test 64 and a train "
+                "part; request fewer"
+            ),
         ),
-        ({"dev": 0.001}, "train.csv this is none; expected a larger share, or a number of rows"),
-        ({"dev": 1.5}, "--dev 1.5: expected a share between 0 and 1, or a number of rows"),
-        ({"dev": 0}, "--dev 0: expected a share between 0 and 1, or a number of rows"),
-        ({"dev": math.nan}, "--dev nan: expected a share between 0 and 1, or a number of rows"),
-        ({"dev": math.inf}, "--dev inf: expected a share between 0 and 1, or a number of rows"),
-        ({"dev": 0.1, "test": -math.inf}, "--test -inf: expected a share between 0 and 1, or a number of rows"),
-        ({"dev": -3}, "--dev -3: expected a share between 0 and 1, or a number of rows"),
+        (
+            {"dev": 0.001},
+            snapshot(
+                "--dev 0.001: of 128 rows of REPOSITORY/llm_summ/data/sample/train.csv this is none; expected a "
+                "larger share, or a number of rows"
+            ),
+        ),
+        ({"dev": 1.5}, snapshot("--dev 1.5: expected a share between 0 and 1, or a number of rows")),
+        ({"dev": 0}, snapshot("--dev 0: expected a share between 0 and 1, or a number of rows")),
+        ({"dev": math.nan}, snapshot("--dev nan: expected a share between 0 and 1, or a number of rows")),
+        ({"dev": math.inf}, snapshot("--dev inf: expected a share between 0 and 1, or a number of rows")),
+        (
+            {"dev": 0.1, "test": -math.inf},
+            snapshot("--test -inf: expected a share between 0 and 1, or a number of rows"),
+        ),
+        ({"dev": -3}, snapshot("--dev -3: expected a share between 0 and 1, or a number of rows")),
     ],
 )
 def test_sizes_that_cannot_be_had(tmp_path: Path, sizes: dict[str, float], said: str) -> None:
-    with pytest.raises(DataError) as error:
+    with raises(DataError) as error:
         split_file("sample:train", tmp_path / "parts", sizes, 1)
-    assert str(error.value).endswith(said)
+    assert error.message == said
     assert not (tmp_path / "parts").exists()

@@ -9,6 +9,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.word_tokenizers import mecab_tokenizer
 from llm_summ.data import Dialogue, read_dialogues
@@ -117,8 +119,9 @@ def test_a_distribution_of_one_value_is_that_value(value: float) -> None:
 
 
 def test_a_distribution_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected at least one"):
+    with raises(ValueError) as error:
         Distribution.of([])
+    assert error.message == snapshot("no values: expected at least one")
 
 
 TEXTS = st.text(st.sampled_from("가나 .\n\r\t#:aPerson12"), min_size=1, max_size=40)
@@ -170,11 +173,16 @@ def test_a_file_and_the_same_file_twice_over_are_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dialogues", "message"), [([], "no dialogues"), ([THREE[0], Dialogue("z", "")], "dialogue z is empty")]
+    ("dialogues", "message"),
+    [
+        ([], snapshot("x: no dialogues: expected at least one")),
+        ([THREE[0], Dialogue("z", "")], snapshot("x: dialogue z is empty")),
+    ],
 )
 def test_what_has_no_length_is_refused(dialogues: list[Dialogue], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with raises(ValueError) as error:
         describe("x", dialogues)
+    assert error.message == message
 
 
 def test_the_json_has_everything_but_the_single_values() -> None:

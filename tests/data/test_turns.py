@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.data import Dialogue, Turn, dialogue_hash, read_dialogues
 from llm_summ.data.dialogue import text_turns
@@ -78,8 +80,9 @@ def test_the_text_is_derived_from_given_turns() -> None:
 
 
 def test_turns_that_are_not_the_text_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"Dialogue\.of_turns"):
+    with raises(ValueError) as error:
         Dialogue("a", "민지: 아니요", given_turns=(Turn("민지", "네"),))
+    assert error.message == snapshot("a: the turns differ from the text; make the dialogue with Dialogue.of_turns")
 
 
 def test_the_hash_of_a_dialogue_is_that_of_earlier_versions() -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from command_line import llm_summ
+from inline_snapshot import snapshot
+from messages import lines_with
 
 from llm_summ.predictions.store import PredictionFile
 from llm_summ.runs.run import RUNS, open_run
@@ -90,7 +92,9 @@ def test_select_tunes_its_files_on_those_for_the_dev_data() -> None:
     (FIRST / "predictions" / "test.hf.json").rename(FIRST / "predictions" / "renamed.json")
     result = llm_summ("select", "--run", "first", "--data", "test.csv", "--tune", "dev.csv", "--out", "out.csv")
     assert result.code == 0, result
-    assert "test.hf.untuned.jsonl: a floor, written without an adapter; left out" in result.err
+    assert lines_with(result.err, "untuned") == snapshot(
+        "runs/first/predictions/test.hf.untuned.jsonl: a floor, written without an adapter; left out"
+    )
     assert "generated with different settings" not in result.err
     assert "A renamed.jsonl" in result.out
     assert "B test.hf.n2-t1.jsonl" in result.out

@@ -8,6 +8,8 @@ from statistics import fmean
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import plain, raises
 from scored import scored
 
 from llm_summ.evaluate.baselines import TEMPLATE, Baselines, Misaligned, find_baselines
@@ -82,7 +84,9 @@ def test_the_template_scores_above_zero_with_any_korean_summary() -> None:
     found = find_baselines(rows, variant="rouge", aggregate="mean", tokenizer=mecab_tokenizer())
     assert 30 < found.template < 60
     assert found.final == pytest.approx(found.template)
-    assert found.notes()[0].startswith(f"{found.final:.1f} is near the floor, or below it: one sentence for all")
+    assert plain(found.notes()[0]) == snapshot(
+        "50.3 is near the floor, or below it: one sentence for all dialogues scores 50.3"
+    )
     assert found.warnings() == []
 
 
@@ -132,7 +136,10 @@ def test_a_good_system_is_near_no_floor_and_a_shuffled_one_is() -> None:
     random.Random(0).shuffle(summaries)
     found = baselines(scored(summaries, references, tokenizer=SPACES))
     assert found.warnings() == []
-    assert found.notes()[-1].startswith(f"{found.final:.1f} is near the summaries' score with other dialogues")
+    assert plain(found.notes()[-1]) == snapshot(
+        "29.6 is near the summaries' score with other dialogues (29.1): they are not specific to their "
+        "dialogues, or are in another order"
+    )
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4])
@@ -145,8 +152,9 @@ def test_tiny_files(rows: int) -> None:
 
 
 def test_without_rows_there_is_no_floor() -> None:
-    with pytest.raises(ValueError, match="no rows: expected at least one"):
+    with raises(ValueError) as error:
         baselines([])
+    assert error.message == snapshot("no rows: expected at least one")
 
 
 def test_the_message_on_misaligned_rows() -> None:

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
+from messages import plain, raises
 from test_evaluate import SUMMARIES, WRONG, make_run, predict, write_data, write_summaries
 
 from llm_summ.core.errors import DataError, PredictionError
@@ -107,62 +109,128 @@ def test_files_of_one_name_are_distinguished_by_their_folders(data: str) -> None
     assert [system.name for system in compare_systems(names, data).systems] == ["a/out.csv", "b/out.csv"]
 
 
-@pytest.mark.parametrize(("names", "count"), [([], "0 systems"), (["out.csv"], "1 system")])
+@pytest.mark.parametrize(
+    ("names", "count"),
+    [
+        (
+            [],
+            snapshot(
+                "--compare: found 0 systems after the data dev.csv; expected at least two runs or prediction "
+                "files, such as: llm-summ eval dev.csv --compare first.csv second.csv"
+            ),
+        ),
+        (
+            ["out.csv"],
+            snapshot(
+                "--compare: found 1 system after the data dev.csv; expected at least two runs or prediction "
+                "files, such as: llm-summ eval dev.csv --compare first.csv second.csv"
+            ),
+        ),
+    ],
+)
 def test_fewer_than_two_systems_are_refused(data: str, names: list[str], count: str) -> None:
     write_rows("out.csv", SUMMARIES)
-    with pytest.raises(PredictionError) as error:
+    with raises(PredictionError) as error:
         compare_systems(names, data)
-    assert str(error.value) == (
-        f"--compare: found {count} after the data dev.csv; expected at least two runs or prediction files, such "
-        "as: llm-summ eval dev.csv --compare first.csv second.csv"
-    )
-
-
-@pytest.mark.parametrize("name", ["nowhere.csv", "nowhere.jsonl", "runs/nowhere.csv"])
-def test_a_file_that_is_not_there_is_refused_in_one_line(data: str, name: str) -> None:
-    with pytest.raises(PredictionError) as error:
-        compare_systems([write_rows("out.csv", SUMMARIES), name], data)
-    assert str(error.value) == (
-        f"{name}: no such file; expected predictions as CSV or JSONL with fname and summary"
-    )
+    assert error.message == count
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("mien", "mien"), ("folder", "folder"), ("runs", "runs"), ("", "''")]
+    ("name", "message"),
+    [
+        (
+            "nowhere.csv",
+            snapshot("nowhere.csv: no such file; expected predictions as CSV or JSONL with fname and summary"),
+        ),
+        (
+            "nowhere.jsonl",
+            snapshot("nowhere.jsonl: no such file; expected predictions as CSV or JSONL with fname and summary"),
+        ),
+        (
+            "runs/nowhere.csv",
+            snapshot(
+                "runs/nowhere.csv: no such file; expected predictions as CSV or JSONL with fname and summary"
+            ),
+        ),
+    ],
+)
+def test_a_file_that_is_not_there_is_refused_in_one_line(data: str, name: str, message: str) -> None:
+    with raises(PredictionError) as error:
+        compare_systems([write_rows("out.csv", SUMMARIES), name], data)
+    assert error.message == message
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "mien",
+            snapshot(
+                "--compare mien: neither a run nor a prediction file; expected a run's name, or a CSV or JSONL "
+                "with fname and summary"
+            ),
+        ),
+        (
+            "folder",
+            snapshot(
+                "--compare folder: neither a run nor a prediction file; expected a run's name, or a CSV or JSONL "
+                "with fname and summary"
+            ),
+        ),
+        (
+            "runs",
+            snapshot(
+                "--compare runs: neither a run nor a prediction file; expected a run's name, or a CSV or JSONL "
+                "with fname and summary"
+            ),
+        ),
+        (
+            "",
+            snapshot(
+                "--compare '': neither a run nor a prediction file; expected a run's name, or a CSV or JSONL with "
+                "fname and summary"
+            ),
+        ),
+    ],
 )
 def test_a_name_that_is_neither_a_run_nor_a_file_is_refused_in_one_line(
     data: str, name: str, message: str
 ) -> None:
     predict(make_run("mine"), "dev.hf")
     Path("folder").mkdir()
-    with pytest.raises(PredictionError) as error:
+    with raises(PredictionError) as error:
         compare_systems(["mine", name], data)
-    assert str(error.value) == (
-        f"--compare {message}: neither a run nor a prediction file; expected a run's name, or a CSV or JSONL with "
-        "fname and summary"
-    )
+    assert error.message == message
 
 
 def test_systems_of_other_rows_are_refused_and_the_file_is_named(data: str) -> None:
     names = [write_rows("out.csv", SUMMARIES), write_rows("other.csv", {"dev_0": "네", "dev_1": "네"})]
-    with pytest.raises(PredictionError) as error:
+    with raises(PredictionError) as error:
         compare_systems(names, data)
-    assert str(error.value) == (
-        "other.csv: lacks 2 of the 3 ids of dev.csv (dev_3, dev_4) and has 1 ids that are not in dev.csv (dev_1); "
-        "expected exactly the ids of dev.csv"
+    assert error.message == snapshot(
+        "other.csv: lacks 2 of the 3 ids of dev.csv (dev_3, dev_4) and has 1 id that is not in dev.csv "
+        "(dev_1); expected exactly the ids of dev.csv"
     )
 
 
 def test_a_run_without_predictions_for_the_data_names_the_command(data: str) -> None:
     make_run("mine")
-    with pytest.raises(PredictionError, match=r"make them: llm-summ generate --run mine --data dev\.csv$"):
+    with raises(PredictionError) as error:
         compare_systems([write_rows("out.csv", SUMMARIES), "mine"], data)
+    assert error.message == snapshot(
+        "runs/mine: no predictions for the dialogues of dev.csv; make them: llm-summ generate --run mine "
+        "--data dev.csv"
+    )
 
 
 def test_data_without_references_cannot_be_compared_on(in_tmp: Path) -> None:
     Path("test.csv").write_text("fname,dialogue\ntest_0,x\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"test\.csv: no column summary"):
+    with raises(DataError) as error:
         compare_systems(["a.csv", "b.csv"], "test.csv")
+    assert error.message == snapshot(
+        "test.csv: no column summary (or summary1, summary2 …); found fname, dialogue; this command needs "
+        "references"
+    )
 
 
 def test_rows_are_matched_by_id_and_not_by_their_order(data: str) -> None:
@@ -199,7 +267,10 @@ def test_a_system_warns_as_it_does_alone(in_tmp: Path) -> None:
     first, second = compare_systems([right, turned], "dev.csv", WORDS).systems
     assert first.warnings == ()
     [warning] = second.warnings
-    assert warning.startswith("in another order: the summaries fit the dialogues in reverse order (100.0)")
+    assert plain(warning) == snapshot(
+        "in another order: the summaries fit the dialogues in reverse order (100.0) better than in the "
+        "present order (0.0); take each id from the data"
+    )
     assert list(second.warnings) == evaluate_file(Path(turned), "dev.csv", WORDS).warnings
     assert second.to_json()["warnings"] == [warning]
     naive = compare_systems([right, turned], "dev.csv", Metric("rouge-score", "rouge-score"))

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inline_snapshot import snapshot
+from messages import plain
 from rouge_score.rouge_scorer import RougeScorer
 from test_evaluate import DIALOGUES, SUMMARIES, WRONG, make_run, predict, write_data, write_summaries
 
@@ -108,7 +110,10 @@ def test_a_score_that_cannot_be_kept_is_given_all_the_same(
     predict(run, "dev.hf")
     run.scores.write_text("a file is here", encoding="utf-8")
     assert round(evaluate_run(run, data).score.final, 4) == 100
-    assert "runs/mine/scores: the score is not stored (" in capsys.readouterr().err
+    assert plain(capsys.readouterr().err) == snapshot(
+        "Predictions: runs/mine/predictions/dev.hf.jsonl\n"
+        "runs/mine/scores: the score is not stored (File exists)\n"
+    )
 
 
 def test_the_json_has_everything(data: str) -> None:
@@ -255,13 +260,18 @@ def test_empty_summaries_are_warned_of(data: str) -> None:
     assert result.to_json()["warnings"] == result.warnings
     result = evaluated(PARTLY | {"dev_3": "nan", "dev_4": " None."}, data)
     assert result.empty == ["dev_3", "dev_4"]
-    assert result.warnings[0].startswith("2 of 3 summaries are empty (dev_3, dev_4)")
+    assert plain(result.warnings[0]) == snapshot(
+        "2 of 3 summaries are empty (dev_3, dev_4): they score 0, and a submission may be refused"
+    )
 
 
 def test_tokens_that_drop_hangul_are_warned_of(data: str) -> None:
     # Only "Person2" is left of one summary, and nothing of the others, which are not empty themselves.
     [dropped] = evaluated(PARTLY, data, Metric("rouge-score", "rouge-score")).warnings
-    assert dropped.startswith("--tokens rouge-score drops every Hangul letter")
+    assert plain(dropped) == snapshot(
+        "--tokens rouge-score drops every Hangul letter: only digits and Latin words are compared; use "
+        "mecab for Korean"
+    )
 
 
 def test_the_hash_is_the_data_files(data: str) -> None:
@@ -315,7 +325,7 @@ def test_references_that_are_scored_as_predictions_are_asked_about(in_tmp: Path)
     write_summaries(Path("same.csv"), list(texts.items()))
     write_summaries(Path("half.csv"), [(one, texts[one] if n % 2 else "모릅니다.") for n, one in enumerate(texts)])
     [warning] = evaluate_file(Path("same.csv"), "data.csv").warnings
-    assert warning == "60 of 60 summaries are equal to a reference: are they predictions?"
+    assert plain(warning) == snapshot("60 of 60 summaries are equal to a reference: are they predictions?")
     assert evaluate_file(Path("half.csv"), "data.csv").warnings == []
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import raises
 from scored import row
 
 from llm_summ.evaluate.lengths import compare_lengths
@@ -41,8 +43,9 @@ def test_by_hand() -> None:
 
 
 def test_without_rows_there_is_nothing_to_compare() -> None:
-    with pytest.raises(ValueError, match="no rows: expected at least one"):
+    with raises(ValueError) as error:
         compare_lengths([])
+    assert error.message == snapshot("no rows: expected at least one")
 
 
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(1, 99)), min_size=1))

@@ -13,8 +13,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import messages
 import pytest
 from command_line import llm_summ, refused
+from inline_snapshot import snapshot
+from messages import raises
 from test_evaluate import DIALOGUES, make_run, predict, write_data, write_summaries
 
 from llm_summ.core.errors import DataError
@@ -250,11 +253,11 @@ def test_the_page_lists_which_dots_are_left_out(plain: Evaluation, monkeypatch: 
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        ("page.txt", "--html page.txt: expected a name that ends in .html"),
-        ("page.html", "--html page.html: is there already; choose another name, nothing is overwritten"),
-        ("folder.html", "--html folder.html: is a folder; choose another name, nothing is overwritten"),
-        ("link.html", "--html link.html: is there already; choose another name, nothing is overwritten"),
-        ("dev.csv/page.html", "dev.csv: is a file; expected a folder for page.html"),
+        ("page.txt", snapshot("--html page.txt: expected a name that ends in .html")),
+        ("page.html", snapshot("--html page.html: is there already; choose another name, nothing is overwritten")),
+        ("folder.html", snapshot("--html folder.html: is a folder; choose another name, nothing is overwritten")),
+        ("link.html", snapshot("--html link.html: is there already; choose another name, nothing is overwritten")),
+        ("dev.csv/page.html", snapshot("dev.csv: is a file; expected a folder for page.html")),
     ],
 )
 def test_nothing_is_overwritten(plain: Evaluation, out: str, message: str) -> None:
@@ -263,8 +266,9 @@ def test_nothing_is_overwritten(plain: Evaluation, out: str, message: str) -> No
     Path("link.html").symlink_to("nowhere")
     before = sorted(Path().rglob("*"))
     for refuse in (lambda: check_page(Path(out)), lambda: write_page(plain, Path(out))):
-        with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        with raises(DataError) as error:
             refuse()
+        assert error.message == message
     assert sorted(Path().rglob("*")) == before
     assert Path("page.html").read_text(encoding="utf-8") == "mine"
 
@@ -286,4 +290,4 @@ def test_the_command_writes_the_page_and_prints_the_report(plain: Evaluation) ->
     assert again == "--html page.html: is there already; choose another name, nothing is overwritten"
     both = llm_summ("eval", "dev.csv", "--html", "other.html", "--compare", "out.csv", "out.csv")
     assert both.code == 2
-    assert "--html shows one system: leave it out with --compare" in both.err
+    assert messages.plain(both.err) == snapshot("Error: --html shows one system: leave it out with --compare\n")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from command_line import llm_summ
+from inline_snapshot import snapshot
+from messages import plain
 from test_compare import FAR, NEAR, REFERENCE, WORDS, write_rows, write_words
 from test_evaluate import DIALOGUES, SUMMARIES, WRONG, write_data
 
@@ -21,7 +23,7 @@ def data(in_tmp: Path) -> str:
 def test_the_same_file_twice_is_reported_as_the_same(data: str) -> None:
     name = write_rows("out.csv", WRONG | {"dev_0": SUMMARIES["dev_0"]})
     found = compare_systems([name, name], data)
-    assert found.lines()[0] == "A out.csv and B out.csv are the same: all 3 summaries are equal"
+    assert plain(found.lines()[0]) == snapshot("A out.csv and B out.csv are the same: all 3 summaries are equal")
     assert [row[0] for row in found.table().rows] == ["A out.csv", "B out.csv"]
     assert found.versus_table().rows == [["B out.csv", "+0.00", "+0.00 to +0.00", "1.000", "1.000", "0/3/0"]]
 
@@ -31,7 +33,7 @@ def test_white_space_does_not_make_another_summary(data: str) -> None:
     names.append(
         write_rows("spaced.csv", {one: f" {text}\n".replace(" ", "  ") for one, text in SUMMARIES.items()})
     )
-    assert compare_systems(names, data).lines()[0] == (
+    assert plain(compare_systems(names, data).lines()[0]) == snapshot(
         "A out.csv and B spaced.csv are the same: all 3 summaries are equal"
     )
 
@@ -110,7 +112,7 @@ def test_the_most_similar_pair_agrees_most_however_many_are_equal(in_tmp: Path) 
         ("A a.csv", "B b.csv", 1, 33.33),
         ("B b.csv", "C c.csv", 0, 20.37),
     ]
-    assert found.lines()[0] == (
+    assert plain(found.lines()[0]) == snapshot(
         "most similar: A a.csv and C c.csv agree to 61.1; 0 of 3 summaries are equal; the other pairs 20.4 to 33.3"
     )
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inline_snapshot import snapshot
+from messages import plain, raises
 from tiny_seq2seq import make_tiny_seq2seq
 
 from llm_summ.core.engine_registry import EngineSpec
@@ -47,7 +49,7 @@ def test_hf_needs_nothing() -> None:
 
 def test_without_vllm_auto_takes_hf_and_prints_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
     assert choose_engine(GenerateFields(engine="auto"), BARE).name == "hf"
-    assert capsys.readouterr().err == "Engine: hf (vllm is not installed)\n"
+    assert plain(capsys.readouterr().err) == snapshot("Engine: hf (vllm is not installed)\n")
     assert choose_engine(GenerateFields(engine="auto"), Elsewhere()).name == "vllm"
     assert capsys.readouterr().err == ""
 
@@ -63,10 +65,17 @@ def test_a_missing_vllm_is_reported_with_the_line_for_the_machine_of_the_workers
 
 def test_vllm_that_does_not_work_is_not_called_missing(capsys: pytest.CaptureFixture[str]) -> None:
     broken = Elsewhere(reason="ImportError: libcudart.so.13: cannot open")
-    with pytest.raises(EngineError, match=r"^--engine vllm: installed, but not usable \(ImportError: libcudart"):
+    with raises(EngineError) as error:
         choose_engine(GenerateFields(engine="vllm"), broken)
+    assert error.message == snapshot(
+        "--engine vllm: installed, but not usable (ImportError: libcudart.so.13: cannot open); use "
+        "--engine hf, or install the build for this machine: pip install '…' && pip uninstall -y "
+        "torchvision torchaudio torchcodec"
+    )
     assert choose_engine(GenerateFields(engine="auto"), broken).name == "hf"
-    assert "not usable" in capsys.readouterr().err
+    assert plain(capsys.readouterr().err) == snapshot(
+        "Engine: hf (vllm is installed, but not usable (ImportError: libcudart.so.13: cannot open))\n"
+    )
 
 
 def test_a_placement_on_this_machine_asks_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,14 +94,17 @@ def test_what_transformers_alone_can_do_is_given_to_it(fields: dict[str, Any]) -
 
 
 def test_a_quantized_base_needs_its_package_where_the_workers_are() -> None:
-    with pytest.raises(MissingPackageError, match=r"^generate.base_quantization: the package bitsandbytes"):
+    with raises(MissingPackageError) as error:
         choose_engine(GenerateFields(engine="hf", base_quantization="nf4"), BARE)
+    assert error.message == snapshot(
+        "generate.base_quantization: the package bitsandbytes is not installed; install it: pip install '…'"
+    )
 
 
 def test_auto_takes_what_is_faster_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     fields, there = GenerateFields(engine="auto"), Elsewhere()
     assert choose_engine(fields, there, lambda: ("hf", "64 outputs take less with it")).name == "hf"
-    assert capsys.readouterr().err == "Engine: hf (64 outputs take less with it)\n"
+    assert plain(capsys.readouterr().err) == snapshot("Engine: hf (64 outputs take less with it)\n")
     with pytest.raises(ZeroDivisionError):
         choose_engine(fields, there, lambda: 1 // 0)  # type: ignore[arg-type, return-value]
     # A named engine needs no estimate.

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.generate.engine import GREEDY, Decoding, Output, Request
 
@@ -209,7 +211,9 @@ def test_out_of_memory_says_what_to_do(model: Any, monkeypatch: pytest.MonkeyPat
         raise torch.OutOfMemoryError("no")
 
     monkeypatch.setattr(model, "generate", full)
-    with pytest.raises(
-        GenerationError, match=r"with 6 candidates .*; halve the batch: --set generate.batch_size=3$"
-    ):
+    with raises(GenerationError) as error:
         candidates(model, requests(), GREEDY, batch_size=6)
+    assert error.message == snapshot(
+        "hf: out of memory with 6 candidates of prompts of up to 40 tokens; halve the batch: --set "
+        "generate.batch_size=3"
+    )

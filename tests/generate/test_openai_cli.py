@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from command_line import Result, llm_summ, refused
+from inline_snapshot import snapshot
+from messages import lines_with, plain
 from server import KEY, Server, serving
 
 from llm_summ.data import read_dialogues
@@ -78,8 +80,10 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def test_every_dialogue_has_the_line_that_was_answered_to_it(generate: Generate, server: Server) -> None:
     done = generate("server.price=[1.0,2.0]")
     assert (done.code, done.out) == (0, f"{PREDICTIONS}\n"), done.err
-    assert f"{PREDICTIONS}: {len(IDS)} new" in done.err
-    assert "Next: llm-summ eval sample:dev" in done.err
+    assert lines_with(done.err, str(PREDICTIONS), "Next: ") == snapshot(
+        "runs/mine/predictions/sample-dev.openai.jsonl: 32 new, 32 cut off at the token limit\n"
+        "Next: llm-summ eval sample:dev --run mine"
+    )
     rows = {row["fname"]: row for row in lines(PREDICTIONS)}
     assert sorted(rows) == sorted(IDS)
     assert len(server.asked) == len(IDS)
@@ -151,7 +155,9 @@ def test_another_model_begins_a_new_file_and_the_old_one_is_set_aside(generate: 
         assert identity["server"]["model"] == model
     # With two models, none is chosen.
     line = refused(generate())
-    assert "serves 2 models (one, other); name one: --set generate.server.model=…" in line
+    assert plain(line) == snapshot(
+        "http://127.0.0.1:…/v1: serves 2 models (one, other); name one: --set generate.server.model=…"
+    )
 
 
 def test_a_wrong_key_is_reported_in_a_line_without_the_key(
@@ -159,10 +165,14 @@ def test_a_wrong_key_is_reported_in_a_line_without_the_key(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else")
     line = refused(generate())
-    assert line == f"{server.url}: rejects the key in OPENAI_API_KEY; set it in the environment"
+    assert plain(line) == snapshot(
+        "http://127.0.0.1:…/v1: rejects the key in OPENAI_API_KEY; set it in the environment"
+    )
     monkeypatch.delenv("OPENAI_API_KEY")
     line = refused(generate())
-    assert line == f"{server.url}: requires a key, but none is in OPENAI_API_KEY; set it in the environment"
+    assert plain(line) == snapshot(
+        "http://127.0.0.1:…/v1: requires a key, but none is in OPENAI_API_KEY; set it in the environment"
+    )
     assert server.asked == []
     assert not Path("runs/mine/predictions").exists()
 
@@ -174,7 +184,9 @@ def test_several_candidates_have_files_of_their_own_and_resume_at_a_torn_line(
     settings = ("n=3", "temperature=0.7")
     done = generate(*settings)
     assert (done.code, done.out) == (0, f"{path}\n"), done.err
-    assert "Next: llm-summ select" in done.err
+    assert lines_with(done.err, str(PREDICTIONS), "Next: ") == snapshot(
+        "Next: llm-summ select --data test.csv --run mine --out chosen.csv"
+    )
     assert not PREDICTIONS.exists()
     assert sorted((row["fname"], row["sample"]) for row in lines(path)) == sorted(
         (identity, sample) for identity in IDS for sample in range(3)
@@ -186,7 +198,10 @@ def test_several_candidates_have_files_of_their_own_and_resume_at_a_torn_line(
     server.asked.clear()
     again = generate(*settings)
     assert again.code == 0
-    assert f"{path}: 7 of {3 * len(IDS)} already exist" in again.err
+    assert lines_with(again.err, str(path)) == snapshot(
+        "runs/mine/candidates/sample-dev.openai.n3-t0.7.jsonl: 7 of 96 already exist\n"
+        "runs/mine/candidates/sample-dev.openai.n3-t0.7.jsonl: 89 new, 89 cut off at the token limit"
+    )
     assert len(server.asked) == len(IDS) - 2
     assert sorted(path.read_text(encoding="utf-8").splitlines()) == sorted(whole)
 
@@ -249,7 +264,10 @@ def test_another_file_is_generated_though_one_has_missing_answers(generate: Gene
     server.replies[request_seed(SEED, IDS[0]), 0] = [choice(None)]
     ended = generate("server.prompt=chat", data=["sample:dev", "sample:test"])
     assert ended.code == 1
-    assert "part 1 of 2" in ended.err.splitlines()[-1]
+    assert plain(ended.err.splitlines()[-1]) == snapshot(
+        "llm-summ: http://127.0.0.1:…/v1: part 1 of 2: 1 of 32 dialogues have no answer: 1 no text (no. "
+        "1); finished outputs are kept, and the same command retries the rest"
+    )
     test = [dialogue.id for dialogue in read_dialogues("sample:test")]
     assert sorted(row["fname"] for row in lines(PREDICTIONS)) == sorted(IDS[1:])
     other = PREDICTIONS.with_name("sample-test.openai.jsonl")
@@ -261,7 +279,12 @@ def test_a_server_that_only_thinks_is_asked_a_few_times(generate: Generate, serv
     ended = generate("server.prompt=chat", "server.concurrency=1")
     assert (ended.code, ended.out) == (1, "")
     [line] = [line for line in ended.err.splitlines() if line.startswith("llm-summ: ")]
-    assert "8 of 8 dialogues have no answer: 8 <think> not closed" in line
+    assert plain(line) == snapshot(
+        "llm-summ: http://127.0.0.1:…/v1: 8 of 8 dialogues have no answer: 8 <think> not closed (no. 1, "
+        "2, 3, …); switch thinking off (generate.server.extra_body), or raise generate.max_new_tokens; "
+        "stopped, since no dialogue has one; finished outputs are kept, and the same command retries the "
+        "rest"
+    )
     assert len(server.asked) < 3 * len(IDS) / 2
     assert PREDICTIONS.read_bytes() == b""
 
@@ -271,31 +294,76 @@ def test_a_strict_server_needs_a_field_left_out(generate: Generate, server: Serv
     ended = generate("server.prompt=chat")
     assert (ended.code, ended.out) == (1, "")
     line = ended.err.splitlines()[-1]
-    assert "leave it out with generate.server.leave_out=[chat_template_kwargs]" in line
+    assert plain(line) == snapshot(
+        "llm-summ: http://127.0.0.1:…/v1: HTTP 400: Error code: 400 - Unrecognized request argument "
+        "supplied: chat_template_kwargs; leave it out with generate.server.leave_out=[chat_template"
+        "_kwargs]; finished outputs are kept"
+    )
     done = generate("server.prompt=chat", "server.leave_out=[chat_template_kwargs]")
     assert done.code == 0, done.err
     assert sorted(row["fname"] for row in lines(PREDICTIONS)) == sorted(IDS)
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
-        ("server.leave_out=[maxtokens]", "did you mean max_tokens?"),
-        ("server.leave_out=[model]", "expected 'max_tokens'"),
-        ("server.leave_out=seed", "expected list"),
+        (
+            "server.leave_out=[maxtokens]",
+            snapshot(
+                "--set generate.server.leave_out=[maxtokens]: generate.server.leave_out: found 'maxtokens', "
+                "expected 'max_tokens', 'n', 'temperature', 'top_p', 'seed', 'top_k', 'min_p', "
+                "'repetition_penalty', 'frequency_penalty', 'presence_penalty', 'logprobs', 'stop_token_ids', "
+                "'ignore_eos' or 'chat_template_kwargs'; did you mean max_tokens?"
+            ),
+        ),
+        (
+            "server.leave_out=[model]",
+            snapshot(
+                "--set generate.server.leave_out=[model]: generate.server.leave_out: found 'model', expected "
+                "'max_tokens', 'n', 'temperature', 'top_p', 'seed', 'top_k', 'min_p', 'repetition_penalty', "
+                "'frequency_penalty', 'presence_penalty', 'logprobs', 'stop_token_ids', 'ignore_eos' or "
+                "'chat_template_kwargs'"
+            ),
+        ),
+        (
+            "server.leave_out=seed",
+            snapshot(
+                "--set generate.server.leave_out=seed: generate.server.leave_out: found 'seed', expected list"
+            ),
+        ),
         (
             "server.extra_body={temperature: 1}",
-            "temperature: the engine sets it; set generate.temperature instead",
+            snapshot(
+                "--set generate.server.extra_body={temperature: 1}: generate.server.extra_body: temperature: the "
+                "engine sets it; set generate.temperature instead"
+            ),
         ),
-        ("server.extra_body.n=2", "n: the engine sets it; set generate.n instead"),
-        ("server.extra_body=[x]", "expected a mapping"),
-        ("server.extra_body={1: x}", "found the key 1"),
+        (
+            "server.extra_body.n=2",
+            snapshot(
+                "--set generate.server.extra_body.n=2: generate.server.extra_body: n: the engine sets it; set "
+                "generate.n instead"
+            ),
+        ),
+        (
+            "server.extra_body=[x]",
+            snapshot(
+                "--set generate.server.extra_body=[x]: generate.server.extra_body: found ['x'], expected a "
+                "mapping such as {reasoning_effort: low}"
+            ),
+        ),
+        (
+            "server.extra_body={1: x}",
+            snapshot(
+                "--set generate.server.extra_body={1: x}: generate.server.extra_body: found the key 1, expected "
+                "names of fields"
+            ),
+        ),
     ],
 )
-def test_fields_of_the_body_that_are_wrong(generate: Generate, server: Server, setting: str, said: str) -> None:
+def test_fields_of_the_body_that_are_wrong(generate: Generate, server: Server, setting: str, message: str) -> None:
     line = refused(generate(setting))
-    assert line.startswith(f"--set generate.{setting}: generate.server.")
-    assert said in line
+    assert plain(line) == message
     assert server.asked == []
 
 

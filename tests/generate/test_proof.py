@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 
 pytest.importorskip("transformers", reason="the extra train is not installed")
 
@@ -77,27 +80,63 @@ def test_an_engine_that_computes_the_same_passes(model: Any) -> None:
 
 def test_an_adapter_that_is_left_out(model: Any) -> None:
     same = likeliest(model)
-    with pytest.raises(
-        GenerationError, match=r"^vllm: the attached adapter changes no probability.*generate\.adapter=merge"
-    ):
+    with raises(GenerationError) as error:
         prove(Answers(same, dict(same)), [PROMPT], attached=True, dtype="float32", reference=None, others="hf")
+    assert error.message == snapshot(
+        "vllm: the attached adapter changes no probability after 1 prompts, as if it were left out; merge "
+        "it: --set generate.adapter=merge, or skip this check: --set generate.prove=false"
+    )
     prove(Answers(same, dict(same)), [PROMPT], attached=False, dtype="float32", reference=None, others="hf")
 
 
-@pytest.mark.parametrize(("dtype", "shift"), [("float32", 0.06), ("float16", 0.4), ("bfloat16", 0.7)])
-def test_an_engine_that_computes_something_else(model: Any, dtype: str, shift: float) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "shift", "message"),
+    [
+        (
+            "float32",
+            0.06,
+            snapshot(
+                "vllm: the log-probabilities of the likeliest tokens after a prompt differ from those of "
+                "transformers by 0.06, expected at most 0.05; use --engine hf, or skip this check: --set "
+                "generate.prove=false"
+            ),
+        ),
+        (
+            "float16",
+            0.4,
+            snapshot(
+                "vllm: the log-probabilities of the likeliest tokens after a prompt differ from those of "
+                "transformers by 0.40, expected at most 0.3; use --engine hf, or skip this check: --set "
+                "generate.prove=false"
+            ),
+        ),
+        (
+            "bfloat16",
+            0.7,
+            snapshot(
+                "vllm: the log-probabilities of the likeliest tokens after a prompt differ from those of "
+                "transformers by 0.70, expected at most 0.6; use --engine hf, or skip this check: --set "
+                "generate.prove=false"
+            ),
+        ),
+    ],
+)
+def test_an_engine_that_computes_something_else(model: Any, dtype: str, shift: float, message: str) -> None:
     engine = Answers(likeliest(model, shift), {})
-    with pytest.raises(
-        GenerationError,
-        match=rf"differ from those of transformers by {shift:.2f}, expected .*generate\.prove=false",
-    ):
+    with raises(GenerationError) as error:
         prove(engine, [PROMPT], attached=False, dtype=dtype, reference=lambda: model, others="hf")
+    assert error.message == message
 
 
 def test_nan_does_not_count_as_agreement(model: Any) -> None:
     engine = Answers(dict.fromkeys(likeliest(model), float("nan")), {})
-    with pytest.raises(GenerationError, match="differ from those of transformers by inf"):
+    with raises(GenerationError) as error:
         prove(engine, [PROMPT], attached=False, dtype="bfloat16", reference=lambda: model, others="hf")
+    assert error.message == snapshot(
+        "vllm: the log-probabilities of the likeliest tokens after a prompt differ from those of "
+        "transformers by inf, expected at most 0.6; use --engine hf, or skip this check: --set "
+        "generate.prove=false"
+    )
 
 
 # Several workers, each in a process of its own
@@ -149,10 +188,12 @@ def test_the_worker_whose_adapter_changes_nothing_is_named(tiny_model: Path, ada
     with closing(workers(Start(tiny_model, adapters, merge=False), "trained", "zero")) as engine:
         untuned = engine.next_tokens([PROMPT], adapter=False)
         tuned = engine.next_tokens([PROMPT])
-        with pytest.raises(
-            GenerationError, match=r"^hf: worker 2 of 2: the attached adapter changes no probability"
-        ):
+        with raises(GenerationError) as error:
             prove(engine, [PROMPT], attached=True, dtype="float32", reference=None, others="vllm")
+        assert error.message == snapshot(
+            "hf: worker 2 of 2: the attached adapter changes no probability after 1 prompts, as if it were "
+            "left out; merge it: --set generate.adapter=merge, or skip this check: --set generate.prove=false"
+        )
         [output] = engine.generate([Request(PROMPT, 3)], stop_id=2)  # it still takes requests
     assert output.token_ids
     first, second = names = ["hf: worker 1 of 2", "hf: worker 2 of 2"]
@@ -171,9 +212,14 @@ def test_the_worker_with_other_weights_is_named(tiny_model: Path, adapters: Path
     reference = PeftModel.from_pretrained(copy.deepcopy(model), adapters / "trained")
     with (
         closing(workers(Start(tiny_model, adapters, merge=True), "trained", "zero")) as engine,
-        pytest.raises(GenerationError, match=r"^hf: worker 2 of 2: the log-probabilities of"),
+        raises(GenerationError) as error,
     ):
         prove(engine, [PROMPT], attached=False, dtype="float32", reference=lambda: reference, others="vllm")
+    assert re.sub(r"by \d\.\d\d,", "by …,", error.message) == snapshot(
+        "hf: worker 2 of 2: the log-probabilities of the likeliest tokens after a prompt differ from "
+        "those of transformers by …, expected at most 0.05; use --engine vllm, or skip this check: "
+        "--set generate.prove=false"
+    )
 
 
 class Forgetful(HfLoader):

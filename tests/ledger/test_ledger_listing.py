@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
 from ledger_runs import DEV, OTHER, SIGNATURE, entry, give_score, lines, make, names, recipe, runs, submit, table
+from messages import raises
 
 from llm_summ.core.errors import RunError
 from llm_summ.core.files import write_json
@@ -285,21 +287,32 @@ def test_no_runs_at_all(in_tmp: Path) -> None:
     assert json.loads(out)["runs"] == []
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "notes"])
-def test_a_folder_that_is_no_run_is_not_shown(in_tmp: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", snapshot("runs: no recipe.yaml; expected a folder made by `llm-summ sft`")),
+        (".", snapshot("runs: no recipe.yaml; expected a folder made by `llm-summ sft`")),
+        ("..", snapshot("runs/..: no recipe.yaml; expected a folder made by `llm-summ sft`")),
+        ("notes", snapshot("runs/notes: no recipe.yaml; expected a folder made by `llm-summ sft`")),
+    ],
+)
+def test_a_folder_that_is_no_run_is_not_shown(in_tmp: Path, name: str, message: str) -> None:
     make("a")
     (RUNS / "notes").mkdir()
-    with pytest.raises(RunError, match=r": no recipe\.yaml; expected a folder made by `llm-summ sft`$"):
+    with raises(RunError) as error:
         runs(name)
+    assert error.message == message
 
 
 def test_a_run_that_is_not_there(in_tmp: Path) -> None:
     make("lr1e-4")
     (RUNS / "notes").mkdir()
-    with pytest.raises(RunError, match=r"^runs lr1e4: no such run in runs; did you mean lr1e-4\?$"):
+    with raises(RunError) as error:
         runs("lr1e4")
-    with pytest.raises(RunError, match=r"^--add-lb zzz: no such run in runs; runs here: lr1e-4$"):
+    assert error.message == snapshot("runs lr1e4: no such run in runs; did you mean lr1e-4?")
+    with raises(RunError) as error:
         runs("--add-lb", "zzz", "50")
+    assert error.message == snapshot("--add-lb zzz: no such run in runs; runs here: lr1e-4")
 
 
 def test_a_score_file_may_hold_more(in_tmp: Path) -> None:

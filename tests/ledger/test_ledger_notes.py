@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
 from ledger_runs import OTHER, SIGNATURE, both, entry, give_score, lines, make, runs, submit
+from messages import plain, raises
 
 from llm_summ.core.errors import InputError, RunError
 from llm_summ.core.files import file_sha256
@@ -49,17 +51,35 @@ def test_the_submission_may_be_named(in_tmp: Path) -> None:
     path.write_text("fname,summary\n", encoding="utf-8")
     code, _, told = runs("--add-lb", "a", "50", "--submission", str(path))
     assert code == 0
-    assert "앙상블.csv: not a submission that `submit` wrote of this run; its engine is not known" in told
+    assert plain(told) == snapshot(
+        "a: 50.00 of the submission 3c4c866f noted\n"
+        "앙상블.csv: not a submission that `submit` wrote of this run; its engine is not known\n"
+        "To remove a score, edit runs/a/leaderboard.json\n"
+    )
     assert [note.submission_sha256 for note in entry("a").leaderboard] == [file_sha256(path)]
 
 
-@pytest.mark.parametrize(("name", "why"), [("no.csv", "No such file or directory"), ("runs", "Is a directory")])
-def test_a_submission_that_is_no_file(in_tmp: Path, name: str, why: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "no.csv",
+            snapshot(
+                "--submission no.csv: cannot be read (No such file or directory); expected the file that was "
+                "submitted"
+            ),
+        ),
+        (
+            "runs",
+            snapshot("--submission runs: cannot be read (Is a directory); expected the file that was submitted"),
+        ),
+    ],
+)
+def test_a_submission_that_is_no_file(in_tmp: Path, name: str, message: str) -> None:
     run = make("a")
-    with pytest.raises(InputError) as error:
+    with raises(InputError) as error:
         note_score(run, "50", submission=Path(name))
-    said = f"--submission {name}: cannot be read ({why}); expected the file that was submitted"
-    assert str(error.value) == said
+    assert error.message == message
     assert not (run.path / "leaderboard.json").exists()
 
 
@@ -86,13 +106,24 @@ def test_a_known_score_takes_a_new_note(in_tmp: Path) -> None:
     assert [(note.score, note.note) for note in entry("a").leaderboard] == [(51.24, "공개"), (50.0, None)]
 
 
-@pytest.mark.parametrize("score", ["", "x", "51,24", "-0.1", "100.01", "nan", "inf", "1e9"])
-def test_what_is_no_score_is_refused(in_tmp: Path, score: str) -> None:
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        ("", snapshot("--add-lb a : not a score; expected a number from 0 to 100, such as 51.24")),
+        ("x", snapshot("--add-lb a x: not a score; expected a number from 0 to 100, such as 51.24")),
+        ("51,24", snapshot("--add-lb a 51,24: not a score; expected a number from 0 to 100, such as 51.24")),
+        ("-0.1", snapshot("--add-lb a -0.1: not a score; expected a number from 0 to 100, such as 51.24")),
+        ("100.01", snapshot("--add-lb a 100.01: not a score; expected a number from 0 to 100, such as 51.24")),
+        ("nan", snapshot("--add-lb a nan: not a score; expected a number from 0 to 100, such as 51.24")),
+        ("inf", snapshot("--add-lb a inf: not a score; expected a number from 0 to 100, such as 51.24")),
+        ("1e9", snapshot("--add-lb a 1e9: not a score; expected a number from 0 to 100, such as 51.24")),
+    ],
+)
+def test_what_is_no_score_is_refused(in_tmp: Path, score: str, message: str) -> None:
     run = make("a")
-    with pytest.raises(InputError) as error:
+    with raises(InputError) as error:
         note_score(run, score)
-    expected = "not a score; expected a number from 0 to 100, such as 51.24"
-    assert str(error.value) == f"--add-lb a {score}: {expected}"
+    assert error.message == message
     assert not (run.path / "leaderboard.json").exists()
 
 
@@ -101,52 +132,95 @@ def test_the_ends_are_scores(in_tmp: Path, score: str) -> None:
     assert note_score(make("a"), score)[0].score == float(score)
 
 
-@pytest.mark.parametrize("name", ["leaderboard.json", "submissions.jsonl"])
-def test_a_damaged_list_is_never_overwritten(in_tmp: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        (
+            "leaderboard.json",
+            RunError,
+            snapshot(
+                "runs/a/leaderboard.json: Invalid JSON: …; expected a list of objects with score, noted, "
+                "submission_sha256 and note; fix it or remove it"
+            ),
+        ),
+        (
+            "submissions.jsonl",
+            InputError,
+            snapshot("runs/a/submissions.jsonl:1: not JSON in UTF-8 (…); expected one JSON object a line"),
+        ),
+    ],
+)
+def test_a_damaged_list_is_never_overwritten(
+    in_tmp: Path, name: str, kind: type[InputError], message: str
+) -> None:
     run = make("a")
     (run.path / name).write_text("[\n", encoding="utf-8")
-    with pytest.raises(InputError, match=rf"^runs/a/{name}:"):
+    with raises(kind) as error:
         note_score(run, "50")
+    assert error.message == message
     assert (run.path / name).read_text(encoding="utf-8") == "[\n"
     assert not (run.path / "leaderboard.json").exists() or name == "leaderboard.json"
 
 
 def test_a_folder_that_is_no_run_takes_no_score(in_tmp: Path) -> None:
     (in_tmp / "notes").mkdir()
-    with pytest.raises(RunError, match=r"^notes: no recipe\.yaml; expected a folder made by"):
+    with raises(RunError) as error:
         runs("--add-lb", "notes", "50")
+    assert error.message == snapshot("notes: no recipe.yaml; expected a folder made by `llm-summ sft`")
     assert list((in_tmp / "notes").iterdir()) == []
 
 
 def test_a_score_is_noted_from_the_command_line(in_tmp: Path) -> None:
     run = make("a")
     mark_latest(run)
-    sha256 = submit(run, "x")
-    of = f"51.24 of the submission {sha256[:8]}"
-    edit = "To remove a score, edit runs/a/leaderboard.json\n"
-    assert runs("--add-lb", "latest", "51.24") == (0, "runs/a/leaderboard.json\n", f"a: {of} noted\n{edit}")
-    [noted] = entry("a").leaderboard
+    submit(run, "x")
+    code, out, err = runs("--add-lb", "latest", "51.24")
+    assert (code, out) == (0, "runs/a/leaderboard.json\n")
+    assert plain(err) == snapshot(
+        "a: 51.24 of the submission 2d711642 noted\nTo remove a score, edit runs/a/leaderboard.json\n"
+    )
     code, out, err = runs("--add-lb", "a", "51.24")
     assert (code, out) == (0, "runs/a/leaderboard.json\n")
-    assert err == f"a: {of} was noted on {noted.noted}; nothing was changed\n{edit}"
+    assert plain(err) == snapshot(
+        "a: 51.24 of the submission 2d711642 was noted on …; nothing was changed\n"
+        "To remove a score, edit runs/a/leaderboard.json\n"
+    )
     err = runs("--add-lb", "a", "51.24", "--note", "공개")[2]
-    assert err == f"a: {of} was noted on {noted.noted}; its note is the new one\n{edit}"
+    assert plain(err) == snapshot(
+        "a: 51.24 of the submission 2d711642 was noted on …; its note is the new one\n"
+        "To remove a score, edit runs/a/leaderboard.json\n"
+    )
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["--note", "x"], "--note and --submission need --add-lb, the score that they belong to"),
-        (["--submission", "x"], "--note and --submission need --add-lb, the score that they belong to"),
-        (["a", "--sort", "score"], "NAME and --sort exclude each other; choose one"),
-        (["a", "--add-lb", "a", "5"], "--add-lb notes a score; leave out NAME, --sort and --json"),
-        (["--json", "--add-lb", "a", "5"], "--add-lb notes a score; leave out NAME, --sort and --json"),
+        (
+            ["--note", "x"],
+            snapshot("Error: --note and --submission need --add-lb, the score that they belong to\n"),
+        ),
+        (
+            ["--submission", "x"],
+            snapshot("Error: --note and --submission need --add-lb, the score that they belong to\n"),
+        ),
+        (
+            ["a", "--sort", "score"],
+            snapshot("Error: NAME and --sort exclude each other; choose one\n"),
+        ),
+        (
+            ["a", "--add-lb", "a", "5"],
+            snapshot("Error: --add-lb notes a score; leave out NAME, --sort and --json\n"),
+        ),
+        (
+            ["--json", "--add-lb", "a", "5"],
+            snapshot("Error: --add-lb notes a score; leave out NAME, --sort and --json\n"),
+        ),
     ],
 )
-def test_options_that_exclude_each_other(in_tmp: Path, arguments: list[str], said: str) -> None:
+def test_options_that_exclude_each_other(in_tmp: Path, arguments: list[str], message: str) -> None:
     code, out, err = runs(*arguments)
     assert (code, out) == (2, "")
-    assert said in err
+    assert plain(err) == message
 
 
 def test_equal_submissions_are_named(in_tmp: Path) -> None:

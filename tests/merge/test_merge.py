@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from inline_snapshot import snapshot
+from messages import plain, raises
 from tiny_run import STOP_ID, make_run, sha256, weights_of
 
 from llm_summ.cli.merge import merge as command
-from llm_summ.core.errors import InputError, LlmSummError, ModelError, RunError
+from llm_summ.core.errors import DataError, InputError, LlmSummError, ModelError, RunError
 from llm_summ.merge.job import MergeRequest, merge
 from llm_summ.models.adapter import merged_folder, merged_stamp
 from llm_summ.models.device import find_device
@@ -261,9 +263,12 @@ def test_a_folder_of_ones_own(run: Run) -> None:
     assert sha256(mine) == weights
     assert not run.merged.exists()
     (mine / "merged_from.json").unlink()
-    with pytest.raises(InputError, match=r"^mine: exists, and was not written by `llm-summ merge`") as caught:
+    with raises(InputError) as caught:
         merge(run, MergeRequest(out=mine, verify=False))
-    assert "--force" in str(caught.value)
+    assert caught.message == snapshot(
+        "mine: exists, and was not written by `llm-summ merge` (no merged_from.json); name another folder "
+        "with --out, or replace it and everything in it with --force"
+    )
     merge(run, MergeRequest(out=mine, verify=False, force=True))
     assert merged_stamp(mine) is not None
 
@@ -279,8 +284,12 @@ def test_files_that_must_not_be_lost_are_never_replaced(run: Run, out: str) -> N
 
 
 def test_parts_of_the_run_are_not_replaced_by_force(run: Run) -> None:
-    with pytest.raises(InputError, match=r"name another folder with --out$"):
+    with raises(InputError) as error:
         merge(run, MergeRequest(out=run.adapter, force=True, verify=False))
+    assert error.message == snapshot(
+        "runs/tiny/adapter: exists, and was not written by `llm-summ merge` (no merged_from.json); name "
+        "another folder with --out"
+    )
     other = run.path / "merged-bf16"
     assert merge(run, MergeRequest(out=other, dtype="bfloat16", verify=False)).folder == other
 
@@ -289,32 +298,50 @@ def test_without_dev_data(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run.recipe_path.write_text(
         run.recipe_path.read_text(encoding="utf-8").replace("dev: sample:dev", "dev:"), encoding="utf-8"
     )
-    with pytest.raises(InputError, match=r"^--verify: the recipe has no data\.dev; name a file with --data$"):
+    with raises(InputError) as error:
         merge(run, MergeRequest(verify=True))
+    assert error.message == snapshot("--verify: the recipe has no data.dev; name a file with --data")
     assert not run.merged.exists()
     assert merge(run).verification is None
-    assert "Not verified: the recipe has no data.dev" in capsys.readouterr().err
-    with pytest.raises(InputError, match=r"^gone\.csv: no such file; .*; or skip the verification: --no-verify$"):
+    assert plain(capsys.readouterr().err) == snapshot(
+        "Not verified: the recipe has no data.dev (name a file with --data)\n"
+        "Merging the adapter into …/tiny (float32) -> runs/tiny/merged\n"
+    )
+    with raises(DataError) as error:
         merge(run, MergeRequest(source="gone.csv"))
+    assert error.message == snapshot(
+        "gone.csv: no such file; `llm-summ data sample DIR` writes an example; or skip the verification: "
+        "--no-verify"
+    )
 
 
 def test_a_base_that_is_gone(run: Run) -> None:
     text = run.recipe_path.read_text(encoding="utf-8")
     run.recipe_path.write_text(text.replace(run.recipe().model.base, "./gone"), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"^model\.base: \./gone: no such folder"):
+    with raises(ModelError) as error:
         merge(run, MergeRequest(verify=False))
+    assert error.message == snapshot(
+        "model.base: ./gone: no such folder in …; expected embedded:gemma-3-270m, a folder, or a hub id "
+        "such as Qwen/Qwen3-8B"
+    )
 
 
 def test_an_adapter_that_is_gone(run: Run) -> None:
     shutil.rmtree(run.adapter)
-    with pytest.raises(RunError, match=r"^runs/tiny: no adapter; its training did not finish"):
+    with raises(RunError) as error:
         merge(run)
+    assert error.message == snapshot(
+        "runs/tiny: no adapter; its training did not finish; train it again, or choose another run with --run"
+    )
 
 
 def test_a_whole_model_that_is_gone(tiny_model: Path, in_tmp: Path) -> None:
     run = make_run(in_tmp, tiny_model, full=True)
-    with pytest.raises(RunError, match=r"runs/tiny: no model; its training did not finish"):
+    with raises(RunError) as error:
         merge(run)
+    assert error.message == snapshot(
+        "…/runs/tiny: no model; its training did not finish; train it again, or choose another run with --run"
+    )
 
 
 def test_a_base_of_another_shape(run: Run, tmp_path: Path) -> None:
@@ -326,31 +353,42 @@ def test_a_base_of_another_shape(run: Run, tmp_path: Path) -> None:
     config.intermediate_size = 96
     LlamaForCausalLM(config).save_pretrained(base)
     model = ModelFields(base=str(base))
-    with pytest.raises(ModelError, match="does not fit the base model"):
+    with raises(ModelError) as error:
         merged_folder(run, model, str(base), find_device(), "float32", STOP_ID)
+    assert error.message == snapshot(
+        "runs/tiny/adapter: does not fit the base model, which has other layers than the one that it was "
+        "trained on; restore that base, or train the run again"
+    )
     assert not run.merged.exists()
 
 
 def test_weights_beyond_the_range_of_float16(tiny_model: Path, in_tmp: Path) -> None:
     run = make_run(in_tmp, tiny_model, size=1e6)
-    with pytest.raises(ModelError, match=r"are not finite in float16; choose bfloat16 or float32$"):
+    with raises(ModelError) as error:
         merge(run, MergeRequest(dtype="float16", verify=False))
+    assert error.message == snapshot(
+        "…/runs/tiny/adapter: some weights of base and adapter are not finite in float16; choose bfloat16 "
+        "or float32"
+    )
     assert "merged" not in left_in(run.path)
     merge(run, MergeRequest(dtype="bfloat16", verify=False))  # has the range of float32
 
 
 def test_an_adapter_with_a_weight_that_is_not_a_number(tiny_model: Path, in_tmp: Path) -> None:
     run = make_run(in_tmp, tiny_model, size=math.inf)
-    with pytest.raises(ModelError, match=r"are not finite in float32; the adapter is broken; train it again$"):
+    with raises(ModelError) as error:
         merge(run, MergeRequest(verify=False))
+    assert error.message == snapshot(
+        "…/runs/tiny/adapter: some weights of base and adapter are not finite in float32; the adapter is "
+        "broken; train it again"
+    )
 
 
 def test_a_disk_that_is_full(run: Run, full_disk: None) -> None:
-    with pytest.raises(LlmSummError) as caught:
+    with raises(LlmSummError) as caught:
         merge(run, MergeRequest(verify=False))
-    assert str(caught.value).startswith("runs/tiny/merged: cannot be written (")
-    assert str(caught.value).endswith(
-        "the partial folder was removed; free some disk space, or choose another folder"
+    assert caught.message == snapshot(
+        "runs/tiny/merged: cannot be written (…); the partial "
+        "folder was removed; free some disk space, or choose another folder"
     )
-    assert "\n" not in str(caught.value)
     assert not [name for name in left_in(run.path) if "merged" in name]

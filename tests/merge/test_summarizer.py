@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
+from messages import plain, raises
 from tiny_run import make_run
 
 from llm_summ.core.errors import PromptError, RunError
@@ -87,7 +89,11 @@ def test_a_merged_folder_shows_the_examples_that_the_prompt_was_trained_with(
 ) -> None:
     run = make_run(tmp_path, tiny_model, examples=2)
     folder = merge(run, MergeRequest(dtype="float32", verify=False)).folder
-    assert f"{folder / 'examples.jsonl'}: training dialogues, for the few-shot prompt" in capsys.readouterr().err
+    assert plain(capsys.readouterr().err) == snapshot(
+        "Merging the adapter into …/tiny (float32) -> …/runs/tiny/merged\n"
+        "…/runs/tiny/merged/examples.jsonl: training dialogues, for the few-shot prompt; --push does not "
+        "upload them\n"
+    )
     assert "A prompt as the model sees it" not in (folder / "README.md").read_text(encoding="utf-8")
     given_away = shutil.copytree(folder, tmp_path / "given away")
     expected = summaries(run)
@@ -98,8 +104,12 @@ def test_a_merged_folder_shows_the_examples_that_the_prompt_was_trained_with(
     with Summarizer.open(given_away, engine="echo") as summarizer:
         assert all(row.examples for row in summarizer.render(DIALOGUES))
     (given_away / "examples.jsonl").unlink()
-    with pytest.raises(RunError, match=r"examples\.jsonl: no such file, but the prompt shows examples"):
+    with raises(RunError) as error:
         Summarizer.open(given_away, engine="echo")
+    assert error.message == snapshot(
+        "…/given away/examples.jsonl: no such file, but the prompt shows examples; put it back, or train "
+        "the run again"
+    )
 
 
 def test_the_steps_that_changed_a_text_are_named(run: Run) -> None:
@@ -133,22 +143,33 @@ def test_an_engine_without_a_model_works_too(run: Run, merged: Path) -> None:
 
 def test_prompts_that_do_not_fit_are_refused_with_every_reason(run: Run) -> None:
     endless = Dialogue("endless", "#Person1#: " + "가나다 " * 5000)
-    with Summarizer.open(run, engine="echo") as summarizer, pytest.raises(PromptError, match="endless"):
+    with Summarizer.open(run, engine="echo") as summarizer, raises(PromptError) as error:
         summarizer.summarize([*DIALOGUES[:1], endless])
+    assert error.message == snapshot(
+        "a row: the instruction and one turn have more than 1024 tokens; raise prompt.max_prompt_tokens (endless)"
+    )
 
 
 def test_prompts_that_the_model_cannot_read_are_refused(run: Run) -> None:
     longer = "generate.max_new_tokens=3000"  # the model has a context of 2,048 tokens
     with (
         Summarizer.open(run, engine="hf", overrides=[longer]) as summarizer,
-        pytest.raises(PromptError, match=r"^dialogues: 2 rows of .* with 3000 new ones; .* takes 2048"),
+        raises(PromptError) as error,
     ):
         summarizer.summarize(DIALOGUES[:2])
+    assert error.message == snapshot(
+        "dialogues: 2 rows of up to 3382 tokens with 3000 new ones; …/tiny takes 2048; lower "
+        "generate.max_new_tokens or prompt.max_prompt_tokens (dev_0, dev_1)"
+    )
 
 
 def test_a_merged_folder_lacks_what_only_a_run_has(merged: Path) -> None:
-    with pytest.raises(RunError, match=r"limits.json: .*cut_to_limit"):
+    with raises(RunError) as error:
         Summarizer.open(merged, engine="echo", overrides=["post=[cut_to_limit]"])
+    assert error.message == snapshot(
+        "…/given away/limits.json: no such file, and the step cut_to_limit needs it; open the run "
+        "instead, or leave the step out with post=[…]"
+    )
 
 
 def test_a_library_call_prints_nothing(

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inline_snapshot import snapshot
+from messages import plain
 
 pytest.importorskip("transformers", reason="the extra train is not installed")
 
@@ -106,16 +108,42 @@ def test_repositories_that_cannot_be_a_base(hub: Hub, tmp_path: Path) -> None:
         "tiny/none": "hub-unknown",
         "tiny/whole@v2": "hub-unknown",
     }
-    assert "found pytorch_model.bin, which is not read" in lines["tiny/pickled"]
-    assert lines["tiny/pickled"].endswith("take a repository or a model.revision that has them")
-    assert lines["tiny/converted"].endswith("set model.revision to refs/pr/7")
-    assert "found tiny-Q4_K_M.gguf, which is not read" in lines["tiny/gguf"]
-    assert "no model-00002-of-00002.safetensors; expected all of" in lines["tiny/parts"]
-    assert "take the model that it was trained on, tiny/whole" in lines["tiny/adapter"]
-    assert f"accept its terms at {hub.url}/tiny/gated and set HF_TOKEN" in lines["tiny/gated"]
-    assert "1000000000.00 GB are to be downloaded" in lines["tiny/large"]
-    assert lines["tiny/none"].startswith(f"model.base: tiny/none: no such model at {hub.url}")
-    assert lines["tiny/whole@v2"].startswith("model.revision: v2: tiny/whole has no such branch")
+    assert plain(lines["tiny/pickled"]) == snapshot(
+        "model.base: tiny/pickled: no model.safetensors; expected all of the model's weights, as "
+        "safetensors (found pytorch_model.bin, which is not read); take a repository or a model.revision "
+        "that has them"
+    )
+    assert plain(lines["tiny/converted"]) == snapshot(
+        "model.base: tiny/converted: no model.safetensors; expected all of the model's weights, as "
+        "safetensors (found pytorch_model.bin, which is not read); the hub's converter wrote them to a "
+        "pull request: set model.revision to refs/pr/7"
+    )
+    assert plain(lines["tiny/gguf"]) == snapshot(
+        "model.base: tiny/gguf: no config.json (found tiny-Q4_K_M.gguf, which is not read); expected a "
+        "transformers model"
+    )
+    assert plain(lines["tiny/parts"]) == snapshot(
+        "model.base: tiny/parts: no model-00002-of-00002.safetensors; expected all of the model's "
+        "weights, as safetensors; take a repository or a model.revision that has them"
+    )
+    assert plain(lines["tiny/adapter"]) == snapshot(
+        "model.base: tiny/adapter: an adapter, not a base model; take the model that it was trained on, tiny/whole"
+    )
+    assert plain(lines["tiny/gated"]) == snapshot(
+        "model.base: tiny/gated: access is restricted; accept its terms at http://127.0.0.1:…/tiny/gated "
+        "and set HF_TOKEN"
+    )
+    assert plain(lines["tiny/large"]) == snapshot(
+        "model.base: tiny/large: 1000000000.00 GB are to be downloaded to …/home/hub, and its disk has "
+        "77.71 GB left; free some disk space, or set HF_HUB_CACHE to a folder on another disk"
+    )
+    assert plain(lines["tiny/none"]) == snapshot(
+        "model.base: tiny/none: no such model at http://127.0.0.1:…, or it is private; check the name, or "
+        "set HF_TOKEN"
+    )
+    assert plain(lines["tiny/whole@v2"]) == snapshot(
+        "model.revision: v2: tiny/whole has no such branch, tag or commit at http://127.0.0.1:…; null takes main"
+    )
     assert not any("\n" in line for line in lines.values())
     assert downloaded(tmp_path) == []
 
@@ -154,7 +182,10 @@ def test_check_and_a_training_of_a_hubs_model(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_a_model_that_does_not_exist_is_refused_in_one_line(hub: Hub) -> None:
-    assert "model.base: tiny/whle: no such model at" in failure("--set", "model.base=tiny/whle")
+    assert failure("--set", "model.base=tiny/whle") == snapshot(
+        "would fail: model.base: tiny/whle: no such model at http://127.0.0.1:35761, or it is private; "
+        "check the name, or set HF_TOKEN"
+    )
 
 
 def test_a_hub_that_fails_or_is_out_of_reach(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,9 +193,17 @@ def test_a_hub_that_fails_or_is_out_of_reach(hub: Hub, monkeypatch: pytest.Monke
     copy(hub, "broken")
     hub.broken.add("tiny/broken")
     assert findings("tiny/broken") == {"tiny/broken": []}
-    assert "model.base: tiny/broken: unavailable" in failure("--set", "model.base=tiny/broken")
+    assert failure("--set", "model.base=tiny/broken") == snapshot(
+        "would fail: model.base: tiny/broken: unavailable (We couldn't connect to "
+        "'http://127.0.0.1:46375' to load the files, and couldn't find them in the cached files.); check "
+        "the name and the connection, or name a local folder or embedded:gemma-3-270m"
+    )
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "model.base: tiny/whole: unavailable" in failure()
+    assert failure() == snapshot(
+        "would fail: model.base: tiny/whole: unavailable (We couldn't connect to 'http://127.0.0.1:46375' "
+        "to load the files, and couldn't find them in the cached files.); check the name and the "
+        "connection, or name a local folder or embedded:gemma-3-270m"
+    )
 
 
 def test_without_a_connection_missing_weights_are_a_note(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import pytest
+from inline_snapshot import snapshot
+from messages import raises
 
 import llm_summ
 from llm_summ.data import Dialogue, dialogue_hash
@@ -66,8 +67,9 @@ def test_limits_are_part_of_the_signature() -> None:
 
 
 def test_a_step_that_needs_dialogues_is_refused_without_them() -> None:
-    with pytest.raises(ValueError, match="repair_speakers needs the dialogues"):
+    with raises(ValueError) as error:
         RawTexts(("네.",), None).finish(["repair_speakers"])
+    assert error.message == snapshot("the step repair_speakers needs the dialogues; found None")
 
 
 def test_texts_are_post_processed_in_one_place() -> None:

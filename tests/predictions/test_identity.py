@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import plain
 
 from llm_summ.predictions.identity import PredictionIdentity, differences, read_identity
 from llm_summ.predictions.raw_file import is_raw, run_of
@@ -71,17 +73,39 @@ def test_the_run_is_that_of_the_folder(run: Run, folder: str, capsys: pytest.Cap
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("name", ["moved.jsonl", "elsewhere/in/moved.jsonl", "runs/mine/moved.jsonl"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "moved.jsonl",
+            snapshot(
+                "moved.jsonl: raw predictions outside their run: used as they are, without its post-processing\n"
+            ),
+        ),
+        (
+            "elsewhere/in/moved.jsonl",
+            snapshot(
+                "elsewhere/in/moved.jsonl: raw predictions outside their run: used as they are, without its "
+                "post-processing\n"
+            ),
+        ),
+        (
+            "runs/mine/moved.jsonl",
+            snapshot(
+                "runs/mine/moved.jsonl: raw predictions outside their run: used as they are, without its "
+                "post-processing\n"
+            ),
+        ),
+    ],
+)
 def test_moved_predictions_have_no_run_and_a_notice_is_optional(
-    run: Run, name: str, capsys: pytest.CaptureFixture[str]
+    run: Run, name: str, capsys: pytest.CaptureFixture[str], message: str
 ) -> None:
     path = put(name)
     assert run_of(path) is None
     assert capsys.readouterr().err == ""
     assert run_of(path, notify=True) is None
-    assert capsys.readouterr().err == (
-        f"{name}: raw predictions outside their run: used as they are, without its post-processing\n"
-    )
+    assert plain(capsys.readouterr().err) == message
 
 
 @pytest.mark.parametrize("name", ["nowhere.jsonl", "folder.jsonl"])

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.errors import PredictionError
 from llm_summ.predictions.identity import DataIdentity, DecodingIdentity, PredictionIdentity
@@ -144,22 +146,30 @@ def test_predictions_of_unknown_origin_are_set_aside_too(file: PredictionFile, i
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "message"),
     [
-        '{"fname": "a", "summary": "x"}',
-        '{"fname": "a", "dialogue": "0", "summary": "x", "tokens": 1, "finish_reason": "stop", "more": 1}',
-        "[1]",
-        '{"fname": ',
+        (
+            '{"fname": "a", "summary": "x"}',
+            snapshot("…/predictions/dev.v2.hf.jsonl:2: not a prediction of `llm-summ generate`"),
+        ),
+        (
+            '{"fname": "a", "dialogue": "0", "summary": "x", "tokens": 1, "finish_reason": "stop", "more": 1}',
+            snapshot("…/predictions/dev.v2.hf.jsonl:2: not a prediction of `llm-summ generate`"),
+        ),
+        ("[1]", snapshot("…/predictions/dev.v2.hf.jsonl:2: found list; expected a JSON object a line")),
+        (
+            '{"fname": ',
+            snapshot("…/predictions/dev.v2.hf.jsonl:2: not JSON in UTF-8 (…); expected one JSON object a line"),
+        ),
     ],
 )
-def test_a_line_that_is_no_prediction_is_named(file: PredictionFile, line: str) -> None:
+def test_a_line_that_is_no_prediction_is_named(file: PredictionFile, line: str, message: str) -> None:
     fill(file, IDENTITY, FIRST)
     with file.path.open("a", encoding="utf-8") as out:
         out.write(line + "\n")
-    with pytest.raises(PredictionError) as error:
+    with raises(PredictionError) as error:
         file.read()
-    assert str(error.value).startswith(f"{file.path}:2: ")
-    assert len(str(error.value).splitlines()) == 1
+    assert error.message == message
 
 
 def of(limit: int, data: str = "d", engine: str = "hf", beams: int = 1) -> PredictionIdentity:
@@ -230,8 +240,9 @@ def test_a_line_that_is_not_a_prediction(file: PredictionFile, changed: dict[str
     fill(file, IDENTITY, FIRST)
     line = json.loads(file.path.read_text(encoding="utf-8")) | changed
     file.path.write_text(json.dumps(line) + "\n", encoding="utf-8")
-    with pytest.raises(PredictionError, match=r":1: not a prediction of"):
+    with raises(PredictionError) as error:
         file.read()
+    assert error.message == snapshot("…/predictions/dev.v2.hf.jsonl:1: not a prediction of `llm-summ generate`")
 
 
 def test_lines_without_the_later_fields_are_read(file: PredictionFile) -> None:

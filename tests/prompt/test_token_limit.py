@@ -7,6 +7,8 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue
@@ -41,20 +43,77 @@ def test_one_in_two_hundred_may_be_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "message"),
     [
-        *("", "[]", "{}", "3", '{"weights": [1, 2], "slack": 0}', '{"weights": [1, 2, "a"], "slack": 0}'),
-        *(
-            '{"weights": [1, 2, 3], "slack": 0, "tagged": 3}',
+        ("", snapshot("budget.json: not valid JSON (…); train the run again, or set generate.limit to fixed")),
+        (
+            "[]",
+            snapshot(
+                "budget.json: expected an object with weights, slack, characters, summary_characters, tagged; "
+                "train the run again, or set generate.limit to fixed"
+            ),
+        ),
+        (
+            "{}",
+            snapshot(
+                "budget.json: expected an object with weights, slack, characters, summary_characters, tagged; "
+                "train the run again, or set generate.limit to fixed"
+            ),
+        ),
+        (
+            "3",
+            snapshot(
+                "budget.json: expected an object with weights, slack, characters, summary_characters, tagged; "
+                "train the run again, or set generate.limit to fixed"
+            ),
+        ),
+        (
+            '{"weights": [1, 2], "slack": 0}',
+            snapshot(
+                "budget.json: weights: expected 3 finite numbers; train the run again, or set generate.limit to "
+                "fixed"
+            ),
+        ),
+        (
+            '{"weights": [1, 2, "a"], "slack": 0}',
+            snapshot(
+                "budget.json: weights: expected 3 finite numbers; train the run again, or set generate.limit to "
+                "fixed"
+            ),
+        ),
+        (
             '{"weights": [1, 2, 3]}',
+            snapshot(
+                "budget.json: expected an object with weights, slack, characters, summary_characters, tagged; "
+                "train the run again, or set generate.limit to fixed"
+            ),
+        ),
+        (
             '{"weights": [1, 2, NaN], "slack": 0}',
+            snapshot(
+                "budget.json: weights: expected 3 finite numbers; train the run again, or set generate.limit to "
+                "fixed"
+            ),
+        ),
+        (
             '{"weights": 1, "slack": 0}',
+            snapshot(
+                "budget.json: weights: expected 3 finite numbers; train the run again, or set generate.limit to "
+                "fixed"
+            ),
+        ),
+        (
+            '{"weights": [1, 2, 3], "slack": 0, "tagged": 3}',
+            snapshot(
+                "budget.json: tagged: expected true or false; train the run again, or set generate.limit to fixed"
+            ),
         ),
     ],
 )
-def test_an_invalid_file_is_reported(text: str) -> None:
-    with pytest.raises(PromptError, match=r"^budget.json: .*generate.limit to fixed$"):
+def test_an_invalid_file_is_reported(text: str, message: str) -> None:
+    with raises(PromptError) as error:
         TokenLimitPredictor.from_json(text, "budget.json")
+    assert error.message == message
 
 
 def test_it_knows_how_long_a_usual_training_dialogue_is() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue, Turn
@@ -160,8 +161,9 @@ def test_windows_as_long_as_wanted() -> None:
 
 
 def test_an_instruction_that_fills_the_prompt_is_refused() -> None:
-    with pytest.raises(PromptError, match=r"^d: the instruction alone fills the prompt; raise prompt\.max_prompt"):
+    with raises(PromptError) as error:
         cut_windows(Dialogue("d", "#Person1#: 네"), count, INSTRUCTION + 11)
+    assert error.message == snapshot("d: the instruction alone fills the prompt; raise prompt.max_prompt_tokens")
 
 
 def test_prompts_are_counted_a_few_times_for_each_window() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.errors import RunError
 from llm_summ.runs.manifest import Budget, DataPart, Manifest, Resumption, TrainingResult
@@ -73,19 +75,35 @@ def test_the_first_versions_had_one_file_of_each_part() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "message"),
     [
-        ("{", "cannot be read (Expecting property name enclosed in double quotes"),
-        ("[]", "found list, expected an object"),
-        ('{"training": 3}', "training: Input should be a valid dictionary"),
-        ('{"training": {"steps": "many"}}', "training.steps: Input should be a valid integer"),
-        ('{"resumed": [{"at": "now"}]}', "resumed.entry 1.step: Field required"),
+        (
+            "{",
+            snapshot("…/manifest.json: cannot be read (…); put it back, or train the run again"),
+        ),
+        ("[]", snapshot("…/manifest.json: found list, expected an object; put it back, or train the run again")),
+        (
+            '{"training": 3}',
+            snapshot(
+                "…/manifest.json: training: Input should be a valid dictionary or instance of TrainingResult; put "
+                "it back, or train the run again"
+            ),
+        ),
+        (
+            '{"training": {"steps": "many"}}',
+            snapshot(
+                "…/manifest.json: training.steps: Input should be a valid integer, unable to parse string as an "
+                "integer; put it back, or train the run again"
+            ),
+        ),
+        (
+            '{"resumed": [{"at": "now"}]}',
+            snapshot("…/manifest.json: resumed.entry 1.step: Field required; put it back, or train the run again"),
+        ),
     ],
 )
-def test_a_damaged_manifest_is_one_line(run: Run, content: str, reason: str) -> None:
+def test_a_damaged_manifest_is_one_line(run: Run, content: str, message: str) -> None:
     run.manifest_path.write_text(content, encoding="utf-8")
-    with pytest.raises(RunError) as error:
+    with raises(RunError) as error:
         run.manifest()
-    [line] = str(error.value).splitlines()
-    assert line.startswith(f"{run.manifest_path}: {reason}")
-    assert line.endswith("; put it back, or train the run again")
+    assert error.message == message

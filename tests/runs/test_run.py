@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ import __version__
 from llm_summ.core.errors import RecipeError, RunError
@@ -34,18 +36,71 @@ def test_a_name_that_can_be_a_folders(name: str) -> None:
     assert run_path(RUNS, name, "qlora") == RUNS / name
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../up", "a/b", "-x", ".hidden", "latest", "a b", "a\n", "/etc"])
-def test_a_name_that_cannot(name: str) -> None:
-    with pytest.raises(RunError) as error:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", snapshot("--run : not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')")),
+        (
+            ".",
+            snapshot("--run .: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"),
+        ),
+        (
+            "..",
+            snapshot("--run ..: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"),
+        ),
+        (
+            "../up",
+            snapshot(
+                "--run ../up: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"
+            ),
+        ),
+        (
+            "a/b",
+            snapshot("--run a/b: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"),
+        ),
+        (
+            "-x",
+            snapshot("--run -x: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"),
+        ),
+        (
+            ".hidden",
+            snapshot(
+                "--run .hidden: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"
+            ),
+        ),
+        (
+            "latest",
+            snapshot(
+                "--run latest: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"
+            ),
+        ),
+        (
+            "a b",
+            snapshot("--run a b: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"),
+        ),
+        (
+            "a\n",
+            snapshot("--run a\n: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"),
+        ),
+        (
+            "/etc",
+            snapshot(
+                "--run /etc: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"
+            ),
+        ),
+    ],
+)
+def test_a_name_that_cannot(name: str, message: str) -> None:
+    with raises(RunError) as error:
         run_path(RUNS, name, "qlora")
-    assert str(error.value).startswith(f"--run {name}: not a run's name; expected letters, digits")
+    assert error.message == message
 
 
 def test_a_name_that_is_taken(in_tmp: Path) -> None:
     make("mine")
-    with pytest.raises(RunError) as error:
+    with raises(RunError) as error:
         run_path(RUNS, "mine", "qlora")
-    assert str(error.value) == (
+    assert error.message == snapshot(
         "--run mine: runs/mine is there already; choose another name or remove that folder"
     )
 
@@ -78,16 +133,17 @@ def test_a_run_keeps_its_recipe_and_manifest(in_tmp: Path) -> None:
 
 def test_a_run_is_not_made_over_another(in_tmp: Path) -> None:
     run = create_run(RUNS / "mine", RECIPE, PROMPT, Manifest.model_validate({"seed": 1}))
-    with pytest.raises(RunError, match="is a run already"):
+    with raises(RunError) as error:
         create_run(RUNS / "mine", RECIPE, PROMPT, Manifest.model_validate({"seed": 2}))
+    assert error.message == snapshot("runs/mine: is a run already; choose another name")
     assert json.loads(run.manifest_path.read_text(encoding="utf-8")) == {"seed": 1}
 
 
 def test_a_folder_without_a_recipe_is_no_run(in_tmp: Path) -> None:
     (RUNS / "empty").mkdir(parents=True)
-    with pytest.raises(RunError) as error:
+    with raises(RunError) as error:
         open_run(RUNS, "empty").recipe()
-    assert str(error.value) == "runs/empty: no recipe.yaml; expected a folder made by `llm-summ sft`"
+    assert error.message == snapshot("runs/empty: no recipe.yaml; expected a folder made by `llm-summ sft`")
 
 
 def test_the_latest_is_the_one_that_was_marked_last(in_tmp: Path) -> None:
@@ -120,18 +176,21 @@ def test_the_latest_of_another_place_has_its_full_path(
 
 
 def test_without_a_run_it_says_how_to_make_one(in_tmp: Path) -> None:
-    with pytest.raises(RunError) as error:
+    with raises(RunError) as error:
         open_run(RUNS, None)
-    said = "make one with `llm-summ sft recipes/qlora.yaml`, or change to the folder that has it"
-    assert str(error.value) == f"runs: no finished run here; {said}"
+    assert error.message == snapshot(
+        "runs: no finished run here; make one with `llm-summ sft recipes/qlora.yaml`, or change to the "
+        "folder that has it"
+    )
 
 
 def test_a_latest_whose_run_was_removed_is_no_run(in_tmp: Path) -> None:
     run = make("mine")
     mark_latest(run)
     run.path.rename(RUNS / "other")
-    with pytest.raises(RunError, match="no finished run here"):
+    with raises(RunError) as error:
         open_run(RUNS, None)
+    assert error.message == snapshot("runs: no finished run here; runs here: other; name one: --run other")
 
 
 def test_a_run_may_be_named_by_its_path(in_tmp: Path) -> None:
@@ -142,14 +201,17 @@ def test_a_run_may_be_named_by_its_path(in_tmp: Path) -> None:
 
 
 def test_an_unknown_run_names_the_nearest_or_what_there_is(in_tmp: Path) -> None:
-    with pytest.raises(RunError) as error:
+    with raises(RunError) as error:
         open_run(RUNS, "mine")
-    assert str(error.value) == "--run mine: no such run in runs; runs here: none"
+    assert error.message == snapshot("--run mine: no such run in runs; runs here: none")
     mark_latest(make("lr1e-4"))
-    for name, hint in (("lr1e4", "did you mean lr1e-4?"), ("zzz", "runs here: lr1e-4")):
-        with pytest.raises(RunError) as error:
+    for name, message in (
+        ("lr1e4", snapshot("--run lr1e4: no such run in runs; did you mean lr1e-4?")),
+        ("zzz", snapshot("--run zzz: no such run in runs; runs here: lr1e-4")),
+    ):
+        with raises(RunError) as error:
             open_run(RUNS, name)
-        assert str(error.value) == f"--run {name}: no such run in runs; {hint}"
+        assert error.message == message
 
 
 def test_the_environment_is_what_is_installed(in_tmp: Path) -> None:
@@ -178,7 +240,13 @@ def test_the_commit_says_whether_files_were_changed(in_tmp: Path) -> None:
 def test_after_the_training_only_generation_can_be_changed(in_tmp: Path) -> None:
     run = make("mine")
     assert run.recipe(["generate.batch_size=3"]).generate.batch_size == 3
-    with pytest.raises(RunError, match=r"^--set train\.epochs=3: was fixed by the training; only generate\.\*"):
+    with raises(RunError) as error:
         run.recipe(["train.epochs=3"])
-    with pytest.raises(RecipeError, match=r"^--set generate\.batch=3: generate\.batch: unknown field"):
+    assert error.message == snapshot(
+        "--set train.epochs=3: was fixed by the training; only generate.* and post can be changed now"
+    )
+    with raises(RecipeError) as error:
         run.recipe(["generate.batch=3"])
+    assert error.message == snapshot(
+        "--set generate.batch=3: generate.batch: unknown field; did you mean batch_size?"
+    )

@@ -12,6 +12,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from inline_snapshot import snapshot
+from messages import plain
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "check_intervals.py"
 
@@ -94,10 +96,8 @@ def test_too_few_are_refused(
     with pytest.raises(SystemExit) as stopped:
         run(script, monkeypatch, "sample:dev", *options)
     assert stopped.value.code == 2
-    assert (
-        capsys.readouterr()
-        .err.splitlines()[-1]
-        .endswith("error: expected at least 2 rows a --subset, and at least 200 --subsets")
+    assert plain(capsys.readouterr().err.splitlines()[-1]) == snapshot(
+        "check_intervals.py: error: expected at least 2 rows a --subset, and at least 200 --subsets"
     )
 
 
@@ -109,7 +109,7 @@ def test_a_share_near_95_percent_is_good(
     assert first.startswith("32 rows; 200 subsets of 60; variant:rouge|tok:mecab-ko:")
     assert header.split() == ["R-1", "R-2", "R-L", "final"]
     # Two standard errors of 95 %, sqrt(0.95 * 0.05 / 200) each.
-    assert lines[-1] == "with replacement, final: within 91.9% to 98.1%"
+    assert plain(lines[-1]) == snapshot("with replacement, final: within 91.9% to 98.1%")
     share = re.fullmatch(r"with replacement +(?:[\d.]+% +){3}([\d.]+)%", lines[1])
     assert share is not None
     assert 91.9 <= float(share[1]) <= 98.1

@@ -3,6 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import raises
 from rouge import Rouge  # type: ignore[import-untyped]
 
 import llm_summ.score
@@ -129,23 +131,34 @@ def test_signatures() -> None:
 @pytest.mark.parametrize(
     ("hypotheses", "references", "message"),
     [
-        (["a", "b"], [["a"]], "2 hypotheses, but references for 1 dialogues"),
-        (["a"], [["a"], ["b"]], "1 hypotheses, but references for 2 dialogues"),
-        ([], [], "no hypotheses"),
-        (["a", "b"], [["a"], []], "row 1 has no reference"),
-        (["a"], ["a b"], "the references of row 0 are one string"),
+        (
+            ["a", "b"],
+            [["a"]],
+            snapshot("2 hypotheses, but references for 1 dialogues: expected one hypothesis per dialogue"),
+        ),
+        (
+            ["a"],
+            [["a"], ["b"]],
+            snapshot("1 hypotheses, but references for 2 dialogues: expected one hypothesis per dialogue"),
+        ),
+        ([], [], snapshot("no hypotheses: expected at least one")),
+        (["a", "b"], [["a"], []], snapshot("row 1 has no reference: expected at least one")),
+        (["a"], ["a b"], snapshot("the references of row 0 are one string: expected a list of strings")),
     ],
 )
 def test_what_does_not_fit_is_refused(hypotheses: list[str], references: list[list[str]], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with raises(ValueError) as error:
         score_corpus(hypotheses, references, tokenizer=SPACES)
+    assert error.message == message
 
 
 def test_unknown_options_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown aggregate 'best'"):
+    with raises(ValueError) as error:
         score_corpus(["a"], [["a"]], aggregate="best", tokenizer=SPACES)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="unknown ROUGE variant 'bleu'"):
+    assert error.message == snapshot("unknown aggregate 'best': expected 'mean' or 'max'")
+    with raises(ValueError) as error:
         score_corpus(["a"], [["a"]], variant="bleu", tokenizer=SPACES)  # type: ignore[arg-type]
+    assert error.message == snapshot("unknown ROUGE variant 'bleu': expected 'rouge' or 'rouge-score'")
 
 
 sentences = st.lists(st.sampled_from(["a", "b", "c", "."]), max_size=8).map(" ".join)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.score.correlation import spearman
 
@@ -59,5 +61,6 @@ def test_what_holds_for_any_two_orders(data: list[tuple[int, int]]) -> None:
 
 
 def test_unequal_numbers_of_values_are_refused() -> None:
-    with pytest.raises(ValueError, match="found 2 and 3 values: expected one of each"):
+    with raises(ValueError) as error:
         spearman([1.0, 2.0], [1.0, 2.0, 3.0])
+    assert error.message == snapshot("found 2 and 3 values: expected one of each for every row, in one order")

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.score.leaderboard import simulate, simulate_lead, worth
 
@@ -159,25 +161,30 @@ def test_figures_for_programs() -> None:
 @pytest.mark.parametrize(
     ("values", "options", "message"),
     [
-        ([], {}, "no values"),
-        ([50.0], {}, "1 row: expected at least two, one of them public and one private"),
-        ([50.0, nan], {}, "row 1: found nan"),
-        ([50.0, 51.0], {"public": 2}, "public: found 2; expected 1 to 1 of the 2 rows"),
-        ([50.0, 51.0], {"public": 0}, "public: found 0"),
-        ([50.0, 51.0], {"draws": 0}, "draws: found 0; expected at least 1"),
+        ([], {}, snapshot("no values: expected the score of at least one row")),
+        ([50.0], {}, snapshot("1 row: expected at least two, one of them public and one private")),
+        ([50.0, nan], {}, snapshot("row 1: found nan; expected a finite number")),
+        ([50.0, 51.0], {"public": 2}, snapshot("public: found 2; expected 1 to 1 of the 2 rows")),
+        ([50.0, 51.0], {"public": 0}, snapshot("public: found 0; expected 1 to 1 of the 2 rows")),
+        ([50.0, 51.0], {"draws": 0}, snapshot("draws: found 0; expected at least 1")),
     ],
 )
 def test_what_cannot_be_is_refused(values: list[float], options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with raises(ValueError) as error:
         simulate(values, **options)
-    with pytest.raises(ValueError, match=message):
+    assert error.message == message
+    with raises(ValueError) as error:
         simulate_lead(values, values, **options)
-    with pytest.raises(ValueError, match=message):
+    assert error.message == message
+    with raises(ValueError) as error:
         worth(values, values, **options)
+    assert error.message == message
 
 
 def test_leads_are_above_zero_and_rows_are_the_same() -> None:
-    with pytest.raises(ValueError, match="leads: found 0; expected points above 0"):
+    with raises(ValueError) as error:
         worth([50.0, 51.0], [51.0, 50.0], [0])
-    with pytest.raises(ValueError, match="found 2 and 3 values"):
+    assert error.message == snapshot("leads: found 0; expected points above 0")
+    with raises(ValueError) as error:
         simulate_lead([50.0, 51.0], [51.0, 50.0, 49.0])
+    assert error.message == snapshot("found 2 and 3 values: expected one of each for every row, in one order")

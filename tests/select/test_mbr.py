@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import raises
 from pools import WORDS, chosen, pool_of, single
 from rouge import Rouge  # type: ignore[import-untyped]
 from rouge_score.rouge_scorer import RougeScorer
@@ -235,20 +237,20 @@ def test_shares_by_hand() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"weights": (0, 0)}, "--weights 0,0: expected numbers from 0 on, and one above it"),
-        ({"weights": (1, -1)}, "--weights 1,-1: expected numbers from 0 on, and one above it"),
-        ({"weights": (1, math.nan)}, "--weights 1,nan: expected numbers from 0 on, and one above it"),
-        ({"rouge": (0, 0, 0)}, "--rouge 0,0,0: expected numbers from 0 on, and one above it"),
-        ({"length": -1}, "--length -1: expected a number from 0 on"),
-        ({"length": math.inf}, "--length inf: expected a number from 0 on"),
-        ({"target": 0}, "--length-target 0: expected a number above 0"),
-        ({"temperature": 0}, "--temperature 0: expected a number above 0"),
+        ({"weights": (0, 0)}, snapshot("--weights 0,0: expected numbers from 0 on, and one above it")),
+        ({"weights": (1, -1)}, snapshot("--weights 1,-1: expected numbers from 0 on, and one above it")),
+        ({"weights": (1, math.nan)}, snapshot("--weights 1,nan: expected numbers from 0 on, and one above it")),
+        ({"rouge": (0, 0, 0)}, snapshot("--rouge 0,0,0: expected numbers from 0 on, and one above it")),
+        ({"length": -1}, snapshot("--length -1: expected a number from 0 on")),
+        ({"length": math.inf}, snapshot("--length inf: expected a number from 0 on")),
+        ({"target": 0}, snapshot("--length-target 0: expected a number above 0")),
+        ({"temperature": 0}, snapshot("--temperature 0: expected a number above 0")),
     ],
 )
 def test_settings_out_of_range_are_one_line(fields: dict[str, object], message: str) -> None:
-    with pytest.raises(InputError) as error:
+    with raises(InputError) as error:
         replace(Settings((1, 1)), **fields)  # type: ignore[arg-type]
-    assert str(error.value) == message
+    assert error.message == message
 
 
 def test_every_order_of_a_pool_without_ties_gives_the_same() -> None:

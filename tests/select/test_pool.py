@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
+from messages import plain, raises
 from pools import write_jsonl
 from test_evaluate import DIALOGUES, SUMMARIES, make_run, predict, write_data
 
@@ -46,10 +48,9 @@ def sampled(path: str, texts: int = 2, **changes: object) -> Path:
 
 
 def refusal(*paths: Path, source: str | None = None) -> str:
-    with pytest.raises(PredictionError) as error:
+    with raises(PredictionError) as error:
         read_pool(paths, source)
-    [line] = str(error.value).splitlines()
-    return line
+    return error.message
 
 
 @pytest.fixture
@@ -110,8 +111,9 @@ def test_a_step_that_needs_the_dialogues_has_them_or_asks_for_them(data: str) ->
         ],
     )
     assert read_pool([path], data).candidates()[1] == ["회의는 세 시입니다. 0", "회의는 세 시입니다. 1"]
-    assert refusal(path) == (
-        f"{path}: the post-processing of its run (repair_speakers) needs the dialogues; name them: --data FILE"
+    assert refusal(path) == snapshot(
+        "runs/mine/candidates/dev.hf.n2.jsonl: the post-processing of its run (repair_speakers) needs the "
+        "dialogues; name them: --data FILE"
     )
 
 
@@ -146,19 +148,20 @@ def test_a_runs_files_are_found_by_their_content(data: str, capsys: pytest.Captu
     many = sampled("runs/mine/candidates/dev.vllm.sample.jsonl")
     tuned = [run.predictions / f"{name}.jsonl" for name in ("dev.vllm", "my.untuned.vllm")]
     assert run_files(run, data) == [*tuned, many]
-    message = capsys.readouterr().err
-    for name in ("dev.vllm.untuned", "dev.other"):
-        assert f"{name}.jsonl: a floor, written without an adapter; left out" in message
-    assert "dev.hf.jsonl: lacks 2 of the 3 ids of dev.csv (dev_3, dev_4); expected exactly the ids" in message
-    assert "test.vllm" not in message
+    assert plain(capsys.readouterr().err) == snapshot(
+        "runs/mine/predictions/dev.hf.jsonl: lacks 2 of the 3 ids of dev.csv (dev_3, dev_4); expected "
+        "exactly the ids of dev.csv; left out\n"
+        "runs/mine/predictions/dev.other.jsonl: a floor, written without an adapter; left out\n"
+        "runs/mine/predictions/dev.vllm.untuned.jsonl: a floor, written without an adapter; left out\n"
+    )
 
 
 def test_a_run_without_predictions_names_the_command_that_makes_them(data: str) -> None:
-    with pytest.raises(PredictionError) as error:
+    with raises(PredictionError) as error:
         run_files(make_run("mine"), data)
-    assert str(error.value) == (
-        "runs/mine: no predictions for the dialogues of dev.csv; make them: "
-        "llm-summ generate --run mine --data dev.csv"
+    assert error.message == snapshot(
+        "runs/mine: no predictions for the dialogues of dev.csv; make them: llm-summ generate --run mine "
+        "--data dev.csv"
     )
 
 
@@ -212,12 +215,16 @@ def test_the_dev_file_of_a_runs_file_is_the_one_that_was_generated_in_the_same_w
     assert dev_files(files[:1], other_data, data) == [(files[0], run.predictions / "later.jsonl")]
     others[2].unlink()
     assert dev_files(files[1:3], other_data, data) == [(files[1], others[1])]
-    assert capsys.readouterr().err == (
-        f"{files[2]}: no file next to it was generated for dev.csv with the same engine, prompt and decoding; "
-        "left out: generate it for dev.csv too, or name FILEs and --dev-pool\n"
+    assert plain(capsys.readouterr().err) == snapshot(
+        "runs/mine/predictions/one-2.jsonl: no file next to it was generated for dev.csv with the same "
+        "engine, prompt and decoding; left out: generate it for dev.csv too, or name FILEs and --dev-pool\n"
     )
-    with pytest.raises(PredictionError, match=r"^no file of test\.csv has a matching file for dev\.csv"):
+    with raises(PredictionError) as error:
         dev_files(files[2:3], other_data, data)
+    assert error.message == snapshot(
+        "no file of test.csv has a matching file for dev.csv; generate one for each with dev.csv, or name "
+        "FILEs and --dev-pool"
+    )
 
 
 def test_a_file_without_an_identity_is_paired_by_its_name(
@@ -229,33 +236,61 @@ def test_a_file_without_an_identity_is_paired_by_its_name(
     others = [generated(run, f"dev.{name}", DIALOGUES, {} if name == "vllm" else None) for name in names[:2]]
     files[2].with_suffix(".json").unlink()
     assert dev_files(files[::2], other_data, data) == [(files[0], others[0])]
-    assert capsys.readouterr().err == (
-        f"{files[2]}: dev.hf.prompt-expert-1a2b3c.jsonl: no such file; left out: generate it for dev.csv too, or "
-        "name FILEs and --dev-pool\n"
+    assert plain(capsys.readouterr().err) == snapshot(
+        "runs/mine/predictions/test.hf.prompt-expert-1a2b3c.jsonl: dev.hf.prompt-expert-1a2b3c.jsonl: no "
+        "such file; left out: generate it for dev.csv too, or name FILEs and --dev-pool\n"
     )
     others[0].unlink()
     assert dev_files(files[1:2], other_data, data) == [(files[1], others[1])]
-    with pytest.raises(PredictionError, match=r"^no file of other\.csv has a matching file"):
+    with raises(PredictionError) as error:
         dev_files(files[:1], "other.csv", data)
-    assert "is not named after other.csv, so its file for dev.csv is not known" in capsys.readouterr().err
+    assert error.message == snapshot(
+        "no file of other.csv has a matching file for dev.csv; generate one for each with dev.csv, or "
+        "name FILEs and --dev-pool"
+    )
+    assert plain(capsys.readouterr().err) == snapshot(
+        "runs/mine/predictions/test.vllm.jsonl: has no identity next to it and is not named after "
+        "other.csv, so its file for dev.csv is not known; left out: generate it for dev.csv too, or name "
+        "FILEs and --dev-pool\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sample": 1}, "many.jsonl:6: dev_0: found the samples 1, 1; expected a different number for each text"),
-        ({"sample": -1}, "many.jsonl:6: sample: found -1; expected a whole number from 0 on"),
-        ({"sample": "a"}, "many.jsonl:6: sample: found 'a'; expected a number"),
-        ({"sample": True}, "many.jsonl:6: sample: found 'True'; expected a number"),
-        ({"tokens": None}, "many.jsonl:6: logprob without tokens; expected the number of tokens"),
-        ({"dialogue": "0" * 16}, "many.jsonl: made from other dialogues than those of dev.csv (1 differ: dev_0)"),
-        ({"fname": "dev_4", "sample": 2}, "many.jsonl:6: found 3 texts for dev_4, and 2 for others"),
-        ({"summary": 3}, "many.jsonl:6: summary: found int; expected a text"),
+        (
+            {"sample": 1},
+            snapshot(
+                "many.jsonl:6: dev_0: found the samples 1, 1; expected a different number for each text of a "
+                "dialogue"
+            ),
+        ),
+        ({"sample": -1}, snapshot("many.jsonl:6: sample: found -1; expected a whole number from 0 on")),
+        ({"sample": "a"}, snapshot("many.jsonl:6: sample: found 'a'; expected a number")),
+        ({"sample": True}, snapshot("many.jsonl:6: sample: found 'True'; expected a number")),
+        (
+            {"tokens": None},
+            snapshot("many.jsonl:6: logprob without tokens; expected the number of tokens that it sums over"),
+        ),
+        (
+            {"dialogue": "0" * 16},
+            snapshot(
+                "many.jsonl: made from other dialogues than those of dev.csv (1 differ: dev_0); generate from the "
+                "same data"
+            ),
+        ),
+        (
+            {"fname": "dev_4", "sample": 2},
+            snapshot(
+                "many.jsonl:6: found 3 texts for dev_4, and 2 for others; expected the same number for every id"
+            ),
+        ),
+        ({"summary": 3}, snapshot("many.jsonl:6: summary: found int; expected a text")),
     ],
 )
 def test_what_does_not_fit_is_one_line(data: str, changes: dict[str, object], message: str) -> None:
     line = refusal(sampled("many.jsonl", **changes), source=data)
-    assert line.startswith(message)
+    assert plain(line) == message
 
 
 @pytest.mark.parametrize("changes", [{"logprob": ...}, {"logprob": None}, {"tokens": 0}])
@@ -266,36 +301,50 @@ def test_a_line_without_its_probability_leaves_out_all_of_them(
     [member] = read_pool([sampled("many.jsonl", **changes)], data).members
     assert member.confidence is None
     assert member.each == 2
-    assert "many.jsonl:6: no logprob (lines without: 1); all of the file's are ignored" in capsys.readouterr().err
+    assert plain(capsys.readouterr().err) == snapshot(
+        "many.jsonl:6: no logprob (lines without: 1); all of the file's are ignored\n"
+        "many.jsonl: raw predictions outside their run: used as they are, without its post-processing\n"
+    )
 
 
 def test_files_that_do_not_fit_each_other_are_refused(data: str) -> None:
     whole = write_rows("whole.csv", [(identity, "요약") for identity in IDS])
     part = write_rows("part.csv", [("dev_0", "요약"), ("dev_9", "요약")])
-    message = (
-        "part.csv: lacks 2 of the 3 ids of {} (dev_3, dev_4) and has 1 ids that are not in {} (dev_9); expected"
+    assert refusal(whole, part, source=data) == snapshot(
+        "part.csv: lacks 2 of the 3 ids of dev.csv (dev_3, dev_4) and has 1 id that is not in dev.csv "
+        "(dev_9); expected exactly the ids of dev.csv"
     )
-    assert refusal(whole, part, source=data).startswith(message.format("dev.csv", "dev.csv"))
-    assert refusal(whole, part).startswith(message.format("whole.csv", "whole.csv"))
+    assert refusal(whole, part) == snapshot(
+        "part.csv: lacks 2 of the 3 ids of whole.csv (dev_3, dev_4) and has 1 id that is not in whole.csv "
+        "(dev_9); expected exactly the ids of whole.csv"
+    )
     counted = write_rows("counted.csv", [(f"dev_{number}", "요약") for number in range(3)])
-    assert refusal(whole, counted, source=data).startswith(
-        "counted.csv: its ids were made by counting, and from dev_1 on they belong to other rows (dev.csv has"
+    assert refusal(whole, counted, source=data) == snapshot(
+        "counted.csv: its ids were made by counting, and from dev_1 on they belong to other rows (dev.csv "
+        "has dev_3 there); take each id from the data"
     )
     first, second = sampled("first.jsonl"), sampled("second.jsonl", dialogue="f" * 16)
-    assert refusal(first, second).startswith("second.jsonl: made from other dialogues than those of first.jsonl")
+    assert refusal(first, second) == snapshot(
+        "second.jsonl: made from other dialogues than those of first.jsonl (1 differ: dev_0); generate "
+        "from the same data"
+    )
 
 
 def test_a_duplicate_id_is_refused(data: str) -> None:
     path = write_rows("twice.csv", [(identity, "요약") for identity in (*IDS, "dev_0")])
-    assert refusal(path, source=data) == (
+    assert refusal(path, source=data) == snapshot(
         "twice.csv:5: found 2 texts for dev_0, and 1 for others; expected the same number for every id"
     )
 
 
 def test_missing_and_empty_files_are_refused(data: str) -> None:
-    assert refusal().startswith("found no prediction file")
-    assert refusal(Path("nowhere.csv")).startswith(
-        "nowhere.csv: no such file; expected predictions as CSV or JSONL"
+    assert refusal() == snapshot("found no prediction file; expected at least one")
+    assert refusal(Path("nowhere.csv")) == snapshot(
+        "nowhere.csv: no such file; expected predictions as CSV or JSONL with fname and summary"
     )
-    assert refusal(write_rows("empty.csv", [])).startswith("empty.csv: no rows")
-    assert refusal(write_rows("other.csv", [("a", "b")], ("id", "text"))).startswith("other.csv: no column fname")
+    assert refusal(write_rows("empty.csv", [])) == snapshot(
+        "empty.csv: no rows; expected a summary for every dialogue"
+    )
+    assert refusal(write_rows("other.csv", [("a", "b")], ("id", "text"))) == snapshot(
+        "other.csv: no column fname, summary; found id, text; expected fname, summary"
+    )

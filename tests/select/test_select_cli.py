@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from command_line import llm_summ, llm_summ_process, refused
+from inline_snapshot import snapshot
+from messages import lines_with, plain
 from pools import write_jsonl
 from test_cli import HEAVY
 from test_evaluate import DIALOGUES, SUMMARIES, make_run, predict, write_data
@@ -26,7 +28,7 @@ def wrong_options(*arguments: str) -> str:
     result = llm_summ("select", *arguments)
     assert (result.code, result.out) == (2, ""), result
     assert "Traceback" not in result.err
-    return " ".join(result.err.partition("Error: ")[2].split())
+    return plain(" ".join(result.err.partition("Error: ")[2].split()))
 
 
 @pytest.fixture
@@ -61,13 +63,14 @@ def test_what_was_chosen_is_written_in_the_order_of_the_data(files: list[str]) -
     assert "method     mbr, weights 1,1,1" in lines
     assert lines[-1] == "out.csv"
     # An existing file is overwritten only with --force, and a file of the pool never.
-    message = "--out out.csv: is there already; choose another name, or replace it: --force"
-    assert refused(llm_summ(*arguments)) == message
+    assert refused(llm_summ(*arguments)) == snapshot(
+        "--out out.csv: is there already; choose another name, or replace it: --force"
+    )
     assert llm_summ(*arguments, "--force").code == 0
     pool = llm_summ("select", *files, "--out", "a.csv", "--force")
-    assert refused(pool) == "--out a.csv: is one of the input files; choose another name"
+    assert refused(pool) == snapshot("--out a.csv: is one of the input files; choose another name")
     data = llm_summ(*arguments[:-1], "dev.csv", "--force")
-    assert refused(data) == "--out dev.csv: is one of the input files; choose another name"
+    assert refused(data) == snapshot("--out dev.csv: is one of the input files; choose another name")
 
 
 def test_everything_is_there_for_programs(files: list[str]) -> None:
@@ -90,20 +93,32 @@ def test_a_file_that_is_in_the_pool_twice_is_warned_of(files: list[str]) -> None
     Path("copy.csv").write_bytes(Path("a.csv").read_bytes())
     result = llm_summ("select", *files, "copy.csv", "a.csv")
     assert result.code == 0
-    assert result.err.splitlines() == [
-        "warning: A a.csv and D copy.csv have the same texts: one file is in the pool twice",
-        "warning: A a.csv and E a.csv have the same texts: one file is in the pool twice",
-    ]
-    assert "A a.csv and D copy.csv are the same: all 3 summaries are equal" in result.out
+    assert plain(result.err) == snapshot(
+        "warning: A a.csv and D copy.csv have the same texts: one file is in the pool twice\n"
+        "warning: A a.csv and E a.csv have the same texts: one file is in the pool twice\n"
+    )
+    assert lines_with(result.out, "the same: ") == snapshot(
+        "A a.csv and D copy.csv are the same: all 3 summaries are equal\n"
+        "A a.csv and E a.csv are the same: all 3 summaries are equal\n"
+        "D copy.csv and E a.csv are the same: all 3 summaries are equal"
+    )
 
 
 def test_a_pool_that_leaves_no_choice_is_warned_of(files: list[str]) -> None:
-    assert "warning: there is only one text for each dialogue" in llm_summ("select", "a.csv").err
-    assert "warning: two texts agree equally" in llm_summ("select", "a.csv", "b.csv").err
+    assert plain(llm_summ("select", "a.csv").err) == snapshot(
+        "warning: there is only one text for each dialogue: nothing to choose from\n"
+    )
+    assert plain(llm_summ("select", "a.csv", "b.csv").err) == snapshot(
+        "warning: two texts agree equally with each other: use three files or more\n"
+    )
     assert "two texts agree" not in llm_summ("select", "a.csv", "b.csv", "--method", "longest").err
     write_rows("empty.csv", [(identity, " ") for identity in IDS])
     result = llm_summ("select", "empty.csv", "empty.csv")
-    assert "warning: only empty texts in 3 of 3 (dev_0, dev_3, dev_4)" in result.err
+    assert plain(result.err) == snapshot(
+        "warning: A empty.csv and B empty.csv have the same texts: one file is in the pool twice\n"
+        "warning: two texts agree equally with each other: use three files or more\n"
+        "warning: only empty texts in 3 of 3 (dev_0, dev_3, dev_4)\n"
+    )
 
 
 def candidates(path: str, texts: Sequence[str], ids: Sequence[str] = IDS) -> Path:
@@ -121,12 +136,12 @@ def test_without_files_a_runs_predictions_and_candidates_are_the_pool(in_tmp: Pa
     mark_latest(run)
     result = llm_summ("select", "--data", "dev.csv", "--out", "out.csv")
     assert result.code == 0, result.err
-    assert result.err == "Run: runs/mine (the latest)\n"
+    assert plain(result.err) == snapshot("Run: runs/mine (the latest)\n")
     assert set(read_hypotheses(Path("out.csv")).values()) == {APPLES}
     assert "A dev.vllm.jsonl" in result.out
     named = llm_summ("select", "--run", "mine")
-    assert "runs/mine/recipe.yaml: names no data.test; name the data of the summaries: --data FILE" in refused(
-        named
+    assert refused(named) == snapshot(
+        "runs/mine/recipe.yaml: names no data.test; name the data of the summaries: --data FILE"
     )
 
 
@@ -249,46 +264,71 @@ def test_files_without_an_identity_are_not_compared(in_tmp: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "best"], "--method best needs --tune DEV, where the files are compared"),
+        (["--method", "best"], snapshot("--method best needs --tune DEV, where the files are compared")),
         (
             ["--method", "vote", "--tune", "dev.csv"],
-            "--tune finds nothing for --method vote; it is for mbr, medoid",
+            snapshot("--tune finds nothing for --method vote; it is for mbr, medoid and best"),
         ),
-        (["--tune", "dev.csv", "--length", "0.1"], "--tune finds --length itself: leave it out"),
-        (["--dev-pool", "a.csv"], "--dev-pool is for --tune DEV"),
-        (["--run", "mine"], "--run and FILEs exclude each other; choose one"),
-        (["--rouge", "1,1"], "--rouge: found 2 numbers; expected three, for ROUGE-1, -2 and -L"),
+        (["--tune", "dev.csv", "--length", "0.1"], snapshot("--tune finds --length itself: leave it out")),
+        (["--dev-pool", "a.csv"], snapshot("--dev-pool is for --tune DEV")),
+        (["--run", "mine"], snapshot("--run and FILEs exclude each other; choose one")),
+        (["--rouge", "1,1"], snapshot("--rouge: found 2 numbers; expected three, for ROUGE-1, -2 and -L")),
         (
             ["--rouge", "1,a,1"],
-            "Invalid value for '--rouge': found 1,a,1; expected numbers separated by commas, such as",
+            snapshot(
+                "Invalid value for '--rouge': found 1,a,1; expected numbers separated by commas, such as 1,2,0.5"
+            ),
         ),
-        (["--method", "longest", "--length", "0.1"], "--method longest does not use --length"),
-        (["--length-target", "80"], "--length-target needs --length, the weight of the prior"),
-        (["--method", "first"], "Invalid value for '--method'"),
+        (["--method", "longest", "--length", "0.1"], snapshot("--method longest does not use --length")),
+        (["--length-target", "80"], snapshot("--length-target needs --length, the weight of the prior")),
+        (
+            ["--method", "first"],
+            snapshot(
+                "Invalid value for '--method': 'first' is not one of 'mbr', 'medoid', 'vote', 'longest', "
+                "'shortest', 'best'."
+            ),
+        ),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(files: list[str], arguments: list[str], message: str) -> None:
-    assert wrong_options(*files, *arguments).startswith(message)
+    assert wrong_options(*files, *arguments) == message
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--weights", "1,2"], "--weights: found 2 for 3 files; expected one for each, in their order"),
-        (["--weights", "0,0,0"], "--weights 0,0,0: expected numbers from 0 on, and one above it"),
+        (["--weights", "1,2"], snapshot("--weights: found 2 for 3 files; expected one for each, in their order")),
+        (["--weights", "0,0,0"], snapshot("--weights 0,0,0: expected numbers from 0 on, and one above it")),
         (
             ["--temperature", "1"],
-            "--temperature: no file has log-probabilities (A a.csv, B b.csv, C c.csv); leave",
+            snapshot(
+                "--temperature: no file has log-probabilities (A a.csv, B b.csv, C c.csv); leave it out, or "
+                "generate them again"
+            ),
         ),
-        (["--tune", "dev.csv"], "--dev-pool: found 0 files for dev.csv, and 3 in the pool; expected one for each"),
-        (["--data", "dev.csv", "--tune", "dev.csv"], "dev.csv: found 3 dialogues; --tune needs 10 at least"),
-        (["--out", "out.txt"], "--out out.txt: expected a name that ends in .csv"),
-        (["nowhere.csv"], "nowhere.csv: no such file; expected predictions as CSV or JSONL"),
-        (["--data", "nowhere.csv"], "nowhere.csv: no such file; "),
+        (
+            ["--tune", "dev.csv"],
+            snapshot(
+                "--dev-pool: found 0 files for dev.csv, and 3 in the pool; expected one for each, in their order"
+            ),
+        ),
+        (
+            ["--data", "dev.csv", "--tune", "dev.csv"],
+            snapshot("dev.csv: found 3 dialogues; --tune needs 10 at least, and hundreds for a reliable result"),
+        ),
+        (["--out", "out.txt"], snapshot("--out out.txt: expected a name that ends in .csv")),
+        (
+            ["nowhere.csv"],
+            snapshot("nowhere.csv: no such file; expected predictions as CSV or JSONL with fname and summary"),
+        ),
+        (
+            ["--data", "nowhere.csv"],
+            snapshot("nowhere.csv: no such file; `llm-summ data sample DIR` writes an example"),
+        ),
     ],
 )
 def test_an_error_is_one_line(files: list[str], arguments: list[str], message: str) -> None:
-    assert refused(llm_summ("select", *files, *arguments)).startswith(message)
+    assert refused(llm_summ("select", *files, *arguments)) == message
 
 
 def test_nothing_heavy_is_loaded(files: list[str]) -> None:

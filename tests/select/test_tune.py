@@ -6,6 +6,8 @@ import random
 from dataclasses import replace
 
 import pytest
+from inline_snapshot import snapshot
+from messages import plain, raises
 from pools import WORDS, pool_of
 
 from llm_summ.core.errors import DataError
@@ -58,7 +60,7 @@ def test_an_ensemble_of_independent_files_is_better_than_each_of_them() -> None:
     assert found.out_of_fold == pytest.approx(best + found.versus_best.difference)
     assert max(best, found.out_of_fold) <= found.oracle
     assert found.best_out_of_fold <= best
-    assert found.lines()[-1] == "chosen     the ensemble"
+    assert plain(found.lines()[-1]) == snapshot("chosen     the ensemble")
 
 
 def test_where_the_ensemble_is_not_better_the_best_file_is_taken_alone() -> None:
@@ -68,14 +70,16 @@ def test_where_the_ensemble_is_not_better_the_best_file_is_taken_alone() -> None
     assert found.settings.weights == (0, 1, 0)
     assert found.members[1].alone == pytest.approx(100)
     assert found.versus_best.difference <= 0
-    assert found.lines()[-1] == "chosen     B 1.csv alone: the ensemble is not better than its best file"
+    assert plain(found.lines()[-1]) == snapshot(
+        "chosen     B 1.csv alone: the ensemble is not better than its best file"
+    )
 
 
 def test_the_best_file_can_be_asked_for() -> None:
     pool = dev_pool(0.4, 0.4, 0.4, 0.4, 0.4)
     found = tuned(pool, only_best=True)
     assert found.settings.weights == tuple(float(place == found.best) for place in range(5))
-    assert found.lines()[-1] == f"chosen     {pool.members[found.best].name} alone"
+    assert plain(found.lines()[-1]) == snapshot("chosen     D 3.csv alone")
 
 
 def test_what_was_found_by_chance_gains_nothing_out_of_fold() -> None:
@@ -139,11 +143,15 @@ def test_log_probabilities_are_used_where_they_help() -> None:
 
 
 def test_too_few_dialogues_and_missing_references_are_one_line() -> None:
-    with pytest.raises(DataError) as error:
+    with raises(DataError) as error:
         tuned(dev_pool(0.1, 0.2, rows=9))
-    assert str(error.value).startswith("dev.csv: found 9 dialogues; --tune needs 10 at least")
+    assert error.message == snapshot(
+        "dev.csv: found 9 dialogues; --tune needs 10 at least, and hundreds for a reliable result"
+    )
     pool = dev_pool(0.1, 0.2, rows=12)
     bare = tuple(replace(one, references=()) if at == 3 else one for at, one in enumerate(pool.dialogues))
-    with pytest.raises(DataError) as error:
+    with raises(DataError) as error:
         tuned(replace(pool, dialogues=bare))
-    assert str(error.value) == ("dev.csv: no reference for 1 of 12 dialogues (dev_3); --tune needs one for each")
+    assert error.message == snapshot(
+        "dev.csv: no reference for 1 of 12 dialogues (dev_3); --tune needs one for each"
+    )

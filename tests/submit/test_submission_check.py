@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import plain, raises
 from submissions import (
     BARE_SAMPLE,
     GOOD,
@@ -33,11 +35,11 @@ def test_many_faults_are_found_at_once(tmp_path: Path) -> None:
 def test_the_report_for_people_and_for_programs(tmp_path: Path) -> None:
     report = check_bytes(tmp_path, GOOD.replace("test", "dev").encode())
     lines = report.lines()
-    assert lines[0] == f"{tmp_path}/submission.csv: 6 rows, compared with {tmp_path}/sample_submission.csv"
+    assert plain(lines[0]) == snapshot("…/submission.csv: 6 rows, compared with …/sample_submission.csv")
     assert f"  {tmp_path}/submission.csv:6 dev_5" in lines
     assert f"  {tmp_path}/submission.csv:7 dev_7" not in lines
     assert "  … and 1 more" in lines
-    assert lines[-1] == "2 kinds of problem"
+    assert plain(lines[-1]) == snapshot("2 kinds of problem")
     value = json.loads(json.dumps(report.to_json()))
     assert [(one["kind"], one["severity"], len(one["places"])) for one in value["findings"]] == [
         ("missing-id", "problem", 6),
@@ -58,29 +60,64 @@ def test_the_report_for_people_and_for_programs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "empty file"),
-        ("fname,text\na,b\n", "no column summary"),
-        ("fname,summary\n", "no rows"),
-        ("fname,summary\na,b\na,c\n", ":3: id a is already in line 2"),
-        ("fname,summary\na,b\n,c\n", ":3: empty fname"),
-        (",,fname,summary\n0,0,a,b\n", "2 columns without a name"),
-        (SAMPLE.replace("\n", "\r"), "lines that end with CR; expected LF or CRLF"),
-        (SAMPLE.replace("\n", "\r\n", 1), "lines that end with CRLF and LF; expected"),
+        ("", snapshot("…/sample_submission.csv: empty file; expected a header with fname, summary")),
+        (
+            "fname,text\na,b\n",
+            snapshot("…/sample_submission.csv: no column summary; found fname, text; expected fname, summary"),
+        ),
+        (
+            "fname,summary\n",
+            snapshot("…/sample_submission.csv: no rows; expected the ids that a submission must have"),
+        ),
+        ("fname,summary\na,b\na,c\n", snapshot("…/sample_submission.csv:3: id a is already in line 2")),
+        (
+            "fname,summary\na,b\n,c\n",
+            snapshot("…/sample_submission.csv:3: empty fname; expected an id in every row of a sample"),
+        ),
+        (
+            ",,fname,summary\n0,0,a,b\n",
+            snapshot("…/sample_submission.csv: found 2 columns without a name; expected at most one, the index"),
+        ),
+        (
+            SAMPLE.replace("\n", "\r"),
+            snapshot(
+                "…/sample_submission.csv: found lines that end with CR; expected LF or CRLF throughout; save it "
+                "with one of them"
+            ),
+        ),
+        (
+            SAMPLE.replace("\n", "\r\n", 1),
+            snapshot(
+                "…/sample_submission.csv: found lines that end with CRLF and LF; expected LF or CRLF throughout; "
+                "save it with one of them"
+            ),
+        ),
     ],
 )
 def test_a_sample_that_cannot_be_used_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(DataError) as error:
+    with raises(DataError) as error:
         sample_of(tmp_path, text)
-    assert said in str(error.value)
+    assert error.message == said
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     sample = sample_of(tmp_path)
-    for path in (tmp_path / "nowhere.csv", tmp_path, tmp_path / "\0"):
-        with pytest.raises(DataError, match="cannot be read"):
+    for path, message in (
+        (
+            tmp_path / "nowhere.csv",
+            snapshot("…/nowhere.csv: cannot be read (No such file or directory); expected a submission"),
+        ),
+        (tmp_path, snapshot("…: cannot be read (Is a directory); expected a submission")),
+        (tmp_path / "\0", snapshot("…/\x00: cannot be read (embedded null byte); expected a submission")),
+    ):
+        with raises(DataError) as error:
             check_submission(path, sample)
-    with pytest.raises(DataError, match="as CSV"):
+        assert error.message == message
+    with raises(DataError) as error:
         read_sample(tmp_path / "sample.jsonl")
+    assert error.message == snapshot(
+        "…/sample.jsonl: found a name that ends in .jsonl; expected a sample submission as CSV"
+    )
 
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

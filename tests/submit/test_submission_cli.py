@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from inline_snapshot import snapshot
+from messages import plain
 from submissions import GOOD, IDS, PLAIN_GOOD, SAMPLE, TEXTS
 from test_submission_write import make_run
 
@@ -26,7 +28,7 @@ def refused(*arguments: str) -> str:
     error = run(*arguments).exception
     assert isinstance(error, InputError), error
     assert "\n" not in str(error)
-    return str(error)
+    return plain(str(error))
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def test_a_good_file_is_one_line(there: Path) -> None:
     Path("submission.csv").write_text(GOOD, encoding="utf-8")
     done = run("--check", "submission.csv", "--sample", "sample_submission.csv", "--strict")
     assert (done.exit_code, done.output) == (0, f"{WANTED}\n")
-    assert run("--check", "submission.csv").stderr == "Sample: sample_submission.csv\n"
+    assert plain(run("--check", "submission.csv").stderr) == snapshot("Sample: sample_submission.csv\n")
 
 
 def test_problems_and_notes_have_their_exit_codes(there: Path) -> None:
@@ -61,12 +63,15 @@ def test_problems_and_notes_have_their_exit_codes(there: Path) -> None:
 def test_predictions_become_a_submission(there: Path) -> None:
     done = run("--predictions", "texts.csv")
     assert (done.exit_code, done.stdout) == (0, "submission.csv\n")
-    assert done.stderr == f"Sample: sample_submission.csv\n{WANTED}\n"
+    assert plain(done.stderr) == snapshot(
+        "Sample: sample_submission.csv\nsubmission.csv: 6 rows, compared with sample_submission.csv: no findings\n"
+    )
     assert Path("submission.csv").read_text(encoding="utf-8") == GOOD
     assert run("--predictions", "texts.csv").exit_code == 0
     Path("texts.csv").write_text(PLAIN_GOOD.replace("민수", "영수"), encoding="utf-8")
-    said = "--out submission.csv: is there already; choose another name, or replace it: --force"
-    assert refused("--predictions", "texts.csv") == said
+    assert refused("--predictions", "texts.csv") == snapshot(
+        "--out submission.csv: is there already; choose another name, or replace it: --force"
+    )
     assert run("--predictions", "texts.csv", "--force").exit_code == 0
     assert json.loads(run("--predictions", "texts.csv", "--json").stdout)["path"] == "submission.csv"
 
@@ -74,14 +79,37 @@ def test_predictions_become_a_submission(there: Path) -> None:
 def test_what_was_written_with_a_problem_is_there_and_exits_with_1(there: Path) -> None:
     done = run("--predictions", "sample_submission.csv")
     assert (done.exit_code, done.stdout) == (1, "submission.csv\n")
-    assert "problem placeholder: 6 places" in done.stderr
-    assert done.stderr.endswith("submission.csv: written, with the problems above\n")
+    assert plain(done.stderr) == snapshot(
+        "Sample: sample_submission.csv\n"
+        "submission.csv: 6 rows, compared with sample_submission.csv\n"
+        "\n"
+        "problem placeholder: 6 places: the sample's own text, not a summary; generate it again\n"
+        "  submission.csv:2 test_0 «요약문입니다.»\n"
+        "  submission.csv:3 test_1 «요약문입니다.»\n"
+        "  submission.csv:4 test_2 «요약문입니다.»\n"
+        "  submission.csv:5 test_4 «요약문입니다.»\n"
+        "  submission.csv:6 test_5 «요약문입니다.»\n"
+        "  … and 1 more\n"
+        "\n"
+        "1 kind of problem\n"
+        "submission.csv: written, with the problems above\n"
+    )
     assert Path("submission.csv").read_text(encoding="utf-8") == SAMPLE
     Path("empty.csv").write_text(PLAIN_GOOD.replace(TEXTS[1], ""), encoding="utf-8")
     assert "--allow-empty" in refused("--predictions", "empty.csv", "--out", "out.csv")
     done = run("--predictions", "empty.csv", "--out", "out.csv", "--allow-empty")
     assert (done.exit_code, Path("out.csv").exists()) == (1, True)
-    assert "problem empty-summary: 1 place" in done.stderr
+    assert plain(done.stderr) == snapshot(
+        "Sample: sample_submission.csv\n"
+        "out.csv: 6 rows, compared with sample_submission.csv\n"
+        "\n"
+        "problem empty-summary: 1 place: neither a letter nor a figure: refused, or it scores 0; generate "
+        "it again\n"
+        "  out.csv:3 test_1 «»\n"
+        "\n"
+        "1 kind of problem\n"
+        "out.csv: written, with the problems above\n"
+    )
 
 
 def test_notes_in_what_was_written_exit_with_1_if_strict(there: Path) -> None:
@@ -96,7 +124,11 @@ def test_a_runs_submission_lies_in_its_folder(there: Path) -> None:
     Path("sample_submission.csv").write_text("fname,summary\n" + "".join(f"{one},-\n" for one in ids), "utf-8")
     done = run("--run", "mine")
     assert (done.exit_code, done.stdout) == (0, "runs/mine/submission.csv\n")
-    assert "32 rows" in done.stderr
+    assert plain(done.stderr) == snapshot(
+        "Sample: sample_submission.csv\n"
+        "Predictions: runs/mine/predictions/sample-test.hf.jsonl\n"
+        "runs/mine/submission.csv: 32 rows, compared with sample_submission.csv: no findings\n"
+    )
     [note] = made.submissions_path.read_text("utf-8").splitlines()
     assert json.loads(note)["out"] == "runs/mine/submission.csv"
     assert (made.path / "submission.csv").read_text("utf-8").splitlines()[
@@ -111,20 +143,37 @@ def test_the_sample_is_looked_for_beside_the_data(there: Path) -> None:
     Path("data/test.csv").write_text("fname,dialogue\n" + rows, encoding="utf-8")
     done = run("--predictions", "texts.csv", "--data", "data/test.csv")
     assert done.exit_code == 0
-    assert "Sample: data/sample_submission.csv\n" in done.stderr
-    said = "sample_submission.csv: not in the current folder; expected a sample submission; name it: --sample FILE"
-    assert refused("--predictions", "texts.csv") == said
+    assert plain(done.stderr) == snapshot(
+        "Sample: data/sample_submission.csv\n"
+        "submission.csv: 6 rows, compared with data/sample_submission.csv: no findings\n"
+    )
+    assert refused("--predictions", "texts.csv") == snapshot(
+        "sample_submission.csv: not in the current folder; expected a sample submission; name it: --sample FILE"
+    )
 
 
 def test_wrong_input_is_one_line(there: Path) -> None:
-    assert "nowhere.csv: cannot be read" in refused("--check", "nowhere.csv")
-    said = "--sample nowhere.csv: no such file; expected the competition's sample submission"
-    assert refused("--check", "texts.csv", "--sample", "nowhere.csv") == said
-    assert "--sample .: is a folder" in refused("--check", "texts.csv", "--sample", ".")
-    assert "nowhere.csv: no such file" in refused("--predictions", "nowhere.csv")
-    assert "no finished run here" in refused()
+    assert refused("--check", "nowhere.csv") == snapshot(
+        "nowhere.csv: cannot be read (No such file or directory); expected a submission"
+    )
+    assert refused("--check", "texts.csv", "--sample", "nowhere.csv") == snapshot(
+        "--sample nowhere.csv: no such file; expected the competition's sample submission"
+    )
+    assert refused("--check", "texts.csv", "--sample", ".") == snapshot(
+        "--sample .: is a folder; expected the competition's sample submission"
+    )
+    assert refused("--predictions", "nowhere.csv") == snapshot(
+        "nowhere.csv: no such file; expected predictions as CSV or JSONL with fname and summary"
+    )
+    assert refused() == snapshot(
+        "runs: no finished run here; make one with `llm-summ sft recipes/qlora.yaml`, or change to the "
+        "folder that has it"
+    )
     Path("few.csv").write_text(f"fname,summary\n{IDS[0]},{TEXTS[0]}\n", encoding="utf-8")
-    assert "lacks 5 of the 6 ids" in refused("--predictions", "few.csv")
+    assert refused("--predictions", "few.csv") == snapshot(
+        "few.csv: lacks 5 of the 6 ids of sample_submission.csv (test_1, test_2, test_4, test_5, test_7); "
+        "generate them, or name the predictions of the sample's rows"
+    )
     for options in (("--check", "texts.csv", "--force"), ("--run", "mine", "--predictions", "texts.csv")):
         assert run(*options).exit_code == 2
 
@@ -156,4 +205,6 @@ def test_the_dialogues_of_a_checked_file_are_its_data(there: Path) -> None:
     [finding] = json.loads(done.stdout)["findings"]
     assert (finding["kind"], finding["severity"], len(finding["places"])) == ("repeated-summary", "note", 2)
     assert all("near-duplicates" in place["found"] for place in finding["places"])
-    assert "dev.csv: no such file" in refused("--check", "same.csv", "--data", "dev.csv")
+    assert refused("--check", "same.csv", "--data", "dev.csv") == snapshot(
+        "dev.csv: no such file; did you mean test.csv?"
+    )

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import plain, raises
 from submissions import GOOD, IDS, PLAIN_GOOD, PLAIN_SAMPLE, SAMPLE, TEXTS, kinds_and_lines, sample_of
 
 from llm_summ.core.errors import DataError, PredictionError, RunError
@@ -72,8 +74,10 @@ def test_a_submission_is_utf_8_though_its_sample_is_cp949(
     path.write_bytes(SAMPLE.encode("cp949"))
     sample = read_sample(path)
     said = capsys.readouterr().err
-    assert "read as CP949" in said
-    assert "the submission is written in UTF-8 nevertheless" in said
+    assert plain(said) == snapshot(
+        "…/sample_submission.csv: read as CP949 (it is not UTF-8)\n"
+        "…/sample_submission.csv: the submission is written in UTF-8 nevertheless\n"
+    )
     write_submission(Texts(tmp_path / "texts.csv", BY_ID), sample, tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_bytes() == GOOD.encode()
     assert check_submission(tmp_path / "out.csv", sample).findings == ()
@@ -123,56 +127,87 @@ def test_line_breaks_become_spaces_and_that_is_said(tmp_path: Path, capsys: pyte
     rows = rows_of(written(tmp_path, texts))
     assert rows[2][2] == "민수는 갑니다. 영희는 옵니다."
     assert rows[3][2] == " 그대로  둡니다. "
-    assert "line breaks became spaces in 1 summary (test_1)" in capsys.readouterr().err
+    assert plain(capsys.readouterr().err) == snapshot(
+        "…/texts.csv: line breaks became spaces in 1 summary (test_1)\n"
+    )
 
 
 def test_ids_that_the_sample_lacks_are_left_out_and_that_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert written(tmp_path, {"dev_0": "하나.", **BY_ID, "dev_1": "둘."}) == GOOD.encode()
-    assert "2 ids are not in" in capsys.readouterr().err
+    assert plain(capsys.readouterr().err) == snapshot(
+        "…/texts.csv: 2 ids are not in …/sample_submission.csv and are left out (dev_0, dev_1)\n"
+    )
 
 
 def test_missing_ids_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(PredictionError, match=r"lacks 2 of the 6 ids .*\(test_0, test_4\)"):
+    with raises(PredictionError) as error:
         written(tmp_path, {one: BY_ID[one] for one in IDS if one not in ("test_0", "test_4")})
-    with pytest.raises(PredictionError, match="ids were made by counting, and from test_3 on they belong"):
+    assert error.message == snapshot(
+        "…/texts.csv: lacks 2 of the 6 ids of …/sample_submission.csv (test_0, test_4); generate them, or "
+        "name the predictions of the sample's rows"
+    )
+    with raises(PredictionError) as error:
         written(tmp_path, {f"test_{at}": text for at, text in enumerate(TEXTS)})
+    assert error.message == snapshot(
+        "…/texts.csv: its ids were made by counting, and from test_3 on they belong to other rows "
+        "(…/sample_submission.csv has test_4 there); take each id from the data"
+    )
     assert not (tmp_path / "out.csv").exists()
 
 
 @pytest.mark.parametrize("empty", ["", " ", ".", "…!", "#", "nan", " None."])
 def test_empty_summaries_are_refused_or_written_as_they_are(tmp_path: Path, empty: str) -> None:
     texts = BY_ID | {"test_2": empty}
-    with pytest.raises(PredictionError, match=r"1 summary \(test_2\) with no text, or only a word such as nan"):
+    with raises(PredictionError) as error:
         written(tmp_path, texts)
+    assert error.message == snapshot(
+        "…/texts.csv: 1 summary (test_2) with no text, or only a word such as nan: refused, or it scores "
+        "0; generate again, or write them as they are: --allow-empty"
+    )
     assert rows_of(written(tmp_path, texts, allow_empty=True))[3][2] == empty
 
 
 def test_force_replaces_a_file_and_no_more(tmp_path: Path) -> None:
     written(tmp_path, BY_ID)
     empty = BY_ID | {"test_2": ""}
-    with pytest.raises(PredictionError, match="--allow-empty"):
+    with raises(PredictionError) as error:
         written(tmp_path, empty, force=True)
-    with pytest.raises(DataError, match="--force"):
+    assert error.message == snapshot(
+        "…/texts.csv: 1 summary (test_2) with no text, or only a word such as nan: refused, or it scores "
+        "0; generate again, or write them as they are: --allow-empty"
+    )
+    with raises(DataError) as error:
         written(tmp_path, empty, allow_empty=True)
+    assert error.message == snapshot(
+        "--out …/out.csv: is there already; choose another name, or replace it: --force"
+    )
     assert rows_of(written(tmp_path, empty, allow_empty=True, force=True))[3][2] == ""
 
 
 def test_no_other_file_is_replaced(tmp_path: Path) -> None:
     assert written(tmp_path, BY_ID) == written(tmp_path, BY_ID)
     other = BY_ID | {"test_0": "다른 요약을 여기에 적습니다."}
-    with pytest.raises(DataError, match="is there already; choose another name, or replace it: --force"):
+    with raises(DataError) as error:
         written(tmp_path, other)
+    assert error.message == snapshot(
+        "--out …/out.csv: is there already; choose another name, or replace it: --force"
+    )
     assert (tmp_path / "out.csv").read_bytes() == GOOD.encode()
     assert written(tmp_path, other, force=True) != GOOD.encode()
     sample = sample_of(tmp_path)
-    for source in (sample.path, tmp_path / "texts.csv", tmp_path / "test.csv"):
+    for source, message in (
+        (sample.path, snapshot("--out …/sample_submission.csv: is one of the input files; choose another name")),
+        (tmp_path / "texts.csv", snapshot("--out …/texts.csv: is one of the input files; choose another name")),
+        (tmp_path / "test.csv", snapshot("--out …/test.csv: is one of the input files; choose another name")),
+    ):
         source.touch()
-        with pytest.raises(DataError, match="is one of the input files; choose another name"):
+        with raises(DataError) as error:
             write_submission(
                 Texts(tmp_path / "texts.csv", BY_ID, data=tmp_path / "test.csv"), sample, source, force=True
             )
+        assert error.message == message
 
 
 def make_run(folder: Path, test: str | None = "sample:test") -> Run:
@@ -197,17 +232,29 @@ def test_a_runs_summaries_are_post_processed(tmp_path: Path) -> None:
     assert texts == Texts(raw, wanted, run, "hf", resolve_source("sample:test"), spoken)
     sample = sample_of(tmp_path)
     assert file_texts(raw, None, sample) == file_texts(raw, "sample:test", sample) == texts
-    with pytest.raises(PredictionError, match="no predictions for the dialogues of sample:dev"):
+    with raises(PredictionError) as error:
         run_texts(run, "sample:dev")
-    with pytest.raises(PredictionError, match="lacks 32 of the 32 ids of sample:dev"):
+    assert error.message == snapshot(
+        "…/runs/mine: no predictions for the dialogues of sample:dev; make them: llm-summ generate --run "
+        "…/runs/mine --data sample:dev"
+    )
+    with raises(PredictionError) as error:
         file_texts(raw, "sample:dev", sample)
+    assert error.message == snapshot(
+        "…/runs/mine/predictions/sample-test.hf.jsonl: lacks 32 of the 32 ids of sample:dev (dev_0, "
+        "dev_1, dev_2, dev_3, dev_5, …) and has 32 ids that are not in sample:dev (test_0, test_1, "
+        "test_2, test_3, test_4, …); expected exactly the ids of sample:dev"
+    )
 
 
 def test_a_run_without_test_data(tmp_path: Path) -> None:
     run = make_run(tmp_path, test=None)
     assert data_of(run, "sample:test") == "sample:test"
-    with pytest.raises(RunError, match=r"no data\.test"):
+    with raises(RunError) as error:
         data_of(run, None)
+    assert error.message == snapshot(
+        "…/runs/mine/recipe.yaml: no data.test; name the data of the submission: --data FILE"
+    )
 
 
 def test_a_plain_file_is_taken_as_it_stands(tmp_path: Path) -> None:
@@ -230,8 +277,8 @@ def test_raw_predictions_away_from_their_run_are_taken_as_they_stand_and_it_is_s
     sample = sample_of(tmp_path, "fname,summary\n" + "".join(f"{one},-\n" for one in ids))
     texts = file_texts(path, source, sample)
     assert (texts.run, {text[:2] for text in texts.by_id.values()}) == (None, {"  "})
-    assert capsys.readouterr().err == (
-        f"{path}: raw predictions outside their run: used as they are, without its post-processing\n"
+    assert plain(capsys.readouterr().err) == snapshot(
+        "…/moved.jsonl: raw predictions outside their run: used as they are, without its post-processing\n"
     )
 
 
@@ -263,5 +310,5 @@ def test_a_runs_own_submission_is_replaced_and_that_is_said(
     assert "replaces" not in capsys.readouterr().err
     later = Texts(texts.path, dict.fromkeys(texts.by_id, "새 요약을 적습니다."), run, "hf")
     write_submission(later, sample, own)
-    assert f"{own}: replaces another file" in capsys.readouterr().err
+    assert plain(capsys.readouterr().err) == snapshot("…/runs/mine/submission.csv: replaces another file\n")
     assert "새 요약" in own.read_text("utf-8")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.errors import RecipeError
 from llm_summ.sweep.grid import grid
@@ -20,14 +22,29 @@ def test_every_combination_the_last_field_changing_quickest() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["generate.n"], r"--over generate.n: expected FIELD=VALUE,VALUE"),
-        (["generate.n="], r"expected FIELD=VALUE,VALUE"),
-        (["generate.n=1,,2"], r"expected FIELD=VALUE,VALUE"),
-        (["=1"], r"expected FIELD=VALUE,VALUE"),
-        (["generate.n=1,2,1"], r"duplicate value"),
-        (["generate.n=1", "generate.n=2"], r"generate.n has two --over options; give all its values in one"),
+        (
+            ["generate.n"],
+            snapshot("--over generate.n: expected FIELD=VALUE,VALUE, such as generate.max_new_tokens=80,120,160"),
+        ),
+        (
+            ["generate.n="],
+            snapshot("--over generate.n=: expected FIELD=VALUE,VALUE, such as generate.max_new_tokens=80,120,160"),
+        ),
+        (
+            ["generate.n=1,,2"],
+            snapshot(
+                "--over generate.n=1,,2: expected FIELD=VALUE,VALUE, such as generate.max_new_tokens=80,120,160"
+            ),
+        ),
+        (["=1"], snapshot("--over =1: expected FIELD=VALUE,VALUE, such as generate.max_new_tokens=80,120,160")),
+        (["generate.n=1,2,1"], snapshot("--over generate.n=1,2,1: duplicate value; remove it")),
+        (
+            ["generate.n=1", "generate.n=2"],
+            snapshot("--over generate.n=2: generate.n has two --over options; give all its values in one"),
+        ),
     ],
 )
 def test_an_invalid_grid_is_refused(options: list[str], message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
+    with raises(RecipeError) as error:
         grid(options)
+    assert error.message == message

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
+from messages import plain
 
 from llm_summ.core.files import file_sha256, write_json
 from llm_summ.train.checkpoint import CHECKSUMS, Checkpoint, checkpoints, newest_whole, prune
@@ -32,12 +34,48 @@ def test_the_last_undamaged_checkpoint_is_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda path: (path / "weights").write_bytes(b"\0" * 64), "weights differs from its checksum"),
-        (lambda path: (path / "weights").write_bytes(b"\1" * 63), "weights differs from its checksum"),
-        (lambda path: (path / "weights").unlink(), "no weights"),
-        (lambda path: (path / CHECKSUMS).unlink(), f"no {CHECKSUMS}"),
-        (lambda path: (path / CHECKSUMS).write_text("{", encoding="utf-8"), f"{CHECKSUMS}: "),
-        (lambda path: (path / CHECKSUMS).write_text("[1]", encoding="utf-8"), f"{CHECKSUMS}: "),
+        (
+            lambda path: (path / "weights").write_bytes(b"\0" * 64),
+            snapshot(
+                "…/step-000002: the checkpoint is damaged (weights differs from its checksum); renamed it to "
+                "damaged-step-000002; trying an earlier one\n"
+            ),
+        ),
+        (
+            lambda path: (path / "weights").write_bytes(b"\1" * 63),
+            snapshot(
+                "…/step-000002: the checkpoint is damaged (weights differs from its checksum); renamed it to "
+                "damaged-step-000002; trying an earlier one\n"
+            ),
+        ),
+        (
+            lambda path: (path / "weights").unlink(),
+            snapshot(
+                "…/step-000002: the checkpoint is damaged (no weights); renamed it to damaged-step-000002; trying "
+                "an earlier one\n"
+            ),
+        ),
+        (
+            lambda path: (path / CHECKSUMS).unlink(),
+            snapshot(
+                "…/step-000002: the checkpoint is damaged (no checksums.json); renamed it to damaged-step-000002; "
+                "trying an earlier one\n"
+            ),
+        ),
+        (
+            lambda path: (path / CHECKSUMS).write_text("{", encoding="utf-8"),
+            snapshot(
+                "…/step-000002: the checkpoint is damaged (checksums.json: …); renamed it to damaged-step-000002; "
+                "trying an earlier one\n"
+            ),
+        ),
+        (
+            lambda path: (path / CHECKSUMS).write_text("[1]", encoding="utf-8"),
+            snapshot(
+                "…/step-000002: the checkpoint is damaged (checksums.json: 'list' object has no attribute "
+                "'items'); renamed it to damaged-step-000002; trying an earlier one\n"
+            ),
+        ),
     ],
 )
 def test_a_damaged_checkpoint_is_reported_and_an_earlier_one_used(
@@ -50,7 +88,7 @@ def test_a_damaged_checkpoint_is_reported_and_an_earlier_one_used(
     assert checkpoint is not None
     assert checkpoint.step == 1
     err = capsys.readouterr().err
-    assert err.startswith(f"{broken.path}: the checkpoint is damaged ({message}")
+    assert plain(err) == message
     assert len(err.splitlines()) == 1
     assert not broken.path.exists()
 

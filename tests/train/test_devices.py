@@ -18,6 +18,8 @@ import pytest
 from command_line import llm_summ
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import lines_with, plain
 
 from llm_summ.data import read_dialogues
 from llm_summ.train.distributed import joined
@@ -54,7 +56,10 @@ def test_processes_are_started_by_one_launcher(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     [line] = done.stderr.splitlines()
-    assert line.startswith("llm-summ: --devices 2: found WORLD_SIZE 2 in the environment")
+    assert plain(line) == snapshot(
+        "llm-summ: --devices 2: found WORLD_SIZE 2 in the environment; under torchrun or accelerate "
+        "launch, leave --devices out"
+    )
 
 
 def test_what_is_wrong_with_a_recipe_is_told_once(tmp_path: Path) -> None:
@@ -168,7 +173,7 @@ def test_a_model_that_is_trained_in_parts_is_the_whole_ones_equal_and_resumes(fo
     before = weights_of(parts)
     as_if_killed_after_a_checkpoint(parts, last="step-000003")
     done = sft(folder, "--resume", "--run", "parts", "--devices", "2")
-    assert "from step 2 of 3" in done.stderr
+    assert lines_with(done.stderr, "Resuming ") == snapshot("Resuming runs/parts from step 2 of 3")
     assert all((one == before[name]).all() for name, one in weights_of(parts).items())
 
 
@@ -199,7 +204,9 @@ def test_a_signal_saves_and_stops_all_and_the_resumed_end_is_the_same(folder: Pa
         err = started.communicate(timeout=200)[1]
     assert started.returncode == 128 + signal.SIGTERM
     [line] = [line for line in err.splitlines() if line.startswith("llm-summ: ")]
-    assert "resume with: llm-summ sft --resume --run stopped" in line
+    assert plain(line) == snapshot(
+        "llm-summ: stopped at step 2 of 6 by SIGTERM; resume with: llm-summ sft --resume --run stopped --devices 2"
+    )
     assert "Traceback" not in err
     sft(folder, "--resume", "--run", "stopped", "--devices", "2")
     straight, stopped = (folder / "runs" / name for name in ("straight", "stopped"))
@@ -220,7 +227,10 @@ def wait_for(path: Path) -> None:
 def test_an_environment_that_no_launcher_made(tmp_path: Path) -> None:
     done = sft(tmp_path, "recipe.yaml", "--dry-run", code=2, WORLD_SIZE="two")
     [line] = done.stderr.splitlines()
-    assert line.startswith("llm-summ: WORLD_SIZE: found 'two' in the environment, expected a number")
+    assert plain(line) == snapshot(
+        "llm-summ: WORLD_SIZE: found 'two' in the environment, expected a number, as torchrun sets it; "
+        "unset WORLD_SIZE"
+    )
 
 
 def test_only_variables_of_launchers_are_removed_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +248,9 @@ def test_an_error_in_all_processes_is_printed_once(folder: Path) -> None:
     done = sft(folder, "recipe.yaml", "--devices", "2", "--set", "data.train=none.csv", code=2)
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
-    assert line.startswith("llm-summ: none.csv")
+    assert plain(line) == snapshot(
+        "llm-summ: none.csv: no such file; did you mean dev.csv? name yours: --set data.train=PATH"
+    )
 
 
 FAILING = """
@@ -266,9 +278,15 @@ main()
 @pytest.mark.parametrize(
     ("what", "line"),
     [
-        ("raise TrainingError('step 3: it failed here')", "llm-summ: step 3: it failed here"),
-        ("raise ValueError('a slip')", "llm-summ: ValueError: a slip (--debug shows where)"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", "llm-summ: process 1 of 2 was ended by SIGKILL; "),
+        ("raise TrainingError('step 3: it failed here')", snapshot("llm-summ: step 3: it failed here")),
+        ("raise ValueError('a slip')", snapshot("llm-summ: ValueError: a slip (--debug shows where)")),
+        (
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            snapshot(
+                "llm-summ: process 1 of 2 was ended by SIGKILL; the system may lack memory for all of them; "
+                "resume with: llm-summ sft --resume"
+            ),
+        ),
     ],
 )
 def test_an_error_in_one_ends_all_with_its_line(tmp_path: Path, what: str, line: str) -> None:
@@ -277,7 +295,7 @@ def test_an_error_in_one_ends_all_with_its_line(tmp_path: Path, what: str, line:
     done = subprocess.run([sys.executable, script, "fail"], capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stdout) == (1, "")
     [printed] = done.stderr.splitlines()
-    assert printed.startswith(line)
+    assert plain(printed) == line
 
 
 SLOW_TO_CONNECT = """

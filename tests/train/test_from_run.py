@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inline_snapshot import snapshot
+from messages import lines_with, plain, raises
 
-from llm_summ.core.errors import InputError
+from llm_summ.core.errors import InputError, RunError
 from llm_summ.data import read_dialogues
 from llm_summ.recipe import load_recipe
 
@@ -76,8 +78,9 @@ def test_it_begins_where_the_other_ended(capsys: pytest.CaptureFixture[str]) -> 
     begun = manifest("same")["from_run"]
     assert begun == {"run": "runs/first", "adapter_sha256": manifest("first")["training"]["adapter_sha256"]}
     err = capsys.readouterr().err
-    assert "LoRA r 4, alpha 32, from runs/first/adapter" in err
-    assert "Beginning with runs/first/adapter" in err
+    assert lines_with(err, "runs/first/adapter") == snapshot(
+        "base      ./tiny, nf4; LoRA r 4, alpha 32, from runs/first/adapter\nBeginning with runs/first/adapter"
+    )
     result = train("second", "train.from_run=runs/first", "lora.dropout=0.0")
     assert (result.run.name, result.steps, result.picked_step, result.score) == ("second", 2, 2, None)
     assert result.seconds > 0
@@ -99,10 +102,11 @@ def test_a_resumption_without_a_checkpoint_begins_with_the_same_adapter(tmp_path
     (run / "manifest.json").write_text(json.dumps(begun), encoding="utf-8")
     other = begun | {"from_run": begun["from_run"] | {"adapter_sha256": "0" * 64}}
     (run / "manifest.json").write_text(json.dumps(other), encoding="utf-8")
-    with pytest.raises(
-        InputError, match="runs/first/adapter: was changed after the training of runs/stopped began"
-    ):
+    with raises(RunError) as error:
         resume(Path("runs"), "stopped")
+    assert error.message == snapshot(
+        "runs/first/adapter: was changed after the training of runs/stopped began; restore it, or start a new run"
+    )
     (run / "manifest.json").write_text(json.dumps(begun), encoding="utf-8")
     resume(Path("runs"), "stopped")
     assert manifest("stopped")["training"]["adapter_sha256"] == expected
@@ -113,16 +117,32 @@ def test_a_resumption_without_a_checkpoint_begins_with_the_same_adapter(tmp_path
     [
         (
             ["lora.r=8"],
-            "train.from_run: first: its adapter has lora.r 4, found 8 in the recipe; set the same values",
+            snapshot(
+                "train.from_run: first: its adapter has lora.r 4, found 8 in the recipe; set the same values"
+            ),
         ),
         (
             ["lora.alpha=8", "lora.targets=[q_proj]"],
-            "train.from_run: first: its adapter has lora.alpha 32, lora.targets all-linear, found 8, ['q_proj'] "
-            "in the recipe; set the same values",
+            snapshot(
+                "train.from_run: first: its adapter has lora.alpha 32, lora.targets all-linear, found 8, "
+                "['q_proj'] in the recipe; set the same values"
+            ),
         ),
-        (["model.base=./other"], "train.from_run: first: its base is ./tiny, found ./other"),
-        (["train.from_run=frist"], "train.from_run frist: no such run in runs; did you mean first?"),
-        (["train.from_run=begun"], "train.from_run: runs/begun: no adapter; its training did not finish"),
+        (
+            ["model.base=./other"],
+            snapshot(
+                "train.from_run: first: its base is ./tiny, found ./other (or other files under that name) in the "
+                "recipe; an adapter only fits the base that it was trained on: set model.base to that one"
+            ),
+        ),
+        (["train.from_run=frist"], snapshot("train.from_run frist: no such run in runs; did you mean first?")),
+        (
+            ["train.from_run=begun"],
+            snapshot(
+                "train.from_run: runs/begun: no adapter; its training did not finish; train it again, or choose "
+                "another run with --run"
+            ),
+        ),
     ],
 )
 def test_another_base_or_shape_is_refused(
@@ -142,6 +162,6 @@ def test_another_base_or_shape_is_refused(
     with pytest.raises(InputError) as error:
         train("refused", *overrides)
     [line] = str(error.value).splitlines()
-    assert line.startswith(message)
+    assert plain(line) == message
     assert not Path("runs/refused").exists()
     assert check_recipe(load_recipe(Path("recipe.yaml"), overrides)).failures == [line]

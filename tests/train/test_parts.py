@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 
 import llm_summ
 from llm_summ.core.errors import InputError, RecipeError
@@ -99,8 +101,11 @@ def test_the_state_is_that_of_the_trained_weights(here: Path) -> None:
     parts.load_state_dict(state)
     assert all(value.equal(state[name]) for name, value in parts.state_dict().items())
     state.popitem()
-    with pytest.raises(InputError, match="load a state of the same recipe"):
+    with raises(InputError) as error:
         parts.load_state_dict(state)
+    assert error.message == snapshot(
+        "the state has 27 weights, and the model 28 trained ones with other names; load a state of the same recipe"
+    )
 
 
 def test_what_another_loop_would_leave_out_is_refused(here: Path) -> None:
@@ -111,5 +116,15 @@ def test_what_another_loop_would_leave_out_is_refused(here: Path) -> None:
 
 
 def test_a_recipe_that_could_not_train_is_refused(here: Path) -> None:
-    with pytest.raises(InputError, match=r"train_\d+"):
+    with raises(InputError) as error:
         parts_of("prompt.max_answer_tokens=4")
+    assert error.message == snapshot(
+        "sample:train: 12 rows, the first: completion of 57 tokens, at most 4 allowed; raise "
+        "prompt.max_answer_tokens or shorten the summary (train_0, train_1, train_2, train_3, train_4, "
+        "train_5, train_6, train_7, train_8, train_9, train_10, train_11)\n"
+        "sample:dev: 96 rows, the first: completion of 56 tokens, at most 4 allowed; raise "
+        "prompt.max_answer_tokens or shorten the summary (dev_0, dev_0, dev_0, dev_1, dev_1, dev_1, "
+        "dev_2, dev_2, dev_2, dev_3, dev_3, dev_3, dev_5, dev_5, dev_5, dev_6, dev_6, dev_6, dev_7, "
+        "dev_7, …)\n"
+        "no training row is left"
+    )

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inline_snapshot import snapshot
+from messages import lines_with
 
 from llm_summ.core.objective_registry import OBJECTIVES, ObjectiveSpec
 from llm_summ.models.families import CAUSAL, IGNORED
@@ -336,7 +338,10 @@ def in_little_memory(folder: Path, *, count: int, completion: int, room: int) ->
 def test_a_micro_batch_that_does_not_fit_is_halved(folder: Path) -> None:
     """With a real limit on memory: the step is made again with fewer rows, and its gradient is the batch's."""
     out, err = in_little_memory(folder, count=6, completion=1900, room=150)
-    assert "out of memory with 6 rows at a time; continuing with 3 (the batch stays 6)" in err, err
+    assert lines_with(err, "out of memory") == snapshot(
+        "step 1: out of memory with 6 rows at a time; continuing with 3 (the batch stays 6)\n"
+        "step 1: out of memory with 3 rows at a time; continuing with 2 (the batch stays 6)"
+    )
     left, same_loss, same_gradients = out.split()
     assert int(left) < 6
     assert (same_loss, same_gradients) == ("True", "True")

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.errors import InputError
 from llm_summ.data import read_dialogues
@@ -74,8 +76,17 @@ def test_what_no_training_can_do_is_refused_all_the_same() -> None:
 
     overrides = ["prompt.max_prompt_tokens=20", "prompt.truncation=error"]
     recipe = load_recipe(Path("recipe.yaml"), overrides)
-    with pytest.raises(InputError, match=r"train\.csv: 8 .*\n.*\nno training row is left"):
+    with raises(InputError) as error:
         sft(recipe, runs=Path("runs"), name="refused", stem="recipe", check=False)
+    assert error.message == snapshot(
+        "train.csv: 8 rows, the first: prompt of 329 tokens, at most 20 allowed; raise "
+        "prompt.max_prompt_tokens or set prompt.truncation to middle (train_0, train_1, train_2, train_3, "
+        "train_4, train_5, train_6, train_7)\n"
+        "train.csv: 8 rows, the first: prompt of 329 tokens, at most 20 allowed; raise "
+        "prompt.max_prompt_tokens or set prompt.truncation to middle (train_0, train_1, train_2, train_3, "
+        "train_4, train_5, train_6, train_7)\n"
+        "no training row is left"
+    )
     assert not Path("runs/refused").exists()
 
 
