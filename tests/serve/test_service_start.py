@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import llm_summ, refused
+from inline_snapshot import snapshot
 
 from llm_summ.core.errors import EngineDownError, GenerationError, InputError, PromptError
 from llm_summ.data.turn_list import read_turns
@@ -18,7 +19,7 @@ def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         line = refused(llm_summ("serve", "--port", str(port)))
-    assert line == f"127.0.0.1:{port}: another program uses this port; choose another one with --port"
+    assert line == snapshot("127.0.0.1:…: another program uses this port; choose another one with --port")
 
 
 def test_an_address_of_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +54,7 @@ def test_a_run_that_is_unknown_or_not_finished(in_tmp: Path) -> None:
 def test_feedback_that_cannot_be_written(in_tmp: Path) -> None:
     Path("feedback").mkdir()
     line = refused(llm_summ("serve", "--port", "0", "--feedback", "feedback"))
-    assert line.startswith("--feedback feedback: cannot be written")
+    assert line == snapshot("--feedback feedback: cannot be written (Is a directory)")
 
 
 def test_the_key_is_shown_nowhere() -> None:
