@@ -41,6 +41,7 @@ _VARYING: list[tuple[re.Pattern[str], str]] = [
     (re.compile(r"Expecting [^:\n]*: line \d+ column \d+ \(char \d+\)"), "…"),
     (re.compile(r"(incomplete|written) \(Error while [^;\n]*\);"), r"\1 (…);"),
     (re.compile(r"unavailable \(We [^)\n]*\)"), "unavailable (…)"),
+    (re.compile(r"\bhas \d+\.\d+ GB left"), "has … GB left"),
     (re.compile(r"found \d+ bytes, expected \d+"), "found … bytes, expected …"),
     (
         re.compile(r"(not JSON that can be read|parquet file that can be read|written as parquet) \(.*\)"),
