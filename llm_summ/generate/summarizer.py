@@ -1,4 +1,4 @@
-"""The pipeline from dialogues to finished summaries: render, generate, decode, choose a candidate, post-process.
+"""From dialogues of any length to finished summaries, with the model of a run or a base model.
 
 ::
 
@@ -6,23 +6,21 @@
         for summary in summarizer.summarize(dialogues):
             print(summary.text)
 
-`predict` stops before the choice and yields raw texts, for callers that store them. Messages are not printed, but
-sent to the logger ``llm_summ``.
+Messages are not printed, but sent to the logger ``llm_summ``.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from llm_summ.core.engine_registry import engine_spec
 from llm_summ.core.errors import PromptError
-from llm_summ.data import Dialogue, dialogue_hash
-from llm_summ.generate.engine import Engine, Key, Request
+from llm_summ.data import Dialogue
+from llm_summ.generate.engine import Engine
 from llm_summ.generate.length_choice import (
     SAMPLING,
     Length,
@@ -34,33 +32,29 @@ from llm_summ.generate.length_choice import (
 )
 from llm_summ.generate.long_dialogues import Long, LongSettings, Merging, Watcher, stream_long
 from llm_summ.generate.opening import ModelChecks, Opened, opened_base, opened_run
+from llm_summ.generate.pipeline import Pipeline
 from llm_summ.generate.prompt_choice import PromptChoice
-from llm_summ.generate.proof import PROMPTS_OF_A_PROOF, WORTH_PROVING
-from llm_summ.generate.settings import GenerationSettings, request_seed
-from llm_summ.generate.summary import Summary, best_candidate
+from llm_summ.generate.settings import GenerationSettings
+from llm_summ.generate.summary import Summary
 from llm_summ.post.limits import LengthLimits
-from llm_summ.predictions.finished import RawTexts
-from llm_summ.predictions.prediction import Prediction
-from llm_summ.prompt import Renderer, TokenizedExample, render_rows
+from llm_summ.prompt import Renderer
 from llm_summ.prompt.windows import Window
 from llm_summ.recipe import PostStep
 from llm_summ.runs.run import Run
 
 __all__ = ["Summarizer"]
 
-_LOGPROB_DECIMALS = 2  # further decimals depend on the rest of the batch
 
-
-class Summarizer:
-    """An engine, the prompt that its model was trained on, and the post-processing of its texts.
+class Summarizer(Pipeline):
+    """A pipeline for dialogues of any length, with the ways to open it and to change what is asked for.
 
     Args:
-        engine: already started. `close` closes it.
-        renderer: renders the prompts, and decodes what is generated.
+        engine: as for `Pipeline`, like the following ones.
+        renderer: renders the prompts.
         settings: how texts are generated.
         post: the steps of post-processing.
         limits: of the step ``cut_to_limit``.
-        checks: of the prompts, and of the engine: once, before many texts are generated.
+        checks: before texts are generated.
         long: how long dialogues are cut; None: into windows that fill the prompt.
     """
 
@@ -75,16 +69,12 @@ class Summarizer:
         checks: ModelChecks | None = None,
         long: LongSettings | None = None,
     ) -> None:
-        self.engine, self.renderer, self.settings = engine, renderer, settings
+        super().__init__(engine, renderer, settings, post=post, limits=limits, checks=checks)
         self._long = long or LongSettings(renderer.max_prompt_tokens)
-        self._nearest: NearestLength | None = None
         self._merger: Summarizer | None = None  # if merged summaries get their length in another way
+        self._prompts: PromptChoice | None = None
         self.length_line = ""
         """How the length of `asking_for` is reached, for people."""
-        self._post, self._limits = tuple(post), limits
-        checks = checks or ModelChecks()
-        self._unreadable, self._prove = checks.unreadable, checks.prove
-        self._prompts: PromptChoice | None = None
 
     @classmethod
     def open(
@@ -161,61 +151,6 @@ class Summarizer:
         made._prompts = opened.prompts
         return made
 
-    def predict(
-        self,
-        dialogues: Sequence[Dialogue],
-        rows: Sequence[TokenizedExample] | None = None,
-        done: Collection[Key] = (),
-    ) -> Iterator[tuple[int, Prediction]]:
-        """Yield raw predictions with the index of their dialogue, as soon as they are finished, in any order.
-
-        Args:
-            dialogues: shape (n,).
-            rows: their prompts, shape (n,); None renders them.
-            done: candidates that exist already.
-
-        Raises:
-            PromptError: prompts do not fit; a line for each reason.
-            GenerationError: the engine failed.
-        """
-        yield from self._predict(dialogues, self.render(dialogues) if rows is None else rows, done, self.renderer)
-
-    def _predict(
-        self,
-        dialogues: Sequence[Dialogue],
-        rows: Sequence[TokenizedExample],
-        done: Collection[Key],
-        renderer: Renderer,
-    ) -> Iterator[tuple[int, Prediction]]:
-        settings = self.settings
-        requests = [
-            Request(
-                row.prompt_ids,
-                settings.max_new_tokens(dialogue),
-                request_seed(settings.seed, dialogue.id),
-                renderer.messages(dialogue) if settings.by_messages else (),
-                dialogue.text,
-            )
-            for dialogue, row in zip(dialogues, rows, strict=True)
-        ]
-        stop_id = renderer.stop_id
-        for output in self.engine.generate(requests, stop_id=stop_id, decoding=settings.decoding, done=done):
-            if (output.index, output.sample) in done:
-                continue
-            dialogue = dialogues[output.index]
-            yield (
-                output.index,
-                Prediction(
-                    dialogue.id,
-                    dialogue_hash(dialogue.text),
-                    renderer.decode(output.token_ids) if output.text is None else output.text,
-                    len(output.token_ids) or output.tokens,
-                    output.finish_reason,
-                    output.sample,
-                    None if output.logprob is None else round(output.logprob, _LOGPROB_DECIMALS),
-                ),
-            )
-
     def stream(
         self,
         dialogues: Sequence[Dialogue],
@@ -245,18 +180,18 @@ class Summarizer:
             yield from self.asking_for(length).stream(dialogues, long=long, watcher=watcher)
             return
         if long == "truncate":
-            yield from self._stream(dialogues, self.renderer)
+            yield from self.finished(dialogues, self.renderer)
             return
         merge = None
         if long == "merge":
             renderer = self.renderer if self._long.merge is None else self._long.merge()
             merger = self._merger or self
             merge = Merging(
-                lambda texts: merger._stream(texts, renderer), lambda texts: self._long.groups(texts, renderer)
+                lambda texts: merger.finished(texts, renderer), lambda texts: self._long.groups(texts, renderer)
             )
         windows = [self.windows(dialogue) for dialogue in dialogues]
         yield from stream_long(
-            dialogues, windows, lambda parts: self._stream(parts, self.renderer), merge, watcher
+            dialogues, windows, lambda parts: self.finished(parts, self.renderer), merge, watcher
         )
 
     def summarize(
@@ -346,55 +281,3 @@ class Summarizer:
         other.engine = engine
         other._merger = None if self._merger is None else self._merger.using(engine)
         return other
-
-    def render(self, dialogues: Sequence[Dialogue]) -> list[TokenizedExample]:
-        """Return the prompts of dialogues, shape (n,).
-
-        Raises:
-            PromptError: some do not fit, or the model cannot read them; a line for each reason.
-        """
-        return self._render(dialogues, self.renderer)
-
-    def _stream(self, dialogues: Sequence[Dialogue], renderer: Renderer) -> Iterator[tuple[int, Summary]]:
-        rows = self._render(dialogues, renderer)
-        if self._prove is not None and len(rows) * self.settings.decoding.n >= WORTH_PROVING:
-            self._prove([row.prompt_ids for row in rows[:PROMPTS_OF_A_PROOF]])
-            self._prove = None
-        candidates: dict[int, list[Prediction]] = {}
-        for index, prediction in self._predict(dialogues, rows, (), renderer):
-            predictions = candidates.setdefault(index, [])
-            predictions.append(prediction)
-            if len(predictions) == self.settings.decoding.n:
-                predictions.sort(key=lambda candidate: candidate.sample)
-                repeated = [dialogues[index]] * len(predictions)
-                finished = RawTexts.of(predictions, repeated).finish(self._post, self._limits)
-                best = (
-                    best_candidate(finished.texts)
-                    if self._nearest is None
-                    else self._nearest.choose(dialogues[index], predictions, finished.texts)
-                )
-                yield index, Summary(finished.texts[best], predictions[best], finished.changed_by(best))
-                del candidates[index]
-
-    def _render(self, dialogues: Sequence[Dialogue], renderer: Renderer) -> list[TokenizedExample]:
-        renderer.prepare(dialogues)
-        rows, refused = render_rows(renderer, ((dialogue, None) for dialogue in dialogues))
-        if lines := [reason.line() for reason in refused] or self._unreadable(rows):
-            raise PromptError("\n".join(lines))
-        return rows
-
-    def close(self) -> None:
-        """Free memory and end processes.
-
-        Raises:
-            GenerationError: a server gave no answer for some dialogues.
-        """
-        self.engine.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
