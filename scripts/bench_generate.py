@@ -127,9 +127,9 @@ def generate(side: str, settings: dict[str, Any]) -> None:
         model = AutoModelForCausalLM.from_pretrained(settings["model"], dtype=settings["dtype"]).to(device)
         engine = HfEngine(model, pad_id=settings["pad_id"], batch_size=settings["batch_size"])
     else:
-        from llm_summ.generate.engines.vllm import Limits, ServedModel, VllmEngine
+        from llm_summ.generate.engines.vllm import Limits, VllmEngine, VllmModel
 
-        served = ServedModel(settings["model"], settings["dtype"])
+        served = VllmModel(settings["model"], settings["dtype"])
         engine = VllmEngine(served, Limits(longest, settings["gpu_memory"]))
     requests = greedy_requests(settings["ids"], settings["max_new_tokens"])
     started = time.perf_counter()

@@ -14,7 +14,7 @@ from llm_summ.core.formatting import counted
 from llm_summ.core.progress import Progress, say
 from llm_summ.core.records import JsonRecord
 from llm_summ.data.formats import find_format, named_format, read_table, write_table
-from llm_summ.data.formats.archive import ARCHIVE, distinct_ids, read_files
+from llm_summ.data.formats.archive import ARCHIVE, distinct_ids, no_dialogue, read_files
 from llm_summ.data.formats.conversation import (
     Conversation,
     Reading,
@@ -203,7 +203,7 @@ def _nothing(sources: Sequence[str], errors: list[str]) -> DataError:
     if len(errors) == 1:
         return DataError(errors[0])
     if not errors:
-        return DataError(f"{sources[0]}: no dialogue in it; expected chats, transcripts or corpora that are known")
+        return no_dialogue(sources[0])
     more = [f"and {counted(len(errors) - _LISTED, 'more file')}"] if len(errors) > _LISTED else []
     return DataError("\n".join([*errors[:_LISTED], *more, "no file could be read; nothing was written"]))
 

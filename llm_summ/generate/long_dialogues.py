@@ -72,8 +72,10 @@ class LongSettings:
     merge: Callable[[], Renderer] | None = None
     overlap: int = 1
 
-    def windows(self, dialogue: Dialogue, renderer: Renderer) -> list[Window]:
-        """Return the windows of a dialogue.
+    def windows(
+        self, dialogue: Dialogue, renderer: Renderer, check: Callable[[], None] = lambda: None
+    ) -> list[Window]:
+        """Return the windows of a dialogue; what `check` raises ends the work.
 
         Raises:
             PromptError: the instruction alone is too long.
@@ -84,6 +86,7 @@ class LongSettings:
             self.max_prompt_tokens,
             characters=self.characters,
             overlap=self.overlap,
+            check=check,
         )
 
     def groups(self, summaries: Dialogue, renderer: Renderer) -> list[Window]:

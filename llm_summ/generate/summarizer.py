@@ -12,7 +12,7 @@ Messages are not printed, but sent to the logger ``llm_summ``.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -158,6 +158,7 @@ class Summarizer(Pipeline):
         long: Long = "truncate",
         length: Length | None = None,
         watcher: Watcher | None = None,
+        windows: Sequence[Sequence[Window]] | None = None,
     ) -> Iterator[tuple[int, Summary]]:
         """Yield summaries with the index of their dialogue, as soon as they are finished, in any order.
 
@@ -170,6 +171,7 @@ class Summarizer(Pipeline):
                 windows are summarised, and their summaries listed or merged. Then `Summary.parts` has them.
             length: of a summary or of each part: characters, or short, medium or long; see `asking_for`.
             watcher: follows the windows of the dialogues; not used with ``truncate``.
+            windows: of each dialogue, if they were cut before; not used with ``truncate`` or a `length`.
 
         Raises:
             PromptError: prompts do not fit, a line for each reason; or there is no way to the length. Nothing was
@@ -189,7 +191,8 @@ class Summarizer(Pipeline):
             merge = Merging(
                 lambda texts: merger.finished(texts, renderer), lambda texts: self._long.groups(texts, renderer)
             )
-        windows = [self.windows(dialogue) for dialogue in dialogues]
+        if windows is None:
+            windows = [self.windows(dialogue) for dialogue in dialogues]
         yield from stream_long(
             dialogues, windows, lambda parts: self.finished(parts, self.renderer), merge, watcher
         )
@@ -201,13 +204,17 @@ class Summarizer(Pipeline):
         by_index = dict(self.stream(dialogues, long=long, length=length))
         return [by_index[index] for index in range(len(dialogues))]
 
-    def windows(self, dialogue: Dialogue) -> list[Window]:
+    def windows(self, dialogue: Dialogue, check: Callable[[], None] = lambda: None) -> list[Window]:
         """Return the windows in which a dialogue is summarised unless it is truncated; one if it fits.
+
+        Args:
+            dialogue: the dialogue.
+            check: is called again and again; what it raises ends the work.
 
         Raises:
             PromptError: the instruction alone is too long.
         """
-        return self._long.windows(dialogue, self.renderer)
+        return self._long.windows(dialogue, self.renderer, check)
 
     def asking_for(self, length: Length) -> Self:
         """Return a summarizer with the same engine, for summaries of a length; close only one of both.

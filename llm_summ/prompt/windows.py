@@ -89,6 +89,7 @@ def cut_windows(
     characters: int | None = None,
     overlap: int = 1,
     by_topic: bool = True,
+    check: Callable[[], None] = lambda: None,
 ) -> list[Window]:
     """Return windows that together have every turn of a dialogue, in order.
 
@@ -101,6 +102,7 @@ def cut_windows(
         overlap: how many turns of the window before a window begins with, if they fit. (Parts of a divided turn
             count as turns.)
         by_topic: whether a window may end before it is full, where the topic changes.
+        check: is called again and again; what it raises ends the work.
 
     Raises:
         PromptError: not even one character of a turn fits. The message begins with the dialogue's id.
@@ -111,6 +113,7 @@ def cut_windows(
         return [Window(dialogue, 1, len(dialogue.turns), *ends)]
 
     def fits(turns: Sequence[Turn]) -> bool:
+        check()
         return count(dialogue.with_turns(turns)) <= budget
 
     windows: list[Window] = []

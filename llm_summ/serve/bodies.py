@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from llm_summ.core.errors import first_line
 from llm_summ.core.formatting import did_you_mean
@@ -12,6 +20,7 @@ from llm_summ.data.preparation import Handling, Speakers
 from llm_summ.generate.length_choice import LengthName
 from llm_summ.generate.long_dialogues import Long
 from llm_summ.serve.errors import HttpError
+from llm_summ.serve.limits import MOST_DIALOGUES
 
 __all__ = [
     "MOST_CANDIDATES",
@@ -23,6 +32,7 @@ __all__ = [
     "Options",
     "SummariesBody",
     "parsed",
+    "too_many_dialogues",
     "validated",
 ]
 
@@ -32,23 +42,45 @@ MOST_CANDIDATES = 16
 Identity = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
 """An id: as long as a name, and on one line."""
 Length = Annotated[int, Field(ge=1)] | LengthName
+_MOST_MESSAGES = 10_000
+_MOST_PARTS = 1000
+_MOST_NAMES = 10_000
 _EXPECTED_LENGTH = "expected a number of characters, or short, medium or long"
 
 
-def _from_form(value: Any) -> Any:
-    """Return names that a form has as a JSON text as a mapping."""
-    if not isinstance(value, str):
-        return value
-    import json
+def _names(value: Any) -> Any:
+    """Return names as a mapping; a form has them as a JSON text."""
+    expected = 'expected {"참석자 1": "김 과장"}'
+    if isinstance(value, str):
+        import json
 
-    try:
-        return json.loads(value) if value.strip() else {}
-    except ValueError as error:
-        raise ValueError('not JSON; expected {"참석자 1": "김 과장"}') from error
+        try:
+            value = json.loads(value) if value.strip() else {}
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"not JSON; {expected}") from error
+    if isinstance(value, dict):
+        if len(value) > _MOST_NAMES:
+            raise ValueError(f"found {len(value):,} names; expected at most {_MOST_NAMES:,}")
+        if not all(isinstance(name, str) for name in value.values()):
+            raise ValueError(f"found a name that is no text; {expected}")
+    return value
+
+
+# pydantic collects an error for each item and each unknown field, which may be millions. So lists fail with the
+# first one, and unknown fields are looked for before.
 
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_fields(cls, value: Any) -> Any:
+        if isinstance(value, dict) and cls.model_config.get("extra") == "forbid":
+            unknown = next((name for name in value if name not in cls.model_fields), None)
+            if unknown is not None:
+                raise PydanticCustomError("unknown_field", "unknown field", {"name": unknown})
+        return value
 
 
 class Handled(_Body):
@@ -62,7 +94,7 @@ class Handled(_Body):
     """
 
     speakers: Speakers | None = None
-    names: Annotated[dict[str, str], BeforeValidator(_from_form)] = {}
+    names: Annotated[dict[str, str], BeforeValidator(_names)] = {}
     mask: bool = False
     unmask: bool = False
 
@@ -122,7 +154,7 @@ class DialoguesBody(DialogueBody):
         format: as in `Options`.
     """
 
-    dialogues: list[DialogueBody] | None = None
+    dialogues: Annotated[list[DialogueBody], Field(max_length=MOST_DIALOGUES, fail_fast=True)] | None = None
     format: str | None = None
 
 
@@ -159,7 +191,7 @@ class _ContentPart(BaseModel):
 
 class _Message(BaseModel):
     role: str
-    content: str | list[_ContentPart] | None = None
+    content: str | Annotated[list[_ContentPart], Field(max_length=_MOST_PARTS, fail_fast=True)] | None = None
 
     @property
     def text(self) -> str:
@@ -185,7 +217,7 @@ class ChatBody(Handled):
     model_config = ConfigDict(extra="ignore")
 
     model: str | None = None
-    messages: Annotated[list[_Message], Field(min_length=1)]
+    messages: Annotated[list[_Message], Field(min_length=1, max_length=_MOST_MESSAGES, fail_fast=True)]
     n: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
@@ -258,16 +290,26 @@ def _invalid(model: type[BaseModel], error: ValidationError) -> HttpError:
         reason = str(details.get("ctx", {}).get("error", "")).partition(" at ")
         where = f" at {reason[2]}" if reason[2] else ""
         return HttpError(400, f"body: found no JSON ({reason[0]}{where}); expected an object", "invalid_json")
+    if kind == "unknown_field":
+        place.append(details["ctx"]["name"])
     if not place:
         return HttpError(400, "body: expected a JSON object", "invalid_json")
     name = _field_name(place)
-    if kind == "extra_forbidden":
+    if kind == "too_long" and place == ["dialogues"]:
+        return too_many_dialogues(MOST_DIALOGUES)
+    if kind == "unknown_field":
         known = [field for field in model.model_fields if field not in ("id",)]
         hint = did_you_mean(str(place[-1]), known, f"known fields: {', '.join(known)}")
         return HttpError(400, f"{name}: unknown field; {hint}", "unknown_field")
     if place[0] == "length":
         return HttpError(400, f"length: {_EXPECTED_LENGTH}", "invalid_field")
     return HttpError(400, f"{name}: {_reason(details)}", "invalid_field")
+
+
+def too_many_dialogues(most: int, found: int | None = None) -> HttpError:
+    """Return the answer to a request with more dialogues than it may have."""
+    count = f"more than {most:,}" if found is None else f"{found:,}"
+    return HttpError(413, f"found {count} dialogues; expected at most {most:,} in a request", "too_many_dialogues")
 
 
 def _field_name(place: list[Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -15,13 +14,11 @@ from starlette.responses import Response
 from llm_summ.serve.bodies import ChatBody, DialogueBody, parsed
 from llm_summ.serve.errors import as_http_error
 from llm_summ.serve.gate import record_of
-from llm_summ.serve.reading import Found, read_whole
+from llm_summ.serve.reading import Check, Found, read_whole
 from llm_summ.serve.requests import parsed_aside
-from llm_summ.serve.responses import EventStream, JsonAnswer, event_text, unless_gone
-from llm_summ.serve.served_model import Asked
+from llm_summ.serve.responses import PING_TEXT, EventStream, JsonAnswer, event_text, unless_gone
 from llm_summ.serve.service import Service
 from llm_summ.serve.summarizing import Summarizing
-from llm_summ.serve.watching import Emit
 from llm_summ.serve.work import PING, Deadline, Work
 
 __all__ = ["chat_routes"]
@@ -44,23 +41,18 @@ def chat_routes(service: Service) -> APIRouter:
         """Return the summary of the dialogue in the last message of a user."""
         record = record_of(request.scope)
         record.path = "/v1/chat/completions"
-        content = await service.content(request)
-        deadline = Deadline(service.settings.timeout)
-        body = await parsed_aside(content, lambda: parsed(ChatBody, content))
-        text, options = body.dialogue, body.options
-        model = service.model_for(options)
-        asked = Asked(options.prompt, options.length, options.best_of)
-        task = Summarizing(model, (), asked, options.long, options.handling(model.speakers(options.prompt)))
+        async with service.content(request) as (content, space):
+            deadline = Deadline(service.settings.timeout)
+            body = await parsed_aside(content, lambda: parsed(ChatBody, content))
+            text, options = body.dialogue, body.options
 
-        def do(emit: Emit, cancelled: threading.Event) -> list[dict[str, Any]]:
-            task.found = [Found(read_whole(DialogueBody(text=text), "message", options.format))]
-            try:
-                return task.run(emit, cancelled)
-            finally:
-                record.tokens = task.usage.generated
+            def read(_: Check) -> list[Found]:
+                return [Found(read_whole(DialogueBody(text=text), "message", options.format))]
 
-        work = Work(do)
-        service.queue.start(work)
+            model = service.model_for(options)
+            task = Summarizing(model, options, read, record)
+            work = Work(task.run)
+            service.queue.start(work, space)
         whole = {
             "id": f"chatcmpl-{secrets.token_hex(12)}",
             "object": "chat.completion",
@@ -121,8 +113,8 @@ async def _chunks(
                 yield chunk({"role": "assistant", "content": ""})
             has_begun, (name, data) = True, event
             if event is PING:
-                yield ": still at work\n\n"
-            elif name == "part" and task.long == "list":
+                yield PING_TEXT
+            elif name == "part" and task.options.long == "list":
                 parts[data["part"]] = data["text"]
                 while sent in parts:
                     yield chunk({"content": ("\n" if sent else "") + parts.pop(sent)})

@@ -7,7 +7,7 @@ import contextlib
 import hmac
 import time
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -154,7 +154,7 @@ class Gate:
     def _check_site(self, headers: Headers) -> None:
         """Refuse a page of another site, which a browser on this machine may show."""
         host = headers.get("host", "")
-        name = urlsplit(f"//{host}").hostname or ""
+        name = _address("Host", f"//{host}").hostname or ""
         if not is_loopback(name) and name != self._settings.host:
             raise HttpError(
                 403,
@@ -162,5 +162,14 @@ class Gate:
                 "wrong_host",
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _address("Origin", origin).netloc != host:
             raise HttpError(403, "a page of another site asks; set a key to allow it", "wrong_origin")
+
+
+def _address(header: str, text: str) -> SplitResult:
+    try:
+        return urlsplit(text)
+    except ValueError as error:
+        raise HttpError(
+            400, f"{header}: found no address; expected a name and a port", "invalid_header"
+        ) from error

@@ -62,18 +62,18 @@ def information_routes(service: Service) -> APIRouter:
     async def feedback(request: Request) -> Response:
         """Append a preference to the file of feedback."""
         record_of(request.scope).path = "/v1/feedback"
-        content = await service.content(request)
-        if (file := service.feedback) is None:
-            raise HttpError(403, "no feedback is taken; start the service with --feedback FILE", "no_feedback")
-        body = await parsed_aside(content, lambda: parsed(FeedbackBody, content))
-        model = service.models.named(body.model)
+        async with service.content(request) as (content, space):
+            if (file := service.feedback) is None:
+                raise HttpError(403, "no feedback is taken; start the service with --feedback FILE", "no_feedback")
+            body = await parsed_aside(content, lambda: parsed(FeedbackBody, content))
+            model = service.models.named(body.model)
 
-        def do(*_: object) -> dict[str, Any]:
-            file.add(body, model)
-            return {"status": "stored"}
+            def do(*_: object) -> dict[str, Any]:
+                file.add(body, model)
+                return {"status": "stored"}
 
-        work = Work(do)
-        service.queue.start(work)
+            work = Work(do)
+            service.queue.start(work, space)
         return JsonAnswer(await unless_gone(request.receive, work.finish(Deadline(service.settings.timeout))))
 
     return router

@@ -9,12 +9,20 @@ from pathlib import Path
 from llm_summ.core.errors import InputError
 from llm_summ.core.formatting import counted
 
-__all__ = ["KEY_VARIABLE", "ServiceSettings", "is_loopback"]
+__all__ = ["KEY_VARIABLE", "MOST_CHARACTERS", "MOST_DIALOGUES", "MOST_TURNS", "ServiceSettings", "is_loopback"]
 
 KEY_VARIABLE = "LLM_SUMM_API_KEY"
 """The environment variable of the key."""
 
+MOST_DIALOGUES = 1000
+"""Of a request."""
+
+MOST_TURNS = 20_000
+MOST_CHARACTERS = 1_000_000
+"""Of a dialogue: twenty hours of speech. Longer ones would keep a processor busy before the model has begun."""
+
 _BODY_SECONDS = 30.0
+_MOST_BODIES = 16  # of the largest size, in memory at a time; smaller ones are limited by their number
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ class ServiceSettings:
     is_open: bool = False
     queue: int = 64
     max_body: int = 20_000_000
-    max_dialogues: int = 1000
+    max_dialogues: int = MOST_DIALOGUES
     timeout: float = 600.0
     feedback: Path | None = None
 
@@ -62,6 +70,11 @@ class ServiceSettings:
         Without a key, a page of another site that a browser on this machine shows could reach the service.
         """
         return self.key is None and not self.is_open
+
+    @property
+    def all_bodies(self) -> int:
+        """Bytes of all requests that are in memory at a time."""
+        return _MOST_BODIES * self.max_body
 
     @property
     def body_seconds(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,20 +13,25 @@ from llm_summ.core.errors import DataError, InputError
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue
 from llm_summ.data.formats import named_format, read_table
-from llm_summ.data.formats.archive import ARCHIVE, distinct_ids, read_files
+from llm_summ.data.formats.archive import ARCHIVE, distinct_ids, no_dialogue, read_files
 from llm_summ.data.formats.checks import check_values
 from llm_summ.data.formats.conversation import Conversation, ReadOptions, as_table, read_source
 from llm_summ.data.formats.format import Format
+from llm_summ.data.formats.parquet_file import PARQUET, parquet_rows, unpacks_to_more
 from llm_summ.data.formats.plain_text import PLAIN_TEXT
 from llm_summ.data.formats.registry import recognise
 from llm_summ.data.read import DIALOGUE_COLUMNS, table_dialogues
 from llm_summ.data.turn_list import read_turns, turn_texts
-from llm_summ.serve.bodies import DialogueBody, DialoguesBody
+from llm_summ.serve.bodies import DialogueBody, DialoguesBody, too_many_dialogues
 from llm_summ.serve.errors import HttpError
+from llm_summ.serve.limits import MOST_CHARACTERS, MOST_TURNS, ServiceSettings
 
-__all__ = ["Found", "Upload", "read_body", "read_uploads", "read_whole"]
+__all__ = ["Check", "Found", "Upload", "read_dialogues", "read_uploads", "read_whole"]
 
-_UNPACKED = 10  # times the largest body: what a zip may unpack to
+Check = Callable[[], None]
+"""Is called while something takes long; it raises if nobody waits for it."""
+
+_UNPACKED = 10  # times the largest body: what a zip or a parquet file may unpack to
 _WHOLE = ReadOptions(cut="whole")
 
 
@@ -58,11 +63,15 @@ class Upload:
     content: bytes
 
 
-def read_body(body: DialoguesBody) -> list[Found]:
+def read_dialogues(body: DialoguesBody, check: Check) -> list[Found]:
     """Return the dialogues of a JSON request.
 
     Of several dialogues, those that cannot be read have an error. A single text may be a chat, which is cut into
     dialogues at long silences.
+
+    Args:
+        body: the request.
+        check: may end the work.
 
     Raises:
         HttpError: there is nothing to read, or more than one of `text`, `turns` and `dialogues`.
@@ -74,53 +83,81 @@ def read_body(body: DialoguesBody) -> list[Found]:
             400, f"found {' and '.join(given) or 'none'} of text, turns and dialogues; expected one", "no_dialogue"
         )
     if body.dialogues is None:
-        return _read_one(body, "text", body.format, ReadOptions())
+        return _limited(_read_one(body, "text", body.format, ReadOptions()))
     if not body.dialogues:
         raise HttpError(400, "dialogues: found none; expected at least one", "no_dialogue")
     found: list[Found] = []
     for number, item in enumerate(body.dialogues, 1):
         name = item.id or f"dialogue-{number}"
+        check()
         try:
             found.append(_read_whole(item, name, body.format))
         except InputError as error:
             found.append(Found(Dialogue(name, ""), error=error))
     _check_ids(found)
-    return found
+    return _limited(found)
 
 
 def read_whole(item: DialogueBody, name: str, format_name: str | None = None) -> Dialogue:
     """Return the dialogue of a text or of turns; a chat is not cut.
 
     Raises:
-        DataError: no reader knows it, it names no speakers, or it has more than one conversation.
+        DataError: no reader knows it, it names no speakers, it is too long, or it has more than one conversation.
     """
-    return _read_whole(item, name, format_name).dialogue
+    [found] = _limited([_read_whole(item, name, format_name)])
+    if found.error is not None:
+        raise found.error
+    return found.dialogue
 
 
-def read_uploads(uploads: Sequence[Upload], format_name: str | None, most: int) -> list[Found]:
+def read_uploads(
+    uploads: Sequence[Upload], format_name: str | None, settings: ServiceSettings, check: Check
+) -> list[Found]:
     """Return the dialogues of files, in order.
 
     Args:
         uploads: the files.
         format_name: of all files; None recognises each.
-        most: bytes of a request; a zip may unpack to ten times as much.
+        settings: have the limits; a zip or a parquet file may unpack to ten times the largest request.
+        check: may end the work.
 
     Returns:
         the dialogues; a file that cannot be read is one entry with an error, if there are others.
 
     Raises:
         DataError: the only file cannot be read.
-        HttpError: a zip is too large.
+        HttpError: a zip or a parquet file is too large.
     """
     found: list[Found] = []
     for upload in uploads:
         try:
-            found += _read_upload(upload, format_name, most)
+            check()
+            found += _read_upload(upload, format_name, settings, check)
         except InputError as error:
             if len(uploads) == 1:
                 raise
             found.append(Found(Dialogue(Path(upload.name).stem, ""), error=error))
-    return _with_distinct_ids(found)
+    return _limited(_with_distinct_ids(found))
+
+
+def _limited(found: Sequence[Found]) -> list[Found]:
+    """Return dialogues with an error in place of those that are too long."""
+    return [one if one.error is not None else _checked(one) for one in found]
+
+
+def _checked(found: Found) -> Found:
+    identity, characters = found.dialogue.id, len(found.dialogue.text)
+    if characters > MOST_CHARACTERS:
+        error = _too_long(identity, characters, MOST_CHARACTERS, "characters")
+    elif (turns := len(found.dialogue.turns)) > MOST_TURNS:
+        error = _too_long(identity, turns, MOST_TURNS, "turns")
+    else:
+        return found
+    return replace(found, dialogue=Dialogue(identity, ""), error=error)
+
+
+def _too_long(name: str, number: int, most: int, unit: str) -> DataError:
+    return DataError(f"{name}: found {number:,} {unit}; expected at most {most:,} in a dialogue; divide it")
 
 
 def _read_whole(item: DialogueBody, name: str, format_name: str | None) -> Found:
@@ -135,6 +172,8 @@ def _read_whole(item: DialogueBody, name: str, format_name: str | None) -> Found
 
 def _read_one(item: DialogueBody, name: str, format_name: str | None, options: ReadOptions) -> list[Found]:
     if item.turns is not None:
+        if len(item.turns) > MOST_TURNS:
+            raise _too_long(name, len(item.turns), MOST_TURNS, "turns")
         check_values(lambda: name, {"turns": item.turns})
         turns = read_turns(f"{name}: turns", item.turns)
         texts = turn_texts(f"{name}: turns", item.turns)
@@ -168,7 +207,8 @@ def _parsed(known: Format, path: Path, content: bytes, options: ReadOptions) -> 
     return [Found(dialogue, known.name) for dialogue in dialogues]
 
 
-def _read_upload(upload: Upload, format_name: str | None, most: int) -> list[Found]:
+def _read_upload(upload: Upload, format_name: str | None, settings: ServiceSettings, check: Check) -> list[Found]:
+    most = settings.max_body * _UNPACKED
     path = Path(upload.name)
     known = named_format(format_name) if format_name else recognise(path, upload.content)
     if known.parse is not None:
@@ -180,7 +220,12 @@ def _read_upload(upload: Upload, format_name: str | None, most: int) -> list[Fou
         file.write_bytes(upload.content)
         try:
             if known is ARCHIVE:
-                return list(_unpacked(file, upload.name, most))
+                return list(_unpacked(file, upload.name, most, check))
+            if known is PARQUET:
+                if parquet_rows(file) > settings.max_dialogues:
+                    raise too_many_dialogues(settings.max_dialogues)
+                if unpacks_to_more(file, most, check):
+                    raise _too_large(upload.name, most)
             table = read_table(file, DIALOGUE_COLUMNS)
             if not table.records:
                 raise DataError(f"{file}: no rows; expected at least one dialogue")
@@ -189,11 +234,12 @@ def _read_upload(upload: Upload, format_name: str | None, most: int) -> list[Fou
             raise type(error)(str(error).replace(str(file), upload.name)) from error
 
 
-def _unpacked(file: Path, name: str, most: int) -> Iterator[Found]:
+def _unpacked(file: Path, name: str, most: int, check: Check) -> Iterator[Found]:
     """Yield the dialogues of a zip."""
     conversations: list[tuple[Conversation, str]] = []
     characters = 0
-    for _, format_name, result in read_files(file, ReadOptions()):
+    for _, format_name, result in read_files(file, ReadOptions(), most=most):
+        check()
         if isinstance(result, DataError):
             say(str(result).replace(str(file), name))
             continue
@@ -201,10 +247,10 @@ def _unpacked(file: Path, name: str, most: int) -> Iterator[Found]:
             say(result.described(format_name or name).replace(str(file), name))
         conversations += ((conversation, format_name) for conversation in result.conversations)
         characters += sum(len(turn.text) for one in result.conversations for turn in one.turns)
-        if characters > most * _UNPACKED:
+        if characters > most:
             raise _too_large(name, most)
     if not conversations:
-        raise DataError(f"{name}: no dialogue in it; expected chats, transcripts or corpora that are known")
+        raise no_dialogue(name)
     distinct_ids([conversation for conversation, _ in conversations])
     dialogues = table_dialogues(as_table(Path(name), ARCHIVE, [conversation for conversation, _ in conversations]))
     for dialogue, (_, format_name) in zip(dialogues, conversations, strict=True):
@@ -216,14 +262,12 @@ def _refuse_large(upload: Upload, most: int) -> None:
         total = sum(info.file_size for info in zipfile.ZipFile(io.BytesIO(upload.content)).infolist())
     except (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError):
         return  # its reader says what it is
-    if total > most * _UNPACKED:
+    if total > most:
         raise _too_large(upload.name, most)
 
 
 def _too_large(name: str, most: int) -> HttpError:
-    return HttpError(
-        413, f"{name}: unpacks to more than {most * _UNPACKED / 1e6:g} MB; divide the archive", "body_too_large"
-    )
+    return HttpError(413, f"{name}: unpacks to more than {most / 1e6:g} MB; divide it", "body_too_large")
 
 
 def _check_ids(found: Sequence[Found]) -> None:

@@ -14,7 +14,7 @@ from llm_summ.serve.errors import HttpError
 from llm_summ.serve.limits import ServiceSettings
 from llm_summ.serve.reading import Upload
 
-__all__ = ["content_type", "form_of", "parsed_aside", "read_body"]
+__all__ = ["content_type", "form_of", "parsed_aside", "plain_name", "receive_body"]
 
 Parsed = TypeVar("Parsed")
 _LARGE = 100_000  # bytes that take a millisecond
@@ -28,8 +28,13 @@ def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_body(request: Request, settings: ServiceSettings) -> bytes:
+async def receive_body(request: Request, settings: ServiceSettings, add: Callable[[int], None]) -> bytes:
     """Return the whole body.
+
+    Args:
+        request: the request.
+        settings: have the limits.
+        add: gets the number of bytes, as they come; it raises if there are too many of all requests.
 
     Raises:
         HttpError: it is too large, or takes too long.
@@ -47,9 +52,10 @@ async def read_body(request: Request, settings: ServiceSettings) -> bytes:
     try:
         async with asyncio.timeout(settings.body_seconds):
             async for chunk in request.stream():
-                content += chunk
-                if len(content) > settings.max_body:
+                if len(content) + len(chunk) > settings.max_body:
                     raise too_large
+                add(len(chunk))
+                content += chunk
     except TimeoutError:
         message = f"body: not complete after {settings.body_seconds:g} s; send it faster"
         raise HttpError(408, message, "body_timeout", close=True) from None
@@ -94,7 +100,9 @@ def form_of(content_type_header: str, body: bytes) -> tuple[dict[str, Any], list
                 413, f"found more than {_MOST_FILES} files; expected fewer at a time", "too_many_files"
             )
         file.file_object.seek(0)
-        uploads.append(Upload(_plain_name(file.file_name), file.file_object.read()))
+        uploads.append(
+            Upload(plain_name((file.file_name or b"").decode("utf-8", "replace")), file.file_object.read())
+        )
         file.close()
 
     kind, options = parse_options_header(content_type_header)
@@ -118,10 +126,13 @@ def form_of(content_type_header: str, body: bytes) -> tuple[dict[str, Any], list
     return fields, uploads
 
 
-def _plain_name(name: bytes | None) -> str:
-    """Return the name of a file, without folders and signs that cannot be printed."""
-    text = (name or b"").decode("utf-8", "replace")
-    last = PureWindowsPath(PurePosixPath(text).name).name
+def plain_name(name: str) -> str:
+    """Return the name of a file, without folders and signs that cannot be printed.
+
+    Raises:
+        HttpError: nothing is left of it.
+    """
+    last = PureWindowsPath(PurePosixPath(name).name).name
     shown = "".join(letter if letter.isprintable() else "�" for letter in last).strip()
     if not shown:
         raise HttpError(400, "file: found no name; expected one that ends in .txt, for example", "invalid_form")

@@ -14,9 +14,12 @@ from starlette.types import Receive, Scope, Send
 from llm_summ.serve.errors import HttpError, as_http_error
 from llm_summ.serve.work import Deadline
 
-__all__ = ["EventStream", "JsonAnswer", "error_answer", "event_text", "unless_gone"]
+__all__ = ["PING_TEXT", "EventStream", "JsonAnswer", "error_answer", "event_text", "unless_gone"]
 
 Result = TypeVar("Result")
+PING_TEXT = ": still at work\n\n"
+"""What a stream sends for `PING`; clients ignore it."""
+
 _LAST_SECONDS = 5.0  # in which a client must take the last event
 
 

@@ -64,7 +64,7 @@ def run_service(settings: ServiceSettings, open_models: OpenModels, announce: Ca
         models = ServedModels({model.name: model for model in open_models()})
         for model in models:
             stack.callback(model.close, _PATIENCE)
-        queue = Queue(settings.queue)
+        queue = Queue(settings.queue, settings.all_bodies)
         stack.callback(queue.close)
         service = Service(settings, models, queue, feedback=feedback)
         _quiet_logs()

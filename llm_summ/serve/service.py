@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request
 
-from llm_summ.serve.bodies import Options
-from llm_summ.serve.errors import HttpError
+from llm_summ.serve.bodies import Options, too_many_dialogues
 from llm_summ.serve.feedback import FeedbackFile
 from llm_summ.serve.limits import ServiceSettings
 from llm_summ.serve.metrics import Metrics
 from llm_summ.serve.reading import Found
-from llm_summ.serve.requests import read_body
+from llm_summ.serve.requests import receive_body
 from llm_summ.serve.served_model import ServedModel, ServedModels
 from llm_summ.serve.summarizing import Summarizing
-from llm_summ.serve.work import Queue
+from llm_summ.serve.work import BodySpace, Queue
 
 __all__ = ["Service"]
 
@@ -42,14 +43,18 @@ class Service:
     def __post_init__(self) -> None:
         self.metrics.watch(self.queue, self.models)
 
-    async def content(self, request: Request) -> bytes:
-        """Return the body of a request, if there is a place for it.
+    @asynccontextmanager
+    async def content(self, request: Request) -> AsyncIterator[tuple[bytes, BodySpace]]:
+        """Receive the body of a request, if there is a place for it; the block parses it and starts its work.
+
+        Yields:
+            the body, and its space in memory, for `Queue.start`.
 
         Raises:
-            HttpError: there is none, or the body is too large or too slow.
+            HttpError: there is no place, or the body is too large or too slow.
         """
-        with self.queue.reading():
-            return await read_body(request, self.settings)
+        with self.queue.reading() as space:
+            yield await receive_body(request, self.settings, space.add), space
 
     def model_for(self, options: Options) -> ServedModel:
         """Return the model of a request, if its engine works now and it has the prompt.
@@ -73,5 +78,4 @@ class Service:
             HttpError: there are more than one request may have.
         """
         if len(found) > (most := self.settings.max_dialogues):
-            message = f"found {len(found):,} dialogues; expected at most {most:,} in a request"
-            raise HttpError(413, message, "too_many_dialogues")
+            raise too_many_dialogues(most, len(found))

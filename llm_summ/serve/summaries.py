@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -14,13 +13,11 @@ from starlette.responses import Response
 from llm_summ.serve.bodies import DialoguesBody, SummariesBody, parsed, validated
 from llm_summ.serve.errors import HttpError, as_http_error
 from llm_summ.serve.gate import record_of
-from llm_summ.serve.reading import Found, Upload, read_body, read_uploads
-from llm_summ.serve.requests import content_type, form_of, parsed_aside
-from llm_summ.serve.responses import EventStream, JsonAnswer, event_text, unless_gone
-from llm_summ.serve.served_model import Asked
+from llm_summ.serve.reading import Check, Found, Upload, read_dialogues, read_uploads
+from llm_summ.serve.requests import content_type, form_of, parsed_aside, plain_name
+from llm_summ.serve.responses import PING_TEXT, EventStream, JsonAnswer, event_text, unless_gone
 from llm_summ.serve.service import Service
-from llm_summ.serve.summarizing import Summarizing
-from llm_summ.serve.watching import Emit
+from llm_summ.serve.summarizing import Summarizing, check_of
 from llm_summ.serve.work import PING, Deadline, Work
 
 __all__ = ["summary_routes"]
@@ -37,29 +34,14 @@ def summary_routes(service: Service) -> APIRouter:
         """Summarise one dialogue or many."""
         record = record_of(request.scope)
         record.path = "/v1/summaries"
-        content = await service.content(request)
-        deadline = Deadline(service.settings.timeout)
-        body, uploads = await parsed_aside(content, lambda: _request_of(SummariesBody, request, content))
-        model = service.model_for(body)
-        begun = time.monotonic()
-        task = Summarizing(
-            model,
-            (),
-            Asked(body.prompt, body.length, body.best_of),
-            body.long,
-            body.handling(model.speakers(body.prompt)),
-            wants_deltas=body.stream,
-        )
-
-        def do(emit: Emit, cancelled: threading.Event) -> list[dict[str, Any]]:
-            task.found = _found(service, body, uploads)
-            try:
-                return task.run(emit, cancelled)
-            finally:
-                record.tokens = task.usage.generated
-
-        work = Work(do)
-        service.queue.start(work)
+        async with service.content(request) as (content, space):
+            deadline = Deadline(service.settings.timeout)
+            body, uploads = await parsed_aside(content, lambda: _request_of(SummariesBody, request, content))
+            model = service.model_for(body)
+            begun = time.monotonic()
+            task = Summarizing(model, body, _reader(service, body, uploads), record, wants_deltas=body.stream)
+            work = Work(task.run)
+            service.queue.start(work, space)
         if body.stream:
             return EventStream(
                 _events(service, work, task, deadline, begun), deadline, _last_event, work.cancelled.set
@@ -73,11 +55,12 @@ def summary_routes(service: Service) -> APIRouter:
     async def dialogues(request: Request) -> Response:
         """Return what was read: dialogues, their turns and their speakers."""
         record_of(request.scope).path = "/v1/dialogues"
-        content = await service.content(request)
-        deadline = Deadline(service.settings.timeout)
-        body, uploads = await parsed_aside(content, lambda: _request_of(DialoguesBody, request, content))
-        work = Work(lambda emit, cancelled: _found(service, body, uploads))
-        service.queue.start(work)
+        async with service.content(request) as (content, space):
+            deadline = Deadline(service.settings.timeout)
+            body, uploads = await parsed_aside(content, lambda: _request_of(DialoguesBody, request, content))
+            read = _reader(service, body, uploads)
+            work = Work(lambda emit, cancelled: read(check_of(cancelled)))
+            service.queue.start(work, space)
         found = await unless_gone(request.receive, work.finish(deadline))
         return JsonAnswer({"dialogues": [_read(one) for one in found], "notices": work.notices})
 
@@ -89,7 +72,7 @@ async def _events(
 ) -> AsyncGenerator[str]:
     async with aclosing(work.events(deadline)) as events:
         async for event in events:
-            yield ": still at work\n\n" if event is PING else event_text(event[1], event[0])
+            yield PING_TEXT if event is PING else event_text(event[1], event[0])
     answers = work.result()
     service.count(task, answers)
     done = {
@@ -119,11 +102,13 @@ def _request_of(model: type[Any], request: Request, content: bytes) -> tuple[Any
             raise HttpError(400, f"found file and {given[0]}; expected one of them", "no_dialogue")
         return body, uploads
     if kind == "text/plain":
-        try:
-            return model(text=content.decode()), []
-        except UnicodeDecodeError:
-            name = request.query_params.get("name", "text.txt")
-            return model(), [Upload(name, content)]
+        name = request.query_params.get("name")
+        if name is None:
+            try:
+                return model(text=content.decode()), []
+            except UnicodeDecodeError:  # the readers know other encodings
+                name = "text.txt"
+        return model(), [Upload(plain_name(name), content)]
     if kind not in ("application/json", ""):
         raise HttpError(
             415,
@@ -133,10 +118,18 @@ def _request_of(model: type[Any], request: Request, content: bytes) -> tuple[Any
     return parsed(model, content), []
 
 
-def _found(service: Service, body: DialoguesBody, uploads: list[Upload]) -> list[Found]:
-    found = read_uploads(uploads, body.format, service.settings.max_body) if uploads else read_body(body)
-    service.check_count(found)
-    return found
+def _reader(service: Service, body: DialoguesBody, uploads: list[Upload]) -> Callable[[Check], list[Found]]:
+    """Return a function that reads the dialogues of a request."""
+
+    def read(check: Check) -> list[Found]:
+        if not uploads:
+            found = read_dialogues(body, check)
+        else:
+            found = read_uploads(uploads, body.format, service.settings, check)
+        service.check_count(found)
+        return found
+
+    return read
 
 
 def _read(found: Found) -> dict[str, Any]:

@@ -11,23 +11,35 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from llm_summ.core.errors import AbandonedError, InputError
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue
-from llm_summ.data.preparation import Handling, Prepared, prepare
-from llm_summ.generate.long_dialogues import Long
+from llm_summ.data.preparation import Prepared, prepare
 from llm_summ.generate.summarize_files import SummarizedDialogue
 from llm_summ.generate.summarizer import Summarizer
+from llm_summ.prompt.windows import Window
+from llm_summ.serve.bodies import Options
 from llm_summ.serve.errors import as_http_error
-from llm_summ.serve.reading import Found
+from llm_summ.serve.gate import Record
+from llm_summ.serve.reading import Check, Found
 from llm_summ.serve.served_model import Asked, ServedModel
 from llm_summ.serve.watching import Emit, Usage, Watch
 
-__all__ = ["Summarizing"]
+__all__ = ["Summarizing", "check_of"]
+
+
+def check_of(cancelled: threading.Event) -> Check:
+    """Return a function that raises an `AbandonedError` when a request was stopped."""
+
+    def check() -> None:
+        if cancelled.is_set():
+            raise AbandonedError("the request was stopped")
+
+    return check
 
 
 @dataclass(slots=True)
@@ -36,19 +48,17 @@ class Summarizing:
 
     Attributes:
         model: the model.
-        found: the dialogues; those with an error are answered with it.
-        asked: the prompt, the length and the number of candidates.
-        long: what is done about long dialogues.
-        handling: what is done with names and personal data.
+        options: how dialogues are summarised.
+        read: returns the dialogues; those with an error are answered with it.
+        record: gets the number of tokens.
         wants_deltas: whether texts are reported while they are written.
         usage: is counted while the work is done.
     """
 
     model: ServedModel
-    found: Sequence[Found]
-    asked: Asked = field(default_factory=Asked)
-    long: Long = "list"
-    handling: Handling = field(default_factory=Handling)
+    options: Options
+    read: Callable[[Check], Sequence[Found]]
+    record: Record
     wants_deltas: bool = False
     usage: Usage = field(default_factory=Usage)
 
@@ -63,7 +73,8 @@ class Summarizing:
             InputError: no dialogue can be summarised, or an option is not valid.
             GenerationError: the engine failed.
         """
-        summarizer = self.model.summarizer(self.asked)
+        options = self.options
+        summarizer = self.model.summarizer(Asked(options.prompt, options.length, options.best_of))
         renderer = summarizer.renderer
         if summarizer.length_line:
             say(summarizer.length_line)
@@ -71,21 +82,29 @@ class Summarizing:
             return self._run(summarizer, emit, cancelled)
         finally:
             renderer.forget()
+            self.record.tokens = self.usage.generated
 
     def _run(self, summarizer: Summarizer, emit: Emit, cancelled: threading.Event) -> list[dict[str, Any]]:
+        check = check_of(cancelled)
+        handling = self.options.handling(self.model.speakers(self.options.prompt))
+        long = self.options.long
+        found = self.read(check)
         answers: dict[int, dict[str, Any]] = {}
         usable: list[tuple[int, Prepared]] = []
-        for index, one in enumerate(self.found):
-            if cancelled.is_set():
-                raise AbandonedError("the request was stopped")
+        windows: list[list[Window]] = []
+        for index, one in enumerate(found):
+            check()
             try:
                 if one.error is not None:
                     raise one.error
-                prepared = prepare(one.dialogue, self.handling)
-                _check(summarizer, prepared.dialogue, self.long)
+                prepared = prepare(one.dialogue, handling)
+                if long == "truncate":
+                    _say_what_is_lost(summarizer, prepared.dialogue)
+                else:
+                    windows.append(summarizer.windows(prepared.dialogue, check))
                 usable.append((index, prepared))
             except InputError as error:
-                if len(self.found) == 1:
+                if len(found) == 1:
                     raise
                 answers[index] = {"id": one.dialogue.id, **as_http_error(error).body}
                 emit("error", {"dialogue": index, **answers[index]})
@@ -96,9 +115,9 @@ class Summarizing:
             on_tokens = watch.on_tokens if shows else None
             view = summarizer.using(watch.counted(self.model.view(on_tokens, cancelled), self.model.check_state))
             dialogues = [prepared.dialogue for _, prepared in usable]
-            if self.long == "truncate":
+            if long == "truncate":
                 watch.begins([(position, 0) for position in range(len(dialogues))])
-            for position, summary in view.stream(dialogues, long=self.long, watcher=watch):
+            for position, summary in view.stream(dialogues, long=long, watcher=watch, windows=windows):
                 index, prepared = usable[position]
                 shown = SummarizedDialogue.of(prepared, summary)
                 answers[index] = shown.to_json()
@@ -106,18 +125,15 @@ class Summarizing:
                     say(f"{shown.id}: {line}")
                 self.usage.generated += summary.tokens
                 emit("summary", {"dialogue": index, **answers[index]})
-        return [answers[index] for index in range(len(self.found))]
+        return [answers[index] for index in range(len(found))]
 
 
-def _check(summarizer: Summarizer, dialogue: Dialogue, long: Long) -> None:
-    """Check that a dialogue fits, and say what it loses.
+def _say_what_is_lost(summarizer: Summarizer, dialogue: Dialogue) -> None:
+    """Report how many turns a dialogue loses.
 
     Raises:
         PromptError: it cannot be summarised.
     """
-    if long != "truncate":
-        summarizer.windows(dialogue)
-        return
     [row] = summarizer.render([dialogue])
     if row.dropped_turns:
         say(f"{dialogue.id}: lost {row.dropped_turns} turns to fit; long list drops none")

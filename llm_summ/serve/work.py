@@ -15,7 +15,7 @@ from llm_summ.serve.errors import HttpError
 from llm_summ.serve.notices import collected
 from llm_summ.serve.watching import Emit
 
-__all__ = ["PING", "Deadline", "Event", "Queue", "Work"]
+__all__ = ["PING", "BodySpace", "Deadline", "Event", "Queue", "Work"]
 
 Result = TypeVar("Result")
 Event = tuple[str, dict[str, Any]]
@@ -134,32 +134,67 @@ class Work(Generic[Result]):
             self.cancelled.set()
 
 
+class BodySpace:
+    """The bytes of a body that are in memory: from the first one until its work has ended, or it was refused.
+
+    Args:
+        queue: limits the bytes of all bodies.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue, self._bytes, self.has_work = queue, 0, False
+
+    def add(self, size: int) -> None:
+        """Count some more bytes.
+
+        Raises:
+            HttpError: all bodies together have too many.
+        """
+        if self._queue.held + size > self._queue.most_held:
+            raise self._queue.refusal(close=True)
+        self._queue.held += size
+        self._bytes += size
+
+    def free(self) -> None:
+        """Count them no more."""
+        self._queue.held -= self._bytes
+        self._bytes = 0
+
+
 class Queue:
     """Places for work.
 
     Args:
         size: the number of places.
+        most_held: bytes of all bodies together, those that are read and those of work.
+
+    Attributes:
+        held: bytes of the bodies that are in memory.
+        taken: places that are not free.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.taken = self._read = 0
+    def __init__(self, size: int, most_held: int) -> None:
+        self.size, self.most_held = size, most_held
+        self.taken = self.held = self._read = 0
         self._seconds = 1.0  # mean of recent requests
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="request")
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[None]:
-        """Read a body while the block runs; bodies are in memory, so there are not much more than places.
+    def reading(self) -> Iterator[BodySpace]:
+        """Read and parse a body while the block runs, up to `start`: there are not much more bodies than places.
 
         Raises:
             HttpError: no place is free, or too many are read.
         """
         self.check(self._read >= 2 * self.size + _MORE_READ)
         self._read += 1
+        space = BodySpace(self)
         try:
-            yield
+            yield space
         finally:
             self._read -= 1
+            if not space.has_work:
+                space.free()
 
     def check(self, is_full: bool = False) -> None:
         """Check that a place is free.
@@ -168,29 +203,39 @@ class Queue:
             is_full: whether another limit is reached.
 
         Raises:
-            HttpError: all are taken.
+            HttpError: all are taken, or the other limit is reached.
         """
         if is_full or self.taken >= self.size:
-            retry = min(_LONGEST_RETRY, max(1, math.ceil(self._seconds)))
-            raise HttpError(
-                429,
-                f"too many requests at a time (at most {self.size}); try again later",
-                "queue_full",
-                retry_after=retry,
-            )
+            raise self.refusal()
 
-    def start(self, work: Work[Any]) -> None:
+    def refusal(self, *, close: bool = False) -> HttpError:
+        """Return the answer to a request for which there is no place; see `HttpError`."""
+        return HttpError(
+            429,
+            f"too many requests at a time (at most {self.size}); try again later",
+            "queue_full",
+            retry_after=min(_LONGEST_RETRY, max(1, math.ceil(self._seconds))),
+            close=close,
+        )
+
+    def start(self, work: Work[Any], space: BodySpace) -> None:
         """Begin some work. Its place is free again when its thread has ended, not when its client has gone.
+
+        Args:
+            work: the work.
+            space: that of the body, which is freed with the place.
 
         Raises:
             HttpError: no place is free.
         """
         self.check()
         self.taken += 1
+        space.has_work = True
         loop, begun = asyncio.get_running_loop(), time.monotonic()
 
         def over(_: object) -> None:
             self.taken -= 1
+            space.free()
             self._seconds += _RECENT * (time.monotonic() - begun - self._seconds)
 
         future = loop.run_in_executor(self._pool, work.run)

@@ -35,10 +35,10 @@ class Start:
 
     def __call__(self) -> LiveEngine:
         quiet_libraries()
-        from llm_summ.generate.engines.vllm import Limits, ServedModel
+        from llm_summ.generate.engines.vllm import Limits, VllmModel
         from llm_summ.generate.engines.vllm_live import VllmLive
 
-        return VllmLive(ServedModel(str(self.folder), "float32"), Limits(max_tokens=1024, gpu_memory=0.3))
+        return VllmLive(VllmModel(str(self.folder), "float32"), Limits(max_tokens=1024, gpu_memory=0.3))
 
 
 @pytest.fixture(scope="module")

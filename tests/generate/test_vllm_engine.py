@@ -33,9 +33,9 @@ _engine: Any = None  # in vLLM's process
 def _start(model: str) -> None:
     global _engine
     quiet_libraries()
-    from llm_summ.generate.engines.vllm import Limits, ServedModel, VllmEngine
+    from llm_summ.generate.engines.vllm import Limits, VllmEngine, VllmModel
 
-    _engine = VllmEngine(ServedModel(model, "float32"), Limits(max_tokens=128, gpu_memory=0.3))
+    _engine = VllmEngine(VllmModel(model, "float32"), Limits(max_tokens=128, gpu_memory=0.3))
 
 
 def _ask(asked: list[Request], decoding: Decoding, done: Collection[Key]) -> list[Output]:

@@ -34,7 +34,7 @@ from llm_summ.data.formats.format import Format
 from llm_summ.data.formats.slack import is_day, is_slack_export, read_channels, user_names
 from llm_summ.data.table import Table
 
-__all__ = ["ARCHIVE", "FileReading", "distinct_ids", "is_slack_folder", "read_files"]
+__all__ = ["ARCHIVE", "FileReading", "distinct_ids", "is_slack_folder", "no_dialogue", "read_files"]
 
 _MAX_FILES = 100_000
 _MAX_TOTAL = 4_000_000_000  # bytes of all files, unpacked
@@ -64,18 +64,21 @@ class _Member(NamedTuple):
     load: Callable[[], bytes]
 
 
-def read_files(path: Path, options: ReadOptions, known: Format | None = None) -> Iterator[FileReading]:
+def read_files(
+    path: Path, options: ReadOptions, known: Format | None = None, most: int = MAX_BYTES
+) -> Iterator[FileReading]:
     """Read every file of a zip or a folder.
 
     Args:
         path: the zip or the folder.
         options: how to read chats.
         known: the format of all files; None recognises each.
+        most: bytes of a file of a zip, unpacked.
 
     Raises:
         DataError: the archive is damaged, encrypted, too large, or has paths that leave it.
     """
-    members = list(_folder(path) if path.is_dir() else _zip(path, path))
+    members = list(_folder(path) if path.is_dir() else _zip(path, path, most=most))
     if known is None and is_slack_export(member.name for member in members):
         yield from _slack(path, members, options)
         return
@@ -107,6 +110,11 @@ def distinct_ids(conversations: Sequence[Conversation]) -> None:
         used.add(conversation.id)
 
 
+def no_dialogue(where: Path | str) -> DataError:
+    """Return the error for an archive or a folder in which no file has a dialogue."""
+    return DataError(f"{where}: no dialogue in it; expected chats, transcripts or corpora that are known")
+
+
 def is_slack_folder(path: Path) -> bool:
     """Return whether a folder is an unpacked Slack export."""
     try:
@@ -129,7 +137,7 @@ def _read(path: Path, required: Sequence[str]) -> Table:
         if name:
             names[name] = None
     if not conversations:
-        raise DataError(f"{path}: no dialogue in it; expected chats, transcripts or corpora that are known")
+        raise no_dialogue(path)
     for number, conversation in enumerate(conversations, 1):
         conversation.line = number
     distinct_ids(conversations)
@@ -185,7 +193,7 @@ def _folder(path: Path) -> Iterator[_Member]:
             yield _Member(name, lambda file=file: read_content(file, MAX_BYTES)[1])  # type: ignore[misc]
 
 
-def _zip(shown: Path, file: Path | io.BytesIO, depth: int = 1) -> Iterator[_Member]:
+def _zip(shown: Path, file: Path | io.BytesIO, depth: int = 1, most: int = MAX_BYTES) -> Iterator[_Member]:
     """Yield the files of a zip, those of zips in it too.
 
     Raises:
@@ -208,14 +216,14 @@ def _zip(shown: Path, file: Path | io.BytesIO, depth: int = 1) -> Iterator[_Memb
         if info.is_dir() or _HIDDEN.match(name) or stat.S_ISLNK(info.external_attr >> 16):
             continue
         if not name.lower().endswith(".zip"):
-            yield _Member(name, lambda info=info, name=name: _unpacked(archive, info, shown / name))  # type: ignore[misc]
+            yield _Member(name, lambda info=info, name=name: _unpacked(archive, info, shown / name, most))  # type: ignore[misc]
             continue
         if depth >= _MAX_DEPTH:
             raise DataError(
                 f"{shown}: found {shown_text(name, 80)}, an archive in an archive in an archive; unpack it first"
             )
-        inner = io.BytesIO(_unpacked(archive, info, shown / name))
-        for member in _zip(shown / name, inner, depth + 1):
+        inner = io.BytesIO(_unpacked(archive, info, shown / name, most))
+        for member in _zip(shown / name, inner, depth + 1, most):
             yield _Member(f"{name}/{member.name}", member.load)
 
 
@@ -237,17 +245,17 @@ def _refuse_bomb(shown: Path, infos: list[zipfile.ZipInfo]) -> None:
             )
 
 
-def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shown: Path) -> bytes:
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shown: Path, most: int) -> bytes:
     """Return the content of a file of a zip; what the archive says of its size is not believed."""
     try:
         with archive.open(info) as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(most + 1)
     except RuntimeError as error:
         raise DataError(f"{shown}: encrypted; unpack the archive with its password first") from error
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, ValueError) as error:
         raise DataError(f"{shown}: cannot be unpacked ({error}); copy or download the archive again") from error
-    if len(content) > MAX_BYTES:
-        raise DataError(f"{shown}: found more than {MAX_BYTES / 1e6:,.0f} MB; divide the file")
+    if len(content) > most:
+        raise DataError(f"{shown}: found more than {most / 1e6:,.0f} MB; divide the file")
     return content
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,56 @@ from llm_summ.data.formats.format import Format
 from llm_summ.data.mistaken_formats import parquet_error
 from llm_summ.data.table import Record, Table
 
-__all__ = ["PARQUET"]
+__all__ = ["PARQUET", "parquet_rows", "unpacks_to_more"]
+
+_CELL = 100  # bytes that a value takes in Python at least, with its part of a row or an object
+_BATCH = 1000  # rows
+
+
+def parquet_rows(path: Path) -> int:
+    """Return how many rows a file says it has; 0 if it cannot be read."""
+    require("pyarrow", extra="parquet", why=f"{path}")
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return int(parquet.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError, ValueError):
+        return 0  # the reader reports the reason
+
+
+def unpacks_to_more(path: Path, most: int, check: Callable[[], None] = lambda: None) -> bool:
+    """Return whether a file takes more than a number of bytes when it is read; no more than that is kept.
+
+    A file has equal values once, so 20 kB may be a gigabyte of texts, and only the values show it.
+
+    Args:
+        path: the file.
+        most: the number of bytes.
+        check: is called for each batch of rows; what it raises ends the work.
+    """
+    require("pyarrow", extra="parquet", why=f"{path}")
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+            chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+            size = _CELL * sum(chunk.num_values for chunk in chunks)
+            if max(size, sum(chunk.total_uncompressed_size for chunk in chunks)) > most:
+                return True
+            # No value is longer than the part of the file that has it: so many rows fit into the limit.
+            longest = max((chunk.total_uncompressed_size for chunk in chunks), default=1)
+            rows = max(1, min(_BATCH, most // max(1, longest)))
+            for batch in file.iter_batches(batch_size=rows, use_threads=False):
+                check()
+                size += batch.nbytes
+                if size > most:
+                    return True
+    except (pa.ArrowException, OSError, ValueError):
+        pass  # the reader reports the reason
+    return False
 
 
 def _read(path: Path, required: Sequence[str]) -> Table:

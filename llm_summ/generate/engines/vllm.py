@@ -16,7 +16,7 @@ from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request, unfinished
 from llm_summ.generate.engines.vllm_options import (
     Limits,
-    ServedModel,
+    VllmModel,
     engine_options,
     likeliest,
     loading,
@@ -33,7 +33,7 @@ from llm_summ.models.device import Device
 from llm_summ.models.vllm_support import attach_refusals, unserved_on_cpu
 from llm_summ.recipe import Recipe
 
-__all__ = ["Limits", "ServedModel", "VllmEngine", "VllmLoader", "vllm_is_usable", "vllm_runs_on_cpu"]
+__all__ = ["Limits", "VllmEngine", "VllmLoader", "VllmModel", "vllm_is_usable", "vllm_runs_on_cpu"]
 
 
 def vllm_is_usable() -> str | None:
@@ -65,7 +65,7 @@ class VllmEngine:
 
     name = "vllm"
 
-    def __init__(self, model: ServedModel, limits: Limits) -> None:
+    def __init__(self, model: VllmModel, limits: Limits) -> None:
         if vllm_runs_on_cpu():
             # In one process vLLM starts sooner and answers faster, and a kill leaves no orphaned process.
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
@@ -183,7 +183,7 @@ class VllmLoader(LocalLoader):
             yield lambda: VllmLive(served, limits)
 
     @contextlib.contextmanager
-    def _prepared(self, model: LocalModel, ids: TokenIds) -> Iterator[tuple[ServedModel, Limits]]:
+    def _prepared(self, model: LocalModel, ids: TokenIds) -> Iterator[tuple[VllmModel, Limits]]:
         where, revision, recipe = model.location, model.revision, model.recipe
         with contextlib.ExitStack() as stack:
             if model.rank and not model.attach:  # once, for all workers
@@ -195,7 +195,7 @@ class VllmLoader(LocalLoader):
             adapter = (model.run.adapter, model.rank) if model.attach else None
             fields = recipe.generate
             yield (
-                ServedModel(where, model.dtype, revision, adapter, recipe.model.trust_remote_code),
+                VllmModel(where, model.dtype, revision, adapter, recipe.model.trust_remote_code),
                 Limits(
                     ids.longest_prompt + fields.max_new_tokens,
                     fields.gpu_memory,
@@ -205,6 +205,6 @@ class VllmLoader(LocalLoader):
             )
 
 
-def _start(model: ServedModel, limits: Limits) -> Engine:
+def _start(model: VllmModel, limits: Limits) -> Engine:
     quiet_libraries()
     return VllmEngine(model, limits)

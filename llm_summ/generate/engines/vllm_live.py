@@ -9,7 +9,7 @@ from llm_summ.core.errors import EngineDownError, GenerationError
 from llm_summ.generate.engine import GREEDY, Decoding, Output, Request
 from llm_summ.generate.engines.vllm_options import (
     Limits,
-    ServedModel,
+    VllmModel,
     engine_options,
     likeliest,
     loading,
@@ -35,7 +35,7 @@ class VllmLive:
 
     name = "vllm"
 
-    def __init__(self, model: ServedModel, limits: Limits) -> None:
+    def __init__(self, model: VllmModel, limits: Limits) -> None:
         options = engine_options(model, limits)
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM

@@ -16,7 +16,7 @@ from llm_summ.generate.proof import LIKELIEST
 
 __all__ = [
     "Limits",
-    "ServedModel",
+    "VllmModel",
     "engine_options",
     "likeliest",
     "loading",
@@ -38,7 +38,7 @@ def vllm_runs_on_cpu() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class ServedModel:
+class VllmModel:
     """A model that vLLM loads.
 
     Attributes:
@@ -73,7 +73,7 @@ class Limits:
     seed: int = 0
 
 
-def engine_options(model: ServedModel, limits: Limits) -> dict[str, Any]:
+def engine_options(model: VllmModel, limits: Limits) -> dict[str, Any]:
     """Return the arguments of vLLM's engine, and set its environment.
 
     Raises:
@@ -106,7 +106,7 @@ def engine_options(model: ServedModel, limits: Limits) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def loading(model: ServedModel) -> Iterator[None]:
+def loading(model: VllmModel) -> Iterator[None]:
     """Shorten the errors of a start.
 
     Raises:
@@ -121,7 +121,7 @@ def loading(model: ServedModel) -> Iterator[None]:
         ) from error
 
 
-def lora_request(model: ServedModel) -> Any:
+def lora_request(model: VllmModel) -> Any:
     """Return vLLM's request for the attached adapter; None if there is none."""
     if model.adapter is None:
         return None

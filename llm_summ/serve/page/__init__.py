@@ -60,13 +60,11 @@ def add_page(app: FastAPI) -> None:
         record_of(request.scope).path = "/" if name == "index.html" else "/page"
         found = page_file(name)
         if found is None:
-            raise HTTPException(404, f"the page has no file {name!r}")
+            raise HTTPException(404)
         content, media_type = found
         tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
         headers = {
             "Content-Security-Policy": POLICY,
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
             "Cache-Control": "no-cache",  # asks each time whether the file changed
             "ETag": tag,
         }
