@@ -11,10 +11,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from llm_summ.serve.bodies import ChatBody, DialogueBody, parsed
+from llm_summ.serve.bodies import DialogueBody, parsed
+from llm_summ.serve.chat_body import ChatBody
 from llm_summ.serve.errors import as_http_error
 from llm_summ.serve.gate import record_of
-from llm_summ.serve.reading import Check, Found, read_whole
+from llm_summ.serve.reading import Check, InputDialogue, read_whole
 from llm_summ.serve.requests import parsed_aside
 from llm_summ.serve.responses import PING_TEXT, EventStream, JsonAnswer, event_text, unless_gone
 from llm_summ.serve.service import Service
@@ -46,8 +47,8 @@ def chat_routes(service: Service) -> APIRouter:
             body = await parsed_aside(content, lambda: parsed(ChatBody, content))
             text, options = body.dialogue, body.options
 
-            def read(_: Check) -> list[Found]:
-                return [Found(read_whole(DialogueBody(text=text), "message", options.format))]
+            def read(_: Check) -> list[InputDialogue]:
+                return [InputDialogue(read_whole(DialogueBody(text=text), "message", options.format))]
 
             model = service.model_for(options)
             task = Summarizing(model, options, read, record)

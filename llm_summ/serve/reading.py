@@ -26,7 +26,7 @@ from llm_summ.serve.bodies import DialogueBody, DialoguesBody, too_many_dialogue
 from llm_summ.serve.errors import HttpError
 from llm_summ.serve.limits import MOST_CHARACTERS, MOST_TURNS, ServiceSettings
 
-__all__ = ["Check", "Found", "Upload", "read_dialogues", "read_uploads", "read_whole"]
+__all__ = ["Check", "InputDialogue", "Upload", "read_dialogues", "read_uploads", "read_whole"]
 
 Check = Callable[[], None]
 """Is called while something takes long; it raises if nobody waits for it."""
@@ -36,7 +36,7 @@ _WHOLE = ReadOptions(cut="whole")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class InputDialogue:
     """A dialogue of a request.
 
     Attributes:
@@ -63,7 +63,7 @@ class Upload:
     content: bytes
 
 
-def read_dialogues(body: DialoguesBody, check: Check) -> list[Found]:
+def read_dialogues(body: DialoguesBody, check: Check) -> list[InputDialogue]:
     """Return the dialogues of a JSON request.
 
     Of several dialogues, those that cannot be read have an error. A single text may be a chat, which is cut into
@@ -86,14 +86,14 @@ def read_dialogues(body: DialoguesBody, check: Check) -> list[Found]:
         return _limited(_read_one(body, "text", body.format, ReadOptions()))
     if not body.dialogues:
         raise HttpError(400, "dialogues: found none; expected at least one", "no_dialogue")
-    found: list[Found] = []
+    found: list[InputDialogue] = []
     for number, item in enumerate(body.dialogues, 1):
         name = item.id or f"dialogue-{number}"
         check()
         try:
             found.append(_read_whole(item, name, body.format))
         except InputError as error:
-            found.append(Found(Dialogue(name, ""), error=error))
+            found.append(InputDialogue(Dialogue(name, ""), error=error))
     _check_ids(found)
     return _limited(found)
 
@@ -112,7 +112,7 @@ def read_whole(item: DialogueBody, name: str, format_name: str | None = None) ->
 
 def read_uploads(
     uploads: Sequence[Upload], format_name: str | None, settings: ServiceSettings, check: Check
-) -> list[Found]:
+) -> list[InputDialogue]:
     """Return the dialogues of files, in order.
 
     Args:
@@ -128,7 +128,7 @@ def read_uploads(
         DataError: the only file cannot be read.
         HttpError: a zip or a parquet file is too large.
     """
-    found: list[Found] = []
+    found: list[InputDialogue] = []
     for upload in uploads:
         try:
             check()
@@ -136,16 +136,16 @@ def read_uploads(
         except InputError as error:
             if len(uploads) == 1:
                 raise
-            found.append(Found(Dialogue(Path(upload.name).stem, ""), error=error))
+            found.append(InputDialogue(Dialogue(Path(upload.name).stem, ""), error=error))
     return _limited(_with_distinct_ids(found))
 
 
-def _limited(found: Sequence[Found]) -> list[Found]:
+def _limited(found: Sequence[InputDialogue]) -> list[InputDialogue]:
     """Return dialogues with an error in place of those that are too long."""
     return [one if one.error is not None else _checked(one) for one in found]
 
 
-def _checked(found: Found) -> Found:
+def _checked(found: InputDialogue) -> InputDialogue:
     identity, characters = found.dialogue.id, len(found.dialogue.text)
     if characters > MOST_CHARACTERS:
         error = _too_long(identity, characters, MOST_CHARACTERS, "characters")
@@ -160,7 +160,7 @@ def _too_long(name: str, number: int, most: int, unit: str) -> DataError:
     return DataError(f"{name}: found {number:,} {unit}; expected at most {most:,} in a dialogue; divide it")
 
 
-def _read_whole(item: DialogueBody, name: str, format_name: str | None) -> Found:
+def _read_whole(item: DialogueBody, name: str, format_name: str | None) -> InputDialogue:
     if (item.text is None) == (item.turns is None):
         both = "neither text nor turns" if item.text is None else "text and turns"
         raise DataError(f"{name}: found {both}; expected one of them")
@@ -170,7 +170,7 @@ def _read_whole(item: DialogueBody, name: str, format_name: str | None) -> Found
     return found[0]
 
 
-def _read_one(item: DialogueBody, name: str, format_name: str | None, options: ReadOptions) -> list[Found]:
+def _read_one(item: DialogueBody, name: str, format_name: str | None, options: ReadOptions) -> list[InputDialogue]:
     if item.turns is not None:
         if len(item.turns) > MOST_TURNS:
             raise _too_long(name, len(item.turns), MOST_TURNS, "turns")
@@ -180,7 +180,7 @@ def _read_one(item: DialogueBody, name: str, format_name: str | None, options: R
         if not any(text.strip() for text in texts):
             raise DataError(f"{name}: turns: found no words; expected at least one turn with a text")
         dialogue = Dialogue.of_turns(name, turns) if turns else Dialogue(name, "\n".join(texts))
-        return [Found(dialogue if item.id is None else replace(dialogue, id=item.id), "turns")]
+        return [InputDialogue(dialogue if item.id is None else replace(dialogue, id=item.id), "turns")]
     assert item.text is not None
     # A reader chooses by the name's ending; messages have the name without it.
     shown = name.replace("/", "-")
@@ -198,16 +198,18 @@ def _read_one(item: DialogueBody, name: str, format_name: str | None, options: R
     return found
 
 
-def _parsed(known: Format, path: Path, content: bytes, options: ReadOptions) -> list[Found]:
+def _parsed(known: Format, path: Path, content: bytes, options: ReadOptions) -> list[InputDialogue]:
     reading = read_source(known, (path, content), options)
     dialogues = table_dialogues(as_table(path, known, reading.conversations))
     is_plain = known is PLAIN_TEXT and len(dialogues) == 1
     if not is_plain or reading.dropped or reading.notes:
         say(f"{path}: {reading.described(known.name)}")
-    return [Found(dialogue, known.name) for dialogue in dialogues]
+    return [InputDialogue(dialogue, known.name) for dialogue in dialogues]
 
 
-def _read_upload(upload: Upload, format_name: str | None, settings: ServiceSettings, check: Check) -> list[Found]:
+def _read_upload(
+    upload: Upload, format_name: str | None, settings: ServiceSettings, check: Check
+) -> list[InputDialogue]:
     most = settings.max_body * _UNPACKED
     path = Path(upload.name)
     known = named_format(format_name) if format_name else recognise(path, upload.content)
@@ -229,12 +231,12 @@ def _read_upload(upload: Upload, format_name: str | None, settings: ServiceSetti
             table = read_table(file, DIALOGUE_COLUMNS)
             if not table.records:
                 raise DataError(f"{file}: no rows; expected at least one dialogue")
-            return [Found(dialogue, known.name) for dialogue in table_dialogues(table)]
+            return [InputDialogue(dialogue, known.name) for dialogue in table_dialogues(table)]
         except InputError as error:
             raise type(error)(str(error).replace(str(file), upload.name)) from error
 
 
-def _unpacked(file: Path, name: str, most: int, check: Check) -> Iterator[Found]:
+def _unpacked(file: Path, name: str, most: int, check: Check) -> Iterator[InputDialogue]:
     """Yield the dialogues of a zip."""
     conversations: list[tuple[Conversation, str]] = []
     characters = 0
@@ -254,7 +256,7 @@ def _unpacked(file: Path, name: str, most: int, check: Check) -> Iterator[Found]
     distinct_ids([conversation for conversation, _ in conversations])
     dialogues = table_dialogues(as_table(Path(name), ARCHIVE, [conversation for conversation, _ in conversations]))
     for dialogue, (_, format_name) in zip(dialogues, conversations, strict=True):
-        yield Found(dialogue, format_name)
+        yield InputDialogue(dialogue, format_name)
 
 
 def _refuse_large(upload: Upload, most: int) -> None:
@@ -270,7 +272,7 @@ def _too_large(name: str, most: int) -> HttpError:
     return HttpError(413, f"{name}: unpacks to more than {most / 1e6:g} MB; divide it", "body_too_large")
 
 
-def _check_ids(found: Sequence[Found]) -> None:
+def _check_ids(found: Sequence[InputDialogue]) -> None:
     seen: set[str] = set()
     for one in found:
         if one.dialogue.id in seen:
@@ -278,7 +280,7 @@ def _check_ids(found: Sequence[Found]) -> None:
         seen.add(one.dialogue.id)
 
 
-def _with_distinct_ids(found: Sequence[Found]) -> list[Found]:
+def _with_distinct_ids(found: Sequence[InputDialogue]) -> list[InputDialogue]:
     """Return dialogues of several files with ids that differ, by a number at their end."""
     used: set[str] = set()
     renamed = []

@@ -13,7 +13,7 @@ from llm_summ.serve.bodies import Options, too_many_dialogues
 from llm_summ.serve.feedback import FeedbackFile
 from llm_summ.serve.limits import ServiceSettings
 from llm_summ.serve.metrics import Metrics
-from llm_summ.serve.reading import Found
+from llm_summ.serve.reading import InputDialogue
 from llm_summ.serve.requests import receive_body
 from llm_summ.serve.served_model import ServedModel, ServedModels
 from llm_summ.serve.summarizing import Summarizing
@@ -71,7 +71,7 @@ class Service:
         finished = sum("summary" in answer for answer in answers)
         self.metrics.summarized(task.model.name, finished, task.usage.prompt, task.usage.generated)
 
-    def check_count(self, found: list[Found]) -> None:
+    def check_count(self, found: list[InputDialogue]) -> None:
         """Refuse too many dialogues.
 
         Raises:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from llm_summ.serve.bodies import DialoguesBody, SummariesBody, parsed, validated
 from llm_summ.serve.errors import HttpError, as_http_error
 from llm_summ.serve.gate import record_of
-from llm_summ.serve.reading import Check, Found, Upload, read_dialogues, read_uploads
+from llm_summ.serve.reading import Check, InputDialogue, Upload, read_dialogues, read_uploads
 from llm_summ.serve.requests import content_type, form_of, parsed_aside, plain_name
 from llm_summ.serve.responses import PING_TEXT, EventStream, JsonAnswer, event_text, unless_gone
 from llm_summ.serve.service import Service
@@ -118,10 +118,12 @@ def _request_of(model: type[Any], request: Request, content: bytes) -> tuple[Any
     return parsed(model, content), []
 
 
-def _reader(service: Service, body: DialoguesBody, uploads: list[Upload]) -> Callable[[Check], list[Found]]:
+def _reader(
+    service: Service, body: DialoguesBody, uploads: list[Upload]
+) -> Callable[[Check], list[InputDialogue]]:
     """Return a function that reads the dialogues of a request."""
 
-    def read(check: Check) -> list[Found]:
+    def read(check: Check) -> list[InputDialogue]:
         if not uploads:
             found = read_dialogues(body, check)
         else:
@@ -132,7 +134,7 @@ def _reader(service: Service, body: DialoguesBody, uploads: list[Upload]) -> Cal
     return read
 
 
-def _read(found: Found) -> dict[str, Any]:
+def _read(found: InputDialogue) -> dict[str, Any]:
     """Return a dialogue as it was read."""
     dialogue = found.dialogue
     if found.error is not None:

@@ -25,7 +25,7 @@ from llm_summ.prompt.windows import Window
 from llm_summ.serve.bodies import Options
 from llm_summ.serve.errors import as_http_error
 from llm_summ.serve.gate import Record
-from llm_summ.serve.reading import Check, Found
+from llm_summ.serve.reading import Check, InputDialogue
 from llm_summ.serve.served_model import Asked, ServedModel
 from llm_summ.serve.watching import Emit, Usage, Watch
 
@@ -57,7 +57,7 @@ class Summarizing:
 
     model: ServedModel
     options: Options
-    read: Callable[[Check], Sequence[Found]]
+    read: Callable[[Check], Sequence[InputDialogue]]
     record: Record
     wants_deltas: bool = False
     usage: Usage = field(default_factory=Usage)

@@ -141,6 +141,10 @@ def test_several_files_a_table_and_a_zip(echo: Running) -> None:
         ("file", ("all.zip", packed.getvalue())),
         ("file", ("sound.mp3", b"ID3")),
     ]
+    plain = {"params": {"name": "../a/rows.csv"}, "headers": {"Content-Type": "text/plain"}}
+    for content in (table.encode(), table.encode("cp949")):
+        [row] = echo.client.post("/v1/dialogues", content=content, **plain).json()["dialogues"]
+        assert (row["id"], row["format"]) == ("x", "CSV")
     found = echo.client.post("/v1/summaries", files=files).json()["summaries"]
     assert [one["id"] for one in found] == ["talk", "talk-2", "x", "하나", "sound"]
     assert [one.get("summary") for one in found] == [LEAD, LEAD, "민지: 응 도윤: 그래", LEAD, None]

@@ -20,7 +20,6 @@ from llm_summ.core.errors import AbandonedError, DataError
 from llm_summ.data import Dialogue
 from llm_summ.prompt.windows import cut_windows
 from llm_summ.serve.bodies import (
-    ChatBody,
     DialogueBody,
     DialoguesBody,
     FeedbackBody,
@@ -28,6 +27,7 @@ from llm_summ.serve.bodies import (
     parsed,
     validated,
 )
+from llm_summ.serve.chat_body import ChatBody
 from llm_summ.serve.errors import HttpError
 from llm_summ.serve.gate import Gate
 from llm_summ.serve.limits import MOST_CHARACTERS, MOST_TURNS, ServiceSettings
