@@ -386,6 +386,8 @@ def test_a_base_model_summarises_long_dialogues_by_its_prompt(
         merged, _ = summarizer.summarize(dialogues, long="merge")
         alone = summarizer.summarize([window.dialogue for window in windows])
         truncated, same = summarizer.summarize(dialogues)
+        first = list(summarizer.stream(dialogues[:1], long="list", windows=[windows[:1]]))  # it is not cut again
+    assert [(index, summary.text) for index, summary in first] == [(0, alone[0].text)]
     assert [part.text for part in listed.parts] == [summary.text for summary in alone]
     assert listed.text == "\n".join(summary.text for summary in alone)
     assert listed.tokens == sum(summary.tokens for summary in alone)

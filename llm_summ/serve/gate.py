@@ -1,4 +1,4 @@
-"""The outermost layer of the service: who may enter, what is logged, and what no request may break."""
+"""The outermost layer of the service: it checks hosts and keys, logs requests, and answers every error."""
 
 from __future__ import annotations
 

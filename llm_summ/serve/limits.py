@@ -17,9 +17,10 @@ KEY_VARIABLE = "LLM_SUMM_API_KEY"
 MOST_DIALOGUES = 1000
 """Of a request."""
 
-MOST_TURNS = 20_000
-MOST_CHARACTERS = 1_000_000
-"""Of a dialogue: twenty hours of speech. Longer ones would keep a processor busy before the model has begun."""
+MOST_TURNS = 10_000
+MOST_CHARACTERS = 500_000
+"""Of a dialogue; a meeting of a whole day has fewer. With masks and tags, so many take about five seconds
+before the model begins, and nothing stops that."""
 
 _BODY_SECONDS = 30.0
 _MOST_BODIES = 16  # of the largest size, in memory at a time; smaller ones are limited by their number
@@ -55,7 +56,7 @@ class ServiceSettings:
         """Check what does not go together.
 
         Raises:
-            InputError: anybody in the network could use the service, and that was not asked for.
+            InputError: other machines could use the service, and that was not asked for.
         """
         if not is_loopback(self.host) and self.key is None and not self.is_open:
             raise InputError(

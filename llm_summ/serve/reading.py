@@ -29,7 +29,7 @@ from llm_summ.serve.limits import MOST_CHARACTERS, MOST_TURNS, ServiceSettings
 __all__ = ["Check", "InputDialogue", "Upload", "read_dialogues", "read_uploads", "read_whole"]
 
 Check = Callable[[], None]
-"""Is called while something takes long; it raises if nobody waits for it."""
+"""Is called while something takes long; it raises if no client waits any more."""
 
 _UNPACKED = 10  # times the largest body: what a zip or a parquet file may unpack to
 _WHOLE = ReadOptions(cut="whole")

@@ -113,13 +113,13 @@ def test_names_in_a_form_that_are_nested_without_end() -> None:
 def test_a_dialogue_has_limits() -> None:
     turns = [f"민지: {number}" for number in range(MOST_TURNS + 1)]
     for body in (DialogueBody(turns=turns), DialogueBody(text="\n".join(turns))):
-        with pytest.raises(DataError, match=r"a: found 20,001 turns; expected at most 20,000 in a dialogue"):
+        with pytest.raises(DataError, match=r"a: found 10,001 turns; expected at most 10,000 in a dialogue"):
             read_whole(body, "a")
     long = "민지: " + "가" * 300_000
     text = "\n".join([long] * (MOST_CHARACTERS // 300_000 + 1))
     items = [DialogueBody(id="long", text=text), DialogueBody(id="short", text=TALK)]
     found = read_dialogues(DialoguesBody(dialogues=items), nothing)
-    assert str(found[0].error).startswith("long: found 1,200,0")
+    assert str(found[0].error).startswith("long: found 600,0")
     assert (found[0].dialogue.text, found[1].error) == ("", None)
 
 
