@@ -6,6 +6,7 @@ import asyncio
 import io
 import threading
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,7 @@ from llm_summ.serve.errors import HttpError
 from llm_summ.serve.gate import Gate
 from llm_summ.serve.limits import MOST_CHARACTERS, MOST_TURNS, ServiceSettings
 from llm_summ.serve.metrics import Metrics
+from llm_summ.serve.notices import collected, kept_out_of_the_log
 from llm_summ.serve.reading import Upload, read_dialogues, read_uploads, read_whole
 from llm_summ.serve.requests import receive_body
 from llm_summ.serve.summarizing import check_of
@@ -72,6 +74,21 @@ def test_a_small_parquet_file_cannot_become_a_large_one() -> None:
     assert [(one.dialogue.id, one.dialogue.text) for one in found] == [("d", TALK)]
     with pytest.raises(DataError, match=r"rows.parquet: not a parquet file"):
         read_uploads([Upload("rows.parquet", b"PAR1 and no more")], None, settings, nothing)
+
+
+def test_a_zip_in_a_zip_has_the_same_limit() -> None:
+    inner, outer = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("large.txt", f"{TALK}\n" * 100_000)
+        archive.writestr("small.txt", TALK)
+    with zipfile.ZipFile(outer, "w") as archive:
+        archive.writestr("inner.zip", inner.getvalue())
+    upload = Upload("a.zip", outer.getvalue())
+    settings = ServiceSettings(max_body=100_000)
+    with kept_out_of_the_log(), collected() as notices:
+        found = read_uploads([upload], None, settings, nothing)
+    assert [one.dialogue.id for one in found] == ["small"]
+    assert "a.zip/inner.zip/large.txt: found more than 1 MB; divide the file" in notices
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ class _Member(NamedTuple):
 
 
 def read_files(
-    path: Path, options: ReadOptions, known: Format | None = None, most: int = MAX_BYTES
+    path: Path, options: ReadOptions, known: Format | None = None, most: int | None = None
 ) -> Iterator[FileReading]:
     """Read every file of a zip or a folder.
 
@@ -73,12 +73,13 @@ def read_files(
         path: the zip or the folder.
         options: how to read chats.
         known: the format of all files; None recognises each.
-        most: bytes of a file of a zip, unpacked.
+        most: bytes of a file of a zip, unpacked; None: `MAX_BYTES`.
 
     Raises:
         DataError: the archive is damaged, encrypted, too large, or has paths that leave it.
     """
-    members = list(_folder(path) if path.is_dir() else _zip(path, path, most=most))
+    limit = MAX_BYTES if most is None else min(most, MAX_BYTES)
+    members = list(_folder(path) if path.is_dir() else _zip(path, path, limit))
     if known is None and is_slack_export(member.name for member in members):
         yield from _slack(path, members, options)
         return
@@ -187,13 +188,13 @@ def _folder(path: Path) -> Iterator[_Member]:
         if _HIDDEN.match(name):
             continue
         if file.suffix.lower() == ".zip":
-            for member in _zip(file, file):
+            for member in _zip(file, file, MAX_BYTES):
                 yield _Member(f"{name}/{member.name}", member.load)
         else:
             yield _Member(name, lambda file=file: read_content(file, MAX_BYTES)[1])  # type: ignore[misc]
 
 
-def _zip(shown: Path, file: Path | io.BytesIO, depth: int = 1, most: int = MAX_BYTES) -> Iterator[_Member]:
+def _zip(shown: Path, file: Path | io.BytesIO, most: int, depth: int = 1) -> Iterator[_Member]:
     """Yield the files of a zip, those of zips in it too.
 
     Raises:
@@ -223,7 +224,7 @@ def _zip(shown: Path, file: Path | io.BytesIO, depth: int = 1, most: int = MAX_B
                 f"{shown}: found {shown_text(name, 80)}, an archive in an archive in an archive; unpack it first"
             )
         inner = io.BytesIO(_unpacked(archive, info, shown / name, most))
-        for member in _zip(shown / name, inner, depth + 1, most):
+        for member in _zip(shown / name, inner, most, depth + 1):
             yield _Member(f"{name}/{member.name}", member.load)
 
 
