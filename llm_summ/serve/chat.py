@@ -51,7 +51,7 @@ def chat_routes(service: Service) -> APIRouter:
                 return [InputDialogue(read_whole(DialogueBody(text=text), "message", options.format))]
 
             model = service.model_for(options)
-            task = Summarizing(model, options, read, record)
+            task = Summarizing(model, options, read, service.on_end(record))
             work = Work(task.run)
             service.queue.start(work, space)
         whole = {

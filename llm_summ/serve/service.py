@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from llm_summ.serve.bodies import Options, too_many_dialogues
 from llm_summ.serve.feedback import FeedbackFile
+from llm_summ.serve.gate import Record
 from llm_summ.serve.limits import ServiceSettings
 from llm_summ.serve.metrics import Metrics
 from llm_summ.serve.reading import InputDialogue
@@ -65,6 +66,14 @@ class Service:
         model = self.models.named(options.model)
         model.check_state()
         return model
+
+    def on_end(self, record: Record) -> Callable[[Summarizing], None]:
+        """Return what is done when the work of a request has ended, also if it was stopped or failed."""
+
+        def note(task: Summarizing) -> None:
+            record.tokens = task.usage.generated
+
+        return note
 
     def count(self, task: Summarizing, answers: list[dict[str, Any]]) -> None:
         """Count what a request has got."""

@@ -39,7 +39,8 @@ def summary_routes(service: Service) -> APIRouter:
             body, uploads = await parsed_aside(content, lambda: _request_of(SummariesBody, request, content))
             model = service.model_for(body)
             begun = time.monotonic()
-            task = Summarizing(model, body, _reader(service, body, uploads), record, wants_deltas=body.stream)
+            read = _reader(service, body, uploads)
+            task = Summarizing(model, body, read, service.on_end(record), wants_deltas=body.stream)
             work = Work(task.run)
             service.queue.start(work, space)
         if body.stream:

@@ -24,7 +24,6 @@ from llm_summ.generate.summarizer import Summarizer
 from llm_summ.prompt.windows import Window
 from llm_summ.serve.bodies import Options
 from llm_summ.serve.errors import as_http_error
-from llm_summ.serve.gate import Record
 from llm_summ.serve.reading import Check, InputDialogue
 from llm_summ.serve.served_model import Asked, ServedModel
 from llm_summ.serve.watching import Emit, Usage, Watch
@@ -50,7 +49,7 @@ class Summarizing:
         model: the model.
         options: how dialogues are summarised.
         read: returns the dialogues; those with an error are answered with it.
-        record: gets the number of tokens.
+        on_end: is called when the work has ended, however that was.
         wants_deltas: whether texts are reported while they are written.
         usage: is counted while the work is done.
     """
@@ -58,7 +57,7 @@ class Summarizing:
     model: ServedModel
     options: Options
     read: Callable[[Check], Sequence[InputDialogue]]
-    record: Record
+    on_end: Callable[[Summarizing], None]
     wants_deltas: bool = False
     usage: Usage = field(default_factory=Usage)
 
@@ -73,6 +72,12 @@ class Summarizing:
             InputError: no dialogue can be summarised, or an option is not valid.
             GenerationError: the engine failed.
         """
+        try:
+            return self._summarized(emit, cancelled)
+        finally:
+            self.on_end(self)
+
+    def _summarized(self, emit: Emit, cancelled: threading.Event) -> list[dict[str, Any]]:
         options = self.options
         summarizer = self.model.summarizer(Asked(options.prompt, options.length, options.best_of))
         renderer = summarizer.renderer
@@ -82,7 +87,6 @@ class Summarizing:
             return self._run(summarizer, emit, cancelled)
         finally:
             renderer.forget()
-            self.record.tokens = self.usage.generated
 
     def _run(self, summarizer: Summarizer, emit: Emit, cancelled: threading.Event) -> list[dict[str, Any]]:
         check = check_of(cancelled)
