@@ -1,4 +1,4 @@
-"""The outermost layer of the service: it checks hosts and keys, logs requests, and answers every error."""
+"""The outermost layer of the service: which requests are allowed, what is logged, and that no error ends it."""
 
 from __future__ import annotations
 

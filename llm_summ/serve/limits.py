@@ -56,7 +56,7 @@ class ServiceSettings:
         """Check what does not go together.
 
         Raises:
-            InputError: other machines could use the service, and that was not asked for.
+            InputError: any other machine could use the service, and `is_open` is not set.
         """
         if not is_loopback(self.host) and self.key is None and not self.is_open:
             raise InputError(
