@@ -35,6 +35,7 @@ _VARYING: list[tuple[re.Pattern[str], str]] = [
     (re.compile(r"\bsince \d\d:\d\d:\d\d"), "since …"),
     # The first lines of click's usage errors.
     (re.compile(r"^Usage: .*\nTry '.*' for help\.\n\n", re.MULTILINE), ""),
+    (re.compile(r"\b0x[0-9a-f]{6,}\b"), "0x…"),  # places in memory
     (re.compile(r"x{100,}"), "x…"),  # names that are too long for a file
     # The words of Python's, pydantic's and others' parsers change with their versions.
     (re.compile(r"(JSON(?: in UTF-8| from here)?) \((?!found )(?:[^()\n]|\([^()\n]*\))*\)"), r"\1 (…)"),

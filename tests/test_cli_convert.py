@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from command_line import llm_summ, refused
+from inline_snapshot import snapshot
+from messages import plain
 
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.data.masks import masked
@@ -33,8 +35,9 @@ def test_a_chat_becomes_jsonl(in_tmp: Path) -> None:
     take("windows-ko.txt")
     done = llm_summ("data", "convert", "windows-ko.txt", "--out", "chat.jsonl")
     assert (done.code, done.out) == (0, "chat.jsonl: 3 dialogues, 16 turns\n")
-    assert (
-        "kakaotalk: 3 dialogues, 16 turns; dropped 4 system lines, 2 placeholders, 1 deleted message" in done.err
+    assert plain(done.err) == snapshot(
+        "windows-ko.txt: kakaotalk: 3 dialogues, 16 turns; dropped 4 system lines, 2 placeholders, 1 "
+        "deleted message\n"
     )
     first, *_ = rows("chat.jsonl")
     assert first["fname"] == "windows-ko_2026-03-02_1801"
@@ -43,7 +46,9 @@ def test_a_chat_becomes_jsonl(in_tmp: Path) -> None:
         "text": "어디요?\n합계 줄인가요?\n\n아니면 제목?",
         "start": 120.0,
     }
-    assert "is there already" in refused(llm_summ("data", "convert", "windows-ko.txt", "--out", "chat.jsonl"))
+    assert refused(llm_summ("data", "convert", "windows-ko.txt", "--out", "chat.jsonl")) == snapshot(
+        "--out chat.jsonl: is there already; choose another name, or replace it: --force"
+    )
     assert llm_summ("data", "convert", "windows-ko.txt", "--out", "chat.jsonl", "--force").code == 0
 
 
@@ -91,7 +96,11 @@ def test_files_of_one_name_get_ids_that_differ(in_tmp: Path) -> None:
     shutil.copy("nikl.json", "again.json")
     done = llm_summ("data", "convert", "nikl.json", "again.json", "--out", "p.jsonl")
     assert (done.code, len(rows("p.jsonl"))) == (1, 1)
-    assert "error: again.json: duplicate id SDRW2000000001.1, first in nikl.json" in done.err
+    assert plain(done.err) == snapshot(
+        "reading 2/2 (… s)\n"
+        "nikl.json: nikl: 1 dialogue, 11 turns; dropped 1 empty utterance, 1 empty dialogue\n"
+        "error: again.json: duplicate id SDRW2000000001.1, first in nikl.json; ids must differ\n"
+    )
 
 
 def test_csv_holds_texts(in_tmp: Path) -> None:
@@ -119,7 +128,9 @@ def test_answers_are_handed_in_in_the_form_of_malpyeong(in_tmp: Path) -> None:
     assert [(row["id"], row["input"]) for row in after] == [(row["id"], row["input"]) for row in before]
     Path("p.csv").write_text("\n".join(["fname,summary", *lines[1:]]), encoding="utf-8")
     done = llm_summ("data", "convert", "malpyeong.json", "--summaries", "p.csv", "--out", "more.json")
-    assert "p.csv: no summary of nikluge-2024" in refused(done)
+    assert refused(done) == snapshot(
+        "p.csv: no summary of nikluge-2024-일상 대화 요약-train-000001 (1 of 3 dialogues); expected one for each"
+    )
 
 
 def test_another_format_in_the_form_of_malpyeong(in_tmp: Path) -> None:
@@ -153,17 +164,26 @@ def test_a_folder_with_files_of_several_formats(in_tmp: Path) -> None:
     assert [row["fname"] for row in rows("o.jsonl")] == ["clova-note", "1f0c-1", "1f0c-2"]
     assert [file["path"] for file in report["files"] if file["error"]] == ["all/half.json"]
     assert {"other file": 4} in [file["dropped"] for file in report["files"]]
-    assert "is a folder" in refused(llm_summ("data", "stats", "all"))
+    assert refused(llm_summ("data", "stats", "all")) == snapshot(
+        "all: is a folder; expected a CSV, JSONL, parquet, chat or transcript file"
+    )
 
 
 def test_a_format_is_named(in_tmp: Path) -> None:
     Path("talk.log").write_text("민지: 네\n도윤: 예\n", encoding="utf-8")
-    assert "that ends in '.log'" in refused(llm_summ("data", "convert", "talk.log", "--out", "o.jsonl"))
+    assert refused(llm_summ("data", "convert", "talk.log", "--out", "o.jsonl")) == snapshot(
+        "talk.log: found a name that ends in '.log'; expected .csv, .jsonl, .parquet, .txt, .json, .vtt, "
+        ".srt, .zip"
+    )
     assert llm_summ("data", "convert", "talk.log", "--format", "text", "--out", "o.jsonl").code == 0
     done = llm_summ("data", "convert", "talk.log", "--format", "kakaotak", "--out", "p.jsonl")
-    assert "--format kakaotak: unknown; did you mean kakaotalk?" in refused(done)
+    assert refused(done) == snapshot(
+        "--format kakaotak: unknown; did you mean kakaotalk? expected kakaotalk, kakaotalk-mac, "
+        "clova-note, clova-speech, vtt, srt, whisper, slack, nikl, malpyeong, aihub-dialogue, aihub-582, "
+        "aihub-464, aihub-calls, aihub-finance, text"
+    )
     done = llm_summ("data", "convert", "talk.log", "--format", "kakaotalk", "--out", "p.jsonl")
-    assert "talk.log: found no message" in refused(done)
+    assert refused(done) == snapshot("talk.log: found no message; expected lines such as [민지] [오후 6:01] 네")
 
 
 def test_our_own_files_are_joined_with_others(in_tmp: Path) -> None:
@@ -233,7 +253,11 @@ def test_names_become_tags_and_personal_data_masks_in_every_text(in_tmp: Path) -
     }
     report = json.loads(done.out)
     assert (report["masked"], report["tagged"]) == ({"PhoneNumber": 1, "Email": 1}, 1)
-    assert "Masked: 1 PhoneNumber, 1 Email in 1 of 1 dialogue" in done.err
+    assert plain(done.err) == snapshot(
+        "Speakers: tags (#Person1#) in place of names in 1 of 1 dialogue\n"
+        "Masked: 1 PhoneNumber, 1 Email in 1 of 1 dialogue\n"
+        "talk.jsonl: JSONL: 1 dialogue, 3 turns\n"
+    )
     assert not re.search(SECRETS, done.out + done.err)
 
 
@@ -244,11 +268,20 @@ def test_a_map_file_renames_and_merges_speakers(in_tmp: Path) -> None:
     [dialogue] = read_dialogues("o.csv")
     assert dialogue.speakers == ("서현", "010-3921-7745")
     assert dialogue.references == ("서현이 01039217745를 알려 준다.", "서현은 kim@mail.com을 쓴다.")
-    assert "--names: 참석자 3: no dialogue has this speaker" in done.err
+    assert plain(done.err) == snapshot(
+        "--names: 참석자 3: no dialogue has this speaker\n"
+        "o.csv: CSV holds no times; choose a name that ends in .jsonl to keep them\n"
+        "talk.jsonl: JSONL: 1 dialogue, 3 turns\n"
+    )
     assert llm_summ("data", "convert", "talk.jsonl", "--out", "p.csv", "--names", "nowhere.yaml").code == 2
     Path("names.yaml").write_text("01039217746: 서현\n", encoding="utf-8")
     done = llm_summ("data", "convert", "talk.jsonl", "--out", "p.csv", "--names", "names.yaml", "--mask")
-    assert "--names: #PhoneNumber#: no dialogue has this speaker" in done.err
+    assert plain(done.err) == snapshot(
+        "--names: #PhoneNumber#: no dialogue has this speaker\n"
+        "Masked: 1 PhoneNumber, 1 Email in 1 of 1 dialogue\n"
+        "p.csv: CSV holds no times; choose a name that ends in .jsonl to keep them\n"
+        "talk.jsonl: JSONL: 1 dialogue, 3 turns\n"
+    )
 
 
 def test_malpyeong_is_written_with_tags(in_tmp: Path) -> None:

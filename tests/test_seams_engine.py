@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 from command_line import llm_summ, refused
+from inline_snapshot import snapshot
+from messages import plain, raises
+from pydantic import ValidationError
 from seams import installed, own_registry, run_without_weights
 
 from llm_summ.core import engine_registry
@@ -22,6 +25,7 @@ from llm_summ.core.engine_registry import (
     register,
 )
 from llm_summ.core.errors import EngineError
+from llm_summ.core.stored_model import first_invalid_field
 from llm_summ.data import Dialogue, read_dialogues
 from llm_summ.generate.live_process import EngineProcess
 from llm_summ.generate.summarizer import Summarizer
@@ -108,20 +112,40 @@ def test_it_answers_many_callers_without_a_live_form_of_its_own(toy: Path, run: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("arguments", "message"),
     [
-        (["--set", "generate.n=2", "--set", "generate.temperature=1.0"], "n: the engine toy generates one text"),
-        (["--set", "generate.beams=4"], "beams 4 works only with the engine hf"),
-        (["--set", "generate.data_parallel=2"], "data_parallel: the engine toy does not support it"),
+        (
+            ["--set", "generate.n=2", "--set", "generate.temperature=1.0"],
+            snapshot(
+                "--set generate.temperature=1.0: generate: n: the engine toy generates one text for each "
+                "dialogue; set it to 1"
+            ),
+        ),
+        (
+            ["--set", "generate.beams=4"],
+            snapshot(
+                "--set generate.beams=4: generate: beams 4 works only with the engine hf, found toy; leave one of "
+                "them out"
+            ),
+        ),
+        (
+            ["--set", "generate.data_parallel=2"],
+            snapshot(
+                "--set generate.data_parallel=2: generate: data_parallel: the engine toy does not support it; set "
+                "it to 1"
+            ),
+        ),
         (
             ["--untuned"],
-            "--untuned: the engine toy cannot leave the adapter out; remove --untuned, or use vllm",
+            snapshot(
+                "--untuned: the engine toy cannot leave the adapter out; remove --untuned, or use vllm or hf"
+            ),
         ),
     ],
 )
-def test_what_it_cannot_do_is_refused(toy: Path, run: Path, arguments: list[str], expected: str) -> None:
+def test_what_it_cannot_do_is_refused(toy: Path, run: Path, arguments: list[str], message: str) -> None:
     done = llm_summ("generate", "--run", "mine", "--engine", "toy", "--data", "sample:dev", *arguments)
-    assert expected in refused(done)
+    assert refused(done) == message
     assert not (run / "predictions").exists()
 
 
@@ -130,28 +154,44 @@ def test_every_list_of_engines_names_it(toy: Path, in_tmp: Path) -> None:
     assert engine_names()[: len(own)] == own
     assert "toy" in engine_names()[len(own) :]
     assert GenerateFields(engine="toy").engine == "toy"
-    with pytest.raises(ValueError, match=r"found 'tooy', expected 'auto', .*'toy'; did you mean toy\?"):
+    with raises(ValidationError) as raised:
         GenerateFields(engine="tooy")
+    assert isinstance(raised.value, ValidationError)
+    assert first_invalid_field(raised.value) == snapshot(
+        "engine: Value error, found 'tooy', expected 'auto', 'vllm', 'hf', 'openai', 'echo' or 'toy'; did "
+        "you mean toy?"
+    )
     assert "toy" in llm_summ("generate", "--help").out
-    assert "'toy'" in llm_summ("sweep", "--over", "post=[]", "--engine", "x").err
+    assert plain(llm_summ("sweep", "--over", "post=[]", "--engine", "x").err) == snapshot(
+        "Error: Invalid value for '--engine': 'x' is not one of 'auto', 'vllm', 'hf', 'openai', 'echo', 'toy'.\n"
+    )
 
 
 def test_a_package_that_is_broken_is_named(toy: Path) -> None:
     (toy / "entry_points.txt").write_text("[llm_summ.engines]\ntoy = toy_engine:NOTHING\n", encoding="utf-8")
-    with pytest.raises(EngineError, match=r"^entry point toy of llm_summ.engines: "):
+    with raises(EngineError) as raised:
         engine_names()
+    assert raised.message == snapshot(
+        "entry point toy of llm_summ.engines: module 'toy_engine' has no attribute 'NOTHING', expected an "
+        "EngineSpec; remove or repair the package that declares it"
+    )
     assert engine_spec("hf").name == "hf"  # the package's own are known nevertheless
 
 
 def test_two_engines_of_one_name_are_refused(registry: None) -> None:
     register(EngineSpec("other", "a:B"))
     register(EngineSpec("other", "a:B"))
-    with pytest.raises(ValueError, match="another engine of this name"):
+    with raises(ValueError) as raised:
         register(EngineSpec("other", "a:C"))
-    with pytest.raises(ValueError, match="another engine of this name"):
+    assert raised.message == snapshot("engine other: there is another engine of this name; choose another name")
+    with raises(ValueError) as raised:
         register(EngineSpec("hf", "a:B"))
-    with pytest.raises(EngineError, match="cannot load a:B"):
+    assert raised.message == snapshot("engine hf: there is another engine of this name; choose another name")
+    with raises(EngineError) as raised:
         engine_spec("other").load()
+    assert raised.message == snapshot(
+        "--engine other: cannot load a:B (No module named 'a'); expected module:class of an EngineLoader"
+    )
 
 
 def test_only_the_registry_and_an_engines_own_module_name_it() -> None:

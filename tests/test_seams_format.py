@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from command_line import Result, llm_summ, refused
+from inline_snapshot import snapshot
+from messages import plain, raises
 
 from llm_summ.core.errors import DataError
 from llm_summ.data import Turn, read_dialogues, read_hypotheses
@@ -134,7 +136,10 @@ def test_content_decides_between_formats_that_share_a_suffix() -> None:
     [chat, table] = json.loads(ran(llm_summ("data", "stats", "chat.csv", "table.csv", "--json")))
     assert (chat["measures"]["speakers"]["mean"], table["measures"]["speakers"]["mean"]) == (2, 1)
     # The repaired copy of a format that is only read has another format: here CSV cannot hold turns.
-    assert "which CSV cannot hold" in refused(llm_summ("data", "check", "chat.csv", "--fix", "new.csv"))
+    assert refused(llm_summ("data", "check", "chat.csv", "--fix", "new.csv")) == snapshot(
+        "new.csv: chat.csv:2 has a list in turns, which CSV cannot hold; choose a name that ends in "
+        ".jsonl or .parquet"
+    )
     ran(llm_summ("data", "check", "chat.csv", "--fix", "new.jsonl"))
     assert read_dialogues("new.jsonl")[0].turns == read_dialogues("chat.csv")[0].turns
 
@@ -148,10 +153,13 @@ def test_a_format_that_is_only_read_is_split_into_jsonl() -> None:
     Path("all.blob").write_bytes(b"x")
     done = llm_summ("data", "split", "all.blob", "--out", "parts", "--dev", "2")
     assert done.code == 0, done
-    assert done.err.startswith("all.blob: blob files are only read")
+    assert plain(done.err) == snapshot("all.blob: blob files are only read; the parts are .jsonl files\n")
     assert len(read_dialogues(["parts/train.jsonl", "parts/dev.jsonl"])) == 10
-    with pytest.raises(DataError, match=r"that ends in '\.blob'"):
+    with raises(DataError) as raised:
         writer_for(Path("b.blob"))
+    assert raised.message == snapshot(
+        "b.blob: found a name that ends in '.blob'; expected .csv, .jsonl, .parquet, .json, .notes"
+    )
 
 
 def test_predictions_may_have_a_new_format_and_columns_are_checked() -> None:
@@ -159,39 +167,69 @@ def test_predictions_may_have_a_new_format_and_columns_are_checked() -> None:
     Path("b.chat").write_text("Day,Who,Words\n2026-03-02,민지,네\n", encoding="utf-8")
     assert read_hypotheses(Path("a.notes")) == {"n_0": "0번째 대화입니다.", "n_1": "1번째 대화입니다."}
     done = llm_summ("eval", "a.notes", "--compare", "a.notes", "b.chat")
-    assert "b.chat: no column summary; found fname, turns" in refused(done)
+    assert refused(done) == snapshot("b.chat: no column summary; found fname, turns; expected fname, summary")
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         (
             "x.chat",
             "fname,dialogue\n",
-            "x.chat: found no format that is known, but «fname,dialogue»; expected messenger export in",
+            snapshot(
+                "x.chat: found no format that is known, but «fname,dialogue»; expected messenger export in a "
+                ".chat file"
+            ),
         ),
-        ("x.notes", "@@ a\nwhat\n", "x.notes:2: found 'what'; expected a line such as (00:01) name> text"),
-        ("x.notes", "", "x.notes: no rows; expected at least one dialogue"),
-        ("x.doc", "", ".zip, .notes, .chat"),
+        (
+            "x.notes",
+            "@@ a\nwhat\n",
+            snapshot("x.notes:2: found 'what'; expected a line such as (00:01) name> text"),
+        ),
+        ("x.notes", "", snapshot("x.notes: no rows; expected at least one dialogue")),
+        (
+            "x.doc",
+            "",
+            snapshot(
+                "x.doc: found a name that ends in '.doc'; expected .csv, .jsonl, .parquet, .txt, .json, .vtt, "
+                ".srt, .zip, .notes, .chat"
+            ),
+        ),
     ],
 )
-def test_files_that_no_format_reads(name: str, content: str, said: str) -> None:
+def test_files_that_no_format_reads(name: str, content: str, message: str) -> None:
     Path(name).write_text(content, encoding="utf-8")
-    assert said in refused(llm_summ("data", "stats", name))
+    assert refused(llm_summ("data", "stats", name)) == message
 
 
 @pytest.mark.parametrize(
-    ("new", "said"),
+    ("new", "message"),
     [
-        (Format("notes", (".new",), read=read_notes), "expected a new name"),
-        (Format("new", (".notes",), read=read_notes), "give the format a sniff function"),
-        (Format("new", (".csv",), read=read_notes), "give the format a sniff function"),
-        (Format("new", ("new",), read=read_notes), "expected a dot and small letters"),
-        (Format("new", (".NEW",), read=read_notes), "expected a dot and small letters"),
+        (
+            Format("notes", (".new",), read=read_notes),
+            snapshot("format notes: found another format of this name; expected a new name"),
+        ),
+        (
+            Format("new", (".notes",), read=read_notes),
+            snapshot("format new: .notes files are read already; give the format a sniff function"),
+        ),
+        (
+            Format("new", (".csv",), read=read_notes),
+            snapshot("format new: .csv files are read already; give the format a sniff function"),
+        ),
+        (
+            Format("new", ("new",), read=read_notes),
+            snapshot("format new: suffix 'new': expected a dot and small letters, like '.csv'"),
+        ),
+        (
+            Format("new", (".NEW",), read=read_notes),
+            snapshot("format new: suffix '.NEW': expected a dot and small letters, like '.csv'"),
+        ),
     ],
 )
-def test_formats_that_cannot_be_registered(new: Format, said: str) -> None:
+def test_formats_that_cannot_be_registered(new: Format, message: str) -> None:
     before = list(registry.FORMATS)
-    with pytest.raises(ValueError, match=said):
+    with raises(ValueError) as raised:
         register(new)
+    assert raised.message == message
     assert before == registry.FORMATS

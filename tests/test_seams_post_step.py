@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from command_line import llm_summ, refused
+from inline_snapshot import snapshot
+from messages import raises
 from seams import installed, own_registry, write_recipe
 
 from llm_summ.core.errors import InputError
@@ -56,8 +58,9 @@ def test_a_file_is_cleaned_with_it(toy: Path, file: Path) -> None:
     assert texts[:2] == ["#Person1#: 0번째 대화입니다.", "#Person1#: 1번째 대화입니다."]
     # A text whose step needs the dialogue is not processed without it.
     assert post_process(["가"], [None], ["toy"], ["#Person2#: 네"]).texts == ["#Person2#: 가"]
-    with pytest.raises(ValueError, match="the step toy needs the dialogues"):
+    with raises(ValueError) as raised:
         post_process(["가"], [None], ["toy"])
+    assert raised.message == snapshot("the step toy needs the dialogues; found None")
 
 
 def test_its_worth_is_measured(toy: Path, file: Path) -> None:
@@ -86,14 +89,21 @@ def test_a_misspelt_name_is_refused(toy: Path, file: Path) -> None:
     assert line == "--steps: found 'tooy', which is not a step; did you mean toy?"
     write_recipe(Path("mine.yaml"), Path("embedded:gemma-3-270m"))
     line = refused(llm_summ("check", "mine.yaml", "--set", "post=[tooy]"))
-    assert line.endswith("'toy'; did you mean toy?")
+    assert line == snapshot(
+        "--set post=[tooy]: post: found 'tooy', expected 'clean_characters', 'repair_tags', "
+        "'drop_prompt', 'cut_loops', 'drop_repeats', 'repair_speakers', 'strip', 'join_lines', "
+        "'collapse_whitespace', 'cut_unfinished', 'whole_sentences', 'cut_to_limit' or 'toy'; did you "
+        "mean toy?"
+    )
 
 
 def test_a_package_that_is_broken_is_named(toy: Path, file: Path) -> None:
     (toy / "entry_points.txt").write_text("[llm_summ.post_steps]\ntoy = toy_step:missing\n", encoding="utf-8")
     line = refused(llm_summ("post", str(file), "--data", "sample:dev", "--steps", "toy"))
-    assert line.startswith("entry point toy of llm_summ.post_steps: ")
-    assert "expected a PostStepSpec; remove or repair the package that declares it" in line
+    assert line == snapshot(
+        "entry point toy of llm_summ.post_steps: module 'toy_step' has no attribute 'missing', expected a "
+        "PostStepSpec; remove or repair the package that declares it"
+    )
 
 
 def shout(summary: PostInput) -> str:
@@ -106,7 +116,14 @@ def test_a_program_registers_one(monkeypatch: pytest.MonkeyPatch) -> None:
     report = post_process(["좋아요 "], [None], ["strip", "shout"])
     assert (report.texts, report.changed) == (["좋아요!"], {"strip": 1, "shout": 1})
     POST_STEPS.register(PostStepSpec("missing", f"{__name__}:missing"))
-    with pytest.raises(InputError, match=r"^post: missing: cannot load .*expected module:function"):
+    with raises(InputError) as raised:
         post_process(["가"], [None], ["missing"])
-    with pytest.raises(ValueError, match="post step strip: there is another post step of this name"):
+    assert raised.message == snapshot(
+        "post: missing: cannot load test_seams_post_step:missing (module 'test_seams_post_step' has no "
+        "attribute 'missing'); expected module:function from a PostInput to a text"
+    )
+    with raises(ValueError) as raised:
         POST_STEPS.register(PostStepSpec("strip", "a:b"))
+    assert raised.message == snapshot(
+        "post step strip: there is another post step of this name; choose another name"
+    )

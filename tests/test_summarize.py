@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from command_line import llm_summ, run_script
+from inline_snapshot import snapshot
+from messages import lines_with, plain, raises
 from tiny_seq2seq import make_tiny_seq2seq
 
 from llm_summ.core.errors import PromptError, RecipeError
@@ -77,7 +79,12 @@ def test_text_in_summary_out(run: Run) -> None:
     Path("talk.txt").write_text(TALK, encoding="utf-8")
     done = llm_summ("summarize", "talk.txt")
     assert (done.code, done.out) == (0, "민지: 내일 몇 시에 볼까? 도윤: 여섯 시 어때?\n"), done.err
-    assert "Run: runs/mine (the latest)" in done.err
+    assert plain(done.err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "talk.txt: text: 1 dialogue, 2 turns\n"
+        "Speakers: tags (#Person1#) in place of names in 1 of 1 dialogue\n"
+        "Summarizing 1/1 (… s)\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [["-"], []])
@@ -85,12 +92,21 @@ def test_standard_input(run: Run, arguments: list[str], monkeypatch: pytest.Monk
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TALK.encode())))
     done = llm_summ("summarize", *arguments)
     assert (done.code, done.out) == (0, "민지: 내일 몇 시에 볼까? 도윤: 여섯 시 어때?\n"), done.err
-    assert "standard input: text: 1 dialogue, 2 turns" in done.err
+    assert plain(done.err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "standard input: text: 1 dialogue, 2 turns\n"
+        "Speakers: tags (#Person1#) in place of names in 1 of 1 dialogue\n"
+        "Summarizing 1/1 (… s)\n"
+    )
     assert tempfile.gettempdir() not in done.err
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TALK.encode("utf-16"))))
     done = llm_summ("summarize", *arguments)
     assert (done.code, done.out) == (2, "")
-    assert "llm-summ: standard input: found UTF-16" in done.err
+    assert plain(done.err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "llm-summ: standard input: found UTF-16; expected UTF-8; save it as UTF-8, or convert it: iconv "
+        "-f UTF-16 -t UTF-8 standard input > stdin-new.txt\n"
+    )
 
 
 def test_a_long_dialogue_is_summarised_in_parts_that_cover_every_turn(run: Run) -> None:
@@ -104,7 +120,13 @@ def test_a_long_dialogue_is_summarised_in_parts_that_cover_every_turn(run: Run) 
     assert len(ranges) > 2
     assert [number for first, last in ranges for number in range(first, last + 1)] == list(range(1, 61))
     assert found["summary"] == "\n".join(part["text"] for part in found["parts"])
-    assert f"talk.txt: talk: 60 turns in {len(ranges)} parts" in done.err
+    assert plain(done.err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "talk.txt: text: 1 dialogue, 60 turns\n"
+        "Speakers: tags (#Person1#) in place of names in 1 of 1 dialogue\n"
+        "talk.txt: talk: 60 turns in 5 parts\n"
+        "Summarizing 5/5 (… s)\n"
+    )
     shown = llm_summ("summarize", "talk.txt").out.splitlines()
     assert [re.match(r"\[(\d+)–(\d+)\] ", line).groups() for line in shown] == [  # type: ignore[union-attr]
         (str(first), str(last)) for first, last in ranges
@@ -160,7 +182,13 @@ def test_truncation_reports_the_turns_that_are_lost(run: Run) -> None:
     done = llm_summ("summarize", "talk.txt", "--long", "truncate", "--json")
     [found] = json.loads(done.out)[0]["summaries"]
     assert [(part["first"], part["last"]) for part in found["parts"]] == [(1, 60)]
-    assert re.search(r"talk\.txt: talk: lost \d+ turns to fit", done.err)
+    assert plain(done.err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "talk.txt: text: 1 dialogue, 60 turns\n"
+        "Speakers: tags (#Person1#) in place of names in 1 of 1 dialogue\n"
+        "talk.txt: talk: lost 44 turns to fit; --long list drops none\n"
+        "Summarizing 1/1 (… s)\n"
+    )
 
 
 def test_a_turn_that_is_longer_than_a_part_is_reported(run: Run) -> None:
@@ -170,7 +198,14 @@ def test_a_turn_that_is_longer_than_a_part_is_reported(run: Run) -> None:
     assert [part["divided"] for part in parts if part["divided"]] == [[3]] * sum(
         part["last"] == 3 for part in parts
     )
-    assert "longer than a part: turn 3" in done.err
+    assert plain(done.err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "talk.txt: text: 1 dialogue, 3 turns\n"
+        "Speakers: tags (#Person1#) in place of names in 1 of 1 dialogue\n"
+        "talk.txt: talk: 3 turns in 4 parts\n"
+        "talk.txt: talk: divided between sentences, since longer than a part: turn 3\n"
+        "Summarizing 4/4 (… s)\n"
+    )
 
 
 def test_a_broken_file_does_not_stop_the_others(run: Run) -> None:
@@ -185,40 +220,113 @@ def test_a_broken_file_does_not_stop_the_others(run: Run) -> None:
         "== rows.csv: a ==\n민지: 네",
         "== rows.csv: b ==\n도윤: 아니요\n",
     ]
-    errors = [line for line in done.err.splitlines() if line.startswith("llm-summ: ")]
-    assert [line.split(":")[1].strip() for line in errors] == ["empty.txt", "noise.txt", "missing.txt"]
+    assert plain(done.err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "talk.txt: text: 1 dialogue, 2 turns\n"
+        "llm-summ: empty.txt: empty file; expected text\n"
+        "llm-summ: noise.txt:2: found byte 0x80, neither UTF-8 nor Korean in CP949; save it as UTF-8\n"
+        "llm-summ: missing.txt: no such file; did you mean noise.txt?\n"
+        "Speakers: tags (#Person1#) in place of names in 3 of 3 dialogues\n"
+        "Summarizing 3/3 (… s)\n"
+    )
 
 
 def test_no_usable_file_is_wrong_input(run: Run) -> None:
     done = llm_summ("summarize", "missing.txt")
     assert (done.code, done.out) == (2, "")
-    assert done.err.splitlines()[-1].startswith("llm-summ: missing.txt: no such file")
+    assert plain(done.err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "llm-summ: missing.txt: no such file; `llm-summ data sample DIR` writes an example\n"
+    )
 
 
 @pytest.mark.parametrize(
-    ("arguments", "reason"),
+    ("arguments", "message"),
     [
-        (["talk.txt", "--run", "mine", "--model", "x/y"], "--run and --model exclude each other"),
-        (["talk.txt", "talk.txt"], "talk.txt: found twice"),
-        (["talk.txt", "--long", "all"], "'all' is not one of"),
-        (["talk.txt", "--best-of", "0"], "0 is not in the range"),
-        (["talk.txt", "--length", "80"], "length 80: runs/mine/prompt.md asks for no length, and the engine echo"),
-        (["talk.txt", "--length", "0"], "found '0'; expected a number of characters above 0, or short, medium"),
-        (["talk.txt", "--length", "shrot"], "found 'shrot'; expected a number of characters above 0, or short"),
-        (["talk.txt", "--unmask"], "--unmask needs --mask"),
-        (["talk.txt", "--names", "nowhere.yaml"], "nowhere.yaml: no such file"),
-        (["talk.txt", "--run", "other"], "--run other: no such run"),
-        (["talk.txt", "--best-of", "3"], "n: the engine echo generates one text"),
-        (["talk.txt", "--prompt", "meetin"], "meetin: no such prompt; did you mean meeting?"),
-        (["talk.txt", "--model", "./nothing"], "./nothing: no such folder"),
+        (
+            ["talk.txt", "--run", "mine", "--model", "x/y"],
+            snapshot("Error: --run and --model exclude each other; choose one\n"),
+        ),
+        (["talk.txt", "talk.txt"], snapshot("Error: talk.txt: found twice; name each FILE once\n")),
+        (
+            ["talk.txt", "--long", "all"],
+            snapshot("Error: Invalid value for '--long': 'all' is not one of 'list', 'merge', 'truncate'.\n"),
+        ),
+        (
+            ["talk.txt", "--best-of", "0"],
+            snapshot("Error: Invalid value for '--best-of': 0 is not in the range x>=1.\n"),
+        ),
+        (
+            ["talk.txt", "--length", "80"],
+            snapshot(
+                "Run: runs/mine (the latest)\n"
+                "llm-summ: length 80: runs/mine/prompt.md asks for no length, and the engine echo writes one text "
+                "for each dialogue; use vllm or hf or openai, or train a run with prompt.template length\n"
+            ),
+        ),
+        (
+            ["talk.txt", "--length", "0"],
+            snapshot(
+                "Error: Invalid value for '--length': found '0'; expected a number of characters above 0, or "
+                "short, medium, long\n"
+            ),
+        ),
+        (
+            ["talk.txt", "--length", "shrot"],
+            snapshot(
+                "Error: Invalid value for '--length': found 'shrot'; expected a number of characters above 0, or "
+                "short, medium, long\n"
+            ),
+        ),
+        (
+            ["talk.txt", "--unmask"],
+            snapshot("Error: --unmask needs --mask; add it, so that there are masks to replace\n"),
+        ),
+        (
+            ["talk.txt", "--names", "nowhere.yaml"],
+            snapshot(
+                "Run: runs/mine (the latest)\n"
+                "talk.txt: text: 1 dialogue, 2 turns\n"
+                "llm-summ: nowhere.yaml: no such file; expected lines such as '참석자 1: 김 과장'\n"
+            ),
+        ),
+        (
+            ["talk.txt", "--run", "other"],
+            snapshot("llm-summ: --run other: no such run in runs; runs here: mine\n"),
+        ),
+        (
+            ["talk.txt", "--best-of", "3"],
+            snapshot(
+                "Run: runs/mine (the latest)\n"
+                "talk.txt: text: 1 dialogue, 2 turns\n"
+                "Speakers: tags (#Person1#) in place of names in 1 of 1 dialogue\n"
+                "llm-summ: --set generate.length_penalty=1.0: generate: n: the engine echo generates one text for "
+                "each dialogue; set it to 1\n"
+            ),
+        ),
+        (
+            ["talk.txt", "--prompt", "meetin"],
+            snapshot(
+                "Run: runs/mine (the latest)\n"
+                "talk.txt: text: 1 dialogue, 2 turns\n"
+                "llm-summ: meetin: no such prompt; did you mean meeting?\n"
+            ),
+        ),
+        (
+            ["talk.txt", "--model", "./nothing"],
+            snapshot(
+                "talk.txt: text: 1 dialogue, 2 turns\n"
+                "llm-summ: model.base: ./nothing: no such folder in …; expected embedded:gemma-3-270m, a folder, "
+                "or a hub id such as Qwen/Qwen3-8B\n"
+            ),
+        ),
     ],
 )
-def test_bad_options_end_with_2(run: Run, arguments: list[str], reason: str) -> None:
+def test_bad_options_end_with_2(run: Run, arguments: list[str], message: str) -> None:
     Path("talk.txt").write_text(TALK, encoding="utf-8")
     done = llm_summ("summarize", *arguments)
     assert (done.code, done.out) == (2, "")
-    assert reason in done.err
-    assert "Traceback" not in done.err
+    assert plain(done.err) == message
 
 
 def test_a_folder_of_results_is_resumed_and_what_changed_is_done_again(run: Run) -> None:
@@ -234,7 +342,12 @@ def test_a_folder_of_results_is_resumed_and_what_changed_is_done_again(run: Run)
     assert files[2].read_text(encoding="utf-8") == "fname,summary\na,민지: 네\nb,도윤: 아니요\n"
     again = llm_summ(*command)
     assert (again.code, again.out) == (0, "")
-    assert "out: 3 of 3 files already exist" in again.err
+    assert plain(again.err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "in/one.txt: text: 1 dialogue, 1 turn\n"
+        "in/two.txt: text: 1 dialogue, 1 turn\n"
+        "out: 3 of 3 files already exist\n"
+    )
     Path("in/two.txt").write_text("민지: 둘", encoding="utf-8")
     files[0].unlink()
     assert sorted(llm_summ(*command).out.split()) == ["out/one.summary.txt", "out/two.summary.txt"]
@@ -244,7 +357,12 @@ def test_a_folder_of_results_is_resumed_and_what_changed_is_done_again(run: Run)
     shutil.copytree("in", "more")
     clash = llm_summ("summarize", "in/one.txt", "more/one.txt", "--out", "other")
     assert clash.code == 2
-    assert "in/one.txt and more/one.txt are both other/one.summary.txt" in clash.err
+    assert plain(clash.err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "in/one.txt: text: 1 dialogue, 1 turn\n"
+        "more/one.txt: text: 1 dialogue, 1 turn\n"
+        "llm-summ: --out other: in/one.txt and more/one.txt are both other/one.summary.txt; rename one\n"
+    )
 
 
 def test_a_length_is_asked_of_a_run_that_was_trained_for_lengths(tiny_model: Path, in_tmp: Path) -> None:
@@ -252,9 +370,19 @@ def test_a_length_is_asked_of_a_run_that_was_trained_for_lengths(tiny_model: Pat
     Path("talk.txt").write_text(TALK, encoding="utf-8")
     done = llm_summ("summarize", "talk.txt", "--length", "80")
     assert done.code == 0, done.err
-    assert "Length: about 90 characters by the prompt, the nearest that was trained" in done.err
-    for name, length in (("short", 40), ("medium", 90), ("long", 90)):
-        assert f"Length: about {length} characters by" in llm_summ("summarize", "talk.txt", "--length", name).err
+    assert plain(done.err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "talk.txt: text: 1 dialogue, 2 turns\n"
+        "Speakers: tags (#Person1#) in place of names in 1 of 1 dialogue\n"
+        "Length: about 90 characters by the prompt, the nearest that was trained\n"
+        "Summarizing 1/1 (… s)\n"
+    )
+    shown = [llm_summ("summarize", "talk.txt", "--length", name).err for name in ("short", "medium", "long")]
+    assert lines_with("".join(shown), "Length: ") == snapshot(
+        "Length: about 40 characters by the prompt, the nearest that was trained\n"
+        "Length: about 90 characters by the prompt, the nearest that was trained\n"
+        "Length: about 90 characters by the prompt, the nearest that was trained"
+    )
     dialogue = Dialogue("a", TALK.strip())
     with Summarizer.open(run) as summarizer:
         asking = summarizer.asking_for(80)
@@ -264,9 +392,13 @@ def test_a_length_is_asked_of_a_run_that_was_trained_for_lengths(tiny_model: Pat
     assert "90자 안팎" in shown[1]
     with (
         Summarizer.open(run, prompt="plain") as summarizer,
-        pytest.raises(PromptError, match="asks for no length, and the engine echo writes one text"),
+        raises(PromptError) as raised,
     ):
         summarizer.asking_for(80)
+    assert raised.message == snapshot(
+        "length 80: REPOSITORY/prompts/plain.md asks for no length, and the engine echo writes one text "
+        "for each dialogue; use vllm or hf or openai, or train a run with prompt.template length"
+    )
 
 
 def test_the_model_reads_tags_and_masks_and_the_summary_has_names(run: Run) -> None:
@@ -430,9 +562,14 @@ def test_without_a_prompt_for_it_the_nearest_candidate_has_the_length(tiny_model
     base = ["--model", str(tiny_model), "--engine", "hf", *(f"--set={one}" for one in SHORT)]
     done = llm_summ("summarize", "talk.txt", "--length", "30", *base)
     assert done.code == 0, done.err
-    assert "Length: of 4 candidates the nearest to 30 characters, since the prompt asks for no length" in done.err
+    assert lines_with(done.err, "Length: ") == snapshot(
+        "Length: of 4 candidates the nearest to 30 characters, since the prompt asks for no length"
+    )
     done = llm_summ("summarize", "talk.txt", "--length", "short", "--best-of", "2", *base)
-    assert "Length: of 2 candidates the nearest to 2.8 times the square root" in done.err
+    assert lines_with(done.err, "Length: ") == snapshot(
+        "Length: of 2 candidates the nearest to 2.8 times the square root of a dialogue's characters, "
+        "since the prompt asks for no length"
+    )
 
 
 def test_a_merged_summary_has_the_length_though_its_prompt_asks_for_none(tiny_model: Path) -> None:
@@ -452,10 +589,17 @@ def test_a_merged_summary_has_the_length_though_its_prompt_asks_for_none(tiny_mo
 
 
 def test_a_base_model_refuses_settings_of_a_training(tiny_model: Path) -> None:
-    with pytest.raises(RecipeError, match=r"train\.epochs=3: has no effect without a training"):
+    with raises(RecipeError) as raised:
         Summarizer.open_base(str(tiny_model), overrides=["train.epochs=3"])
-    with pytest.raises(PromptError, match="uses length, but no LengthTarget"):
+    assert raised.message == snapshot(
+        "--set train.epochs=3: has no effect without a training; expected a field of generate, prompt or model"
+    )
+    with raises(PromptError) as raised:
         Summarizer.open_base(str(tiny_model), prompt="length", engine="hf")
+    assert raised.message == snapshot(
+        "REPOSITORY/prompts/length.md: uses length, but no LengthTarget was fitted to training summaries; "
+        "choose another prompt.template, or give the renderer a LengthTarget"
+    )
 
 
 def test_without_a_run_the_embedded_model_is_used_and_announced(in_tmp: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.errors import DataError
 from llm_summ.data.dialogue import Dialogue, Turn
@@ -108,8 +110,9 @@ def test_nothing_shows_a_value_or_a_name() -> None:
 
 
 def test_values_return_only_if_something_was_masked() -> None:
-    with pytest.raises(DataError, match="unmask: nothing is masked without mask"):
+    with raises(DataError) as raised:
         Handling(unmask=True)
+    assert raised.message == snapshot("unmask: nothing is masked without mask; ask for both, or for neither")
 
 
 def test_a_handling_goes_to_another_process() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue
@@ -76,11 +78,19 @@ def test_of_candidates_that_are_as_near_the_one_that_agrees_best_is_chosen() -> 
 
 def test_an_engine_that_writes_one_text_is_refused() -> None:
     check_candidates("hf", 80, "prompt.md")
+    messages = []
     for engine in ("echo", "unknown"):
-        with pytest.raises(
-            PromptError, match=rf"^length 80: prompt.md asks for no length, and the engine {engine} "
-        ):
+        with raises(PromptError) as raised:
             check_candidates(engine, 80, "prompt.md")
+        messages.append(raised.message)
+    assert messages == snapshot(
+        [
+            "length 80: prompt.md asks for no length, and the engine echo writes one text for each dialogue; "
+            "use vllm or hf or openai, or train a run with prompt.template length",
+            "length 80: prompt.md asks for no length, and the engine unknown writes one text for each "
+            "dialogue; use vllm or hf or openai, or train a run with prompt.template length",
+        ]
+    )
 
 
 def test_candidates_are_sampled_unless_there_are_several() -> None:

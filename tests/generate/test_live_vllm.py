@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 from test_hf_engine import PAD_ID, STOP_ID, requests
 from test_live_process import is_alive, until
 
@@ -100,8 +102,11 @@ def test_candidates_are_drawn_by_their_seeds(process: EngineProcess) -> None:
 def test_a_prompt_that_is_too_long_fails_alone(process: EngineProcess) -> None:
     with ThreadPoolExecutor(2) as pool:
         other = pool.submit(lambda: list(process.generate(requests(3), stop_id=STOP_ID)))
-        with pytest.raises(GenerationError, match=r"^vllm: a prompt of 1024 tokens leaves no room"):
+        with raises(GenerationError) as raised:
             list(process.generate([Request([1] * 1024, 5)], stop_id=STOP_ID))
+        assert raised.message == snapshot(
+            "vllm: a prompt of 1024 tokens leaves no room for a text; at most 1024 tokens fit"
+        )
         assert len(other.result()) == 3
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inline_snapshot import snapshot
+from messages import raises
 from tiny_seq2seq import KINDS, Kind, make_tiny_seq2seq
 
 from llm_summ.core.errors import ModelError, PromptError
@@ -77,10 +79,17 @@ def test_a_frame_names_the_language(folder: Path) -> None:
 
 
 def test_languages_that_are_missing(folder: Path) -> None:
-    with pytest.raises(ModelError, match="'ko'"):
+    with raises(ModelError) as raised:
         Base(folder / "mbart", language="ko")
-    with pytest.raises(ModelError, match=r"model\.language"):
+    assert raised.message == snapshot(
+        "model.language: the tokenizer of …/mbart has no language 'ko'; expected one of its codes: such "
+        "as </s>, <mask>, <pad>, <s>, <unk>"
+    )
+    with raises(ModelError) as raised:
         Base(folder / "bart", language="ko_KR")
+    assert raised.message == snapshot(
+        "model.language: found 'ko_KR', but the tokenizer of …/bart has no languages; leave it out"
+    )
 
 
 @pytest.mark.parametrize("kind", OFFICIAL)
@@ -116,8 +125,11 @@ def test_a_long_source_loses_whole_turns(folder: Path) -> None:
 
 def test_a_chat_is_refused(folder: Path) -> None:
     base = Base(folder / "bart")
-    with pytest.raises(PromptError, match=r"prompt\.chat"):
+    with raises(PromptError) as raised:
         Renderer(base.tokenizer, load_template("dialogue"), PromptFields(chat="always"), frame=base.frame)
+    assert raised.message == snapshot(
+        "prompt.chat is always, but an encoder-decoder reads a text and not a chat; set it to auto"
+    )
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

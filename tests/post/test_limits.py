@@ -13,6 +13,8 @@ import pytest
 from command_line import llm_summ
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import plain, raises
 
 from llm_summ.core.errors import RunError
 from llm_summ.data import Dialogue, dialogue_hash
@@ -149,8 +151,11 @@ def test_dialogues_of_one_length_have_one_limit() -> None:
 
 
 def test_too_few_dialogues_are_refused() -> None:
-    with pytest.raises(RunError, match="found 49 dialogues; expected 50 at least"):
+    with raises(RunError) as raised:
         learn_limits(["x"] * 49, ["x"] * 49, ["x"] * 49, scored([1] * 49))
+    assert raised.message == snapshot(
+        "--learn-limits: found 49 dialogues; expected 50 at least, and hundreds for a reliable result"
+    )
 
 
 @given(st.sets(st.integers(1, 900), max_size=9).map(sorted), st.data())
@@ -162,13 +167,52 @@ def test_written_limits_are_read_back(edges: list[int], data: st.DataObject) -> 
     assert all(one < other for one, other in pairwise(limits.edges))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"edges": []}', '{"edges": [], "limits": [3]}'])
-def test_a_file_without_limits_is_refused(text: str) -> None:
-    with pytest.raises(RunError) as caught:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", snapshot("runs/x/limits.json: not valid JSON (…); learn them again: llm-summ post --learn-limits")),
+        ("{", snapshot("runs/x/limits.json: not valid JSON (…); learn them again: llm-summ post --learn-limits")),
+        (
+            "[]",
+            snapshot(
+                "runs/x/limits.json: expected an object with edges, limits, learnt_on; learn them again: llm-summ "
+                "post --learn-limits"
+            ),
+        ),
+        (
+            "null",
+            snapshot(
+                "runs/x/limits.json: expected an object with edges, limits, learnt_on; learn them again: llm-summ "
+                "post --learn-limits"
+            ),
+        ),
+        (
+            "3",
+            snapshot(
+                "runs/x/limits.json: expected an object with edges, limits, learnt_on; learn them again: llm-summ "
+                "post --learn-limits"
+            ),
+        ),
+        (
+            '{"edges": []}',
+            snapshot(
+                "runs/x/limits.json: expected an object with edges, limits, learnt_on; learn them again: llm-summ "
+                "post --learn-limits"
+            ),
+        ),
+        (
+            '{"edges": [], "limits": [3]}',
+            snapshot(
+                "runs/x/limits.json: expected an object with edges, limits, learnt_on; learn them again: llm-summ "
+                "post --learn-limits"
+            ),
+        ),
+    ],
+)
+def test_a_file_without_limits_is_refused(text: str, message: str) -> None:
+    with raises(RunError) as caught:
         LengthLimits.from_json(text, "runs/x/limits.json")
-    assert str(caught.value).startswith("runs/x/limits.json: ")
-    assert str(caught.value).endswith("; learn them again: llm-summ post --learn-limits")
-    assert len(str(caught.value).splitlines()) == 1
+    assert caught.message == message
 
 
 @pytest.mark.parametrize(
@@ -224,7 +268,12 @@ def test_limits_are_fitted_stored_and_used(run: Run) -> None:
     scored = llm_summ("eval", "dev.csv", "--json")
     after = json.loads(scored.out)
     assert after["final"] == pytest.approx(100)
-    assert "runs/mine/limits.json: was fitted on these dialogues; expect a lower score on others" in scored.err
+    assert plain(scored.err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "Predictions: runs/mine/predictions/dev.hf.jsonl\n"
+        "runs/mine/limits.json: was fitted on these dialogues; expect a lower score on others\n"
+        "warning: 100 of 100 summaries are equal to a reference: are they predictions?\n"
+    )
     limits = limits_for(run, ["cut_to_limit"], ["another dialogue"])
     assert limits is not None
     assert after["signature"].endswith(f"post:strip+cut_to_limit:{limits.mark}")
@@ -242,16 +291,26 @@ def test_limits_are_fitted_stored_and_used(run: Run) -> None:
 def test_a_step_without_limits_names_the_command_that_makes_them(run: Run) -> None:
     result = llm_summ("post", "--steps", "cut_to_limit")
     assert result.code == 2
-    assert result.err.splitlines()[-1] == (
+    assert plain(result.err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "Predictions: runs/mine/predictions/dev.hf.jsonl\n"
         "llm-summ: runs/mine/limits.json: no such file, and the step cut_to_limit needs it; llm-summ post "
-        "--learn-limits --run mine writes it if limits gain anything; or leave the step out"
+        "--learn-limits --run mine writes it if limits gain anything; or leave the step out\n"
     )
     assert llm_summ("post", "--learn-limits", "--sweep").code == 2
     run.limits_path.write_text("{}", encoding="utf-8")
-    assert "limits.json: expected an object with edges" in llm_summ("post", "--steps", "cut_to_limit").err
+    assert plain(llm_summ("post", "--steps", "cut_to_limit").err) == snapshot(
+        "Run: runs/mine (the latest)\n"
+        "Predictions: runs/mine/predictions/dev.hf.jsonl\n"
+        "llm-summ: runs/mine/limits.json: expected an object with edges, limits, learnt_on; learn them "
+        "again: llm-summ post --learn-limits\n"
+    )
     assert llm_summ("eval", "dev.csv", "--brief").code == 0  # nothing asks for it
     alone = llm_summ("post", "dev.csv", "--data", "dev.csv", "--steps", "cut_to_limit")
-    assert "the step cut_to_limit needs raw predictions in a run's folder" in alone.err
+    assert plain(alone.err) == snapshot(
+        "llm-summ: the step cut_to_limit needs raw predictions in a run's folder, and these are not; "
+        "leave it out\n"
+    )
 
 
 def test_a_recipe_with_the_step_can_learn_what_it_needs(run: Run) -> None:

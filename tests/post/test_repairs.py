@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.post_step_registry import POST_STEPS
 from llm_summ.post import post_process
@@ -268,8 +270,9 @@ def test_a_text_that_was_cut_off_needs_a_mark_to_be_whole() -> None:
 
 
 def test_a_step_that_needs_the_dialogues_raises_without_them() -> None:
-    with pytest.raises(ValueError, match="repair_speakers needs the dialogues"):
+    with raises(ValueError) as raised:
         post_process(["#Person3#"], [None], ["strip", "repair_speakers"])
+    assert raised.message == snapshot("the step repair_speakers needs the dialogues; found None")
     assert needing_dialogue(POST_STEPS.names()) == ["repair_speakers", "cut_to_limit"]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from messages import raises
 
 from llm_summ.core.post_step_registry import POST_STEPS, PostStepSpec
 from llm_summ.post import post_process
@@ -130,8 +132,9 @@ def test_without_steps_nothing_changes() -> None:
 
 
 def test_every_text_needs_its_own_mark() -> None:
-    with pytest.raises(ValueError, match="argument 2 is shorter"):
+    with raises(ValueError) as raised:
         post_process(["a", "b"], [True], ["strip"])
+    assert raised.message == snapshot("zip() argument 2 is shorter than argument 1")
 
 
 texts = st.text(st.sampled_from(" \t\n\r\x0b\x1c\u2028\u00a0.!?…\"')1가3#") | st.characters(), max_size=40)

@@ -16,6 +16,7 @@ import httpx
 import openai
 import pytest
 from command_line import run_script
+from inline_snapshot import snapshot
 from running_service import TALK, Running, hanging, running, until
 
 pytestmark = [pytest.mark.slow]
@@ -99,8 +100,13 @@ def test_several_dialogues_with_a_broken_one(echo: Running) -> None:
     found = summaries(echo, dialogues=items)["summaries"]
     assert [one["id"] for one in found] == ["a", "b", "dialogue-3", "d"]
     assert [one.get("summary") for one in found] == [LEAD, None, "민지: 응", None]
-    assert found[1]["error"]["message"].startswith("b: found no speakers")
-    assert found[3]["error"]["message"] == "d: found neither text nor turns; expected one of them"
+    assert [found[index]["error"]["message"] for index in (1, 3)] == snapshot(
+        [
+            "b: found no speakers, and no chat or transcript that is known, in «아무도 말하지 않는다»; "
+            "expected lines such as 민지: 네, or name the format: llm-summ data convert --format NAME",
+            "d: found neither text nor turns; expected one of them",
+        ]
+    )
 
 
 def test_requests_at_the_same_time_get_their_own_answers(echo: Running) -> None:
@@ -148,7 +154,10 @@ def test_several_files_a_table_and_a_zip(echo: Running) -> None:
     found = echo.client.post("/v1/summaries", files=files).json()["summaries"]
     assert [one["id"] for one in found] == ["talk", "talk-2", "x", "하나", "sound"]
     assert [one.get("summary") for one in found] == [LEAD, LEAD, "민지: 응 도윤: 그래", LEAD, None]
-    assert found[4]["error"]["message"].startswith("sound.mp3: found a name that ends in '.mp3'")
+    assert found[4]["error"]["message"] == snapshot(
+        "sound.mp3: found a name that ends in '.mp3'; expected .csv, .jsonl, .parquet, .txt, .json, .vtt, "
+        ".srt, .zip"
+    )
 
 
 def test_a_long_dialogue_is_listed_merged_or_truncated(echo: Running) -> None:
@@ -268,10 +277,21 @@ def test_models_and_settings(echo: Running) -> None:
 
 def test_another_prompt_is_named_and_is_never_a_file(echo: Running) -> None:
     assert summaries(echo, text=TALK, prompt="meeting")["summaries"][0]["summary"] == LEAD
+    messages = []
     for name in ("../prompts/plain.md", "meting", "length"):
         response = echo.client.post("/v1/summaries", json={"text": TALK, "prompt": name})
         assert error(response) == (400, "invalid_input")
-        assert "meeting" in response.json()["error"]["message"]
+        messages.append(response.json()["error"]["message"])
+    assert messages == snapshot(
+        [
+            "prompt ../prompts/plain.md: unknown; expected chat, call, dialogue, dialogue-topic, english, "
+            "expert, meeting, merge, plain, summarize, topic",
+            "prompt meting: unknown; did you mean meeting? expected chat, call, dialogue, dialogue-topic, "
+            "english, expert, meeting, merge, plain, summarize, topic",
+            "prompt length: unknown; did you mean english? expected chat, call, dialogue, dialogue-topic, "
+            "english, expert, meeting, merge, plain, summarize, topic",
+        ]
+    )
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,12 @@ def test_this_machine_needs_none(host: str) -> None:
 
 def test_a_run_that_is_unknown_or_not_finished(in_tmp: Path) -> None:
     Path("runs/half").mkdir(parents=True)
-    assert refused(llm_summ("serve", "--port", "0", "--run", "other")).startswith("--run other: no such run")
-    assert "no recipe.yaml" in refused(llm_summ("serve", "--port", "0", "--run", "half"))
+    assert refused(llm_summ("serve", "--port", "0", "--run", "other")) == snapshot(
+        "--run other: no such run in runs; runs here: none"
+    )
+    assert refused(llm_summ("serve", "--port", "0", "--run", "half")) == snapshot(
+        "runs/half: no recipe.yaml; expected a folder made by `llm-summ sft`"
+    )
 
 
 def test_feedback_that_cannot_be_written(in_tmp: Path) -> None:
