@@ -35,6 +35,7 @@ from typing import Any
 from llm_summ.check.job import check_recipe
 from llm_summ.core.errors import InputError, LlmSummError, RecipeError
 from llm_summ.core.files import write_text
+from llm_summ.core.formatting import counted
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
 from llm_summ.core.terminal import shown_on_stderr
@@ -319,7 +320,9 @@ def read_log(lines: Sequence[str], steps: int) -> tuple[tuple[float, ...], float
     """
     entries = [entry for entry in map(json.loads, lines) if "loss" in entry]
     if [entry["step"] for entry in entries] != list(range(1, steps + 1)):
-        raise InputError(f"log.jsonl: {len(entries)} lines with a loss, expected one for each of {steps} steps")
+        raise InputError(
+            f"log.jsonl: {counted(len(entries), 'line')} with a loss, expected one for each of {steps} steps"
+        )
     return tuple(entry["loss"] for entry in entries), entries[-1]["seconds"]
 
 

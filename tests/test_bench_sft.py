@@ -76,7 +76,7 @@ def test_a_log_gives_the_losses_of_its_training_lines() -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (LOG[:1], snapshot("log.jsonl: 1 lines with a loss, expected one for each of 2 steps")),
+        (LOG[:1], snapshot("log.jsonl: 1 line with a loss, expected one for each of 2 steps")),
         ([*LOG, LOG[2]], snapshot("log.jsonl: 3 lines with a loss, expected one for each of 2 steps")),
         ([LOG[2], LOG[0]], snapshot("log.jsonl: 2 lines with a loss, expected one for each of 2 steps")),
         ([], snapshot("log.jsonl: 0 lines with a loss, expected one for each of 2 steps")),

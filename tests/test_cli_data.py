@@ -174,7 +174,10 @@ def test_every_kind_of_prompt_can_be_filled_in(in_tmp: Path, name: str) -> None:
         ),
         (
             ["data", "check", "sample:dev", "--fix", "x" * 300 + ".csv"],
-            snapshot("x….csv: cannot be used (File name too long); choose another name"),
+            snapshot(
+                "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: cannot be used "
+                "(File name too long); choose another name"
+            ),
         ),
         (
             ["data", "check", "no\nwhere.csv"],
@@ -196,7 +199,12 @@ def test_every_kind_of_prompt_can_be_filled_in(in_tmp: Path, name: str) -> None:
         ),
         (
             ["check", "nowhere.yaml"],
-            snapshot("nowhere.yaml: no such file; expected a recipe in YAML; did you mean recipes/qlora.yaml?"),
+            snapshot(
+                "nowhere.yaml: no such file; expected a recipe in YAML; bundled recipes: kobart.yaml, "
+                "kobart-base-v2.yaml, mbart-large-50.yaml, pko-t5-large.yaml, qlora.yaml, "
+                "qlora-exaone-4.0-32b.yaml, qlora-gemma-2-9b.yaml, qlora-kanana-1.5-8b.yaml, "
+                "qlora-qwen3-14b.yaml, qlora-qwen3-8b.yaml, qlora-solar-10.7b.yaml, t5-large-korean.yaml"
+            ),
         ),
     ],
 )

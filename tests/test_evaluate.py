@@ -242,7 +242,7 @@ def test_raw_predictions_of_other_dialogues_are_refused_wherever_they_lie(run: R
     with raises(PredictionError) as error:
         evaluate_file(Path("moved.jsonl"), data)
     assert error.message == snapshot(
-        "moved.jsonl: made from other dialogues than those of dev.csv (1 differ: dev_3); make them: "
+        "moved.jsonl: made from other dialogues than those of dev.csv (1 differs: dev_3); make them: "
         "llm-summ generate --data dev.csv"
     )
 
@@ -307,7 +307,7 @@ def test_a_runs_file_of_other_dialogues_with_the_same_ids_is_refused(run: Run, d
     with raises(PredictionError) as error:
         evaluate_file(file.path, data)
     assert error.message == snapshot(
-        "runs/mine/predictions/dev.hf.jsonl: made from other dialogues than those of dev.csv (1 differ: "
+        "runs/mine/predictions/dev.hf.jsonl: made from other dialogues than those of dev.csv (1 differs: "
         "dev_3); make them: llm-summ generate --run mine --data dev.csv"
     )
 

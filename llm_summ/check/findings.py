@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llm_summ.check.tokens import beyond_the_context
 from llm_summ.core.errors import InputError, listed
+from llm_summ.core.formatting import counted
 from llm_summ.models.base_facts import BaseFacts
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.device import Device
@@ -122,7 +123,8 @@ def evaluation_notes(plan: TrainingPlan) -> list[str]:
     notes = []
     if bare := [dialogue.id for dialogue in plan.data["dev"] if not dialogue.references]:
         notes.append(
-            f"{data.dev}: {len(bare)} of {len(plan.data['dev'])} dialogues have no summary, and are not evaluated "
+            f"{data.dev}: {len(bare)} of {counted(len(plan.data['dev']), 'dialogue')} "
+            f"{'has no summary, and is' if len(bare) == 1 else 'have no summary, and are'} not evaluated "
             f"({listed(bare)})"
         )
     if fields.patience is not None and fields.patience + 1 >= plan.evaluations:

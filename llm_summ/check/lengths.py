@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llm_summ.core.errors import listed
+from llm_summ.core.formatting import counted
 from llm_summ.plan.training_plan import TrainingPlan
 from llm_summ.prompt import TokenizedExample
 from llm_summ.recipe import Recipe
@@ -47,13 +48,14 @@ def shortened_lines(part: str, rows: Sequence[TokenizedExample], recipe: Recipe)
     lines = []
     if turns := [row.id for row in rows if row.dropped_turns]:
         lines.append(
-            f"shortened {part}: {len(turns)} prompts lost turns ({prompt.truncation}) to fit "
+            f"shortened {part}: {counted(len(turns), 'prompt')} lost turns ({prompt.truncation}) to fit "
             f"{prompt.max_prompt_tokens} tokens: {listed(turns)}"
         )
     if fewer := [row.id for row in rows if row.examples < prompt.examples]:
+        show = "show" if len(fewer) > 1 else "shows"
         lines.append(
-            f"examples  {part}: {len(fewer)} prompts show fewer than {prompt.examples} (no more fit into "
-            f"{prompt.max_examples_tokens} tokens of examples and {prompt.max_prompt_tokens} in all, or there are "
+            f"examples  {part}: {counted(len(fewer), 'prompt')} {show} fewer than {prompt.examples} (no more fit "
+            f"into {prompt.max_examples_tokens} tokens of examples and {prompt.max_prompt_tokens} in all, or there are "
             f"no more): {listed(fewer)}"
         )
     return lines

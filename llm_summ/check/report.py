@@ -9,6 +9,7 @@ from llm_summ.check.leaks import Leak, leak_line
 from llm_summ.check.lengths import length_lines, length_percentiles, shortened_lines
 from llm_summ.check.memory import Memory
 from llm_summ.core.engine_registry import names_of_engines_that
+from llm_summ.core.formatting import counted
 from llm_summ.models.base_finding import BaseFinding
 from llm_summ.models.trained_weights import trained_weights
 from llm_summ.models.vllm_support import unserved_kind, unserved_on_cpu
@@ -130,19 +131,27 @@ def _evaluation_line(plan: TrainingPlan) -> str:
     if not plan.evaluations:
         return "never; the last checkpoint is the result"
     rows = min(fields.rows or plan.scorable, plan.scorable)
-    when = "every epoch" if fields.every == "epoch" else f"every {fields.every} steps"
+    when = f"every {fields.every}" if isinstance(fields.every, str) else _each(fields.every, "step")
     picks = {"score": "the best score is kept", "loss": "the best loss is kept", "last": "the last one is kept"}
-    stops = "" if fields.patience is None else f"; stops after {fields.patience} evaluations without improvement"
+    stops = (
+        ""
+        if fields.patience is None
+        else f"; stops after {counted(fields.patience, 'evaluation')} without improvement"
+    )
     times = "once" if plan.evaluations == 1 else f"{plan.evaluations} times"
     which = f"{rows} of {len(plan.data['dev'])} dialogues of {plan.recipe.data.dev}"
     return f"{when} ({times}), {which}; {picks[fields.pick]}{stops}"
 
 
+def _each(number: float, unit: str) -> str:
+    return f"every {unit}" if number == 1 else f"every {number:.15g} {unit}s"
+
+
 def _save_line(recipe: Recipe) -> str:
     """Return when checkpoints are saved, and how many are kept."""
     train = recipe.train
-    when = [] if train.save_minutes is None else [f"every {train.save_minutes:g} minutes"]
-    when += [] if train.save_steps is None else [f"every {train.save_steps} steps"]
+    when = [] if train.save_minutes is None else [_each(train.save_minutes, "minute")]
+    when += [] if train.save_steps is None else [_each(train.save_steps, "step")]
     last = "the last" if train.keep_checkpoints == 1 else f"the last {train.keep_checkpoints}"
     return f"{', '.join([*when, 'at evaluations'])}; {last} and the best are kept"
 

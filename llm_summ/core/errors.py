@@ -22,8 +22,25 @@ Every message is one line: where, what was found, what was expected and what to 
 findings has one line for each.
 """
 
+import errno
 import re
 from collections.abc import Sequence
+
+_NUMBER = re.compile(r"\[Errno -?\d+\] ")
+_LONGEST_NAME = 80  # letters of a name that is too long
+_ADVICE = {
+    errno.EACCES: "change its permissions, or ask its owner",
+    errno.EPERM: "change its permissions, or ask its owner",
+    errno.EDQUOT: "free some disk space",
+    errno.EEXIST: "a file is where its folder should be: choose another folder",
+    errno.EFBIG: "no file may be so large here: choose another folder, or raise the limit with ulimit -f",
+    errno.EISDIR: "choose another name",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOSPC: "free some disk space",
+    errno.ENOTDIR: "a file is where its folder should be: choose another folder",
+    errno.EROFS: "choose another folder",
+}
+"""What helps against a refusal of the system."""
 
 
 class LlmSummError(Exception):
@@ -109,8 +126,21 @@ class MissingPackageError(InputError):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of a library's error, or else the name of its class."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """Return the first line of a library's error, or else the name of its class; without the system's number."""
+    return _NUMBER.sub("", next(iter(str(error).strip().splitlines()), type(error).__name__))
+
+
+def file_problem(path: object, what: str, error: OSError) -> str:
+    """Return why the system refuses a file, and what to do where that is known.
+
+    Args:
+        path: the file; also with the option that names it.
+        what: what cannot be done, such as ``read`` or ``written``.
+        error: the system's.
+    """
+    shown = str(path)[:_LONGEST_NAME] if error.errno == errno.ENAMETOOLONG else path
+    advice = _ADVICE.get(error.errno or 0, "")
+    return f"{shown}: cannot be {what} ({error.strerror or error}){advice and '; '}{advice}"
 
 
 def listed(ids: Sequence[str], most: int = 5) -> str:

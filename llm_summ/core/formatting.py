@@ -7,7 +7,7 @@ import difflib
 import string
 from collections.abc import Callable, Iterable
 
-__all__ = ["counted", "did_you_mean", "labelled", "letters", "p_text", "utc_now"]
+__all__ = ["counted", "did_you_mean", "labelled", "letters", "p_text", "shown", "utc_now"]
 
 _LABEL = 10  # columns
 
@@ -20,6 +20,11 @@ def labelled(name: str, text: str) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, such as ``1 row`` or ``1,200 rows``."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def shown(name: str) -> str:
+    """Return a name as a message shows it: in quotes if it is empty or has letters that cannot be seen."""
+    return name if name and name.isprintable() and name == name.strip() else repr(name)
 
 
 def p_text(p: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from llm_summ.core.errors import DataError
+from llm_summ.core.errors import DataError, file_problem
 from llm_summ.core.progress import say
 from llm_summ.data.mistaken_formats import binary_format, wide_encoding
 
@@ -50,7 +50,7 @@ def read_content(path: Path, most: int | None = None) -> tuple[Path, bytes]:
             )
         return path, path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DataError(file_problem(path, "read", error)) from error
 
 
 def decode_text(path: Path, content: bytes) -> tuple[str, str]:

@@ -265,7 +265,7 @@ def _check_target(table: Table, target: Path) -> None:
                 what = "the input itself" if path.samefile(table.path) else "there already"
                 raise DataError(f"{path}: is {what}; choose another name, nothing is overwritten")
     except OSError as error:
-        raise DataError(f"{target}: cannot be used ({error.strerror}); choose another name") from error
+        raise DataError(f"{str(target)[:80]}: cannot be used ({error.strerror}); choose another name") from error
 
 
 def _list_path(target: Path) -> Path:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from llm_summ.core.errors import DataError
+from llm_summ.core.errors import DataError, file_problem
 from llm_summ.core.files import all_or_none, whole_file
 from llm_summ.core.formatting import did_you_mean
 from llm_summ.data.formats import format_names, is_data_file
@@ -57,11 +57,11 @@ def resolve_source(source: str, *, option: str | None = None) -> Path:
             raise DataError(f"{source}: {what}; expected a {format_names()} file")
         names = [other.name for other in path.parent.glob("*") if is_data_file(other)]
     except PermissionError as error:
-        raise DataError(f"{source}: cannot be read ({error.strerror})") from error
+        raise DataError(file_problem(source, "read", error)) from error
     except (OSError, ValueError) as error:  # a name too long, or with a NUL
         raise DataError(f"{source[:80]}: not the name of a file ({error})") from error
     hint = did_you_mean(path.name, names, show=path.parent.joinpath)
-    named = "" if option is None else f"name yours: {option}"
+    named = "" if option is None else f"{'Name' if hint else 'name'} yours: {option}"
     advice = " ".join(filter(None, (hint, named))) or "`llm-summ data sample DIR` writes an example"
     raise DataError(f"{source}: no such file; {advice}")
 

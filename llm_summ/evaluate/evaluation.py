@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_summ.core.errors import RunError, listed
+from llm_summ.core.errors import RunError, file_problem, listed
 from llm_summ.core.files import file_sha256, write_json
 from llm_summ.core.formatting import utc_now
 from llm_summ.core.progress import say
@@ -181,8 +181,8 @@ def evaluate_run(
             with run.lock_files():
                 write_json(_score_path(run, evaluation), {**evaluation.to_json(), "scored": utc_now()})
         except (OSError, RunError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            say(f"{run.scores}: the score is not stored ({reason})")
+            reason = file_problem(run.scores, "written", error) if isinstance(error, OSError) else error
+            say(f"the score is not stored: {reason}")
     return evaluation
 
 

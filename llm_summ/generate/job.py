@@ -13,6 +13,7 @@ from typing import Any
 from llm_summ.core.engine_registry import EngineSpec
 from llm_summ.core.errors import PromptError, RecipeError, RunError, listed
 from llm_summ.core.files import file_sha256, text_sha256
+from llm_summ.core.formatting import counted
 from llm_summ.core.optional_packages import installed_version, quiet_libraries, require
 from llm_summ.core.progress import Progress, say
 from llm_summ.data import Dialogue, read_dialogues, source_name
@@ -261,7 +262,7 @@ def _fill(job: _Job, summarizer: Summarizer, n: int) -> None:
     dialogues, rows = job.dialogues, job.rows
     shortened = [rows[index].id for index in job.left(n) if rows[index].dropped_turns]
     if shortened and not summarizer.settings.by_messages:
-        say(f"{job.name}: {len(shortened)} prompts lost turns to fit: {listed(shortened)}")
+        say(f"{job.name}: {counted(len(shortened), 'prompt')} lost turns to fit: {listed(shortened)}")
     predictions = summarizer.predict(dialogues, rows, job.done)
     started, tokens, new, by_length = time.monotonic(), 0, 0, 0
     label = f"Generating {job.name} ({summarizer.engine.name})"

@@ -43,7 +43,7 @@ class PromptChoice:
         if found is None:
             hint = did_you_mean(name, self.names)
             raise PromptError(
-                f"prompt {name}: unknown; {hint + ' ' if hint else ''}expected {', '.join(self.names)}"
+                f"prompt {name}: unknown; {f'{hint} Expected' if hint else 'expected'} {', '.join(self.names)}"
             )
         return self.make(found)
 

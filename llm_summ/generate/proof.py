@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from llm_summ.core.errors import GenerationError
+from llm_summ.core.formatting import counted
 from llm_summ.models.families import family_of_config
 from llm_summ.runs.run import Run
 
@@ -103,8 +104,8 @@ def prove(
     for name, distributions in tuned.items():
         if distributions == untuned.get(name):
             raise GenerationError(
-                f"{name}: the attached adapter changes no probability after {len(prompts)} prompts, as if it "
-                f"were left out; merge it: --set generate.adapter=merge, {anyway}"
+                f"{name}: the attached adapter changes no probability after {counted(len(prompts), 'prompt')}, as "
+                f"if it were left out; merge it: --set generate.adapter=merge, {anyway}"
             )
     if reference is None or not tuned:
         return

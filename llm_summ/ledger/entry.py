@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from llm_summ.core.errors import InputError, first_line
+from llm_summ.core.errors import InputError, file_problem, first_line
 from llm_summ.core.stored_model import first_invalid_field
 from llm_summ.ledger.notes import (
     LeaderboardScore,
@@ -157,7 +157,7 @@ def read_entry(run: Run, *, latest: bool = False) -> RunEntry:
         damage.append(f"{run.path}: no recipe.yaml; expected a folder made by `llm-summ sft`")
         time = _changed(run)
     except OSError as error:  # no permission, or just removed
-        damage.append(f"{run.path}: cannot be read ({error.strerror})")
+        damage.append(file_problem(run.path, "read", error))
         time = ""
     return RunEntry(run, latest, "damaged", tuple(damage), {}, Manifest(), (), (), (), None, time)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from llm_summ.core.errors import InputError, RunError
+from llm_summ.core.errors import InputError, RunError, file_problem
 from llm_summ.core.files import file_sha256, read_jsonl, write_json
-from llm_summ.core.formatting import utc_now
+from llm_summ.core.formatting import shown, utc_now
 from llm_summ.core.stored_model import first_invalid_field
 from llm_summ.runs.run import Run
 
@@ -101,7 +101,7 @@ def note_score(
         value = -1.0
     if not 0 <= value <= 100:
         raise InputError(
-            f"--add-lb {run.name} {score}: not a score; expected a number from 0 to 100, such as 51.24"
+            f"--add-lb {run.name} {shown(score)}: not a score; expected a number from 0 to 100, such as 51.24"
         )
     path = leaderboard_path(run)
     with run.lock_files():
@@ -127,7 +127,7 @@ def read_notes(path: Path) -> list[LeaderboardScore]:
     try:
         return _NOTES.validate_json(path.read_bytes()) if path.exists() else []
     except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
+        raise RunError(file_problem(path, "read", error)) from error
     except ValidationError as error:
         raise RunError(
             f"{path}: {first_invalid_field(error)}; expected a list of objects with score, noted, "
@@ -151,7 +151,7 @@ def read_submissions(path: Path) -> list[WrittenSubmission]:
                     f"{path}:{number}: {first_invalid_field(error)}; fix the line or remove it"
                 ) from error
     except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
+        raise RunError(file_problem(path, "read", error)) from error
     return submissions
 
 

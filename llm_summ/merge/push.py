@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llm_summ.core.compat.hub import connection_error
 from llm_summ.core.errors import InputError, LlmSummError, first_line
+from llm_summ.core.formatting import shown
 from llm_summ.runs.run import Run
 
 __all__ = ["check_push", "push"]
@@ -26,13 +27,13 @@ def check_push(name: str) -> None:
 
     if not _NAME.fullmatch(name) or "--" in name or ".." in name:
         raise InputError(
-            f"--push {name}: not a repository's name; expected owner/name, such as team/summary-qwen3"
+            f"--push {shown(name)}: not a repository's name; expected owner/name, such as team/summary-qwen3"
         )
     try:
         validate_repo_id(name)
     except HFValidationError as error:
         raise InputError(
-            f"--push {name}: not a repository's name ({first_line(error)}); choose another"
+            f"--push {shown(name)}: not a repository's name ({first_line(error)}); choose another"
         ) from error
     if constants.is_offline_mode():
         raise InputError(

@@ -106,9 +106,11 @@ def load_tokenizer(model: ModelFields, location: str) -> Any:
     except Exception as error:
         # For a folder without the file, or with tekken.json alone, the library raises many kinds of errors.
         if Path(location).is_dir() and model_file(model, location, "tokenizer.json") is None:
+            # Only a package that is missing is a reason: other errors are about the files that were tried.
+            reason = f" ({first_line(error)})" if isinstance(error, ImportError) else ""
             raise ModelError(
-                f"model.base: {model.base}: no tokenizer could be loaded from its files ({first_line(error)}); "
-                "expected tokenizer.json: copy it from the model's repository, or from one of its family"
+                f"model.base: {model.base}: has no tokenizer.json, and no other file that a tokenizer could be "
+                f"loaded from{reason}; copy tokenizer.json from the model's repository, or from one of its family"
             ) from error
         if not isinstance(error, OSError | ValueError | ImportError):
             raise

@@ -70,9 +70,9 @@ def check_dialogues(
     """
     other = [name for name, same in pairs if not same]
     if other:
+        differ = "1 differs" if len(other) == 1 else f"{len(other)} differ"
         raise PredictionError(
-            f"{path}: made from other dialogues than those of {source} ({len(other)} differ: {listed(other)}); "
-            f"{hint}"
+            f"{path}: made from other dialogues than those of {source} ({differ}: {listed(other)}); {hint}"
         )
 
 

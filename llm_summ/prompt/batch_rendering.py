@@ -31,7 +31,7 @@ class Refused:
     def line(self) -> str:
         """Return the number of rows, the reason, and the ids of the first rows."""
         count = f"{len(self.ids)} rows, the first" if len(self.ids) > 1 else "a row"
-        return f"{count}: {self.reason} ({listed(self.ids, _SHOWN_IDS)})"
+        return f"{count}: {self.reason} ({listed(list(dict.fromkeys(self.ids)), _SHOWN_IDS)})"
 
 
 def render_rows(

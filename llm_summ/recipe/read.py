@@ -46,8 +46,11 @@ def find_recipe(name: str | Path) -> Path:
     bundled = bundled_dir("recipes") / stem
     if bundled.is_file() and str(path.parent) in {".", "recipes"}:
         return bundled
-    known = sorted(file.name for file in bundled_dir("recipes").glob("*.yaml"))
-    hint = did_you_mean(stem, known, f"bundled recipes: {', '.join(known)}", show="recipes/{}".format)
+    known = [file.stem for file in sorted(bundled_dir("recipes").glob("*.yaml"))]
+    listed = f"bundled recipes: {', '.join(f'{one}.yaml' for one in known)}"
+    # Without their ends, which all have in common; a folder is no misspelt recipe.
+    near = [] if path.is_dir() else known
+    hint = did_you_mean(Path(stem).stem, near, listed, show="recipes/{}.yaml".format)
     what = "is a folder" if path.is_dir() else "no such file"
     raise RecipeError(f"{name}: {what}; expected a recipe in YAML; {hint}")
 
@@ -178,10 +181,10 @@ def _parse_scalar(override: str, text: str) -> Any:
 
 def _assign(tree: dict[str, Any], keys: tuple[str, ...], value: Any, override: str) -> None:
     node = tree
-    for key in keys[:-1]:
+    for depth, key in enumerate(keys[:-1], 1):
         child = node.setdefault(key, {})
         if not isinstance(child, dict):
-            raise RecipeError(f"--set {override}: {key} is a single value, not a section")
+            raise RecipeError(f"--set {override}: {'.'.join(keys[:depth])} is a single value, not a section")
         node = child
     node[keys[-1]] = value
 

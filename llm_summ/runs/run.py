@@ -31,7 +31,7 @@ from llm_summ import __version__
 from llm_summ.core.engine_registry import engines
 from llm_summ.core.errors import RunError, first_line, listed
 from llm_summ.core.files import write_json, write_text
-from llm_summ.core.formatting import did_you_mean
+from llm_summ.core.formatting import did_you_mean, shown
 from llm_summ.core.locks import locked
 from llm_summ.core.optional_packages import installed_version
 
@@ -219,7 +219,7 @@ def run_path(runs: Path, name: str | None, stem: str) -> Path:
         return path
     if not re.fullmatch(r"[\w가-힣][\w가-힣.+-]*", name) or name == "latest":
         raise RunError(
-            f"--run {name}: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"
+            f"--run {shown(name)}: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"
         )
     path = runs / name
     if os.path.lexists(path):

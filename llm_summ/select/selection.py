@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_summ.core.errors import InputError, RunError, listed
+from llm_summ.core.formatting import counted
 from llm_summ.data.source import check_out, resolve_source
 from llm_summ.data.summary_file import write_summaries
 from llm_summ.predictions.identity import differences, read_identity
@@ -111,8 +112,8 @@ def select(
     pool = read_pool(paths, source)
     if len(settings.weights) != len(pool.members):
         raise InputError(
-            f"--weights: found {len(settings.weights)} for {len(pool.members)} files; expected one for each, in "
-            "their order"
+            f"--weights: found {len(settings.weights)} for {counted(len(pool.members), 'file')}; expected one "
+            "for each, in their order"
         )
     if settings.temperature is not None and all(member.confidence is None for member in pool.members):
         raise InputError(
@@ -155,7 +156,7 @@ def _tune(
 ) -> Tuned:
     if len(dev_paths) != len(pool.members):
         raise InputError(
-            f"--dev-pool: found {len(dev_paths)} files for {dev}, and {len(pool.members)} in the pool; "
+            f"--dev-pool: found {counted(len(dev_paths), 'file')} for {dev}, and {len(pool.members)} in the pool; "
             "expected one for each, in their order"
         )
     dev_pool = read_pool(dev_paths, dev)

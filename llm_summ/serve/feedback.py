@@ -8,7 +8,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from llm_summ.core.errors import DataError, InputError
+from llm_summ.core.errors import DataError, InputError, file_problem
 from llm_summ.core.formatting import utc_now
 from llm_summ.data.preparation import prepare
 from llm_summ.serve.bodies import FeedbackBody
@@ -34,7 +34,7 @@ class FeedbackFile:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._append(b"")
         except OSError as error:
-            raise InputError(f"--feedback {path}: cannot be written ({error.strerror})") from error
+            raise InputError(file_problem(f"--feedback {path}", "written", error)) from error
 
     def add(self, body: FeedbackBody, model: ServedModel) -> None:
         """Append a preference, with the prompt as the model gets it.

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llm_summ.core.errors import DataError, InputError, PredictionError, RunError, listed
+from llm_summ.core.errors import DataError, InputError, PredictionError, RunError, file_problem, listed
 from llm_summ.core.files import append_lines, whole_file
 from llm_summ.core.formatting import utc_now
 from llm_summ.core.progress import say
@@ -166,7 +166,7 @@ def write_submission(
             with whole_file(out) as building:
                 building.write_bytes(content)
         except OSError as error:
-            raise DataError(f"{out}: cannot be written ({error.strerror})") from error
+            raise DataError(file_problem(out, "written", error)) from error
         if texts.run is not None:
             _note(texts, texts.run, out, content)
 

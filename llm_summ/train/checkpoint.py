@@ -64,6 +64,8 @@ class Checkpoint:
         """
         try:
             expected = json.loads((self.path / CHECKSUMS).read_text(encoding="utf-8"))
+            if not isinstance(expected, dict):
+                return f"{CHECKSUMS}: expected an object, with the checksum of each file"
             for name, sha256 in expected.items():
                 if file_sha256(self.path / name) != sha256:
                     return f"{name} differs from its checksum"
@@ -74,7 +76,7 @@ class Checkpoint:
                 f"{error.filename or self.path}: cannot be read ({error.strerror or error}); nothing was changed; "
                 "try again when it is readable"
             ) from error
-        except (ValueError, AttributeError, TypeError) as error:
+        except ValueError as error:
             return f"{CHECKSUMS}: {first_line(error)}"
         return ""
 

@@ -240,16 +240,25 @@ def _make(name: str, source: str, module: ModuleType, kind: str) -> UserCallback
         callback = classes[kind]()
     except Exception as error:
         raise RecipeError(
-            f"{name}: its constructor failed: {_reason(error)}; it is called without arguments"
+            f"{name}: its constructor failed: {_reason(error, at=classes[kind])}; it is called without arguments"
         ) from error
     file = getattr(module, "__file__", None)
     return UserCallback(name, callback, source, file_sha256(Path(file)) if file else "")
 
 
-def _reason(error: BaseException, *, place: bool = True) -> str:
-    """Return the error's class and first line, and where it was raised."""
+def _reason(error: BaseException, *, place: bool = True, at: type[TrainerCallback] | None = None) -> str:
+    """Return the error's class and first line, and where it was raised.
+
+    Args:
+        error: what was raised.
+        place: whether to add the place.
+        at: the class whose constructor is the place, if its arguments were refused before it ran.
+    """
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" ({Path(last[0].filename).name}:{last[0].lineno})" if place and last else ""
+    if last and last[0].filename == __file__:
+        code = getattr(at.__init__, "__code__", None) if at is not None else None
+        where = "" if code is None else f" ({Path(code.co_filename).name}:{code.co_firstlineno})"
     text = first_line(error)
     name = type(error).__name__
     return f"{name if text == name else f'{name}: {text}'}{where}"

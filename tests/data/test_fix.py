@@ -180,11 +180,17 @@ def test_a_failed_repair_leaves_no_file(in_tmp: Path) -> None:
     for length, said in (
         (
             248,
-            snapshot("out/x….csv: cannot be used (File name too long); choose another name"),
+            snapshot(
+                "out/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: cannot be used "
+                "(File name too long); choose another name"
+            ),
         ),
         (
             232,
-            snapshot("out/x….csv.changes.jsonl: cannot be written (File name too long)"),
+            snapshot(
+                "out/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: cannot be "
+                "written (File name too long); choose a shorter name"
+            ),
         ),
     ):
         with raises(DataError) as error:

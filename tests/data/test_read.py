@@ -514,7 +514,7 @@ def test_a_missing_file_that_a_recipe_names(write: Write, tmp_path: Path) -> Non
         ("train.csv", snapshot("…/train.csv: no such file; name yours: --set data.train=PATH")),
         (
             "dve.csv",
-            snapshot("…/dve.csv: no such file; did you mean …/dev.csv? name yours: --set data.train=PATH"),
+            snapshot("…/dve.csv: no such file; did you mean …/dev.csv? Name yours: --set data.train=PATH"),
         ),
     ):
         with raises(DataError) as error:

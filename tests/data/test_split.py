@@ -173,7 +173,10 @@ def test_a_part_that_cannot_be_written_leaves_none(tmp_path: Path) -> None:
     try:
         with raises(DataError) as error:
             split_file("sample:train", tmp_path / "new", {"dev": 0.9}, 1)
-        assert error.message == snapshot("…/new/dev.csv: cannot be written (File too large)")
+        assert error.message == snapshot(
+            "…/new/dev.csv: cannot be written (File too large); no file may be so large here: choose another "
+            "folder, or raise the limit with ulimit -f"
+        )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list((tmp_path / "new").iterdir())

@@ -129,7 +129,10 @@ def test_a_table_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.read_text(), *tmp_path.iterdir()] == ["before", path]
     with raises(DataError) as error:
         write_table(mixed, tmp_path / "a.parquet" / "b.csv")
-    assert error.message == snapshot("…/a.parquet/b.csv: cannot be written (File exists)")
+    assert error.message == snapshot(
+        "…/a.parquet/b.csv: cannot be written (File exists); a file is where its folder should be: choose "
+        "another folder"
+    )
     with raises(DataError) as error:
         write_table(mixed, tmp_path / "a.xlsx")
     assert error.message == snapshot(

@@ -112,7 +112,8 @@ def test_a_score_that_cannot_be_kept_is_given_all_the_same(
     assert round(evaluate_run(run, data).score.final, 4) == 100
     assert plain(capsys.readouterr().err) == snapshot(
         "Predictions: runs/mine/predictions/dev.hf.jsonl\n"
-        "runs/mine/scores: the score is not stored (File exists)\n"
+        "the score is not stored: runs/mine/scores: cannot be written (File exists); a file is where its "
+        "folder should be: choose another folder\n"
     )
 
 

@@ -265,7 +265,7 @@ def test_another_file_is_generated_though_one_has_missing_answers(generate: Gene
     ended = generate("server.prompt=chat", data=["sample:dev", "sample:test"])
     assert ended.code == 1
     assert plain(ended.err.splitlines()[-1]) == snapshot(
-        "llm-summ: http://127.0.0.1:…/v1: part 1 of 2: 1 of 32 dialogues have no answer: 1 no text (no. "
+        "llm-summ: http://127.0.0.1:…/v1: part 1 of 2: 1 of 32 dialogues has no answer: 1 no text (no. "
         "1); finished outputs are kept, and the same command retries the rest"
     )
     test = [dialogue.id for dialogue in read_dialogues("sample:test")]

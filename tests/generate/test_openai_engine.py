@@ -113,7 +113,7 @@ def test_messages_go_to_a_server_that_has_a_template_of_its_own(server: Server) 
     with raises(GenerationError) as error:
         ask(server, 1, Decoding(n=2, temperature=0.7), prompt="chat")
     assert error.message == snapshot(
-        "http://127.0.0.1:…/v1: returned 1 candidates for a prompt, expected 2; set generate.n to 1; "
+        "http://127.0.0.1:…/v1: returned 1 candidate for a prompt, expected 2; set generate.n to 1; "
         "finished outputs are kept"
     )
 
@@ -294,7 +294,8 @@ def test_another_kind_of_server_is_refused(server: Server, monkeypatch: pytest.M
     with raises(EngineError) as error:
         ask(server)
     assert error.message == snapshot(
-        "http://127.0.0.1:…/v1: serves 0 models (); name one: --set generate.server.model=…"
+        "http://127.0.0.1:…/v1: lists no model; load one there, or name one that it does not list: --set "
+        "generate.server.model=…"
     )
 
 
@@ -532,7 +533,7 @@ def test_a_missing_answer_is_requested_again_and_then_counted_while_the_rest_is_
     assert [server.asked_for(seed) for seed in range(4)] == [1, 3, 1, 1]
     assert isinstance(error, GenerationError)
     assert error.exit_code == 1
-    assert f": 1 of 4 dialogues have no answer: 1 {why.value} (no. 2)" in str(error)
+    assert f": 1 of 4 dialogues has no answer: 1 {why.value} (no. 2)" in str(error)
     assert str(error).endswith("; finished outputs are kept, and the same command retries the rest")
     assert len(str(error).splitlines()) == 1
     # Repeated requests have the same settings.
@@ -563,7 +564,7 @@ def test_a_prompt_that_the_filter_refuses_does_not_stop_the_others(server: Serve
     outputs, error = ask_all(server, 4, prompt="chat")
     assert sorted(output.index for output in outputs) == [0, 1, 3]
     assert server.asked_for(2) == 3
-    assert "1 of 4 dialogues have no answer: 1 content filter (no. 3)" in str(error)
+    assert "1 of 4 dialogues has no answer: 1 content filter (no. 3)" in str(error)
 
 
 def test_thoughts_in_front_are_removed_and_counted_once(
@@ -609,7 +610,7 @@ def test_with_ids_the_same_replies_count_as_missing(server: Server, reply: dict[
     server.replies[1, 0] = [reply]
     outputs, error = ask_all(server, 3)
     assert sorted(output.index for output in outputs) == [0, 2]
-    assert f"1 of 3 dialogues have no answer: 1 {why.value} (no. 2)" in str(error)
+    assert f"1 of 3 dialogues has no answer: 1 {why.value} (no. 2)" in str(error)
 
 
 def test_with_ids_thoughts_are_removed_from_the_text(server: Server) -> None:
@@ -631,7 +632,7 @@ def test_candidates_that_are_answers_are_kept(server: Server) -> None:
     assert len(outputs) == 5
     assert (found[0, 0], found[0, 1]) == ((6,), (7,))
     assert [server.asked_for(seed) for seed in range(2)] == [2, 3]
-    assert "1 of 2 dialogues have no answer: 1 content filter (no. 2)" in str(error)
+    assert "1 of 2 dialogues has no answer: 1 content filter (no. 2)" in str(error)
 
 
 def test_a_candidate_that_is_there_already_need_not_come_again(server: Server) -> None:
@@ -697,8 +698,8 @@ def test_another_generation_follows_one_with_missing_answers(server: Server) -> 
     with pytest.raises(GenerationError) as caught:
         engine.close()
     first, third = str(caught.value).splitlines()
-    assert "part 1 of 3: 1 of 3 dialogues have no answer" in first
-    assert "part 3 of 3: 1 of 4 dialogues have no answer" in third
+    assert "part 1 of 3: 1 of 3 dialogues has no answer" in first
+    assert "part 3 of 3: 1 of 4 dialogues has no answer" in third
     engine.close()  # the line is printed once
 
 
@@ -713,6 +714,6 @@ def test_a_failure_is_reported_after_the_missing_answers(
     assert 1 <= len(outputs) <= 2
     assert plain(capsys.readouterr().err) == snapshot(
         "http://127.0.0.1:…/v1: 35 prompt tokens, 15 completion tokens\n"
-        "http://127.0.0.1:…/v1: 1 of 3 dialogues have no answer: 1 no text (no. 1); finished outputs are "
+        "http://127.0.0.1:…/v1: 1 of 3 dialogues has no answer: 1 no text (no. 1); finished outputs are "
         "kept, and the same command retries the rest\n"
     )

@@ -109,7 +109,7 @@ def test_a_known_score_takes_a_new_note(in_tmp: Path) -> None:
 @pytest.mark.parametrize(
     ("score", "message"),
     [
-        ("", snapshot("--add-lb a : not a score; expected a number from 0 to 100, such as 51.24")),
+        ("", snapshot("--add-lb a '': not a score; expected a number from 0 to 100, such as 51.24")),
         ("x", snapshot("--add-lb a x: not a score; expected a number from 0 to 100, such as 51.24")),
         ("51,24", snapshot("--add-lb a 51,24: not a score; expected a number from 0 to 100, such as 51.24")),
         ("-0.1", snapshot("--add-lb a -0.1: not a score; expected a number from 0 to 100, such as 51.24")),

@@ -302,7 +302,7 @@ def test_no_token(hub: Hub, merged: Path) -> None:
             "team/a--b",
             snapshot("--push team/a--b: not a repository's name; expected owner/name, such as team/summary-qwen3"),
         ),
-        ("", snapshot("--push : not a repository's name; expected owner/name, such as team/summary-qwen3")),
+        ("", snapshot("--push '': not a repository's name; expected owner/name, such as team/summary-qwen3")),
     ],
 )
 def test_a_name_that_is_none(name: str, message: str) -> None:

@@ -72,5 +72,5 @@ def test_other_dialogues_behind_the_ids_are_named() -> None:
     with raises(PredictionError) as error:
         check_dialogues(PATH, [("a", True), ("b", False)], "dev.csv")
     assert error.message == snapshot(
-        "out.csv: made from other dialogues than those of dev.csv (1 differ: b); generate from the same data"
+        "out.csv: made from other dialogues than those of dev.csv (1 differs: b); generate from the same data"
     )

@@ -39,7 +39,10 @@ def test_a_name_that_can_be_a_folders(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("", snapshot("--run : not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')")),
+        (
+            "",
+            snapshot("--run '': not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"),
+        ),
         (
             ".",
             snapshot("--run .: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"),
@@ -80,7 +83,9 @@ def test_a_name_that_can_be_a_folders(name: str) -> None:
         ),
         (
             "a\n",
-            snapshot("--run a\n: not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"),
+            snapshot(
+                "--run 'a\\n': not a run's name; expected letters, digits, '.', '-' and '_' (and not 'latest')"
+            ),
         ),
         (
             "/etc",

@@ -275,8 +275,8 @@ def test_a_file_without_an_identity_is_paired_by_its_name(
         (
             {"dialogue": "0" * 16},
             snapshot(
-                "many.jsonl: made from other dialogues than those of dev.csv (1 differ: dev_0); generate from the "
-                "same data"
+                "many.jsonl: made from other dialogues than those of dev.csv (1 differs: dev_0); generate from "
+                "the same data"
             ),
         ),
         (
@@ -325,7 +325,7 @@ def test_files_that_do_not_fit_each_other_are_refused(data: str) -> None:
     )
     first, second = sampled("first.jsonl"), sampled("second.jsonl", dialogue="f" * 16)
     assert refusal(first, second) == snapshot(
-        "second.jsonl: made from other dialogues than those of first.jsonl (1 differ: dev_0); generate "
+        "second.jsonl: made from other dialogues than those of first.jsonl (1 differs: dev_0); generate "
         "from the same data"
     )
 

@@ -58,7 +58,7 @@ def test_a_run_that_is_unknown_or_not_finished(in_tmp: Path) -> None:
 def test_feedback_that_cannot_be_written(in_tmp: Path) -> None:
     Path("feedback").mkdir()
     line = refused(llm_summ("serve", "--port", "0", "--feedback", "feedback"))
-    assert line == snapshot("--feedback feedback: cannot be written (Is a directory)")
+    assert line == snapshot("--feedback feedback: cannot be written (Is a directory); choose another name")
 
 
 def test_the_key_is_shown_nowhere() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from llm_summ.core.errors import DataError
+from llm_summ.core.errors import DataError, file_problem
 from llm_summ.core.files import whole_file
 from llm_summ.core.formatting import did_you_mean
 from llm_summ.core.progress import say
@@ -114,7 +114,7 @@ def find_format(path: Path) -> Format:
             head = file.read(_HEAD)
             return recognise(path, head, lambda: head + file.read(_SEARCHED))
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DataError(file_problem(path, "read", error)) from error
 
 
 def recognise(path: Path, content: bytes, more: Callable[[], bytes] | None = None) -> Format:
@@ -235,7 +235,7 @@ def write_table(table: Table, path: Path) -> None:
         with whole_file(path) as building:
             building.write_bytes(content)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+        raise DataError(file_problem(path, "written", error)) from error
 
 
 def say_encoding(table: Table) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from llm_summ.core.errors import listed
+from llm_summ.core.formatting import counted
 from llm_summ.predictions.prediction import FinishReason
 
 __all__ = ["Answer", "NoAnswer", "Tally", "read_answer", "unanswered_lines", "visible_text", "without_thoughts"]
@@ -156,7 +157,8 @@ class Tally:
         for why, indexes in sorted(self.missing.items(), key=lambda item: -len(item[1])):
             numbers = [str(index + 1) for index in sorted(indexes)]
             reasons.append(f"{len(indexes)} {why.value} (no. {listed(numbers, _EXAMPLES)})")
-        return f"{self.unanswered} of {self.asked} dialogues have no answer: {', '.join(reasons)}"
+        verb = "has" if self.unanswered == 1 else "have"
+        return f"{self.unanswered} of {counted(self.asked, 'dialogue')} {verb} no answer: {', '.join(reasons)}"
 
 
 def unanswered_lines(url: str, tallies: Sequence[Tally], *, stopped: bool) -> list[str]:

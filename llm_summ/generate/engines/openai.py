@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from llm_summ.core.errors import EngineError, GenerationError
+from llm_summ.core.formatting import counted
 from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request, unfinished
 from llm_summ.generate.engines.answers import NoAnswer, Tally, unanswered_lines
@@ -159,6 +160,11 @@ class OpenaiEngine:
     def _choose(self, wanted: str | None, served: Sequence[str]) -> str:
         if wanted is None and len(served) == 1:
             return served[0]
+        if wanted is None and not served:
+            raise EngineError(
+                f"{self._fields.url}: lists no model; load one there, or name one that it does not list: "
+                "--set generate.server.model=…"
+            )
         if wanted is None:
             raise EngineError(
                 f"{self._fields.url}: serves {len(served)} models ({', '.join(served[:5])}); name one: "
@@ -215,7 +221,7 @@ class OpenaiEngine:
                 self.completion_tokens += result.usage.completion_tokens
         if sorted(choice.index for choice in result.choices) != list(range(decoding.n)):
             raise EngineError(
-                f"{self._fields.url}: returned {len(result.choices)} candidates for a prompt, expected "
+                f"{self._fields.url}: returned {counted(len(result.choices), 'candidate')} for a prompt, expected "
                 f"{decoding.n}; set generate.n to 1"
             )
 

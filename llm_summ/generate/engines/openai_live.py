@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_summ.core.errors import EngineError, GenerationError
+from llm_summ.core.formatting import counted
 from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Output, Request
 from llm_summ.generate.engines.answers import Answer, NoAnswer, read_answer, visible_text
@@ -219,7 +220,8 @@ class OpenaiLive:
     def _check(self, reply: _Reply, decoding: Decoding) -> None:
         if sorted(reply.choices) != list(range(decoding.n)):
             raise EngineError(
-                f"{self._fields.url}: returned {len(reply.choices)} candidates for a prompt, expected {decoding.n}"
+                f"{self._fields.url}: returned {counted(len(reply.choices), 'candidate')} for a prompt, "
+                f"expected {decoding.n}"
             )
 
     def _output(self, choice: _Choice, answer: Answer, tokens: int) -> Output:
