@@ -374,7 +374,7 @@ def test_an_override_may_hold_an_equals_sign_and_mend_a_wrong_field(path: Path) 
         ),
         ("seed=[1", snapshot("--set seed=[1: the value is not valid YAML")),
         ("seed=2020-13-45", snapshot("--set seed=2020-13-45: the value is not valid YAML")),
-        ("data.train.x=1", snapshot("--set data.train.x=1: train is a single value, not a section")),
+        ("data.train.x=1", snapshot("--set data.train.x=1: data.train is a single value, not a section")),
         (
             "train=3",
             snapshot("--set train=3: train: found 3, expected a section with weights, objective, from_run …"),
@@ -611,7 +611,15 @@ def test_a_recipe_that_is_not_there(in_tmp: Path) -> None:
                 "elsewhere/qlora.yaml: no such file; expected a recipe in YAML; did you mean recipes/qlora.yaml?"
             ),
         ),
-        ("folder", snapshot("folder: is a folder; expected a recipe in YAML; did you mean recipes/qlora.yaml?")),
+        (
+            "folder",
+            snapshot(
+                "folder: is a folder; expected a recipe in YAML; bundled recipes: kobart-base-v2.yaml, "
+                "kobart.yaml, mbart-large-50.yaml, pko-t5-large.yaml, qlora-exaone-4.0-32b.yaml, "
+                "qlora-gemma-2-9b.yaml, qlora-kanana-1.5-8b.yaml, qlora-qwen3-14b.yaml, qlora-qwen3-8b.yaml, "
+                "qlora-solar-10.7b.yaml, qlora.yaml, t5-large-korean.yaml"
+            ),
+        ),
         (
             "zzzzzzzz.yaml",
             snapshot(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_summ.core.errors import ModelError, pip_line
+from llm_summ.core.errors import ModelError, first_line, pip_line
 from llm_summ.core.files import whole_directory, write_text
 from llm_summ.core.optional_packages import quiet_libraries, require
 from llm_summ.core.progress import say
@@ -87,7 +87,7 @@ def embedded_path(name: str) -> Path:
                 _convert(name, model, target)
     except OSError as error:
         raise ModelError(
-            f"{target.parent}: cannot write the converted model ({error}); "
+            f"{target.parent}: cannot write the converted model ({first_line(error)}); "
             "set LLM_SUMM_CACHE to a folder with 1 GB free"
         ) from error
     return target
@@ -123,7 +123,7 @@ def _content(name: str, model: _Embedded) -> bytearray:
             with part.open("rb") as file:
                 begin += file.readinto(memoryview(content)[begin:])
     except (ImportError, OSError) as error:
-        raise ModelError(f"embedded:{name}: {error}; install it again: {model.install}") from error
+        raise ModelError(f"embedded:{name}: {first_line(error)}; install it again: {model.install}") from error
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != model.sha256:
         raise ModelError(

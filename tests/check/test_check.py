@@ -121,7 +121,7 @@ def test_steps(make: Make, train: dict[str, Any], steps: int) -> None:
             {"every": 1, "patience": 2},
             4,
             snapshot(
-                "evaluate  every 1 steps (4 times), 32 of 32 dialogues of sample:dev; the best score is kept; "
+                "evaluate  every step (4 times), 32 of 32 dialogues of sample:dev; the best score is kept; "
                 "stops after 2 evaluations without improvement"
             ),
         ),

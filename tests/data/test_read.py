@@ -571,7 +571,9 @@ def test_a_folder_that_may_not_be_looked_into(tmp_path: Path) -> None:
     tmp_path.chmod(0)
     with raises(DataError) as error:
         read_dialogues(str(tmp_path / "dev.csv"))
-    assert error.message == snapshot("…/dev.csv: cannot be read (Permission denied)")
+    assert error.message == snapshot(
+        "…/dev.csv: cannot be read (Permission denied); change its permissions, or ask its owner"
+    )
 
 
 def test_a_part_of_the_sample_that_is_not_there() -> None:

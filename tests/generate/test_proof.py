@@ -83,7 +83,7 @@ def test_an_adapter_that_is_left_out(model: Any) -> None:
     with raises(GenerationError) as error:
         prove(Answers(same, dict(same)), [PROMPT], attached=True, dtype="float32", reference=None, others="hf")
     assert error.message == snapshot(
-        "vllm: the attached adapter changes no probability after 1 prompts, as if it were left out; merge "
+        "vllm: the attached adapter changes no probability after 1 prompt, as if it were left out; merge "
         "it: --set generate.adapter=merge, or skip this check: --set generate.prove=false"
     )
     prove(Answers(same, dict(same)), [PROMPT], attached=False, dtype="float32", reference=None, others="hf")
@@ -191,7 +191,7 @@ def test_the_worker_whose_adapter_changes_nothing_is_named(tiny_model: Path, ada
         with raises(GenerationError) as error:
             prove(engine, [PROMPT], attached=True, dtype="float32", reference=None, others="vllm")
         assert error.message == snapshot(
-            "hf: worker 2 of 2: the attached adapter changes no probability after 1 prompts, as if it were "
+            "hf: worker 2 of 2: the attached adapter changes no probability after 1 prompt, as if it were "
             "left out; merge it: --set generate.adapter=merge, or skip this check: --set generate.prove=false"
         )
         [output] = engine.generate([Request(PROMPT, 3)], stop_id=2)  # it still takes requests

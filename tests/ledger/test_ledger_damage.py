@@ -151,7 +151,9 @@ def test_a_run_that_may_not_be_read(in_tmp: Path) -> None:
     path.chmod(0)
     try:
         [found] = read_ledger(RUNS).entries
-        assert found.reasons == ("runs/a: cannot be read (Permission denied)",)
+        assert found.reasons == (
+            "runs/a: cannot be read (Permission denied); change its permissions, or ask its owner",
+        )
     finally:
         path.chmod(0o755)
 

@@ -155,7 +155,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     with raises(ModelError) as error:
         embedded.embedded_path("gemma-3-270m")
     assert error.message == snapshot(
-        "…/file/models: cannot write the converted model ([Errno 20] Not a directory: '…/file/models'); "
+        "…/file/models: cannot write the converted model (Not a directory: '…/file/models'); "
         "set LLM_SUMM_CACHE to a folder with 1 GB free"
     )
 

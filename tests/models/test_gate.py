@@ -364,8 +364,8 @@ def test_a_folder_without_a_tokenizer_file(base: Path, left: str | None) -> None
     [line] = failures()
     # The reason is in the words of transformers.
     assert re.sub(r" \(.*\); ", " (…); ", line) == snapshot(
-        "model.base: ./base: no tokenizer could be loaded from its files (…); expected tokenizer.json: "
-        "copy it from the model's repository, or from one of its family"
+        "model.base: ./base: has no tokenizer.json, and no other file that a tokenizer could be loaded "
+        "from; copy tokenizer.json from the model's repository, or from one of its family"
     )
 
 

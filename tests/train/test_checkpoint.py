@@ -72,8 +72,8 @@ def test_the_last_undamaged_checkpoint_is_used(tmp_path: Path) -> None:
         (
             lambda path: (path / CHECKSUMS).write_text("[1]", encoding="utf-8"),
             snapshot(
-                "…/step-000002: the checkpoint is damaged (checksums.json: 'list' object has no attribute "
-                "'items'); renamed it to damaged-step-000002; trying an earlier one\n"
+                "…/step-000002: the checkpoint is damaged (checksums.json: expected an object, with the checksum "
+                "of each file); renamed it to damaged-step-000002; trying an earlier one\n"
             ),
         ),
     ],

@@ -249,7 +249,7 @@ def test_an_error_in_all_processes_is_printed_once(folder: Path) -> None:
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
     assert plain(line) == snapshot(
-        "llm-summ: none.csv: no such file; did you mean dev.csv? name yours: --set data.train=PATH"
+        "llm-summ: none.csv: no such file; did you mean dev.csv? Name yours: --set data.train=PATH"
     )
 
 

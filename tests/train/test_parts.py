@@ -123,8 +123,8 @@ def test_a_recipe_that_could_not_train_is_refused(here: Path) -> None:
         "prompt.max_answer_tokens or shorten the summary (train_0, train_1, train_2, train_3, train_4, "
         "train_5, train_6, train_7, train_8, train_9, train_10, train_11)\n"
         "sample:dev: 96 rows, the first: completion of 56 tokens, at most 4 allowed; raise "
-        "prompt.max_answer_tokens or shorten the summary (dev_0, dev_0, dev_0, dev_1, dev_1, dev_1, "
-        "dev_2, dev_2, dev_2, dev_3, dev_3, dev_3, dev_5, dev_5, dev_5, dev_6, dev_6, dev_6, dev_7, "
-        "dev_7, …)\n"
+        "prompt.max_answer_tokens or shorten the summary (dev_0, dev_1, dev_2, dev_3, dev_5, dev_6, "
+        "dev_7, dev_8, dev_9, dev_10, dev_11, dev_12, dev_13, dev_14, dev_15, dev_16, dev_17, dev_18, "
+        "dev_20, dev_21, …)\n"
         "no training row is left"
     )

@@ -283,9 +283,8 @@ GOOD = "from transformers import TrainerCallback\nclass Mine(TrainerCallback):\n
             "hooks.py:Mine",
             GOOD.replace("pass", "def __init__(self, path): ..."),
             snapshot(
-                "train.callbacks: mine/hooks.py:Mine: its constructor failed: TypeError: "
-                "Mine.__init__() missing 1 required positional argument: 'path' (user_callbacks.py:…); it is "
-                "called without arguments"
+                "train.callbacks: mine/hooks.py:Mine: its constructor failed: TypeError: Mine.__init__() missing "
+                "1 required positional argument: 'path' (hooks.py:3); it is called without arguments"
             ),
         ),
         (
