@@ -55,7 +55,7 @@ def shortened_lines(part: str, rows: Sequence[TokenizedExample], recipe: Recipe)
         show = "show" if len(fewer) > 1 else "shows"
         lines.append(
             f"examples  {part}: {counted(len(fewer), 'prompt')} {show} fewer than {prompt.examples} (no more fit "
-            f"into {prompt.max_examples_tokens} tokens of examples and {prompt.max_prompt_tokens} in all, or there "
-            f"are no more): {listed(fewer)}"
+            f"into {prompt.max_examples_tokens} tokens of examples and {prompt.max_prompt_tokens} in all, or "
+            f"there are no more): {listed(fewer)}"
         )
     return lines
