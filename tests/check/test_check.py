@@ -156,7 +156,7 @@ def test_what_cannot_be_evaluated(make: Make, tmp_path: Path) -> None:
         assert check_recipe(make(data=limited | {"dev": none}, evaluation=fields)).failures == []
     report = check_recipe(make(data=limited | {"dev": some}))
     assert report.failures == []
-    assert report.notes == [f"{some}: 1 of 4 dialogues have no summary, and are not evaluated ({dev[3]['fname']})"]
+    assert report.notes == [f"{some}: 1 of 4 dialogues has no summary, and is not evaluated ({dev[3]['fname']})"]
     assert "3 of 4 dialogues of" in "\n".join(report.lines())
     [note] = check_recipe(make(data=limited | {"dev": None})).notes
     assert note == "data.dev is not set: nothing is evaluated, and the last checkpoint is the result"
