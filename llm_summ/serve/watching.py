@@ -20,15 +20,17 @@ __all__ = ["Emit", "Usage", "Watch", "part_fields"]
 Emit = Callable[[str, dict[str, Any]], None]
 """Takes the name of an event and its data, from any thread."""
 
-_HALF = "\ufffd"  # what a decoder gives for a character whose last bytes are in the next token
+# What a decoder gives for a character whose last bytes are in the next tokens; some give one for each byte.
+_HALF = "\ufffd"
 
 
 @dataclass(slots=True)
 class Usage:
-    """Numbers of tokens of a request."""
+    """What a request has used so far: tokens of prompts and of generated texts, and the finished summaries."""
 
     prompt: int = 0
     generated: int = 0
+    summaries: int = 0
 
 
 class Watch:
@@ -60,6 +62,10 @@ class Watch:
         self._usage.prompt += tokens
         self._shows = candidates == 1
 
+    def gets(self, tokens: int) -> None:
+        """Count the tokens of a generated text: a candidate, a window or what merges them."""
+        self._usage.generated += tokens
+
     def finished(self, place: Place, window: Window, summary: Summary) -> None:
         """Report the summary of a window."""
         position, number = place
@@ -87,7 +93,7 @@ class Watch:
             self._emit("delta", {"dialogue": self._prepared[place[0]][0], "part": place[1], "text": piece})
 
     def counted(self, engine: Engine, check: Callable[[], None]) -> Engine:
-        """Return an engine that counts the tokens of the prompts that it gets.
+        """Return an engine that counts the tokens of its prompts and of its finished texts.
 
         Args:
             engine: a view of an engine's process.
@@ -113,8 +119,9 @@ class _Text:
         if isinstance(new, str):
             return new
         self._ids += new
-        text = renderer.decode(self._ids).removesuffix(_HALF)
-        piece, self._sent = text[self._sent :], len(text)
+        text = renderer.decode(self._ids).rstrip(_HALF)
+        # Some decoders give it for whole characters, too, as long as the bytes after them are incomplete.
+        piece, self._sent = text[self._sent :], max(self._sent, len(text))
         return piece
 
 
@@ -138,7 +145,9 @@ class _Counted:
     ) -> Iterator[Output]:
         self.check()
         self.watch.asks(sum(len(request.prompt_ids) for request in requests), decoding.n)
-        return self.engine.generate(requests, stop_id=stop_id, decoding=decoding, done=done)
+        for output in self.engine.generate(requests, stop_id=stop_id, decoding=decoding, done=done):
+            self.watch.gets(len(output.token_ids) or output.tokens)
+            yield output
 
     def close(self) -> None:
         self.engine.close()
