@@ -38,7 +38,7 @@ def test_a_model_that_never_starts_ends_the_service(tiny_model: Path, monkeypatc
     models: list[ServedModel] = []
 
     def opened(name: str, start: Callable[[], BatchedLive]) -> ServedModel:
-        summarizer = Summarizer(EngineProcess(name, start), renderer, GenerationSettings())
+        summarizer = Summarizer(EngineProcess(name, start), renderer, GenerationSettings(lambda dialogue: 16))
         models.append(ServedModel(name, summarizer, None))
         return models[-1]
 
