@@ -65,7 +65,7 @@ class EngineDownError(GenerationError):
 class UpstreamError(GenerationError):
     """A server that a live engine uses rejects a request, does not answer, or has no usable answer.
 
-    The message is for the person who runs the service: it names the server's address, and has no text of a request.
+    The message is for the person who runs the service. It has the address of the server, and no text of a request.
     """
 
 

@@ -19,7 +19,7 @@ from llm_summ.data.preparation import prepare
 from llm_summ.generate.summarizer import Summarizer
 from llm_summ.serve.bodies import FeedbackBody
 from llm_summ.serve.errors import HttpError
-from llm_summ.serve.reading import read_whole
+from llm_summ.serve.reading import Check, read_whole
 from llm_summ.serve.served_model import Asked, ServedModel
 
 __all__ = ["FeedbackFile"]
@@ -47,8 +47,13 @@ class FeedbackFile:
         except OSError as error:
             raise InputError(file_problem(f"--feedback {path}", "written", error)) from error
 
-    def add(self, body: FeedbackBody, model: ServedModel) -> None:
+    def add(self, body: FeedbackBody, model: ServedModel, check: Check) -> None:
         """Append a preference, with the prompt as the model gets it.
+
+        Args:
+            body: the preference.
+            model: the model.
+            check: is called again and again; what it raises ends the work.
 
         Raises:
             InputError: the dialogue cannot be read, or was not summarised by one prompt, or a text is empty.
@@ -61,7 +66,7 @@ class FeedbackFile:
             raise DataError("chosen and rejected are the same text; expected two summaries")
         summarizer = model.summarizer(Asked(body.prompt, body.length))
         try:
-            line = _line(body, model, summarizer)
+            line = _line(body, model, summarizer, check)
         finally:
             summarizer.renderer.forget()
         self._append(json.dumps(line, ensure_ascii=False).encode() + b"\n")
@@ -93,7 +98,7 @@ def _is_file(file: int) -> bool:
     return stat.S_ISREG(os.fstat(file).st_mode)
 
 
-def _line(body: FeedbackBody, model: ServedModel, summarizer: Summarizer) -> dict[str, str]:
+def _line(body: FeedbackBody, model: ServedModel, summarizer: Summarizer, check: Check) -> dict[str, str]:
     """Return a line of the file.
 
     Raises:
@@ -106,7 +111,7 @@ def _line(body: FeedbackBody, model: ServedModel, summarizer: Summarizer) -> dic
     ).dialogue
     renderer = summarizer.renderer
     chosen, rejected = prepared.references
-    row = renderer.prompt(_summarized(body, summarizer, replace(prepared, references=())))
+    row = renderer.prompt(_summarized(body, summarizer, replace(prepared, references=()), check))
     return {
         "prompt": renderer.prompt_text(row),
         "chosen": renderer.template.completion(chosen),
@@ -117,7 +122,7 @@ def _line(body: FeedbackBody, model: ServedModel, summarizer: Summarizer) -> dic
     }
 
 
-def _summarized(body: FeedbackBody, summarizer: Summarizer, dialogue: Dialogue) -> Dialogue:
+def _summarized(body: FeedbackBody, summarizer: Summarizer, dialogue: Dialogue, check: Check) -> Dialogue:
     """Return what one prompt had: the dialogue, or the part of it.
 
     Raises:
@@ -125,7 +130,9 @@ def _summarized(body: FeedbackBody, summarizer: Summarizer, dialogue: Dialogue) 
     """
     if body.long == "truncate" and not body.part:
         return dialogue  # its prompt has dropped the same turns
-    windows = [dialogue] if body.long == "truncate" else [one.dialogue for one in summarizer.windows(dialogue)]
+    windows = (
+        [dialogue] if body.long == "truncate" else [one.dialogue for one in summarizer.windows(dialogue, check)]
+    )
     if body.part is None and len(windows) > 1:
         raise DataError(
             f"dialogue: was summarised in {len(windows)} parts; expected the number of one of them in part"
