@@ -46,7 +46,7 @@ class Watch:
     def __init__(
         self, renderer: Renderer, emit: Emit, usage: Usage, prepared: Sequence[tuple[int, Prepared]]
     ) -> None:
-        self._renderer, self._emit, self._usage, self._prepared = renderer, emit, usage, prepared
+        self._renderer, self._emit, self.usage, self._prepared = renderer, emit, usage, prepared
         self._places: Sequence[Place] = ()
         self._merged: Counter[Place] = Counter()
         self._texts: dict[int, _Text] = {}
@@ -59,12 +59,8 @@ class Watch:
 
     def asks(self, tokens: int, candidates: int) -> None:
         """Count the tokens of prompts; of several candidates, none is shown before one is chosen."""
-        self._usage.prompt += tokens
+        self.usage.prompt += tokens
         self._shows = candidates == 1
-
-    def gets(self, tokens: int) -> None:
-        """Count the tokens of a generated text: a candidate, a window or what merges them."""
-        self._usage.generated += tokens
 
     def finished(self, place: Place, window: Window, summary: Summary) -> None:
         """Report the summary of a window."""
@@ -93,7 +89,7 @@ class Watch:
             self._emit("delta", {"dialogue": self._prepared[place[0]][0], "part": place[1], "text": piece})
 
     def counted(self, engine: Engine, check: Callable[[], None]) -> Engine:
-        """Return an engine that counts the tokens of its prompts and of its finished texts.
+        """Return an engine that counts the tokens of the prompts that it gets, and of the texts that it finishes.
 
         Args:
             engine: a view of an engine's process.
@@ -146,7 +142,7 @@ class _Counted:
         self.check()
         self.watch.asks(sum(len(request.prompt_ids) for request in requests), decoding.n)
         for output in self.engine.generate(requests, stop_id=stop_id, decoding=decoding, done=done):
-            self.watch.gets(len(output.token_ids) or output.tokens)
+            self.watch.usage.generated += len(output.token_ids) or output.tokens
             yield output
 
     def close(self) -> None:
