@@ -12,6 +12,7 @@ client. The key, if the service needs one, is in the environment variable LLM_SU
 import argparse
 import json
 import os
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -25,9 +26,15 @@ def by_urllib(url: str, text: str) -> None:
         json.dumps({"text": text}).encode(),
         {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"},
     )
-    with urllib.request.urlopen(request) as response:
-        answer = json.load(response)
+    try:
+        with urllib.request.urlopen(request) as response:
+            answer = json.load(response)
+    except urllib.error.HTTPError as error:
+        raise SystemExit(error.read().decode()) from error
     for summary in answer["summaries"]:
+        if "error" in summary:  # a chat may be cut into several dialogues, and the others have summaries
+            print(f"{summary['id']}: {summary['error']['message']}")
+            continue
         print(summary["summary"])
         for part in summary["parts"]:
             print(f"  turns {part['first']} to {part['last']}: {part['text']}")

@@ -132,19 +132,24 @@ def service(arguments: argparse.Namespace) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as process:
         try:
             assert process.stdout is not None
-            line = process.stdout.readline().decode()
-            if not line:
-                raise LlmSummError(f"the service did not start; try it: {' '.join(command[1:])}")
-            url = line.partition(": ")[2].strip()
+            url = process.stdout.readline().decode().partition(": ")[2].strip()
             until = time.monotonic() + WAIT
-            while httpx.get(f"{url}/health").status_code != 200:
-                if process.poll() is not None or time.monotonic() > until:
+            while not is_ready(url):
+                if not url or process.poll() is not None or time.monotonic() > until:
                     raise LlmSummError(f"the service did not start; try it: {' '.join(command[1:])}")
                 time.sleep(0.2)
             yield url
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
+
+
+def is_ready(url: str) -> bool:
+    """Return whether a service works; not if its process has ended."""
+    try:
+        return bool(url) and httpx.get(f"{url}/health").status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def generate(arguments: argparse.Namespace, dialogues: Sequence[Dialogue]) -> tuple[float, list[str]]:

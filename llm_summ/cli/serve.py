@@ -119,12 +119,12 @@ def serve(options: ServeOptions) -> None:
       llm-summ serve --feedback feedback.jsonl
     """
     from llm_summ.core.optional_packages import require
-    from llm_summ.serve.limits import KEY_VARIABLE, ServiceSettings
+    from llm_summ.serve.limits import ServiceSettings
 
     settings = ServiceSettings(
         host=options.host,
         port=options.port,
-        key=os.environ.get(KEY_VARIABLE) or None,
+        key=_key(options.no_key),
         is_open=options.no_key,
         queue=options.queue,
         max_body=int(options.max_body * 1e6),
@@ -136,6 +136,23 @@ def serve(options: ServeOptions) -> None:
     from llm_summ.serve.server import run_service
 
     run_service(settings, lambda: _opened(options), lambda url: _announce(url, settings))
+
+
+def _key(no_key: bool) -> str | None:
+    """Return the key of the environment; None: there is none.
+
+    Raises:
+        InputError: no client could send it, or it was chosen to need no key.
+    """
+    from llm_summ.core.errors import InputError
+    from llm_summ.serve.limits import KEY_VARIABLE
+
+    key = os.environ.get(KEY_VARIABLE, "").strip()  # a file's content ends with a line break
+    if key and no_key:
+        raise InputError(f"--no-key: {KEY_VARIABLE} is set in the environment, too; choose one of them")
+    if not (key.isascii() and key.isprintable()):
+        raise InputError(f"{KEY_VARIABLE}: has characters that an HTTP header cannot have; use printable ASCII")
+    return key or None
 
 
 def _opened(options: ServeOptions) -> Sequence[ServedModel]:

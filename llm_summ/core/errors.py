@@ -5,7 +5,8 @@
     LlmSummError            exit code 1: the work failed
     |-- TrainingError       the model did not train (a loss that is not a number, out of memory)
     |-- GenerationError     an engine failed while it worked
-    |   `-- EngineDownError  an engine's process ended, or does not start; the same request may work later
+    |   |-- EngineDownError  an engine's process ended, or does not start; the same request may work later
+    |   `-- UpstreamError    a server that a live engine uses has no usable answer; the message names the server
     |-- AbandonedError      the caller of an engine stopped a request
     |-- StoppedError        a signal stopped the work, which was saved; exit code 128 plus the signal's number
     `-- InputError          exit code 2: the input was wrong, and nothing was changed
@@ -59,6 +60,13 @@ class GenerationError(LlmSummError):
 
 class EngineDownError(GenerationError):
     """An engine's process has ended, or does not start; the same request may work later."""
+
+
+class UpstreamError(GenerationError):
+    """A server that a live engine uses rejects a request, does not answer, or has no usable answer.
+
+    The message is for the person who runs the service. It has the address of the server, and no text of a request.
+    """
 
 
 class AbandonedError(LlmSummError):

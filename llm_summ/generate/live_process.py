@@ -57,7 +57,7 @@ class EngineProcess:
 
     @property
     def state(self) -> EngineState:
-        """Whether the engine starts, works, or is down: then it was started several times in vain."""
+        """Whether the engine starts, works, or is down: then several starts failed."""
         return self._process.state
 
     @property

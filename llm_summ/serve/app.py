@@ -10,7 +10,7 @@ from starlette.responses import Response
 from llm_summ import __version__
 from llm_summ.core.errors import LlmSummError
 from llm_summ.serve.chat import chat_routes
-from llm_summ.serve.errors import HttpError, as_http_error
+from llm_summ.serve.errors import HttpError, as_http_error, log_failure
 from llm_summ.serve.gate import Gate
 from llm_summ.serve.information import information_routes
 from llm_summ.serve.page import add_page
@@ -35,6 +35,8 @@ def make_app(service: Service) -> Gate:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
+    if isinstance(error, LlmSummError):  # the gate gets any other error, and logs it
+        log_failure(error)
     return error_answer(as_http_error(error))
 
 

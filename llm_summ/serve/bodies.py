@@ -167,7 +167,9 @@ class FeedbackBody(Handled):
         model: as in `Options`.
         prompt: as in `Options`.
         length: as in `Options`.
-        dialogue: what was summarised.
+        long: as in `Options`.
+        dialogue: what was summarised, the whole.
+        part: the number of a part, from 0, as in `parts` of the answer; None: the summary is of the whole.
         chosen: the better summary.
         rejected: the other one.
         kind: "better": both are the model's; "edited": `chosen` was written by a person.
@@ -176,7 +178,9 @@ class FeedbackBody(Handled):
     model: str | None = None
     prompt: str | None = None
     length: Length | None = None
+    long: Long = "list"
     dialogue: DialogueBody
+    part: Annotated[int, Field(ge=0)] | None = None
     chosen: str
     rejected: str
     kind: Literal["better", "edited"]

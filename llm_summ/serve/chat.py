@@ -62,10 +62,9 @@ def chat_routes(service: Service) -> APIRouter:
         }
         if options.stream:
             wants_usage = body.stream_options is not None and body.stream_options.include_usage
-            chunks = _chunks(service, work, task, deadline, whole, wants_usage)
+            chunks = _chunks(work, task, deadline, whole, wants_usage)
             return EventStream(chunks, deadline, _last_event, work.cancelled.set)
         answers = await unless_gone(request.receive, work.finish(deadline))
-        service.count(task, answers)
         choice = {
             "index": 0,
             "message": {"role": "assistant", "content": answers[0]["summary"], "refusal": None},
@@ -87,7 +86,6 @@ def _usage(task: Summarizing) -> dict[str, int]:
 
 
 async def _chunks(
-    service: Service,
     work: Work[list[dict[str, Any]]],
     task: Summarizing,
     deadline: Deadline,
@@ -123,7 +121,6 @@ async def _chunks(
     [answer] = work.result()
     if not has_begun:
         yield chunk({"role": "assistant", "content": ""})
-    service.count(task, [answer])
     if not sent:
         yield chunk({"content": answer["summary"]})
     yield chunk({}, answer["finish_reason"])

@@ -6,9 +6,17 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from llm_summ.core.errors import AbandonedError, EngineDownError, InputError, LlmSummError
+from llm_summ.core.errors import (
+    AbandonedError,
+    EngineDownError,
+    EngineError,
+    InputError,
+    LlmSummError,
+    UpstreamError,
+)
+from llm_summ.core.progress import say
 
-__all__ = ["RETRY_SECONDS", "HttpError", "as_http_error", "place_of"]
+__all__ = ["RETRY_SECONDS", "HttpError", "as_http_error", "log_failure", "place_of"]
 
 RETRY_SECONDS = 5
 """Seconds after which a client may try again, where nothing better is known."""
@@ -60,11 +68,26 @@ def as_http_error(error: BaseException) -> HttpError:
         return HttpError(499, str(error), "client_gone")
     if isinstance(error, EngineDownError):
         return HttpError(503, str(error), "engine_down", retry_after=RETRY_SECONDS)
+    if isinstance(error, UpstreamError):
+        message = "the server behind this model gave no usable answer; the log of the service has the reason"
+        return HttpError(502, message, "upstream_failed")
+    if isinstance(error, EngineError):  # a setting of the service, which no client can change
+        return HttpError(
+            500, "the engine refused the request; the log of the service has the reason", "engine_failed"
+        )
     if isinstance(error, InputError):
         return HttpError(400, str(error), "invalid_input")
     if isinstance(error, LlmSummError):
         return HttpError(500, str(error), "generation_failed")
     return HttpError(500, "internal error; the log of the service has its place", "internal_error")
+
+
+def log_failure(error: BaseException) -> None:
+    """Log what the answer to an error leaves out: what another server did, or where an unexpected error was."""
+    if isinstance(error, UpstreamError | EngineError):
+        say(str(error))
+    elif as_http_error(error).code == "internal_error":
+        say(f"unexpected error: {place_of(error)}")
 
 
 def place_of(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_summ.core.progress import say
-from llm_summ.serve.errors import RETRY_SECONDS, HttpError, as_http_error, place_of
+from llm_summ.serve.errors import RETRY_SECONDS, HttpError, as_http_error, log_failure
 from llm_summ.serve.limits import ServiceSettings, is_loopback
 from llm_summ.serve.metrics import Metrics
 from llm_summ.serve.responses import error_answer
@@ -107,11 +107,9 @@ class Gate:
                 self._check(scope)
                 await self._app(scope, body, watched)
             except Exception as error:  # noqa: BLE001  one request must not end the service
-                answer = as_http_error(error)
-                if answer.code == "internal_error":
-                    say(f"unexpected error: {place_of(error)}")
+                log_failure(error)
                 if not record.status:
-                    await error_answer(answer)(scope, receive, watched)
+                    await error_answer(as_http_error(error))(scope, receive, watched)
         finally:
             self.under_way -= 1
             self._note(scope["method"], record, time.monotonic() - begun)

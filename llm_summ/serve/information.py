@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -15,6 +16,8 @@ from llm_summ.serve.gate import record_of
 from llm_summ.serve.requests import parsed_aside
 from llm_summ.serve.responses import JsonAnswer, unless_gone
 from llm_summ.serve.service import Service
+from llm_summ.serve.summarizing import check_of
+from llm_summ.serve.watching import Emit
 from llm_summ.serve.work import Deadline, Work
 
 __all__ = ["information_routes"]
@@ -68,8 +71,8 @@ def information_routes(service: Service) -> APIRouter:
             body = await parsed_aside(content, lambda: parsed(FeedbackBody, content))
             model = service.models.named(body.model)
 
-            def do(*_: object) -> dict[str, Any]:
-                file.add(body, model)
+            def do(_: Emit, cancelled: threading.Event) -> dict[str, Any]:
+                file.add(body, model, check_of(cancelled))
                 return {"status": "stored"}
 
             work = Work(do)

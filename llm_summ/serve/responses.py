@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from llm_summ.serve.errors import HttpError, as_http_error
+from llm_summ.serve.errors import HttpError, as_http_error, log_failure
 from llm_summ.serve.work import Deadline
 
 __all__ = ["PING_TEXT", "EventStream", "JsonAnswer", "error_answer", "event_text", "unless_gone"]
@@ -123,6 +123,7 @@ class EventStream(Response):
                     async with self._deadline.limit():  # also for a client that does not read
                         await give(text)
             except Exception as error:  # noqa: BLE001  it is the last event
+                log_failure(error)
                 try:
                     async with asyncio.timeout(_LAST_SECONDS):
                         await give(self._on_error(error))

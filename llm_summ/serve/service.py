@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from starlette.requests import Request
 
@@ -71,14 +70,11 @@ class Service:
         """Return what is done when the work of a request has ended, also if it was stopped or failed."""
 
         def note(task: Summarizing) -> None:
-            record.tokens = task.usage.generated
+            usage = task.usage
+            record.tokens = usage.generated
+            self.metrics.summarized(task.model.name, usage.summaries, usage.prompt, usage.generated)
 
         return note
-
-    def count(self, task: Summarizing, answers: list[dict[str, Any]]) -> None:
-        """Count what a request has got."""
-        finished = sum("summary" in answer for answer in answers)
-        self.metrics.summarized(task.model.name, finished, task.usage.prompt, task.usage.generated)
 
     def check_count(self, found: list[InputDialogue]) -> None:
         """Refuse too many dialogues.

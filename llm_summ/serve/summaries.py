@@ -44,11 +44,8 @@ def summary_routes(service: Service) -> APIRouter:
             work = Work(task.run)
             service.queue.start(work, space)
         if body.stream:
-            return EventStream(
-                _events(service, work, task, deadline, begun), deadline, _last_event, work.cancelled.set
-            )
+            return EventStream(_events(work, task, deadline, begun), deadline, _last_event, work.cancelled.set)
         answers = await unless_gone(request.receive, work.finish(deadline))
-        service.count(task, answers)
         seconds = round(time.monotonic() - begun, 3)
         return JsonAnswer({"model": model.name, "summaries": answers, "seconds": seconds, "notices": work.notices})
 
@@ -69,13 +66,12 @@ def summary_routes(service: Service) -> APIRouter:
 
 
 async def _events(
-    service: Service, work: Work[list[dict[str, Any]]], task: Summarizing, deadline: Deadline, begun: float
+    work: Work[list[dict[str, Any]]], task: Summarizing, deadline: Deadline, begun: float
 ) -> AsyncGenerator[str]:
     async with aclosing(work.events(deadline)) as events:
         async for event in events:
             yield PING_TEXT if event is PING else event_text(event[1], event[0])
-    answers = work.result()
-    service.count(task, answers)
+    work.result()  # raises the error of the work
     done = {
         "seconds": round(time.monotonic() - begun, 3),
         "tokens": task.usage.generated,

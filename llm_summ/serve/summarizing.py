@@ -127,7 +127,7 @@ class Summarizing:
                 answers[index] = shown.to_json()
                 for line in shown.notices:
                     say(f"{shown.id}: {line}")
-                self.usage.generated += summary.tokens
+                self.usage.summaries += 1
                 emit("summary", {"dialogue": index, **answers[index]})
         return [answers[index] for index in range(len(found))]
 

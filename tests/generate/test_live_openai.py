@@ -12,7 +12,7 @@ from messages import raises
 from server import Server, serving
 from test_openai_engine import requests, said
 
-from llm_summ.core.errors import EngineError, GenerationError
+from llm_summ.core.errors import UpstreamError
 from llm_summ.generate.engine import GREEDY, Decoding, Output, Request
 from llm_summ.generate.live import Piece
 from llm_summ.recipe import ServerFields
@@ -93,7 +93,7 @@ def test_thoughts_are_never_shown(server: Server) -> None:
     assert texts_and_outputs(found[0])[0] == "요약이다."
     assert [one.text for one in texts_and_outputs(found[0])[1]] == ["요약이다."]
     assert texts_and_outputs(found[1])[0] == "요약 <think>이다."
-    with raises(GenerationError) as raised:
+    with raises(UpstreamError) as raised:
         texts_and_outputs(found[2])
     assert raised.message == snapshot("http://127.0.0.1:…/v1: no answer to a prompt (<think> not closed)")
     assert server.asked_for(2) == 3
@@ -110,7 +110,7 @@ def test_an_answer_that_cannot_be_used_is_asked_for_again(server: Server) -> Non
     assert [one.text for one in texts_and_outputs(found[0])[1]] == ["요약이다."]
     messages = []
     for row in (1, 2):
-        with raises(GenerationError) as raised:
+        with raises(UpstreamError) as raised:
             texts_and_outputs(found[row])
         messages.append(raised.message)
     assert messages == snapshot(
@@ -134,7 +134,7 @@ def test_a_failing_server_is_asked_again_and_a_refused_request_is_not(server: Se
     assert [texts_and_outputs(pieces)[0] for pieces in found] == [f"요약: {row}번" for row in range(3)]
     server.failures = [(400, {"error": {"message": f"cannot read {SECRET}"}}, {})]
     [refused] = ask(server, requests(1), prompt="chat")
-    with raises(EngineError) as raised:
+    with raises(UpstreamError) as raised:
         texts_and_outputs(refused)
     assert raised.message == snapshot("http://127.0.0.1:…/v1: HTTP 400")
 
@@ -142,7 +142,7 @@ def test_a_failing_server_is_asked_again_and_a_refused_request_is_not(server: Se
 def test_a_server_that_stays_away_is_given_up(server: Server) -> None:
     server.failures = [(503, {"error": {"message": SECRET}}, {"Retry-After": "0.1"})] * 20
     [pieces] = ask(server, requests(1), prompt="chat", patience_minutes=0.005)
-    with raises(GenerationError) as raised:
+    with raises(UpstreamError) as raised:
         texts_and_outputs(pieces)
     assert raised.message == snapshot("http://127.0.0.1:…/v1: HTTP 503; gave up after … s without an answer")
 

@@ -77,11 +77,10 @@ class Running:
         return float(line.split()[-1])
 
     def engine_pid(self) -> int:
-        """Return the id of the engine's process: the child that leads a group of its own."""
+        """Return the id of the first engine's process: of the children that lead a group of their own."""
         tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
         children = [child for task in tasks for child in (task / "children").read_text().split()]
-        [leader] = [int(child) for child in children if os.getpgid(int(child)) == int(child)]
-        return leader
+        return min(int(child) for child in children if os.getpgid(int(child)) == int(child))
 
     def end(self) -> int:
         """Send SIGTERM, and return the exit status."""

@@ -298,6 +298,24 @@ def test_a_corrected_summary_is_kept_only_if_the_service_keeps_feedback(browser:
     assert "지우: 내일 몇 시에 볼까?" in line["prompt"]
     assert "민지" not in line["prompt"]
 
+    tab.run("document.getElementById('clear').click()")
+    paste(tab, long_talk())
+    summarise(tab)
+    tab.click(".part:nth-child(2) .edit")
+    tab.run("document.activeElement.select()")
+    tab.type("둘이 찬성한다.")
+    tab.click(".editing button")
+    tab.wait("!document.querySelector('.editing')")
+    [part] = feedback(echo)[len(before) + 1 :]
+    first = int(str(tab.run("document.querySelector('.part:nth-child(2) .range').dataset.first")))
+    assert part["chosen"] == "둘이 찬성한다."
+    assert f": {first - 1}번 안건" in part["prompt"]  # the overlap
+    assert f": {first - 2}번 안건" not in part["prompt"]
+    tab.choose("#long", "merge")  # no single prompt led to a merged summary
+    summarise(tab)
+    assert tab.texts(".card .edit") == []
+    tab.choose("#long", "list")
+
     tab.run("import('./page/feedback.js').then((module) => module.allow(false))")
     summarise(tab)
     assert tab.texts(".card .edit") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import signal
 import socket
 import zipfile
@@ -28,6 +29,9 @@ LEAD = "민지: 내일 몇 시에 볼까? 도윤: 여섯 시 어때?"
 @pytest.fixture(scope="module")
 def echo(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("echo")
+    kept = folder / "feedback.jsonl"  # of an earlier service, whose disk was full
+    kept.write_text('{"prompt": "…"}\n{"prompt": "cut o', encoding="utf-8")
+    kept.chmod(0o644)
     arguments = (
         "--model",
         str(tiny_model),
@@ -386,6 +390,7 @@ def test_feedback_is_a_line_for_preference_training(echo: Running, tiny_model: P
     path = Path(echo.folder, "feedback.jsonl")
     line = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
     assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text(encoding="utf-8").splitlines()[:2] == ['{"prompt": "…"}', '{"prompt": "cut o']
     assert set(line) == {"prompt", "chosen", "rejected", "model", "kind", "time"}
     assert "#Person1#: 내일 몇 시에 볼까?\n#Person2#: 여섯 시 어때?" in line["prompt"]
     assert line["chosen"] == "#Person1#은 여섯 시에 만나자고 한다."
@@ -398,6 +403,36 @@ def test_feedback_is_a_line_for_preference_training(echo: Running, tiny_model: P
         "invalid_input",
     )
     assert error(echo.client.post("/v1/feedback", json={**body, "kind": "worse"})) == (400, "invalid_field")
+
+
+def test_feedback_on_a_part_has_the_prompt_of_the_part(echo: Running) -> None:
+    first = "민지: 010-1234-5678로 연락하고, 안건을 보자.\n하나: 좋아."
+    options = {"mask": True, "speakers": "tags"}
+    dialogue = {"text": f"{first}\n{long_talk()}"}
+    [summary] = summaries(echo, **dialogue, **options)["summaries"]
+    assert len(summary["parts"]) > 2
+    texts = {"chosen": "도윤이 찬성한다.", "rejected": "하나가 반대한다.", "kind": "edited"}
+    body = {"dialogue": dialogue, **options, **texts}
+
+    def kept(**further: Any) -> str:
+        assert echo.client.post("/v1/feedback", json={**body, **further}).json() == {"status": "stored"}
+        line = json.loads(Path(echo.folder, "feedback.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+        assert (line["chosen"], line["rejected"]) == ("#Person3#이 찬성한다.", "#Person2#가 반대한다.")
+        return str(line["prompt"])
+
+    for number, part in enumerate(summary["parts"]):
+        prompt = kept(part=number)
+        # The tags are those of the whole dialogue, and a turn of the part before comes first.
+        numbers = [int(one) for one in re.findall(r"^#Person[13]#: (\d+)번", prompt, re.MULTILINE)]
+        if number:
+            assert numbers == list(range(part["first"] - 2 - 1, part["last"] - 2 + 1))
+    assert "#PhoneNumber#" in kept(part=0)
+    truncated = kept(long="truncate")
+    assert "#PhoneNumber#" in truncated
+    assert "40번" in truncated
+    assert "20번" not in truncated
+    for further in ({}, {"part": len(summary["parts"])}, {"long": "merge"}, {"long": "truncate", "part": 1}):
+        assert error(echo.client.post("/v1/feedback", json={**body, **further})) == (400, "invalid_input")
 
 
 def test_a_page_of_another_site_cannot_use_the_service(echo: Running) -> None:

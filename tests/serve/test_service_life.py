@@ -1,9 +1,10 @@
-"""The service with a model: its key, its limits, clients that leave, an engine that is killed, and its end."""
+"""The service with two models: its key, its limits, clients that leave, an engine that is killed, and its end."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -25,9 +26,12 @@ SECONDS = 8
 
 @pytest.fixture(scope="module")
 def service(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    arguments = ("--model", str(tiny_model), "--engine", "hf", "--queue", str(QUEUE), "--timeout", str(SECONDS))
+    folder = tmp_path_factory.mktemp("life")
+    other = shutil.copytree(tiny_model, folder / "other")
+    models = ("--model", str(tiny_model), "--model", str(other), "--engine", "hf")
+    arguments = (*models, "--queue", str(QUEUE), "--timeout", str(SECONDS))
     tokens = ("--set", "generate.max_new_tokens=64", "--set", "generate.min_new_tokens=60")
-    with running(*arguments, *tokens, cwd=tmp_path_factory.mktemp("life"), key=KEY) as started:
+    with running(*arguments, *tokens, cwd=folder / "service", key=KEY) as started:
         yield started
 
 
@@ -74,7 +78,12 @@ def test_text_is_streamed_while_it_is_written(service: Running) -> None:
 def test_the_best_of_several_candidates(service: Running) -> None:
     response = service.client.post("/v1/summaries", json={"text": TALK, "best_of": 3})
     assert response.status_code == 200, response.text
-    assert response.json()["summaries"][0]["summary"]
+    [summary] = response.json()["summaries"]
+    assert summary["summary"]
+    service.until_logged("POST /v1/summaries 200 ")
+    [line] = [line for line in service.log().splitlines() if line.startswith("POST /v1/summaries 200 ")][-1:]
+    assert int(line.split()[-2]) >= 3 * 60  # of all candidates
+    assert summary["tokens"] <= 64
 
 
 def test_a_full_queue_refuses_and_clients_that_leave_make_room(service: Running) -> None:
@@ -112,6 +121,8 @@ def test_bodies_that_are_read_at_a_time_are_limited(service: Running) -> None:
 
 
 def test_time_ends_slow_requests_and_slow_clients(service: Running) -> None:
+    tokens = 'llm_summ_tokens_total{kind="summary",model="tiny"}'
+    before = service.figure(tokens)
     with hanging(service.url, KEY) as connection, ThreadPoolExecutor(1) as pool:
         stream = pool.submit(service.client.post, "/v1/summaries", json={**slow(), "stream": True})
         response = service.client.post("/v1/summaries", json=slow())
@@ -121,6 +132,7 @@ def test_time_ends_slow_requests_and_slow_clients(service: Running) -> None:
         assert '"timeout"' in last
         assert b"408" in connection.recv(1000).split(b"\r\n")[0]
     until(lambda: under_way(service) == 0)
+    assert service.figure(tokens) > before  # what was generated for requests that got nothing
 
 
 def test_a_killed_engine_is_started_again(service: Running) -> None:
@@ -134,6 +146,8 @@ def test_a_killed_engine_is_started_again(service: Running) -> None:
     assert int(response.headers["Retry-After"]) >= 1
     health = service.client.get("/health")
     assert (health.status_code, health.json()["status"]) == (503, "starting")
+    assert health.json()["models"] == {"tiny": "starting", "other": "ready"}
+    assert service.client.post("/v1/summaries", json={"text": TALK, "model": "other"}).status_code == 200
     meanwhile = service.client.post("/v1/summaries", json={"text": TALK})
     assert (meanwhile.status_code, meanwhile.json()["error"]["code"]) == (503, "engine_starting")
     service.wait_until_ready()

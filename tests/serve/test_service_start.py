@@ -9,9 +9,16 @@ import pytest
 from command_line import llm_summ, refused
 from inline_snapshot import snapshot
 
-from llm_summ.core.errors import EngineDownError, GenerationError, InputError, PromptError
+from llm_summ.core.errors import (
+    EngineDownError,
+    EngineError,
+    GenerationError,
+    InputError,
+    PromptError,
+    UpstreamError,
+)
 from llm_summ.data.turn_list import read_turns
-from llm_summ.serve.errors import as_http_error, place_of
+from llm_summ.serve.errors import as_http_error, log_failure, place_of
 from llm_summ.serve.limits import KEY_VARIABLE, ServiceSettings, is_loopback
 
 
@@ -61,6 +68,29 @@ def test_feedback_that_cannot_be_written(in_tmp: Path) -> None:
     assert line == snapshot("--feedback feedback: cannot be written (Is a directory); choose another name")
 
 
+def test_a_key_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "key")
+    line = refused(llm_summ("serve", "--no-key"))
+    assert line == snapshot("--no-key: LLM_SUMM_API_KEY is set in the environment, too; choose one of them")
+
+
+@pytest.mark.parametrize("key", ["비밀", "a\nb", "a\tb", "é"])
+def test_a_key_that_no_client_can_send(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    line = refused(llm_summ("serve"))
+    assert line == snapshot(
+        "LLM_SUMM_API_KEY: has characters that an HTTP header cannot have; use printable ASCII"
+    )
+
+
+def test_what_another_server_did_is_logged_and_not_answered(caplog: pytest.LogCaptureFixture) -> None:
+    for error in (UpstreamError("http://10.0.0.7/v1: HTTP 401"), EngineError("http://10.0.0.7/v1: no token ids")):
+        assert "10.0.0.7" not in as_http_error(error).message
+        log_failure(error)
+    log_failure(PromptError("비밀: too long"))
+    assert caplog.messages == ["http://10.0.0.7/v1: HTTP 401", "http://10.0.0.7/v1: no token ids"]
+
+
 def test_the_key_is_shown_nowhere() -> None:
     settings = ServiceSettings(key="geheim")
     assert "geheim" not in repr(settings)
@@ -85,6 +115,8 @@ def test_an_unexpected_error_shows_its_place_and_no_text() -> None:
         (PromptError("too long"), 400, False),
         (GenerationError("no answer"), 500, False),
         (EngineDownError("ended"), 503, True),
+        (UpstreamError("http://10.0.0.7/v1: HTTP 500"), 502, False),
+        (EngineError("set OPENAI_API_KEY"), 500, False),
         (ZeroDivisionError(), 500, False),
     ],
 )

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm_summ.core.errors import EngineError, GenerationError
+from llm_summ.core.errors import EngineError, UpstreamError
 from llm_summ.core.formatting import counted
 from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Output, Request
@@ -113,8 +113,7 @@ class OpenaiLive:
         """Yield the pieces of a request. The connection is closed when the iterator is, which stops the server.
 
         Raises:
-            EngineError: the server rejects the request.
-            GenerationError: the server does not answer, or has no usable text.
+            UpstreamError: the server rejects the request, does not answer, or has no usable text.
         """
         body = request_body(self._fields, request, stop_id, decoding)
         finished: set[int] = set()
@@ -145,7 +144,7 @@ class OpenaiLive:
                 if len(finished) == decoding.n:
                     return
         assert why is not None
-        raise GenerationError(f"{self._fields.url}: no answer to a prompt ({why.value})")
+        raise UpstreamError(f"{self._fields.url}: no answer to a prompt ({why.value})")
 
     async def _parts(self, request: Request, body: dict[str, Any], reply: _Reply) -> AsyncGenerator[Piece, None]:
         """Send a request, fill `reply`, and yield what can be shown of its texts."""
@@ -176,8 +175,8 @@ class OpenaiLive:
         """Send a request until the server answers, and return its stream.
 
         Raises:
-            EngineError: the server rejects the request, and a retry would not help.
-            GenerationError: the server does not answer.
+            FilteredError: the server's filter rejects the prompt.
+            UpstreamError: the server rejects the request, and a retry would not help; or it does not answer.
         """
         import openai
 
@@ -195,12 +194,15 @@ class OpenaiLive:
                     if streamed is not body and names_field(error, "stream_options"):
                         self._counts_tokens = False  # this server does not know the field
                         continue
-                    raise refusal(self._fields, error, quotes=False) from error
+                    refused = refusal(self._fields, error, quotes=False)
+                    if isinstance(refused, FilteredError):
+                        raise refused from error
+                    raise UpstreamError(str(refused)) from error
                 status = getattr(error, "status_code", None)
                 reason = type(error).__name__ if status is None else f"HTTP {status}"
             patience = min(_LONGEST_PATIENCE, 60 * self._fields.patience_minutes)
             if time.monotonic() + wanted - began > patience:
-                raise GenerationError(
+                raise UpstreamError(
                     f"{self._fields.url}: {reason}; gave up after {patience:.0f} s without an answer"
                 )
             if not is_failing:
@@ -219,14 +221,17 @@ class OpenaiLive:
 
     def _check(self, reply: _Reply, decoding: Decoding) -> None:
         if sorted(reply.choices) != list(range(decoding.n)):
-            raise EngineError(
+            raise UpstreamError(
                 f"{self._fields.url}: returned {counted(len(reply.choices), 'candidate')} for a prompt, "
                 f"expected {decoding.n}"
             )
 
     def _output(self, choice: _Choice, answer: Answer, tokens: int) -> Output:
         if self._fields.prompt == "tokens":
-            return output_with_ids(self._fields.url, 0, choice, answer)
+            try:
+                return output_with_ids(self._fields.url, 0, choice, answer)
+            except EngineError as error:
+                raise UpstreamError(str(error)) from error
         return Output(0, (), answer.finish_reason, choice.index, text=answer.text, tokens=tokens)
 
     async def close(self) -> None:

@@ -56,7 +56,7 @@ export class Card {
   /** Begin again, with nothing. */
   begin() {
     this.summary = null;
-    this.failed = false; // for a reason of its own, so that the rest goes on
+    this.failed = false; // this dialogue alone has an error: the request continues
     this.raw.clear();
     this.blocks.clear();
     this.body.replaceChildren();
@@ -139,7 +139,7 @@ export class Card {
     const parts = summary.parts ?? [];
     const listed = summary.is_listed && parts.length > 1;
     if (listed) {
-      this.body.replaceChildren(...parts.map((part) => this.editable(this.partBlock(part, summary.unsupported), part)));
+      this.body.replaceChildren(...parts.map((part, number) => this.editable(this.partBlock(part, summary.unsupported), number)));
     } else {
       const text = make("p", { className: "text" }, ...withMarks(summary.summary, summary.unsupported));
       if (!summary.summary.trim()) text.append(made("span", { className: "hint" }, "card empty"));
@@ -191,17 +191,18 @@ export class Card {
       saveText(`${this.item.id}${letter}.summary.txt`, `${this.text}\n`);
     });
     this.buttons.replaceChildren(copy, save);
-    if (feedback.wanted() && !listed) this.editable(this.body.firstElementChild, null, this.buttons);
+    if (!listed && feedback.isOfOnePrompt(this.summary)) this.editable(this.body.firstElementChild, null, this.buttons);
   }
 
-  /** Let the user correct a part, or the whole summary if `part` is null. */
-  editable(block, part, buttons = block.querySelector(".part-head")) {
+  /** Let the user correct the part of a number, or the whole summary if it is null. */
+  editable(block, number, buttons = block.querySelector(".part-head")) {
     if (!feedback.wanted()) return block;
+    const part = number === null ? null : this.summary.parts[number];
     const text = block.querySelector(".text");
     const button = editButton({
       text,
       read: () => (part ? part.text : this.summary.summary),
-      keep: (chosen, rejected) => this.keep("edited", chosen, rejected, part),
+      keep: (chosen, rejected) => this.keep("edited", chosen, rejected, number),
       write: (corrected) => {
         if (part) part.text = corrected;
         else this.summary.summary = corrected;

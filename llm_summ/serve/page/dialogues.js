@@ -93,8 +93,8 @@ export function clear() {
 }
 
 /** Return a dialogue as the service wants it. */
-export function asRequest(item, first = 1, last = item.turns.length) {
-  return { id: item.id, turns: item.turns.slice(first - 1, last) };
+export function asRequest(item) {
+  return { id: item.id, turns: item.turns };
 }
 
 /**

@@ -33,6 +33,7 @@ export class Group {
     const [one, other] = this.cards;
     if (!other || !feedback.wanted() || !this.cards.every((card) => card.isDone)) return;
     if (one.text === other.text || !this.question.hidden) return;
+    if (!this.cards.every((card) => feedback.isOfOnePrompt(card.summary))) return;
     this.question.replaceChildren(made("p", { className: "hint" }, "better about"));
     this.question.hidden = false;
     for (const [card, rival] of [this.cards, [other, one]]) {
