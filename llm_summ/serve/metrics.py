@@ -66,9 +66,12 @@ class Metrics:
         self._requests.labels(path, str(status)).inc()
         self._seconds.labels(path).observe(seconds)
 
-    def summarized(self, model: str, summaries: int, prompt_tokens: int, tokens: int) -> None:
-        """Count finished summaries and their tokens."""
+    def summarized(self, model: str, summaries: int) -> None:
+        """Count finished summaries."""
         self._summaries.labels(model).inc(summaries)
+
+    def used(self, model: str, prompt_tokens: int, tokens: int) -> None:
+        """Count the tokens of prompts, and of texts that were generated."""
         self._tokens.labels(model, "prompt").inc(prompt_tokens)
         self._tokens.labels(model, "summary").inc(tokens)
 

@@ -71,14 +71,15 @@ class Service:
         """Return what is done when the work of a request has ended, also if it was stopped or failed."""
 
         def note(task: Summarizing) -> None:
-            record.tokens = task.usage.generated
+            used = task.usage  # of all candidates
+            record.tokens = used.generated
+            self.metrics.used(task.model.name, used.prompt, used.generated)
 
         return note
 
     def count(self, task: Summarizing, answers: list[dict[str, Any]]) -> None:
-        """Count what a request has got."""
-        finished = sum("summary" in answer for answer in answers)
-        self.metrics.summarized(task.model.name, finished, task.usage.prompt, task.usage.generated)
+        """Count the summaries that a request has got."""
+        self.metrics.summarized(task.model.name, sum("summary" in answer for answer in answers))
 
     def check_count(self, found: list[InputDialogue]) -> None:
         """Refuse too many dialogues.

@@ -127,7 +127,6 @@ class Summarizing:
                 answers[index] = shown.to_json()
                 for line in shown.notices:
                     say(f"{shown.id}: {line}")
-                self.usage.generated += summary.tokens
                 emit("summary", {"dialogue": index, **answers[index]})
         return [answers[index] for index in range(len(found))]
 

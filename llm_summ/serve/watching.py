@@ -44,7 +44,7 @@ class Watch:
     def __init__(
         self, renderer: Renderer, emit: Emit, usage: Usage, prepared: Sequence[tuple[int, Prepared]]
     ) -> None:
-        self._renderer, self._emit, self._usage, self._prepared = renderer, emit, usage, prepared
+        self._renderer, self._emit, self.usage, self._prepared = renderer, emit, usage, prepared
         self._places: Sequence[Place] = ()
         self._merged: Counter[Place] = Counter()
         self._texts: dict[int, _Text] = {}
@@ -57,7 +57,7 @@ class Watch:
 
     def asks(self, tokens: int, candidates: int) -> None:
         """Count the tokens of prompts; of several candidates, none is shown before one is chosen."""
-        self._usage.prompt += tokens
+        self.usage.prompt += tokens
         self._shows = candidates == 1
 
     def finished(self, place: Place, window: Window, summary: Summary) -> None:
@@ -87,7 +87,7 @@ class Watch:
             self._emit("delta", {"dialogue": self._prepared[place[0]][0], "part": place[1], "text": piece})
 
     def counted(self, engine: Engine, check: Callable[[], None]) -> Engine:
-        """Return an engine that counts the tokens of the prompts that it gets.
+        """Return an engine that counts the tokens of the prompts that it gets, and of the texts that it finishes.
 
         Args:
             engine: a view of an engine's process.
@@ -138,7 +138,9 @@ class _Counted:
     ) -> Iterator[Output]:
         self.check()
         self.watch.asks(sum(len(request.prompt_ids) for request in requests), decoding.n)
-        return self.engine.generate(requests, stop_id=stop_id, decoding=decoding, done=done)
+        for output in self.engine.generate(requests, stop_id=stop_id, decoding=decoding, done=done):
+            self.watch.usage.generated += len(output.token_ids) or output.tokens
+            yield output
 
     def close(self) -> None:
         self.engine.close()
