@@ -237,8 +237,8 @@ class Summarizer(Pipeline):
     def _choosing(self, length: Length) -> Self:
         other = copy.copy(self)
         other.settings = several_candidates(self.settings)
-        other._nearest = NearestLength(length, self.settings.summary_characters)
-        other.length_line = other._nearest.line(other.settings.decoding.n)
+        other.nearest = NearestLength(length, self.settings.summary_characters)
+        other.length_line = other.nearest.line(other.settings.decoding.n)
         return other
 
     @property
