@@ -325,7 +325,7 @@ def test_a_process_that_hangs_is_noticed_and_started_again() -> None:
             for future in lost:
                 with raises(EngineDownError) as raised:
                     future.result(30)
-                assert raised.message == snapshot("echo: its process has not answered for 3 s")
+                assert raised.message == snapshot("echo: its process has not answered for … s")
         assert not is_alive(before)
         assert texts(process, DIALOGUES[:1]) == {(0, 0): lead(DIALOGUES[0])}
 
