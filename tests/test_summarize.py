@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import llm_summ, run_script
@@ -30,7 +31,7 @@ from llm_summ.generate.summarizer import Summarizer
 from llm_summ.generate.summary import Part, Summary
 from llm_summ.models.base import load_tokenizer
 from llm_summ.predictions.prediction import Prediction
-from llm_summ.prompt import LengthTarget, load_template, make_renderer
+from llm_summ.prompt import LengthTarget, Renderer, load_template, make_renderer
 from llm_summ.prompt.saved_prompt import keep, kept_sha256
 from llm_summ.prompt.token_limit import TokenLimitPredictor
 from llm_summ.prompt.windows import Window, cut_windows
@@ -586,6 +587,30 @@ def test_a_merged_summary_has_the_length_though_its_prompt_asks_for_none(tiny_mo
         texts = [one.summary for _, one in plain.asking_for(9).predict([summaries])]
     assert merged.raw in texts
     assert len(set(texts)) > 1
+
+
+def test_the_prompt_that_merges_is_made_by_the_first_merge_and_keeps_no_text(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Renderer] = []
+    forgotten: list[Renderer] = []
+    init, forget = Renderer.__init__, Renderer.forget
+
+    def counted(renderer: Renderer, *arguments: Any, **options: Any) -> None:
+        made.append(renderer)
+        init(renderer, *arguments, **options)
+
+    with Summarizer.open_base(str(tiny_model), prompt="plain", engine="echo") as summarizer:
+        monkeypatch.setattr(Renderer, "__init__", counted)
+        monkeypatch.setattr(Renderer, "forget", lambda one: (forgotten.append(one), forget(one)))
+        summarizer.summarize([Dialogue("short", TALK)], long="merge")
+        assert made == []
+        summarizer._long = replace(summarizer._long, max_prompt_tokens=300)
+        for _ in range(2):
+            [merged] = summarizer.summarize([Dialogue("long", long_text(20).strip())], long="merge")
+            assert len(merged.parts) > 1
+    assert len(made) == 1
+    assert forgotten == made * 2
 
 
 def test_a_base_model_refuses_settings_of_a_training(tiny_model: Path) -> None:

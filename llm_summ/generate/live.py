@@ -33,7 +33,10 @@ class Piece:
 
 
 class LiveEngine(Protocol):
-    """Generates the candidates of many callers together."""
+    """Generates the candidates of many callers together.
+
+    It never blocks its event loop for long: a process that sends nothing for a minute is taken for one that hangs.
+    """
 
     @property
     def name(self) -> str:

@@ -57,7 +57,7 @@ class EngineProcess:
 
     @property
     def state(self) -> EngineState:
-        """Whether the engine starts, works, or is down: then several starts failed."""
+        """Whether the engine starts, works, or is down: it refused to start, or kept ending soon."""
         return self._process.state
 
     @property
@@ -198,15 +198,14 @@ class EngineProcess:
             if self._process.state == "down":
                 raise EngineDownError(f"{self.name}: is down ({self.reason}); try again later")
             self._under_way[number] = under_way
-        self._process.send(Ask(number, request, stop_id, decoding, wants_tokens))
+            self._process.send(Ask(number, request, stop_id, decoding, wants_tokens))
         return number
 
     def _drop(self, number: int) -> None:
         """Stop a request."""
         with self._changed:
-            is_known = self._under_way.pop(number, None) is not None
-        if is_known:
-            self._process.send(Drop(number))
+            if self._under_way.pop(number, None) is not None:
+                self._process.send(Drop(number))
 
     def _lose(self, failure: LlmSummError) -> None:
         """Report the end of the process to all whose requests were under way."""

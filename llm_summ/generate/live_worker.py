@@ -25,7 +25,7 @@ __all__ = ["Answer", "Ask", "Drop", "StartLive", "end_group", "serve_live"]
 StartLive = Callable[[], LiveEngine | Awaitable[LiveEngine]]
 """Starts a live engine in the process that calls it; picklable."""
 
-_SECONDS_BETWEEN_LOOKS = 0.5  # whether the engine still works
+_SECONDS_BETWEEN_LOOKS = 0.5  # whether the engine still works; then the main process is notified
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class Answer:
 
     Attributes:
         number: of the request; -1: of the engine itself.
-        content: a piece; an error that ends the request, or the engine; None: the request is finished, or the
-            engine has started.
+        content: a piece, of the engine itself an empty one: it still works; an error that ends the request, or the
+            engine; None: the request is finished, or the engine has started.
     """
 
     number: int
@@ -143,12 +143,13 @@ class _Server:
             self._tasks.pop(ask.number, None)
 
     async def _watch(self, engine: LiveEngine) -> None:
-        """End the process when the engine cannot work any more."""
-        while isinstance(engine, Watched):
+        """Report that the process works, until the engine cannot work any more."""
+        while True:
             await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
-            if why := engine.problem():
+            if isinstance(engine, Watched) and (why := engine.problem()):
                 self._break(EngineDownError(f"{engine.name}: {why}"))
                 return
+            self._send(Answer(-1, Piece()))
 
     def _break(self, error: EngineDownError) -> None:
         """End the process; the main process reports the error to all callers."""

@@ -7,6 +7,7 @@ too long for one prompt, until one text is left.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
@@ -63,7 +64,8 @@ class LongSettings:
         max_prompt_tokens: of a window.
         characters: a window ends when it has so many, the length of a usual training dialogue: then its summary is
             like those of the training. None: only the tokens limit it.
-        merge: makes the renderer of the prompt that merges summaries; None: the prompt of the dialogues is used.
+        merge: returns the renderer of the prompt that merges summaries, the same one for all threads. It is called
+            by the first merge. None: the prompt of the dialogues is used.
         overlap: how many turns of the window before a window begins with.
     """
 
@@ -93,6 +95,29 @@ class LongSettings:
         """Return the groups of summaries, the turns of a dialogue, that one prompt can merge."""
         count, most = renderer.count_prompt_tokens, self.max_prompt_tokens
         return cut_windows(summaries, count, most, overlap=0, by_topic=False)
+
+    @contextmanager
+    def merging(
+        self, own: Renderer, finished: Callable[[Sequence[Dialogue], Renderer], Iterator[tuple[int, Summary]]]
+    ) -> Iterator[Merging]:
+        """Provide the way to merge summaries; after the block, the renderer keeps none of them.
+
+        Args:
+            own: the renderer of the dialogues.
+            finished: summarises dialogues with a renderer.
+        """
+        used: list[Renderer] = []
+
+        def renderer() -> Renderer:
+            if not used:
+                used.append(own if self.merge is None else self.merge())
+            return used[0]
+
+        try:
+            yield Merging(lambda texts: finished(texts, renderer()), lambda texts: self.groups(texts, renderer()))
+        finally:
+            for shared in used:
+                shared.forget()
 
 
 def stream_long(

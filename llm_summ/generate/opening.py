@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,8 @@ class _Model:
         if facts is not None and (context := facts.context) is not None:  # rendering refuses longer prompts
             left = family_of(facts).prompt_room(context, recipe.generate.max_new_tokens)
             longest = max(1, min(longest, left))
-        merge = self._merging if facts is None or family_of(facts).follows_instructions else None
+        # Without a cache it would be made for each request.
+        merge = cache(self._merging) if facts is None or family_of(facts).follows_instructions else None
         prove: Callable[[Sequence[Sequence[int]]], None] | None = None
         started: Engine
         if again is None:

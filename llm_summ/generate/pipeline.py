@@ -53,7 +53,7 @@ class Pipeline:
         self._post, self._limits = tuple(post), limits
         checks = checks or ModelChecks()
         self._unreadable, self._prove = checks.unreadable, checks.prove
-        self._nearest: NearestLength | None = None  # chooses among candidates; None: by agreement
+        self.nearest: NearestLength | None = None  # chooses among candidates; None: by agreement
 
     def predict(
         self,
@@ -143,8 +143,8 @@ class Pipeline:
                 finished = RawTexts.of(predictions, repeated).finish(self._post, self._limits)
                 best = (
                     best_candidate(finished.texts)
-                    if self._nearest is None
-                    else self._nearest.choose(dialogues[index], predictions, finished.texts)
+                    if self.nearest is None
+                    else self.nearest.choose(dialogues[index], predictions, finished.texts)
                 )
                 yield index, Summary(finished.texts[best], predictions[best], finished.changed_by(best))
                 del candidates[index]

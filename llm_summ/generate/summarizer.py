@@ -30,7 +30,7 @@ from llm_summ.generate.length_choice import (
     trained_length,
     writes_candidates,
 )
-from llm_summ.generate.long_dialogues import Long, LongSettings, Merging, Watcher, stream_long
+from llm_summ.generate.long_dialogues import Long, LongSettings, Watcher, stream_long
 from llm_summ.generate.opening import ModelChecks, Opened, opened_base, opened_run
 from llm_summ.generate.pipeline import Pipeline
 from llm_summ.generate.prompt_choice import PromptChoice
@@ -184,18 +184,13 @@ class Summarizer(Pipeline):
         if long == "truncate":
             yield from self.finished(dialogues, self.renderer)
             return
-        merge = None
-        if long == "merge":
-            renderer = self.renderer if self._long.merge is None else self._long.merge()
-            merger = self._merger or self
-            merge = Merging(
-                lambda texts: merger.finished(texts, renderer), lambda texts: self._long.groups(texts, renderer)
-            )
         if windows is None:
             windows = [self.windows(dialogue) for dialogue in dialogues]
-        yield from stream_long(
-            dialogues, windows, lambda parts: self.finished(parts, self.renderer), merge, watcher
-        )
+        with self._long.merging(self.renderer, (self._merger or self).finished) as merging:
+            merge = merging if long == "merge" else None
+            yield from stream_long(
+                dialogues, windows, lambda parts: self.finished(parts, self.renderer), merge, watcher
+            )
 
     def summarize(
         self, dialogues: Sequence[Dialogue], *, long: Long = "truncate", length: Length | None = None
@@ -242,8 +237,8 @@ class Summarizer(Pipeline):
     def _choosing(self, length: Length) -> Self:
         other = copy.copy(self)
         other.settings = several_candidates(self.settings)
-        other._nearest = NearestLength(length, self.settings.summary_characters)
-        other.length_line = other._nearest.line(other.settings.decoding.n)
+        other.nearest = NearestLength(length, self.settings.summary_characters)
+        other.length_line = other.nearest.line(other.settings.decoding.n)
         return other
 
     @property

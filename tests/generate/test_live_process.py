@@ -251,12 +251,17 @@ def test_a_process_that_never_starts_is_down_and_tried_again() -> None:
         until(lambda: process.pid not in (None, before))
 
 
-def test_an_engine_that_refuses_to_start_reports_the_reason() -> None:
-    with closing(EngineProcess("hf", refuse)) as process:
+def test_an_engine_that_refuses_to_start_reports_the_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """It is reported to who waits, who may end then; it is logged if the engine is started again."""
+    caplog.set_level("INFO", "llm_summ")
+    with closing(EngineProcess("hf", refuse, Restarts(long_pause=1.0))) as process:
         with raises(ModelError) as raised:
             process.wait()
         assert raised.message == snapshot("tiny: no such model")
         assert (process.state, process.reason) == ("down", "tiny: no such model")
+        assert caplog.messages == []
+        until(lambda: len(caplog.messages) > 0)
+        assert caplog.messages[0] == snapshot("tiny: no such model; starts again")
 
 
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,6 +311,41 @@ def test_everything_ends_with_the_main_process(tmp_path: Path, end: str) -> None
             parent.kill()
     pids = [pid, int((tmp_path / "pid").read_text(encoding="utf-8"))]
     until(lambda: not any(map(is_alive, pids)))
+
+
+def test_a_process_that_hangs_is_noticed_and_started_again() -> None:
+    """What is sent to it fills the pipe, and no one who sends waits."""
+    with closing(EngineProcess("echo", batched, Restarts(pauses=(0.0,), silence=3.0))) as process:
+        process.wait()
+        before = process.pid or 0
+        os.kill(before, signal.SIGSTOP)
+        long = ["가" * 100_000 for _ in range(10)]
+        with ThreadPoolExecutor(4) as pool:
+            lost = [pool.submit(texts, process.engine(), long) for _ in range(4)]
+            for future in lost:
+                with raises(EngineDownError) as raised:
+                    future.result(30)
+                assert raised.message == snapshot("echo: its process has not answered for … s")
+        assert not is_alive(before)
+        assert texts(process, DIALOGUES[:1]) == {(0, 0): lead(DIALOGUES[0])}
+
+
+def test_a_process_that_hangs_does_not_keep_its_owner_from_ending() -> None:
+    process = EngineProcess("echo", batched)
+    process.wait()
+    before = process.pid or 0
+    os.kill(before, signal.SIGSTOP)
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        stopped = pool.submit(texts, process.engine(cancelled=stop), ["가" * 3_000_000])
+        until(lambda: process.waiting == 1)
+        stop.set()
+        with pytest.raises(AbandonedError):
+            stopped.result(5)
+    begun = time.monotonic()
+    process.close(0.5)
+    assert time.monotonic() - begun < 5
+    assert not is_alive(before)
 
 
 def test_errors_are_those_that_a_caller_expects() -> None:

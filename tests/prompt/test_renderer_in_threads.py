@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any
 
 import pytest
 from model_families import BYTE_LEVEL, make_tokenizer, renderer_with, variables_for
@@ -35,6 +37,29 @@ def test_threads_get_the_rows_and_texts_that_one_thread_gets(kind: str) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(render, list(range(40)) * 3))
+
+
+def test_work_with_one_tokenizer_does_not_wait_for_another() -> None:
+    """While a renderer's constructor is in the tokenizer of one model, the other model's prompts are rendered."""
+    template = load_template("plain")
+    slow, other = make_tokenizer("chatml"), renderer_with(make_tokenizer("base"), template)
+    entered, leave = Event(), Event()
+    apply = slow.apply_chat_template
+
+    def waits(*arguments: Any, **options: Any) -> Any:
+        entered.set()
+        assert leave.wait(30)
+        return apply(*arguments, **options)
+
+    slow.apply_chat_template = waits
+    with ThreadPoolExecutor(2) as pool:
+        made = pool.submit(renderer_with, slow, template)
+        assert entered.wait(30)
+        row = pool.submit(other.prompt, Dialogue("a", "#Person1#: 새로운 말\n#Person2#: 네")).result(10)
+        assert row.prompt_ids
+        assert not made.done()
+        leave.set()
+        made.result(30)
 
 
 @pytest.mark.parametrize("kind", KINDS)

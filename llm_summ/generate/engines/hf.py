@@ -17,7 +17,8 @@ from llm_summ.core.errors import GenerationError
 from llm_summ.core.optional_packages import quiet_libraries
 from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Key, Output, Request
-from llm_summ.generate.engines.hf_rows import LibraryLoop, Row, RowBatch
+from llm_summ.generate.engines.hf_loop import LibraryLoop
+from llm_summ.generate.engines.hf_rows import Row, RowBatch
 from llm_summ.generate.live import LiveEngine
 from llm_summ.generate.local_model import LocalLoader, LocalModel, TokenIds
 from llm_summ.generate.prompt_states import PromptStates

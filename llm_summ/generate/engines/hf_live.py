@@ -120,9 +120,12 @@ class _Decoding:
         self._queue.extend(Row(call.request, index, sample) for sample in range(self._decoding.n))
 
     def _forget(self) -> None:
-        """Remove the requests that are over; rows that ended have left the batch."""
+        """Remove the requests that are over and have no row in the batch; rows that ended have left it."""
         self._ended.clear()
-        self._by_index = {index: call for index, call in self._by_index.items() if not call.is_over}
+        computed = {row.index for row in self._rows}  # a caller may have stopped since the last step
+        self._by_index = {
+            index: call for index, call in self._by_index.items() if index in computed or not call.is_over
+        }
         self._calls[:] = self._by_index.values()
 
     def _take(self) -> None:
@@ -136,7 +139,8 @@ class _Decoding:
 
     def _next(self) -> list[Row]:
         """Remove and return the rows of the queue that there is room for."""
-        self._queue = deque(row for row in self._queue if row.index in self._by_index)
+        calls = self._by_index
+        self._queue = deque(row for row in self._queue if row.index in calls and not calls[row.index].is_over)
         if self._rows and not self._live.hf.loop.can_join:
             return []
         room = self._live.rows_at_once - len(self._rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from llm_summ.generate.engines.patient_client import (
     refusal,
     retry_pause,
 )
+from llm_summ.generate.engines.request_rate import RequestRate
 from llm_summ.generate.live import Piece
 from llm_summ.recipe import ServerFields
 
@@ -106,7 +108,7 @@ class OpenaiLive:
         self._client = openai.AsyncOpenAI(**client_options(fields))
         self._places = asyncio.Semaphore(fields.concurrency)
         self._counts_tokens = True
-        self._next_at = 0.0
+        self._rate = RequestRate(fields.requests_per_minute)
         self._prompt_tokens = self._completion_tokens = 0
 
     async def stream(self, request: Request, *, stop_id: int, decoding: Decoding = GREEDY) -> AsyncIterator[Piece]:
@@ -148,8 +150,6 @@ class OpenaiLive:
 
     async def _parts(self, request: Request, body: dict[str, Any], reply: _Reply) -> AsyncGenerator[Piece, None]:
         """Send a request, fill `reply`, and yield what can be shown of its texts."""
-        import openai
-
         shown: dict[int, int] = {}
         stream = await self._send(request, body)
         try:
@@ -166,7 +166,7 @@ class OpenaiLive:
                     if new:
                         shown[part.index] = len(text)
                         yield Piece(part.index, text=new)
-        except openai.APIError:
+        except _stream_errors():
             reply.is_broken = True
         finally:
             await stream.close()
@@ -182,7 +182,7 @@ class OpenaiLive:
 
         began, pause, is_failing = time.monotonic(), 1.0, False
         while True:
-            await self._keep_to_the_rate()
+            await asyncio.sleep(self._rate.next_wait())
             streamed = body | {"stream_options": {"include_usage": True}} if self._counts_tokens else body
             try:
                 return await send(
@@ -212,13 +212,6 @@ class OpenaiLive:
             await asyncio.sleep(wanted * random.uniform(1.0, 1.25))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _keep_to_the_rate(self) -> None:
-        """Wait until the next request may be sent."""
-        if self._fields.requests_per_minute is not None:
-            begin = max(time.monotonic(), self._next_at)
-            self._next_at = begin + 60 / self._fields.requests_per_minute
-            await asyncio.sleep(begin - time.monotonic())
-
     def _check(self, reply: _Reply, decoding: Decoding) -> None:
         if sorted(reply.choices) != list(range(decoding.n)):
             raise UpstreamError(
@@ -238,3 +231,14 @@ class OpenaiLive:
         """Log the tokens used, and close the connections."""
         say(used_line(self._fields, self._prompt_tokens, self._completion_tokens))
         await self._client.close()
+
+
+def _stream_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of a stream that breaks off.
+
+    Early versions of openai's client do not wrap those of the HTTP library, which is httpx or httpx2.
+    """
+    import openai
+
+    loaded = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
+    return (openai.APIError, *(library.TransportError for library in loaded))

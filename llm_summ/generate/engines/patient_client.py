@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from llm_summ.core.errors import EngineError, GenerationError, first_line
 from llm_summ.core.progress import say
+from llm_summ.generate.engines.request_rate import RequestRate
 from llm_summ.recipe import ServerFields
 from llm_summ.recipe.request_body import SentField
 
@@ -57,7 +58,7 @@ class PatientClient:
         self._fields = fields
         self._client = openai.OpenAI(**client_options(fields))
         self._stopped, self._lock = threading.Event(), threading.Lock()
-        self._answered_at, self._next_at = time.monotonic(), 0.0
+        self._rate, self._answered_at = RequestRate(fields.requests_per_minute), time.monotonic()
         self._is_failing = False
 
     @property
@@ -92,7 +93,8 @@ class PatientClient:
 
         pause = 1.0
         while True:
-            self._keep_to_the_rate()
+            if self._stopped.wait(self._rate.next_wait()):
+                raise GenerationError(f"{self._fields.url}: another request failed")
             try:
                 result = send(self._client)
             except (openai.APIStatusError, openai.APIConnectionError) as error:
@@ -125,16 +127,6 @@ class PatientClient:
 
     def _note_answer(self) -> None:
         self._answered_at, self._is_failing = time.monotonic(), False
-
-    def _keep_to_the_rate(self) -> None:
-        """Wait until the next request may be sent."""
-        if self._fields.requests_per_minute is None:
-            return
-        with self._lock:
-            begin = max(time.monotonic(), self._next_at)
-            self._next_at = begin + 60 / self._fields.requests_per_minute
-        if self._stopped.wait(max(0.0, begin - time.monotonic())):
-            raise GenerationError(f"{self._fields.url}: another request failed")
 
 
 def client_options(fields: ServerFields) -> dict[str, Any]:
