@@ -224,7 +224,7 @@ class Summarizer(Pipeline):
             PromptError: the prompt asks for no length, and the engine writes one text for each dialogue.
         """
         if not (targets := self.renderer.target_lengths):
-            check_candidates(self.engine.name, length, self.renderer.template.path)
+            check_candidates(self.engine.name, length, self.renderer.template.path.name)
             return self._choosing(length)
         other = copy.copy(self)
         target = trained_length(length, targets)

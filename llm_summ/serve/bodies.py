@@ -61,6 +61,8 @@ def _names(value: Any) -> Any:
             raise ValueError(f"found {len(value):,} names; expected at most {_MOST_NAMES:,}")
         if not all(isinstance(name, str) for name in value.values()):
             raise ValueError(f"found a name that is no text; {expected}")
+        if not all(name.strip() for name in value.values()):
+            raise ValueError("found an empty name; expected a name, or leave the speaker out")
     return value
 
 

@@ -80,7 +80,9 @@ def read_dialogues(body: DialoguesBody, check: Check) -> list[InputDialogue]:
     given = [name for name in ("text", "turns", "dialogues") if getattr(body, name) is not None]
     if len(given) != 1:
         raise HttpError(
-            400, f"found {' and '.join(given) or 'none'} of text, turns and dialogues; expected one", "no_dialogue"
+            400,
+            f"found {' and '.join(given) or 'none'} of text, turns and dialogues; expected one, or a form's file",
+            "no_dialogue",
         )
     if body.dialogues is None:
         return _limited(_read_one(body, "text", body.format, ReadOptions()))

@@ -18,7 +18,7 @@ from typing import Any
 from llm_summ.core.errors import AbandonedError, InputError
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue
-from llm_summ.data.preparation import Prepared, prepare
+from llm_summ.data.preparation import Prepared, prepare, unused_lines
 from llm_summ.generate.summarize_files import SummarizedDialogue
 from llm_summ.generate.summarizer import Summarizer
 from llm_summ.prompt.windows import Window
@@ -96,6 +96,8 @@ class Summarizing:
         answers: dict[int, dict[str, Any]] = {}
         usable: list[tuple[int, Prepared]] = []
         windows: list[list[Window]] = []
+        for line in unused_lines(handling, [one.dialogue for one in found if one.error is None]):
+            say(line.removeprefix("--"))
         for index, one in enumerate(found):
             check()
             try:

@@ -435,6 +435,24 @@ def test_feedback_on_a_part_has_the_prompt_of_the_part(echo: Running) -> None:
         assert error(echo.client.post("/v1/feedback", json={**body, **further})) == (400, "invalid_input")
 
 
+def test_names_that_no_dialogue_has_are_noticed(echo: Running) -> None:
+    response = echo.client.post("/v1/summaries", json={"text": TALK, "names": {"없는사람": "박철수"}})
+    assert response.json()["notices"] == ["names: 없는사람: no dialogue has this speaker"]
+
+
+def test_a_refused_length_names_the_prompt_without_its_folder(echo: Running) -> None:
+    response = echo.client.post("/v1/summaries", json={"text": TALK, "length": 80})
+    message = response.json()["error"]["message"]
+    assert message.startswith("length 80: ")
+    assert "/" not in message.partition(" asks")[0]
+
+
+def test_an_empty_name_is_refused(echo: Running) -> None:
+    response = echo.client.post("/v1/summaries", json={"text": TALK, "names": {"민지": " "}})
+    assert error(response) == (400, "invalid_field")
+    assert "found an empty name" in response.json()["error"]["message"]
+
+
 def test_a_page_of_another_site_cannot_use_the_service(echo: Running) -> None:
     for headers, code in (
         ({"Origin": "https://example.com"}, "wrong_origin"),
