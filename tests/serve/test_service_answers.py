@@ -290,9 +290,9 @@ def test_another_prompt_is_named_and_is_never_a_file(echo: Running) -> None:
         [
             "prompt ../prompts/plain.md: unknown; expected chat, call, dialogue, dialogue-topic, english, "
             "expert, meeting, merge, plain, summarize, topic",
-            "prompt meting: unknown; did you mean meeting? expected chat, call, dialogue, dialogue-topic, "
+            "prompt meting: unknown; did you mean meeting? Expected chat, call, dialogue, dialogue-topic, "
             "english, expert, meeting, merge, plain, summarize, topic",
-            "prompt length: unknown; did you mean english? expected chat, call, dialogue, dialogue-topic, "
+            "prompt length: unknown; did you mean english? Expected chat, call, dialogue, dialogue-topic, "
             "english, expert, meeting, merge, plain, summarize, topic",
         ]
     )
