@@ -178,7 +178,7 @@ def test_a_format_is_named(in_tmp: Path) -> None:
     assert llm_summ("data", "convert", "talk.log", "--format", "text", "--out", "o.jsonl").code == 0
     done = llm_summ("data", "convert", "talk.log", "--format", "kakaotak", "--out", "p.jsonl")
     assert refused(done) == snapshot(
-        "--format kakaotak: unknown; did you mean kakaotalk? expected kakaotalk, kakaotalk-mac, "
+        "--format kakaotak: unknown; did you mean kakaotalk? Expected kakaotalk, kakaotalk-mac, "
         "clova-note, clova-speech, vtt, srt, whisper, slack, nikl, malpyeong, aihub-dialogue, aihub-582, "
         "aihub-464, aihub-calls, aihub-finance, text"
     )

@@ -700,3 +700,45 @@ def test_summaries_that_cannot_become_fewer_are_listed() -> None:
     )
     assert found.text == "가나다\n가나다\n가나다"
     assert len(found.parts) == 3
+
+
+def test_a_chat_is_cut_and_read_as_the_options_say(run: Run) -> None:
+    chat = ROOT / "tests" / "data" / "formats" / "windows-ko.txt"
+
+    def ids(*options: str) -> list[str]:
+        done = llm_summ("summarize", str(chat), "--json", *options)
+        assert done.code == 0, done.err
+        return [summary["id"] for summary in json.loads(done.out)[0]["summaries"]]
+
+    assert ids("--by-day") == ["windows-ko_2026-03-02", "windows-ko_2026-03-03"]
+    assert ids("--whole") == ["windows-ko"]
+    assert len(ids("--gap", "100000")) == 1
+    assert ids() == ["windows-ko_2026-03-02_1801", "windows-ko_2026-03-03_0010", "windows-ko_2026-03-03_1230"]
+    done = llm_summ("summarize", str(chat), "--gap", "5", "--whole")
+    assert done.code == 2
+    assert lines_with(done.err, "exclude") == snapshot(
+        "Error: --gap, --by-day and --whole exclude each other; choose one"
+    )
+
+
+def test_the_format_of_standard_input_can_be_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    transcript = (ROOT / "tests" / "data" / "formats" / "whisper.json").read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(transcript)))
+    done = llm_summ("summarize", "--format", "whisper", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)[0]["summaries"][0]["turns"] == 10
+    done = llm_summ("summarize", "--format", "whisperr")
+    assert done.code == 2
+    assert lines_with(done.err, "--format") == snapshot(
+        "llm-summ: --format whisperr: unknown; did you mean whisper? Expected kakaotalk, kakaotalk-mac, "
+        "clova-note, clova-speech, vtt, srt, whisper, slack, nikl, malpyeong, aihub-dialogue, aihub-582, "
+        "aihub-464, aihub-calls, aihub-finance, text"
+    )
+
+
+def test_a_zip_is_read_as_the_options_say(run: Run) -> None:
+    export = ROOT / "tests" / "data" / "formats" / "slack-export.zip"
+    done = llm_summ("summarize", str(export), "--json", "--whole")
+    assert done.code == 0, done.err
+    whole = json.loads(done.out)[0]["summaries"]
+    assert sum(summary["turns"] for summary in whole) == 12

@@ -17,16 +17,11 @@ __all__ = ["convert"]
 
 
 @dataclass(frozen=True, slots=True)
-class ConvertOptions:
+class ConvertOptions(shared.ReadingOptions):
     """The options of `convert`, by their names."""
 
     inputs: tuple[str, ...]
     out: Path
-    format_name: str | None
-    gap: float | None
-    by_day: bool
-    whole: bool
-    keep: tuple[str, ...]
     summaries: Path | None
     speakers: Speakers
     names: Path | None
@@ -40,21 +35,7 @@ class ConvertOptions:
 @shared.out_option(
     required=True, help="The file to write: .jsonl or .parquet (turns, times), .csv (texts), or .json."
 )
-@click.option("--format", "format_name", metavar="NAME", help="The format of all INPUTs, if it is not recognised.")
-@click.option(
-    "--gap",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="MINUTES",
-    help="Cut chats where no one writes for MINUTES; by default 180.",
-)
-@click.option("--by-day", is_flag=True, help="Cut chats at midnight.")
-@click.option("--whole", is_flag=True, help="Do not cut chats.")
-@click.option(
-    "--keep",
-    multiple=True,
-    type=click.Choice(["system", "deleted", "placeholder"]),
-    help="Keep lines of the messenger, deleted messages, or placeholders such as 사진 as turns.",
-)
+@shared.reading_options("INPUTs")
 @click.option(
     "--summaries", type=shared.FILE, metavar="FILE", help="Predictions (fname, summary) that become the summaries."
 )
@@ -87,20 +68,12 @@ def convert(options: ConvertOptions) -> None:
     """
     from llm_summ.data.convert import convert as convert_files
     from llm_summ.data.convert import report_lines
-    from llm_summ.data.formats.conversation import ReadOptions
     from llm_summ.data.preparation import Handling
 
-    if sum((options.gap is not None, options.by_day, options.whole)) > 1:
-        raise click.UsageError("--gap, --by-day and --whole exclude each other; choose one")
-    cut = ReadOptions(
-        cut="day" if options.by_day else "whole" if options.whole else "gap",
-        gap_minutes=180 if options.gap is None else options.gap,
-        keep=frozenset(options.keep),
-    )
     done = convert_files(
         options.inputs,
         options.out,
-        options=cut,
+        options=options.reading(),
         format_name=options.format_name,
         summaries=options.summaries,
         handling=Handling(options.speakers, shared.read_names(options.names), options.mask),

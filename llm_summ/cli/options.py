@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,11 +15,13 @@ from llm_summ.core.engine_registry import AUTO, built_in_engines, engine_names
 
 if TYPE_CHECKING:
     from llm_summ.core.tables import TextTable
+    from llm_summ.data.formats.conversation import ReadOptions
     from llm_summ.recipe import Recipe
     from llm_summ.runs.run import Run
 
 __all__ = [
     "FILE",
+    "ReadingOptions",
     "as_object",
     "data_option",
     "debug_option",
@@ -37,6 +40,7 @@ __all__ = [
     "print_result",
     "print_table",
     "read_names",
+    "reading_options",
     "run_option",
     "set_option",
     "speakers_option",
@@ -108,6 +112,67 @@ def as_object(made: Callable[..., Made]) -> Callable[[Callable[[Made], Result]],
             return command(made(**options))
 
         return run
+
+    return decorate
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingOptions:
+    """The options of `reading_options`, by their names."""
+
+    format_name: str | None
+    gap: float | None
+    by_day: bool
+    whole: bool
+    keep: tuple[str, ...]
+
+    def reading(self) -> ReadOptions:
+        """Return how chats are read.
+
+        Raises:
+            click.UsageError: several ways to cut them are given.
+        """
+        from llm_summ.data.formats.conversation import ReadOptions
+
+        if sum((self.gap is not None, self.by_day, self.whole)) > 1:
+            raise click.UsageError("--gap, --by-day and --whole exclude each other; choose one")
+        return ReadOptions(
+            cut="day" if self.by_day else "whole" if self.whole else "gap",
+            gap_minutes=180 if self.gap is None else self.gap,
+            keep=frozenset(self.keep),
+        )
+
+
+def reading_options(files: str) -> Decorator:
+    """Return the options for reading chats and transcripts.
+
+    Args:
+        files: what the command calls its files.
+    """
+    options = (
+        click.option(
+            "--format", "format_name", metavar="NAME", help=f"The format of all {files}, if not recognised."
+        ),
+        click.option(
+            "--gap",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="MINUTES",
+            help="Cut chats where no one writes for MINUTES; by default 180.",
+        ),
+        click.option("--by-day", is_flag=True, help="Cut chats at midnight."),
+        click.option("--whole", is_flag=True, help="Do not cut chats."),
+        click.option(
+            "--keep",
+            multiple=True,
+            type=click.Choice(["system", "deleted", "placeholder"]),
+            help="Keep lines of the messenger, deleted messages, or placeholders such as 사진 as turns.",
+        ),
+    )
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
 
     return decorate
 

@@ -27,7 +27,7 @@ __all__ = ["summarize"]
 
 
 @dataclass(frozen=True, slots=True)
-class SummarizeOptions:
+class SummarizeOptions(shared.ReadingOptions):
     """The arguments and options of `summarize`, by their names."""
 
     files: tuple[str, ...]
@@ -57,6 +57,7 @@ class SummarizeOptions:
             raise click.UsageError(f"{name}: found twice; name each FILE once")
         if self.unmask and not self.mask:
             raise click.UsageError("--unmask needs --mask; add it, so that there are masks to replace")
+        self.reading()
 
     def settings(self, candidates: int) -> tuple[str, ...]:
         """Return the changes of recipe fields, those for several candidates included."""
@@ -120,6 +121,7 @@ def _length(ctx: click.Context, param: click.Parameter, value: str | None) -> Le
 @shared.names_option
 @shared.mask_option
 @click.option("--unmask", is_flag=True, help="Put the personal data back into the summaries; with --mask.")
+@shared.reading_options("FILEs")
 @click.option(
     "--out",
     type=shared.FILE,
@@ -146,6 +148,7 @@ def summarize(options: SummarizeOptions) -> int:
       pbpaste | llm-summ summarize -
       llm-summ summarize calls/*.txt --out summaries
       llm-summ summarize meeting.txt --long merge
+      llm-summ summarize KakaoTalk.txt --by-day
       llm-summ summarize chat.txt --names names.yaml --mask --unmask
       llm-summ summarize meeting.txt --model Qwen/Qwen3-8B --prompt meeting
       llm-summ summarize test.csv --run qwen3 --best-of 8 --json
@@ -158,7 +161,7 @@ def summarize(options: SummarizeOptions) -> int:
     choice = choose_model(options.run_name, options.model)
     prompt = options.prompt or choice.prompt
     candidates = _candidates(options, choice.run, prompt)
-    inputs = read_inputs(options.files or (STDIN,))
+    inputs = read_inputs(options.files or (STDIN,), options.format_name, options.reading())
     handling = _handling(options, choice.run, prompt, inputs)
     folder = None if options.out is None else _folder(options, choice, prompt, handling)
     if folder is not None:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from llm_summ.core.errors import DataError, InputError
-from llm_summ.core.progress import LOGGER
+from llm_summ.core.progress import LOGGER, say
 from llm_summ.data.dialogue import Dialogue
-from llm_summ.data.read import read_dialogues
+from llm_summ.data.formats.archive import read_archive
+from llm_summ.data.formats.conversation import ReadOptions, as_table, read_conversations
+from llm_summ.data.formats.format import Format
+from llm_summ.data.formats.registry import find_format, named_format
+from llm_summ.data.read import read_dialogues, table_dialogues
+from llm_summ.data.source import resolve_source
 
 __all__ = ["STDIN", "Input", "read_inputs"]
 
@@ -43,32 +49,54 @@ class Input:
         return "stdin" if self.name == STDIN else Path(self.name.replace(":", "-")).stem
 
 
-def read_inputs(names: Sequence[str]) -> list[Input]:
+def read_inputs(
+    names: Sequence[str], format_name: str | None = None, options: ReadOptions | None = None
+) -> list[Input]:
     """Read files in any format of `formats/`.
 
     Args:
         names: paths, parts of the sample such as ``sample:dev``, or ``-``, whose format is known by its content.
+        format_name: the format of all files; None recognises each.
+        options: how chats are cut, and what is kept.
 
     Returns:
         an entry for each name, in order; one that cannot be read has an error.
+
+    Raises:
+        DataError: there is no such format.
     """
+    known = None if format_name is None else named_format(format_name)
+    read = partial(_read, known=known, options=options or ReadOptions())
     inputs = []
     for name in names:
         try:
-            inputs.append(Input(name, tuple(_stdin() if name == STDIN else read_dialogues(name))))
+            inputs.append(Input(name, tuple(_stdin(read) if name == STDIN else read(name))))
         except InputError as error:
             inputs.append(Input(name, (), str(error)))
     return inputs
 
 
-def _stdin() -> list[Dialogue]:
+def _read(name: str, known: Format | None, options: ReadOptions) -> list[Dialogue]:
+    """Read a file, a zip or a folder."""
+    path = Path(name) if name and Path(name).is_dir() else resolve_source(name)
+    found = find_format(path) if known is None or path.is_dir() else known
+    if path.is_dir() or (path.suffix.lower() == ".zip" and (known is None or ".zip" not in known.suffixes)):
+        return table_dialogues(read_archive(path, options, known))
+    if found.parse is None:
+        return read_dialogues(name)
+    reading = read_conversations(path, found, options)
+    say(f"{path}: {reading.described(found.name)}")
+    return table_dialogues(as_table(path, found, reading.conversations))
+
+
+def _stdin(read: Callable[[str], list[Dialogue]]) -> list[Dialogue]:
     """Read standard input by way of a file, as which every format is read."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stdin.txt"
         path.write_bytes(sys.stdin.buffer.read())
         try:
             with _shown_as(_STDIN_NAME, path):
-                return read_dialogues(str(path))
+                return read(str(path))
         except InputError as error:
             raise DataError(str(error).replace(str(path), _STDIN_NAME)) from error
 

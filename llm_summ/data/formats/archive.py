@@ -127,10 +127,15 @@ def is_slack_folder(path: Path) -> bool:
 
 
 def _read(path: Path, required: Sequence[str]) -> Table:
+    return read_archive(path, ReadOptions())
+
+
+def read_archive(path: Path, options: ReadOptions, known: Format | None = None) -> Table:
+    """Return the dialogues of all files of a zip or a folder; arguments and errors are those of `read_files`."""
     conversations: list[Conversation] = []
     whole = Reading()
     names: dict[str, None] = {}
-    for _, name, result in read_files(path, ReadOptions()):
+    for _, name, result in read_files(path, options, known):
         if isinstance(result, DataError):
             raise result
         conversations += result.conversations

@@ -160,7 +160,9 @@ def named_format(name: str) -> Format:
     known = {one.name: one for one in FORMATS if one.parse is not None}
     if name not in known:
         hint = did_you_mean(name, known)
-        raise DataError(f"--format {name}: unknown; {hint + ' ' if hint else ''}expected {', '.join(known)}")
+        raise DataError(
+            f"--format {name}: unknown; {hint + ' Expected' if hint else 'expected'} {', '.join(known)}"
+        )
     return known[name]
 
 
