@@ -614,19 +614,19 @@ def test_a_recipe_that_is_not_there(in_tmp: Path) -> None:
         (
             "folder",
             snapshot(
-                "folder: is a folder; expected a recipe in YAML; bundled recipes: kobart-base-v2.yaml, "
-                "kobart.yaml, mbart-large-50.yaml, pko-t5-large.yaml, qlora-exaone-4.0-32b.yaml, "
-                "qlora-gemma-2-9b.yaml, qlora-kanana-1.5-8b.yaml, qlora-qwen3-14b.yaml, qlora-qwen3-8b.yaml, "
-                "qlora-solar-10.7b.yaml, qlora.yaml, t5-large-korean.yaml"
+                "folder: is a folder; expected a recipe in YAML; bundled recipes: kobart.yaml, "
+                "kobart-base-v2.yaml, mbart-large-50.yaml, pko-t5-large.yaml, qlora.yaml, "
+                "qlora-exaone-4.0-32b.yaml, qlora-gemma-2-9b.yaml, qlora-kanana-1.5-8b.yaml, "
+                "qlora-qwen3-14b.yaml, qlora-qwen3-8b.yaml, qlora-solar-10.7b.yaml, t5-large-korean.yaml"
             ),
         ),
         (
             "zzzzzzzz.yaml",
             snapshot(
-                "zzzzzzzz.yaml: no such file; expected a recipe in YAML; bundled recipes: kobart-base-v2.yaml, "
-                "kobart.yaml, mbart-large-50.yaml, pko-t5-large.yaml, qlora-exaone-4.0-32b.yaml, "
-                "qlora-gemma-2-9b.yaml, qlora-kanana-1.5-8b.yaml, qlora-qwen3-14b.yaml, qlora-qwen3-8b.yaml, "
-                "qlora-solar-10.7b.yaml, qlora.yaml, t5-large-korean.yaml"
+                "zzzzzzzz.yaml: no such file; expected a recipe in YAML; bundled recipes: kobart.yaml, "
+                "kobart-base-v2.yaml, mbart-large-50.yaml, pko-t5-large.yaml, qlora.yaml, "
+                "qlora-exaone-4.0-32b.yaml, qlora-gemma-2-9b.yaml, qlora-kanana-1.5-8b.yaml, "
+                "qlora-qwen3-14b.yaml, qlora-qwen3-8b.yaml, qlora-solar-10.7b.yaml, t5-large-korean.yaml"
             ),
         ),
     ):

@@ -397,8 +397,8 @@ def test_a_length_is_asked_of_a_run_that_was_trained_for_lengths(tiny_model: Pat
     ):
         summarizer.asking_for(80)
     assert raised.message == snapshot(
-        "length 80: REPOSITORY/prompts/plain.md asks for no length, and the engine echo writes one text "
-        "for each dialogue; use vllm or hf or openai, or train a run with prompt.template length"
+        "length 80: plain.md asks for no length, and the engine echo writes one text for each dialogue; "
+        "use vllm or hf or openai, or train a run with prompt.template length"
     )
 
 

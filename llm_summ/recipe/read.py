@@ -46,7 +46,7 @@ def find_recipe(name: str | Path) -> Path:
     bundled = bundled_dir("recipes") / stem
     if bundled.is_file() and str(path.parent) in {".", "recipes"}:
         return bundled
-    known = [file.stem for file in sorted(bundled_dir("recipes").glob("*.yaml"))]
+    known = sorted(file.stem for file in bundled_dir("recipes").glob("*.yaml"))
     listed = f"bundled recipes: {', '.join(f'{one}.yaml' for one in known)}"
     # Without their ends, which all have in common; a folder is no misspelt recipe.
     near = [] if path.is_dir() else known

@@ -76,13 +76,18 @@ class Work(Generic[Result]):
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        """Do the work; called in a thread."""
+        """Do the work; called in a thread. `end` follows."""
         try:
             with collected() as self.notices:
                 self._result = self._do(lambda name, data: self._put((name, data)), self.cancelled)
         except BaseException as error:  # noqa: BLE001  raised where the work is awaited
             self._error = error
-        self._put(None)
+
+    def end(self) -> None:
+        """End the events; called in the loop, when the place of the work is free again."""
+        if self._result is None and self._error is None:  # the service ended before the work began
+            self._error = HttpError(503, "the service is ending; try again later", "closing", close=True)
+        self._events.put_nowait(None)
 
     async def events(self, deadline: Deadline) -> AsyncGenerator[Event]:
         """Yield the events until the work is done, and the event `PING` while nothing happens.
@@ -127,7 +132,7 @@ class Work(Generic[Result]):
         assert self._result is not None
         return self._result
 
-    def _put(self, event: Event | None) -> None:
+    def _put(self, event: Event) -> None:
         try:
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
         except RuntimeError:  # the loop is closed: no one waits
@@ -237,6 +242,7 @@ class Queue:
             self.taken -= 1
             space.free()
             self._seconds += _RECENT * (time.monotonic() - begun - self._seconds)
+            work.end()  # not before: a client's next request may need the place
 
         future = loop.run_in_executor(self._pool, work.run)
         future.add_done_callback(over)

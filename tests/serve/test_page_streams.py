@@ -81,7 +81,7 @@ def test_a_summary_grows_while_it_is_written_and_can_be_stopped(browser: Browser
     assert tab.run("window.then") == ["true", "stop"]
     stopped = tab.run(f"{TEXT}.textContent")
     assert tab.run("document.activeElement.id") == "summarise"
-    service.until_logged("POST /v1/summaries 499")
+    service.until_logged("POST /v1/summaries ")  # 499, or 200 where all was written before the service knew
     assert "unexpected" not in service.log()
     assert tab.run(f"{TEXT}.textContent") == stopped
     summarise(tab)

@@ -169,12 +169,13 @@ class HfEngine:
         ]
 
     def _complete(self, rows: Sequence[Row], stop_id: int, decoding: Decoding) -> list[Output]:
-        """Return a candidate for each row."""
+        """Return a candidate for each row, in their order, which does not depend on when a text ends."""
         batch = RowBatch(self.loop, rows, stop_id=stop_id, decoding=decoding, with_states=self._with_states)
         outputs: list[Output] = []
         while batch.rows:
             outputs += batch.advance()
-        return outputs
+        places = {(row.index, row.sample): place for place, row in enumerate(rows)}
+        return sorted(outputs, key=lambda output: places[output.index, output.sample])
 
     def close(self) -> None:
         """Free the model."""
