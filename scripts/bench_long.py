@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import re
 import time
-from pathlib import Path
 from statistics import fmean
 
 from llm_summ import Dialogue, Summarizer, read_dialogues, score_corpus
 from llm_summ.core.word_tokenizers import mecab_tokenizer
 from llm_summ.generate.long_dialogues import LONG
+from llm_summ.models.device import cpu_name
 from llm_summ.score.rouge import rouge
 
 
@@ -68,13 +66,6 @@ def joined(dialogues: list[Dialogue]) -> Dialogue:
     """Return one dialogue of several; its reference is their first references."""
     text = "\n".join(dialogue.text for dialogue in dialogues)
     return Dialogue(dialogues[0].id, text, references=("\n".join(one.references[0] for one in dialogues),))
-
-
-def cpu_name() -> str:
-    """Return the CPU's name."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
-    return found[1] if found else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +25,7 @@ from pathlib import Path
 
 from llm_summ import Dialogue, read_dialogues
 from llm_summ.core.errors import LlmSummError
+from llm_summ.models.device import cpu_name
 from llm_summ.runs.run import RUNS, open_run
 
 NOT_COPIED = ("checkpoints", "predictions", "candidates", "evaluations", "tracking", "scores")
@@ -118,13 +117,6 @@ def timed(arguments: Sequence[str], folder: Path) -> tuple[float, float]:
             errors.seek(0)
             raise subprocess.CalledProcessError(process.returncode, command[2:], stderr=errors.read())
     return first, time.perf_counter() - start
-
-
-def cpu_name() -> str:
-    """Return the CPU's name."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
-    return found[1] if found else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from llm_summ.core.errors import DataError
 from llm_summ.core.formatting import counted
 from llm_summ.core.progress import Progress, say
 from llm_summ.core.records import JsonRecord
-from llm_summ.data.formats import find_format, named_format, read_table, write_table
+from llm_summ.data.formats import format_of_source, named_format, read_table, write_table
 from llm_summ.data.formats.archive import ARCHIVE, distinct_ids, no_dialogue, read_files
 from llm_summ.data.formats.conversation import (
     Conversation,
@@ -168,11 +168,11 @@ def _parts(source: str, known: Format | None, options: ReadOptions) -> Iterator[
     """Yield the dialogues of every file of a source, or its error."""
     try:
         path = Path(source) if source and Path(source).is_dir() else resolve_source(source)
-        if path.is_dir() or (path.suffix.lower() == ".zip" and (known is None or ".zip" not in known.suffixes)):
+        found = format_of_source(path, known)
+        if found is ARCHIVE:
             for where, name, result in read_files(path, options, known):
                 yield _part(where, name, result)
             return
-        found = known or find_format(path)
         if found.parse is not None:
             yield _part(path, found.name, read_conversations(path, found, options))
             return

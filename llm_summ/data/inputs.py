@@ -14,10 +14,10 @@ from pathlib import Path
 from llm_summ.core.errors import DataError, InputError
 from llm_summ.core.progress import LOGGER, say
 from llm_summ.data.dialogue import Dialogue
-from llm_summ.data.formats.archive import read_archive
+from llm_summ.data.formats.archive import ARCHIVE, read_archive
 from llm_summ.data.formats.conversation import ReadOptions, as_table, read_conversations
 from llm_summ.data.formats.format import Format
-from llm_summ.data.formats.registry import find_format, named_format
+from llm_summ.data.formats.registry import format_of_source, named_format
 from llm_summ.data.read import read_dialogues, table_dialogues
 from llm_summ.data.source import resolve_source
 
@@ -79,8 +79,8 @@ def read_inputs(
 def _read(name: str, known: Format | None, options: ReadOptions) -> list[Dialogue]:
     """Read a file, a zip or a folder."""
     path = Path(name) if name and Path(name).is_dir() else resolve_source(name)
-    found = find_format(path) if known is None or path.is_dir() else known
-    if path.is_dir() or (path.suffix.lower() == ".zip" and (known is None or ".zip" not in known.suffixes)):
+    found = format_of_source(path, known)
+    if found is ARCHIVE:
         return table_dialogues(read_archive(path, options, known))
     if found.parse is None:
         return read_dialogues(name)

@@ -123,8 +123,7 @@ class EngineProcess:
             EngineDownError: the process ended, or is down.
             LlmSummError: a request failed.
         """
-        left = unfinished(len(requests), decoding.n, done)
-        return self.answers({index: requests[index] for index in left}, stop_id, decoding, None, None)
+        return self.engine().generate(requests, stop_id=stop_id, decoding=decoding, done=done)
 
     def answers(
         self,

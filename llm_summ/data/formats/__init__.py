@@ -4,6 +4,7 @@ from llm_summ.data.formats.format import Format
 from llm_summ.data.formats.registry import (
     find_format,
     format_names,
+    format_of_source,
     is_data_file,
     named_format,
     place,
@@ -18,6 +19,7 @@ __all__ = [
     "Format",
     "find_format",
     "format_names",
+    "format_of_source",
     "is_data_file",
     "named_format",
     "place",

@@ -38,6 +38,7 @@ __all__ = [
     "FORMATS",
     "find_format",
     "format_names",
+    "format_of_source",
     "has_reader",
     "is_data_file",
     "named_format",
@@ -115,6 +116,21 @@ def find_format(path: Path) -> Format:
             return recognise(path, head, lambda: head + file.read(_SEARCHED))
     except OSError as error:
         raise DataError(file_problem(path, "read", error)) from error
+
+
+def format_of_source(path: Path, known: Format | None) -> Format:
+    """Return the format as which a file or a folder is read.
+
+    Args:
+        path: the file, or the folder.
+        known: the format that the user named, which is that of the files in a zip or a folder; None: it is found.
+
+    Raises:
+        DataError: as for `find_format`.
+    """
+    if path.is_dir() or (path.suffix.lower() == ".zip" and (known is None or ".zip" not in known.suffixes)):
+        return ARCHIVE
+    return known or find_format(path)
 
 
 def recognise(path: Path, content: bytes, more: Callable[[], bytes] | None = None) -> Format:
