@@ -67,6 +67,7 @@ def quiet_libraries() -> None:
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "TORCH_CPP_LOG_LEVEL": "ERROR",
+        "GLOO_LOG_LEVEL": "ERROR",  # each connection that it tries again would be a warning
         # Large tensors on a CPU in pages of 2 MiB: the logits of a vocabulary of 262,144 are hundreds of
         # megabytes, which are mapped again at every step, page by page. It is read when the first tensor is made.
         "THP_MEM_ALLOC_ENABLE": "1",
