@@ -109,9 +109,10 @@ def masked(dialogue: Dialogue) -> tuple[Dialogue, MaskMap]:
     others = [text for turn in turns for text in (turn.speaker, turn.label) if text]
     others += [*dialogue.references, *([dialogue.topic] if dialogue.topic else [])]
 
-    known = {words[data.start : data.end]: data.kind for data in find_personal_data(words)}
-    in_turns = _with_known(words, known)  # what is personal data once is so wherever it occurs
-    in_others = {text: _with_known(text, known) for text in dict.fromkeys(others)}
+    by_rules = [*find_personal_data(words)]
+    known = _Known({words[data.start : data.end]: data.kind for data in by_rules})
+    in_turns = _with_known(words, known, by_rules)  # what is personal data once is so wherever it occurs
+    in_others = {text: _with_known(text, known, [*find_personal_data(text)]) for text in dict.fromkeys(others)}
     found = [(data.kind, words[data.start : data.end]) for data in in_turns]
     found += [(data.kind, text[data.start : data.end]) for text, data_of in in_others.items() for data in data_of]
     if not found:
@@ -183,16 +184,46 @@ def unresolved_masks(text: str, masks: MaskMap) -> tuple[str, ...]:
     )
 
 
-def _with_known(text: str, known: dict[str, str]) -> list[PersonalData]:
-    """Return the personal data of a text, with every occurrence of the values that are known, by kind."""
-    found: list[PersonalData] = []
+class _Known:
+    """Values that are personal data wherever they occur as words; many are found as fast as one.
+
+    Args:
+        kinds: the kind of each value.
+    """
+
+    def __init__(self, kinds: dict[str, str]) -> None:
+        self._kinds = kinds
+        self._shortest = min(map(len, kinds), default=0)
+        lengths: dict[str, set[int]] = {}
+        for value in kinds:
+            lengths.setdefault(value[: self._shortest], set()).add(len(value))
+        self._lengths = {begin: sorted(found, reverse=True) for begin, found in lengths.items()}
+        letters = "".join(sorted({value[0] for value in kinds}))
+        self._begin = re.compile(rf"(?<![0-9A-Za-z])[{re.escape(letters)}]") if kinds else None
+
+    def find(self, text: str) -> Iterator[PersonalData]:
+        """Yield the occurrences in a text; where several values begin, the longest one."""
+        end = 0
+        for match in self._begin.finditer(text) if self._begin is not None else ():
+            start = match.start()
+            if start < end:
+                continue
+            for length in self._lengths.get(text[start : start + self._shortest], ()):
+                stop = start + length
+                kind = self._kinds.get(text[start:stop]) if stop <= len(text) else None
+                if kind is not None and not re.match("[0-9A-Za-z]", text[stop : stop + 1]):
+                    yield PersonalData(kind, start, stop)
+                    end = stop
+                    break
+
+
+def _with_known(text: str, known: _Known, by_rules: Sequence[PersonalData]) -> list[PersonalData]:
+    """Return the personal data of a text: every occurrence of a known value, and what rules find elsewhere."""
+    found = [*known.find(text)]
     taken = bytearray(len(text))
-    if known:
-        any_value = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
-        for match in re.finditer(rf"(?<![0-9A-Za-z])(?:{any_value})(?![0-9A-Za-z])", text):
-            found.append(PersonalData(known[match[0]], *match.span()))
-            taken[match.start() : match.end()] = b"\1" * len(match[0])
-    found += [data for data in find_personal_data(text) if not any(taken[data.start : data.end])]
+    for data in found:
+        taken[data.start : data.end] = b"\1" * (data.end - data.start)
+    found += [data for data in by_rules if not any(taken[data.start : data.end])]
     return sorted(found, key=lambda data: data.start)
 
 

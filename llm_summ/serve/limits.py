@@ -19,7 +19,7 @@ MOST_DIALOGUES = 1000
 
 MOST_TURNS = 10_000
 MOST_CHARACTERS = 500_000
-"""Of a dialogue; a meeting of a whole day has fewer. With masks and tags, so many take about five seconds
+"""Of a dialogue; a meeting of a whole day has fewer. With masks and tags, so many take about two seconds
 before the model begins, and nothing stops that."""
 
 _BODY_SECONDS = 30.0
