@@ -22,6 +22,7 @@ from llm_summ.serve.app import make_app
 from llm_summ.serve.errors import place_of
 from llm_summ.serve.feedback import FeedbackFile
 from llm_summ.serve.gate import Gate
+from llm_summ.serve.idle_connections import close_idle
 from llm_summ.serve.limits import ServiceSettings
 from llm_summ.serve.notices import kept_out_of_the_log
 from llm_summ.serve.served_model import ServedModel, ServedModels
@@ -111,11 +112,12 @@ class _Server(uvicorn.Server):
         asyncio.get_running_loop().set_exception_handler(_log_place)
         ending = asyncio.create_task(self._end_when_answered())
         starting = asyncio.create_task(self._wait_for_models())
+        closing = asyncio.create_task(close_idle(self.server_state.connections, _KEEP_ALIVE))
         try:
             await self.serve(sockets=[listener])
         finally:
-            ending.cancel()
-            starting.cancel()
+            for task in (ending, starting, closing):
+                task.cancel()
 
     async def _wait_for_models(self) -> None:
         """Report that the models have started, or end: a model that does not start the first time never will."""
