@@ -19,6 +19,7 @@ from typing import Self
 
 from llm_summ.core.engine_registry import engine_spec
 from llm_summ.core.errors import PromptError
+from llm_summ.core.progress import say
 from llm_summ.data import Dialogue
 from llm_summ.generate.engine import Engine
 from llm_summ.generate.length_choice import (
@@ -186,6 +187,12 @@ class Summarizer(Pipeline):
             return
         if windows is None:
             windows = [self.windows(dialogue) for dialogue in dialogues]
+        usual = self.settings.summary_characters
+        if long == "merge" and usual is not None and any(len(row) > 1 for row in windows):
+            say(
+                f"Merged summaries are as short as those of the training: about {usual[len(usual) // 2]} "
+                "characters; with list, the summary of each part is kept"
+            )
         with self._long.merging(self.renderer, (self._merger or self).finished) as merging:
             merge = merging if long == "merge" else None
             yield from stream_long(
