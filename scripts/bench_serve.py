@@ -122,7 +122,7 @@ def ask(http: httpx.Client, dialogue: Dialogue) -> str | None:
 def service(arguments: argparse.Namespace) -> Iterator[str]:
     """Run the service until the end of the block, and give its address."""
     command = [sys.executable, "-m", "llm_summ", "serve", "--port", "0", "--engine", arguments.engine]
-    command += ["--queue", str(arguments.clients), "--timeout", str(WAIT)]
+    command += ["--max-requests", str(arguments.clients), "--timeout", str(WAIT)]
     for name in ("run", "model"):
         command += [f"--{name}", value] if (value := getattr(arguments, name)) else []
     for override in arguments.overrides:

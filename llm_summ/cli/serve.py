@@ -30,7 +30,7 @@ class ServeOptions:
     host: str
     port: int
     no_key: bool
-    queue: int
+    max_requests: int
     max_body: float
     timeout: float
     feedback: Path | None
@@ -65,7 +65,7 @@ class ServeOptions:
 )
 @click.option("--no-key", is_flag=True, help="Need no key, even if other machines can reach the service.")
 @click.option(
-    "--queue",
+    "--max-requests",
     type=click.IntRange(min=1, max=1000),
     default=64,
     show_default=True,
@@ -126,7 +126,7 @@ def serve(options: ServeOptions) -> None:
         port=options.port,
         key=_key(options.no_key),
         is_open=options.no_key,
-        queue=options.queue,
+        max_requests=options.max_requests,
         max_body=int(options.max_body * 1e6),
         timeout=options.timeout,
         feedback=options.feedback,
@@ -178,7 +178,7 @@ def _opened(options: ServeOptions) -> Sequence[ServedModel]:
             prompt=options.prompt,
             engine=options.engine,
             overrides=options.overrides,
-            expected=options.queue,
+            expected=options.max_requests,
             live=True,
         )
         opened.append(ServedModel(choice.name, summarizer, choice.run))

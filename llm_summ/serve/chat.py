@@ -53,7 +53,7 @@ def chat_routes(service: Service) -> APIRouter:
             model = service.model_for(options)
             task = Summarizing(model, options, read, service.on_end(record))
             work = Work(task.run)
-            service.queue.start(work, space)
+            service.places.start(work, space)
         whole = {
             "id": f"chatcmpl-{secrets.token_hex(12)}",
             "object": "chat.completion",

@@ -76,7 +76,7 @@ def information_routes(service: Service) -> APIRouter:
                 return {"status": "stored"}
 
             work = Work(do)
-            service.queue.start(work, space)
+            service.places.start(work, space)
         return JsonAnswer(await unless_gone(request.receive, work.finish(Deadline(service.settings.timeout))))
 
     return router
@@ -93,7 +93,7 @@ def settings_of(service: Service) -> dict[str, Any]:
         "limits": {
             "body": settings.max_body,
             "dialogues": settings.max_dialogues,
-            "queue": settings.queue,
+            "max_requests": settings.max_requests,
             "seconds": settings.timeout,
             "best_of": MOST_CANDIDATES,
         },

@@ -35,7 +35,7 @@ class ServiceSettings:
         port: 0 takes a free one.
         key: clients must send it as ``Authorization: Bearer KEY``; None: no key is needed.
         is_open: whether it was chosen to need no key (``--no-key``), on any host and under any name.
-        queue: requests at a time; further ones are refused.
+        max_requests: requests at a time; further ones are refused.
         max_body: bytes of a request.
         max_dialogues: of a request.
         timeout: seconds that a request may take.
@@ -46,7 +46,7 @@ class ServiceSettings:
     port: int = 8000
     key: str | None = field(default=None, repr=False)
     is_open: bool = False
-    queue: int = 64
+    max_requests: int = 64
     max_body: int = 20_000_000
     max_dialogues: int = MOST_DIALOGUES
     timeout: float = 600.0
@@ -85,7 +85,7 @@ class ServiceSettings:
     def described(self) -> str:
         """Return what is on, for people."""
         key = "key needed" if self.key is not None else "no key"
-        most = counted(self.queue, "request")
+        most = counted(self.max_requests, "request")
         limits = f"at most {most} at a time, {self.max_body / 1e6:g} MB and {self.timeout:g} s each"
         feedback = "no feedback" if self.feedback is None else f"feedback to {self.feedback}"
         return f"{key}; {limits}; {feedback}"

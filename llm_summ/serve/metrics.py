@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from llm_summ.serve.served_model import ServedModel, ServedModels
-from llm_summ.serve.work import Queue
+from llm_summ.serve.work import Places
 
 __all__ = ["Metrics"]
 
@@ -46,9 +46,9 @@ class Metrics:
         )
         self._places = Gauge("llm_summ_requests_under_way", "Requests that have a place.", registry=registry)
 
-    def watch(self, queue: Queue, models: ServedModels) -> None:
-        """Show the state of the queue and of the engines."""
-        self._places.set_function(lambda: queue.taken)
+    def watch(self, places: Places, models: ServedModels) -> None:
+        """Show the state of the places and of the engines."""
+        self._places.set_function(lambda: places.taken)
         for model in models:
             self._watch(model)
 

@@ -27,7 +27,7 @@ from llm_summ.serve.limits import ServiceSettings
 from llm_summ.serve.notices import kept_out_of_the_log
 from llm_summ.serve.served_model import ServedModel, ServedModels
 from llm_summ.serve.service import Service
-from llm_summ.serve.work import Queue
+from llm_summ.serve.work import Places
 
 __all__ = ["OpenModels", "run_service"]
 
@@ -65,9 +65,9 @@ def run_service(settings: ServiceSettings, open_models: OpenModels, announce: Ca
         models = ServedModels({model.name: model for model in open_models()})
         for model in models:
             stack.callback(model.close, _PATIENCE)
-        queue = Queue(settings.queue, settings.all_bodies)
-        stack.callback(queue.close)
-        service = Service(settings, models, queue, feedback=feedback)
+        places = Places(settings.max_requests, settings.all_bodies)
+        stack.callback(places.close)
+        service = Service(settings, models, places, feedback=feedback)
         _quiet_logs()
         gate = make_app(service)
         server = _Server(

@@ -17,7 +17,7 @@ from llm_summ.serve.reading import InputDialogue
 from llm_summ.serve.requests import receive_body
 from llm_summ.serve.served_model import ServedModel, ServedModels
 from llm_summ.serve.summarizing import Summarizing
-from llm_summ.serve.work import BodySpace, Queue
+from llm_summ.serve.work import BodySpace, Places
 
 __all__ = ["Service"]
 
@@ -29,31 +29,31 @@ class Service:
     Attributes:
         settings: what it was started with.
         models: the started models.
-        queue: places for work.
+        places: for work.
         metrics: its figures.
         feedback: takes feedback; None: none is taken.
     """
 
     settings: ServiceSettings
     models: ServedModels
-    queue: Queue
+    places: Places
     metrics: Metrics = field(default_factory=Metrics)
     feedback: FeedbackFile | None = None
 
     def __post_init__(self) -> None:
-        self.metrics.watch(self.queue, self.models)
+        self.metrics.watch(self.places, self.models)
 
     @asynccontextmanager
     async def content(self, request: Request) -> AsyncIterator[tuple[bytes, BodySpace]]:
         """Receive the body of a request, if there is a place for it; the block parses it and starts its work.
 
         Yields:
-            the body, and its space in memory, for `Queue.start`.
+            the body, and its space in memory, for `Places.start`.
 
         Raises:
             HttpError: there is no place, or the body is too large or too slow.
         """
-        with self.queue.reading() as space:
+        with self.places.reading() as space:
             yield await receive_body(request, self.settings, space.add), space
 
     def model_for(self, options: Options) -> ServedModel:

@@ -42,7 +42,7 @@ def summary_routes(service: Service) -> APIRouter:
             read = _reader(service, body, uploads)
             task = Summarizing(model, body, read, service.on_end(record), wants_deltas=body.stream)
             work = Work(task.run)
-            service.queue.start(work, space)
+            service.places.start(work, space)
         if body.stream:
             return EventStream(_events(work, task, deadline, begun), deadline, _last_event, work.cancelled.set)
         answers = await unless_gone(request.receive, work.finish(deadline))
@@ -58,7 +58,7 @@ def summary_routes(service: Service) -> APIRouter:
             body, uploads = await parsed_aside(content, lambda: _request_of(DialoguesBody, request, content))
             read = _reader(service, body, uploads)
             work = Work(lambda emit, cancelled: read(check_of(cancelled)))
-            service.queue.start(work, space)
+            service.places.start(work, space)
         found = await unless_gone(request.receive, work.finish(deadline))
         return JsonAnswer({"dialogues": [_read(one) for one in found], "notices": work.notices})
 

@@ -1,4 +1,4 @@
-"""Work in threads, as many at a time as the queue allows; it stops when its client has gone or time is over."""
+"""Work in threads, as many at a time as there are places; it stops when its client has gone or time is over."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llm_summ.serve.errors import HttpError
 from llm_summ.serve.notices import collected
 from llm_summ.serve.watching import Emit
 
-__all__ = ["PING", "BodySpace", "Deadline", "Event", "Queue", "Work"]
+__all__ = ["PING", "BodySpace", "Deadline", "Event", "Places", "Work"]
 
 Result = TypeVar("Result")
 Event = tuple[str, dict[str, Any]]
@@ -143,11 +143,11 @@ class BodySpace:
     """The bytes of a body that are in memory: from the first one until its work has ended, or it was refused.
 
     Args:
-        queue: limits the bytes of all bodies.
+        places: limits the bytes of all bodies.
     """
 
-    def __init__(self, queue: Queue) -> None:
-        self._queue, self._bytes, self.has_work = queue, 0, False
+    def __init__(self, places: Places) -> None:
+        self._places, self._bytes, self.has_work = places, 0, False
 
     def add(self, size: int) -> None:
         """Count some more bytes.
@@ -155,18 +155,18 @@ class BodySpace:
         Raises:
             HttpError: all bodies together have too many.
         """
-        if self._queue.held + size > self._queue.most_held:
-            raise self._queue.refusal(close=True)
-        self._queue.held += size
+        if self._places.held + size > self._places.most_held:
+            raise self._places.refusal(close=True)
+        self._places.held += size
         self._bytes += size
 
     def free(self) -> None:
         """Count them no more."""
-        self._queue.held -= self._bytes
+        self._places.held -= self._bytes
         self._bytes = 0
 
 
-class Queue:
+class Places:
     """Places for work.
 
     Args:
@@ -218,7 +218,7 @@ class Queue:
         return HttpError(
             429,
             f"too many requests at a time (at most {self.size}); try again later",
-            "queue_full",
+            "too_many_requests",
             retry_after=min(_LONGEST_RETRY, max(1, math.ceil(self._seconds))),
             close=close,
         )

@@ -19,7 +19,7 @@ TEXT = "document.querySelector('.card .text')"
 
 @pytest.fixture(scope="module")
 def service(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    model = ("--model", str(tiny_model), "--engine", "hf", "--queue", "2", "--feedback", "feedback.jsonl")
+    model = ("--model", str(tiny_model), "--engine", "hf", "--max-requests", "2", "--feedback", "feedback.jsonl")
     tokens = ("--set", f"generate.max_new_tokens={TOKENS}", "--set", f"generate.min_new_tokens={TOKENS - 1}")
     with running(*model, *tokens, cwd=tmp_path_factory.mktemp("streams"), key="sesame") as started:
         yield started
@@ -127,7 +127,9 @@ def test_a_busy_service_is_tried_again_when_it_says(browser: Browser, service: R
                     if ended.is_set():
                         break
 
-    others = [threading.Thread(target=occupy) for _ in range(3)]  # one more than the queue, which never is free
+    others = [
+        threading.Thread(target=occupy) for _ in range(3)
+    ]  # one more than there are places, which never is free
     for other in others:
         other.start()
     try:

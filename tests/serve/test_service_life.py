@@ -20,7 +20,7 @@ from running_service import TALK, Running, hanging, running, until
 pytestmark = [pytest.mark.slow]
 
 KEY = "geheim-1"
-QUEUE = 4
+PLACES = 4
 SECONDS = 8
 
 
@@ -29,7 +29,7 @@ def service(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("life")
     other = shutil.copytree(tiny_model, folder / "other")
     models = ("--model", str(tiny_model), "--model", str(other), "--engine", "hf")
-    arguments = (*models, "--queue", str(QUEUE), "--timeout", str(SECONDS))
+    arguments = (*models, "--max-requests", str(PLACES), "--timeout", str(SECONDS))
     tokens = ("--set", "generate.max_new_tokens=64", "--set", "generate.min_new_tokens=60")
     with running(*arguments, *tokens, cwd=folder / "service", key=KEY) as started:
         yield started
@@ -86,9 +86,9 @@ def test_the_best_of_several_candidates(service: Running) -> None:
     assert summary["tokens"] <= 64
 
 
-def test_a_full_queue_refuses_and_clients_that_leave_make_room(service: Running) -> None:
+def test_a_full_service_refuses_and_clients_that_leave_make_room(service: Running) -> None:
     body = {**slow(), "stream": True}
-    with ThreadPoolExecutor(QUEUE) as pool:
+    with ThreadPoolExecutor(PLACES) as pool:
         gone = threading.Event()
 
         def begin() -> None:
@@ -96,10 +96,10 @@ def test_a_full_queue_refuses_and_clients_that_leave_make_room(service: Running)
                 assert response.status_code == 200
                 gone.wait(30)
 
-        waiting = [pool.submit(begin) for _ in range(QUEUE)]
-        until(lambda: under_way(service) == QUEUE)
+        waiting = [pool.submit(begin) for _ in range(PLACES)]
+        until(lambda: under_way(service) == PLACES)
         refused = service.client.post("/v1/summaries", json={"text": TALK})
-        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_requests")
         assert int(refused.headers["Retry-After"]) >= 1
         gone.set()
         for future in waiting:
@@ -111,11 +111,11 @@ def test_a_full_queue_refuses_and_clients_that_leave_make_room(service: Running)
 
 def test_bodies_that_are_read_at_a_time_are_limited(service: Running) -> None:
     with ExitStack() as stack:
-        for _ in range(2 * QUEUE + 16):
+        for _ in range(2 * PLACES + 16):
             stack.enter_context(hanging(service.url, KEY))
-        until(lambda: service.figure("llm_summ_requests_open") == 2 * QUEUE + 17)
+        until(lambda: service.figure("llm_summ_requests_open") == 2 * PLACES + 17)
         refused = service.client.post("/v1/summaries", json={"text": TALK})
-        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_requests")
     until(lambda: service.figure("llm_summ_requests_open") == 1)
     assert service.client.post("/v1/summaries", json={"text": TALK}).status_code == 200
 
@@ -155,10 +155,10 @@ def test_a_killed_engine_is_started_again(service: Running) -> None:
 
 
 def test_a_signal_lets_running_requests_finish(service: Running) -> None:
-    with ThreadPoolExecutor(QUEUE) as pool:
+    with ThreadPoolExecutor(PLACES) as pool:
         body = slow(60)
-        running_ones = [pool.submit(service.client.post, "/v1/summaries", json=body) for _ in range(QUEUE)]
-        until(lambda: under_way(service) == QUEUE)
+        running_ones = [pool.submit(service.client.post, "/v1/summaries", json=body) for _ in range(PLACES)]
+        until(lambda: under_way(service) == PLACES)
         service.process.send_signal(signal.SIGTERM)
         service.until_logged("Ending")
         refused = httpx.post(f"{service.url}/v1/summaries", json={"text": TALK})

@@ -37,7 +37,7 @@ from llm_summ.serve.notices import collected, kept_out_of_the_log
 from llm_summ.serve.reading import Upload, read_dialogues, read_uploads, read_whole
 from llm_summ.serve.requests import receive_body
 from llm_summ.serve.summarizing import check_of
-from llm_summ.serve.work import Queue, Work
+from llm_summ.serve.work import Places, Work
 
 TALK = "민지: 응\n도윤: 그래"
 
@@ -180,27 +180,31 @@ def test_bodies_are_counted_until_their_work_has_ended() -> None:
     go_on = threading.Event()
 
     async def run() -> None:
-        queue = Queue(2, 150)
-        with queue.reading() as first:
+        places = Places(2, 150)
+        with places.reading() as first:
             await receive_body(request_of(b"x" * 60, b"x" * 40), settings, first.add)
-            with queue.reading() as second:
+            with places.reading() as second:
                 with pytest.raises(HttpError) as error:
                     await receive_body(request_of(b"x" * 40, b"x" * 40), settings, second.add)
-                assert (error.value.status, error.value.code, error.value.close) == (429, "queue_full", True)
-                assert queue.held == 140
-            assert queue.held == 100
+                assert (error.value.status, error.value.code, error.value.close) == (
+                    429,
+                    "too_many_requests",
+                    True,
+                )
+                assert places.held == 140
+            assert places.held == 100
             work = Work(lambda emit, cancelled: go_on.wait(20))
-            queue.start(work, first)
-        assert (queue.held, queue.taken) == (100, 1)
+            places.start(work, first)
+        assert (places.held, places.taken) == (100, 1)
         go_on.set()
-        while queue.taken:
+        while places.taken:
             await asyncio.sleep(0.01)
-        assert queue.held == 0
-        with queue.reading() as third:  # refused before the work begins
+        assert places.held == 0
+        with places.reading() as third:  # refused before the work begins
             third.add(70)
-            assert queue.held == 70
-        assert queue.held == 0
-        queue.close()
+            assert places.held == 70
+        assert places.held == 0
+        places.close()
 
     asyncio.run(run())
 
