@@ -72,7 +72,14 @@ def test_a_program_has_types(tmp_path: Path) -> None:
     right.write_text(CONSUMER, encoding="utf-8")
     wrong.write_text("import llm_summ\n\nscore: str = llm_summ.score_corpus(['a'], [['a']])\n", encoding="utf-8")
     # The repository's settings do not follow the heavy libraries, which would take most of the time.
-    options = ["--config-file", str(PYPROJECT), "--strict", "--no-error-summary", "--cache-dir", str(tmp_path / "c")]
+    options = [
+        "--config-file",
+        str(PYPROJECT),
+        "--strict",
+        "--no-error-summary",
+        "--cache-dir",
+        str(tmp_path / "c"),
+    ]
     command = [sys.executable, "-m", "mypy", *options, right.name, wrong.name]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     [line] = done.stdout.splitlines()

@@ -183,7 +183,7 @@ for number, command in enumerate(commands):
 
 @pytest.fixture(scope="module")
 def several(folder: Path) -> Any:
-    """The runs two, fsdp, straight, parts and resumed, all trained by the same two processes; what they printed."""
+    """The runs two, fsdp, straight, parts and resumed, trained by the same two processes; and their output."""
     (folder / "several.py").write_text(SEVERAL)
     commands = [
         ["recipe.yaml", "--run", "two"],
