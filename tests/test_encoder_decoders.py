@@ -77,11 +77,11 @@ def test_a_small_model_learns_dialogues_by_heart(folder: Path, kind: Kind, rate:
     make_tiny_seq2seq(folder / "small", kind, **dropout)
     train(
         "heart",
-        *("model.base=./small", "evaluation.every=never", "data.limit=4", "train.batch_size=4"),
-        *("train.max_steps=300", f"train.learning_rate={rate}"),
+        *("model.base=./small", "evaluation.every=never", "data.limit=2", "train.batch_size=2"),
+        *("train.max_steps=150", f"train.learning_rate={rate}"),
     )
     lines = Path("train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-    Path("learned.jsonl").write_text("".join(lines[:4]), encoding="utf-8")
+    Path("learned.jsonl").write_text("".join(lines[:2]), encoding="utf-8")
     done = llm_summ(
         "generate",
         "--data",

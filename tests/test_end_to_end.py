@@ -61,7 +61,7 @@ data: {train: train.csv, dev: dev.csv, test: test.csv}
 prompt: {max_prompt_tokens: 700}
 lora: {r: 8, alpha: 16, dropout: 0.05}
 train: {epochs: 3, learning_rate: 2e-2, batch_size: 8, micro_batch_size: 4, group_by_length: true}
-generate: {max_new_tokens: 24}
+generate: {max_new_tokens: 24, dtype: float32}
 """,
         encoding="utf-8",
     )

@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
         folder = self.hub.folder / owner / name
         may_read = repository not in self.hub.gated or self.headers.get("Authorization") == f"Bearer {TOKEN}"
         if repository in self.hub.broken:
-            self._send(500)
+            self._send(520)  # a failure that huggingface_hub does not repeat with pauses
         elif not folder.is_dir():
             self._refuse(401, "RepoNotFound", "Invalid username or password.")
         elif is_api and rest[:1] == ["tree"]:  # of a subfolder; there are none

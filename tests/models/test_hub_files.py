@@ -164,8 +164,11 @@ def failure(*arguments: str) -> str:
     return plain(line)
 
 
-def test_check_and_a_training_of_a_hubs_model(hub: Hub, tmp_path: Path) -> None:
-    """`check` prints the size of the download and downloads no weights; after the training nothing is listed."""
+def test_check_and_a_training_of_a_hubs_model(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check` prints the size of the download and downloads no weights; after the training nothing is listed.
+
+    Without a connection, missing weights are a note.
+    """
     done = llm_summ_process("check", "recipe.yaml", "--json")
     assert done.code == 0, done.err
     report = json.loads(done.out)
@@ -173,6 +176,13 @@ def test_check_and_a_training_of_a_hubs_model(hub: Hub, tmp_path: Path) -> None:
     assert (finding["code"], finding["refuses"]) == ("download", False)
     assert finding["line"] in report["notes"]
     assert downloaded(tmp_path) == []
+    with monkeypatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        done = llm_summ_process("check", "recipe.yaml", "--json")
+    assert done.code == 0, done.err
+    [finding] = json.loads(done.out)["findings"]
+    assert (finding["code"], finding["refuses"]) == ("weights-missing", False)
+    assert "no model.safetensors in the hub's cache on this machine" in finding["line"]
     done = llm_summ_process("sft", "recipe.yaml", "--run", "one")
     assert done.code == 0, done.err
     assert downloaded(tmp_path) == ["model.safetensors"]
@@ -202,14 +212,3 @@ def test_a_hub_that_fails_or_is_out_of_reach(hub: Hub, monkeypatch: pytest.Monke
         "would fail: model.base: tiny/whole: unavailable (…); check the name and the connection, or name "
         "a local folder or embedded:gemma-3-270m"
     )
-
-
-def test_without_a_connection_missing_weights_are_a_note(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = llm_summ_process("check", "recipe.yaml")
-    assert done.code == 0, done.err
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    done = llm_summ_process("check", "recipe.yaml", "--json")
-    assert done.code == 0, done.err
-    [finding] = json.loads(done.out)["findings"]
-    assert (finding["code"], finding["refuses"]) == ("weights-missing", False)
-    assert "no model.safetensors in the hub's cache on this machine" in finding["line"]

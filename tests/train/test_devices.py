@@ -146,11 +146,59 @@ def one(folder: Path) -> Path:
     return alone(folder, "recipe.yaml", "--run", "one")
 
 
+DROPOUT = ["--set", "lora.dropout=0.2", "--set", "train.epochs=2", "--set", "evaluation.every=never"]
+
+# Most of the time of a training goes into the imports of its processes: several trainings share them.
+SEVERAL = """
+import json, os, shutil, sys
+from pathlib import Path
+from llm_summ.__main__ import main
+from llm_summ.train.distributed import RENDEZVOUS
+from llm_summ.train.launch import is_started, launch
+
+def cut(run, copy):
+    # As if killed after a checkpoint: the last one and the result are missing.
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "model")
+    shutil.rmtree(copy / "checkpoints" / "step-000003")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["training"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+
+if not is_started():
+    sys.exit(launch(2))
+launcher, commands = dict(os.environ), json.loads(sys.argv[1])
+for number, command in enumerate(commands):
+    os.environ.update(launcher, **{RENDEZVOUS: f"{launcher[RENDEZVOUS]}-{number}"})
+    if "--resume" in command and os.environ["RANK"] == "0":
+        cut(Path("runs/parts"), Path("runs/resumed"))  # the other process waits for this one in `main`
+    sys.argv[1:] = ["sft", *command]
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+
+
+@pytest.fixture(scope="module")
+def several(folder: Path) -> Any:
+    """The runs two, fsdp, straight, parts and resumed, trained by the same two processes; and their output."""
+    (folder / "several.py").write_text(SEVERAL)
+    commands = [
+        ["recipe.yaml", "--run", "two"],
+        ["recipe.yaml", "--run", "fsdp", *FSDP],
+        ["recipe.yaml", "--run", "straight", *DROPOUT],
+        ["recipe.yaml", "--run", "parts", *FULL, *FSDP, "--set", "train.save_steps=2"],
+        ["--resume", "--run", "resumed"],
+    ]
+    done = sft(folder, json.dumps(commands), start=[sys.executable, "several.py"])
+    assert done.stdout.split() == [f"runs/{name}" for name in ("two", "fsdp", "straight", "parts", "resumed")]
+    return done
+
+
 @pytest.mark.slow
-def test_two_processes_make_the_training_of_one_and_speak_with_one_voice(folder: Path, one: Path) -> None:
-    done = sft(folder, "recipe.yaml", "--run", "two", "--devices", "2")
-    assert done.stdout == "runs/two\n"
-    assert done.stderr.count("Loading ./tiny") == done.stderr.count("Next: llm-summ generate") == 1
+def test_two_processes_make_the_training_of_one(folder: Path, one: Path, several: Any) -> None:
     assert_alike(folder / "runs" / "two", one)
     assert json.loads((folder / "runs/two/manifest.json").read_text())["device"]["count"] == 2
     texts = [(run / "evaluations" / "step-000003.jsonl").read_text() for run in (folder / "runs" / "two", one)]
@@ -158,30 +206,18 @@ def test_two_processes_make_the_training_of_one_and_speak_with_one_voice(folder:
 
 
 @pytest.mark.slow
-def test_a_divided_base_makes_the_same_adapter(folder: Path, one: Path) -> None:
-    sft(folder, "recipe.yaml", "--run", "fsdp", "--devices", "2", *FSDP)
+def test_a_divided_base_makes_the_same_adapter(folder: Path, one: Path, several: Any) -> None:
     assert_alike(folder / "runs" / "fsdp", one)
 
 
 @pytest.mark.slow
-def test_a_model_that_is_trained_in_parts_is_the_whole_ones_equal_and_resumes(folder: Path) -> None:
-    alone(folder, "recipe.yaml", "--run", "whole", *FULL)
-    sft(folder, "recipe.yaml", "--run", "parts", "--devices", "2", *FULL, *FSDP, "--set", "train.save_steps=2")
-    parts = folder / "runs" / "parts"
-    assert_alike(parts, folder / "runs" / "whole")
+def test_a_model_that_is_trained_in_parts_is_the_whole_ones_equal_and_resumes(folder: Path, several: Any) -> None:
+    whole = alone(folder, "recipe.yaml", "--run", "whole", *FULL)
+    parts, resumed = (folder / "runs" / name for name in ("parts", "resumed"))
+    assert_alike(parts, whole)
+    assert lines_with(several.stderr, "Resuming ") == snapshot("Resuming runs/resumed from step 2 of 3")
     before = weights_of(parts)
-    as_if_killed_after_a_checkpoint(parts, last="step-000003")
-    done = sft(folder, "--resume", "--run", "parts", "--devices", "2")
-    assert lines_with(done.stderr, "Resuming ") == snapshot("Resuming runs/parts from step 2 of 3")
-    assert all((one == before[name]).all() for name, one in weights_of(parts).items())
-
-
-def as_if_killed_after_a_checkpoint(run: Path, last: str) -> None:
-    shutil.rmtree(run / "model")
-    shutil.rmtree(run / "checkpoints" / last)
-    manifest = json.loads((run / "manifest.json").read_text())
-    del manifest["training"]
-    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert all((one == before[name]).all() for name, one in weights_of(resumed).items())
 
 
 @pytest.mark.slow
@@ -193,10 +229,8 @@ def test_torchrun_starts_it_as_well(folder: Path, one: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_signal_saves_and_stops_all_and_the_resumed_end_is_the_same(folder: Path) -> None:
-    dropout = ["--set", "lora.dropout=0.2", "--set", "train.epochs=2", "--set", "evaluation.every=never"]
-    sft(folder, "recipe.yaml", "--run", "straight", "--devices", "2", *dropout)
-    command = [*COMMAND, "recipe.yaml", "--run", "stopped", "--devices", "2", *dropout]
+def test_a_signal_stops_all_and_the_resumed_end_is_the_same_with_one_voice(folder: Path, several: Any) -> None:
+    command = [*COMMAND, "recipe.yaml", "--run", "stopped", "--devices", "2", *DROPOUT]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as started:
         wait_for(folder / "runs" / "stopped" / "log.jsonl")
         started.send_signal(signal.SIGTERM)
@@ -207,7 +241,9 @@ def test_a_signal_saves_and_stops_all_and_the_resumed_end_is_the_same(folder: Pa
         "llm-summ: stopped at step 2 of 6 by SIGTERM; resume with: llm-summ sft --resume --run stopped --devices 2"
     )
     assert "Traceback" not in err
-    sft(folder, "--resume", "--run", "stopped", "--devices", "2")
+    done = sft(folder, "--resume", "--run", "stopped", "--devices", "2")
+    assert done.stdout == "runs/stopped\n"
+    assert done.stderr.count("Loading ./tiny") == done.stderr.count("Next: llm-summ generate") == 1
     straight, stopped = (folder / "runs" / name for name in ("straight", "stopped"))
     assert [{**line, "seconds": 0} for line in log_of(straight)] == [
         {**line, "seconds": 0} for line in log_of(stopped)
