@@ -88,6 +88,7 @@ def engine_options(model: VllmModel, limits: Limits) -> dict[str, Any]:
         "generation_config": "vllm",
         "trust_remote_code": model.trust_remote_code,
         "seed": limits.seed,
+        "use_tqdm_on_load": False,
     }
     if vllm_runs_on_cpu():
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
