@@ -49,6 +49,7 @@ def quiet_warnings() -> None:
     """Hide the warnings that libraries print for developers, except with ``--debug`` or ``python -W``."""
     if "--debug" not in sys.argv and not sys.warnoptions:
         warnings.simplefilter("ignore")
+        os.environ["PYTHONWARNINGS"] = "ignore"  # in the processes that a library starts, such as vLLM's
 
 
 def quiet_libraries() -> None:
@@ -83,3 +84,5 @@ def quiet_libraries() -> None:
         os.environ.setdefault(name, value)
     # Its advice on kernels from a hub is hidden; its errors are still shown.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # vLLM reads its level after its first notices: on a CPU, that Triton has no code for CPUs.
+    logging.getLogger("vllm").setLevel(logging.ERROR)

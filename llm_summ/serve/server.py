@@ -63,8 +63,7 @@ def run_service(settings: ServiceSettings, open_models: OpenModels, announce: Ca
         display = set_display(None)  # bars of requests would say nothing
         stack.callback(set_display, display)
         models = ServedModels({model.name: model for model in open_models()})
-        for model in models:
-            stack.callback(model.close, _PATIENCE)
+        stack.callback(_close, models, _PATIENCE)
         places = Places(settings.max_requests, settings.all_bodies)
         stack.callback(places.close)
         service = Service(settings, models, places, feedback=feedback)
@@ -147,12 +146,23 @@ class _Server(uvicorn.Server):
 
 
 def _end_at_once(models: ServedModels, status: int) -> None:
-    ends = [threading.Thread(target=model.close, args=(0.0,), daemon=True) for model in models]
+    _close(models, 0.0, 2.0)
+    os._exit(status)
+
+
+def _close(models: ServedModels, patience: float, seconds: float | None = None) -> None:
+    """End the engines' processes, all at the same time: each may take its whole patience.
+
+    Args:
+        models: the models.
+        patience: seconds that a process has to end by itself.
+        seconds: how long to wait for each; None: until it has ended.
+    """
+    ends = [threading.Thread(target=model.close, args=(patience,), daemon=True) for model in models]
     for end in ends:
         end.start()
     for end in ends:
-        end.join(2.0)
-    os._exit(status)
+        end.join(seconds)
 
 
 def _listener(settings: ServiceSettings) -> socket.socket:

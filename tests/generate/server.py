@@ -31,6 +31,8 @@ class Server(ThreadingHTTPServer):
         pause: seconds between the parts of a streamed answer.
         gone: number of streamed answers whose reader went away.
         breaks_off: number of streamed answers that end after their first part.
+        garbled: sent after the first part of a streamed answer, which then ends, in order.
+        not_json: whether it answers a prompt with a page of HTML, and status 200.
     """
 
     daemon_threads = True
@@ -51,6 +53,8 @@ class Server(ThreadingHTTPServer):
         self.now = self.most = 0
         self.pause = 0.0
         self.gone = self.breaks_off = 0
+        self.garbled: list[bytes] = []
+        self.not_json = False
 
     def handle_error(self, *_: Any) -> None:
         """A client that has failed does not wait for the other answers."""
@@ -73,6 +77,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def send(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         content = json.dumps(body).encode()
+        if self.server.not_json and self.command == "POST":
+            content, headers = b"<html></html>", {"Content-Type": "text/html", **(headers or {})}
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
             self.send_header(name, value)
@@ -140,11 +146,14 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             breaks_off = self.server.breaks_off > 0
             self.server.breaks_off -= breaks_off
+            garbled = self.server.garbled.pop(0) if self.server.garbled else b""
         try:
-            for chunk in chunks[:1] if breaks_off else chunks:
+            for chunk in chunks[:1] if breaks_off or garbled else chunks:
                 self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
                 time.sleep(self.server.pause)
-            if not breaks_off:
+            if garbled:
+                self.wfile.write(b"data: " + garbled + b"\n\n")
+            elif not breaks_off:
                 self.wfile.write(b"data: [DONE]\n\n")
         except OSError:
             with self.server.lock:

@@ -128,6 +128,14 @@ def test_an_answer_that_breaks_off_is_asked_for_again(server: Server) -> None:
     assert server.asked_for(0) == 2
 
 
+@pytest.mark.parametrize("garbled", [b'{"id": ', b"[1]", b'{"id": "1"}', b"\xff"])
+def test_a_part_that_is_none_breaks_an_answer_off(server: Server, garbled: bytes) -> None:
+    server.garbled = [garbled]
+    [pieces] = ask(server, requests(1), prompt="chat")
+    assert [one.text for one in texts_and_outputs(pieces)[1]] == ["요약: 0번"]
+    assert server.asked_for(0) == 2
+
+
 def test_a_failing_server_is_asked_again_and_a_refused_request_is_not(server: Server) -> None:
     server.failures = [(503, {"error": {"message": "busy"}}, {"Retry-After": "0.01"}), None]
     found = ask(server, requests(3), prompt="chat")

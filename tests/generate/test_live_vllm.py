@@ -99,6 +99,13 @@ def test_candidates_are_drawn_by_their_seeds(process: EngineProcess) -> None:
     assert len(set(one.values())) == 12
 
 
+def test_candidates_of_more_prompts_than_one_step_computes(process: EngineProcess) -> None:
+    asked = [Request([1, *range(400 + row, 800 + row)], 4, seed=row) for row in range(16)]
+    drawn = Decoding(n=2, temperature=0.7)
+    keys = [(one.index, one.sample) for one in process.generate(asked, stop_id=STOP_ID, decoding=drawn)]
+    assert sorted(keys) == [(index, sample) for index in range(16) for sample in range(2)]
+
+
 def test_a_prompt_that_is_too_long_fails_alone(process: EngineProcess) -> None:
     with ThreadPoolExecutor(2) as pool:
         other = pool.submit(lambda: list(process.generate(requests(3), stop_id=STOP_ID)))

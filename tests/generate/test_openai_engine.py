@@ -113,8 +113,8 @@ def test_messages_go_to_a_server_that_has_a_template_of_its_own(server: Server) 
     with raises(GenerationError) as error:
         ask(server, 1, Decoding(n=2, temperature=0.7), prompt="chat")
     assert error.message == snapshot(
-        "http://127.0.0.1:…/v1: returned 1 candidate for a prompt, expected 2; set generate.n to 1; "
-        "finished outputs are kept"
+        "http://127.0.0.1:…/v1: returned 1 candidate for a prompt, expected 2; ask for one (generate.n, "
+        "--best-of, --length); finished outputs are kept"
     )
 
 
@@ -200,6 +200,15 @@ def test_what_does_not_pass_ends_it(
     assert once(caught.message) == told
     assert KEY not in str(caught.value)
     assert server.asked == []
+
+
+def test_a_page_is_no_answer(server: Server) -> None:
+    server.not_json = True
+    with raises(GenerationError) as raised:
+        ask(server, 1, prompt="chat", model="summary")
+    assert raised.message == snapshot(
+        "http://127.0.0.1:…/v1: its answer has no text; check generate.server.url; finished outputs are kept"
+    )
 
 
 def test_a_wrong_key_is_reported_before_any_request(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

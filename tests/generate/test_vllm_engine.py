@@ -35,7 +35,7 @@ def _start(model: str) -> None:
     quiet_libraries()
     from llm_summ.generate.engines.vllm import Limits, VllmEngine, VllmModel
 
-    _engine = VllmEngine(VllmModel(model, "float32"), Limits(max_tokens=128, gpu_memory=0.3))
+    _engine = VllmEngine(VllmModel(model, "float32"), Limits(max_tokens=512, gpu_memory=0.3))
 
 
 def _ask(asked: list[Request], decoding: Decoding, done: Collection[Key]) -> list[Output]:
@@ -90,6 +90,11 @@ def test_every_request_has_its_samples_and_they_differ(candidates: Candidates) -
         assert stopped or len(output.token_ids) == 12
         assert STOP_ID not in output.token_ids[:-1]
     assert len(set(tokens(found).values())) == 21
+
+
+def test_candidates_of_more_prompts_than_one_step_computes(candidates: Candidates) -> None:
+    asked = [Request([1, *range(400 + row, 800 + row)], 4, seed=row) for row in range(16)]
+    assert set(candidates(asked, SAMPLED)) == {(index, sample) for index in range(16) for sample in range(3)}
 
 
 def test_neither_order_nor_company_changes_a_sample(candidates: Candidates) -> None:

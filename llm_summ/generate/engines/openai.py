@@ -213,7 +213,7 @@ class OpenaiEngine:
 
     def _count(self, result: Any, decoding: Decoding) -> None:
         """Check that an answer has all candidates, and add up the tokens that it used."""
-        if not result.choices:
+        if not getattr(result, "choices", None):  # a page of HTML is a text, since openai's client checks nothing
             raise EngineError(f"{self._fields.url}: its answer has no text; check generate.server.url")
         if result.usage is not None:
             with self._lock:
@@ -222,7 +222,7 @@ class OpenaiEngine:
         if sorted(choice.index for choice in result.choices) != list(range(decoding.n)):
             raise EngineError(
                 f"{self._fields.url}: returned {counted(len(result.choices), 'candidate')} for a prompt, expected "
-                f"{decoding.n}; set generate.n to 1"
+                f"{decoding.n}; ask for one (generate.n, --best-of, --length)"
             )
 
     def _take(self, reply: _Reply, tally: Tally) -> list[Output]:

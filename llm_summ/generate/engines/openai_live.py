@@ -154,6 +154,9 @@ class OpenaiLive:
         stream = await self._send(request, body)
         try:
             async for chunk in stream:
+                if not isinstance(getattr(chunk, "choices", None), list):  # openai's client checks nothing
+                    reply.is_broken = True
+                    return
                 if chunk.usage is not None:
                     self._prompt_tokens += chunk.usage.prompt_tokens
                     self._completion_tokens += chunk.usage.completion_tokens
@@ -234,11 +237,11 @@ class OpenaiLive:
 
 
 def _stream_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of a stream that breaks off.
+    """Return the errors of a stream that breaks off or has no JSON: openai's client does not wrap those of JSON.
 
-    Early versions of openai's client do not wrap those of the HTTP library, which is httpx or httpx2.
+    Early versions do not wrap those of the HTTP library either, which is httpx or httpx2.
     """
     import openai
 
     loaded = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
-    return (openai.APIError, *(library.TransportError for library in loaded))
+    return (openai.APIError, ValueError, *(library.TransportError for library in loaded))

@@ -73,7 +73,7 @@ class VllmEngine:
         from vllm import LLM
 
         with loading(model):
-            self._llm = LLM(use_tqdm_on_load=False, **options)
+            self._llm = LLM(**options)
         self._adapter = lora_request(model)
 
     def next_token(self, prompt_ids: Sequence[int], *, adapter: bool = True) -> dict[int, float]:

@@ -88,10 +88,13 @@ def engine_options(model: VllmModel, limits: Limits) -> dict[str, Any]:
         "generation_config": "vllm",
         "trust_remote_code": model.trust_remote_code,
         "seed": limits.seed,
+        "use_tqdm_on_load": False,
     }
     if vllm_runs_on_cpu():
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
-        options |= {"enforce_eager": True, "max_num_seqs": _CPU_SEQUENCES}
+        # A prompt that is computed in several steps sets back its random generator, which fails on a CPU: vLLM's
+        # process would end with all requests as soon as the prompts of candidates need more than one step.
+        options |= {"enforce_eager": True, "max_num_seqs": _CPU_SEQUENCES, "enable_chunked_prefill": False}
     else:
         options |= {"gpu_memory_utilization": limits.gpu_memory, "tensor_parallel_size": limits.tensor_parallel}
     if model.adapter is not None:
