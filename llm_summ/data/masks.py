@@ -29,6 +29,7 @@ _KINDS = "PhoneNumber|Address|DateOfBirth|PassportNumber|CardNumber|Email|CarNum
 _TOKEN = re.compile(rf"(?P<plain>#(?:{_KINDS})#)(?: ?(?P<number>\([0-9]+\)))?")
 _TOKEN_WITH_PARTICLE = re.compile(rf"{_TOKEN.pattern}(?P<particle>{PARTICLE})?")
 _SPOKEN = {ord(syllable): digit for syllable, digit in zip("공영일이삼사오육칠팔구", "00123456789", strict=True)}
+_LONGEST_KNOWN = 100
 _SPEAKABLE = frozenset({"PhoneNumber", "CardNumber", "SSN", "PassportNumber"})
 
 
@@ -192,7 +193,8 @@ class _Known:
     """
 
     def __init__(self, kinds: dict[str, str]) -> None:
-        self._kinds = kinds
+        # Hundreds of lengths would be tried at each letter. What is longer, such as an odd address, rules find.
+        self._kinds = kinds = {value: kind for value, kind in kinds.items() if len(value) <= _LONGEST_KNOWN}
         self._shortest = min(map(len, kinds), default=0)
         lengths: dict[str, set[int]] = {}
         for value in kinds:

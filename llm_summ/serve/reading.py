@@ -285,11 +285,14 @@ def _check_ids(found: Sequence[InputDialogue]) -> None:
 def _with_distinct_ids(found: Sequence[InputDialogue]) -> list[InputDialogue]:
     """Return dialogues of several files with ids that differ, by a number at their end."""
     used: set[str] = set()
+    numbers: dict[str, int] = {}  # the last one of each name; those up to it are used
     renamed = []
     for one in found:
-        name, number = one.dialogue.id, 1
+        name = one.dialogue.id
+        number = numbers.get(name, 1)
         while (identity := name if number == 1 else f"{name}-{number}") in used:
             number += 1
+        numbers[name] = number
         used.add(identity)
         renamed.append(one if identity == name else replace(one, dialogue=replace(one.dialogue, id=identity)))
     return renamed
