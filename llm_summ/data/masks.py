@@ -221,11 +221,13 @@ class _Known:
 
 def _with_known(text: str, known: _Known, by_rules: Sequence[PersonalData]) -> list[PersonalData]:
     """Return the personal data of a text: every occurrence of a known value, and what rules find elsewhere."""
-    found = [*known.find(text)]
+    long = [data for data in by_rules if data.end - data.start > _LONGEST_KNOWN]  # a known value may be in them
+    found: list[PersonalData] = []
     taken = bytearray(len(text))
-    for data in found:
-        taken[data.start : data.end] = b"\1" * (data.end - data.start)
-    found += [data for data in by_rules if not any(taken[data.start : data.end])]
+    for data in (*long, *known.find(text), *by_rules):
+        if not any(taken[data.start : data.end]):
+            taken[data.start : data.end] = b"\1" * (data.end - data.start)
+            found.append(data)
     return sorted(found, key=lambda data: data.start)
 
 

@@ -185,8 +185,8 @@ def _shared(pieces: Sequence[_Piece], end: int) -> float:
     """Return how much two pieces and those around them have in common; 1 if they are parts of one turn."""
     if pieces[end - 1].number == pieces[end].number:
         return 1.0
-    before = (piece.turn.text for piece in reversed(pieces[max(0, end - _NEAR) : end]))
-    return cohesion(before, (piece.turn.text for piece in pieces[end : end + _NEAR]))
+    before = (piece.turn.text for piece in reversed(pieces[max(0, end - _NEAR) : end]) if piece.turn.text)
+    return cohesion(before, (piece.turn.text for piece in pieces[end : end + _NEAR] if piece.turn.text))
 
 
 def _silence(pieces: Sequence[_Piece], end: int) -> float:
