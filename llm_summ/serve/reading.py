@@ -233,6 +233,8 @@ def _read_upload(
             table = read_table(file, DIALOGUE_COLUMNS)
             if not table.records:
                 raise DataError(f"{file}: no rows; expected at least one dialogue")
+            if len(table.records) > settings.max_dialogues:  # before their turns are read
+                raise too_many_dialogues(settings.max_dialogues, len(table.records))
             return [InputDialogue(dialogue, known.name) for dialogue in table_dialogues(table)]
         except InputError as error:
             raise type(error)(str(error).replace(str(file), upload.name)) from error
