@@ -1,7 +1,7 @@
 """Texts made to be read slowly: reading them takes time linear in their size.
 
-Each of these took minutes or longer when a pattern was tried again from every character, or a loop went through
-everything for every item. They have no time limit: the tests just have to finish.
+Most of these took minutes or longer when a pattern was tried again from every character, or a loop went through
+everything for every item; the others have what is close to them. No time is measured: the tests have to finish.
 """
 
 from __future__ import annotations
