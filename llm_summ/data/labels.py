@@ -13,6 +13,7 @@ labels. Names in brackets, which may be stage directions, count only if half of 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -39,20 +40,22 @@ _TAGGED = re.compile(rf"^{GAP}*(?P<name>{PERSON_TAG}){GAP}*[:：]", re.MULTILINE
 _LABEL = re.compile(TAG_LABEL)
 _GAP = re.compile(rf"{GAP}*")
 _COLON = re.compile(rf"{GAP}*[:：]")
+_WHITE_BEGIN = re.compile(r"^[^\S\n]*", re.MULTILINE)
 NO_COLON = re.compile(rf"^{GAP}*{PERSON_TAG}(?!{GAP}*[:：])", re.MULTILINE)
 """A line that begins with a tag without a colon."""
 EMPTY_TURN = re.compile(rf"^{GAP}*{TAG_LABEL}{GAP}*(?:$|(?={TAG_LABEL}))", re.MULTILINE)
 """A label that nothing follows, or only another label."""
 
+# White space is taken as a whole (*+): shorter runs of it would never fit, and a line may have a megabyte of it.
 _NAME = re.compile(
-    rf"^{GAP}*(?P<name>[^\s:：#＃\[［【][^:：\n]{{0,19}}?){GAP}*"
+    rf"^{GAP}*+(?P<name>[^\s:：#＃\[［【](?:[^:：\n]{{0,18}}?[^:：\n{GAP[1:-1]}])?){GAP}*+"
     # Neither :// and C:\ nor the emoticons :) :( :D :P :-) nor ::
     rf"(?::(?!//|[\\:)(\]\[|*>]|-[)(DP]|[DPp](?!\w))|：)(?:(?P<space>{GAP}|(?<=：))|(?P<text>(?=\S)))?",
     re.MULTILINE,
 )
 _BRACKETED = re.compile(
     rf"^{GAP}*(?:\[(?P<square>[^\[\]\n]{{1,20}})\]|［(?P<wide>[^［］\n]{{1,20}})］|【(?P<black>[^【】\n]{{1,20}})】)"
-    rf"(?:{GAP}*\[(?:오전|오후|[AaPp][Mm])?{GAP}*\d{{1,2}}:\d{{2}}[^\[\]\n]{{0,9}}\])?{GAP}*[:：]?(?={GAP}*\S)",
+    rf"(?:{GAP}*\[(?:오전|오후|[AaPp][Mm])?{GAP}*\d{{1,2}}:\d{{2}}[^\[\]\n]{{0,9}}\])?{GAP}*+[:：]?(?={GAP}*+\S)",
     re.MULTILINE,
 )
 _NO_NAME = re.compile(rf"[?!…~\"“”]|(?:\S+{GAP}+){{3}}\S")
@@ -141,14 +144,23 @@ def joined_turns(text: str) -> Iterator[tuple[int, int]]:
     Yields:
         the indexes at which the white space before a label begins and ends.
     """
+    last = 0  # the end of the last label, or the start of the line; so no part of a long line is read twice
+    labelled, quotes = False, Counter[str]()  # whether the line has an earlier label; its quotation marks
     for match in _LABEL.finditer(text):
         start = match.start()
-        line = text[text.rfind("\n", 0, start) + 1 : start]
-        before = line.rstrip()
-        gap = line[len(before) :]
+        if (line_feed := text.rfind("\n", last, start)) >= 0:
+            last, labelled, quotes = line_feed + 1, False, Counter()
+        part = text[last:start]
+        quotes.update({sign: part.count(sign) for sign in "\"'"})
+        before = part.rstrip()
+        gap = part[len(before) :]
+        is_open = before[-1:] in _OPENING or quotes[before[-1:]] % 2 == 1  # right after a label, nothing is before
         # Other white space ends a line in another system.
-        if before and _GAP.fullmatch(gap) and _ends_turn(before, spaced=bool(gap)):
-            yield start - len(gap), start
+        if not is_open and _GAP.fullmatch(gap) and not _WRITTEN_BREAK.search(before):
+            sentence_ends = bool(gap) and before[-1] in _ENDED and any(map(str.isalpha, before))
+            if labelled or sentence_ends:
+                yield start - len(gap), start
+        last, labelled = match.end(), True
 
 
 def split_turns(text: str) -> str:
@@ -161,26 +173,15 @@ def split_turns(text: str) -> str:
     return "\n".join([*parts, text[end:]])
 
 
-def _ends_turn(line: str, *, spaced: bool) -> bool:
-    """Return whether a turn may end here; `line` is the part of the line before the label."""
-    last = line[-1]
-    if last in _OPENING or (last in "\"'" and line.count(last) % 2) or _WRITTEN_BREAK.search(line):
-        return False
-    if _LABEL.search(line):
-        return True
-    return spaced and last in _ENDED and any(map(str.isalpha, line))
-
-
 def _speaker_tags(dialogue: str, tagged: bool) -> frozenset[str]:
     if not may_be_odd(dialogue):
         return frozenset(SPEAKER_TAG.findall(dialogue))
     text = proper_tags(dialogue, tagged)
+    begins = {match.end() for match in _WHITE_BEGIN.finditer(text)}
     near = [
         near_tag(match)
         for match in NEAR_TAG.finditer(text)
-        if match.lastgroup
-        and _COLON.match(text, match.end())
-        and not text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
+        if match.lastgroup and match.start() in begins and _COLON.match(text, match.end())
     ]
     return frozenset({*SPEAKER_TAG.findall(text), *near} - {""})
 

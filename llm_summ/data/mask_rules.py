@@ -44,8 +44,8 @@ def _topic(text: str, start: int, end: int) -> str:
         taken = keyword.lastgroup == "other" and any(map(str.isdigit, text[keyword.end() : start]))
         if not taken:  # by a number between the two
             return keyword.lastgroup or ""
-    line_end = text.find("\n", end)
-    after = _TOPICS.search(text, end, min(end + _AFTER, line_end if line_end >= 0 else len(text)))
+    line_end = text.find("\n", end, end + _AFTER)
+    after = _TOPICS.search(text, end, line_end if line_end >= 0 else end + _AFTER)
     kind = (after and after.lastgroup) or ""
     return "doubtful" if kind == "other" else kind
 

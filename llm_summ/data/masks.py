@@ -29,6 +29,7 @@ _KINDS = "PhoneNumber|Address|DateOfBirth|PassportNumber|CardNumber|Email|CarNum
 _TOKEN = re.compile(rf"(?P<plain>#(?:{_KINDS})#)(?: ?(?P<number>\([0-9]+\)))?")
 _TOKEN_WITH_PARTICLE = re.compile(rf"{_TOKEN.pattern}(?P<particle>{PARTICLE})?")
 _SPOKEN = {ord(syllable): digit for syllable, digit in zip("공영일이삼사오육칠팔구", "00123456789", strict=True)}
+_LONGEST_KNOWN = 100
 _SPEAKABLE = frozenset({"PhoneNumber", "CardNumber", "SSN", "PassportNumber"})
 
 
@@ -192,7 +193,8 @@ class _Known:
     """
 
     def __init__(self, kinds: dict[str, str]) -> None:
-        self._kinds = kinds
+        # Hundreds of lengths would be tried at each letter. What is longer, such as an odd address, rules find.
+        self._kinds = kinds = {value: kind for value, kind in kinds.items() if len(value) <= _LONGEST_KNOWN}
         self._shortest = min(map(len, kinds), default=0)
         lengths: dict[str, set[int]] = {}
         for value in kinds:
@@ -219,11 +221,13 @@ class _Known:
 
 def _with_known(text: str, known: _Known, by_rules: Sequence[PersonalData]) -> list[PersonalData]:
     """Return the personal data of a text: every occurrence of a known value, and what rules find elsewhere."""
-    found = [*known.find(text)]
+    long = [data for data in by_rules if data.end - data.start > _LONGEST_KNOWN]  # a known value may be in them
+    found: list[PersonalData] = []
     taken = bytearray(len(text))
-    for data in found:
-        taken[data.start : data.end] = b"\1" * (data.end - data.start)
-    found += [data for data in by_rules if not any(taken[data.start : data.end])]
+    for data in (*long, *known.find(text), *by_rules):
+        if not any(taken[data.start : data.end]):
+            taken[data.start : data.end] = b"\1" * (data.end - data.start)
+            found.append(data)
     return sorted(found, key=lambda data: data.start)
 
 

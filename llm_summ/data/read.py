@@ -37,7 +37,7 @@ DIALOGUE_COLUMNS = ("fname", "dialogue|turns")
 _REFERENCE = re.compile(r"summary(?:[ ._-]?\d+)?")
 _TOPIC = re.compile(r"topic(?:[ ._-]?\d+)?")
 _LIKE_A_REFERENCE = re.compile(
-    r"(?!.*(?:len|token|count|score|rouge|model|id$)).*summar(?:y|ies).*|(?:gold|references?|labels?|요약문?)\W?\d*",
+    r"(?!.*(?:len|token|count|score|rouge|model|id$))(?!.*\n).*summar(?:y|ies).*|(?:gold|references?|labels?|요약문?)\W?\d*",
     re.IGNORECASE,
 )
 
@@ -91,7 +91,8 @@ def read_data_table(path: Path) -> Table:
     table = read_table(path, DIALOGUE_COLUMNS)
     if not table.records:
         raise DataError(f"{path}: no rows; expected at least one dialogue")
-    free = (name for number in count(2) if (name := f"summary{number}") not in table.columns)
+    taken = set(table.columns)
+    free = (name for number in count(2) if (name := f"summary{number}") not in taken)
     names = chain([] if reference_columns(table.columns) else ["summary"], free)
     for name in table.columns:
         if _LIKE_A_REFERENCE.fullmatch(name) and not _REFERENCE.fullmatch(name):

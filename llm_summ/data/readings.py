@@ -37,6 +37,7 @@ _OF_UNITS = {
     **dict.fromkeys(("m", "km", "cm", "mm", "l", "ml", "kb", "mb", "gb", "tb", "hz"), Ending.VOWEL),
 }
 _OF_LETTERS = {"l": Ending.L, "r": Ending.L, "m": Ending.CONSONANT, "n": Ending.CONSONANT}  # 엘 알 엠 엔
+_READ = 100  # letters at the end of a word; names are shorter, and so are the brackets behind them
 _ABBREVIATION = 4  # letters; longer words in capitals are names, such as KEVIN
 _NAMES_IN_CAPITALS = frozenset(
     {
@@ -76,7 +77,7 @@ def ending(word: str) -> Ending | None:
     Brackets at the end are not read (김민수(팀장) ends as 김민수), neither are quotation marks, punctuation and
     emoji. There is no reading of Chinese characters.
     """
-    text = unicodedata.normalize("NFC", word)
+    text = unicodedata.normalize("NFC", word[-_READ:])
     while (shorter := _AFTER.sub("", _BRACKETED.sub("", text))) and shorter != text:
         text = shorter
     last = text[-1:]

@@ -50,6 +50,8 @@ _ONE_FORM = (
     "(?:은|는|도|만|의|을|이)?)"
 )
 _LEFT, _RIGHT = r"(?<![\w/&@+\-])", r"(?![\w/&@+\-])"
+_BEHIND_NAME = re.compile(rf"(?P<closing>{_CLOSING})(?:(?P<particle>{PARTICLE})|(?={_ONE_FORM}{_RIGHT})|{_RIGHT})")
+_LONGEST_NAME = 100  # letters that are looked for in a text
 
 
 class Person(NamedTuple):
@@ -150,17 +152,27 @@ def _with_tags(text: str, tags: Mapping[str, str]) -> str:
     tags = {name: tag for name, tag in tags.items() if _is_distinct(name) and not _IS_TAG.fullmatch(name)}
     if not tags:
         return text
-    any_name = "|".join(map(re.escape, sorted(tags, key=len, reverse=True)))
-    pattern = re.compile(
-        rf"{_LEFT}(?P<name>{any_name})(?P<closing>{_CLOSING})"
-        rf"(?:(?P<particle>{PARTICLE})|(?={_ONE_FORM}{_RIGHT})|{_RIGHT})"
-    )
-
-    def with_tag(match: re.Match[str]) -> str:
-        tag = tags[match["name"]]
-        return tag + match["closing"] + fitting(match["particle"] or "", tag)
-
-    return pattern.sub(with_tag, text)
+    # There may be thousands of names: looking one up takes the same time as with a single one.
+    shortest = min(map(len, tags))
+    lengths: dict[str, set[int]] = {}
+    for name in tags:
+        lengths.setdefault(name[:shortest], set()).add(len(name))
+    longest_first = {begin: sorted(found, reverse=True) for begin, found in lengths.items()}
+    letters = "".join(sorted({name[0] for name in tags}))
+    parts, end = [], 0
+    for match in re.finditer(rf"{_LEFT}[{re.escape(letters)}]", text):
+        start = match.start()
+        if start < end:
+            continue
+        for length in longest_first.get(text[start : start + shortest], ()):
+            stop = start + length
+            tag = tags.get(text[start:stop]) if stop <= len(text) else None
+            if tag is not None and (behind := _BEHIND_NAME.match(text, stop)):
+                particle = fitting(behind["particle"] or "", tag)
+                parts += [text[end:start], tag, behind["closing"], particle]
+                end = behind.end()
+                break
+    return "".join([*parts, text[end:]])
 
 
 def named_dialogue(dialogue: Dialogue, speakers: SpeakerMap) -> Dialogue:
@@ -222,4 +234,4 @@ def _free_tags(taken: frozenset[str]) -> Iterator[str]:
 
 def _is_distinct(name: str) -> bool:
     one_syllable = len(name) == 1 and not name.isascii()
-    return any(map(str.isalpha, name)) and not one_syllable
+    return any(map(str.isalpha, name)) and not one_syllable and len(name) <= _LONGEST_NAME

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import deque
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
@@ -94,9 +95,12 @@ def odd_tags(
         return
     near = [match.span() for match in NEAR_TAG.finditer(text) if near_tag(match) in speakers]
     odd = [(True, *span) for span in near]
+    rest = deque(near)
     for match in _TAGS.finditer(text):
         start, end = match.span()
-        if any(start < last and first < end for first, last in near):
+        while rest and rest[0][1] <= start:
+            rest.popleft()
+        if rest and rest[0][0] < end:
             continue
         if match.lastgroup == "unknown" or _is_broken(match, tagged):
             odd.append((match.lastgroup != "unknown", start, end))

@@ -12,7 +12,7 @@ __all__ = ["cut_unfinished", "drop_repeats", "sentences", "whole_sentences"]
 
 # A mark that ends a sentence, with the quotes and brackets that close after it. White space or the end must
 # follow: so the dot of 3.5 does not end a sentence.
-_SENTENCE_END = re.compile(r"""[.!?…。]+["'”’)\]」』]*(?=\s|$)""")
+_SENTENCE_END = re.compile(r"""(?<![.!?…。])[.!?…。]++["'”’)\]」』]*+(?=\s|$)""")
 _FINAL_MARK = re.compile(r"""[.!?…。]["'”’)\]」』]*\Z""")
 # 1. at the start of a line, or 오전 9. 30: a number's dot is not the end of a sentence either
 _NUMBERED = re.compile(r"(?:^|\s)\d{1,3}\.$")

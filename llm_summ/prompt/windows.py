@@ -19,8 +19,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice, takewhile
-from typing import TypeVar
+from itertools import accumulate, takewhile
 
 from llm_summ.core.errors import PromptError
 from llm_summ.data import Dialogue, Turn
@@ -29,9 +28,10 @@ from llm_summ.prompt.topic_shifts import cohesion
 __all__ = ["Window", "cut_windows"]
 
 # Where a long turn may be divided. A cut at the dot of "3. 5." does no harm: nothing is lost.
-_SENTENCE_END = re.compile(r"""(?:[.!?…。]+["'”’)\]」』]*(?=\s)|\n)\s*""")
-Items = TypeVar("Items", str, Sequence[Turn])
+# Marks in a row are taken as a whole, from the first: there may be thousands.
+_SENTENCE_END = re.compile(r"""(?:(?<![.!?…。])[.!?…。]++["'”’)\]」』]*+(?=\s)|\n)\s*""")
 _SPACE = re.compile(r"\s+")
+_NEAR = 200  # pieces before and after an end that are read for its topic; those without words have no characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +126,20 @@ def cut_windows(
             repeated -= 1
         allowed = len(pieces)
         if characters is not None:
-            sizes = accumulate(islice(lengths, begin, None))
+            sizes = accumulate(lengths[index] for index in range(begin, len(lengths)))
             allowed = begin + max(1, sum(1 for _ in takewhile(lambda size: size <= characters, sizes)))
-        turns = [piece.turn for piece in pieces[begin - repeated : allowed]]
-        most = _most(turns, fits, repeated + size) - repeated
+        first = begin - repeated
+
+        def first_fit(number: int, first: int = first) -> bool:
+            return fits([piece.turn for piece in pieces[first : first + number]])
+
+        most = _most(allowed - first, first_fit, repeated + size) - repeated
         if most <= 0:
-            pieces[begin : begin + 1] = _divided(dialogue, pieces[begin], fits)
-            lengths = [piece.characters for piece in pieces]
-            left = sum(lengths[begin:])
+            parts = [*_divided(dialogue, pieces[begin], fits)]
+            left -= lengths[begin]
+            pieces[begin : begin + 1] = parts
+            lengths[begin : begin + 1] = [part.characters for part in parts]
+            left += sum(lengths[begin : begin + len(parts)])
             continue
         size = most
         end = _end(pieces, begin, list(accumulate(lengths[begin : begin + most])), left, by_topic=by_topic)
@@ -179,8 +185,8 @@ def _shared(pieces: Sequence[_Piece], end: int) -> float:
     """Return how much two pieces and those around them have in common; 1 if they are parts of one turn."""
     if pieces[end - 1].number == pieces[end].number:
         return 1.0
-    before = (pieces[index].turn.text for index in range(end - 1, -1, -1))
-    return cohesion(before, (pieces[index].turn.text for index in range(end, len(pieces))))
+    before = (piece.turn.text for piece in reversed(pieces[max(0, end - _NEAR) : end]) if piece.turn.text)
+    return cohesion(before, (piece.turn.text for piece in pieces[end : end + _NEAR] if piece.turn.text))
 
 
 def _silence(pieces: Sequence[_Piece], end: int) -> float:
@@ -213,7 +219,11 @@ def _divided(dialogue: Dialogue, piece: _Piece, fits: Callable[[Sequence[Turn]],
         yield _Piece(piece.turn._replace(text=""), piece.number, piece.whole)
         return
     while True:
-        size = _most(rest, lambda text: fits([piece.turn._replace(text=text)]), size)
+
+        def begin_fits(number: int, rest: str = rest) -> bool:
+            return fits([piece.turn._replace(text=rest[:number])])
+
+        size = _most(len(rest), begin_fits, size)
         if size == 0:
             raise PromptError(
                 f"{dialogue.id}: the instruction alone fills the prompt; raise prompt.max_prompt_tokens"
@@ -234,30 +244,30 @@ def _last_end(text: str, most: int) -> int:
     return most
 
 
-def _most(items: Items, fits: Callable[[Items], bool], guess: int) -> int:
-    """Return how many of the first items fit, at least one; 0 if the first does not fit.
+def _most(items: int, fits: Callable[[int], bool], guess: int) -> int:
+    """Return how many of some items fit, at least one; 0 if the first does not fit.
 
     The search begins at a guess and takes steps that double, so that it tries little more than what fits.
     """
-    low, high = 0, len(items) + 1  # fits, does not fit
-    guess, step = max(1, min(guess, len(items))), 1
-    if fits(items[:guess]):
+    low, high = 0, items + 1  # fits, does not fit
+    guess, step = max(1, min(guess, items)), 1
+    if fits(guess):
         low = guess
         while low + step < high:
-            if not fits(items[: low + step]):
+            if not fits(low + step):
                 high = low + step
                 break
             low, step = low + step, 2 * step
     else:
         high = guess
         while high - step > low:
-            if fits(items[: high - step]):
+            if fits(high - step):
                 low = high - step
                 break
             high, step = high - step, 2 * step
     while high - low > 1:
         middle = (low + high) // 2
-        if fits(items[:middle]):
+        if fits(middle):
             low = middle
         else:
             high = middle

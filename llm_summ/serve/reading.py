@@ -233,6 +233,8 @@ def _read_upload(
             table = read_table(file, DIALOGUE_COLUMNS)
             if not table.records:
                 raise DataError(f"{file}: no rows; expected at least one dialogue")
+            if len(table.records) > settings.max_dialogues:  # before their turns are read
+                raise too_many_dialogues(settings.max_dialogues, len(table.records))
             return [InputDialogue(dialogue, known.name) for dialogue in table_dialogues(table)]
         except InputError as error:
             raise type(error)(str(error).replace(str(file), upload.name)) from error
@@ -285,11 +287,14 @@ def _check_ids(found: Sequence[InputDialogue]) -> None:
 def _with_distinct_ids(found: Sequence[InputDialogue]) -> list[InputDialogue]:
     """Return dialogues of several files with ids that differ, by a number at their end."""
     used: set[str] = set()
+    numbers: dict[str, int] = {}  # the last one of each name; those up to it are used
     renamed = []
     for one in found:
-        name, number = one.dialogue.id, 1
+        name = one.dialogue.id
+        number = numbers.get(name, 1)
         while (identity := name if number == 1 else f"{name}-{number}") in used:
             number += 1
+        numbers[name] = number
         used.add(identity)
         renamed.append(one if identity == name else replace(one, dialogue=replace(one.dialogue, id=identity)))
     return renamed

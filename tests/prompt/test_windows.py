@@ -177,3 +177,23 @@ def test_prompts_are_counted_a_few_times_for_each_window() -> None:
     windows = cut_windows(dialogue, counted, 1000)
     assert len(windows) > 30
     assert sum(tokens) < 6 * count(dialogue)
+
+
+def test_marks_in_a_row_are_no_ends_of_sentences() -> None:
+    text = "." * 100_000 + "가"
+    windows = cut_windows(Dialogue("a", f"민지: {text}"), count, 40_000)
+    assert "".join(turn.text for window in windows for turn in window.dialogue.turns) == text
+
+
+def test_turns_without_words_do_not_make_the_search_for_topics_longer() -> None:
+    dialogue = Dialogue("a", "\n".join(["민지: 네", *["민지:"] * 9_999]))
+    windows = cut_windows(dialogue, count, len(dialogue.text) // 2)
+    assert (windows[0].first, windows[-1].last) == (1, 10_000)
+
+
+def test_many_turns_that_do_not_fit_are_divided() -> None:
+    dialogue = Dialogue("a", "\n".join(["민지: 가나다라마바사 아자차카타파하"] * 2_000))
+    windows = cut_windows(dialogue, count, INSTRUCTION + 13, overlap=0)
+    assert "".join(letters(turn.text) for one in windows for turn in one.dialogue.turns) == (
+        "가나다라마바사아자차카타파하" * 2_000
+    )

@@ -8,6 +8,7 @@ import threading
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -74,6 +75,13 @@ def test_a_small_parquet_file_cannot_become_a_large_one() -> None:
     assert [(one.dialogue.id, one.dialogue.text) for one in found] == [("d", TALK)]
     with pytest.raises(DataError, match=r"rows.parquet: not a parquet file"):
         read_uploads([Upload("rows.parquet", b"PAR1 and no more")], None, settings, nothing)
+
+
+def test_the_rows_of_a_table_are_counted_before_their_turns_are_read() -> None:
+    # The last row has no id: it is not reached.
+    rows = b"fname,dialogue\n" + b"".join(b"d%d,A: b\n" % number for number in range(20)) + b",A: b\n"
+    read = partial(read_uploads, [Upload("rows.csv", rows)], None, ServiceSettings(max_dialogues=20), nothing)
+    assert refused(read) == (413, "too_many_dialogues")
 
 
 def test_a_zip_in_a_zip_has_the_same_limit() -> None:

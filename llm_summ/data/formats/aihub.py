@@ -15,12 +15,14 @@ from llm_summ.data.formats.plain_text import spoken_lines
 
 __all__ = ["AIHUB_DIALOGUE", "AIHUB_MEETING", "AIHUB_MINUTES"]
 
-_SIGN = r"#@(?:시스템|이모티콘)#(?:(?:사진|동영상|검색|지도|파일|송금|삭제|기타|하트|[가-힣A-Za-z]{1,8})#)?"
+_SIGN = (
+    r"#@(?:시스템|이모티콘)#(?:[가-힣A-Za-z]{1,8}#)?"  # 사진, 동영상, 검색, 지도, 파일, 송금, 삭제, 기타, 하트, …
+)
 _ONLY_SIGNS = re.compile(rf"(?:{_SIGN}\s*)+")
 _DELETED_SIGN = re.compile(r"#@시스템#삭제#\s*")
 _NOISE = re.compile(r"@(?:웃음|목청|박수|노래)|/\((?:noise|bgm|laugh|[a-z]+)\)|(?<!\S)[a-z]/\s?")
 _TWO_FORMS = re.compile(r"\(([^()]*)\)/\(([^()]*)\)")
-_SPEAKER_MARK = re.compile(r"\s*[○◯]\s*(?=\S)")
+_SPEAKER_MARK = re.compile(r"(?:(?<!\s)\s++)?[○◯]\s*+(?=\S)")
 _NAMED = re.compile(
     r"(?P<name>\S+(?: \S+){0,3}?)(?: {2,}|[ \t]*\n)(?P<text>.*)|(?P<label>\S+(?: \S+)?): +(?P<words>.*)", re.DOTALL
 )
@@ -35,6 +37,7 @@ def _parse_dialogue(source: Source, options: ReadOptions) -> Reading:
         utterances = body if body.is_list else body["dialogue"]
         began = next((when for one in utterances if (when := _when(one)) is not None), None)
         turns: list[Turn] = []
+        pieces: list[list[str]] = []  # of the text of each turn
         last: tuple[str, str | None] | None = None
         for one in utterances:
             text, speaker = one["utterance"].text().strip(), one["participantID"].text() or None
@@ -46,14 +49,15 @@ def _parse_dialogue(source: Source, options: ReadOptions) -> Reading:
             start = None if when is None or began is None else (when - began).total_seconds()
             turn = (one["turnID"].text(), speaker)
             if turns and turn[0] and turn == last:
-                turns[-1] = turns[-1]._replace(text=f"{turns[-1].text} {text}")
+                pieces[-1].append(text)
             else:
-                turns.append(Turn(speaker, text, start))
+                turns.append(Turn(speaker, "", start))
+                pieces.append([text])
             last = turn
         summary = None if body.is_list else body["summary"].text()
         reading.add(
             info["dialogueID"].text() or f"{source.stem}-{number}",
-            turns,
+            [turn._replace(text=" ".join(texts)) for turn, texts in zip(turns, pieces, strict=True)],
             number,
             summary=summary,
             topic=info["topic"].text() or None,

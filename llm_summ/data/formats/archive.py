@@ -101,13 +101,15 @@ def read_files(
 def distinct_ids(conversations: Sequence[Conversation]) -> None:
     """Make ids differ that were made from the names of files, by a number at their end."""
     used = {conversation.id for conversation in conversations if not conversation.derived_id}
+    numbers: dict[str, int] = {}  # the last one of each name; those up to it are used
     for conversation in conversations:
         if not conversation.derived_id:
             continue
-        name, number = conversation.id, 1
+        name, number = conversation.id, numbers.get(conversation.id, 1)
         while conversation.id in used:
             number += 1
             conversation.id = f"{name}-{number}"
+        numbers[name] = number
         used.add(conversation.id)
 
 

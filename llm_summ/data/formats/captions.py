@@ -22,9 +22,10 @@ _TIMING = re.compile(
     r"\s*(?P<start>(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3})\s*-->\s*(?P<end>(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3})\b.*"
 )
 _NO_CUE = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s.*)?")
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]*)>")
+# A tag has no other tag in it: so a text of openings that are never closed is not read again from each of them.
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
 _MARKUP = re.compile(
-    r"</?(?:[cibuv]|lang|ruby|rt|font)(?:[.\s][^>]*)?>|<(?:\d+:)?\d{2}:\d{2}\.\d{3}>|\{\\an?\d+\}"
+    r"</?(?:[cibuv]|lang|ruby|rt|font)(?:[.\s][^<>]*)?>|<(?:\d+:)?\d{2}:\d{2}\.\d{3}>|\{\\an?\d+\}"
 )
 _OWN_LINE = re.compile(r"\((?P<name>[^()]{1,40})\)")
 _BRACKETED = re.compile(r"\[(?P<name>[^\[\]]{1,40})\]:?\s+(?P<text>\S.*)", re.DOTALL)
@@ -135,7 +136,7 @@ def _plain(text: str) -> str:
 
 def _is_srt(path: Path, head: bytes) -> bool:
     text = head.decode("utf-8-sig", "ignore").lstrip()
-    return re.match(r"\d+\s*\r?\n\s*\d+:\d{2}:\d{2},\d{1,3}\s*-->", text) is not None
+    return re.match(r"\d+[^\S\n]*\n\s*\d+:\d{2}:\d{2},\d{1,3}\s*-->", text) is not None
 
 
 VTT = conversation_format(

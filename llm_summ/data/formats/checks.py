@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,7 +46,7 @@ def check_columns(where: str, columns: Sequence[str], required: Sequence[str]) -
             f"expected {first_names(required)}{column_hint(columns, missing)}"
         )
     if len(set(columns)) < len(columns):
-        duplicates = sorted({name for name in columns if list(columns).count(name) > 1})
+        duplicates = sorted(name for name, count in Counter(columns).items() if count > 1)
         hint = ", such as summary1, summary2" if "summary" in duplicates else ""
         raise DataError(
             f"{where}: column {shown_columns(duplicates)} is there twice; every column needs its own name{hint}"

@@ -19,7 +19,7 @@ _DATE = re.compile(
     r"(?P<clock>(?:오전|오후) \d{1,2}:\d{2}).*"
 )
 _GUEST = r"(?:참석자|화자|Speaker|Attendee) ?\d+"
-_BLOCK = re.compile(rf"(?P<name>\S.{{0,38}}?)\s+{_CLOCK}")
+_BLOCK = re.compile(rf"(?P<name>\S(?:.{{0,37}}?\S)?)\s++{_CLOCK}")
 _ONE_LINE = re.compile(rf"(?P<name>{_GUEST})\s+{_CLOCK}\s+(?P<text>\S.*)")
 _A_TIME = re.compile(r"(?:오전|오후|[.,:;?!])\Z")  # before a clock in a sentence, and in the line of the date
 _ALONE = re.compile(_GUEST)

@@ -228,22 +228,29 @@ def join_turns(turns: Iterable[Turn]) -> list[Turn]:
     Pieces of one speaker that follow one another are joined with a space. Pieces without a speaker are joined up
     to the end of a sentence, a pause of two seconds, or 300 characters.
     """
-    joined: list[Turn] = []
+    joined: list[
+        tuple[Turn, list[str]]
+    ] = []  # each with its pieces, which are many: they are joined once, at the end
     for turn in turns:
         text = " ".join(turn.text.split())
         if not text:
             continue
-        before = joined[-1] if joined else None
-        if before is not None and before.speaker == turn.speaker and (turn.speaker or _continues(before, turn)):
-            joined[-1] = before._replace(text=f"{before.text} {text}", end=turn.end)
+        before, pieces = joined[-1] if joined else (None, [])
+        if (
+            before is not None
+            and before.speaker == turn.speaker
+            and (turn.speaker or _continues(before, " ".join(pieces), turn))
+        ):
+            pieces.append(text)
+            joined[-1] = (before._replace(end=turn.end), pieces)
         else:
-            joined.append(turn._replace(text=text))
-    return joined
+            joined.append((turn, [text]))
+    return [turn._replace(text=" ".join(pieces)) for turn, pieces in joined]
 
 
-def _continues(before: Turn, turn: Turn) -> bool:
+def _continues(before: Turn, text: str, turn: Turn) -> bool:
     pause = turn.start - before.end if turn.start is not None and before.end is not None else 0.0
-    return pause < _PAUSE and len(before.text) < _LONG_TURN and not _SENTENCE_END.search(before.text)
+    return pause < _PAUSE and len(text) < _LONG_TURN and not _SENTENCE_END.search(text)
 
 
 def turn_object(turn: Turn) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from llm_summ.core.errors import DataError
@@ -24,6 +25,7 @@ from llm_summ.data.table import Record, Table
 
 __all__ = ["CSV"]
 
+_MOST_COLUMNS = 16_384  # as many as a spreadsheet has
 _PYTHONS_LIMIT = 2**31 - 1  # of the csv module, whose own default of 131,072 refuses long meetings
 
 
@@ -77,9 +79,13 @@ def _header(
         raise
     if header is None:
         raise DataError(f"{path}: empty file; expected a header with {first_names(required)}")
-    header = [name.strip() for name in header]
-    # Each column without a name is named by as many spaces as there are before it, so that each keeps its values.
-    header = [name or " " * header[:index].count("") for index, name in enumerate(header)]
+    if len(header) > _MOST_COLUMNS:
+        raise DataError(
+            f"{path}: found {len(header):,} columns; expected at most {_MOST_COLUMNS:,}; is a line end missing?"
+        )
+    # Columns without a name are named by white space that differs, so that each keeps its values.
+    blanks = (f"{spaces * chr(9)}{rest * ' '}" for spaces, rest in (divmod(number, 128) for number in count()))
+    header = [name.strip() or next(blanks) for name in header]
     if missing_columns(header, required) and (other := header_error(path, text, required, encoding)):
         raise other
     check_columns(str(path), header, required)

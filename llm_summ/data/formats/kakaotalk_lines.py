@@ -30,9 +30,11 @@ _DAYS = [
 _DATED = {name: re.compile(rf"{date},? (?:at )?{_CLOCK}(?P<rest>.*)") for name, date in _DATES.items()}
 _COMPUTER = re.compile(rf"\[(?P<name>.+?)\] \[{_CLOCK}\](?: (?P<text>.*))?")
 _PERSON = r".{1,60}?님"
-_SYSTEM = re.compile(
-    rf"{_PERSON}(?:이|을|과|께서) ?(?:.*님[을과] ?)?(?:들어왔|나갔|퇴장했|초대했|내보냈|입장했)습니다\.?"
-    r"(?:\s*(?:타인|운영정책|금전|불법).*)?"
+_CAME = rf"{_PERSON}(?:이|을|과|께서) ?(?:.*님[을과] ?)?(?:들어왔|나갔|퇴장했|초대했|내보냈|입장했)습니다\.?"
+_WARNING = r"\s*(?:타인|운영정책|금전|불법).*"
+_CAME_LINE, _WARNING_LINE = re.compile(_CAME), re.compile(_WARNING)
+_SYSTEM_LINE = re.compile(
+    rf"{_CAME}(?:{_WARNING})?"
     r"|.{1,60} (?:joined|left) (?:this|the) chat ?room\.?|.{1,60} invited .{1,200}\."
     r"|.{1,60}님이 (?:방장|부방장)이 되었습니다\.?|운영정책을 위반한 메시지로 신고 접수 시.*"
     r"|타인, 기관 등의 사칭에 유의.*|금전/개인정보를 요구.*"
@@ -90,7 +92,7 @@ def read_line(line: str, day: datetime) -> Line | None:
 def kind_of(speaker: str | None, text: str) -> str | None:
     """Return the kind of what is no message of anybody (see `DROPPED_KINDS`); None for a message."""
     text = text.strip()
-    if speaker in _BOTS or _HIDDEN.fullmatch(text) or (speaker is None and _SYSTEM.fullmatch(text)):
+    if speaker in _BOTS or _HIDDEN.fullmatch(text) or (speaker is None and _is_system(text)):
         return "system"
     if _DELETED.fullmatch(text):
         return "deleted"
@@ -99,7 +101,18 @@ def kind_of(speaker: str | None, text: str) -> str | None:
 
 def is_about(text: str, speaker: str) -> bool:
     """Return whether a message of a speaker is the messenger's line about that speaker, as Mac exports have it."""
-    return _SYSTEM.fullmatch(text.strip()) is not None and text.strip().startswith((f"{speaker}님", speaker + " "))
+    return _is_system(text.strip()) and text.strip().startswith((f"{speaker}님", speaker + " "))
+
+
+def _is_system(text: str) -> bool:
+    """Return whether a text is the messenger's: one line, or one about who came or left and a line with a warning.
+
+    Each line has its own pattern: one for both would read a long second line again for each end of the first.
+    """
+    line, line_feed, rest = text.partition("\n")
+    if not line_feed:
+        return _SYSTEM_LINE.fullmatch(line) is not None
+    return _WARNING_LINE.fullmatch(rest) is not None and _CAME_LINE.fullmatch(line.rstrip()) is not None
 
 
 def _dated(style: str, when: datetime, rest: str) -> Line | None:
