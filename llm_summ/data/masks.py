@@ -22,6 +22,7 @@ from typing import NamedTuple
 from llm_summ.data.dialogue import Dialogue, Turn
 from llm_summ.data.mask_rules import PersonalData, find_personal_data
 from llm_summ.data.particles import PARTICLE, fitting
+from llm_summ.data.word_finder import LONGEST_WORD, WordFinder
 
 __all__ = ["Mask", "MaskMap", "mask_tokens", "masked", "masked_text", "unmask", "unresolved_masks"]
 
@@ -29,7 +30,7 @@ _KINDS = "PhoneNumber|Address|DateOfBirth|PassportNumber|CardNumber|Email|CarNum
 _TOKEN = re.compile(rf"(?P<plain>#(?:{_KINDS})#)(?: ?(?P<number>\([0-9]+\)))?")
 _TOKEN_WITH_PARTICLE = re.compile(rf"{_TOKEN.pattern}(?P<particle>{PARTICLE})?")
 _SPOKEN = {ord(syllable): digit for syllable, digit in zip("공영일이삼사오육칠팔구", "00123456789", strict=True)}
-_LONGEST_KNOWN = 100
+_NO_LETTER_BEFORE, _NO_LETTER = "(?<![0-9A-Za-z])", "(?![0-9A-Za-z])"
 _SPEAKABLE = frozenset({"PhoneNumber", "CardNumber", "SSN", "PassportNumber"})
 
 
@@ -111,9 +112,18 @@ def masked(dialogue: Dialogue) -> tuple[Dialogue, MaskMap]:
     others += [*dialogue.references, *([dialogue.topic] if dialogue.topic else [])]
 
     by_rules = [*find_personal_data(words)]
-    known = _Known({words[data.start : data.end]: data.kind for data in by_rules})
-    in_turns = _with_known(words, known, by_rules)  # what is personal data once is so wherever it occurs
-    in_others = {text: _with_known(text, known, [*find_personal_data(text)]) for text in dict.fromkeys(others)}
+    kinds = {words[data.start : data.end]: data.kind for data in by_rules}
+    finder = WordFinder([value for value in kinds if len(value) <= LONGEST_WORD], _NO_LETTER_BEFORE, _NO_LETTER)
+
+    def with_known(text: str, by_rules: Sequence[PersonalData]) -> list[PersonalData]:
+        known = [
+            PersonalData(kinds[value], behind.start() - len(value), behind.start())
+            for value, behind in finder.find(text)
+        ]
+        return _in_order(text, known, by_rules)
+
+    in_turns = with_known(words, by_rules)  # what is personal data once is so wherever it occurs
+    in_others = {text: with_known(text, [*find_personal_data(text)]) for text in dict.fromkeys(others)}
     found = [(data.kind, words[data.start : data.end]) for data in in_turns]
     found += [(data.kind, text[data.start : data.end]) for text, data_of in in_others.items() for data in data_of]
     if not found:
@@ -185,46 +195,12 @@ def unresolved_masks(text: str, masks: MaskMap) -> tuple[str, ...]:
     )
 
 
-class _Known:
-    """Values that are personal data wherever they occur as words; many are found as fast as one.
-
-    Args:
-        kinds: the kind of each value.
-    """
-
-    def __init__(self, kinds: dict[str, str]) -> None:
-        # Hundreds of lengths would be tried at each letter. What is longer, such as an odd address, rules find.
-        self._kinds = kinds = {value: kind for value, kind in kinds.items() if len(value) <= _LONGEST_KNOWN}
-        self._shortest = min(map(len, kinds), default=0)
-        lengths: dict[str, set[int]] = {}
-        for value in kinds:
-            lengths.setdefault(value[: self._shortest], set()).add(len(value))
-        self._lengths = {begin: sorted(found, reverse=True) for begin, found in lengths.items()}
-        letters = "".join(sorted({value[0] for value in kinds}))
-        self._begin = re.compile(rf"(?<![0-9A-Za-z])[{re.escape(letters)}]") if kinds else None
-
-    def find(self, text: str) -> Iterator[PersonalData]:
-        """Yield the occurrences in a text; where several values begin, the longest one."""
-        end = 0
-        for match in self._begin.finditer(text) if self._begin is not None else ():
-            start = match.start()
-            if start < end:
-                continue
-            for length in self._lengths.get(text[start : start + self._shortest], ()):
-                stop = start + length
-                kind = self._kinds.get(text[start:stop]) if stop <= len(text) else None
-                if kind is not None and not re.match("[0-9A-Za-z]", text[stop : stop + 1]):
-                    yield PersonalData(kind, start, stop)
-                    end = stop
-                    break
-
-
-def _with_known(text: str, known: _Known, by_rules: Sequence[PersonalData]) -> list[PersonalData]:
+def _in_order(text: str, known: Sequence[PersonalData], by_rules: Sequence[PersonalData]) -> list[PersonalData]:
     """Return the personal data of a text: every occurrence of a known value, and what rules find elsewhere."""
-    long = [data for data in by_rules if data.end - data.start > _LONGEST_KNOWN]  # a known value may be in them
+    long = [data for data in by_rules if data.end - data.start > LONGEST_WORD]  # a known value may be in them
     found: list[PersonalData] = []
     taken = bytearray(len(text))
-    for data in (*long, *known.find(text), *by_rules):
+    for data in (*long, *known, *by_rules):
         if not any(taken[data.start : data.end]):
             taken[data.start : data.end] = b"\1" * (data.end - data.start)
             found.append(data)

@@ -23,6 +23,7 @@ from typing import NamedTuple
 from llm_summ.data.dialogue import Dialogue, Turn, find_speakers
 from llm_summ.data.particles import PARTICLE, SPACED_PARTICLE, fitting
 from llm_summ.data.tags import PERSON_TAG
+from llm_summ.data.word_finder import LONGEST_WORD, WordFinder
 
 __all__ = [
     "Person",
@@ -50,8 +51,7 @@ _ONE_FORM = (
     "(?:은|는|도|만|의|을|이)?)"
 )
 _LEFT, _RIGHT = r"(?<![\w/&@+\-])", r"(?![\w/&@+\-])"
-_BEHIND_NAME = re.compile(rf"(?P<closing>{_CLOSING})(?:(?P<particle>{PARTICLE})|(?={_ONE_FORM}{_RIGHT})|{_RIGHT})")
-_LONGEST_NAME = 100  # letters that are looked for in a text
+_BEHIND_NAME = rf"(?P<closing>{_CLOSING})(?:(?P<particle>{PARTICLE})|(?={_ONE_FORM}{_RIGHT})|{_RIGHT})"
 
 
 class Person(NamedTuple):
@@ -150,28 +150,12 @@ def tagged_text(text: str, speakers: SpeakerMap) -> str:
 def _with_tags(text: str, tags: Mapping[str, str]) -> str:
     """Return a text with tags in place of names, given the tag of each name."""
     tags = {name: tag for name, tag in tags.items() if _is_distinct(name) and not _IS_TAG.fullmatch(name)}
-    if not tags:
-        return text
-    # There may be thousands of names: looking one up takes the same time as with a single one.
-    shortest = min(map(len, tags))
-    lengths: dict[str, set[int]] = {}
-    for name in tags:
-        lengths.setdefault(name[:shortest], set()).add(len(name))
-    longest_first = {begin: sorted(found, reverse=True) for begin, found in lengths.items()}
-    letters = "".join(sorted({name[0] for name in tags}))
     parts, end = [], 0
-    for match in re.finditer(rf"{_LEFT}[{re.escape(letters)}]", text):
-        start = match.start()
-        if start < end:
-            continue
-        for length in longest_first.get(text[start : start + shortest], ()):
-            stop = start + length
-            tag = tags.get(text[start:stop]) if stop <= len(text) else None
-            if tag is not None and (behind := _BEHIND_NAME.match(text, stop)):
-                particle = fitting(behind["particle"] or "", tag)
-                parts += [text[end:start], tag, behind["closing"], particle]
-                end = behind.end()
-                break
+    for name, behind in WordFinder(tags, _LEFT, _BEHIND_NAME).find(text):
+        tag = tags[name]
+        parts += [text[end : behind.start() - len(name)], tag, behind["closing"]]
+        parts.append(fitting(behind["particle"] or "", tag))
+        end = behind.end()
     return "".join([*parts, text[end:]])
 
 
@@ -234,4 +218,4 @@ def _free_tags(taken: frozenset[str]) -> Iterator[str]:
 
 def _is_distinct(name: str) -> bool:
     one_syllable = len(name) == 1 and not name.isascii()
-    return any(map(str.isalpha, name)) and not one_syllable and len(name) <= _LONGEST_NAME
+    return any(map(str.isalpha, name)) and not one_syllable and len(name) <= LONGEST_WORD

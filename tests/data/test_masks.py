@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llm_summ
-from llm_summ.data import masks
 from llm_summ.data.dialogue import Dialogue, Turn
 from llm_summ.data.mask_rules import find_personal_data
 from llm_summ.data.masks import masked, unmask, unresolved_masks
@@ -179,18 +178,6 @@ def test_masked_and_unmasked_is_the_same_text(parts: list[tuple[str, str]]) -> N
     assert unmask(result.text, masks, fit_particles=False) == dialogue.text
     for _, value in masks.masks:
         assert value not in result.text
-
-
-@given(
-    st.sets(st.text(alphabet="ab1-. 가", min_size=1, max_size=4), max_size=6),
-    st.text(alphabet="ab1-. 가", max_size=40),
-)
-def test_known_values_are_found_as_a_pattern_of_all_would_find_them(values: set[str], text: str) -> None:
-    longest_first = "|".join(map(re.escape, sorted(values, key=len, reverse=True)))
-    pattern = rf"(?<![0-9A-Za-z])(?:{longest_first})(?![0-9A-Za-z])"
-    expected = [match.span() for match in re.finditer(pattern, text)] if values else []
-    found = masks._Known(dict.fromkeys(values, "Email")).find(text)
-    assert [(data.start, data.end) for data in found] == expected
 
 
 @given(st.text(alphabet="0123456789-*. ()@a가로동호번지년월일생\n공일#", max_size=60))

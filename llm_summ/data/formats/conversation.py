@@ -228,9 +228,7 @@ def join_turns(turns: Iterable[Turn]) -> list[Turn]:
     Pieces of one speaker that follow one another are joined with a space. Pieces without a speaker are joined up
     to the end of a sentence, a pause of two seconds, or 300 characters.
     """
-    joined: list[
-        tuple[Turn, list[str]]
-    ] = []  # each with its pieces, which are many: they are joined once, at the end
+    joined: list[tuple[Turn, list[str]]] = []  # with the pieces of its text: they are joined once, at the end
     for turn in turns:
         text = " ".join(turn.text.split())
         if not text:
