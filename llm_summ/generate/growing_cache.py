@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from transformers import EncoderDecoderCache
@@ -46,24 +47,22 @@ def keep_rows(cache: Any, places: Any) -> None:
         part.batch_select_indices(places)
 
 
-def join_rows(cache: Any, other: Any, length: int) -> None:
-    """Add the rows of another cache; both are from `growing_cache`, of one causal language model.
+def join_rows(cache: Any, others: Sequence[Any], length: int) -> None:
+    """Add the rows of other caches; all are from `growing_cache`, of one causal language model.
 
     Args:
         cache: is changed.
-        other: is changed, too.
-        length: tokens of both caches afterwards: the shorter one gets padding on the left, and what the longer one
-            has beyond it on the left is dropped. It must be padding of every row.
+        others: are changed, too.
+        length: tokens of all caches afterwards: shorter ones get padding on the left, and what longer ones have
+            beyond it on the left is dropped. It must be padding of every row.
     """
     import torch
 
-    for layer, more in zip(cache.layers, other.layers, strict=True):
+    for layer, *more in zip(cache.layers, *(other.layers for other in others), strict=True):
         if not layer.is_initialized:  # layers that share the keys and values of others
             continue
-        layer.keys, layer.values = (
-            torch.cat([_left_padded(layer, mine, length), _left_padded(more, its, length)])
-            for mine, its in ((layer.keys, more.keys), (layer.values, more.values))
-        )
+        layer.keys = torch.cat([_left_padded(one, one.keys, length) for one in (layer, *more)])
+        layer.values = torch.cat([_left_padded(one, one.values, length) for one in (layer, *more)])
         if layer.is_sliding:
             layer.cumulative_length = length
 

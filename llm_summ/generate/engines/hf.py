@@ -203,8 +203,8 @@ class HfLoader(LocalLoader):
         """Yield a function that loads the model and starts its live form."""
         from llm_summ.generate.engines.hf_live import HfLive
 
-        with self.starting(model, ids) as start:
-            yield lambda: HfLive(start())
+        with self.starting(model, ids):  # nobody asks a service for log-probabilities
+            yield lambda: HfLive(_start(model, ids, logprobs=False))
 
     @contextlib.contextmanager
     def starting(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[[], HfEngine]]:
@@ -213,7 +213,7 @@ class HfLoader(LocalLoader):
         yield partial(_start, model, ids)
 
 
-def _start(model: LocalModel, ids: TokenIds) -> HfEngine:
+def _start(model: LocalModel, ids: TokenIds, *, logprobs: bool = True) -> HfEngine:
     quiet_libraries()  # a worker's process starts without this setting
     import torch
 
@@ -226,4 +226,4 @@ def _start(model: LocalModel, ids: TokenIds) -> HfEngine:
         keep_dequantized(loaded, device_memory(model.device) // 4 // fields.data_parallel)
     if model.rank:
         loaded = attach_adapter(loaded, model.run, merge=not model.attach)
-    return HfEngine(loaded, pad_id=ids.pad_id, batch_size=fields.batch_size, frame=ids.frame)
+    return HfEngine(loaded, pad_id=ids.pad_id, batch_size=fields.batch_size, logprobs=logprobs, frame=ids.frame)

@@ -10,10 +10,12 @@ from llm_summ.generate.engine import Decoding, Output, Request
 from llm_summ.generate.engines.hf_loop import LibraryLoop
 from llm_summ.generate.prompt_states import PromptStates
 
-__all__ = ["Look", "Row", "RowBatch", "no_look"]
+__all__ = ["Look", "Row", "RowBatch", "no_look", "similar_lengths"]
 
 _FINISHED_SHARE = 0.25
 """Share of a batch's rows; dropping fewer is not worth a copy of the other rows' keys and values."""
+_GROUP_TOKENS = 64
+"""What a further computation of prompts costs on a CPU, in tokens."""
 
 
 @dataclass(eq=False, slots=True)
@@ -65,6 +67,30 @@ def no_look(rows: Sequence[Row], tokens: Sequence[int], output: Callable[[Row], 
     return False
 
 
+def similar_lengths(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return rows in groups of prompts with similar lengths, so that all take the least time to compute.
+
+    Args:
+        rows: at least one.
+
+    Returns:
+        groups, of shorter prompts first. A group costs the tokens of its longest prompt for each row, and as much
+        as `_GROUP_TOKENS` tokens for itself.
+    """
+    ordered = sorted(rows, key=lambda row: len(row.request.prompt_ids))
+    lengths = [len(row.request.prompt_ids) for row in ordered]
+    best: list[tuple[int, int]] = [(0, 0)]  # of the first rows: their cost, and where their last group begins
+    for end, longest in enumerate(lengths, 1):
+        best.append(min((best[first][0] + longest * (end - first) + _GROUP_TOKENS, first) for first in range(end)))
+    groups: list[list[Row]] = []
+    end = len(ordered)
+    while end:
+        first = best[end][1]
+        groups.insert(0, ordered[first:end])
+        end = first
+    return groups
+
+
 class RowBatch:
     """Rows that are generated together.
 
@@ -110,30 +136,39 @@ class RowBatch:
     def join(self, rows: Sequence[Row]) -> None:
         """Add rows, if `LibraryLoop.can_join` holds; and `advance` has been called.
 
-        The prompts are computed by themselves. Then the narrower part, new rows or old, gets more padding.
+        The prompts are computed by themselves: on a CPU in groups of similar lengths, since padding costs as much
+        as words. Then the narrower parts, new rows or old, get more padding.
         """
         import torch
 
-        from llm_summ.generate.growing_cache import growing_cache, join_rows
+        from llm_summ.generate.growing_cache import join_rows
+
+        loop = self._loop
+        groups = similar_lengths(rows) if loop.model.device.type == "cpu" else [rows]
+        parts = [self._states(group) for group in groups]
+        before = self._state.ids
+        old_mask = self._whole_mask(before)
+        unused = int(old_mask.any(0).int().argmax())  # columns that are padding in all rows
+        before, old_mask = before[:, unused:], old_mask[:, unused:]
+        length = max(before.shape[1], *(part.ids.shape[1] for part in parts))
+        join_rows(self._cache, [part.cache for part in parts], length - 1)
+        for row in self.rows:
+            row.begin += length - before.shape[1] - unused
+        self._set_up(rows, length)
+        self.rows += [row for group in groups for row in group]
+        self._mask = torch.cat([_wider(mask, length, 0) for mask in (old_mask, *(part.mask for part in parts))])
+        both = torch.cat([_wider(ids, length, loop.pad_id) for ids in (before, *(part.ids for part in parts))])
+        self._state = loop.family.begin(loop.model, both, self._mask, loop.frame)
+
+    def _states(self, rows: Sequence[Row]) -> PromptStates:
+        """Compute the prompts of rows."""
+        from llm_summ.generate.growing_cache import growing_cache
 
         loop = self._loop
         ids, mask = loop.prompts([row.request.prompt_ids for row in rows])
         if ids.shape[1] == 1:  # the states are those of all tokens but the last
             ids, mask = _wider(ids, 2, loop.pad_id), _wider(mask, 2, 0)
-        new = PromptStates.compute(loop.model, growing_cache(loop.model), ids, mask, [row.index for row in rows])
-        before = self._state.ids
-        old_mask = self._whole_mask(before)
-        unused = int(old_mask.any(0).int().argmax())  # columns that are padding in all rows
-        before, old_mask = before[:, unused:], old_mask[:, unused:]
-        length = max(before.shape[1], ids.shape[1])
-        join_rows(self._cache, new.cache, length - 1)
-        for row in self.rows:
-            row.begin += length - before.shape[1] - unused
-        self._set_up(rows, length)
-        self.rows += rows
-        self._mask = torch.cat([_wider(old_mask, length, 0), _wider(mask, length, 0)])
-        both = torch.cat([_wider(before, length, loop.pad_id), _wider(ids, length, loop.pad_id)])
-        self._state = loop.family.begin(loop.model, both, self._mask, loop.frame)
+        return PromptStates.compute(loop.model, growing_cache(loop.model), ids, mask, [row.index for row in rows])
 
     def advance(self, look: Look = no_look) -> list[Output]:
         """Generate until enough rows are finished, and return the candidates of those, which leave the batch.
