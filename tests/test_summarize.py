@@ -178,15 +178,15 @@ def test_merged_parts_make_one_summary(run: Run) -> None:
     assert llm_summ("summarize", "talk.txt", "--long", "merge").out == found["summary"] + "\n"
 
 
-def test_that_a_run_merges_to_short_summaries_is_said(run: Run) -> None:
+def test_a_run_whose_merged_summaries_will_be_short_prints_a_line(run: Run) -> None:
     Path("talk.txt").write_text(long_text(), encoding="utf-8")
     limits = TokenLimitPredictor((4.0, 0.0, 0.0), 0.0, summary_characters=(60, 80, 120))
     run.budget_path.write_text(limits.to_json(), encoding="utf-8")
     done = llm_summ("summarize", "talk.txt", "--long", "merge")
     assert done.code == 0, done.err
     assert lines_with(done.err, "Merged summaries") == snapshot(
-        "Merged summaries are as short as those of the training: about 80 characters; with list, the "
-        "summary of each part is kept"
+        "Merged summaries are as short as those of the training: about 80 characters; long list keeps "
+        "the summary of each part"
     )
     assert "Merged summaries" not in llm_summ("summarize", "talk.txt").err
     Path("talk.txt").write_text(TALK, encoding="utf-8")

@@ -154,7 +154,7 @@ def joined_turns(text: str) -> Iterator[tuple[int, int]]:
         quotes.update({sign: part.count(sign) for sign in "\"'"})
         before = part.rstrip()
         gap = part[len(before) :]
-        is_open = before[-1:] in _OPENING or quotes[before[-1:]] % 2 == 1  # right after a label, nothing is before
+        is_open = not before or before[-1] in _OPENING or quotes[before[-1]] % 2 == 1
         # Other white space ends a line in another system.
         if not is_open and _GAP.fullmatch(gap) and not _WRITTEN_BREAK.search(before):
             sentence_ends = bool(gap) and before[-1] in _ENDED and any(map(str.isalpha, before))

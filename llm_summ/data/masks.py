@@ -104,7 +104,7 @@ def masked(dialogue: Dialogue) -> tuple[Dialogue, MaskMap]:
     Turns, speakers, references and the topic are masked; the id is not. `mask_rules.py` finds phone numbers,
     numbers of cards, accounts (``#CardNumber#``), residents, passports and cars, e-mail and postal addresses and
     dates of birth. Names are not masked, see `speakers.py`. A value that is written in two ways has one mask
-    (``010-1234-5678``, ``01012345678``).
+    (``010-1234-5678``, ``01012345678``). What is personal data once is so wherever it occurs, up to 100 letters.
     """
     turns = dialogue.turns
     words = "\n".join(turn.text for turn in turns)
@@ -115,14 +115,14 @@ def masked(dialogue: Dialogue) -> tuple[Dialogue, MaskMap]:
     kinds = {words[data.start : data.end]: data.kind for data in by_rules}
     finder = WordFinder([value for value in kinds if len(value) <= LONGEST_WORD], _NO_LETTER_BEFORE, _NO_LETTER)
 
-    def with_known(text: str, by_rules: Sequence[PersonalData]) -> list[PersonalData]:
+    def with_known(text: str, found_here: Sequence[PersonalData]) -> list[PersonalData]:
         known = [
             PersonalData(kinds[value], behind.start() - len(value), behind.start())
             for value, behind in finder.find(text)
         ]
-        return _in_order(text, known, by_rules)
+        return _in_order(text, known, found_here)
 
-    in_turns = with_known(words, by_rules)  # what is personal data once is so wherever it occurs
+    in_turns = with_known(words, by_rules)
     in_others = {text: with_known(text, [*find_personal_data(text)]) for text in dict.fromkeys(others)}
     found = [(data.kind, words[data.start : data.end]) for data in in_turns]
     found += [(data.kind, text[data.start : data.end]) for text, data_of in in_others.items() for data in data_of]
@@ -196,7 +196,7 @@ def unresolved_masks(text: str, masks: MaskMap) -> tuple[str, ...]:
 
 
 def _in_order(text: str, known: Sequence[PersonalData], by_rules: Sequence[PersonalData]) -> list[PersonalData]:
-    """Return the personal data of a text: every occurrence of a known value, and what rules find elsewhere."""
+    """Return the personal data of a text: the known values in it, and what rules find elsewhere."""
     long = [data for data in by_rules if data.end - data.start > LONGEST_WORD]  # a known value may be in them
     found: list[PersonalData] = []
     taken = bytearray(len(text))

@@ -74,8 +74,8 @@ _BIG_ZEROS = (
 def ending(word: str) -> Ending | None:
     """Return how the reading of a word, a name or a number ends; None if it has no known reading.
 
-    Brackets at the end are not read (김민수(팀장) ends as 김민수), neither are quotation marks, punctuation and
-    emoji. There is no reading of Chinese characters.
+    The last 100 letters are read. Brackets at the end are not (김민수(팀장) ends as 김민수), neither are quotation
+    marks, punctuation and emoji. There is no reading of Chinese characters.
     """
     text = unicodedata.normalize("NFC", word[-_READ:])
     while (shorter := _AFTER.sub("", _BRACKETED.sub("", text))) and shorter != text:

@@ -141,8 +141,8 @@ def tagged_text(text: str, speakers: SpeakerMap) -> str:
     """Return a summary with tags in place of the speakers' names, and with the particles that the tags want.
 
     A name counts where it is a word: nothing but particles may follow it, so that neither 민지연 nor 고객센터 has
-    a name in it. Names without a letter and those of a single syllable, which may be other words (이, 나), are not
-    replaced.
+    a name in it. Names without a letter, those of a single syllable, which may be other words (이, 나), and those
+    of more than 100 letters are not replaced.
     """
     return _with_tags(text, {name: tag for tag, name in speakers.names.items()})
 

@@ -1,4 +1,4 @@
-"""Finds any of many words in a text, in the time that a single one takes.
+"""Finds any of many words in a text, in a time that does not grow with their number.
 
 A pattern with an alternative for each word would try all of them at every place.
 """
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 __all__ = ["LONGEST_WORD", "WordFinder"]
 
 LONGEST_WORD = 100
-"""Letters of a word that is looked for: of many lengths, each would be tried at every place."""
+"""The most letters of a word: each length that words have is tried at every place."""
 
 
 class WordFinder:

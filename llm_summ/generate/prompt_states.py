@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from llm_summ.models.cpu_decoding import own_states
+
 __all__ = ["PromptStates", "padded_prompts", "positions"]
 
 
@@ -38,10 +40,9 @@ class PromptStates:
             indexes: of the requests.
         """
         before = mask[:, :-1]
-        # No logits are needed, and those of one position cost little. In 16 bits PyTorch's product of a view would
-        # copy the head's weights for every row.
+        # No logits are needed, and those of one position cost little.
         head = model.get_output_embeddings().register_forward_pre_hook(
-            lambda module, states: (states[0][:, -1:].contiguous(),)
+            lambda module, states: (own_states(states[0][:, -1:]),)
         )
         try:
             model(

@@ -187,11 +187,11 @@ class Summarizer(Pipeline):
             return
         if windows is None:
             windows = [self.windows(dialogue) for dialogue in dialogues]
-        usual = self.settings.summary_characters
+        usual = None if self.length_line else self.settings.summary_characters
         if long == "merge" and usual is not None and any(len(row) > 1 for row in windows):
             say(
-                f"Merged summaries are as short as those of the training: about {usual[len(usual) // 2]} "
-                "characters; with list, the summary of each part is kept"
+                f"Merged summaries are as short as those of the training: about {usual[1]} characters; "
+                "long list keeps the summary of each part"
             )
         with self._long.merging(self.renderer, (self._merger or self).finished) as merging:
             merge = merging if long == "merge" else None

@@ -19,7 +19,7 @@ from llm_summ.core.compat.transformers import attention_implementation
 from llm_summ.models.families import family_of_config
 from llm_summ.models.without_adapter import without_adapter
 
-__all__ = ["linear", "quick_decoding"]
+__all__ = ["linear", "own_states", "quick_decoding"]
 
 _WIDE = 1 << 15
 """Layers with more outputs are heads: a contiguous copy of their scores for all rows would take megabytes."""
@@ -65,20 +65,27 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     return product if bias is None else product + bias
 
 
+def own_states(view: Any) -> Any:
+    """Return a copy of states that are a view of others.
+
+    PyTorch's product of a view in 16 bits on a CPU copies the weights for every row: 0.3 GiB each, half a second,
+    for the head of a vocabulary of 262,144. The view of a single row counts as contiguous, and is one nevertheless.
+    """
+    import torch
+
+    return view.clone(memory_format=torch.contiguous_format)
+
+
 @contextmanager
 def _quick_products(model: Any) -> Iterator[None]:
     """Make a model's linear layers on a CPU use `linear` within a context.
 
-    The head gets contiguous states. The library selects the last position of (b, s, h), which is a view, and
-    PyTorch's product of a view in 16 bits on a CPU copies the head's weights for every row: 0.3 GiB each with a
-    vocabulary of 262,144.
+    The head gets `own_states`, since the library selects the last position of (b, s, h).
     """
     import torch
 
     changed = []
-    hook = model.get_output_embeddings().register_forward_pre_hook(
-        lambda module, inputs: (inputs[0].contiguous(),)
-    )
+    hook = model.get_output_embeddings().register_forward_pre_hook(lambda module, inputs: (own_states(inputs[0]),))
     try:
         for module in model.modules():
             # A layer whose forward pass was already replaced (see `models.dequantized`) keeps that one.

@@ -31,7 +31,7 @@ __all__ = ["Window", "cut_windows"]
 # Marks in a row are taken as a whole, from the first: there may be thousands.
 _SENTENCE_END = re.compile(r"""(?:(?<![.!?…。])[.!?…。]++["'”’)\]」』]*+(?=\s)|\n)\s*""")
 _SPACE = re.compile(r"\s+")
-_NEAR = 200  # pieces before and after an end that are read for its topic; those without words have no characters
+_NEAR = 1000  # pieces before and after an end in which its topic is looked for: thousands may have no words
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +126,14 @@ def cut_windows(
             repeated -= 1
         allowed = len(pieces)
         if characters is not None:
-            sizes = accumulate(lengths[index] for index in range(begin, len(lengths)))
+            sizes = accumulate(lengths[index] for index in range(begin, len(lengths)))  # a slice would copy all
             allowed = begin + max(1, sum(1 for _ in takewhile(lambda size: size <= characters, sizes)))
         first = begin - repeated
 
-        def first_fit(number: int, first: int = first) -> bool:
+        def begin_fits(number: int, first: int = first) -> bool:
             return fits([piece.turn for piece in pieces[first : first + number]])
 
-        most = _most(allowed - first, first_fit, repeated + size) - repeated
+        most = _most(allowed - first, begin_fits, repeated + size) - repeated
         if most <= 0:
             parts = [*_divided(dialogue, pieces[begin], fits)]
             left -= lengths[begin]
@@ -185,8 +185,10 @@ def _shared(pieces: Sequence[_Piece], end: int) -> float:
     """Return how much two pieces and those around them have in common; 1 if they are parts of one turn."""
     if pieces[end - 1].number == pieces[end].number:
         return 1.0
-    before = (piece.turn.text for piece in reversed(pieces[max(0, end - _NEAR) : end]) if piece.turn.text)
-    return cohesion(before, (piece.turn.text for piece in pieces[end : end + _NEAR] if piece.turn.text))
+    before = (pieces[index].turn.text for index in range(end - 1, max(-1, end - 1 - _NEAR), -1))
+    return cohesion(
+        filter(None, before), (piece.turn.text for piece in pieces[end : end + _NEAR] if piece.turn.text)
+    )
 
 
 def _silence(pieces: Sequence[_Piece], end: int) -> float:

@@ -11,7 +11,7 @@ __all__ = ["close_idle"]
 
 
 async def close_idle(connections: Collection[Any], seconds: float) -> None:
-    """Close connections that have had no request for so long; without an end.
+    """Close connections that have had no request for so long, until this is cancelled.
 
     What a client has sent of its next headers is no request yet.
 
@@ -30,5 +30,7 @@ async def close_idle(connections: Collection[Any], seconds: float) -> None:
             known, since = before.get(connection, (latest, now))
             idle[connection] = (latest, since if known is latest else now)
             if now - idle[connection][1] > seconds:
+                if connection.transport.is_closing():  # its client does not read the last answer
+                    connection.transport.abort()
                 connection.transport.close()
         await asyncio.sleep(seconds / 4)

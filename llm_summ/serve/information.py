@@ -93,7 +93,7 @@ def settings_of(service: Service) -> dict[str, Any]:
         "limits": {
             "body": settings.max_body,
             "dialogues": settings.max_dialogues,
-            "max_requests": settings.max_requests,
+            "requests": settings.max_requests,
             "seconds": settings.timeout,
             "best_of": MOST_CANDIDATES,
         },

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from types import FrameType
 from typing import Any
@@ -146,23 +147,20 @@ class _Server(uvicorn.Server):
 
 
 def _end_at_once(models: ServedModels, status: int) -> None:
-    _close(models, 0.0, 2.0)
+    ends = [threading.Thread(target=model.close, args=(0.0,), daemon=True) for model in models]
+    for end in ends:
+        end.start()
+    until = time.monotonic() + 2.0
+    for end in ends:
+        end.join(max(0.0, until - time.monotonic()))
     os._exit(status)
 
 
-def _close(models: ServedModels, patience: float, seconds: float | None = None) -> None:
-    """End the engines' processes, all at the same time: each may take its whole patience.
-
-    Args:
-        models: the models.
-        patience: seconds that a process has to end by itself.
-        seconds: how long to wait for each; None: until it has ended.
-    """
-    ends = [threading.Thread(target=model.close, args=(patience,), daemon=True) for model in models]
-    for end in ends:
-        end.start()
-    for end in ends:
-        end.join(seconds)
+def _close(models: ServedModels, patience: float) -> None:
+    """End the engines' processes, all at the same time: each may take `patience` seconds to end by itself."""
+    with ThreadPoolExecutor(len([*models])) as pool:
+        for end in [pool.submit(model.close, patience) for model in models]:
+            end.result()
 
 
 def _listener(settings: ServiceSettings) -> socket.socket:

@@ -32,7 +32,7 @@ class Server(ThreadingHTTPServer):
         gone: number of streamed answers whose reader went away.
         breaks_off: number of streamed answers that end after their first part.
         garbled: sent after the first part of a streamed answer, which then ends, in order.
-        not_json: whether it answers a prompt with a page of HTML, and status 200.
+        not_protocol: the answer to a prompt, with status 200; empty: a good one.
     """
 
     daemon_threads = True
@@ -54,7 +54,7 @@ class Server(ThreadingHTTPServer):
         self.pause = 0.0
         self.gone = self.breaks_off = 0
         self.garbled: list[bytes] = []
-        self.not_json = False
+        self.not_protocol = b""
 
     def handle_error(self, *_: Any) -> None:
         """A client that has failed does not wait for the other answers."""
@@ -77,8 +77,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def send(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         content = json.dumps(body).encode()
-        if self.server.not_json and self.command == "POST":
-            content, headers = b"<html></html>", {"Content-Type": "text/html", **(headers or {})}
+        if self.server.not_protocol and self.command == "POST":
+            content = self.server.not_protocol
+            headers = {"Content-Type": "text/html" if content.startswith(b"<") else "application/json"}
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
             self.send_header(name, value)

@@ -17,7 +17,7 @@ def groups_of(lengths: list[int]) -> list[list[int]]:
 
 
 def tokens(groups: list[list[int]]) -> int:
-    return sum(max(group) * len(group) + 64 for group in groups)
+    return sum(max(group) * len(group) + 128 for group in groups)
 
 
 def test_lengths_that_differ_much_are_computed_apart() -> None:

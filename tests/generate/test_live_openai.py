@@ -128,7 +128,9 @@ def test_an_answer_that_breaks_off_is_asked_for_again(server: Server) -> None:
     assert server.asked_for(0) == 2
 
 
-@pytest.mark.parametrize("garbled", [b'{"id": ', b"[1]", b'{"id": "1"}', b"\xff"])
+@pytest.mark.parametrize(
+    "garbled", [b'{"id": ', b"[1]", b'{"id": "1"}', b"\xff", b'{"choices": [1]}', b'{"choices": [], "usage": 5}']
+)
 def test_a_part_that_is_none_breaks_an_answer_off(server: Server, garbled: bytes) -> None:
     server.garbled = [garbled]
     [pieces] = ask(server, requests(1), prompt="chat")

@@ -202,12 +202,24 @@ def test_what_does_not_pass_ends_it(
     assert server.asked == []
 
 
-def test_a_page_is_no_answer(server: Server) -> None:
-    server.not_json = True
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(b"<html></html>", b'{"id": ', b"[1]", b'{"id": "1"}', b'{"choices": [1]}', b'{"choices": "ab"}'),
+        b'{"choices": [{"index": 0, "finish_reason": "stop", "message": "x"}]}',
+        b'{"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": "x"}}], "usage": 5}',
+    ],
+)
+def test_what_is_not_of_the_protocol_is_no_answer(server: Server, answer: bytes) -> None:
+    server.not_protocol = answer
     with raises(GenerationError) as raised:
         ask(server, 1, prompt="chat", model="summary")
-    assert raised.message == snapshot(
-        "http://127.0.0.1:…/v1: its answer has no text; check generate.server.url; finished outputs are kept"
+    assert raised.message in snapshot(
+        [
+            "http://127.0.0.1:…/v1: its answer does not follow OpenAI's protocol; check generate.server.url; "
+            "finished outputs are kept",
+            "http://127.0.0.1:…/v1: its answer has no text; check generate.server.url; finished outputs are kept",
+        ]
     )
 
 

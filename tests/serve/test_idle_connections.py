@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from llm_summ.serve.idle_connections import close_idle
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-LIMIT = 1.0
+LIMIT = 2.0
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,14 +38,14 @@ async def connections() -> list[bytes]:
             writer.write(first)
             if first == REQUEST:
                 got += (await reader.readuntil(b"ok"))[-2:]
-                await asyncio.sleep(LIMIT / 6)
+                await asyncio.sleep(LIMIT / 20)
         got += (await asyncio.wait_for(reader.read(), 20))[-2:]
         writer.close()
         return got
 
     try:
         return await asyncio.gather(
-            client(b""), client(REQUEST[:20]), client(REQUEST.replace(b"/ ", b"/slow ")), client(REQUEST, 12)
+            client(b""), client(REQUEST[:20]), client(REQUEST.replace(b"/ ", b"/slow ")), client(REQUEST, 30)
         )
     finally:
         server.should_exit = True
@@ -54,4 +54,4 @@ async def connections() -> list[bytes]:
 
 
 def test_a_connection_is_closed_when_no_request_comes() -> None:
-    assert asyncio.run(connections()) == [b"", b"", b"ok", b"ok" * 12]
+    assert asyncio.run(connections()) == [b"", b"", b"ok", b"ok" * 30]

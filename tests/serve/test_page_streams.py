@@ -127,9 +127,8 @@ def test_a_busy_service_is_tried_again_when_it_says(browser: Browser, service: R
                     if ended.is_set():
                         break
 
-    others = [
-        threading.Thread(target=occupy) for _ in range(3)
-    ]  # one more than there are places, which never is free
+    # One more than there are places: so none is ever free.
+    others = [threading.Thread(target=occupy) for _ in range(3)]
     for other in others:
         other.start()
     try:

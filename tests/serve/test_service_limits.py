@@ -194,11 +194,8 @@ def test_bodies_are_counted_until_their_work_has_ended() -> None:
             with places.reading() as second:
                 with pytest.raises(HttpError) as error:
                     await receive_body(request_of(b"x" * 40, b"x" * 40), settings, second.add)
-                assert (error.value.status, error.value.code, error.value.close) == (
-                    429,
-                    "too_many_requests",
-                    True,
-                )
+                assert (error.value.status, error.value.code) == (429, "too_many_requests")
+                assert error.value.close
                 assert places.held == 140
             assert places.held == 100
             work = Work(lambda emit, cancelled: go_on.wait(20))

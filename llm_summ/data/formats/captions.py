@@ -22,10 +22,10 @@ _TIMING = re.compile(
     r"\s*(?P<start>(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3})\s*-->\s*(?P<end>(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3})\b.*"
 )
 _NO_CUE = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s.*)?")
-# A tag has no other tag in it: so a text of openings that are never closed is not read again from each of them.
-_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
+# A tag has at most 200 letters: a text of tags that are never closed would be read to its end from each of them.
+_VOICE = re.compile(r"<v(?:\.[^\s>]{0,200})?\s([^>]{0,200})>")
 _MARKUP = re.compile(
-    r"</?(?:[cibuv]|lang|ruby|rt|font)(?:[.\s][^<>]*)?>|<(?:\d+:)?\d{2}:\d{2}\.\d{3}>|\{\\an?\d+\}"
+    r"</?(?:[cibuv]|lang|ruby|rt|font)(?:[.\s][^>]{0,200})?>|<(?:\d+:)?\d{2}:\d{2}\.\d{3}>|\{\\an?\d+\}"
 )
 _OWN_LINE = re.compile(r"\((?P<name>[^()]{1,40})\)")
 _BRACKETED = re.compile(r"\[(?P<name>[^\[\]]{1,40})\]:?\s+(?P<text>\S.*)", re.DOTALL)

@@ -83,8 +83,9 @@ def _header(
         raise DataError(
             f"{path}: found {len(header):,} columns; expected at most {_MOST_COLUMNS:,}; is a line end missing?"
         )
-    # Columns without a name are named by white space that differs, so that each keeps its values.
-    blanks = (f"{spaces * chr(9)}{rest * ' '}" for spaces, rest in (divmod(number, 128) for number in count()))
+    # Columns without a name are named by white space that differs, so that each keeps its values. With spaces
+    # alone the names of all columns would be as long as the square of their number.
+    blanks = ("\t" * tabs + " " * spaces for tabs, spaces in (divmod(number, 128) for number in count()))
     header = [name.strip() or next(blanks) for name in header]
     if missing_columns(header, required) and (other := header_error(path, text, required, encoding)):
         raise other

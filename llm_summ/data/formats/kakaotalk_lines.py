@@ -105,9 +105,10 @@ def is_about(text: str, speaker: str) -> bool:
 
 
 def _is_system(text: str) -> bool:
-    """Return whether a text is the messenger's: one line, or one about who came or left and a line with a warning.
+    """Return whether a text is the messenger's own.
 
-    Each line has its own pattern: one for both would read a long second line again for each end of the first.
+    It has one line. Only after a line about who came or left, a second one may warn. Each line has its own
+    pattern: one for both would read a long second line again for each end of the first.
     """
     line, line_feed, rest = text.partition("\n")
     if not line_feed:

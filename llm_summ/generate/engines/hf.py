@@ -203,7 +203,7 @@ class HfLoader(LocalLoader):
         """Yield a function that loads the model and starts its live form."""
         from llm_summ.generate.engines.hf_live import HfLive
 
-        with self.starting(model, ids):  # nobody asks a service for log-probabilities
+        with self.starting(model, ids):  # a service shows no log-probabilities
             yield lambda: HfLive(_start(model, ids, logprobs=False))
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ __all__ = ["Look", "Row", "RowBatch", "no_look", "similar_lengths"]
 
 _FINISHED_SHARE = 0.25
 """Share of a batch's rows; dropping fewer is not worth a copy of the other rows' keys and values."""
-_GROUP_TOKENS = 64
+_GROUP_TOKENS = 128
 """What a further computation of prompts costs on a CPU, in tokens."""
 
 

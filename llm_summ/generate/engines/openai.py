@@ -14,7 +14,14 @@ from llm_summ.core.formatting import counted
 from llm_summ.core.progress import say
 from llm_summ.generate.engine import GREEDY, Decoding, Engine, Key, Output, Request, unfinished
 from llm_summ.generate.engines.answers import NoAnswer, Tally, unanswered_lines
-from llm_summ.generate.engines.openai_protocol import output_with_ids, read_choice, request_body, send, used_line
+from llm_summ.generate.engines.openai_protocol import (
+    output_with_ids,
+    read_choice,
+    reading_answers,
+    request_body,
+    send,
+    used_line,
+)
 from llm_summ.generate.engines.patient_client import KEY, FilteredError, PatientClient
 from llm_summ.generate.live_worker import StartLive
 from llm_summ.generate.model_source import EngineLoader, ModelSource, saved_tokenizer
@@ -144,16 +151,13 @@ class OpenaiEngine:
 
         wanted = self._fields.model
         try:
-            served = [model.id for model in self._server.ask(lambda client: list(client.models.list()))]
+            with reading_answers(self._fields):
+                served = [model.id for model in self._server.ask(lambda client: list(client.models.list()))]
         except EngineError as error:
             # Not all servers have that list. It is not needed if the recipe names the model.
             if wanted is None or not isinstance(error.__cause__, openai.NotFoundError):
                 raise
             served = []
-        except (AttributeError, TypeError) as error:
-            raise EngineError(
-                f"{self._fields.url}: its answer does not follow OpenAI's protocol; check generate.server.url"
-            ) from error
         self._model = self._choose(wanted, served)
         return self._model
 
@@ -181,6 +185,12 @@ class OpenaiEngine:
         self, index: int, request: Request, stop_id: int, decoding: Decoding, done: Collection[Key]
     ) -> _Reply:
         """Request the missing candidates of one dialogue, and request again those without an answer."""
+        with reading_answers(self._fields):
+            return self._asked(index, request, stop_id, decoding, done)
+
+    def _asked(
+        self, index: int, request: Request, stop_id: int, decoding: Decoding, done: Collection[Key]
+    ) -> _Reply:
         fields = self._fields
         body = request_body(fields, request, stop_id, decoding)
         outputs: dict[int, Output] = {}
@@ -213,7 +223,7 @@ class OpenaiEngine:
 
     def _count(self, result: Any, decoding: Decoding) -> None:
         """Check that an answer has all candidates, and add up the tokens that it used."""
-        if not getattr(result, "choices", None):  # a page of HTML is a text, since openai's client checks nothing
+        if not result.choices:
             raise EngineError(f"{self._fields.url}: its answer has no text; check generate.server.url")
         if result.usage is not None:
             with self._lock:

@@ -154,14 +154,11 @@ class OpenaiLive:
         stream = await self._send(request, body)
         try:
             async for chunk in stream:
-                if not isinstance(getattr(chunk, "choices", None), list):  # openai's client checks nothing
-                    reply.is_broken = True
-                    return
                 if chunk.usage is not None:
                     self._prompt_tokens += chunk.usage.prompt_tokens
                     self._completion_tokens += chunk.usage.completion_tokens
                     reply.tokens = chunk.usage.completion_tokens
-                for part in chunk.choices:
+                for part in chunk.choices or []:
                     choice = reply.choices.setdefault(part.index, _Choice(part.index))
                     choice.add(part)
                     text = visible_text(choice.text)
@@ -237,11 +234,13 @@ class OpenaiLive:
 
 
 def _stream_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of a stream that breaks off or has no JSON: openai's client does not wrap those of JSON.
+    """Return the errors of a stream that breaks off, or has parts that are not of the protocol.
 
-    Early versions do not wrap those of the HTTP library either, which is httpx or httpx2.
+    openai's client checks neither that they are JSON nor what they contain. Early versions do not wrap the errors
+    of the HTTP library either, which is httpx or httpx2.
     """
     import openai
 
     loaded = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
-    return (openai.APIError, ValueError, *(library.TransportError for library in loaded))
+    not_protocol = (AttributeError, TypeError, ValueError)
+    return (openai.APIError, *not_protocol, *(library.TransportError for library in loaded))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from llm_summ.core.errors import EngineError
@@ -12,7 +14,7 @@ from llm_summ.recipe import ServerFields
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
 
-__all__ = ["output_with_ids", "read_choice", "request_body", "send", "used_line"]
+__all__ = ["output_with_ids", "read_choice", "reading_answers", "request_body", "send", "used_line"]
 
 _PER_MILLION = 1e6
 
@@ -73,6 +75,21 @@ def send(
         messages=[{"role": role, "content": text} for role, text in request.messages],  # type: ignore[misc]
         extra_body=body,
     )
+
+
+@contextmanager
+def reading_answers(fields: ServerFields) -> Iterator[None]:
+    """Read answers in the block; openai's client checks neither that they are JSON nor what they contain.
+
+    Raises:
+        EngineError: one does not follow the protocol.
+    """
+    try:
+        yield
+    except (AttributeError, TypeError, ValueError) as error:
+        raise EngineError(
+            f"{fields.url}: its answer does not follow OpenAI's protocol; check generate.server.url"
+        ) from error
 
 
 def output_with_ids(url: str, index: int, choice: Any, answer: Answer) -> Output:

@@ -92,8 +92,9 @@ def engine_options(model: VllmModel, limits: Limits) -> dict[str, Any]:
     }
     if vllm_runs_on_cpu():
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
-        # A prompt that is computed in several steps sets back its random generator, which fails on a CPU: vLLM's
-        # process would end with all requests as soon as the prompts of candidates need more than one step.
+        # vLLM 0.32 rewinds the random generator of a prompt that is computed in several steps, which fails on a
+        # CPU: its process would end, with all requests, when the prompts of candidates need more than one step. It
+        # warns that models are not tested without such steps; a long prompt now delays the texts of others.
         options |= {"enforce_eager": True, "max_num_seqs": _CPU_SEQUENCES, "enable_chunked_prefill": False}
     else:
         options |= {"gpu_memory_utilization": limits.gpu_memory, "tensor_parallel_size": limits.tensor_parallel}
