@@ -69,7 +69,7 @@ def own_states(view: Any) -> Any:
     """Return a copy of states that are a view of others.
 
     PyTorch's product of a view in 16 bits on a CPU copies the weights for every row: 0.3 GiB each, half a second,
-    for the head of a vocabulary of 262,144. The view of a single row counts as contiguous, and is one nevertheless.
+    for the head of a vocabulary of 262,144. The view of a single row counts as contiguous, though it is a view.
     """
     import torch
 
