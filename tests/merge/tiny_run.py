@@ -33,7 +33,7 @@ def make_run(
         model=ModelFields(base=str(base)),
         data=DataFields(train="sample:train", dev="sample:dev"),
         lora=LoraFields(r=4, alpha=8),
-        generate=GenerateFields(max_new_tokens=12, batch_size=4, dtype="float32"),  # whatever the CPU is fast in
+        generate=GenerateFields(max_new_tokens=12, batch_size=4, dtype="float32"),  # not what this CPU is fast in
     )
     if full:
         whole = recipe.model.model_copy(update={"quantization": "none"})
