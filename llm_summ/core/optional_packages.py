@@ -84,5 +84,3 @@ def quiet_libraries() -> None:
         os.environ.setdefault(name, value)
     # Its advice on kernels from a hub is hidden; its errors are still shown.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    # vLLM reads its level after its first notices: on a CPU, that Triton has no code for CPUs.
-    logging.getLogger("vllm").setLevel(logging.ERROR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ __all__ = [
 
 _CPU_CACHE_GIB = "2"
 _CPU_SEQUENCES = 32
+
+# vLLM reads its level after its first notices: on a CPU, that Triton has no code for CPUs.
+logging.getLogger("vllm").setLevel(logging.ERROR)
 
 
 def vllm_runs_on_cpu() -> bool:
