@@ -13,7 +13,7 @@ from llm_summ.core.errors import DataError, InputError
 from llm_summ.core.progress import say
 from llm_summ.data import Dialogue
 from llm_summ.data.formats import named_format, read_table
-from llm_summ.data.formats.archive import ARCHIVE, distinct_ids, no_dialogue, read_files
+from llm_summ.data.formats.archive import ARCHIVE, distinct_ids, no_dialogue, numbered, read_files
 from llm_summ.data.formats.checks import check_values
 from llm_summ.data.formats.conversation import Conversation, ReadOptions, as_table, read_source
 from llm_summ.data.formats.format import Format
@@ -286,15 +286,5 @@ def _check_ids(found: Sequence[InputDialogue]) -> None:
 
 def _with_distinct_ids(found: Sequence[InputDialogue]) -> list[InputDialogue]:
     """Return dialogues of several files with ids that differ, by a number at their end."""
-    used: set[str] = set()
-    numbers: dict[str, int] = {}  # the last one of each name; those up to it are used
-    renamed = []
-    for one in found:
-        name = one.dialogue.id
-        number = numbers.get(name, 1)
-        while (identity := name if number == 1 else f"{name}-{number}") in used:
-            number += 1
-        numbers[name] = number
-        used.add(identity)
-        renamed.append(one if identity == name else replace(one, dialogue=replace(one.dialogue, id=identity)))
-    return renamed
+    distinct = numbered(set())
+    return [replace(one, dialogue=replace(one.dialogue, id=distinct(one.dialogue.id))) for one in found]

@@ -34,7 +34,7 @@ from llm_summ.data.formats.format import Format
 from llm_summ.data.formats.slack import is_day, is_slack_export, read_channels, user_names
 from llm_summ.data.table import Table
 
-__all__ = ["ARCHIVE", "FileReading", "distinct_ids", "is_slack_folder", "no_dialogue", "read_files"]
+__all__ = ["ARCHIVE", "FileReading", "distinct_ids", "is_slack_folder", "no_dialogue", "numbered", "read_files"]
 
 _MAX_FILES = 100_000
 _MAX_TOTAL = 4_000_000_000  # bytes of all files, unpacked
@@ -101,16 +101,25 @@ def read_files(
 def distinct_ids(conversations: Sequence[Conversation]) -> None:
     """Make ids differ that were made from the names of files, by a number at their end."""
     used = {conversation.id for conversation in conversations if not conversation.derived_id}
-    numbers: dict[str, int] = {}  # the last one of each name; those up to it are used
+    distinct = numbered(used)
     for conversation in conversations:
-        if not conversation.derived_id:
-            continue
-        name, number = conversation.id, numbers.get(conversation.id, 1)
-        while conversation.id in used:
+        if conversation.derived_id:
+            conversation.id = distinct(conversation.id)
+
+
+def numbered(used: set[str]) -> Callable[[str], str]:
+    """Return a function that makes ids differ, from one another and from those that are used, by a number."""
+    numbers: dict[str, int] = {}  # the last one of each name; those up to it are used
+
+    def distinct(name: str) -> str:
+        number = numbers.get(name, 1)
+        while (identity := name if number == 1 else f"{name}-{number}") in used:
             number += 1
-            conversation.id = f"{name}-{number}"
         numbers[name] = number
-        used.add(conversation.id)
+        used.add(identity)
+        return identity
+
+    return distinct
 
 
 def no_dialogue(where: Path | str) -> DataError:

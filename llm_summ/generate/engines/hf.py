@@ -203,11 +203,11 @@ class HfLoader(LocalLoader):
         """Yield a function that loads the model and starts its live form."""
         from llm_summ.generate.engines.hf_live import HfLive
 
-        with self.starting(model, ids):  # a service shows no log-probabilities
-            yield lambda: HfLive(_start(model, ids, logprobs=False))
+        with self.starting(model, ids) as start:
+            yield lambda: HfLive(start(logprobs=False))  # a service shows none
 
     @contextlib.contextmanager
-    def starting(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[[], HfEngine]]:
+    def starting(self, model: LocalModel, ids: TokenIds) -> Iterator[Callable[..., HfEngine]]:
         """Yield a function that loads the model in a worker."""
         say(f"Loading {model.recipe.model.base} ({self.spec.name}, {model.device.name})")
         yield partial(_start, model, ids)
